@@ -1,0 +1,428 @@
+"""One frozen tree of settings, read from TOML, refusing what it does not know.
+
+Each key's description stands here and nowhere else; the README's table is made from it.
+"""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import re
+import tomllib
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar, get_type_hints
+
+import msgspec
+from msgspec import Meta
+
+from sfm_stream.errors import ConfigError
+
+Positive = Annotated[int, Meta(ge=1)]
+Count = Annotated[int, Meta(ge=0)]
+Fold = Literal["last", "first", "min", "max", "sum", "mean", "count"]
+Missing = Literal["void", "hold", "mean"]
+T = TypeVar("T")
+
+UNIT_NS = {"ns": 1, "us": 10**3, "ms": 10**6, "s": 10**9, "m": 6 * 10**10,
+           "h": 3600 * 10**9, "d": 86400 * 10**9}  # fmt: skip
+DURATION = re.compile(r"\s*([0-9]+(?:\.[0-9]+)?)\s*(ns|us|ms|s|m|h|d)\s*")
+TICK_RANGE = re.compile(r"\s*([0-9]+)\s*\.\.\s*([0-9]+)\s*")
+
+
+class Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A table of the configuration file."""
+
+
+def _doc(text: str) -> Meta:
+    return Meta(description=text)
+
+
+class Feed(Section):
+    """Where ticks come from."""
+
+    connector: Annotated[
+        str, _doc("`synthetic`, `csv`, `parquet`, `capture`, `river` or `package:Class`")
+    ] = "synthetic"
+    path: Annotated[
+        str | tuple[str, ...], _doc("file, glob or list of files, read in natural order")
+    ] = ""
+    time: Annotated[
+        str, _doc("time column; empty: ticks are `period` apart, from 2000-01-01")
+    ] = ""
+    time_unit: Annotated[
+        Literal["auto", "s", "ms", "us", "100ns", "ns", "iso"],
+        _doc("unit of the time column; `auto` decides per value by magnitude"),
+    ] = "auto"
+    columns: Annotated[
+        dict[str, str], _doc("field name = column name, where they differ")
+    ] = {}
+    header: Annotated[
+        bool | None, _doc("whether a CSV's first line names its columns; absent: seen")
+    ] = None
+    separator: Annotated[str, _doc("what stands between the cells of a CSV")] = ","
+    symbol: Annotated[str, _doc("column that names the stream of each row")] = ""
+    period: Annotated[str, _doc("time between ticks of a feed without times")] = "1s"
+    venue: Annotated[str, _doc("whose protocol a capture holds")] = "binance"
+    channel: Annotated[
+        str, _doc("which messages of a capture are ticks: `bookTicker`, `trade`, ...")
+    ] = "bookTicker"
+    dataset: Annotated[str, _doc("name of a data set that River ships")] = "WaterFlow"
+    signal: Annotated[
+        Literal["tones", "chirp", "regimes", "square", "sawtooth"],
+        _doc("shape of the synthetic signal"),
+    ] = "tones"
+    ticks: Annotated[Positive, _doc("length of the synthetic signal")] = 20_000
+    noise: Annotated[float, Meta(ge=0), _doc("its noise, standard deviation")] = 0.1
+    seed: Annotated[Count, _doc("its seed")] = 0
+
+
+class Stream(Section):
+    """What a tick is."""
+
+    name: Annotated[str, _doc("name of the stream of a feed that names none")] = "main"
+    fields: Annotated[
+        tuple[str, ...], _doc("numeric fields of a tick; empty: all the feed has")
+    ] = ()
+    symbols: Annotated[tuple[str, ...], _doc("streams to keep; empty: all")] = []
+    every: Annotated[str, _doc("fold ticks into bins of this length, e.g. `100ms`")] = ""
+    folds: Annotated[
+        dict[str, Fold], _doc("how a field folds into a bin (default `last`)")
+    ] = {}
+    missing: Annotated[
+        Missing, _doc("a missing value rejects the tick, holds the last, or is the mean")
+    ] = "void"
+    clock: Annotated[
+        Literal["tick", "time"], _doc("whether memory turns per tick or with time")
+    ] = "tick"
+    max_gap: Annotated[
+        str, _doc("a longer silence than this is a gap, e.g. `60s`; empty: none is")
+    ] = ""
+
+
+class Target(Section):
+    """What is forecast."""
+
+    values: Annotated[
+        tuple[str, ...], _doc("fields or derived values (`mid`); empty: the first field")
+    ] = ()
+    predict: Annotated[
+        Literal["change", "log-return", "level"],
+        _doc("what the model predicts; records are in the target's own units"),
+    ] = "change"
+    horizons: Annotated[
+        tuple[int | str, ...], _doc('ticks (`1`, `"1..24"`) or time (`"1s"`)')
+    ] = (1,)
+
+
+class Features(Section):
+    """What the model sees of a tick."""
+
+    inputs: Annotated[
+        list[str],
+        _doc(
+            "`change`, `level`, `log-return` of the target; `change(bid)` of a field; "
+            "`change(*)` of all; derived values; `elapsed`, `hour`, `weekday`"
+        ),
+    ] = ("change", "level", "change(*)", "level(*)")
+    lags: Annotated[
+        Positive, _doc("own past changes given to the least-squares experts")
+    ] = 16
+    scale: Annotated[
+        Positive, _doc("ticks over which running means and variances forget")
+    ] = 5_000
+
+
+class Model(Section):
+    """The State-Frequency Memory cell."""
+
+    cell: Annotated[
+        Literal["sfm", "a-sfm"], _doc("fixed or adaptive frequencies")
+    ] = "sfm"
+    states: Annotated[Positive, _doc("states D")] = 16
+    frequencies: Annotated[Positive, _doc("frequencies K")] = 8
+    outputs: Annotated[Positive, _doc("outputs M")] = 32
+    grid: Annotated[
+        Literal["paper", "half", "log"], _doc("how the frequencies are laid out")
+    ] = "log"
+    longest_period: Annotated[
+        float, Meta(ge=2), _doc("longest period of the `log` grid, ticks")
+    ] = 256.0
+    longest_memory: Annotated[
+        float, Meta(ge=2), _doc("longest memory at birth, ticks")
+    ] = 256.0
+    readout: Annotated[
+        Literal["amplitude", "amplitude+phase"], _doc("what the outputs see of memory")
+    ] = "amplitude+phase"
+
+
+class Learn(Section):
+    """Truncated back-propagation through time."""
+
+    enabled: Annotated[bool, _doc("false freezes the weights")] = True
+    window: Annotated[Positive, _doc("ticks gradients flow back through, h")] = 32
+    every: Annotated[Positive, _doc("ticks between updates, h'")] = 32
+    optimizer: Annotated[Literal["adam"], _doc("the optimiser")] = "adam"
+    lr: Annotated[float, Meta(gt=0), _doc("learning rate")] = 3e-3
+    clip: Annotated[float, Meta(gt=0), _doc("largest norm of the gradient")] = 1.0
+    gap: Annotated[
+        Literal["decay", "reset", "keep"], _doc("what a gap does to the memory")
+    ] = "decay"
+    max_pending: Annotated[
+        Positive, _doc("forecasts of a stream and horizon that may wait for their due")
+    ] = 4096
+
+
+class Forecast(Section):
+    """How experts become forecasts."""
+
+    experts: Annotated[
+        tuple[str, ...], _doc("`last`, `rls`, `sfm`, `sfm-rls`; the first is trusted at birth")
+    ] = ("last", "rls", "sfm", "sfm-rls")
+    forgetting: Annotated[
+        float, Meta(gt=0, le=1), _doc("forgetting factor of least squares")
+    ] = 0.9999
+    ridge: Annotated[
+        float, Meta(gt=0), _doc("ridge of least squares at birth")
+    ] = 1.0
+    level: Annotated[float, Meta(gt=0, lt=1), _doc("level of the interval")] = 0.9
+    input_clip: Annotated[
+        float, Meta(gt=0), _doc("inputs and targets are clipped at this many deviations")
+    ] = 8.0
+
+
+class Run(Section):
+    """How a run is carried out."""
+
+    warmup: Annotated[
+        int | float, _doc("ticks (or share of them) learned from but not scored")
+    ] = 0
+    checkpoint_every: Annotated[Positive, _doc("ticks between checkpoints")] = 100_000
+    backend: Annotated[
+        Literal["auto", "numba", "torch"], _doc("which kernels compute")
+    ] = "auto"
+    device: Annotated[str, _doc("device of the torch backend")] = "cpu"
+    block: Annotated[Positive, _doc("events per block of a replay")] = 16_384
+    seed: Annotated[Count, _doc("seed of the weights at birth")] = 0
+
+
+class Config(Section):
+    """All settings of a run."""
+
+    feed: Feed = Feed()
+    stream: Stream = Stream()
+    target: Target = Target()
+    features: Features = Features()
+    model: Model = Model()
+    learn: Learn = Learn()
+    forecast: Forecast = Forecast()
+    run: Run = Run()
+
+
+class Horizon(msgspec.Struct, frozen=True):
+    """How far ahead a forecast looks.
+
+    Attributes:
+        label: its name in records, e.g. `10` or `1s`.
+        ticks: number of ticks, or 0 for a horizon in time.
+        ns: nanoseconds, or 0 for a horizon in ticks.
+    """
+
+    label: str
+    ticks: int
+    ns: int
+
+
+def duration_ns(at: str, text: str) -> int:
+    """Read a duration like `100ms`.
+
+    Args:
+        at: key to blame.
+        text: a number and one of ns, us, ms, s, m, h, d.
+
+    Raises:
+        ConfigError: if it is none, or not positive.
+    """
+    found = DURATION.fullmatch(text)
+    ns = round(float(found[1]) * UNIT_NS[found[2]]) if found else 0
+    if ns <= 0:
+        raise ConfigError(at, f"expected a duration like '100ms', was {text!r}")
+    return ns
+
+
+def horizons(target: Target) -> tuple[Horizon, ...]:
+    """Resolve the horizons of a target, in the order given, without repeats.
+
+    Raises:
+        ConfigError: if one is neither ticks, a range nor a time, or none is given.
+    """
+    found = dict.fromkeys(h for item in target.horizons for h in _horizon(item))
+    if not found:
+        raise ConfigError("target.horizons", "expected at least one, was []")
+    return tuple(found)
+
+
+def _horizon(item: int | str) -> Iterator[Horizon]:
+    at = "target.horizons"
+    text = str(item).strip()
+    if found := TICK_RANGE.fullmatch(text):
+        first, last = int(found[1]), int(found[2])
+        if not 1 <= first <= last:
+            raise ConfigError(at, f"expected 1 <= first <= last, was {text!r}")
+        for ticks in range(first, last + 1):
+            yield Horizon(str(ticks), ticks, 0)
+    elif text.isdigit():
+        if int(text) < 1:
+            raise ConfigError(at, "expected at least 1 tick, was 0")
+        yield Horizon(str(int(text)), int(text), 0)
+    else:
+        yield Horizon(text, 0, duration_ns(at, text))
+
+
+def parse(text: str, overrides: Sequence[str] = ()) -> Config:
+    """Read a configuration from TOML text.
+
+    Args:
+        text: the file's content.
+        overrides: `section.key=value`, the value in TOML.
+
+    Raises:
+        ConfigError: naming the key, the value and the fix.
+    """
+    try:
+        tree = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as e:
+        raise ConfigError("config", f"not valid TOML: {e}") from e
+    for override in overrides:
+        _override(tree, override)
+    return from_tree(tree)
+
+
+def load(path: str | Path, overrides: Sequence[str] = ()) -> Config:
+    """Read a configuration file.
+
+    Raises:
+        ConfigError: if it cannot be read or says what cannot be meant.
+    """
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as e:
+        raise ConfigError(str(path), f"cannot be read: {e}") from e
+    return parse(text, overrides)
+
+
+def from_tree(tree: Mapping[str, Any]) -> Config:
+    """Build the configuration from nested tables.
+
+    Raises:
+        ConfigError: naming the key, the value and the fix.
+    """
+    _refuse_unknown(tree, Config, "")
+    try:
+        config = msgspec.convert(tree, Config)
+    except msgspec.ValidationError as e:
+        problem, _, path = str(e).partition(" - at `$.")
+        raise ConfigError(path.rstrip("`") or "config", _lower(problem)) from e
+    _check(config)
+    return config
+
+
+def to_tree(config: Config) -> dict[str, Any]:
+    """Give the configuration as nested tables of plain values."""
+    tree: dict[str, Any] = msgspec.to_builtins(config)
+    return tree
+
+
+def digest(config: Config) -> str:
+    """Give the SHA-256 of what decides the model: all but feed paths and run pace."""
+    tree = to_tree(config)
+    keep = {k: tree[k] for k in ("stream", "target", "features", "model", "learn",
+                                 "forecast")}  # fmt: skip
+    keep["seed"] = config.run.seed
+    return hashlib.sha256(msgspec.json.encode(keep, order="sorted")).hexdigest()
+
+
+def keys() -> Iterator[tuple[str, str, str]]:
+    """Give name, default and description of every key."""
+    for section in Config.__struct_fields__:
+        table = get_type_hints(Config, include_extras=True)[section]
+        hints = get_type_hints(table, include_extras=True)
+        default = table()
+        for key in table.__struct_fields__:
+            described = [m.description for m in hints[key].__metadata__]
+            text = " ".join(d for d in described if d)
+            value = msgspec.json.encode(getattr(default, key)).decode()
+            yield f"{section}.{key}", value, text
+
+
+def _lower(text: str) -> str:
+    text = text.replace(", got", ", was")
+    return text[:1].lower() + text[1:]
+
+
+def _override(tree: dict[str, Any], override: str) -> None:
+    path, equals, value = override.partition("=")
+    section, dot, key = path.strip().partition(".")
+    if not (equals and dot and key):
+        raise ConfigError("--set", f"expected section.key=value, was {override!r}")
+    try:
+        parsed = tomllib.loads(f"v = {value}")["v"]
+    except tomllib.TOMLDecodeError:
+        parsed = value.strip()
+    tree.setdefault(section, {})[key] = parsed
+
+
+def _refuse_unknown(tree: Mapping[str, Any], table: type[Section], at: str) -> None:
+    for key, value in tree.items():
+        if key not in table.__struct_fields__:
+            near = difflib.get_close_matches(key, table.__struct_fields__, 1)
+            known = ", ".join(table.__struct_fields__)
+            hint = f"did you mean {near[0]!r}?" if near else f"known keys: {known}"
+            raise ConfigError(f"{at}{key}", "unknown key", hint)
+        if table is Config:
+            if not isinstance(value, Mapping):
+                raise ConfigError(key, f"expected a table [{key}], was {value!r}")
+            _refuse_unknown(value, get_type_hints(Config)[key], f"{key}.")
+
+
+def _check(config: Config) -> None:
+    """Refuse values that are possible alone but not together."""
+    longest = max(h.ticks for h in horizons(config.target))
+    if longest > config.learn.max_pending:
+        raise ConfigError(
+            "learn.max_pending",
+            f"expected at least the longest horizon {longest}, "
+            f"was {config.learn.max_pending}",
+            "raise it or shorten target.horizons",
+        )
+    if config.learn.every > config.learn.window:
+        raise ConfigError(
+            "learn.every",
+            f"expected at most learn.window = {config.learn.window}, "
+            f"was {config.learn.every}",
+            "ticks between windows would never be learned from",
+        )
+    for at, text in (("stream.every", config.stream.every),
+                     ("stream.max_gap", config.stream.max_gap),
+                     ("feed.period", config.feed.period)):  # fmt: skip
+        if text:
+            duration_ns(at, text)
+    warmup = config.run.warmup
+    if warmup < 0 or (isinstance(warmup, float) and warmup >= 1):
+        raise ConfigError(
+            "run.warmup", f"expected a count or a share below 1, was {warmup}"
+        )
+    _check_experts(config.forecast.experts)
+
+
+def _check_experts(experts: Sequence[str]) -> None:
+    known = ("last", "rls", "sfm", "sfm-rls")
+    if not experts:
+        raise ConfigError("forecast.experts", "expected at least one, was []")
+    for i, name in enumerate(experts):
+        if name not in known:
+            near = difflib.get_close_matches(name, known, 1)
+            hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known)}"
+            raise ConfigError(f"forecast.experts[{i}]", f"unknown expert {name!r}", hint)
+        if name in experts[:i]:
+            raise ConfigError(f"forecast.experts[{i}]", f"{name!r} stands there twice")

@@ -1,0 +1,77 @@
+"""Files that are there whole or not at all, whatever stops the machine.
+
+The recipe is the usual one: write beside the final name, fsync, rename, fsync the
+folder that holds the name. Errors stay `OSError`; each room gives them its own type.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from pathlib import Path
+from typing import TypeAlias
+
+TEMPORARY = ".tmp"
+Bytes: TypeAlias = bytes | bytearray | memoryview
+
+
+def write(path: Path, data: Bytes) -> None:
+    """Write a file at once: afterwards it is on disk whole, or it is as before.
+
+    Args:
+        path: final name; `<name>.tmp` beside it is used on the way.
+        data: its content.
+
+    Raises:
+        OSError: if the disk is full or refuses; nothing is left behind.
+    """
+    temporary = path.with_name(path.name + TEMPORARY)
+    try:
+        temporary.write_bytes(data)
+        sync(temporary)
+        temporary.replace(path)
+    except OSError:
+        temporary.unlink(missing_ok=True)
+        raise
+    sync(path.parent)
+
+
+def append(handle: int, data: Bytes) -> None:
+    """Hand bytes to the system, all of them or none.
+
+    Args:
+        handle: a file opened with `O_APPEND`.
+        data: what to add at its end.
+
+    Raises:
+        OSError: if the disk is full or refuses; the file is as long as before.
+    """
+    size = os.fstat(handle).st_size
+    rest = memoryview(data)
+    try:
+        while rest:
+            rest = rest[os.write(handle, rest) :]
+    except OSError:
+        os.ftruncate(handle, size)
+        raise
+
+
+def sync(path: Path) -> None:
+    """Wait until a file, or the names in a folder, are on disk.
+
+    Raises:
+        OSError: if the disk is full or refuses.
+    """
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def explain(error: OSError) -> tuple[str, str]:
+    """Say what a failed write means and what to do about it."""
+    reason = (error.strerror or str(error)).lower()
+    if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+        return "the disk is full", "free space and resume"
+    return f"cannot be used: {reason}", "check that the folder exists and is writable"

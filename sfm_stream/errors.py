@@ -1,0 +1,201 @@
+"""Every exception we raise, as one tree.
+
+    SFMStreamError
+    +-- ConfigError            (ValueError)    the settings cannot be meant
+    +-- FeedError                              the other side's fault: file or venue
+    +-- ShapeError             (ValueError)    an array has the wrong shape
+    +-- InvalidState           (RuntimeError)  calls came out of order
+    +-- SourceChanged                          a run's source is not what it was
+    +-- JournalError                           the event log cannot be used
+    +-- CheckpointError
+    |   +-- CheckpointCorrupt                  a snapshot on disk is damaged
+    |   +-- CheckpointMismatch                 a snapshot belongs to another model
+    +-- SinkError                              records could not be written
+    +-- ReplayMismatch                         a replay said something else
+
+Messages read `where: expected X, was Y; do Z`, lower case, no full stop.
+Bad data is no exception but a `Rejected` record.
+"""
+
+from __future__ import annotations
+
+
+class SFMStreamError(Exception):
+    """The root of all exceptions raised by this project."""
+
+
+class ConfigError(SFMStreamError, ValueError):
+    """A setting is unknown, impossible or contradicts another one.
+
+    Attributes:
+        at: the key, as `section.key`.
+        problem: what is wrong with its value.
+        hint: what to do, or empty.
+    """
+
+    def __init__(self, at: str, problem: str, hint: str = "") -> None:
+        super().__init__(at, problem, hint)
+        self.at, self.problem, self.hint = at, problem, hint
+
+    def __str__(self) -> str:
+        tail = f"; {self.hint}" if self.hint else ""
+        return f"{self.at}: {self.problem}{tail}"
+
+
+class FeedError(SFMStreamError):
+    """A file or a venue gave what no tick can be read from.
+
+    Attributes:
+        source: path or address.
+        problem: what was expected and what was there.
+        hint: what to do, or empty.
+        row: 1-based data row, where one is to blame.
+        column: column or field name, where one is to blame.
+    """
+
+    def __init__(
+        self,
+        source: str,
+        problem: str,
+        hint: str = "",
+        *,
+        row: int | None = None,
+        column: str | None = None,
+    ) -> None:
+        super().__init__(source, problem, hint, row, column)
+        self.source, self.problem, self.hint = source, problem, hint
+        self.row, self.column = row, column
+
+    def __str__(self) -> str:
+        row = "" if self.row is None else f" row {self.row}"
+        column = "" if self.column is None else f" column {self.column!r}"
+        tail = f"; {self.hint}" if self.hint else ""
+        return f"{self.source}{row}{column}: {self.problem}{tail}"
+
+
+class ShapeError(SFMStreamError, ValueError):
+    """An array does not have the shape its name promises.
+
+    Attributes:
+        name: the array.
+        expected: the shape it must have.
+        was: the shape it has.
+    """
+
+    def __init__(self, name: str, expected: str, was: str) -> None:
+        super().__init__(name, expected, was)
+        self.name, self.expected, self.was = name, expected, was
+
+    def __str__(self) -> str:
+        return f"{self.name}: expected shape {self.expected}, was {self.was}"
+
+
+class InvalidState(SFMStreamError, RuntimeError):
+    """A method was called at a moment when it has no meaning."""
+
+
+class SourceChanged(SFMStreamError):
+    """The source of a run is no longer the one the run was made from.
+
+    Attributes:
+        source: path or name of the source.
+        expected: its description when the run was made.
+        was: its description now.
+    """
+
+    def __init__(self, source: str, expected: str, was: str) -> None:
+        super().__init__(source, expected, was)
+        self.source, self.expected, self.was = source, expected, was
+
+    def __str__(self) -> str:
+        return (
+            f"{self.source}: expected {self.expected}, was {self.was}; "
+            "restore the source or start a new run"
+        )
+
+
+class JournalError(SFMStreamError):
+    """The event log cannot be read or written.
+
+    Attributes:
+        path: the segment or folder.
+        problem: what is wrong.
+        hint: what to do, or empty.
+    """
+
+    def __init__(self, path: str, problem: str, hint: str = "") -> None:
+        super().__init__(path, problem, hint)
+        self.path, self.problem, self.hint = path, problem, hint
+
+    def __str__(self) -> str:
+        tail = f"; {self.hint}" if self.hint else ""
+        return f"{self.path}: {self.problem}{tail}"
+
+
+class CheckpointError(SFMStreamError):
+    """A snapshot on disk cannot be written or used.
+
+    Attributes:
+        path: the checkpoint.
+        problem: what was expected and what was there.
+        hint: what to do, or empty.
+    """
+
+    def __init__(self, path: str, problem: str, hint: str = "") -> None:
+        super().__init__(path, problem, hint)
+        self.path, self.problem, self.hint = path, problem, hint
+
+    def __str__(self) -> str:
+        tail = f"; {self.hint}" if self.hint else ""
+        return f"{self.path}: {self.problem}{tail}"
+
+
+class CheckpointCorrupt(CheckpointError):
+    """A snapshot on disk is damaged or incomplete."""
+
+
+class CheckpointMismatch(CheckpointError):
+    """A snapshot on disk belongs to another model or format."""
+
+
+class SinkError(SFMStreamError):
+    """Records could not be written where they should go.
+
+    Attributes:
+        path: the sink's file or folder.
+        problem: what happened.
+        hint: what to do, or empty.
+    """
+
+    def __init__(self, path: str, problem: str, hint: str = "") -> None:
+        super().__init__(path, problem, hint)
+        self.path, self.problem, self.hint = path, problem, hint
+
+    def __str__(self) -> str:
+        tail = f"; {self.hint}" if self.hint else ""
+        return f"{self.path}: {self.problem}{tail}"
+
+
+class ReplayMismatch(SFMStreamError):
+    """A replay of the same events gave different records.
+
+    Attributes:
+        kind: the kind of record, e.g. `forecasts`.
+        row: 0-based row of the first difference.
+        column: its column.
+        expected: the value in the run.
+        was: the value in the replay.
+    """
+
+    def __init__(
+        self, kind: str, row: int, column: str, expected: object, was: object
+    ) -> None:
+        super().__init__(kind, row, column, expected, was)
+        self.kind, self.row, self.column = kind, row, column
+        self.expected, self.was = expected, was
+
+    def __str__(self) -> str:
+        return (
+            f"{self.kind} row {self.row} column {self.column!r}: "
+            f"expected {self.expected!r}, was {self.was!r}"
+        )

@@ -1,0 +1,279 @@
+"""What a feed may say, one event at a time or as columns.
+
+A live feed speaks in single events; a file speaks in a `Block`, the same events as
+columns. `Block.of` turns the first form into the second, so the engine knows one form
+only. Times are int64 nanoseconds since the epoch, UTC. Events carry no number: their
+order is their number.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from sfm_stream.errors import ShapeError
+
+TICK, GAP, HEARTBEAT, CONTROL, CLOSED = range(5)
+ALL_STREAMS = -1
+NO_TIME = np.iinfo(np.int64).min
+CONTROLS = ("learn", "freeze")
+
+Floats: TypeAlias = NDArray[np.float64]
+Ints: TypeAlias = NDArray[np.int64]
+
+
+class Tick(msgspec.Struct, frozen=True, tag="tick"):
+    """One observation of one stream.
+
+    Attributes:
+        stream: name of the stream.
+        time: when it happened at the source, ns.
+        values: one float per field, in the feed's order; NaN where missing.
+        received: when it reached us, ns; not assumed to be after `time`.
+    """
+
+    stream: str
+    time: int
+    values: tuple[float, ...]
+    received: int = 0
+
+
+class Gap(msgspec.Struct, frozen=True, tag="gap"):
+    """A known loss of data: what is pending can never be known.
+
+    Attributes:
+        stream: name of the stream, or empty for all of them.
+        time: when it was noticed, ns.
+        reason: why, in a few words.
+        missed: number of lost ticks, or None.
+    """
+
+    stream: str
+    time: int
+    reason: str
+    missed: int | None = None
+
+
+class Heartbeat(msgspec.Struct, frozen=True, tag="heartbeat"):
+    """Time has passed without a tick.
+
+    Attributes:
+        stream: name of the stream, or empty for all of them.
+        time: the feed's clock, ns.
+    """
+
+    stream: str
+    time: int
+
+
+class Control(msgspec.Struct, frozen=True, tag="control"):
+    """A decision taken outside the engine, journalled so that it can be replayed.
+
+    Attributes:
+        stream: name of the stream, or empty for all of them.
+        time: when it was taken, ns.
+        action: one of `CONTROLS`.
+    """
+
+    stream: str
+    time: int
+    action: str
+
+
+class Closed(msgspec.Struct, frozen=True, tag="closed"):
+    """The feed has ended.
+
+    Attributes:
+        time: when, ns.
+        reason: why, in a few words.
+    """
+
+    time: int
+    reason: str
+    stream: str = ""
+
+
+Event: TypeAlias = Tick | Gap | Heartbeat | Control | Closed
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Block:
+    """T events as columns.
+
+    Attributes:
+        streams: table of stream names.
+        kind: int8 [T], one of TICK, GAP, HEARTBEAT, CONTROL, CLOSED.
+        stream: int32 [T], index into `streams`, or ALL_STREAMS.
+        time: int64 [T], ns at the source; NO_TIME where it could not be read.
+        received: int64 [T], ns here.
+        values: float64 [T, F], the fields of a tick; NaN where missing.
+        code: int64 [T], missed ticks of a gap (-1 unknown), action of a control.
+        notes: reason of the gap or closing at a position.
+    """
+
+    streams: tuple[str, ...]
+    kind: NDArray[np.int8]
+    stream: NDArray[np.int32]
+    time: Ints
+    received: Ints
+    values: Floats
+    code: Ints
+    notes: Mapping[int, str] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.kind)
+
+    def __getitem__(self, part: slice) -> Block:
+        """Return a part of the block, sharing memory; steps of 1 only."""
+        start, stop, _ = part.indices(len(self))
+        notes = {i - start: n for i, n in self.notes.items() if start <= i < stop}
+        return Block(
+            streams=self.streams,
+            kind=self.kind[part],
+            stream=self.stream[part],
+            time=self.time[part],
+            received=self.received[part],
+            values=self.values[part],
+            code=self.code[part],
+            notes=notes,
+        )
+
+    @classmethod
+    def ticks(
+        cls,
+        time: Ints,
+        values: Floats,
+        *,
+        streams: tuple[str, ...],
+        stream: NDArray[np.int32] | None = None,
+        received: Ints | None = None,
+    ) -> Block:
+        """Make a block of ticks alone.
+
+        Args:
+            time: [T], ns.
+            values: [T, F].
+            streams: table of names.
+            stream: [T], index into `streams`; the first one when absent.
+            received: [T], ns; the same as `time` when absent.
+
+        Raises:
+            ShapeError: if the columns differ in length.
+        """
+        count = len(time)
+        if values.ndim != 2 or len(values) != count:  # noqa: PLR2004 two axes
+            raise ShapeError("values", f"({count}, F)", str(values.shape))
+        return cls(
+            streams=streams,
+            kind=np.zeros(count, np.int8),
+            stream=np.zeros(count, np.int32) if stream is None else stream,
+            time=time,
+            received=time if received is None else received,
+            values=np.ascontiguousarray(values, np.float64),
+            code=np.zeros(count, np.int64),
+        )
+
+    @classmethod
+    def of(cls, events: Sequence[Event], width: int) -> Block:
+        """Turn single events into columns.
+
+        Args:
+            events: in order.
+            width: number of fields F of a tick.
+
+        Raises:
+            ShapeError: if a tick does not have F values.
+        """
+        count = len(events)
+        names: dict[str, int] = {}
+        kind = np.zeros(count, np.int8)
+        stream = np.full(count, ALL_STREAMS, np.int32)
+        time = np.zeros(count, np.int64)
+        received = np.zeros(count, np.int64)
+        values = np.full((count, width), np.nan)
+        code = np.zeros(count, np.int64)
+        notes: dict[int, str] = {}
+        for i, event in enumerate(events):
+            time[i] = event.time
+            if event.stream:
+                stream[i] = names.setdefault(event.stream, len(names))
+            match event:
+                case Tick():
+                    if len(event.values) != width:
+                        raise ShapeError("tick.values", f"({width},)", str(event))
+                    received[i] = event.received
+                    values[i] = event.values
+                case Gap():
+                    kind[i] = GAP
+                    code[i] = -1 if event.missed is None else event.missed
+                    notes[i] = event.reason
+                case Heartbeat():
+                    kind[i] = HEARTBEAT
+                case Control():
+                    kind[i] = CONTROL
+                    code[i] = CONTROLS.index(event.action)
+                case Closed():
+                    kind[i] = CLOSED
+                    notes[i] = event.reason
+        return cls(
+            streams=tuple(names),
+            kind=kind,
+            stream=stream,
+            time=time,
+            received=received,
+            values=values,
+            code=code,
+            notes=notes,
+        )
+
+    def events(self) -> Iterator[Event]:
+        """Give the events one by one."""
+        for i in range(len(self)):
+            yield self._event(i)
+
+    def _event(self, i: int) -> Event:
+        index = int(self.stream[i])
+        name = "" if index == ALL_STREAMS else self.streams[index]
+        time, code = int(self.time[i]), int(self.code[i])
+        match int(self.kind[i]):
+            case 0:  # TICK
+                values = tuple(self.values[i].tolist())
+                return Tick(name, time, values, int(self.received[i]))
+            case 1:  # GAP
+                note = self.notes.get(i, "")
+                return Gap(name, time, note, None if code < 0 else code)
+            case 2:  # HEARTBEAT
+                return Heartbeat(name, time)
+            case 3:  # CONTROL
+                return Control(name, time, CONTROLS[code])
+            case _:
+                return Closed(time, self.notes.get(i, ""))
+
+
+def concatenate(blocks: Sequence[Block]) -> Block:
+    """Join blocks of one feed, in order, into one.
+
+    Args:
+        blocks: at least one; all with the same number of fields.
+    """
+    names: dict[str, int] = {}
+    for block in blocks:
+        for name in block.streams:
+            names.setdefault(name, len(names))
+    columns: dict[str, list[NDArray[Any]]] = {}
+    notes: dict[int, str] = {}
+    base = 0
+    for block in blocks:
+        table = np.array([names[n] for n in block.streams] + [ALL_STREAMS], np.int32)
+        columns.setdefault("stream", []).append(table[block.stream])
+        for key in ("kind", "time", "received", "values", "code"):
+            columns.setdefault(key, []).append(getattr(block, key))
+        notes |= {base + i: n for i, n in block.notes.items()}
+        base += len(block)
+    joined = {key: np.concatenate(parts) for key, parts in columns.items()}
+    return Block(streams=tuple(names), notes=notes, **joined)

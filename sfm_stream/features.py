@@ -1,0 +1,163 @@
+"""The plan by which a tick's fields become the model's inputs.
+
+A *signal* is a field or a value derived from fields (`mid`, `spread`, ...). An *input* is
+a signal seen through a transform (`level`, `change`, `log-return`) or a reading of the
+clock. The plan is small tables of numbers that the kernels interpret, so a new input
+needs a code here and one branch in `kernels/features.py`.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sfm_stream.config import Config
+from sfm_stream.errors import ConfigError
+
+# Codes of signals; each names its operands among the fields.
+FIELD, MID, SPREAD, IMBALANCE, MICROPRICE = range(5)
+DERIVED = {
+    "mid": (MID, ("bid", "ask")),
+    "spread": (SPREAD, ("bid", "ask")),
+    "imbalance": (IMBALANCE, ("bid_qty", "ask_qty")),
+    "microprice": (MICROPRICE, ("bid", "ask", "bid_qty", "ask_qty")),
+}
+
+# Codes of inputs.
+NOTHING, LEVEL, CHANGE, LOG_RETURN, ELAPSED = range(5)
+HOUR_SIN, HOUR_COS, WEEKDAY_SIN, WEEKDAY_COS = range(5, 9)
+TRANSFORMS = {"level": LEVEL, "change": CHANGE, "log-return": LOG_RETURN}
+CLOCKS = {
+    "elapsed": (ELAPSED,),
+    "hour": (HOUR_SIN, HOUR_COS),
+    "weekday": (WEEKDAY_SIN, WEEKDAY_COS),
+}
+CALL = re.compile(r"\s*([a-z-]+)\s*\(\s*([^()]+?)\s*\)\s*")
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What the kernels compute from a tick.
+
+    Attributes:
+        fields: names of the values of a tick [F].
+        targets: names of what is forecast [Tg].
+        signals: int64 [S, 5]: code and up to four fields of each signal.
+        target: int64 [Tg]: the signal of each target.
+        inputs: int64 [Tg, N, 2]: code and signal of each input.
+        names: of the inputs, per target [Tg][N].
+    """
+
+    fields: tuple[str, ...]
+    targets: tuple[str, ...]
+    signals: NDArray[np.int64]
+    target: NDArray[np.int64]
+    inputs: NDArray[np.int64]
+    names: tuple[tuple[str, ...], ...]
+
+
+class _Signals:
+    """The table of signals while it is being filled."""
+
+    def __init__(self, fields: Sequence[str]) -> None:
+        self.fields = tuple(fields)
+        self.rows: dict[str, tuple[int, ...]] = {}
+        for name in fields:
+            self.number("stream.fields", name)
+
+    def number(self, at: str, name: str) -> int:
+        """Give the row of a signal, adding it when it is new."""
+        if name not in self.rows:
+            self.rows[name] = self._row(at, name)
+        return list(self.rows).index(name)
+
+    def _row(self, at: str, name: str) -> tuple[int, ...]:
+        if name in self.fields:
+            return (FIELD, self.fields.index(name), 0, 0, 0)
+        if name not in DERIVED:
+            known = [*self.fields, *DERIVED]
+            near = difflib.get_close_matches(name, known, 1)
+            hint = f"did you mean {near[0]!r}?" if near else f"known: {known}"
+            raise ConfigError(at, f"expected a field or derived value, was {name!r}", hint)
+        code, operands = DERIVED[name]
+        absent = [o for o in operands if o not in self.fields]
+        if absent:
+            raise ConfigError(
+                at,
+                f"{name!r} needs the fields {', '.join(operands)}; "
+                f"{', '.join(absent)} absent",
+                "name them with feed.columns",
+            )
+        places = [self.fields.index(o) for o in operands]
+        return (code, *places, *[0] * (4 - len(places)))
+
+
+def plan(config: Config, fields: Sequence[str]) -> Plan:
+    """Resolve fields, targets and inputs against what the feed gives.
+
+    Args:
+        config: the settings.
+        fields: names of the values of a tick.
+
+    Raises:
+        ConfigError: if a target or input names what is not there.
+    """
+    if not fields:
+        raise ConfigError("stream.fields", "the feed has no numeric field", "name one")
+    signals = _Signals(fields)
+    targets = tuple(config.target.values) or (fields[0],)
+    target = [
+        signals.number(f"target.values[{i}]", name) for i, name in enumerate(targets)
+    ]
+    found = [_inputs(config, signals, name) for name in targets]
+    width = max(len(rows) for rows in found)
+    nothing = ("nothing", NOTHING, 0)
+    padded = [rows + [nothing] * (width - len(rows)) for rows in found]
+    return Plan(
+        fields=tuple(fields),
+        targets=targets,
+        signals=np.array(list(signals.rows.values()), np.int64),
+        target=np.array(target, np.int64),
+        inputs=np.array([[r[1:] for r in rows] for rows in padded], np.int64),
+        names=tuple(tuple(r[0] for r in rows) for rows in padded),
+    )
+
+
+def _inputs(
+    config: Config, signals: _Signals, target: str
+) -> list[tuple[str, int, int]]:
+    rows: dict[tuple[int, int], str] = {}
+    for i, text in enumerate(config.features.inputs):
+        at = f"features.inputs[{i}]"
+        for name, code, signal in _read(at, text, signals, target):
+            rows.setdefault((code, signal), name)
+    if not rows:
+        raise ConfigError("features.inputs", "expected at least one, was []")
+    return [(name, code, signal) for (code, signal), name in rows.items()]
+
+
+def _read(
+    at: str, text: str, signals: _Signals, target: str
+) -> list[tuple[str, int, int]]:
+    if text in CLOCKS:
+        return [(text, code, 0) for code in CLOCKS[text]]
+    if text in TRANSFORMS:
+        return [(text, TRANSFORMS[text], signals.number(at, target))]
+    call = CALL.fullmatch(text)
+    if call is None:
+        return [(text, LEVEL, signals.number(at, text))]
+    transform, operand = call.groups()
+    if transform not in TRANSFORMS:
+        near = difflib.get_close_matches(transform, TRANSFORMS, 1)
+        hint = f"did you mean {near[0]!r}?" if near else f"known: {list(TRANSFORMS)}"
+        raise ConfigError(at, f"unknown transform {transform!r}", hint)
+    names = signals.fields if operand == "*" else (operand,)
+    return [
+        (f"{transform}({n})", TRANSFORMS[transform], signals.number(at, n))
+        for n in names
+    ]

@@ -1,0 +1,82 @@
+"""Stage 2b: recursive least squares, in float64.
+
+One problem per horizon, since each horizon's regressors meet their label with their own
+delay. Guards keep it finite on streams that are idle for hours: no update while the
+regressors say nothing, and a cap on what forgetting may blow up.
+"""
+
+# mypy: disable-error-code="no-untyped-def"
+# Compiled functions carry no annotations: numba infers their types.
+
+from __future__ import annotations
+
+import math
+
+from sfm_stream.kernels.numeric import jit, strict
+
+# Below this x'Px carries no information and only forgetting would act.
+QUIET = 1e-9
+# The largest variance a coefficient may have, over its variance at birth: forgetting
+# multiplies what is not excited without end.
+CAP = 1e3
+
+
+@jit
+def predict(theta, x):
+    """Give theta . x."""
+    total = 0.0
+    for i in range(len(x)):
+        total += theta[i] * x[i]
+    return total
+
+
+@jit
+def update(theta, cov, x, label, forgetting, ridge, work):
+    """Learn one label: theta [P], cov [P, P], x [P]; `work` holds P numbers.
+
+    Source: the standard exponentially forgetting recursion (Ljung and Soderstrom,
+    Theory and Practice of Recursive Identification, 1983).
+    """
+    size = len(x)
+    energy = 0.0
+    for i in range(size):
+        total = 0.0
+        for j in range(size):
+            total += cov[i, j] * x[j]
+        work[i] = total
+        energy += total * x[i]
+    if not energy > QUIET:
+        return
+    gain = 1.0 / (forgetting + energy)
+    error = label - predict(theta, x)
+    for i in range(size):
+        theta[i] += gain * work[i] * error
+    subtract_square(cov, work, gain, 1.0 / forgetting)
+    bound_diagonal(cov, CAP / ridge)
+
+
+@strict
+def subtract_square(cov, work, gain, grow):
+    """Set cov = grow * (cov - gain * work work'), symmetric to the last bit."""
+    size = len(work)
+    for i in range(size):
+        a = work[i]
+        for j in range(size):
+            cov[i, j] = grow * (cov[i, j] - gain * (a * work[j]))
+
+
+@jit
+def bound_diagonal(cov, cap):
+    """Shrink rows and columns whose variance outgrew the cap; definiteness stays."""
+    size = len(cov)
+    for i in range(size):
+        if cov[i, i] > cap:
+            factor = math.sqrt(cap / cov[i, i])
+            for j in range(size):
+                cov[i, j] *= factor
+                cov[j, i] *= factor
+        elif not cov[i, i] > 0.0:
+            for j in range(size):
+                cov[i, j] = 0.0
+                cov[j, i] = 0.0
+            cov[i, i] = cap / CAP

@@ -1,0 +1,164 @@
+"""Stage 2: forecasts meet their truth.
+
+A settled forecast is scored and taught to least squares, the aggregation and the
+interval; its label waits on the tape for the next update. Forecasts whose truth is lost
+are voided.
+"""
+
+# mypy: disable-error-code="no-untyped-def"
+# Compiled functions carry no annotations: numba infers their types.
+
+from __future__ import annotations
+
+import math
+
+from sfm_stream.bank import TICKS
+from sfm_stream.kernels import aggregate, interval, least_squares
+from sfm_stream.kernels.numeric import clip, inline, jit
+from sfm_stream.kernels.rows import cube, matrix, vector
+from sfm_stream.kernels.scale import held_square
+from sfm_stream.targets import PREDICT_CHANGE, PREDICT_LEVEL
+
+FORECASTS, SCORES, NOTICES = range(3)
+UPDATED, VOIDED, REJECTED = range(3)
+VOID_GAP, VOID_CROWDED = range(2)
+
+
+@jit
+def settle_due(s, tables, row, work, out, seq, number, time, past, value):
+    """Settle all forecasts that became due by `time`.
+
+    A horizon in ticks is settled by this tick's target `value`, which is NaN when no
+    tick has come; one in time that was due before `time` by the last tick's, `past`.
+    """
+    slots = s.ring - 1
+    horizons = matrix(tables.i64, s.at_horizons, s.horizons, 2)
+    head = vector(row.i64, s.at_head_tick, s.horizons)
+    origin_time = vector(row.i64, s.at_origin_time, s.ring)
+    ticks = row.i64[s.at_counters + TICKS]
+    for q in range(s.horizons):
+        while head[q] < ticks:
+            if horizons[q, 0] > 0:
+                if ticks - head[q] < horizons[q, 0] or math.isnan(value):
+                    break
+                truth = value
+            else:
+                if origin_time[head[q] % slots] + horizons[q, 1] >= time:
+                    break
+                truth = past
+            settle(s, tables, row, work, out, seq, number, time, q, head[q], truth)
+            head[q] += 1
+
+
+@inline
+def settle(s, tables, row, work, out, seq, number, time, q, origin, truth):
+    """Score one forecast and learn from its truth."""
+    y, slot = row.f64, origin % (s.ring - 1)
+    value = y[s.at_origin_value + slot]
+    center = matrix(y, s.at_origin_center, s.ring, s.horizons)[slot, q]
+    unit = matrix(y, s.at_origin_scale, s.ring, s.horizons)[slot, q]
+    mixed = matrix(y, s.at_origin_mixed, s.ring, s.horizons)[slot, q]
+    experts = cube(y, s.at_origin_experts, s.ring, s.horizons, s.experts)[slot, q]
+    bounds = cube(y, s.at_origin_bounds, s.ring, s.horizons, 3)[slot, q]
+    raw = raw_label(s.predict, truth, value, center)
+    anchor = (value - center) / unit
+    label = anchor + clip(raw / unit - anchor, s.input_clip)
+    covered = cover(bounds, truth)
+    write_score(out, seq, number, time, q, origin, covered, truth, bounds[0], value)
+    teach_least_squares(s, row, work, slot, q, label)
+    aggregate.update(
+        matrix(y, s.at_mix_weight, s.horizons, s.experts)[q],
+        matrix(y, s.at_mix_regret, s.horizons, s.experts)[q],
+        matrix(y, s.at_mix_square, s.horizons, s.experts)[q],
+        matrix(y, s.at_mix_bound, s.horizons, s.experts)[q],
+        vector(tables.f64, s.at_prior, s.experts),
+        experts, mixed, label,
+    )  # fmt: skip
+    state = matrix(y, s.at_interval, s.horizons, 3)[q]
+    interval.update(state, raw / unit - mixed, covered, s.level)
+    learn_scale(s, row, q, raw)
+    matrix(row.f32, s.at_labels, s.ring, s.horizons)[slot, q] = label
+
+
+@inline
+def raw_label(predict, truth, value, center):
+    """Give what the model should have said, in units of the target."""
+    if predict == PREDICT_CHANGE:
+        return truth - value
+    if predict == PREDICT_LEVEL:
+        return truth - center
+    return math.log(truth / value) if truth > 0.0 and value > 0.0 else 0.0
+
+
+@inline
+def cover(bounds, truth):
+    """Say whether the closed interval holds the truth; -1 where there is none."""
+    if math.isnan(bounds[1]):
+        return -1
+    return 1 if bounds[1] <= truth <= bounds[2] else 0
+
+
+@inline
+def teach_least_squares(s, row, work, slot, q, label):
+    """Give a label to both least-squares experts."""
+    y, p, r = row.f64, s.rls, s.sfm_rls
+    if p > 0:
+        least_squares.update(
+            matrix(y, s.at_rls_theta, s.horizons, p)[q],
+            cube(y, s.at_rls_cov, s.horizons, p, p)[q],
+            matrix(y, s.at_origin_regressors, s.ring, p)[slot],
+            label, s.forgetting, s.ridge, work.f64[s.at_product :],
+        )  # fmt: skip
+    if r > 0:
+        least_squares.update(
+            matrix(y, s.at_memory_theta, s.horizons, r)[q],
+            cube(y, s.at_memory_cov, s.horizons, r, r)[q],
+            matrix(y, s.at_origin_memory, s.ring, r)[slot],
+            label, s.forgetting, s.ridge, work.f64[s.at_product :],
+        )  # fmt: skip
+
+
+@inline
+def write_score(out, seq, number, time, q, origin, covered, truth, mean, value):
+    """Say how the forecast did."""
+    i = out.counts[SCORES]
+    out.counts[SCORES] = i + 1
+    where, what = out.score_int[i], out.score_num[i]
+    where[0], where[1], where[2] = seq, number, q
+    where[3], where[4], where[5] = origin, time, covered
+    what[0], what[1], what[2] = truth, mean, value
+
+
+@inline
+def learn_scale(s, row, q, raw):
+    """Let the running mean square of raw labels learn of one."""
+    squares = vector(row.f64, s.at_label_square, s.horizons)
+    counts = vector(row.f64, s.at_label_count, s.horizons)
+    square = held_square(raw, squares[q], counts[q], s.input_clip)
+    rate = 1.0 / min(counts[q] + 1.0, s.scale)
+    squares[q] += rate * (square - squares[q])
+    counts[q] += 1.0
+
+
+@jit
+def void(s, row, out, seq, number, most, reason):
+    """Give up the oldest waiting forecasts until at most `most` wait per horizon."""
+    labels = matrix(row.f32, s.at_labels, s.ring, s.horizons)
+    head = vector(row.i64, s.at_head_tick, s.horizons)
+    ticks = row.i64[s.at_counters + TICKS]
+    for q in range(s.horizons):
+        while ticks - head[q] > most:
+            labels[head[q] % (s.ring - 1), q] = math.nan
+            notice(out, VOIDED, seq, number, q, head[q], reason)
+            head[q] += 1
+
+
+@jit
+def notice(out, kind, seq, number, a, b, c):
+    """Write an update, a voided forecast or a rejected event."""
+    i = out.counts[NOTICES]
+    out.counts[NOTICES] = i + 1
+    where = out.notice_int[i]
+    where[0], where[1], where[2] = kind, seq, number
+    where[3], where[4], where[5] = a, b, c
+    return i

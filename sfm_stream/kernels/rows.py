@@ -1,0 +1,103 @@
+"""What compiled code is called with, and how it finds named arrays in an arena.
+
+    u = matrix(row.f32, s.at_tape_u, s.ring, s.inputs + s.outputs + 1)
+
+names the array `tape_u` of `bank.places`. `row`, `tables` and `work` are each one row of
+an `Arena`; `s` is the record `Layout.settings`. Tuples of many arrays would do the same
+and take minutes to compile.
+"""
+
+# mypy: disable-error-code="no-untyped-def"
+# Compiled functions carry no annotations: numba infers their types.
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from sfm_stream.bank import Arena
+from sfm_stream.kernels.numeric import inline
+
+
+class Events(NamedTuple):
+    """T events as columns; see `sfm_stream.events.Block`."""
+
+    kind: Any
+    stream: Any
+    row: Any  # the first row of the stream, ALL_ROWS or NO_ROW
+    time: Any
+    values: Any
+    code: Any
+    seq: Any
+
+
+class Out(NamedTuple):
+    """Where records go; `counts` says how many there are of each."""
+
+    forecast_int: Any  # seq, row, horizon, origin, time, due
+    forecast_num: Any  # mean, lower, upper, weights [E], amplitude [K]
+    score_int: Any  # seq, row, horizon, origin, time, covered
+    score_num: Any  # truth, mean, naive
+    notice_int: Any  # kind, seq, row or stream, and three more by kind
+    notice_num: Any  # loss, norm
+    counts: Any  # forecasts, scores, notices
+
+
+ALL_ROWS, NO_ROW = -1, -2
+
+
+@inline
+def arena_row(arena, b):
+    """Give row b of an arena."""
+    return Arena(arena.f32[b], arena.f64[b], arena.i64[b])
+
+
+@inline
+def vector(flat, at, i):
+    """Give i elements from `at` on."""
+    return flat[at : at + i]
+
+
+@inline
+def matrix(flat, at, i, j):
+    """Give i x j elements from `at` on."""
+    return flat[at : at + i * j].reshape(i, j)
+
+
+@inline
+def cube(flat, at, i, j, k):
+    """Give i x j x k elements from `at` on."""
+    return flat[at : at + i * j * k].reshape(i, j, k)
+
+
+@inline
+def weights_in(flat, at, s):
+    """Give w_in [N+M+1, G] of the weights, or of a gradient, that begin at `at`."""
+    return matrix(flat, at, s.inputs + s.outputs + 1, s.gates)
+
+
+@inline
+def weights_heads(flat, at, s):
+    """Give w_heads [K, Din, 2M]."""
+    begin = at + (s.inputs + s.outputs + 1) * s.gates
+    return cube(flat, begin, s.frequencies, s.head_rows, 2 * s.outputs)
+
+
+@inline
+def bias_z(flat, at, s):
+    """Give b_z [K, M]."""
+    begin = at + (s.inputs + s.outputs + 1) * s.gates
+    begin += s.frequencies * s.head_rows * 2 * s.outputs
+    return matrix(flat, begin, s.frequencies, s.outputs)
+
+
+@inline
+def linear_heads(flat, at, s):
+    """Give v [Q, M], the linear heads."""
+    begin = at + s.weights - s.horizons * (s.outputs + 1)
+    return matrix(flat, begin, s.horizons, s.outputs)
+
+
+@inline
+def linear_biases(flat, at, s):
+    """Give c [Q], their constants."""
+    return vector(flat, at + s.weights - s.horizons, s.horizons)

@@ -1,0 +1,236 @@
+"""Stage 1: a tick's fields become scaled inputs, from the past alone.
+
+Running means and variances forget over `features.scale` ticks; x_t is scaled with the
+statistics up to t-1 and clipped.
+"""
+
+# mypy: disable-error-code="no-untyped-def"
+# Compiled functions carry no annotations: numba infers their types.
+
+from __future__ import annotations
+
+import math
+
+from sfm_stream.bank import (
+    COUNTERS,
+    FRESH,
+    GAUGES,
+    LAST_TIME,
+    MISSING_HOLD,
+    MISSING_VOID,
+    MOVE_SQUARE,
+    MOVES,
+    SINCE_UPDATE,
+    TICKS,
+    UNIT_NS,
+    VALUE_MEAN,
+    VALUE_VAR,
+)
+from sfm_stream.features import (
+    CHANGE,
+    ELAPSED,
+    HOUR_COS,
+    HOUR_SIN,
+    IMBALANCE,
+    LEVEL,
+    LOG_RETURN,
+    MICROPRICE,
+    MID,
+    NOTHING,
+    SPREAD,
+    WEEKDAY_COS,
+    WEEKDAY_SIN,
+)
+from sfm_stream.kernels.numeric import ZERO, clip, inline, jit
+from sfm_stream.kernels.rows import vector
+from sfm_stream.targets import PREDICT_LOG_RETURN
+
+DAY_S = 86_400.0
+# A deviation counts with at most this many times the clip: one wild tick must not
+# blind the model for thousands, yet a new regime is adopted within hundreds.
+OUTLIER = 4.0
+STEADY_AFTER = 50
+# Bounds on the time between ticks, in units: what lies beyond says no more.
+LONGEST_TAU = 64.0
+# One step of the running median of the time between ticks, as a log ratio.
+MEDIAN_STEP = 0.02
+
+
+@jit
+def derive(s, signals, values, before, now):
+    """Compute the signals of a tick; a missing one is held or stays NaN.
+
+    Returns the number of the first signal that is missing and may not be, or -1.
+    """
+    for i in range(s.signals):
+        x = derived(values, signals[i])
+        if math.isnan(x):
+            if s.missing == MISSING_VOID:
+                return i
+            if s.missing == MISSING_HOLD:
+                x = before[i]
+        now[i] = x
+    return -1
+
+
+@inline
+def derived(values, signal):
+    """Compute one signal from the fields."""
+    code, a, b = signal[0], signal[1], signal[2]
+    x = values[a]
+    if code == MID:
+        x = 0.5 * (values[a] + values[b])
+    elif code == SPREAD:
+        x = values[b] - values[a]
+    elif code == IMBALANCE:
+        total = values[a] + values[b]
+        x = (values[a] - values[b]) / total if total != 0.0 else 0.0
+    elif code == MICROPRICE:
+        x = microprice(values, signal)
+    return x
+
+
+@inline
+def microprice(values, signal):
+    """Give the mid weighted by the opposite side's quantity."""
+    bid, ask = values[signal[1]], values[signal[2]]
+    bid_qty, ask_qty = values[signal[3]], values[signal[4]]
+    total = bid_qty + ask_qty
+    if total == 0.0:
+        return 0.5 * (bid + ask)
+    return (bid * ask_qty + ask * bid_qty) / total
+
+
+@inline
+def elapsed(s, row, time):
+    """Give the time since the last tick in units of its running median."""
+    unit = row.f64[s.at_gauges + UNIT_NS]
+    if row.i64[s.at_counters + FRESH] != 0 or unit <= 0.0:
+        return 1.0
+    tau = (time - row.i64[s.at_counters + LAST_TIME]) / unit
+    return min(tau, LONGEST_TAU)
+
+
+@jit
+def look(code, now, past, fresh, time, tau):
+    """Give one raw input; a change needs a tick before it."""
+    if code == LEVEL:
+        return now
+    if code == CHANGE:
+        return 0.0 if fresh else now - past
+    if code == LOG_RETURN:
+        return 0.0 if fresh else log_ratio(now, past)
+    if code == ELAPSED:
+        return math.log1p(tau)
+    if code == NOTHING:
+        return 0.0
+    seconds = time // 1_000_000_000
+    day = 2.0 * math.pi * (seconds % 86_400) / DAY_S
+    # The epoch was a Thursday; only the shape of the week matters.
+    week = 2.0 * math.pi * (seconds % 604_800) / (7.0 * DAY_S)
+    if code == HOUR_SIN:
+        return math.sin(day)
+    if code == HOUR_COS:
+        return math.cos(day)
+    if code == WEEKDAY_SIN:
+        return math.sin(week)
+    return math.cos(week)
+
+
+@inline
+def log_ratio(now, past):
+    """Give log(now / past), 0 where it has none."""
+    if now > 0.0 and past > 0.0:
+        return math.log(now / past)
+    return 0.0
+
+
+@inline
+def deviation(variance):
+    """Give the scale that a variance sets: 1 until it says something."""
+    return math.sqrt(variance) if variance > 0.0 else 1.0
+
+
+@jit
+def scale_inputs(s, row, inputs, now, time, tau, commit, u):
+    """Write the scaled inputs of a tick to u[:N]; if `commit`, learn from them.
+
+    Shapes: inputs [N, 2], now [S], u [N+M+1].
+    """
+    mean = vector(row.f64, s.at_input_mean, s.inputs)
+    variance = vector(row.f64, s.at_input_var, s.inputs)
+    before = vector(row.f64, s.at_before, s.signals)
+    ticks = row.i64[s.at_counters + TICKS]
+    fresh = row.i64[s.at_counters + FRESH] != 0
+    rate = 1.0 / min(ticks + 1.0, s.scale)
+    for i in range(s.inputs):
+        code, j = inputs[i, 0], inputs[i, 1]
+        raw = look(code, now[j], before[j], fresh, time, tau)
+        u[i] = ZERO
+        if code == NOTHING or math.isnan(raw):
+            continue
+        sd = deviation(variance[i])
+        away = raw - mean[i]
+        u[i] = clip(away / sd if ticks > 1 else away, s.input_clip)
+        if commit:
+            if ticks > STEADY_AFTER:
+                away = clip(away, OUTLIER * s.input_clip * sd)
+            mean[i] += rate * away
+            variance[i] = (1.0 - rate) * (variance[i] + rate * away * away)
+
+
+@inline
+def move_of(s, row, target, value):
+    """Give the target's move since the last tick, 0 where there is none."""
+    past = row.f64[s.at_before + target]
+    if row.i64[s.at_counters + FRESH] != 0:
+        return 0.0
+    return log_ratio(value, past) if s.predict == PREDICT_LOG_RETURN else value - past
+
+
+@jit
+def remember(s, row, now, value, move, time):
+    """Take in the tick's signals [S], its target's value and move, and its time."""
+    counters = vector(row.i64, s.at_counters, COUNTERS)
+    gauges = vector(row.f64, s.at_gauges, GAUGES)
+    before = vector(row.f64, s.at_before, s.signals)
+    ticks = counters[TICKS]
+    rate = 1.0 / min(ticks + 1.0, s.scale)
+    counters[MOVES] = (counters[MOVES] + 1) % s.lags
+    row.f64[s.at_moves + counters[MOVES]] = move
+    square = held_square(move, gauges[MOVE_SQUARE], ticks, s.input_clip)
+    gauges[MOVE_SQUARE] += rate * (square - gauges[MOVE_SQUARE])
+    away = value - gauges[VALUE_MEAN]
+    gauges[VALUE_MEAN] += rate * away
+    gauges[VALUE_VAR] = (1.0 - rate) * (gauges[VALUE_VAR] + rate * away * away)
+    if counters[FRESH] == 0:
+        learn_unit(gauges, float(time - counters[LAST_TIME]))
+    for i in range(s.signals):
+        if not math.isnan(now[i]):
+            before[i] = now[i]
+    counters[LAST_TIME] = time
+    counters[FRESH] = 0
+    counters[TICKS] = ticks + 1
+    counters[SINCE_UPDATE] += 1
+
+
+@inline
+def held_square(raw, usual, count, clip_at):
+    """Give raw squared, held to what an outlier may count for."""
+    square = raw * raw
+    if count > STEADY_AFTER and usual > 0.0:
+        square = min(square, (OUTLIER * clip_at) ** 2 * usual)
+    return square
+
+
+@inline
+def learn_unit(gauges, passed):
+    """Move the running median of the positive times between ticks."""
+    unit = gauges[UNIT_NS]
+    if passed > 0.0:
+        if unit <= 0.0:
+            gauges[UNIT_NS] = passed
+        elif passed > unit:
+            gauges[UNIT_NS] = unit * (1.0 + MEDIAN_STEP)
+        elif passed < unit:
+            gauges[UNIT_NS] = unit / (1.0 + MEDIAN_STEP)

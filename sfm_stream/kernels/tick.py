@@ -1,0 +1,400 @@
+"""The compiled tick: one entry for one tick, a block of ticks, and a peek.
+
+    advance(events, start, stop, phase):
+        for each event:
+            OBSERVE   reject or take in -> settle what is due -> scale -> step the
+                      memory -> ask the experts -> aggregate -> state the interval
+            LEARN     when an update is due: back-propagate, take the optimiser's step
+
+The number of events and the phase are run-time arguments, so a block and single ticks run
+the same machine code and say the same records, bit for bit. What `advance` calls is either
+inlined into it or a leaf: each level of compiled calls is optimised again from the start,
+and a deep tree takes minutes.
+"""
+
+# mypy: disable-error-code="no-untyped-def"
+# Compiled functions carry no annotations: numba infers their types.
+
+from __future__ import annotations
+
+import math
+
+from sfm_stream.bank import (
+    ADAM_STEP,
+    COUNTERS,
+    FRESH,
+    FROZEN,
+    GAP_DECAY,
+    GAP_KEEP,
+    LAST_TIME,
+    MOVE_SQUARE,
+    MOVES,
+    SEGMENT,
+    SINCE_UPDATE,
+    TICKS,
+    UNIT_NS,
+    VALUE_MEAN,
+    VALUE_VAR,
+    VERSION,
+)
+from sfm_stream.events import CONTROL, GAP, HEARTBEAT, NO_TIME, TICK
+from sfm_stream.kernels import adam, aggregate, backprop, cell, interval, mature, scale
+from sfm_stream.kernels.least_squares import predict
+from sfm_stream.kernels.mature import FORECASTS, NOTICES, REJECTED, SCORES, UPDATED
+from sfm_stream.kernels.numeric import ONE, ZERO, clip, inline, jit
+from sfm_stream.kernels.rows import (
+    ALL_ROWS,
+    NO_ROW,
+    arena_row,
+    cube,
+    linear_biases,
+    linear_heads,
+    matrix,
+    vector,
+)
+from sfm_stream.targets import PREDICT_LEVEL, PREDICT_LOG_RETURN
+
+OBSERVE, LEARN, PEEK = 1, 2, 4
+FREEZE = 1
+# 2000-01-01 and 2100-01-01, ns.
+EARLIEST, LATEST = 946_684_800 * 10**9, 4_102_444_800 * 10**9
+BAD_TIME, OUTSIDE, BACKWARD, INFINITE, ABSENT, STRANGER = range(6)
+NO_SKIP, SKIP_LOSS, SKIP_GRADIENT = range(3)
+# A gap is at most this many units long to the memory: by then all is forgotten.
+LONGEST_GAP = 1e6
+
+
+@jit
+def advance(settings, tables, rows, scratch, events, start, stop, phase, out):
+    """Take the events from `start` to `stop` through the given phases.
+
+    Args:
+        settings: `bank.Layout.settings`.
+        tables: `bank.Layout.tables`.
+        rows: `Bank.rows`, the arenas [B, width].
+        scratch: `Bank.work`.
+        events: `rows.Events`.
+        start: first event.
+        stop: after the last event.
+        phase: OBSERVE, LEARN, both added, or PEEK.
+        out: `rows.Out`; its counts say how many records were written.
+
+    Returns:
+        The number of the first event not taken: `stop`, or less where `out` is full.
+    """
+    s = settings[0]
+    table, work = arena_row(tables, 0), arena_row(scratch, 0)
+    for i in range(start, stop):
+        if is_full(s, out, len(rows.i64)):
+            return i
+        first, last = events.row[i], events.row[i] + s.targets
+        if first == ALL_ROWS:
+            first, last = 0, len(rows.i64)
+        elif first == NO_ROW:
+            first, last = 0, 0
+            if phase != LEARN and events.kind[i] == TICK:
+                reject(events, i, out, -1, STRANGER)
+        for b in range(first, last):
+            row = arena_row(rows, b)
+            if phase != LEARN:
+                if events.kind[i] == TICK and b == first:
+                    if refuse(s, table, row, work, events, i, out):
+                        break
+                if phase != PEEK and ends_segment(s, row, events, i):
+                    seq = events.seq[i]
+                    mature.void(s, row, out, seq, b, 0, mature.VOID_GAP)
+                    update(s, table, row, work, b, seq, out)
+                    end_segment(s, row)
+                observe(s, table, row, work, b, events, i, phase, out)
+            due = row.i64[s.at_counters + SINCE_UPDATE] >= s.every
+            if phase & LEARN and due:
+                update(s, table, row, work, b, events.seq[i], out)
+    return stop
+
+
+@inline
+def is_full(s, out, rows):
+    """Say whether one more event might not find room for its records."""
+    most = rows * s.horizons
+    waiting = most * s.ring
+    return (
+        out.counts[FORECASTS] + most > len(out.forecast_int)
+        or out.counts[SCORES] + waiting > len(out.score_int)
+        or out.counts[NOTICES] + waiting + rows + 1 > len(out.notice_int)
+    )
+
+
+@jit
+def refuse(s, tables, row, work, events, i, out):
+    """Reject a tick that cannot be taken in; else leave its signals in `work`."""
+    counters = vector(row.i64, s.at_counters, COUNTERS)
+    signals = matrix(tables.i64, s.at_signals, s.signals, 5)
+    before = vector(row.f64, s.at_before, s.signals)
+    now = vector(work.f64, s.at_now, s.signals)
+    time, field, reason = events.time[i], -1, -1
+    if time == NO_TIME:
+        reason = BAD_TIME
+    elif time < EARLIEST or time >= LATEST:
+        reason = OUTSIDE
+    elif counters[TICKS] > 0 and time < counters[LAST_TIME]:
+        reason = BACKWARD
+    for f in range(s.fields):
+        if reason < 0 and math.isinf(events.values[i, f]):
+            reason, field = INFINITE, f
+    if reason < 0:
+        missing = scale.derive(s, signals, events.values[i], before, now)
+        for j in range(s.signals):
+            # A stream cannot begin with a value that is missing.
+            if missing < 0 and counters[TICKS] == 0 and math.isnan(now[j]):
+                missing = j
+        if missing >= 0:
+            reason, field = ABSENT, signals[missing, 1]
+    if reason >= 0:
+        reject(events, i, out, field, reason)
+    return reason >= 0
+
+
+@jit
+def reject(events, i, out, field, reason):
+    """Say that an event was not taken in."""
+    mature.notice(
+        out, REJECTED, events.seq[i], events.stream[i], events.time[i], field, reason
+    )
+
+
+@inline
+def ends_segment(s, row, events, i):
+    """Say whether an event is a gap, or a tick after a silence too long."""
+    if events.kind[i] == GAP:
+        return True
+    if events.kind[i] != TICK or s.max_gap == 0 or row.i64[s.at_counters + TICKS] == 0:
+        return False
+    return events.time[i] - row.i64[s.at_counters + LAST_TIME] > s.max_gap
+
+
+@inline
+def end_segment(s, row):
+    """Let nothing flow across a gap: neither gradients nor changes."""
+    row.i64[s.at_counters + SEGMENT] = row.i64[s.at_counters + TICKS]
+    row.i64[s.at_counters + FRESH] = 1
+    for j in range(s.lags):
+        row.f64[s.at_moves + j] = 0.0
+
+
+@inline
+def observe(s, tables, row, work, number, events, i, phase, out):
+    """Take one event into one row."""
+    kind, seq, time = events.kind[i], events.seq[i], events.time[i]
+    target = tables.i64[s.at_target + number % s.targets]
+    past = row.f64[s.at_before + target]
+    value = work.f64[s.at_now + target] if kind == TICK else math.nan
+    if kind == TICK and math.isnan(value):
+        value = past
+    if kind == CONTROL:
+        row.i64[s.at_counters + FROZEN] = 1 if events.code[i] == FREEZE else 0
+    if phase != PEEK and (kind == TICK or kind == HEARTBEAT):
+        mature.settle_due(
+            s, tables, row, work, out, seq, number, time, past, value
+        )
+    if kind == TICK:
+        if phase != PEEK:
+            most = s.max_pending
+            mature.void(s, row, out, seq, number, most, mature.VOID_CROWDED)
+        observe_tick(s, tables, row, work, number, seq, time, value, phase, out)
+
+
+@inline
+def observe_tick(s, tables, row, work, number, seq, time, value, phase, out):
+    """Scale, step the memory, forecast, remember."""
+    counters = vector(row.i64, s.at_counters, COUNTERS)
+    target = tables.i64[s.at_target + number % s.targets]
+    now = vector(work.f64, s.at_now, s.signals)
+    slot = s.ring - 1 if phase == PEEK else counters[TICKS] % (s.ring - 1)
+    tau = scale.elapsed(s, row, time)
+    inputs = cube(tables.i64, s.at_inputs, s.targets, s.inputs, 2)
+    u = matrix(row.f32, s.at_tape_u, s.ring, s.inputs + s.outputs + 1)[slot]
+    scale.scale_inputs(
+        s, row, inputs[number % s.targets], now, time, tau, phase != PEEK, u
+    )
+    row.f32[s.at_tape_tau + slot] = tau if s.clocked != 0 else ONE
+    if s.cell != 0:
+        before = (counters[TICKS] + s.ring - 2) % (s.ring - 1)
+        if counters[FRESH] != 0 and counters[TICKS] > 0 and s.gap != GAP_KEEP:
+            cell.lose(s, tables, row, before, slot, lost(s, row, time))
+            before = slot
+        cell.step(s, tables, row, work, before, slot)
+    move = scale.move_of(s, row, target, value)
+    row.f64[s.at_origin_value + slot] = value
+    row.i64[s.at_origin_time + slot] = time
+    gather(s, row, slot, move, u)
+    forecast(s, tables, row, number, seq, slot, time, value, out)
+    if phase != PEEK:
+        labels = matrix(row.f32, s.at_labels, s.ring, s.horizons)
+        for q in range(s.horizons):
+            labels[slot, q] = math.nan
+        scale.remember(s, row, now, value, move, time)
+
+
+@inline
+def lost(s, row, time):
+    """Give how many units of time a gap took from the memory."""
+    if s.gap != GAP_DECAY:
+        return math.inf
+    unit = row.f64[s.at_gauges + UNIT_NS]
+    passed = time - row.i64[s.at_counters + LAST_TIME]
+    return min(passed / unit, LONGEST_GAP) if unit > 0.0 else 1.0
+
+
+@jit
+def gather(s, row, slot, move, u):
+    """Write the regressors of least squares: moves, newest first, inputs or z, 1."""
+    regressors = matrix(row.f64, s.at_origin_regressors, s.ring, s.rls)[slot]
+    memory = matrix(row.f64, s.at_origin_memory, s.ring, s.sfm_rls)[slot]
+    z = matrix(row.f32, s.at_tape_z, s.ring, s.outputs)[slot]
+    moves = vector(row.f64, s.at_moves, s.lags)
+    unit = scale.deviation(row.f64[s.at_gauges + MOVE_SQUARE])
+    place = row.i64[s.at_counters + MOVES]
+    for j in range(s.lags):
+        raw = move if j == 0 else moves[(place - j + 1) % s.lags]
+        lagged = clip(raw / unit, s.input_clip)
+        if s.rls > 0:
+            regressors[j] = lagged
+        if s.sfm_rls > 0:
+            memory[j] = lagged
+    if s.rls > 0:
+        for j in range(s.inputs):
+            regressors[s.lags + j] = u[j]
+        regressors[s.rls - 1] = 1.0
+    if s.sfm_rls > 0:
+        for j in range(s.outputs):
+            memory[s.lags + j] = z[j]
+        memory[s.sfm_rls - 1] = 1.0
+
+
+@jit
+def forecast(s, tables, row, number, seq, slot, time, value, out):
+    """Ask the experts about every horizon and say their weighted mean."""
+    y, horizons = row.f64, s.horizons
+    centers = matrix(y, s.at_origin_center, s.ring, horizons)[slot]
+    units = matrix(y, s.at_origin_scale, s.ring, horizons)[slot]
+    mixes = matrix(y, s.at_origin_mixed, s.ring, horizons)[slot]
+    experts = cube(y, s.at_origin_experts, s.ring, horizons, s.experts)[slot]
+    bounds = cube(y, s.at_origin_bounds, s.ring, horizons, 3)[slot]
+    weights = matrix(y, s.at_mix_weight, horizons, s.experts)
+    states = matrix(y, s.at_interval, horizons, 3)
+    for q in range(horizons):
+        center, unit = units_of(s, row, q, value)
+        centers[q], units[q] = center, unit
+        anchor = (value - center) / unit
+        ask(s, row, slot, q, anchor, experts[q])
+        for e in range(s.experts):
+            held = clip(experts[q, e] - anchor, s.input_clip)
+            experts[q, e] = anchor + held if math.isfinite(held) else anchor
+        mixed = aggregate.mixture(weights[q], experts[q])
+        mixes[q] = mixed
+        width = interval.half_width(states[q])
+        for j in range(3):
+            scaled = mixed + (0.0 if j == 0 else (width if j == 2 else -width))
+            if s.predict == PREDICT_LOG_RETURN:
+                bounds[q, j] = value * math.exp(scaled * unit)
+            else:
+                bounds[q, j] = center + scaled * unit
+        write_forecast(s, tables, row, number, seq, slot, q, time,
+                       bounds[q], weights[q], out)  # fmt: skip
+
+
+@inline
+def units_of(s, row, q, value):
+    """Give what 0 and 1 mean to a scaled forecast made now."""
+    if s.predict == PREDICT_LEVEL:
+        if row.i64[s.at_counters + TICKS] < 2:
+            return value, 1.0
+        gauges = row.f64[s.at_gauges :]
+        return gauges[VALUE_MEAN], scale.deviation(gauges[VALUE_VAR])
+    if row.f64[s.at_label_count + q] < 2.0:
+        return value, 1.0
+    return value, scale.deviation(row.f64[s.at_label_square + q])
+
+
+@inline
+def ask(s, row, slot, q, anchor, experts):
+    """Write each expert's scaled forecast [E]."""
+    y = row.f64
+    if s.last_at >= 0:
+        experts[s.last_at] = anchor
+    if s.rls_at >= 0:
+        experts[s.rls_at] = predict(
+            matrix(y, s.at_rls_theta, s.horizons, s.rls)[q],
+            matrix(y, s.at_origin_regressors, s.ring, s.rls)[slot],
+        )
+    if s.sfm_rls_at >= 0:
+        experts[s.sfm_rls_at] = predict(
+            matrix(y, s.at_memory_theta, s.horizons, s.sfm_rls)[q],
+            matrix(y, s.at_origin_memory, s.ring, s.sfm_rls)[slot],
+        )
+    if s.sfm_at >= 0:
+        z = matrix(row.f32, s.at_tape_z, s.ring, s.outputs)[slot]
+        v = linear_heads(row.f32, s.at_weights, s)[q]
+        total = linear_biases(row.f32, s.at_weights, s)[q]
+        for j in range(s.outputs):
+            total += v[j] * z[j]
+        experts[s.sfm_at] = total
+
+
+@inline
+def write_forecast(s, tables, row, number, seq, slot, q, time, bounds, weights, out):
+    """Say a forecast; the first horizon's carries the amplitudes."""
+    i = out.counts[FORECASTS]
+    out.counts[FORECASTS] = i + 1
+    origin = row.i64[s.at_counters + TICKS]
+    horizon = matrix(tables.i64, s.at_horizons, s.horizons, 2)[q]
+    where, what = out.forecast_int[i], out.forecast_num[i]
+    where[0], where[1], where[2] = seq, number, q
+    where[3], where[4] = origin, time
+    where[5] = origin + horizon[0] if horizon[0] > 0 else time + horizon[1]
+    for j in range(3):
+        what[j] = bounds[j]
+    for e in range(s.experts):
+        what[3 + e] = weights[e]
+    amplitudes = what[3 + s.experts :]
+    if q == 0 and s.cell != 0:
+        read = cube(row.f32, s.at_tape_read, s.ring, s.frequencies, 3 * s.states)
+        cell.amplitude(s.states, read[slot], amplitudes)
+    else:
+        for k in range(s.frequencies):
+            amplitudes[k] = math.nan
+
+
+@jit
+def update(s, tables, row, work, number, seq, out):
+    """Learn from the labels that matured since the last update."""
+    counters = vector(row.i64, s.at_counters, COUNTERS)
+    learned = vector(row.i64, s.at_learned, s.horizons)
+    head = vector(row.i64, s.at_head_tick, s.horizons)
+    spans = matrix(work.i64, s.at_spans, s.horizons, 3)
+    counters[SINCE_UPDATE] = 0
+    labels = backprop.windows(s, row, spans)
+    if labels > 0 and s.learns != 0 and counters[FROZEN] == 0:
+        gradient = vector(work.f32, s.at_gradient, s.weights)
+        for j in range(s.weights):
+            gradient[j] = ZERO
+        loss = backprop.sweep(s, tables, row, work, spans, labels) / labels
+        norm = adam.norm(gradient)
+        skipped = NO_SKIP
+        if not math.isfinite(loss):
+            skipped = SKIP_LOSS
+        elif not math.isfinite(norm):
+            skipped = SKIP_GRADIENT
+        else:
+            counters[ADAM_STEP] += 1
+            counters[VERSION] += 1
+            adam.step(
+                vector(row.f32, s.at_weights, s.weights),
+                vector(row.f32, s.at_moment, s.weights),
+                vector(row.f32, s.at_moment2, s.weights),
+                gradient, norm, s.clip, s.lr, counters[ADAM_STEP],
+            )  # fmt: skip
+        i = mature.notice(out, UPDATED, seq, number, counters[VERSION], labels, skipped)
+        out.notice_num[i, 0], out.notice_num[i, 1] = loss, norm
+    for q in range(s.horizons):
+        learned[q] = head[q]

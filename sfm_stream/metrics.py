@@ -1,0 +1,272 @@
+"""Prequential metrics, as folds over scores.
+
+To add a metric, write a function from columns of scores to the values its mean is taken
+over, and name it in `METRICS`: every summary has it from then on.
+
+Skill is 1 - MSE / MSE of the last value at the origin, over the same scores.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, TypeVar, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sfm_stream import sinks
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from sfm_stream.events import Floats
+
+T = TypeVar("T")
+
+NAMES = ("stream", "target", "horizon")
+
+
+class Scores(NamedTuple):
+    """Scores as columns, named as in `records.Score`.
+
+    Attributes:
+        truth: float64 [n].
+        mean: float64 [n], what was forecast.
+        naive: float64 [n], the last value at the origin.
+        covered: int8 [n], whether the interval held the truth; -1 without one.
+    """
+
+    truth: Floats
+    mean: Floats
+    naive: Floats
+    covered: NDArray[np.int8]
+
+
+Metric: TypeAlias = Callable[[Scores], NDArray[Any]]
+Summary: TypeAlias = dict[str, float | None]
+
+
+def squared(scores: Scores) -> NDArray[Any]:
+    """Squared errors of the forecasts, in squared units of the target."""
+    return np.square(scores.truth - scores.mean)
+
+
+def absolute(scores: Scores) -> NDArray[Any]:
+    """Absolute errors of the forecasts, in units of the target."""
+    return np.abs(scores.truth - scores.mean)
+
+
+def naive_squared(scores: Scores) -> NDArray[Any]:
+    """Squared errors of the last value at the origin."""
+    return np.square(scores.truth - scores.naive)
+
+
+def naive_absolute(scores: Scores) -> NDArray[Any]:
+    """Absolute errors of the last value at the origin."""
+    return np.abs(scores.truth - scores.naive)
+
+
+def covered(scores: Scores) -> NDArray[Any]:
+    """Whether the truth lay in the interval, of the forecasts that had one."""
+    answers = scores.covered
+    return answers[answers >= 0]
+
+
+def sign(scores: Scores) -> NDArray[Any]:
+    """Whether the forecast went the way the target went, of those that moved."""
+    went = np.sign(scores.truth - scores.naive)
+    said = np.sign(scores.mean - scores.naive)
+    moved: NDArray[np.bool_] = went != 0
+    return np.equal(said[moved], went[moved])
+
+
+METRICS: Mapping[str, Metric] = {
+    "mse": squared,
+    "mae": absolute,
+    "naive_mse": naive_squared,
+    "naive_mae": naive_absolute,
+    "coverage": covered,
+}
+COMPARED: Mapping[str, Metric] = {**METRICS, "sign": sign}
+
+
+class Fold:
+    """Sums over the scores of one target and horizon.
+
+    Args:
+        metrics: by name, what the mean is taken over.
+    """
+
+    def __init__(self, metrics: Mapping[str, Metric] = METRICS) -> None:
+        self._metrics = metrics
+        self._scored = 0
+        self._sums = dict.fromkeys(metrics, 0.0)
+        self._counts = dict.fromkeys(metrics, 0)
+
+    def add(self, scores: Scores) -> None:
+        """Take scores."""
+        self._scored += len(scores.truth)
+        for name, metric in self._metrics.items():
+            values = metric(scores)
+            self._sums[name] += float(values.sum(dtype=np.float64))
+            self._counts[name] += len(values)
+
+    def summary(self) -> Summary:
+        """Give `scored`, the means by name, and `skill`; None where undefined."""
+        means: Summary = {
+            name: self._sums[name] / count if count else None
+            for name, count in self._counts.items()
+        }
+        skill = _skill(means["mse"], means["naive_mse"])
+        return {"scored": self._scored, **means, "skill": skill}
+
+
+def fold_scores(
+    folder: Path,
+    warmup: Mapping[str, int],
+    metrics: Mapping[str, Metric] = METRICS,
+) -> dict[str, Any]:
+    """Sum up the scores of a run, part by part.
+
+    Args:
+        folder: where a `ParquetSink` wrote.
+        warmup: per stream, the first origin that counts; 0 where absent.
+        metrics: by name, what the mean is taken over.
+
+    Returns:
+        `{"horizons": {horizon: summary}}` in the order of the run's tables; of several
+        targets the mean over them, and `"targets": {target: {"horizons": ...}}`.
+
+    Raises:
+        SinkError: if the records cannot be read.
+    """
+    folds: dict[str, dict[str, Fold]] = {}
+    for part in _counted(folder, warmup):
+        _know(folds, part, lambda: Fold(metrics))
+        for (target, horizon), scores in part.group_by("target", "horizon"):
+            folds[str(target)][str(horizon)].add(_columns(scores))
+    targets = {
+        target: {"horizons": {h: fold.summary() for h, fold in horizons.items()}}
+        for target, horizons in folds.items()
+    }
+    if len(targets) > 1:
+        return {"horizons": _mean_over(targets), "targets": targets}
+    return next(iter(targets.values()), {"horizons": {}})
+
+
+def blocks(
+    folder: Path, warmup: Mapping[str, int], count: int = 20
+) -> dict[str, dict[str, list[Summary]]]:
+    """Sum up the scores of equal stretches of a run.
+
+    Each stream is cut, per target and horizon, into stretches of equally many scores;
+    the same stretch of all streams is summed up as one.
+
+    Args:
+        folder: where a `ParquetSink` wrote.
+        warmup: per stream, the first origin that counts; 0 where absent.
+        count: number of stretches.
+
+    Returns:
+        Per target and horizon, `count` summaries in order of time.
+
+    Raises:
+        SinkError: if the records cannot be read.
+    """
+    import polars as pl
+
+    progress = _progress(_counted(folder, warmup, ()))
+    folds: dict[str, dict[str, list[Fold]]] = {}
+    for part in _counted(folder, warmup):
+        _know(folds, part, lambda: [Fold() for _ in range(count)])
+        known = part.join(progress, on=NAMES, maintain_order="left")
+        number = pl.int_range(pl.len()).over(NAMES) + pl.col("passed")
+        placed = known.with_columns(block=number * count // pl.col("total"))
+        for (target, horizon, block), scores in placed.group_by(*NAMES[1:], "block"):
+            folds[str(target)][str(horizon)][int(str(block))].add(_columns(scores))
+        progress = _advanced(progress, part)
+    return {
+        target: {h: [fold.summary() for fold in row] for h, row in horizons.items()}
+        for target, horizons in folds.items()
+    }
+
+
+def _skill(mse: float | None, naive_mse: float | None) -> float | None:
+    if mse is None or naive_mse is None:
+        return None
+    if naive_mse == 0:  # nothing moved: as good as the last value, or without measure
+        return 0.0 if mse == 0 else None
+    return 1 - mse / naive_mse
+
+
+def _mean_over(targets: Mapping[str, Any]) -> dict[str, Summary]:
+    """Average each metric, skill too, over the targets; `scored` is the total."""
+    trees = [tree["horizons"] for tree in targets.values()]
+    return {
+        horizon: {name: _mean([t[horizon][name] for t in trees]) for name in summary}
+        | {"scored": sum(t[horizon]["scored"] for t in trees)}
+        for horizon, summary in trees[0].items()
+    }
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return sum(known) / len(known) if known else None
+
+
+def _counted(
+    folder: Path, warmup: Mapping[str, int], values: Sequence[str] = Scores._fields
+) -> Iterator[pl.DataFrame]:
+    """Give the scores behind the warm-up, part by part."""
+    import polars as pl
+
+    first = pl.lit(0)
+    if warmup:
+        first = pl.col("stream").replace_strict(
+            list(warmup), list(warmup.values()), default=0, return_dtype=pl.Int64
+        )
+    for part in sinks.read(folder, "scores", [*NAMES, "origin", *values]):
+        yield part.filter(pl.col("origin") >= first)
+
+
+def _know(
+    folds: dict[str, dict[str, T]], part: pl.DataFrame, make: Callable[[], T]
+) -> None:
+    """Make a fold for each target and horizon of the tables, scored or not."""
+    for target in _table(part, "target"):
+        for horizon in _table(part, "horizon"):
+            folds.setdefault(target, {}).setdefault(horizon, make())
+
+
+def _table(part: pl.DataFrame, name: str) -> list[str]:
+    return cast("pl.Enum", part.schema[name]).categories.to_list()
+
+
+def _columns(frame: pl.DataFrame) -> Scores:
+    import polars as pl
+
+    answered = frame.with_columns(pl.col("covered").cast(pl.Int8).fill_null(-1))
+    return Scores(*(answered[name].to_numpy() for name in Scores._fields))
+
+
+def _progress(parts: Iterable[pl.DataFrame]) -> pl.DataFrame:
+    """Count `total` and `passed` (0) scores per stream, target and horizon."""
+    import polars as pl
+
+    total = pl.DataFrame()
+    for part in parts:
+        counts = part.group_by(NAMES).len("total")
+        both = pl.concat([total, counts], how="diagonal")
+        total = both.group_by(NAMES).sum()
+    return total.with_columns(passed=pl.lit(0, pl.Int64))
+
+
+def _advanced(progress: pl.DataFrame, part: pl.DataFrame) -> pl.DataFrame:
+    import polars as pl
+
+    counts = part.group_by(NAMES).len()
+    passed = pl.col("passed") + pl.col("len").fill_null(0)
+    return progress.join(counts, on=NAMES, how="left").select(
+        *NAMES, "total", passed=passed
+    )

@@ -1,0 +1,222 @@
+"""What the engine says back, one record at a time or as columns.
+
+A block of records is `Records`: per kind a dict of equally long columns. Text columns
+are codes into tables, so that no string is made per tick. `rows` turns columns into
+single records; sinks write the columns themselves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+
+class Forecast(msgspec.Struct, frozen=True, tag="forecast"):
+    """What comes next, said at one tick for one horizon.
+
+    Attributes:
+        seq: the engine's count of events at the origin; equals the journal position.
+        stream: name of the stream.
+        target: name of the target.
+        horizon: how far ahead, e.g. `10` ticks or `1s`.
+        origin: number of the tick in its stream it is made at, from 0.
+        time: time of the origin, ns.
+        due: number of the tick, or time in ns, at which the truth is settled.
+        mean: the forecast, in the target's units.
+        lower: lower bound of the interval; None until enough is scored.
+        upper: upper bound.
+        weights: weight of each expert [E].
+        amplitude: root mean square of |R| over the states, per frequency [K];
+            stated once per tick and target, with its first horizon, else empty.
+    """
+
+    seq: int
+    stream: str
+    target: str
+    horizon: str
+    origin: int
+    time: int
+    due: int
+    mean: float
+    lower: float | None
+    upper: float | None
+    weights: tuple[float, ...]
+    amplitude: tuple[float, ...]
+
+
+class Score(msgspec.Struct, frozen=True, tag="score"):
+    """A forecast compared with the truth.
+
+    Attributes:
+        seq: count of events at which the truth was settled.
+        stream: name of the stream.
+        target: name of the target.
+        horizon: how far ahead.
+        origin: number of the tick the forecast was made at.
+        time: time of the event that settled it, ns.
+        truth: the target's value when due.
+        mean: what was forecast.
+        naive: the target's value at the origin.
+        covered: whether the truth lay in the closed interval; None without one.
+    """
+
+    seq: int
+    stream: str
+    target: str
+    horizon: str
+    origin: int
+    time: int
+    truth: float
+    mean: float
+    naive: float
+    covered: bool | None
+
+
+class Update(msgspec.Struct, frozen=True, tag="update"):
+    """One step of the optimiser.
+
+    Attributes:
+        seq: count of events after which it was taken.
+        stream: name of the stream.
+        target: name of the target.
+        version: number of updates of this row so far.
+        labels: number of labels it learned from.
+        loss: mean squared error over them, in scaled units.
+        norm: norm of the gradient before clipping.
+        skipped: why the weights were kept, or empty.
+    """
+
+    seq: int
+    stream: str
+    target: str
+    version: int
+    labels: int
+    loss: float
+    norm: float
+    skipped: str
+
+
+class Voided(msgspec.Struct, frozen=True, tag="voided"):
+    """A forecast whose truth can never be known.
+
+    Attributes:
+        seq: count of events at which this was clear.
+        stream: name of the stream.
+        target: name of the target.
+        horizon: how far ahead.
+        origin: number of the tick it was made at.
+        reason: why.
+    """
+
+    seq: int
+    stream: str
+    target: str
+    horizon: str
+    origin: int
+    reason: str
+
+
+class Rejected(msgspec.Struct, frozen=True, tag="rejected"):
+    """An event the engine did not take in.
+
+    Attributes:
+        seq: its number.
+        stream: name of the stream.
+        time: its time, ns.
+        field: the field to blame, or empty.
+        reason: why.
+    """
+
+    seq: int
+    stream: str
+    time: int
+    field: str
+    reason: str
+
+
+Record: TypeAlias = Forecast | Score | Update | Voided | Rejected
+KINDS: Mapping[str, type[msgspec.Struct]] = {
+    "forecasts": Forecast,
+    "scores": Score,
+    "updates": Update,
+    "voided": Voided,
+    "rejected": Rejected,
+}
+VOIDED_REASONS = ("gap", "too many pending")
+SKIPPED_REASONS = ("", "non-finite loss", "non-finite gradient")
+REJECTED_REASONS = (
+    "time could not be read",
+    "time outside the years 2000 to 2100",
+    "time before the stream's last tick",
+    "value is infinite",
+    "value is missing",
+    "stream not in stream.symbols",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Records:
+    """Records as columns.
+
+    Attributes:
+        columns: per kind, column name to array; all arrays of a kind equally long.
+        tables: per text column, the texts its codes stand for.
+    """
+
+    columns: Mapping[str, Mapping[str, NDArray[Any]]]
+    tables: Mapping[str, tuple[str, ...]]
+
+    def __len__(self) -> int:
+        return sum(len(kind["seq"]) for kind in self.columns.values())
+
+    def count(self, kind: str) -> int:
+        """Give the number of records of a kind."""
+        return len(self.columns[kind]["seq"]) if kind in self.columns else 0
+
+    def rows(self) -> Iterator[Record]:
+        """Give the records one by one, in the order they were said.
+
+        That is by `seq`, and within one event: rejected, voided, scores, forecasts,
+        updates.
+        """
+        found: list[tuple[int, int, Record]] = []
+        for rank, kind in enumerate(
+            ("rejected", "voided", "scores", "forecasts", "updates")
+        ):
+            if kind in self.columns:
+                found += [
+                    (r.seq, rank, r)  # type: ignore[attr-defined]
+                    for r in self._of(kind)
+                ]
+        found.sort(key=lambda item: item[:2])
+        return (record for _, _, record in found)
+
+    def _of(self, kind: str) -> list[Any]:
+        columns = self.columns[kind]
+        record = KINDS[kind]
+        lists = [self._plain(kind, name, columns) for name in record.__struct_fields__]
+        return [record(*values) for values in zip(*lists, strict=True)]
+
+    def _plain(
+        self, kind: str, name: str, columns: Mapping[str, NDArray[Any]]
+    ) -> list[Any]:
+        column = columns[name]
+        table = self.tables.get(f"{kind}.{name}") or self.tables.get(name)
+        if table is not None:
+            return [table[code] for code in column.tolist()]
+        if name == "covered":
+            return [None if c < 0 else bool(c) for c in column.tolist()]
+        if name in {"lower", "upper"}:
+            return [None if v != v else v for v in column.tolist()]  # noqa: PLR0124 NaN
+        if column.ndim > 1:
+            return [() if _absent(v) else tuple(v) for v in column.tolist()]
+        return column.tolist()
+
+
+def _absent(values: list[float]) -> bool:
+    return not values or np.isnan(values[0])

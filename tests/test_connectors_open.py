@@ -1,0 +1,60 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from connectors import FEEDS, open_feed
+from sfm_stream.config import Config, from_tree
+from sfm_stream.errors import ConfigError
+
+
+class Outsider:
+    fields = ("value",)
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+
+
+def feed_of(connector):
+    return from_tree({"feed": {"connector": connector}})
+
+
+def test_default_config_opens_the_synthetic_feed():
+    feed = open_feed(Config())
+    assert feed.fields == ("value",)
+    assert feed.total() == Config().feed.ticks
+
+
+def test_unknown_connector_is_refused_with_the_nearest_name():
+    with pytest.raises(ConfigError, match="did you mean 'parquet'") as e:
+        open_feed(feed_of("parket"))
+    assert e.value.at == "feed.connector"
+
+
+def test_outsider_is_called_with_the_config():
+    config = feed_of("outsiders:Outsider")
+    sys.modules["outsiders"] = sys.modules[__name__]
+    try:
+        assert open_feed(config).config is config
+    finally:
+        del sys.modules["outsiders"]
+
+
+@pytest.mark.parametrize("name", ["no_such_module_at_all:X", "connectors:Nothing"])
+def test_outsider_that_cannot_be_imported_is_refused(name):
+    with pytest.raises(ConfigError, match="cannot be imported"):
+        open_feed(feed_of(name))
+
+
+def test_importing_connectors_imports_nothing_heavy():
+    code = "import sys, connectors; print([m for m in ('polars', 'river', 'torch') if m in sys.modules])"
+    said = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )  # noqa: S603 our own interpreter
+    assert said.stdout.strip() == "[]"
+
+
+def test_every_own_feed_has_a_module():
+    assert set(FEEDS) >= {"csv", "parquet", "capture", "synthetic", "river"}
