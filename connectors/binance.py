@@ -239,7 +239,7 @@ def _channel(head: Frame) -> str:
 
 @lru_cache(maxsize=1024)
 def _of_stream(name: str) -> str:
-    """Find kline in `btcusdt@kline_1m`, depth in `btcusdt@depth5`, ticker in `!ticker@arr`."""
+    """Find `kline` in `btcusdt@kline_1m`, and `ticker` in `!ticker@arr`."""
     symbol, _, rest = name.partition("@")
     channel = symbol[1:] if symbol.startswith("!") else rest.partition("@")[0]
     return _known(channel.partition("_")[0].rstrip("0123456789"))

@@ -19,6 +19,7 @@ from sfm_stream import targets
 from sfm_stream.cell import birth, grids
 from sfm_stream.config import Config
 from sfm_stream.errors import CheckpointMismatch, ConfigError
+from sfm_stream.events import NO_TIME
 from sfm_stream.features import Plan
 
 # Codes of experts.
@@ -104,7 +105,7 @@ class Place(NamedTuple):
 # Scalars of a row, in order, in the arrays `counters` and `gauges`.
 (
     TICKS, LAST_TIME, SINCE_UPDATE, SEGMENT, FRESH, FROZEN, VERSION, ADAM_STEP,
-    MOVES, BACKWARD,
+    MOVES, SEEN,
 ) = range(10)  # fmt: skip
 COUNTERS = 10
 UNIT_NS, VALUE_MEAN, VALUE_VAR, MOVE_SQUARE = range(4)
@@ -199,6 +200,7 @@ def work_places(s: Sizes) -> tuple[Place, ...]:
         Place("carry", f32, (k, 2 * d), "gradients of Re, Im of the tick before"),
         Place("carry_z", f32, (m,), "gradients of z of the tick before"),
         Place("head", f32, (2 * m,), "heads of one frequency"),
+        Place("forget", f32, (d,), "forget gate of one frequency, and its gradient"),
         Place("now", "f64", (s.signals,), "signals of the tick"),
         Place("product", "f64", (max(s.rls, s.sfm_rls),), "cov @ regressors"),
         Place("spans", "i64", (s.horizons, 3), "first swept, first, last origin"),
@@ -220,13 +222,18 @@ class Arena(NamedTuple):
     i64: NDArray[np.int64]
 
 
-def arena(rows: int, places: tuple[Place, ...]) -> Arena:
-    """Make room for `rows` times the places: zeros [rows, width]."""
+def arena(
+    rows: int, places: tuple[Place, ...], real: type[np.floating[Any]] = np.float32
+) -> Arena:
+    """Make room for `rows` times the places: zeros [rows, width].
+
+    `real` is the type of the first arena: float64 where a reference is computed.
+    """
     width = {
         name: sum(p.size for p in places if p.arena == name) for name in Arena._fields
     }
     return Arena(
-        np.zeros((rows, width["f32"]), np.float32),
+        np.zeros((rows, width["f32"]), real),
         np.zeros((rows, width["f64"]), np.float64),
         np.zeros((rows, width["i64"]), np.int64),
     )
@@ -417,12 +424,15 @@ def _cell_sizes(config: Config, inputs: int) -> birth.Sizes:
 class Bank:
     """B rows of the layout, in three arenas; it grows when streams appear."""
 
-    def __init__(self, config: Config, plan: Plan) -> None:
+    def __init__(
+        self, config: Config, plan: Plan, real: type[np.floating[Any]] = np.float32
+    ) -> None:
         self.layout = layout(config, plan)
+        self._real = real
         self._cell = _cell_sizes(config, self.layout.sizes.inputs)
         self._seed = config.run.seed
-        self.rows = arena(0, self.layout.places)
-        self.work = arena(1, work_places(self.layout.sizes))
+        self.rows = arena(0, self.layout.places, real)
+        self.work = arena(1, work_places(self.layout.sizes), real)
 
     def __len__(self) -> int:
         return len(self.rows.i64)
@@ -438,7 +448,7 @@ class Bank:
     def grow(self, rows: int) -> None:
         """Add rows, born of the seed and their number alone."""
         first = len(self)
-        more = arena(rows, self.layout.places)
+        more = arena(rows, self.layout.places, self._real)
         self.rows = Arena(
             *(np.concatenate(pair) for pair in zip(self.rows, more, strict=True))
         )
@@ -460,7 +470,7 @@ class Bank:
             self.layout.tables, table_places(s), "prior"
         )[0]
         counters = self.view("counters")[row]
-        counters[LAST_TIME] = np.iinfo(np.int64).min
+        counters[LAST_TIME] = NO_TIME
         counters[FRESH] = 1
 
     def snapshot(self) -> dict[str, NDArray[Any]]:
@@ -483,7 +493,7 @@ class Bank:
                     f"expected shape {shape}, was {was}",
                     "use the configuration the checkpoint was made with",
                 )
-        self.rows = arena(rows, self.layout.places)
+        self.rows = arena(rows, self.layout.places, self._real)
         for place in self.layout.places:
             self.view(place.name)[...] = arrays[place.name]
 

@@ -84,7 +84,7 @@ class Stream(Section):
     fields: Annotated[
         tuple[str, ...], _doc("numeric fields of a tick; empty: all the feed has")
     ] = ()
-    symbols: Annotated[tuple[str, ...], _doc("streams to keep; empty: all")] = []
+    symbols: Annotated[tuple[str, ...], _doc("streams to keep; empty: all")] = ()
     every: Annotated[str, _doc("fold ticks into bins of this length, e.g. `100ms`")] = ""
     folds: Annotated[
         dict[str, Fold], _doc("how a field folds into a bin (default `last`)")

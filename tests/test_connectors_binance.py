@@ -15,10 +15,10 @@ from sfm_stream.events import Gap, Tick
 MESSAGES = Path(__file__).parents[2] / "shared" / "data" / "captures" / "messages"
 NOW = 1_723_161_255_088_169_167
 STAMP = 1_723_161_256_313
-TRADE = {"e": "trade", "E": STAMP + 9, "T": STAMP, "s": "BTCUSDT", "t": 100, "p": "61800.30",
-         "q": "0.006", "X": "MARKET", "m": False}  # fmt: skip
-AGG = {"e": "aggTrade", "E": STAMP, "a": 10, "s": "BTCUSDT", "p": "1.5", "q": "2", "f": 100,
-       "l": 105, "T": STAMP, "m": True}  # fmt: skip
+TRADE = {"e": "trade", "E": STAMP + 9, "T": STAMP, "s": "BTCUSDT", "t": 100,
+         "p": "61800.30", "q": "0.006", "X": "MARKET", "m": False}  # fmt: skip
+AGG = {"e": "aggTrade", "E": STAMP, "a": 10, "s": "BTCUSDT", "p": "1.5", "q": "2",
+       "f": 100, "l": 105, "T": STAMP, "m": True}  # fmt: skip
 SPOT = {"u": 50093239212, "s": "BTCUSDT", "b": "61837.63000000", "B": "3.78826000",
         "a": "61837.64000000", "A": "1.54698000"}  # fmt: skip
 FUTURES = {"e": "bookTicker", **SPOT, "T": STAMP, "E": STAMP}
@@ -161,7 +161,8 @@ def test_what_is_no_tick_is_counted_by_its_kind(message, stream, reason):
 
 @pytest.mark.parametrize(
     "odd",
-    [b"", b"\xff\xfe", b"[" * 100_000, b'{"data":' * 100_000, b'{"stream":"\xff","data":{}}',
+    [b"", b"\xff\xfe", b"[" * 100_000, b'{"data":' * 100_000,
+     b'{"stream":"\xff","data":{}}',
      b'{"e":"trade","s":"A","t":' + b"9" * 5000 + b"}", b'{"e":"trade","s":"\\ud800"}'],
 )  # fmt: skip
 def test_hostile_bytes_are_counted(odd):

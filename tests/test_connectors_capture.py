@@ -21,8 +21,8 @@ T0 = 1_723_161_256_000
 def trade(i, symbol="btcusdt"):
     ns = 1_723_161_255_000_000_000 + i
     return (
-        b'%d {"stream":"%s@trade","data":{"e":"trade","T":%d,"s":"%s","t":%d,"p":"%d.5",'
-        b'"q":"1","m":true}}\n'
+        b'%d {"stream":"%s@trade","data":{"e":"trade","T":%d,"s":"%s","t":%d,'
+        b'"p":"%d.5","q":"1","m":true}}\n'
     ) % (ns, symbol.encode(), T0 + i, symbol.upper().encode(), i, i)
 
 
@@ -79,7 +79,8 @@ def test_cryptofeed_lines_become_ticks_with_exact_stamps(tmp_path):
         (b"1633998512.1234567891:", 1_633_998_512_123_456_789),
         (b"1723161255030314667", 1_723_161_255_030_314_667),
         (b"1.5", None), (b"", None), (b":", None), (b"abc:", None), (b"1e9:", None),
-        (b"-5", None), (b"9" * 19, None), (b"9" * 6000, None), (b"9" * 6000 + b":", None),
+        (b"-5", None), (b"9" * 19, None), (b"9" * 6000, None),
+        (b"9" * 6000 + b":", None),
     ],
 )  # fmt: skip
 def test_stamps_are_read_by_their_digits(head, ns):

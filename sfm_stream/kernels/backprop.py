@@ -15,7 +15,7 @@ from __future__ import annotations
 import math
 
 from sfm_stream.bank import CHUNK, COUNTERS, SEGMENT
-from sfm_stream.kernels.cell import FORGET_CAP, TINY
+from sfm_stream.kernels.cell import FORGET_CAP, TINY, rotate
 from sfm_stream.kernels.numeric import ONE, TWO, ZERO, inline, jit, row_products
 from sfm_stream.kernels.rows import (
     bias_z,
@@ -77,7 +77,7 @@ def sweep(s, tables, row, work, spans, labels):
         loss += learn_labels(s, row, work, spans, tick, labels, carry_z)
         back_step(
             s, tables, row, work, tick % (s.ring - 1), carry_z, carry,
-            delta[filled], deltas[:, filled],
+            delta[filled], deltas, filled,
         )  # fmt: skip
         filled += 1
         following = next_swept(spans, tick)
@@ -124,11 +124,12 @@ def learn_labels(s, row, work, spans, tick, labels, dz):
 
 
 @inline
-def back_step(s, tables, row, work, slot, dz, carry, delta, deltas):
+def back_step(s, tables, row, work, slot, dz, carry, delta, deltas, c):
     """Go back one tick.
 
     On entry dz [M] and carry [K, 2D] are the gradients at this tick, on return at the
-    one before; delta [G] and deltas [K, 2M] receive those of the pre-activations.
+    one before; delta [G] and deltas[:, c] [K, 2M] receive those of the
+    pre-activations.
     """
     k, d, m = s.frequencies, s.states, s.outputs
     x = row.f32
@@ -140,6 +141,8 @@ def back_step(s, tables, row, work, slot, dz, carry, delta, deltas):
     tau = vector(x, s.at_tape_tau, s.ring)[slot]
     heads = weights_heads(x, s.at_weights, s)
     reads = vector(work.f32, s.at_reads, 3 * d)
+    d_f = vector(work.f32, s.at_forget, d)
+    reach = vector(tables.f32, s.at_reach, k)
     first_o = s.gates - k * m
     for j in range(first_o):
         delta[j] = ZERO
@@ -149,63 +152,81 @@ def back_step(s, tables, row, work, slot, dz, carry, delta, deltas):
         begin = first_o + f * m
         back_output(
             m, gates[begin : begin + m], out[f], dz, delta[begin : begin + m],
-            deltas[f],
+            deltas[f, c],
         )  # fmt: skip
-        row_products(heads[f], deltas[f], reads[: s.head_rows])
-        back_memory(s, gates, read[f], turned[f], turn, f, tau, reads, carry[f],
-                    delta, vector(tables.f32, s.at_reach, k))  # fmt: skip
+        row_products(heads[f], deltas[f, c], reads[: s.head_rows])
+        d_turn = back_memory(
+            s, gates, read[f], turned[f], turn, f, tau, reads, carry[f], delta, d_f
+        )
+        if s.adaptive != 0:
+            shift = turn[2, f]
+            d_turn *= tau * reach[f] * (ONE - shift * shift)
+            delta[3 * d + k + f] = d_turn
     back_gates(s, gates, delta)
     z_rows = weights_in(x, s.at_weights, s)[s.inputs : s.inputs + m]
     row_products(z_rows, delta, dz)
 
 
-@inline
+@jit
 def back_output(m, gates, out, dz, delta, deltas):
     """Split dz into the gradients of one frequency's gate and value."""
+    values = deltas[m:]
     for j in range(m):
-        gate, value = gates[j], out[j]
-        opened = dz[j] * value * gate * (ONE - gate)
-        delta[j] = opened
-        deltas[j] = opened
-        deltas[m + j] = dz[j] * gate * (ONE - value * value)
+        delta[j] = dz[j] * out[j] * gates[j] * (ONE - gates[j])
+    for j in range(m):
+        deltas[j] = delta[j]
+    for j in range(m):
+        values[j] = dz[j] * gates[j] * (ONE - out[j] * out[j])
+
+
+@jit
+def back_memory(s, gates, read, turned, turn, k, tau, reads, carry, delta, d_f):
+    """Go back through one frequency of the memory, leaving gradients of its gates.
+
+    Shapes: read and reads [3D], turned and carry [2D], delta [G], d_f [D]. Returns the
+    gradient of the angle the memory was turned by.
+    """
+    d, clocked = s.states, s.clocked
+    fre, ste = gates[d + k], gates[:d]
+    kept = FORGET_CAP * fre
+    d_re, d_im = carry[:d], carry[d:]
+    re, im = turned[:d], turned[d:]
+    d_ste, d_g = delta[:d], delta[d + s.frequencies :]
+    back_measure(d, reads, read, reads[d:], read[d:], d_re)
+    back_measure(d, reads, read, reads[2 * d :], read[2 * d :], d_im)
+    for j in range(d):
+        d_g[j] += d_re[j]
+    for j in range(d):
+        d_f[j] = d_re[j] * re[j] + d_im[j] * im[j]
+    if clocked == 0:
+        for j in range(d):
+            d_re[j] *= kept * ste[j]
+        for j in range(d):
+            d_im[j] *= kept * ste[j]
+    else:
+        for j in range(d):
+            base = max(kept * ste[j], TINY)
+            f = base**tau
+            d_f[j] *= tau * f / base
+            d_re[j] *= f
+            d_im[j] *= f
+    for j in range(d):
+        d_ste[j] += kept * d_f[j]
+    d_fre, d_turn = ZERO, ZERO
+    for j in range(d):
+        d_fre += d_f[j] * ste[j]
+    delta[d + k] = FORGET_CAP * d_fre * fre * (ONE - fre)
+    for j in range(d):
+        d_turn += d_re[j] * im[j] - d_im[j] * re[j]
+    rotate(d, turn[0, k], -turn[1, k], d_re, d_im, d_re, d_im)
+    return d_turn
 
 
 @inline
-def back_memory(
-    s, gates, read, turned, turn, k, tau, reads, carry, delta, reach
-):
-    """Go back through one frequency of the memory, leaving gradients of its gates.
-
-    Shapes: read and reads [3D], turned and carry [2D], delta [G].
-    """
-    d, g = s.states, s.states + s.frequencies
-    c, sn, fre = turn[0, k], turn[1, k], gates[d + k]
-    kept = FORGET_CAP * fre
-    d_fre, d_turn = ZERO, ZERO
+def back_measure(d, d_a, a, d_part, part, carry):
+    """Add to `carry` what a part of R gets through itself and through A = |R|."""
     for j in range(d):
-        scale = reads[j] / read[j]
-        d_re = carry[j] + reads[d + j] + scale * read[d + j]
-        d_im = carry[d + j] + reads[2 * d + j] + scale * read[2 * d + j]
-        delta[g + j] += d_re
-        f = kept * gates[j]
-        d_f = d_re * turned[j] + d_im * turned[d + j]
-        if s.clocked != 0:
-            base = max(f, TINY)
-            f = base**tau
-            d_f *= tau * f / base
-        delta[j] += kept * d_f
-        d_fre += FORGET_CAP * d_f * gates[j]
-        d_re *= f
-        d_im *= f
-        d_turn += d_re * turned[d + j] - d_im * turned[j]
-        carry[j] = c * d_re - sn * d_im
-        carry[d + j] = sn * d_re + c * d_im
-    delta[d + k] = d_fre * fre * (ONE - fre)
-    if s.adaptive != 0:
-        shift = turn[2, k]
-        delta[3 * d + s.frequencies + k] = (
-            d_turn * tau * reach[k] * (ONE - shift * shift)
-        )
+        carry[j] += d_part[j] + d_a[j] / a[j] * part[j]
 
 
 @inline
@@ -245,19 +266,24 @@ def weight_gradients(s, row, work, oldest, count, delta, deltas):
 def add_outer(tape, column, newest, slots, delta, count, out):
     """Add the sum over c of tape[newest - c, column] * delta[c] to `out`.
 
-    The tape is a ring of `slots`; four ticks share one pass over `out`.
+    The tape is a ring of `slots`; eight ticks share one pass over `out`.
     """
     width = len(out)
     c, t = 0, newest
     while c < count:
-        if c + 4 <= count and t >= 3:
+        if c + 8 <= count and t >= 7:
             a, b = tape[t, column], tape[t - 1, column]
             e, f = tape[t - 2, column], tape[t - 3, column]
+            g, h = tape[t - 4, column], tape[t - 5, column]
+            k, m = tape[t - 6, column], tape[t - 7, column]
             p, q, r, w = delta[c], delta[c + 1], delta[c + 2], delta[c + 3]
+            x, y, u, v = delta[c + 4], delta[c + 5], delta[c + 6], delta[c + 7]
             for j in range(width):
-                out[j] += (a * p[j] + b * q[j]) + (e * r[j] + f * w[j])
-            c += 4
-            t -= 4
+                out[j] += ((a * p[j] + b * q[j]) + (e * r[j] + f * w[j])) + (
+                    (g * x[j] + h * y[j]) + (k * u[j] + m * v[j])
+                )
+            c += 8
+            t -= 8
         else:
             a, p = tape[t, column], delta[c]
             for j in range(width):

@@ -54,7 +54,8 @@ def step(s, tables, row, work, before, slot):
     weighted_rows(u, weights_in(x, s.at_weights, s), gates)
     activate_gates(s, gates)
     rotate_by(s, tables, gates, tau, turn)
-    advance_memory(s, gates, turn, tau, read[before], turned, read[slot])
+    forget = vector(work.f32, s.at_forget, d)
+    advance_memory(s, gates, turn, tau, read[before], turned, read[slot], forget)
     heads = weights_heads(x, s.at_weights, s)
     bias = bias_z(x, s.at_weights, s)
     for j in range(m):
@@ -96,30 +97,51 @@ def rotate_by(s, tables, gates, tau, turn):
             turn[1, k] = math.sin(w * tau)
 
 
-@inline
-def advance_memory(s, gates, turn, tau, past, turned, now):
+@jit
+def advance_memory(s, gates, turn, tau, past, turned, now, forget):
     """Turn, forget and drive the memory; leave A, Re, Im and what was turned.
 
-    Shapes: past and now [K, 3D], turned [K, 2D], turn [3, K], gates [G].
+    Shapes: past and now [K, 3D], turned [K, 2D], turn [3, K], gates [G], forget [D].
     """
-    d, g = s.states, s.states + s.frequencies
-    i = g + d
+    d, clocked = s.states, s.clocked
+    ste, fre = gates[:d], gates[d : d + s.frequencies]
+    g, i = gates[d + s.frequencies :], gates[2 * d + s.frequencies :]
     for k in range(s.frequencies):
-        c, sn = turn[0, k], turn[1, k]
-        kept = FORGET_CAP * gates[d + k]
+        rotate(d, turn[0, k], turn[1, k], past[k, d:], past[k, 2 * d :],
+               turned[k], turned[k, d:])  # fmt: skip
+        kept = FORGET_CAP * fre[k]
         for j in range(d):
-            re, im = past[k, d + j], past[k, 2 * d + j]
-            turned[k, j] = c * re + sn * im
-            turned[k, d + j] = c * im - sn * re
+            forget[j] = kept * ste[j]
+        if clocked != 0:
+            for j in range(d):
+                forget[j] = max(forget[j], TINY) ** tau
+        drive(d, forget, turned[k], g, i, now[k, d:])
         for j in range(d):
-            f = kept * gates[j]
-            if s.clocked != 0:
-                f = np.float32(max(f, TINY) ** tau)
-            re = f * turned[k, j] + gates[g + j] * gates[i + j]
-            im = f * turned[k, d + j]
-            now[k, j] = math.sqrt(re * re + im * im + EPSILON)
-            now[k, d + j] = re
-            now[k, 2 * d + j] = im
+            now[k, 2 * d + j] = forget[j] * turned[k, d + j]
+        measure(d, now[k, d:], now[k, 2 * d :], now[k])
+
+
+@jit
+def rotate(d, c, s, re, im, re_out, im_out):
+    """Turn D complex numbers by the angle whose cos is c and whose sin is -s."""
+    for j in range(d):
+        x, y = re[j], im[j]
+        re_out[j] = c * x + s * y
+        im_out[j] = c * y - s * x
+
+
+@inline
+def drive(d, forget, turned, g, i, out):
+    """Write f * turned + g * i, all [D]."""
+    for j in range(d):
+        out[j] = forget[j] * turned[j] + g[j] * i[j]
+
+
+@inline
+def measure(d, re, im, out):
+    """Write A = |R|, with a gradient even at 0."""
+    for j in range(d):
+        out[j] = math.sqrt(re[j] * re[j] + im[j] * im[j] + EPSILON)
 
 
 @jit
@@ -131,12 +153,13 @@ def add_output(m, read, heads, bias, gates, head, out, z):
     for j in range(2 * m):
         head[j] = ZERO
     weighted_rows(read, heads, head)
+    value = head[m:]
     for j in range(m):
-        gate = logistic(gates[j] + head[j])
-        value = tanh(head[m + j] + bias[j])
-        gates[j] = gate
-        out[j] = value
-        z[j] += gate * value
+        gates[j] = logistic(gates[j] + head[j])
+    for j in range(m):
+        out[j] = tanh(value[j] + bias[j])
+    for j in range(m):
+        z[j] += gates[j] * out[j]
 
 
 @jit

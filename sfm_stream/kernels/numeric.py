@@ -59,7 +59,7 @@ B0, B2, B4, B6 = np.array(
 HALF, ONE, TWO, ZERO = np.array([0.5, 1.0, 2.0, 0.0], np.float32)
 
 
-@jit
+@inline
 def tanh(x):  # type: ignore[no-untyped-def]  # compiled: numba infers the types
     """Give tanh x in float32; NaN stays NaN."""
     x = LIMIT if x > LIMIT else x
@@ -69,29 +69,35 @@ def tanh(x):  # type: ignore[no-untyped-def]  # compiled: numba infers the types
     return x * p / (B0 + y * (B2 + y * (B4 + y * B6)))
 
 
-@jit
+@inline
 def logistic(x):  # type: ignore[no-untyped-def]
     """Give 1 / (1 + e^-x) in float32, stable for all x."""
     return HALF + HALF * tanh(HALF * x)
 
 
-@jit
+@inline
 def clip(x, limit):  # type: ignore[no-untyped-def]
     """Give x held within +-limit."""
     return limit if x > limit else (-limit if x < -limit else x)
 
 
+# LLVM vectorises a loop only if at most eight comparisons prove that its arrays do not
+# overlap. So loops are kept to few arrays, and eight rows share one pass at most.
 @jit
 def weighted_rows(u, w, out):  # type: ignore[no-untyped-def]
-    """Add u @ w to `out`: [I], [I, J], [J]; four rows share one pass over `out`."""
+    """Add u @ w to `out`: [I], [I, J], [J]."""
     rows, width = w.shape
     i = 0
-    while i + 4 <= rows:
+    while i + 8 <= rows:
         a, b, c, d = u[i], u[i + 1], u[i + 2], u[i + 3]
+        e, f, g, h = u[i + 4], u[i + 5], u[i + 6], u[i + 7]
         p, q, r, s = w[i], w[i + 1], w[i + 2], w[i + 3]
+        t, v, x, y = w[i + 4], w[i + 5], w[i + 6], w[i + 7]
         for j in range(width):
-            out[j] += (a * p[j] + b * q[j]) + (c * r[j] + d * s[j])
-        i += 4
+            out[j] += ((a * p[j] + b * q[j]) + (c * r[j] + d * s[j])) + (
+                (e * t[j] + f * v[j]) + (g * x[j] + h * y[j])
+            )
+        i += 8
     while i < rows:
         a, p = u[i], w[i]
         for j in range(width):

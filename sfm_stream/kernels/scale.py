@@ -20,6 +20,7 @@ from sfm_stream.bank import (
     MISSING_VOID,
     MOVE_SQUARE,
     MOVES,
+    SEEN,
     SINCE_UPDATE,
     TICKS,
     UNIT_NS,
@@ -160,7 +161,7 @@ def scale_inputs(s, row, inputs, now, time, tau, commit, u):
     mean = vector(row.f64, s.at_input_mean, s.inputs)
     variance = vector(row.f64, s.at_input_var, s.inputs)
     before = vector(row.f64, s.at_before, s.signals)
-    ticks = row.i64[s.at_counters + TICKS]
+    ticks = row.i64[s.at_counters + SEEN]
     fresh = row.i64[s.at_counters + FRESH] != 0
     rate = 1.0 / min(ticks + 1.0, s.scale)
     for i in range(s.inputs):
@@ -194,7 +195,7 @@ def remember(s, row, now, value, move, time):
     counters = vector(row.i64, s.at_counters, COUNTERS)
     gauges = vector(row.f64, s.at_gauges, GAUGES)
     before = vector(row.f64, s.at_before, s.signals)
-    ticks = counters[TICKS]
+    ticks = counters[SEEN]
     rate = 1.0 / min(ticks + 1.0, s.scale)
     counters[MOVES] = (counters[MOVES] + 1) % s.lags
     row.f64[s.at_moves + counters[MOVES]] = move
@@ -210,7 +211,8 @@ def remember(s, row, now, value, move, time):
             before[i] = now[i]
     counters[LAST_TIME] = time
     counters[FRESH] = 0
-    counters[TICKS] = ticks + 1
+    counters[SEEN] = ticks + 1
+    counters[TICKS] += 1
     counters[SINCE_UPDATE] += 1
 
 

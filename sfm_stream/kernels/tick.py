@@ -29,6 +29,7 @@ from sfm_stream.bank import (
     LAST_TIME,
     MOVE_SQUARE,
     MOVES,
+    SEEN,
     SEGMENT,
     SINCE_UPDATE,
     TICKS,
@@ -85,15 +86,15 @@ def advance(settings, tables, rows, scratch, events, start, stop, phase, out):
     s = settings[0]
     table, work = arena_row(tables, 0), arena_row(scratch, 0)
     for i in range(start, stop):
-        if is_full(s, out, len(rows.i64)):
-            return i
         first, last = events.row[i], events.row[i] + s.targets
         if first == ALL_ROWS:
             first, last = 0, len(rows.i64)
         elif first == NO_ROW:
             first, last = 0, 0
-            if phase != LEARN and events.kind[i] == TICK:
-                reject(events, i, out, -1, STRANGER)
+        if is_full(s, rows, first, last, out):
+            return i
+        if events.row[i] == NO_ROW and phase != LEARN and events.kind[i] == TICK:
+            reject(events, i, out, -1, STRANGER)
         for b in range(first, last):
             row = arena_row(rows, b)
             if phase != LEARN:
@@ -113,14 +114,18 @@ def advance(settings, tables, rows, scratch, events, start, stop, phase, out):
 
 
 @inline
-def is_full(s, out, rows):
-    """Say whether one more event might not find room for its records."""
-    most = rows * s.horizons
-    waiting = most * s.ring
+def is_full(s, rows, first, last, out):
+    """Say whether the records of one more event of these rows may not find room."""
+    waiting = 0
+    for b in range(first, last):
+        ticks = rows.i64[b, s.at_counters + TICKS]
+        for q in range(s.horizons):
+            waiting += ticks - rows.i64[b, s.at_head_tick + q]
+    most = (last - first) * s.horizons
     return (
         out.counts[FORECASTS] + most > len(out.forecast_int)
         or out.counts[SCORES] + waiting > len(out.score_int)
-        or out.counts[NOTICES] + waiting + rows + 1 > len(out.notice_int)
+        or out.counts[NOTICES] + waiting + 2 * (last - first) + 1 > len(out.notice_int)
     )
 
 
@@ -145,7 +150,7 @@ def refuse(s, tables, row, work, events, i, out):
         missing = scale.derive(s, signals, events.values[i], before, now)
         for j in range(s.signals):
             # A stream cannot begin with a value that is missing.
-            if missing < 0 and counters[TICKS] == 0 and math.isnan(now[j]):
+            if missing < 0 and counters[SEEN] == 0 and math.isnan(now[j]):
                 missing = j
         if missing >= 0:
             reason, field = ABSENT, signals[missing, 1]
@@ -219,7 +224,7 @@ def observe_tick(s, tables, row, work, number, seq, time, value, phase, out):
     row.f32[s.at_tape_tau + slot] = tau if s.clocked != 0 else ONE
     if s.cell != 0:
         before = (counters[TICKS] + s.ring - 2) % (s.ring - 1)
-        if counters[FRESH] != 0 and counters[TICKS] > 0 and s.gap != GAP_KEEP:
+        if counters[FRESH] != 0 and counters[SEEN] > 0 and s.gap != GAP_KEEP:
             cell.lose(s, tables, row, before, slot, lost(s, row, time))
             before = slot
         cell.step(s, tables, row, work, before, slot)
@@ -241,6 +246,8 @@ def lost(s, row, time):
     if s.gap != GAP_DECAY:
         return math.inf
     unit = row.f64[s.at_gauges + UNIT_NS]
+    if row.i64[s.at_counters + LAST_TIME] == NO_TIME:
+        return 0.0
     passed = time - row.i64[s.at_counters + LAST_TIME]
     return min(passed / unit, LONGEST_GAP) if unit > 0.0 else 1.0
 
@@ -307,7 +314,7 @@ def forecast(s, tables, row, number, seq, slot, time, value, out):
 def units_of(s, row, q, value):
     """Give what 0 and 1 mean to a scaled forecast made now."""
     if s.predict == PREDICT_LEVEL:
-        if row.i64[s.at_counters + TICKS] < 2:
+        if row.i64[s.at_counters + SEEN] < 2:
             return value, 1.0
         gauges = row.f64[s.at_gauges :]
         return gauges[VALUE_MEAN], scale.deviation(gauges[VALUE_VAR])

@@ -1,0 +1,307 @@
+"""The backtest: a file's ticks in, a RUN folder with records and a summary out.
+
+A checkpoint holds the engine's state and the sink's position after the same event, so a
+run that was stopped, or ran out of disk, goes on as if nothing had happened.
+"""
+
+from __future__ import annotations
+
+import resource
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import takewhile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sfm_stream import bank, checkpoint, metrics, runs, sinks
+from sfm_stream.engine import Engine
+from sfm_stream.errors import CheckpointError, FeedError
+from sfm_stream.events import NO_TIME, Block, Gap
+from sfm_stream.runner import cut, run_blocks
+from sfm_stream.runs import Run
+
+if TYPE_CHECKING:
+    from sfm_stream.config import Config
+    from sfm_stream.events import Ints
+    from sfm_stream.runner import Feed
+
+EARLIEST = 946_684_800 * 10**9
+"""2000-01-01T00:00:00Z in ns: no tick is older."""
+STATUS = Path("/proc/self/status")
+KIB_PER_MIB = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Watch:
+    """Who is told how a run gets on.
+
+    Attributes:
+        say: takes a line for the user.
+        progress: takes the number of events done, after each block.
+    """
+
+    say: Callable[[str], None] = lambda _: None
+    progress: Callable[[int], None] = lambda _: None
+
+
+SILENT = Watch()
+
+
+def replay(
+    config: Config,
+    feed: Feed,
+    out: Path,
+    *,
+    start: Run | None = None,
+    watch: Watch = SILENT,
+) -> dict[str, Any]:
+    """Make a new run of all a feed has.
+
+    Args:
+        config: of the run.
+        feed: opened by it.
+        out: folder of the run.
+        start: a run whose newest checkpoint this one starts warm from.
+        watch: told how it gets on.
+
+    Returns:
+        The summary, as in `summary.json`.
+
+    Raises:
+        FeedError: where the feed cannot be read on; what came before is recorded,
+            checkpointed and summed up.
+        SinkError: if records cannot be written; `resume` goes on from the last
+            checkpoint.
+        CheckpointError: if a checkpoint cannot be written or used.
+        KeyboardInterrupt: when interrupted, after a checkpoint.
+    """
+    engine = Engine(config, feed.fields)
+    warm = None if start is None else _warmed(engine, start, feed, watch)
+    run = runs.create(out, config, feed, engine)
+    if warm is not None:
+        checkpoint.save(run.start, 0, warm.arrays, warm.manifest)
+    sink = sinks.ParquetSink(run.records, {"experts": engine.experts})
+    return _Session(run, engine, sink, feed, watch).carry_out()
+
+
+def resume(run: Run, feed: Feed, *, watch: Watch = SILENT) -> dict[str, Any]:
+    """Go on with a run from its newest good checkpoint.
+
+    Args:
+        run: which was stopped, or whose source ended in an error.
+        feed: opened by the run's settings.
+        watch: told how it gets on.
+
+    Returns:
+        The summary, as in `summary.json`.
+
+    Raises:
+        SourceChanged: if the feed is not the one the run was made from.
+        FeedError, SinkError, CheckpointError, KeyboardInterrupt: as `replay` does.
+    """
+    runs.expect_source(run, feed)
+    engine = Engine(run.config, feed.fields)
+    if runs.differences(run, engine.backend):
+        watch.say("this is another machine or version: records may differ in detail")
+        run = runs.note_resumed(run, engine.backend)
+    held = checkpoint.newest_good(run.checkpoints, watch.say)
+    position, seconds = {}, 0.0
+    if held is not None:
+        engine.restore(held.arrays, held.manifest["engine"])
+        position, seconds = held.manifest["sink"], held.manifest["seconds"]
+    else:
+        restore_start(run, engine)
+    tables = {"experts": engine.experts}
+    sink = sinks.ParquetSink(run.records, tables, position)
+    return _Session(run, engine, sink, feed, watch, seconds).carry_out()
+
+
+def restore_start(run: Run, engine: Engine) -> None:
+    """Bring an engine to where a run began: cold, or warm from another run.
+
+    Raises:
+        CheckpointError: if the checkpoint it began with is damaged.
+    """
+    path = checkpoint.latest(run.start)
+    if path is not None:
+        held = checkpoint.load(path)
+        engine.restore(held.arrays, held.manifest["engine"])
+
+
+class _Session:
+    """A run from where it stands to the end of its feed."""
+
+    def __init__(
+        self,
+        run: Run,
+        engine: Engine,
+        sink: sinks.ParquetSink,
+        feed: Feed,
+        watch: Watch,
+        seconds: float = 0.0,
+    ) -> None:
+        self._run, self._engine, self._sink = run, engine, sink
+        self._feed, self._watch = feed, watch
+        self._seconds = seconds
+
+    def carry_out(self) -> dict[str, Any]:
+        """Feed all that is left to the engine and sum up."""
+        # compiling is not the model's pace, so it comes before the clock starts
+        self._engine.run(Block.of([], len(self._feed.fields)))
+        self._begun = time.perf_counter() - self._seconds
+        try:
+            with _interruptible() as is_interrupted:
+                self._feed_blocks(is_interrupted)
+        except FeedError:
+            self._summarise()
+            raise
+        if is_interrupted():
+            self._save()
+            raise KeyboardInterrupt
+        return self._summarise()
+
+    def _feed_blocks(self, is_interrupted: Callable[[], bool]) -> None:
+        engine, settings = self._engine, self._run.config.run
+        every = settings.checkpoint_every
+        blocks = cut(self._feed.blocks(settings.block, engine.seq), engine.seq, every)
+        going = takewhile(lambda _: not is_interrupted(), blocks)
+        run_blocks(going, engine, self._sink.write, self._after_block)
+
+    def _after_block(self) -> None:
+        self._watch.progress(self._engine.seq)
+        if self._engine.seq % self._run.config.run.checkpoint_every == 0:
+            self._save()
+
+    def _save(self) -> None:
+        self._sink.flush()
+        arrays, meta = self._engine.snapshot()
+        manifest = {
+            "engine": meta,
+            "sink": self._sink.position(),
+            "ticks": dict(self._engine.ticks),
+            "seconds": time.perf_counter() - self._begun,
+        }
+        checkpoint.save(self._run.checkpoints, self._engine.seq, arrays, manifest)
+
+    def _summarise(self) -> dict[str, Any]:
+        self._save()
+        seconds = time.perf_counter() - self._begun
+        rejected = self._sink.position()["rows"].get("rejected", 0)
+        summary = _summary(self._run, self._engine, seconds, rejected)
+        runs.write(self._run.folder / runs.SUMMARY, runs.to_json(summary))
+        return summary
+
+
+def _summary(
+    run: Run, engine: Engine, seconds: float, rejected: int
+) -> dict[str, Any]:
+    base = runs.base_ticks(run)
+    taken = {name: n - base.get(name, 0) for name, n in engine.ticks.items()}
+    warmup = run.config.run.warmup
+    first = {
+        name: base.get(name, 0)
+        + (int(warmup * n) if isinstance(warmup, float) else warmup)
+        for name, n in taken.items()
+    }
+    ticks = sum(taken.values())
+    scored = metrics.fold_scores(run.records, first)
+    return {
+        "ticks": ticks,
+        "seconds": seconds,
+        "ticks_per_s": ticks / seconds,
+        "rejected": rejected,
+        "horizons": scored.pop("horizons"),
+        "experts": _mean_weights(run.records, engine.experts),
+        "peak_rss_mib": peak_rss_mib(),
+        **scored,
+    }
+
+
+def _mean_weights(records: Path, experts: Iterable[str]) -> dict[str, float | None]:
+    """Average the experts' weights over all forecasts, part by part."""
+    names = {f"weight_{expert}": expert for expert in experts}
+    sums, counts = dict.fromkeys(names, 0.0), dict.fromkeys(names, 0)
+    for part in sinks.read(records, "forecasts", list(names)):
+        for name in names:
+            column = part[name].drop_nulls()
+            sums[name] += float(column.sum())
+            counts[name] += len(column)
+    return {
+        expert: sums[name] / counts[name] if counts[name] else None
+        for name, expert in names.items()
+    }
+
+
+def peak_rss_mib() -> float:
+    """Give the most memory this process has held, MiB."""
+    if STATUS.exists():
+        for line in STATUS.read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) / KIB_PER_MIB
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / KIB_PER_MIB
+
+
+def _warmed(
+    engine: Engine, start: Run, feed: Feed, watch: Watch
+) -> checkpoint.Snapshot:
+    """Bring an engine to another run's newest state, at event 0 of a new run.
+
+    Returns:
+        That state, to be kept in the new run.
+    """
+    held = checkpoint.newest_good(start.checkpoints, watch.say)
+    if held is None:
+        raise CheckpointError(
+            str(start.checkpoints), "expected a checkpoint, was none", "resume that run"
+        )
+    engine.restore(held.arrays, held.manifest["engine"])
+    _end_segments(engine)
+    arrays, meta = engine.snapshot()
+    meta = {**meta, "seq": 0}
+    _let_begin_again(arrays["counters"], feed)
+    engine.restore(arrays, meta)
+    ticks = dict(engine.ticks)
+    return checkpoint.Snapshot(arrays, {"engine": meta, "ticks": ticks})
+
+
+def _end_segments(engine: Engine) -> None:
+    """Void what the other run still waits for: its truth is not in this feed."""
+    gap = Gap("", EARLIEST, "start of another run")
+    engine.observe(gap)
+    engine.learn()
+
+
+def _let_begin_again(counters: Ints, feed: Feed) -> None:
+    """Let streams whose past lies after the new feed's first tick begin again.
+
+    As if their last tick were long ago: all is kept but the memory, which decays.
+    """
+    block = next(iter(feed.blocks(1)), None)
+    if block is not None and block.time[0] != NO_TIME:
+        last = counters[:, bank.LAST_TIME]
+        last[last > block.time[0]] = EARLIEST
+
+
+@contextmanager
+def _interruptible() -> Iterator[Callable[[], bool]]:
+    """Note a first interrupt instead of raising it: a block must not end half-way."""
+    noted = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield noted.is_set  # only the main thread hears signals
+        return
+    before = signal.getsignal(signal.SIGINT)
+
+    def note(number: int, frame: object) -> None:
+        del number, frame
+        noted.set()
+        signal.signal(signal.SIGINT, before)  # a second one is meant
+
+    signal.signal(signal.SIGINT, note)
+    try:
+        yield noted.is_set
+    finally:
+        signal.signal(signal.SIGINT, before)

@@ -1,0 +1,148 @@
+"""Replay a run from its beginning and compare, record by record, in bounded memory.
+
+Where version, settings, backend and processor are those of the run, every record must be
+the same to the last bit. Elsewhere numbers may differ a little, for the order of sums
+and the instructions differ; how little is written below.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from sfm_stream import checkpoint, journal, runs, sinks
+from sfm_stream.engine import Engine
+from sfm_stream.errors import CheckpointError, ReplayMismatch
+from sfm_stream.events import Block
+from sfm_stream.records import KINDS
+from sfm_stream.replay import SILENT, Watch, restore_start
+from sfm_stream.runner import run_blocks
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from sfm_stream.config import Config
+    from sfm_stream.records import Records
+    from sfm_stream.runner import Feed
+    from sfm_stream.runs import Run
+
+SPREAD_TOLERANCE = 1e-3
+"""Allowed under another fingerprint, in standard deviations of the column."""
+RELATIVE_TOLERANCE = 1e-6
+"""Allowed besides, as a share of the number itself."""
+DECIDED = ("covered",)
+"""What is decided by comparing numbers may fall the other way within tolerances."""
+ROWS_AT_ONCE = 65_536
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What was found to be the same.
+
+    Attributes:
+        events: number of events replayed.
+        records: number of records compared, per kind.
+        differences: of the fingerprints, name to (in the run, now); when there are
+            none, the records are identical, else they agree within tolerances.
+    """
+
+    events: int
+    records: Mapping[str, int]
+    differences: Mapping[str, tuple[Any, Any]]
+
+
+def verify(
+    run: Run, open_feed: Callable[[Config], Feed], *, watch: Watch = SILENT
+) -> Verdict:
+    """Replay a run up to its newest checkpoint and compare all records.
+
+    Args:
+        run: to be verified.
+        open_feed: opens the feed of its settings; not called for a live run, which has
+            a journal.
+        watch: told how it gets on.
+
+    Raises:
+        ReplayMismatch: at the first difference.
+        SourceChanged: if the source is not the one the run was made from.
+        CheckpointError: if the run has no checkpoint that can be read.
+        SinkError: if its records cannot be read.
+    """
+    held = checkpoint.newest_good(run.checkpoints, watch.say)
+    if held is None:
+        path = str(run.checkpoints)
+        raise CheckpointError(path, "expected a checkpoint, was none", "resume the run")
+    engine = Engine(run.config, run.info["fields"])
+    restore_start(run, engine)
+    differences = runs.differences(run, engine.backend)
+    compare = _within_tolerances if differences else _identical
+    comparison = _Comparison(run, engine, held.manifest["sink"]["rows"], compare)
+
+    def after_block() -> None:
+        watch.progress(engine.seq)
+
+    events = int(held.manifest["seq"])
+    blocks = _first(events, _blocks(run, open_feed))
+    run_blocks(blocks, engine, comparison.take, after_block)
+    return Verdict(engine.seq, comparison.finish(), differences)
+
+
+def _blocks(run: Run, open_feed: Callable[[Config], Feed]) -> Iterator[Block]:
+    size = run.config.run.block
+    if run.journal.is_dir():
+        events = journal.read(run.journal)
+        while batch := list(islice(events, size)):
+            yield Block.of(batch, len(run.info["fields"]))
+    else:
+        feed = open_feed(run.config)
+        runs.expect_source(run, feed)
+        yield from feed.blocks(size)
+
+
+def _first(count: int, blocks: Iterator[Block]) -> Iterator[Block]:
+    """Give as many events, and read no further: there the run may have met an error."""
+    while count > 0 and (block := next(blocks, None)) is not None:
+        yield block[:count]
+        count -= len(block)
+
+
+class _Comparison:
+    """What is replayed, beside what the run says."""
+
+    def __init__(
+        self, run: Run, engine: Engine, rows: Mapping[str, int], compare: _Compare
+    ) -> None:
+        self._experts = engine.experts
+        self._rows = {kind: rows.get(kind, 0) for kind in KINDS}
+        self._compare = compare
+        self._said = {kind: _Rows(run.records, kind) for kind in KINDS}
+        self._done = dict.fromkeys(KINDS, 0)
+
+    def take(self, records: Records) -> None:
+        """Compare replayed records with the run's next ones."""
+        for kind, frame in _frames(records, self._experts):
+            self._take(kind, frame)
+
+    def finish(self) -> dict[str, int]:
+        """Expect that the run has no more to say, and count what was compared."""
+        for kind, rows in self._rows.items():
+            done = self._done[kind]
+            if done < rows:
+                raise ReplayMismatch(kind, done, "seq", "a record", "none")
+        return self._done
+
+    def _take(self, kind: str, frame: pl.DataFrame) -> None:
+        done = self._done[kind]
+        if done + len(frame) > self._rows[kind]:
+            raise ReplayMismatch(kind, self._rows[kind], "seq", "none", "a record")
+        for part in frame.iter_slices(ROWS_AT_ONCE):
+            said = self._said[kind].take(len(part))
+            self._compare(kind, done, said, part)
+            done += len(part)
+        self._done[kind] = done
