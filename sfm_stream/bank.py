@@ -431,6 +431,7 @@ class Bank:
         self._real = real
         self._cell = _cell_sizes(config, self.layout.sizes.inputs)
         self._seed = config.run.seed
+        self._views: dict[str, NDArray[Any]] = {}
         self.rows = arena(0, self.layout.places, real)
         self.work = arena(1, work_places(self.layout.sizes), real)
 
@@ -439,7 +440,9 @@ class Bank:
 
     def view(self, name: str) -> NDArray[Any]:
         """Give an array of all rows by name, [B, ...], sharing memory."""
-        return view(self.rows, self.layout.places, name)
+        if name not in self._views:
+            self._views[name] = view(self.rows, self.layout.places, name)
+        return self._views[name]
 
     def weights(self, row: int) -> dict[str, NDArray[np.float32]]:
         """Give the named weight blocks of a row, sharing memory."""
@@ -452,6 +455,7 @@ class Bank:
         self.rows = Arena(
             *(np.concatenate(pair) for pair in zip(self.rows, more, strict=True))
         )
+        self._views.clear()
         for row in range(first, first + rows):
             self._bear(row)
 
@@ -472,6 +476,25 @@ class Bank:
         counters = self.view("counters")[row]
         counters[LAST_TIME] = NO_TIME
         counters[FRESH] = 1
+
+    def begin_anew(self, frozen: bool) -> None:
+        """Count ticks from 0 again; what was learned stays, what waits is forgotten."""
+        s = self.layout.sizes
+        counters = self.view("counters")
+        for row, ticks in enumerate(counters[:, TICKS]):
+            last = (int(ticks) + s.ring - 2) % (s.ring - 1)
+            for name in ("tape_read", "tape_z", "tape_gates"):
+                tape = self.view(name)[row]
+                # The slot before the first one, see `kernels/tick.observe_tick`.
+                tape[s.ring - 2] = tape[last]
+        for counter in (TICKS, SEGMENT, SINCE_UPDATE):
+            counters[:, counter] = 0
+        counters[:, FRESH] = 1
+        counters[:, FROZEN] = frozen
+        counters[:, LAST_TIME] = NO_TIME
+        for name in ("head_tick", "learned", "moves"):
+            self.view(name)[...] = 0
+        self.view("labels")[...] = np.nan
 
     def snapshot(self) -> dict[str, NDArray[Any]]:
         """Copy every array, by name."""
@@ -494,6 +517,7 @@ class Bank:
                     "use the configuration the checkpoint was made with",
                 )
         self.rows = arena(rows, self.layout.places, self._real)
+        self._views.clear()
         for place in self.layout.places:
             self.view(place.name)[...] = arrays[place.name]
 

@@ -10,29 +10,29 @@ import resource
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sfm_stream import bank, checkpoint, metrics, runs, sinks
+from sfm_stream import checkpoint, metrics, runs, sinks
 from sfm_stream.engine import Engine
 from sfm_stream.errors import CheckpointError, FeedError
-from sfm_stream.events import NO_TIME, Block, Gap
+from sfm_stream.events import Block, Heartbeat
 from sfm_stream.runner import cut, run_blocks
-from sfm_stream.runs import Run
 
 if TYPE_CHECKING:
     from sfm_stream.config import Config
-    from sfm_stream.events import Ints
     from sfm_stream.runner import Feed
+    from sfm_stream.runs import Run
 
-EARLIEST = 946_684_800 * 10**9
-"""2000-01-01T00:00:00Z in ns: no tick is older."""
 STATUS = Path("/proc/self/status")
 KIB_PER_MIB = 1024
+COMPILE_NOTICE_S = 2.0
+"""Longer than loading compiled kernels takes, and shorter than a user's patience."""
+COMPILE_NOTICE = "compiling kernels, about 20 s, once"
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,10 +80,12 @@ def replay(
         KeyboardInterrupt: when interrupted, after a checkpoint.
     """
     engine = Engine(config, feed.fields)
-    warm = None if start is None else _warmed(engine, start, feed, watch)
+    if start is not None:
+        _adopt(engine, start, watch)
     run = runs.create(out, config, feed, engine)
-    if warm is not None:
-        checkpoint.save(run.start, 0, warm.arrays, warm.manifest)
+    if start is not None:
+        arrays, meta = engine.snapshot()
+        checkpoint.save(run.start, 0, arrays, {"engine": meta})
     sink = sinks.ParquetSink(run.records, {"experts": engine.experts})
     return _Session(run, engine, sink, feed, watch).carry_out()
 
@@ -132,6 +134,17 @@ def restore_start(run: Run, engine: Engine) -> None:
         engine.restore(held.arrays, held.manifest["engine"])
 
 
+def prepare(config: Config, fields: Sequence[str], watch: Watch) -> None:
+    """Compile the kernels or load them from the cache, and say so if it takes long."""
+    notice = threading.Timer(COMPILE_NOTICE_S, watch.say, [COMPILE_NOTICE])
+    notice.start()
+    try:
+        # the least event there is, given to an engine that nobody needs
+        Engine(config, fields).run(Block.of([Heartbeat("", 0)], len(fields)))
+    finally:
+        notice.cancel()
+
+
 class _Session:
     """A run from where it stands to the end of its feed."""
 
@@ -151,7 +164,7 @@ class _Session:
     def carry_out(self) -> dict[str, Any]:
         """Feed all that is left to the engine and sum up."""
         # compiling is not the model's pace, so it comes before the clock starts
-        self._engine.run(Block.of([], len(self._feed.fields)))
+        prepare(self._run.config, self._feed.fields, self._watch)
         self._begun = time.perf_counter() - self._seconds
         try:
             with _interruptible() as is_interrupted:
@@ -182,7 +195,6 @@ class _Session:
         manifest = {
             "engine": meta,
             "sink": self._sink.position(),
-            "ticks": dict(self._engine.ticks),
             "seconds": time.perf_counter() - self._begun,
         }
         checkpoint.save(self._run.checkpoints, self._engine.seq, arrays, manifest)
@@ -196,19 +208,9 @@ class _Session:
         return summary
 
 
-def _summary(
-    run: Run, engine: Engine, seconds: float, rejected: int
-) -> dict[str, Any]:
-    base = runs.base_ticks(run)
-    taken = {name: n - base.get(name, 0) for name, n in engine.ticks.items()}
-    warmup = run.config.run.warmup
-    first = {
-        name: base.get(name, 0)
-        + (int(warmup * n) if isinstance(warmup, float) else warmup)
-        for name, n in taken.items()
-    }
-    ticks = sum(taken.values())
-    scored = metrics.fold_scores(run.records, first)
+def _summary(run: Run, engine: Engine, seconds: float, rejected: int) -> dict[str, Any]:
+    ticks = sum(engine.ticks.values())
+    scored = metrics.fold_scores(run.records, _warmup(run.config, engine.ticks))
     return {
         "ticks": ticks,
         "seconds": seconds,
@@ -219,6 +221,14 @@ def _summary(
         "peak_rss_mib": peak_rss_mib(),
         **scored,
     }
+
+
+def _warmup(config: Config, ticks: Mapping[str, int]) -> dict[str, int]:
+    """Give the first tick of each stream that is scored."""
+    warmup = config.run.warmup
+    if isinstance(warmup, float):
+        return {name: int(warmup * count) for name, count in ticks.items()}
+    return dict.fromkeys(ticks, warmup)
 
 
 def _mean_weights(records: Path, experts: Iterable[str]) -> dict[str, float | None]:
@@ -245,45 +255,15 @@ def peak_rss_mib() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / KIB_PER_MIB
 
 
-def _warmed(
-    engine: Engine, start: Run, feed: Feed, watch: Watch
-) -> checkpoint.Snapshot:
-    """Bring an engine to another run's newest state, at event 0 of a new run.
-
-    Returns:
-        That state, to be kept in the new run.
-    """
+def _adopt(engine: Engine, start: Run, watch: Watch) -> None:
+    """Take over what another run has learned."""
     held = checkpoint.newest_good(start.checkpoints, watch.say)
     if held is None:
+        path = str(start.checkpoints)
         raise CheckpointError(
-            str(start.checkpoints), "expected a checkpoint, was none", "resume that run"
+            path, "expected a checkpoint, was none", "resume it first"
         )
-    engine.restore(held.arrays, held.manifest["engine"])
-    _end_segments(engine)
-    arrays, meta = engine.snapshot()
-    meta = {**meta, "seq": 0}
-    _let_begin_again(arrays["counters"], feed)
-    engine.restore(arrays, meta)
-    ticks = dict(engine.ticks)
-    return checkpoint.Snapshot(arrays, {"engine": meta, "ticks": ticks})
-
-
-def _end_segments(engine: Engine) -> None:
-    """Void what the other run still waits for: its truth is not in this feed."""
-    gap = Gap("", EARLIEST, "start of another run")
-    engine.observe(gap)
-    engine.learn()
-
-
-def _let_begin_again(counters: Ints, feed: Feed) -> None:
-    """Let streams whose past lies after the new feed's first tick begin again.
-
-    As if their last tick were long ago: all is kept but the memory, which decays.
-    """
-    block = next(iter(feed.blocks(1)), None)
-    if block is not None and block.time[0] != NO_TIME:
-        last = counters[:, bank.LAST_TIME]
-        last[last > block.time[0]] = EARLIEST
+    engine.adopt(held.arrays, held.manifest["engine"])
 
 
 @contextmanager

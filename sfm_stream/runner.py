@@ -1,8 +1,8 @@
 """The loops that feed the engine: the only ones.
 
 Single events are observed, their records written, and only then learned from, so a
-forecast leaves before any back-propagation. Blocks go through the same compiled tick and
-say the same records.
+forecast leaves before any back-propagation. Blocks go through the same compiled tick
+and say the same records.
 """
 
 from __future__ import annotations

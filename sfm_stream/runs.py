@@ -1,11 +1,11 @@
 """The folder of a run, which says all that is needed to go on with it or to doubt it.
 
-    RUN/config.toml            every setting, resolved
-    RUN/run.json               fingerprint, source, and names of what was computed
-    RUN/records/*.parquet      what the engine said
-    RUN/checkpoints/<seq>/     what it remembered after so many events
-    RUN/start/                 what it remembered at the start, if it began warm
-    RUN/summary.json           how well it did
+RUN/config.toml            every setting, resolved
+RUN/run.json               fingerprint, source, and names of what was computed
+RUN/records/*.parquet      what the engine said
+RUN/checkpoints/<seq>/     what it remembered after so many events
+RUN/start/                 what it remembered at the start, if it began warm
+RUN/summary.json           how well it did
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from sfm_stream import __version__, checkpoint, config, durable
+from sfm_stream import __version__, config, durable
 from sfm_stream.errors import (
     CheckpointCorrupt,
     CheckpointMismatch,
@@ -143,8 +143,8 @@ def expect_source(run: Run, feed: Feed) -> None:
     before, now = run.info["source"], plain(feed.source())
     if before == now:
         return
-    old = {path: value for path, value in _leaves("", before)}
-    new = {path: value for path, value in _leaves("", now)}
+    old = dict(_leaves("", before))
+    new = dict(_leaves("", now))
     for path in dict.fromkeys([*old, *new]):
         if old.get(path) != new.get(path):
             name = _blamed(now, path)
@@ -197,19 +197,6 @@ def note_resumed(run: Run, backend: str) -> Run:
     info = {**run.info, "resumed": [*run.info.get("resumed", ()), now]}
     write(run.folder / INFO, to_json(info))
     return Run(run.folder, run.config, info)
-
-
-def base_ticks(run: Run) -> dict[str, int]:
-    """Give the ticks of each stream that the engine knew when the run began.
-
-    Raises:
-        CheckpointCorrupt: if the start of a warm run is damaged.
-    """
-    path = checkpoint.latest(run.start)
-    if path is None:
-        return {}
-    ticks: dict[str, int] = checkpoint.load(path).manifest["ticks"]
-    return ticks
 
 
 def write(path: Path, data: bytes) -> None:

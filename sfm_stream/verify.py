@@ -1,8 +1,8 @@
 """Replay a run from its beginning and compare, record by record, in bounded memory.
 
-Where version, settings, backend and processor are those of the run, every record must be
-the same to the last bit. Elsewhere numbers may differ a little, for the order of sums
-and the instructions differ; how little is written below.
+Where version, settings, backend and processor are those of the run, every record must
+be the same to the last bit. Elsewhere numbers may differ a little, for the order of
+sums and the instructions differ; how little is written below.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
@@ -21,7 +21,7 @@ from sfm_stream.engine import Engine
 from sfm_stream.errors import CheckpointError, ReplayMismatch
 from sfm_stream.events import Block
 from sfm_stream.records import KINDS
-from sfm_stream.replay import SILENT, Watch, restore_start
+from sfm_stream.replay import SILENT, Watch, prepare, restore_start
 from sfm_stream.runner import run_blocks
 
 if TYPE_CHECKING:
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from sfm_stream.records import Records
     from sfm_stream.runner import Feed
     from sfm_stream.runs import Run
+
+    Compare: TypeAlias = Callable[[str, int, pl.DataFrame, pl.DataFrame], None]
 
 SPREAD_TOLERANCE = 1e-3
 """Allowed under another fingerprint, in standard deviations of the column."""
@@ -80,6 +82,7 @@ def verify(
         raise CheckpointError(path, "expected a checkpoint, was none", "resume the run")
     engine = Engine(run.config, run.info["fields"])
     restore_start(run, engine)
+    prepare(run.config, run.info["fields"], watch)
     differences = runs.differences(run, engine.backend)
     compare = _within_tolerances if differences else _identical
     comparison = _Comparison(run, engine, held.manifest["sink"]["rows"], compare)
@@ -116,7 +119,7 @@ class _Comparison:
     """What is replayed, beside what the run says."""
 
     def __init__(
-        self, run: Run, engine: Engine, rows: Mapping[str, int], compare: _Compare
+        self, run: Run, engine: Engine, rows: Mapping[str, int], compare: Compare
     ) -> None:
         self._experts = engine.experts
         self._rows = {kind: rows.get(kind, 0) for kind in KINDS}
@@ -146,3 +149,120 @@ class _Comparison:
             self._compare(kind, done, said, part)
             done += len(part)
         self._done[kind] = done
+
+
+class _Rows:
+    """The records of a kind, some at a time, in order."""
+
+    def __init__(self, folder: Path, kind: str) -> None:
+        self._parts = sinks.read(folder, kind)
+        self._rest: pl.DataFrame | None = None
+
+    def take(self, count: int) -> pl.DataFrame:
+        """Give the next rows: as many as asked for, or all there are."""
+        import polars as pl
+
+        found: list[pl.DataFrame] = []
+        while count > 0:
+            rest = next(self._parts, None) if self._rest is None else self._rest
+            if rest is None:
+                break
+            found.append(rest[:count])
+            self._rest = rest[count:] if len(rest) > count else None
+            count -= len(found[-1])
+        return pl.concat(found) if found else pl.DataFrame()
+
+
+def _frames(
+    records: Records, experts: tuple[str, ...]
+) -> Iterator[tuple[str, pl.DataFrame]]:
+    """Give records as they come back from a run's files, for so they are compared."""
+    with tempfile.TemporaryDirectory(prefix="sfm-stream-") as folder:
+        sink = sinks.ParquetSink(Path(folder), {"experts": experts})
+        sink.write(records)
+        sink.close()
+        for kind in KINDS:
+            for frame in sinks.read(Path(folder), kind):
+                yield kind, frame
+
+
+def _identical(kind: str, row: int, said: pl.DataFrame, was: pl.DataFrame) -> None:
+    """Expect the same rows to the last bit; NaN is NaN.
+
+    Raises:
+        ReplayMismatch: at the first row, and its first column, that differs.
+    """
+    if not said.equals(was):
+        _expect(kind, row, said, was, _unequal)
+
+
+def _within_tolerances(
+    kind: str, row: int, said: pl.DataFrame, was: pl.DataFrame
+) -> None:
+    """Expect the same rows, numbers within the tolerances of this module.
+
+    Raises:
+        ReplayMismatch: at the first row, and its first column, that differs by more.
+    """
+    said, was = (frame.drop(DECIDED, strict=False) for frame in (said, was))
+    _expect(kind, row, said, was, _far)
+
+
+def _expect(
+    kind: str,
+    row: int,
+    said: pl.DataFrame,
+    was: pl.DataFrame,
+    differ: Callable[[pl.Series, pl.Series], pl.Series],
+) -> None:
+    if len(said) < len(was):
+        raise ReplayMismatch(kind, row + len(said), "seq", "none", "a record")
+    columns, now = _flat(said), _flat(was)
+    if columns.keys() != now.keys():
+        raise ReplayMismatch(kind, row, "*", list(columns), list(now))
+    first = [
+        (differing.arg_max(), name)
+        for name, column in columns.items()
+        if (differing := differ(column, now[name])).any()
+    ]
+    if first:
+        at, name = min(first, key=lambda found: found[0] or 0)
+        at = at or 0
+        raise ReplayMismatch(kind, row + at, name, columns[name][at], now[name][at])
+
+
+def _flat(frame: pl.DataFrame) -> dict[str, pl.Series]:
+    """Give columns of single values: texts as such, arrays one column per place."""
+    import polars as pl
+
+    found: dict[str, pl.Series] = {}
+    for column in frame:
+        if isinstance(column.dtype, pl.Array):
+            for i in range(column.dtype.size):
+                found[f"{column.name}[{i}]"] = column.arr.get(i)
+        elif isinstance(column.dtype, pl.Enum):
+            found[column.name] = column.cast(pl.String)
+        else:
+            found[column.name] = column
+    return found
+
+
+def _unequal(said: pl.Series, was: pl.Series) -> pl.Series:
+    return said.ne_missing(was)
+
+
+def _far(said: pl.Series, was: pl.Series) -> pl.Series:
+    import polars as pl
+
+    if not said.dtype.is_float():
+        return said.ne_missing(was)
+    before, now = (c.cast(pl.Float64).fill_null(np.nan).to_numpy() for c in (said, was))
+    spread = float(np.nanstd(before)) if np.isfinite(before).any() else 0.0
+    near = np.isclose(
+        now,
+        before,
+        rtol=RELATIVE_TOLERANCE,
+        atol=SPREAD_TOLERANCE * spread,
+        equal_nan=True,
+    )
+    return pl.Series(~near)

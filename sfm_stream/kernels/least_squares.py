@@ -58,7 +58,7 @@ def update(theta, cov, x, label, forgetting, ridge, work):
 @strict
 def subtract_square(cov, work, gain, grow):
     """Set cov = grow * (cov - gain * work work'), symmetric to the last bit."""
-    size = len(work)
+    size = len(cov)
     for i in range(size):
         a = work[i]
         for j in range(size):

@@ -1,0 +1,269 @@
+"""Measure the pace of the kernels, of eager torch beside them, and of whole replays.
+
+All of it in one run on one thread, medians of several repeats, the first left out: so
+the numbers of two backends can be compared with each other.
+"""
+
+from __future__ import annotations
+
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from sfm_stream.config import Config, from_tree
+from sfm_stream.engine import Engine
+from sfm_stream.errors import InvalidState
+from sfm_stream.events import Block
+
+if TYPE_CHECKING:
+    from sfm_stream.events import Floats
+
+FIRST_TIME = 1_704_067_200 * 10**9
+"""2024-01-01T00:00:00Z in ns."""
+SECOND = 10**9
+US_PER_S = 1e6
+SEED = 0
+CELL = {"states": 32, "frequencies": 8, "outputs": 32}
+READOUT = "amplitude"
+WINDOW = 32
+INPUTS = 8
+COMPILE = """
+import time
+from sfm_stream.config import Config
+from sfm_stream.engine import Engine
+from sfm_stream.events import Block, Heartbeat
+engine = Engine(Config(), ["value"])
+begun = time.perf_counter()
+engine.run(Block.of([Heartbeat("", 0)], 1))
+print(time.perf_counter() - begun)
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """How much is measured.
+
+    Attributes:
+        repeats: of each measurement, the first of which is left out.
+        ticks: per repeat of a kernel.
+        eager_ticks: per repeat of eager torch, a multiple of the window.
+        live_ticks: observed and learned one by one.
+        file_ticks: in the replayed file.
+    """
+
+    repeats: int = 7
+    ticks: int = 16_384
+    eager_ticks: int = 1_280
+    live_ticks: int = 10_000
+    file_ticks: int = 300_000
+
+
+def measure(say: Callable[[str], None], size: Size | None = None) -> dict[str, Any]:
+    """Measure everything on this machine.
+
+    Args:
+        say: told what is being measured.
+        size: how much of it.
+
+    Returns:
+        As printed by `sfm-stream bench --json`: times in microseconds per tick or in
+        seconds, paces in ticks per second.
+    """
+    size = size or Size()
+    say("measuring the cell: fused kernels and eager torch")
+    predict, learn = _cell(size)
+    say("measuring the whole tick")
+    full = _full_tick(size)
+    live = _live(size, full)
+    say("measuring a replay with records, and the start of a process")
+    with tempfile.TemporaryDirectory(prefix="sfm-stream-") as folder:
+        replay_pace = _replay(Path(folder), size)
+        warm = _warm_start(Path(folder), size)
+    say("measuring compilation")
+    return {
+        "config": {
+            **CELL,
+            "readout": READOUT,
+            "inputs": INPUTS,
+            "window": WINDOW,
+            "every": WINDOW,
+        },
+        "predict_us": predict,
+        "learn_us": learn,
+        "full_tick_us": full,
+        "replay_ticks_per_s": replay_pace,
+        "observe_learn_us": live,
+        "compile_s": _compile(),
+        "warm_start_s": warm,
+    }
+
+
+def _cell(size: Size) -> tuple[dict[str, float], dict[str, float]]:
+    """Time the cell with a linear head, in both backends, without and with learning."""
+    import torch
+
+    from sfm_stream.cell.birth import Sizes
+    from sfm_stream.eager import Eager
+
+    torch.set_num_threads(1)
+    sizes = Sizes(INPUTS, *CELL.values(), phase=False)
+    eager = Eager(sizes, window=WINDOW)
+    x = torch.tensor(_walk(size.eager_ticks, INPUTS), dtype=torch.float32)
+    y = x[:, 0].roll(-1)
+    frozen, learning = _cell_engine(learns=False), _cell_engine(learns=True)
+    found = _medians(
+        size.repeats,
+        {
+            "predict numba": lambda: _run(frozen, size.ticks),
+            "predict torch": lambda: _timed(lambda: eager.predict(x)) / len(x),
+            "learn numba": lambda: _run(learning, size.ticks),
+            "learn torch": lambda: _timed(lambda: eager.learn(x, y)) / len(x),
+        },
+    )
+    return (
+        {"numba": found["predict numba"], "torch": found["predict torch"]},
+        {"numba": found["learn numba"], "torch": found["learn torch"]},
+    )
+
+
+def _cell_engine(*, learns: bool) -> Engine:
+    tree = {
+        "features": {"inputs": ["level(*)"]},
+        "model": {**CELL, "readout": READOUT},
+        "learn": {"enabled": learns, "window": WINDOW, "every": WINDOW},
+        "forecast": {"experts": ["sfm"]},
+        "run": {"backend": "numba"},
+    }
+    return Engine(from_tree(tree), [f"field_{i}" for i in range(INPUTS)])
+
+
+def _full_tick(size: Size) -> float:
+    """Time the default model: all experts, intervals, 8 inputs, learning."""
+    engine = Engine(Config(), [f"field_{i}" for i in range(INPUTS // 2)])
+    return _medians(size.repeats, {"": lambda: _run(engine, size.ticks)})[""]
+
+
+def _run(engine: Engine, ticks: int) -> float:
+    """Give the microseconds per tick of the next block."""
+    block = _block(engine.seq, ticks, len(engine.fields))
+    return _timed(lambda: engine.run(block)) / ticks
+
+
+def _live(size: Size, kernel_us: float) -> dict[str, float]:
+    """Time `observe` and `learn` together, tick by tick, from Python.
+
+    Args:
+        size: how much.
+        kernel_us: what the compiled tick itself takes.
+    """
+    engine = Engine(Config(), [f"field_{i}" for i in range(INPUTS // 2)])
+    _run(engine, size.ticks)
+    taken = []
+    for event in _block(engine.seq, size.live_ticks, INPUTS // 2).events():
+        begun = time.perf_counter_ns()
+        engine.observe(event)
+        engine.learn()
+        taken.append((time.perf_counter_ns() - begun) / 1000)
+    p50, p99 = (float(np.percentile(taken, q)) for q in (50, 99))
+    return {
+        "p50": p50,
+        "p99": p99,
+        "p50_beyond_kernel": p50 - kernel_us,
+        "p99_beyond_kernel": p99 - kernel_us,
+    }
+
+
+def _replay(folder: Path, size: Size) -> float:
+    """Give the pace of a replay with records, start of the process included."""
+    config = _quotes(folder, size.file_ticks)
+    taken = _replayed(folder, config, 1)
+    return size.file_ticks / taken
+
+
+def _warm_start(folder: Path, size: Size) -> float:
+    """Time a process that replays one tick, kernels compiled before."""
+    config = _quotes(folder, 1)
+    return statistics.median(
+        _replayed(folder, config, repeat) for repeat in range(2, size.repeats)
+    )
+
+
+def _replayed(folder: Path, config: Path, number: int) -> float:
+    """Time a whole `sfm-stream replay`, s."""
+    out = folder / f"{config.stem}-{number}"
+    arguments = ["-m", "sfm_stream", "replay", str(config), "--out", str(out)]
+    begun = time.perf_counter()
+    _child(arguments, {"POLARS_MAX_THREADS": "1"})
+    return time.perf_counter() - begun
+
+
+def _compile() -> float:
+    """Time the compilation of the kernels in a process with an empty cache, s."""
+    with tempfile.TemporaryDirectory(prefix="sfm-stream-") as folder:
+        said = _child(["-c", COMPILE], {"NUMBA_CACHE_DIR": folder})
+    return float(said.split()[-1])
+
+
+def _child(arguments: list[str], environment: Mapping[str, str]) -> str:
+    done = subprocess.run(  # noqa: S603 our own interpreter and program
+        [sys.executable, *arguments],
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        raise InvalidState(f"bench: a child process failed: {done.stderr[-500:]}")
+    return done.stdout
+
+
+def _quotes(folder: Path, ticks: int) -> Path:
+    """Write a file of bid and ask, and a configuration that reads it."""
+    import polars as pl
+
+    mid = 100 + 0.01 * _walk(ticks, 1)[:, 0].cumsum()
+    times = FIRST_TIME + np.arange(ticks) * SECOND
+    quotes = pl.DataFrame({"time": times, "bid": mid - 0.01, "ask": mid + 0.01})
+    quotes.write_parquet(folder / f"quotes-{ticks}.parquet")
+    config = folder / f"quotes-{ticks}.toml"
+    config.write_text(
+        f'[feed]\nconnector = "parquet"\npath = "quotes-{ticks}.parquet"\n'
+        'time = "time"\n[target]\nvalues = ["mid"]\n'
+    )
+    return config
+
+
+def _block(seq: int, ticks: int, fields: int) -> Block:
+    times = FIRST_TIME + np.arange(seq, seq + ticks, dtype=np.int64) * SECOND
+    return Block.ticks(times, _walk(ticks, fields), streams=("main",))
+
+
+def _walk(ticks: int, width: int) -> Floats:
+    return np.random.default_rng(SEED).standard_normal((ticks, width))
+
+
+def _medians(
+    repeats: int, measured: Mapping[str, Callable[[], float]]
+) -> dict[str, float]:
+    """Measure in turns, so that a busy moment of the machine hits all alike."""
+    taken: dict[str, list[float]] = {name: [] for name in measured}
+    for _ in range(repeats):
+        for name, once in measured.items():
+            taken[name].append(once())
+    return {name: statistics.median(times[1:]) for name, times in taken.items()}
+
+
+def _timed(call: Callable[[], object]) -> float:
+    """Give the microseconds of a call."""
+    begun = time.perf_counter()
+    call()
+    return (time.perf_counter() - begun) * US_PER_S

@@ -1,0 +1,448 @@
+"""Events in, records out: the core's only stateful object.
+
+    observe(event)   score what is settled, then forecast
+    learn()          then learn
+    run(block)       both, for every event of a block
+
+The engine knows no clock, socket, file or thread. What it says depends on the events it
+was given and their order alone, whether they came one by one or in blocks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sfm_stream import bank, config, features, kernels, targets
+from sfm_stream.bank import Bank
+from sfm_stream.errors import CheckpointMismatch, InvalidState
+from sfm_stream.events import ALL_STREAMS, CONTROL, TICK, Block, Event, Tick
+from sfm_stream.kernels.resample import Resampler
+from sfm_stream.kernels.rows import ALL_ROWS, NO_ROW, Events, Out
+from sfm_stream.kernels.tick import FREEZE, LEARN, OBSERVE, PEEK
+from sfm_stream.records import (
+    REJECTED_REASONS,
+    SKIPPED_REASONS,
+    VOIDED_REASONS,
+    Forecast,
+    Record,
+    Records,
+)
+
+FORMAT = 1
+# Events per call of the compiled tick: its buffers stay in the cache, and the call's own
+# cost vanishes.
+PORTION = 1024
+Column = NDArray[Any]
+
+
+class Engine:
+    """A bank of streams that forecasts, scores and learns.
+
+    Attributes:
+        seq: events observed so far; equals the journal position.
+        backend: name of the kernels that compute.
+        experts: names [E].
+        targets: names [Tg].
+        horizons: names [Q].
+        frequencies: float64 [K], radians per tick.
+    """
+
+    def __init__(self, settings: config.Config, fields: Sequence[str]) -> None:
+        self.config = settings
+        self.seq = 0
+        plan = features.plan(settings, fields)
+        self.backend, self._advance = kernels.choose(
+            settings.run.backend, settings.run.device
+        )
+        self._bank = Bank(settings, plan)
+        self.fields = plan.fields
+        self.targets = plan.targets
+        self.experts = tuple(settings.forecast.experts)
+        self.horizons = targets.labels(settings)
+        self.frequencies = self._bank.layout.omega
+        self._streams: dict[str, int] = {}
+        self._first_row = np.zeros(0, np.int64)
+        self._frozen = not settings.learn.enabled
+        self._resampler = (
+            Resampler(settings, fields) if settings.stream.every else None
+        )
+        self._out = _buffers(self._bank.layout.sizes, PORTION)
+        self._observed: Events | None = None
+
+    @property
+    def streams(self) -> tuple[str, ...]:
+        """Names of the streams seen so far, in order of appearance."""
+        return tuple(self._streams)
+
+    @property
+    def ticks(self) -> Mapping[str, int]:
+        """Ticks taken in so far, per stream; rejected ones do not count."""
+        counters = self._bank.view("counters")
+        return {
+            name: int(counters[self._first_row[number], bank.TICKS])
+            for name, number in self._streams.items()
+            if self._first_row[number] >= 0
+        }
+
+    @property
+    def inputs(self) -> Mapping[str, tuple[str, ...]]:
+        """Names of the model's inputs, per target."""
+        return dict(zip(self.targets, self._bank.layout.plan.names, strict=True))
+
+    def view(self, name: str) -> Column:
+        """Give an array of the bank by name, [rows, ...]; see `bank.places`."""
+        return self._bank.view(name)
+
+    def observe(self, event: Event) -> list[Record]:
+        """Score what the event settles, then forecast.
+
+        Raises:
+            InvalidState: if the last observed event was not followed by `learn`.
+        """
+        if self._observed is not None:
+            raise InvalidState("observe: expected learn() first, was observe() again")
+        events = self._take_in(Block.of([event], len(self.fields)))
+        self._observed = events
+        # One event may close several bins: all but the last are past.
+        last = len(events.kind) - 1
+        past = self._carry_out(events, 0, last, OBSERVE + LEARN)
+        return [*past.rows(), *self._carry_out(events, last, last + 1, OBSERVE).rows()]
+
+    def learn(self) -> list[Record]:
+        """Learn from what the observed event settled.
+
+        Raises:
+            InvalidState: if no event was observed since the last call.
+        """
+        if self._observed is None:
+            raise InvalidState("learn: expected observe(event) first, was learn()")
+        events, self._observed = self._observed, None
+        last = len(events.kind) - 1
+        if not self._is_due():
+            return []
+        return list(self._carry_out(events, last, last + 1, LEARN).rows())
+
+    def run(self, block: Block) -> Records:
+        """Observe and learn every event of a block.
+
+        Raises:
+            InvalidState: between `observe` and `learn`.
+        """
+        if self._observed is not None:
+            raise InvalidState("run: expected learn() first, was run()")
+        events = self._take_in(block)
+        return self._carry_out(events, 0, len(events.kind), OBSERVE + LEARN)
+
+    def peek(self, tick: Tick) -> list[Forecast]:
+        """Say what `observe` would forecast at this tick, and change nothing."""
+        if tick.stream not in self._streams or self._resampler is not None:
+            return []
+        block = Block.of([tick], len(self.fields))
+        events = self._events(block, self.seq, self._numbers(block))
+        records = self._carry_out(events, 0, 1, PEEK)
+        return [r for r in records.rows() if isinstance(r, Forecast)]
+
+    def snapshot(self) -> tuple[dict[str, Column], dict[str, Any]]:
+        """Copy the whole state.
+
+        Returns:
+            Arrays by name, and what else there is as plain values.
+
+        Raises:
+            InvalidState: between `observe` and `learn`.
+        """
+        if self._observed is not None:
+            raise InvalidState("snapshot: expected learn() first, was snapshot()")
+        arrays = self._bank.snapshot()
+        if self._resampler is not None:
+            for name, value in self._resampler.snapshot().items():
+                arrays[f"bin_{name}"] = value
+        meta = {
+            "state_format": FORMAT,
+            "digest": config.digest(self.config),
+            "seq": self.seq,
+            "fields": list(self.fields),
+            "streams": list(self._streams),
+            "first_row": self._first_row.tolist(),
+            "frozen": self._frozen,
+        }
+        return arrays, meta
+
+    def restore(self, arrays: Mapping[str, Column], meta: Mapping[str, Any]) -> None:
+        """Take back a snapshot and go on as if nothing had happened.
+
+        Raises:
+            CheckpointMismatch: if it is another model's.
+        """
+        self._expect(meta)
+        rest = {k: v for k, v in arrays.items() if not k.startswith("bin_")}
+        self._bank.restore(rest)
+        if self._resampler is not None:
+            self._resampler.restore(
+                {k[4:]: v for k, v in arrays.items() if k.startswith("bin_")}
+            )
+        self.seq = int(meta["seq"])
+        self._streams = {name: i for i, name in enumerate(meta["streams"])}
+        self._first_row = np.array(meta["first_row"], np.int64)
+        self._frozen = bool(meta["frozen"])
+        self._observed = None
+
+    def adopt(self, arrays: Mapping[str, Column], meta: Mapping[str, Any]) -> None:
+        """Take over what another run has learned, and begin to count anew.
+
+        What waited there is forgotten; memory, weights and statistics stay.
+
+        Raises:
+            CheckpointMismatch: if it is another model's.
+        """
+        self.restore(arrays, meta)
+        self.seq = 0
+        self._frozen = not self.config.learn.enabled
+        self._bank.begin_anew(self._frozen)
+        if self._resampler is not None:
+            self._resampler = Resampler(self.config, self.fields)
+
+    def _expect(self, meta: Mapping[str, Any]) -> None:
+        expected = {
+            "state_format": FORMAT,
+            "digest": config.digest(self.config),
+            "fields": list(self.fields),
+        }
+        for key, value in expected.items():
+            if meta.get(key) != value:
+                raise CheckpointMismatch(
+                    "checkpoint",
+                    f"expected {key} {value}, was {meta.get(key)}",
+                    "use the configuration and feed it was made with",
+                )
+
+    def _take_in(self, block: Block) -> Events:
+        self._bear(block)
+        events = self._events(block, self.seq, self._numbers(block))
+        self.seq += len(block)
+        self._note_controls(block)
+        return events if self._resampler is None else self._fold(events)
+
+    def _bear(self, block: Block) -> None:
+        """Give rows to the streams whose first tick is in the block, in order."""
+        seen = block.stream[block.kind == TICK]
+        numbers, first = np.unique(seen, return_index=True)
+        wanted = self.config.stream.symbols
+        for number in numbers[np.argsort(first)]:
+            name = block.streams[number]
+            if name in self._streams:
+                continue
+            self._streams[name] = len(self._streams)
+            row = NO_ROW
+            if not wanted or name in wanted:
+                row = len(self._bank)
+                self._bank.grow(len(self.targets))
+                self._bank.view("counters")[row:, bank.FROZEN] = self._frozen
+            self._first_row = np.append(self._first_row, row)
+
+    def _numbers(self, block: Block) -> NDArray[np.int64]:
+        # A gap or heartbeat may name a stream that never ticked: no row has it.
+        table = [self._streams.get(name, NO_ROW) for name in block.streams]
+        return np.array([*table, ALL_STREAMS], np.int64)[block.stream]
+
+    def _events(self, block: Block, seq: int, numbers: NDArray[np.int64]) -> Events:
+        return Events(
+            kind=block.kind,
+            stream=numbers,
+            row=self._rows(numbers),
+            time=block.time,
+            values=block.values,
+            code=block.code,
+            seq=np.arange(seq, seq + len(block), dtype=np.int64),
+        )
+
+    def _rows(self, numbers: NDArray[np.int64]) -> NDArray[np.int64]:
+        table = np.concatenate([self._first_row, [NO_ROW, ALL_ROWS]])
+        return table[numbers]
+
+    def _fold(self, events: Events) -> Events:
+        assert self._resampler is not None  # noqa: S101 the caller has looked
+        kind, stream, time, values, code, seq = self._resampler.fold(
+            events.kind, events.stream, events.time, events.values, events.code,
+            events.seq,
+        )  # fmt: skip
+        return Events(kind, stream, self._rows(stream), time, values, code, seq)
+
+    def _note_controls(self, block: Block) -> None:
+        for i in np.flatnonzero(block.kind == CONTROL):
+            if block.stream[i] == ALL_STREAMS:
+                self._frozen = bool(block.code[i] == FREEZE)
+
+    def _is_due(self) -> bool:
+        since = self._bank.view("counters")[:, bank.SINCE_UPDATE]
+        return bool((since >= self._bank.layout.sizes.every).any())
+
+    def _carry_out(self, events: Events, start: int, stop: int, phase: int) -> Records:
+        parts: list[dict[str, dict[str, Column]]] = []
+        while start < stop:
+            end = min(start + PORTION, stop)
+            self._out.counts[:] = 0
+            reached = self._call(events, start, end, phase)
+            if reached == start and not self._out.counts.any():
+                self._out = _buffers(
+                    self._bank.layout.sizes, 2 * len(self._out.score_int)
+                )
+                continue
+            parts.append(self._columns())
+            start = reached
+        if not parts:
+            self._out.counts[:] = 0
+            parts.append(self._columns())
+        return Records(_join(parts), self._tables())
+
+    def _call(self, events: Events, start: int, end: int, phase: int) -> int:
+        layout = self._bank.layout
+        reached = self._advance(
+            layout.settings, layout.tables, self._bank.rows, self._bank.work,
+            events, start, end, phase, self._out,
+        )  # fmt: skip
+        return int(reached)
+
+    def _tables(self) -> dict[str, tuple[str, ...]]:
+        return {
+            "stream": self.streams,
+            "target": self.targets,
+            "horizon": self.horizons,
+            "experts": self.experts,
+            "updates.skipped": SKIPPED_REASONS,
+            "voided.reason": VOIDED_REASONS,
+            "rejected.reason": REJECTED_REASONS,
+            "rejected.field": (*self.fields, ""),
+        }
+
+    def _columns(self) -> dict[str, dict[str, Column]]:
+        """Copy what the kernels wrote, as columns of each kind of record."""
+        out, sizes = self._out, self._bank.layout.sizes
+        forecasts, scores, notices = (int(n) for n in out.counts)
+        where = out.notice_int[:notices]
+        return {
+            "forecasts": _forecasts(
+                out.forecast_int[:forecasts].T.copy(),
+                out.forecast_num[:forecasts].copy(),
+                sizes.experts,
+                self._owner,
+            ),
+            "scores": _scores(
+                out.score_int[:scores].T.copy(),
+                out.score_num[:scores].T.copy(),
+                self._owner,
+            ),
+            "updates": _updates(
+                where[where[:, 0] == 0].T.copy(),
+                out.notice_num[:notices][where[:, 0] == 0].T.copy(),
+                self._owner,
+            ),
+            "voided": _voided(where[where[:, 0] == 1].T.copy(), self._owner),
+            "rejected": _rejected(where[where[:, 0] == 2].T.copy()),  # noqa: PLR2004
+        }
+
+    def _owner(self, rows: NDArray[np.int64]) -> tuple[Column, Column]:
+        """Give the stream and target of each row."""
+        count = len(self.targets)
+        streams = np.flatnonzero(self._first_row >= 0)
+        return streams[rows // count], rows % count
+
+
+def _forecasts(where: Column, what: Column, experts: int, owner: Any) -> dict[str, Column]:
+    stream, target = owner(where[1])
+    return {
+        "seq": where[0],
+        "stream": stream,
+        "target": target,
+        "horizon": where[2],
+        "origin": where[3],
+        "time": where[4],
+        "due": where[5],
+        "mean": what[:, 0],
+        "lower": what[:, 1],
+        "upper": what[:, 2],
+        "weights": what[:, 3 : 3 + experts],
+        "amplitude": what[:, 3 + experts :].astype(np.float32),
+    }
+
+
+def _scores(where: Column, what: Column, owner: Any) -> dict[str, Column]:
+    stream, target = owner(where[1])
+    return {
+        "seq": where[0],
+        "stream": stream,
+        "target": target,
+        "horizon": where[2],
+        "origin": where[3],
+        "time": where[4],
+        "truth": what[0],
+        "mean": what[1],
+        "naive": what[2],
+        "covered": where[5].astype(np.int8),
+    }
+
+
+def _updates(where: Column, what: Column, owner: Any) -> dict[str, Column]:
+    stream, target = owner(where[2])
+    return {
+        "seq": where[1],
+        "stream": stream,
+        "target": target,
+        "version": where[3],
+        "labels": where[4],
+        "loss": what[0],
+        "norm": what[1],
+        "skipped": where[5],
+    }
+
+
+def _voided(where: Column, owner: Any) -> dict[str, Column]:
+    stream, target = owner(where[2])
+    return {
+        "seq": where[1],
+        "stream": stream,
+        "target": target,
+        "horizon": where[3],
+        "origin": where[4],
+        "reason": where[5],
+    }
+
+
+def _rejected(where: Column) -> dict[str, Column]:
+    return {
+        "seq": where[1],
+        "stream": where[2],
+        "time": where[3],
+        "field": where[4],
+        "reason": where[5],
+    }
+
+
+def _join(parts: list[dict[str, dict[str, Column]]]) -> dict[str, dict[str, Column]]:
+    if len(parts) == 1:
+        return parts[0]
+    return {
+        kind: {
+            name: np.concatenate([part[kind][name] for part in parts])
+            for name in parts[0][kind]
+        }
+        for kind in parts[0]
+    }
+
+
+def _buffers(s: bank.Sizes, records: int) -> Out:
+    """Make room for some records of each kind."""
+    each = records * s.horizons * s.targets
+    return Out(
+        forecast_int=np.zeros((each, 6), np.int64),
+        forecast_num=np.zeros((each, 3 + s.experts + s.frequencies)),
+        score_int=np.zeros((each, 6), np.int64),
+        score_num=np.zeros((each, 3)),
+        notice_int=np.zeros((each, 6), np.int64),
+        notice_num=np.zeros((each, 2)),
+        counts=np.zeros(3, np.int64),
+    )

@@ -1,0 +1,157 @@
+"""What a person sees: progress and tables, on standard error."""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TextColumn,
+    TimeRemainingColumn,
+)
+from rich.table import Table
+from rich.text import Text
+
+from sfm_stream import runs, sinks
+from sfm_stream.errors import FeedError
+from sfm_stream.replay import Watch
+
+SHOWN_FREQUENCIES = 3
+CONSTANT = 1e-12
+"""Radians per tick below which a frequency is none."""
+
+
+class _Pace(ProgressColumn):
+    """Events per second of late."""
+
+    def render(self, task: Task) -> Text:
+        """Give the pace, or nothing before it is known."""
+        return Text(f"{task.speed:,.0f}/s" if task.speed else "")
+
+
+@contextmanager
+def watch(total: int | None) -> Iterator[Watch]:
+    """Tell a person how a run gets on; the bar is for terminals only.
+
+    Args:
+        total: number of events, if known.
+    """
+    console = Console(stderr=True, soft_wrap=True, highlight=False)
+
+    def say(line: str) -> None:
+        console.print(f"sfm-stream: {line}", markup=False)
+
+    if not sys.stderr.isatty():
+        yield Watch(say)
+        return
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        _Pace(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console, transient=True) as bar:
+        task = bar.add_task("events", total=total)
+        yield Watch(say, lambda events: bar.update(task, completed=events))
+
+
+@contextmanager
+def showing(folder: Path) -> Iterator[None]:
+    """Show a run's tables when it ended, be it by an error of its feed.
+
+    Args:
+        folder: of the run.
+    """
+    try:
+        yield
+    except FeedError:
+        if (folder / runs.SUMMARY).exists():
+            show_run(folder)
+        raise
+    show_run(folder)
+
+
+def show_run(folder: Path) -> None:
+    """Show a run's summary: scores, experts, and the strongest frequencies."""
+    console = Console(stderr=True, highlight=False)
+    summary = msgspec.json.decode((folder / runs.SUMMARY).read_bytes())
+    targets = summary.get("targets", {"": summary})
+    for target, scored in targets.items():
+        console.print(_scores(target, scored["horizons"]))
+    console.print(_weights(summary["experts"]))
+    amplitudes = _strongest(folder)
+    if amplitudes:
+        console.print(_frequencies(amplitudes))
+    console.print(
+        f"{summary['ticks']:,} ticks in {summary['seconds']:.2f} s, "
+        f"{summary['ticks_per_s']:,.0f}/s; {summary['rejected']:,} rejected; "
+        f"peak memory {summary['peak_rss_mib']:.0f} MiB"
+    )
+    console.print(f"run: {folder}", markup=False, soft_wrap=True)
+
+
+def show_bench(found: Mapping[str, Any]) -> None:
+    """Show what was measured."""
+    table = Table("measured", "value")
+    for name, value in found.items():
+        parts = value if isinstance(value, Mapping) else {"": value}
+        for part, number in parts.items():
+            shown = f"{number:,.2f}" if isinstance(number, float) else str(number)
+            table.add_row(f"{name} {part}".strip(), shown)
+    Console(stderr=True, highlight=False).print(table)
+
+
+def _scores(target: str, horizons: Mapping[str, Mapping[str, Any]]) -> Table:
+    table = Table(title=target or None, title_justify="left")
+    for name in ("horizon", "scored", "MSE", "MAE", "skill", "coverage"):
+        table.add_column(name, justify="right")
+    for horizon, scores in horizons.items():
+        names = ("mse", "mae", "skill", "coverage")
+        shown = (_number(scores[name]) for name in names)
+        table.add_row(horizon, f"{scores['scored']:,}", *shown)
+    return table
+
+
+def _weights(experts: Mapping[str, float | None]) -> Table:
+    table = Table("expert", "mean weight")
+    for name, weight in experts.items():
+        table.add_row(name, _number(weight))
+    return table
+
+
+def _frequencies(strongest: Iterable[tuple[float, float]]) -> Table:
+    table = Table("period, ticks", "mean amplitude")
+    for omega, amplitude in strongest:
+        period = f"{math.tau / omega:.1f}" if omega > CONSTANT else "constant"
+        table.add_row(period, _number(amplitude))
+    return table
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.4g}"
+
+
+def _strongest(folder: Path) -> list[tuple[float, float]]:
+    """Give frequency and mean amplitude of the last forecasts, strongest first."""
+    run = runs.load(folder)
+    last = None
+    for part in sinks.read(run.records, "forecasts"):
+        last = part
+    if last is None or "amplitude" not in last.columns:
+        return []
+    stated = last["amplitude"].drop_nulls().to_numpy()
+    means = stated.mean(0).tolist() if len(stated) else []
+    pairs = zip(run.info["frequencies"], means, strict=False)
+    return sorted(pairs, key=lambda p: p[1], reverse=True)[:SHOWN_FREQUENCIES]
