@@ -56,7 +56,9 @@ class Sizes(NamedTuple):
     rls: int  # regressors of the expert `rls`, 0 without it
     sfm_rls: int  # regressors of the expert `sfm-rls`, 0 without it
     cell: int  # whether any expert needs the cell
-    learns: int  # whether the expert `sfm` stands there, so that gradients have a source
+    learns: (
+        int  # whether the expert `sfm` stands there, so that gradients have a source
+    )
     predict: int
     missing: int
     gap: int
@@ -132,7 +134,9 @@ def places(s: Sizes) -> tuple[Place, ...]:
         Place("tape_turned", f32, (r, k, 2 * d), "Re, Im of memory before, turned"),
         Place("tape_read", f32, (r, k, 3 * d), "A, Re R, Im R after the tick"),
         Place("tape_out", f32, (r, k, m), "tanh(W_z A + b_z)"),
-        Place("tape_turn", f32, (r, 3, k), "cos, sin of the rotation; tanh of its shift"),
+        Place(
+            "tape_turn", f32, (r, 3, k), "cos, sin of the rotation; tanh of its shift"
+        ),
         Place("tape_tau", f32, (r,), "elapsed time in units, 1 by default"),
         Place("tape_z", f32, (r, m), "output z"),
         Place("labels", f32, (r, q), "matured labels, scaled; NaN until then"),
@@ -328,9 +332,7 @@ def _settings(s: Sizes, knobs: Knobs) -> NDArray[np.void]:
     return np.array([tuple(values.values())], np.dtype(kinds))
 
 
-def _tables(
-    config: Config, s: Sizes, plan: Plan, omega: NDArray[np.float64]
-) -> Arena:
+def _tables(config: Config, s: Sizes, plan: Plan, omega: NDArray[np.float64]) -> Arena:
     table = table_places(s)
     made = arena(1, table)
     for name, value in {

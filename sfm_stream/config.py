@@ -42,10 +42,12 @@ class Feed(Section):
     """Where ticks come from."""
 
     connector: Annotated[
-        str, _doc("`synthetic`, `csv`, `parquet`, `capture`, `river` or `package:Class`")
+        str,
+        _doc("`synthetic`, `csv`, `parquet`, `capture`, `river` or `package:Class`"),
     ] = "synthetic"
     path: Annotated[
-        str | tuple[str, ...], _doc("file, glob or list of files, read in natural order")
+        str | tuple[str, ...],
+        _doc("file, glob or list of files, read in natural order"),
     ] = ""
     time: Annotated[
         str, _doc("time column; empty: ticks are `period` apart, from 2000-01-01")
@@ -85,12 +87,15 @@ class Stream(Section):
         tuple[str, ...], _doc("numeric fields of a tick; empty: all the feed has")
     ] = ()
     symbols: Annotated[tuple[str, ...], _doc("streams to keep; empty: all")] = ()
-    every: Annotated[str, _doc("fold ticks into bins of this length, e.g. `100ms`")] = ""
+    every: Annotated[str, _doc("fold ticks into bins of this length, e.g. `100ms`")] = (
+        ""
+    )
     folds: Annotated[
         dict[str, Fold], _doc("how a field folds into a bin (default `last`)")
     ] = {}
     missing: Annotated[
-        Missing, _doc("a missing value rejects the tick, holds the last, or is the mean")
+        Missing,
+        _doc("a missing value rejects the tick, holds the last, or is the mean"),
     ] = "void"
     clock: Annotated[
         Literal["tick", "time"], _doc("whether memory turns per tick or with time")
@@ -104,7 +109,8 @@ class Target(Section):
     """What is forecast."""
 
     values: Annotated[
-        tuple[str, ...], _doc("fields or derived values (`mid`); empty: the first field")
+        tuple[str, ...],
+        _doc("fields or derived values (`mid`); empty: the first field"),
     ] = ()
     predict: Annotated[
         Literal["change", "log-return", "level"],
@@ -136,9 +142,9 @@ class Features(Section):
 class Model(Section):
     """The State-Frequency Memory cell."""
 
-    cell: Annotated[
-        Literal["sfm", "a-sfm"], _doc("fixed or adaptive frequencies")
-    ] = "sfm"
+    cell: Annotated[Literal["sfm", "a-sfm"], _doc("fixed or adaptive frequencies")] = (
+        "sfm"
+    )
     states: Annotated[Positive, _doc("states D")] = 16
     frequencies: Annotated[Positive, _doc("frequencies K")] = 8
     outputs: Annotated[Positive, _doc("outputs M")] = 32
@@ -177,17 +183,18 @@ class Forecast(Section):
     """How experts become forecasts."""
 
     experts: Annotated[
-        tuple[str, ...], _doc("`last`, `rls`, `sfm`, `sfm-rls`; the first is trusted at birth")
+        tuple[str, ...],
+        _doc("`last`, `rls`, `sfm`, `sfm-rls`; the first is trusted at birth"),
     ] = ("last", "rls", "sfm", "sfm-rls")
     forgetting: Annotated[
         float, Meta(gt=0, le=1), _doc("forgetting factor of least squares")
     ] = 0.9999
-    ridge: Annotated[
-        float, Meta(gt=0), _doc("ridge of least squares at birth")
-    ] = 1.0
+    ridge: Annotated[float, Meta(gt=0), _doc("ridge of least squares at birth")] = 1.0
     level: Annotated[float, Meta(gt=0, lt=1), _doc("level of the interval")] = 0.9
     input_clip: Annotated[
-        float, Meta(gt=0), _doc("inputs and targets are clipped at this many deviations")
+        float,
+        Meta(gt=0),
+        _doc("inputs and targets are clipped at this many deviations"),
     ] = 8.0
 
 
@@ -422,7 +429,11 @@ def _check_experts(experts: Sequence[str]) -> None:
     for i, name in enumerate(experts):
         if name not in known:
             near = difflib.get_close_matches(name, known, 1)
-            hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known)}"
-            raise ConfigError(f"forecast.experts[{i}]", f"unknown expert {name!r}", hint)
+            hint = (
+                f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known)}"
+            )
+            raise ConfigError(
+                f"forecast.experts[{i}]", f"unknown expert {name!r}", hint
+            )
         if name in experts[:i]:
             raise ConfigError(f"forecast.experts[{i}]", f"{name!r} stands there twice")

@@ -16,21 +16,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sfm_stream import bank, config, features, kernels, targets
+from sfm_stream import bank, config, features, kernels, targets, transcript
 from sfm_stream.bank import Bank
-from sfm_stream.errors import CheckpointMismatch, InvalidState
+from sfm_stream.errors import CheckpointMismatch, InvalidState, ShapeError
 from sfm_stream.events import ALL_STREAMS, CONTROL, TICK, Block, Event, Tick
 from sfm_stream.kernels.resample import Resampler
 from sfm_stream.kernels.rows import ALL_ROWS, NO_ROW, Events, Out
 from sfm_stream.kernels.tick import FREEZE, LEARN, OBSERVE, PEEK
-from sfm_stream.records import (
-    REJECTED_REASONS,
-    SKIPPED_REASONS,
-    VOIDED_REASONS,
-    Forecast,
-    Record,
-    Records,
-)
+from sfm_stream.records import Forecast, Record, Records
+from sfm_stream.transcript import Columns, Owners
 
 FORMAT = 1
 # Events per call of the compiled tick: its buffers stay in the cache, and the call's own
@@ -66,11 +60,11 @@ class Engine:
         self.frequencies = self._bank.layout.omega
         self._streams: dict[str, int] = {}
         self._first_row = np.zeros(0, np.int64)
+        self._owners = self._own()
         self._frozen = not settings.learn.enabled
-        self._resampler = (
-            Resampler(settings, fields) if settings.stream.every else None
-        )
+        self._resampler = Resampler(settings, fields) if settings.stream.every else None
         self._out = _buffers(self._bank.layout.sizes, PORTION)
+        self._single = _one_event(len(self.fields))
         self._observed: Events | None = None
 
     @property
@@ -105,6 +99,10 @@ class Engine:
         """
         if self._observed is not None:
             raise InvalidState("observe: expected learn() first, was observe() again")
+        if self._resampler is None and self._fill_single(event):
+            self._observed = self._single
+            self.seq += 1
+            return self._carry_out_single(OBSERVE)
         events = self._take_in(Block.of([event], len(self.fields)))
         self._observed = events
         # One event may close several bins: all but the last are past.
@@ -121,9 +119,11 @@ class Engine:
         if self._observed is None:
             raise InvalidState("learn: expected observe(event) first, was learn()")
         events, self._observed = self._observed, None
-        last = len(events.kind) - 1
         if not self._is_due():
             return []
+        if events is self._single:
+            return self._carry_out_single(LEARN)
+        last = len(events.kind) - 1
         return list(self._carry_out(events, last, last + 1, LEARN).rows())
 
     def run(self, block: Block) -> Records:
@@ -188,6 +188,7 @@ class Engine:
         self.seq = int(meta["seq"])
         self._streams = {name: i for i, name in enumerate(meta["streams"])}
         self._first_row = np.array(meta["first_row"], np.int64)
+        self._owners = self._own()
         self._frozen = bool(meta["frozen"])
         self._observed = None
 
@@ -220,6 +221,41 @@ class Engine:
                     "use the configuration and feed it was made with",
                 )
 
+    def _fill_single(self, event: Event) -> bool:
+        """Write a tick of a known stream into the columns kept for one event."""
+        if not isinstance(event, Tick) or event.stream not in self._streams:
+            return False
+        if len(event.values) != len(self.fields):
+            raise ShapeError("tick.values", f"({len(self.fields)},)", str(event.values))
+        one, number = self._single, self._streams[event.stream]
+        one.stream[0] = number
+        one.row[0] = self._first_row[number]
+        one.time[0] = event.time
+        one.values[0] = event.values
+        one.seq[0] = self.seq
+        return True
+
+    def _carry_out_single(self, phase: int) -> list[Record]:
+        self._out.counts[:] = 0
+        while self._call(self._single, 0, 1, phase) == 0:
+            self._enlarge()
+        return transcript.records(self._out, self._owners)
+
+    def _enlarge(self) -> None:
+        self._out = _buffers(self._bank.layout.sizes, 2 * len(self._out.score_int))
+
+    def _own(self) -> Owners:
+        count = len(self.targets)
+        with_rows = np.flatnonzero(self._first_row >= 0)
+        return Owners(
+            streams=list(self._streams),
+            of_row=np.repeat(with_rows, count),
+            targets=self.targets,
+            horizons=self.horizons,
+            fields=self.fields,
+            experts=len(self.experts),
+        )
+
     def _take_in(self, block: Block) -> Events:
         self._bear(block)
         events = self._events(block, self.seq, self._numbers(block))
@@ -243,6 +279,7 @@ class Engine:
                 self._bank.grow(len(self.targets))
                 self._bank.view("counters")[row:, bank.FROZEN] = self._frozen
             self._first_row = np.append(self._first_row, row)
+            self._owners = self._own()
 
     def _numbers(self, block: Block) -> NDArray[np.int64]:
         # A gap or heartbeat may name a stream that never ticked: no row has it.
@@ -282,22 +319,20 @@ class Engine:
         return bool((since >= self._bank.layout.sizes.every).any())
 
     def _carry_out(self, events: Events, start: int, stop: int, phase: int) -> Records:
-        parts: list[dict[str, dict[str, Column]]] = []
+        parts: list[Columns] = []
         while start < stop:
             end = min(start + PORTION, stop)
             self._out.counts[:] = 0
             reached = self._call(events, start, end, phase)
             if reached == start and not self._out.counts.any():
-                self._out = _buffers(
-                    self._bank.layout.sizes, 2 * len(self._out.score_int)
-                )
+                self._enlarge()
                 continue
-            parts.append(self._columns())
+            parts.append(transcript.columns(self._out, self._owners))
             start = reached
         if not parts:
             self._out.counts[:] = 0
-            parts.append(self._columns())
-        return Records(_join(parts), self._tables())
+            parts.append(transcript.columns(self._out, self._owners))
+        return Records(transcript.join(parts), self._owners.tables(self.experts))
 
     def _call(self, events: Events, start: int, end: int, phase: int) -> int:
         layout = self._bank.layout
@@ -306,132 +341,6 @@ class Engine:
             events, start, end, phase, self._out,
         )  # fmt: skip
         return int(reached)
-
-    def _tables(self) -> dict[str, tuple[str, ...]]:
-        return {
-            "stream": self.streams,
-            "target": self.targets,
-            "horizon": self.horizons,
-            "experts": self.experts,
-            "updates.skipped": SKIPPED_REASONS,
-            "voided.reason": VOIDED_REASONS,
-            "rejected.reason": REJECTED_REASONS,
-            "rejected.field": (*self.fields, ""),
-        }
-
-    def _columns(self) -> dict[str, dict[str, Column]]:
-        """Copy what the kernels wrote, as columns of each kind of record."""
-        out, sizes = self._out, self._bank.layout.sizes
-        forecasts, scores, notices = (int(n) for n in out.counts)
-        where = out.notice_int[:notices]
-        return {
-            "forecasts": _forecasts(
-                out.forecast_int[:forecasts].T.copy(),
-                out.forecast_num[:forecasts].copy(),
-                sizes.experts,
-                self._owner,
-            ),
-            "scores": _scores(
-                out.score_int[:scores].T.copy(),
-                out.score_num[:scores].T.copy(),
-                self._owner,
-            ),
-            "updates": _updates(
-                where[where[:, 0] == 0].T.copy(),
-                out.notice_num[:notices][where[:, 0] == 0].T.copy(),
-                self._owner,
-            ),
-            "voided": _voided(where[where[:, 0] == 1].T.copy(), self._owner),
-            "rejected": _rejected(where[where[:, 0] == 2].T.copy()),  # noqa: PLR2004
-        }
-
-    def _owner(self, rows: NDArray[np.int64]) -> tuple[Column, Column]:
-        """Give the stream and target of each row."""
-        count = len(self.targets)
-        streams = np.flatnonzero(self._first_row >= 0)
-        return streams[rows // count], rows % count
-
-
-def _forecasts(where: Column, what: Column, experts: int, owner: Any) -> dict[str, Column]:
-    stream, target = owner(where[1])
-    return {
-        "seq": where[0],
-        "stream": stream,
-        "target": target,
-        "horizon": where[2],
-        "origin": where[3],
-        "time": where[4],
-        "due": where[5],
-        "mean": what[:, 0],
-        "lower": what[:, 1],
-        "upper": what[:, 2],
-        "weights": what[:, 3 : 3 + experts],
-        "amplitude": what[:, 3 + experts :].astype(np.float32),
-    }
-
-
-def _scores(where: Column, what: Column, owner: Any) -> dict[str, Column]:
-    stream, target = owner(where[1])
-    return {
-        "seq": where[0],
-        "stream": stream,
-        "target": target,
-        "horizon": where[2],
-        "origin": where[3],
-        "time": where[4],
-        "truth": what[0],
-        "mean": what[1],
-        "naive": what[2],
-        "covered": where[5].astype(np.int8),
-    }
-
-
-def _updates(where: Column, what: Column, owner: Any) -> dict[str, Column]:
-    stream, target = owner(where[2])
-    return {
-        "seq": where[1],
-        "stream": stream,
-        "target": target,
-        "version": where[3],
-        "labels": where[4],
-        "loss": what[0],
-        "norm": what[1],
-        "skipped": where[5],
-    }
-
-
-def _voided(where: Column, owner: Any) -> dict[str, Column]:
-    stream, target = owner(where[2])
-    return {
-        "seq": where[1],
-        "stream": stream,
-        "target": target,
-        "horizon": where[3],
-        "origin": where[4],
-        "reason": where[5],
-    }
-
-
-def _rejected(where: Column) -> dict[str, Column]:
-    return {
-        "seq": where[1],
-        "stream": where[2],
-        "time": where[3],
-        "field": where[4],
-        "reason": where[5],
-    }
-
-
-def _join(parts: list[dict[str, dict[str, Column]]]) -> dict[str, dict[str, Column]]:
-    if len(parts) == 1:
-        return parts[0]
-    return {
-        kind: {
-            name: np.concatenate([part[kind][name] for part in parts])
-            for name in parts[0][kind]
-        }
-        for kind in parts[0]
-    }
 
 
 def _buffers(s: bank.Sizes, records: int) -> Out:
@@ -445,4 +354,17 @@ def _buffers(s: bank.Sizes, records: int) -> Out:
         notice_int=np.zeros((each, 6), np.int64),
         notice_num=np.zeros((each, 2)),
         counts=np.zeros(3, np.int64),
+    )
+
+
+def _one_event(fields: int) -> Events:
+    """Make the columns of a single tick, to be filled again and again."""
+    return Events(
+        kind=np.full(1, TICK, np.int8),
+        stream=np.zeros(1, np.int64),
+        row=np.zeros(1, np.int64),
+        time=np.zeros(1, np.int64),
+        values=np.zeros((1, fields)),
+        code=np.zeros(1, np.int64),
+        seq=np.zeros(1, np.int64),
     )

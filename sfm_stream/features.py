@@ -83,7 +83,9 @@ class _Signals:
             known = [*self.fields, *DERIVED]
             near = difflib.get_close_matches(name, known, 1)
             hint = f"did you mean {near[0]!r}?" if near else f"known: {known}"
-            raise ConfigError(at, f"expected a field or derived value, was {name!r}", hint)
+            raise ConfigError(
+                at, f"expected a field or derived value, was {name!r}", hint
+            )
         code, operands = DERIVED[name]
         absent = [o for o in operands if o not in self.fields]
         if absent:

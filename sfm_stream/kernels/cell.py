@@ -169,7 +169,7 @@ def amplitude(states, read, out):
         total = ZERO
         for d in range(states):
             total += read[k, d] * read[k, d]
-        out[k] = math.sqrt(total / states)
+        out[k] = math.sqrt(total / np.float32(states))
 
 
 @jit

@@ -1,0 +1,235 @@
+"""What the kernels wrote, as columns for a block and as records for a single event."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sfm_stream.kernels.mature import REJECTED, UPDATED, VOIDED
+from sfm_stream.kernels.rows import Out
+from sfm_stream.records import (
+    REJECTED_REASONS,
+    SKIPPED_REASONS,
+    VOIDED_REASONS,
+    Forecast,
+    Record,
+    Rejected,
+    Score,
+    Update,
+    Voided,
+)
+
+Column = NDArray[Any]
+Columns = dict[str, dict[str, Column]]
+
+
+@dataclass(slots=True)
+class Owners:
+    """Who the rows of a bank belong to, and what numbers in records stand for.
+
+    Attributes:
+        streams: names of the streams, in order of appearance.
+        of_row: int64, number of the stream of each row.
+        targets: names.
+        horizons: names.
+        fields: names.
+        experts: how many there are.
+    """
+
+    streams: list[str]
+    of_row: NDArray[np.int64]
+    targets: tuple[str, ...]
+    horizons: tuple[str, ...]
+    fields: tuple[str, ...]
+    experts: int
+
+    def tables(self, experts: tuple[str, ...]) -> dict[str, tuple[str, ...]]:
+        """Give the texts that the codes in columns stand for."""
+        return {
+            "stream": tuple(self.streams),
+            "target": self.targets,
+            "horizon": self.horizons,
+            "experts": experts,
+            "updates.skipped": SKIPPED_REASONS,
+            "voided.reason": VOIDED_REASONS,
+            "rejected.reason": REJECTED_REASONS,
+            "rejected.field": (*self.fields, ""),
+        }
+
+
+def columns(out: Out, owners: Owners) -> Columns:
+    """Copy what was written, as columns of each kind of record."""
+    forecasts, scores, notices = (int(n) for n in out.counts)
+    notes, reals = out.notice_int[:notices], out.notice_num[:notices]
+    updated = notes[:, 0] == UPDATED
+    return {
+        "forecasts": _forecasts(
+            out.forecast_int[:forecasts].T.copy(),
+            out.forecast_num[:forecasts].copy(),
+            owners,
+        ),
+        "scores": _scores(
+            out.score_int[:scores].T.copy(), out.score_num[:scores].T.copy(), owners
+        ),
+        "updates": _updates(notes[updated].T.copy(), reals[updated].T.copy(), owners),
+        "voided": _voided(notes[notes[:, 0] == VOIDED].T.copy(), owners),
+        "rejected": _rejected(notes[notes[:, 0] == REJECTED].T.copy()),
+    }
+
+
+def join(parts: Sequence[Columns]) -> Columns:
+    """Put columns of consecutive events together."""
+    if len(parts) == 1:
+        return parts[0]
+    return {
+        kind: {
+            name: np.concatenate([part[kind][name] for part in parts])
+            for name in parts[0][kind]
+        }
+        for kind in parts[0]
+    }
+
+
+def records(out: Out, owners: Owners) -> list[Record]:
+    """Make records of what one event wrote, in the order of `Records.rows`.
+
+    A few Python objects per event: columns would cost a live tick tenfold.
+    """
+    forecasts, scores, notices = out.counts.tolist()
+    notes = out.notice_int[:notices].tolist() if notices else []
+    found: list[Record] = [_rejection(n, owners) for n in notes if n[0] == REJECTED]
+    found += [_voiding(n, owners) for n in notes if n[0] == VOIDED]
+    if scores:
+        wheres, whats = out.score_int[:scores].tolist(), out.score_num[:scores].tolist()
+        found += [_score(a, b, owners) for a, b in zip(wheres, whats, strict=True)]
+    if forecasts:
+        wheres = out.forecast_int[:forecasts].tolist()
+        whats = out.forecast_num[:forecasts].tolist()
+        found += [_forecast(a, b, owners) for a, b in zip(wheres, whats, strict=True)]
+    for i, n in enumerate(notes):
+        if n[0] == UPDATED:
+            found.append(_update(n, out.notice_num[i].tolist(), owners))
+    return found
+
+
+def _owner(row: int, owners: Owners) -> tuple[str, str]:
+    target = owners.targets[row % len(owners.targets)]
+    return owners.streams[owners.of_row[row]], target
+
+
+def _known(value: float) -> float | None:
+    return None if value != value else value
+
+
+def _forecast(where: list[int], what: list[float], owners: Owners) -> Forecast:
+    seq, row, horizon, origin, time, due = where
+    stream, target = _owner(row, owners)
+    weights = tuple(what[3 : 3 + owners.experts])
+    amplitude = tuple(what[3 + owners.experts :])
+    if amplitude and amplitude[0] != amplitude[0]:
+        amplitude = ()
+    return Forecast(
+        seq, stream, target, owners.horizons[horizon], origin, time, due, what[0],
+        _known(what[1]), _known(what[2]), weights, amplitude,
+    )  # fmt: skip
+
+
+def _score(where: list[int], what: list[float], owners: Owners) -> Score:
+    seq, row, horizon, origin, time, covered = where
+    stream, target = _owner(row, owners)
+    truth, mean, naive = what
+    return Score(
+        seq, stream, target, owners.horizons[horizon], origin, time, truth, mean,
+        naive, None if covered < 0 else bool(covered),
+    )  # fmt: skip
+
+
+def _update(note: list[int], what: list[float], owners: Owners) -> Update:
+    _, seq, row, version, labels, skipped = note
+    stream, target = _owner(row, owners)
+    loss, norm = what
+    reason = SKIPPED_REASONS[skipped]
+    return Update(seq, stream, target, version, labels, loss, norm, reason)
+
+
+def _voiding(note: list[int], owners: Owners) -> Voided:
+    _, seq, row, horizon, origin, reason = note
+    stream, target = _owner(row, owners)
+    name = owners.horizons[horizon]
+    return Voided(seq, stream, target, name, origin, VOIDED_REASONS[reason])
+
+
+def _rejection(note: list[int], owners: Owners) -> Rejected:
+    _, seq, stream, time, field, reason = note
+    name = owners.fields[field] if field >= 0 else ""
+    return Rejected(seq, owners.streams[stream], time, name, REJECTED_REASONS[reason])
+
+
+def _owned(rows: Column, owners: Owners) -> dict[str, Column]:
+    return {"stream": owners.of_row[rows], "target": rows % len(owners.targets)}
+
+
+def _forecasts(where: Column, what: Column, owners: Owners) -> dict[str, Column]:
+    return {
+        "seq": where[0],
+        **_owned(where[1], owners),
+        "horizon": where[2],
+        "origin": where[3],
+        "time": where[4],
+        "due": where[5],
+        "mean": what[:, 0],
+        "lower": what[:, 1],
+        "upper": what[:, 2],
+        "weights": what[:, 3 : 3 + owners.experts],
+        "amplitude": what[:, 3 + owners.experts :].astype(np.float32),
+    }
+
+
+def _scores(where: Column, what: Column, owners: Owners) -> dict[str, Column]:
+    return {
+        "seq": where[0],
+        **_owned(where[1], owners),
+        "horizon": where[2],
+        "origin": where[3],
+        "time": where[4],
+        "truth": what[0],
+        "mean": what[1],
+        "naive": what[2],
+        "covered": where[5].astype(np.int8),
+    }
+
+
+def _updates(where: Column, what: Column, owners: Owners) -> dict[str, Column]:
+    return {
+        "seq": where[1],
+        **_owned(where[2], owners),
+        "version": where[3],
+        "labels": where[4],
+        "loss": what[0],
+        "norm": what[1],
+        "skipped": where[5],
+    }
+
+
+def _voided(where: Column, owners: Owners) -> dict[str, Column]:
+    return {
+        "seq": where[1],
+        **_owned(where[2], owners),
+        "horizon": where[3],
+        "origin": where[4],
+        "reason": where[5],
+    }
+
+
+def _rejected(where: Column) -> dict[str, Column]:
+    return {
+        "seq": where[1],
+        "stream": where[2],
+        "time": where[3],
+        "field": where[4],
+        "reason": where[5],
+    }
