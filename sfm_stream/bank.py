@@ -27,6 +27,8 @@ LAST, RLS, SFM, SFM_RLS = range(4)
 EXPERTS = {"last": LAST, "rls": RLS, "sfm": SFM, "sfm-rls": SFM_RLS}
 GAPS = {"decay": 0, "reset": 1, "keep": 2}
 GAP_DECAY, GAP_RESET, GAP_KEEP = range(3)
+# Absolute errors from which the interval is calibrated.
+ERRORS_KEPT = 200
 # Ticks whose weight gradients are formed in one pass.
 CHUNK = 32
 MISSING = {"void": 0, "hold": 1, "mean": 2}
@@ -162,7 +164,7 @@ def places(s: Sizes) -> tuple[Place, ...]:
         Place("mix_regret", f64, (q, e), "discounted second-order regret"),
         Place("mix_square", f64, (q, e), "discounted squared regret"),
         Place("mix_bound", f64, (q, e), "largest regret of late"),
-        Place("interval", f64, (q, 3), "log ratio, mean abs error, scores"),
+        Place("interval", f64, (q, 2 + 2 * ERRORS_KEPT), "see kernels/interval.py"),
         Place("gauges", f64, (GAUGES,), "median dt in ns; mean, variance, move"),
         Place("origin_time", i64, (r,), "ns"),
         Place("head_tick", i64, (q,), "oldest origin that waits"),
@@ -349,10 +351,10 @@ def _tables(config: Config, s: Sizes, plan: Plan, omega: NDArray[np.float64]) ->
 
 
 def _prior(experts: int) -> NDArray[np.float64]:
-    # Half of the trust on the first expert, so that a forecaster which knows nothing
+    # Most of the trust on the first expert, so that a forecaster which knows nothing
     # yet says what the first one says.
-    prior = np.full(experts, 0.5 / max(experts - 1, 1))
-    prior[0] = 0.5 if experts > 1 else 1.0
+    prior = np.full(experts, 0.4 / max(experts - 1, 1))
+    prior[0] = 0.6 if experts > 1 else 1.0
     return prior
 
 

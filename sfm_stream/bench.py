@@ -6,10 +6,7 @@ the numbers of two backends can be compared with each other.
 
 from __future__ import annotations
 
-import os
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping
@@ -19,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from sfm_stream import compiling
 from sfm_stream.config import Config, from_tree
 from sfm_stream.engine import Engine
 from sfm_stream.errors import InvalidState
@@ -36,16 +34,6 @@ CELL = {"states": 32, "frequencies": 8, "outputs": 32}
 READOUT = "amplitude"
 WINDOW = 32
 INPUTS = 8
-COMPILE = """
-import time
-from sfm_stream.config import Config
-from sfm_stream.engine import Engine
-from sfm_stream.events import Block, Heartbeat
-engine = Engine(Config(), ["value"])
-begun = time.perf_counter()
-engine.run(Block.of([Heartbeat("", 0)], 1))
-print(time.perf_counter() - begun)
-"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +103,13 @@ def _cell(size: Size) -> tuple[dict[str, float], dict[str, float]]:
     from sfm_stream.eager import Eager
 
     torch.set_num_threads(1)
-    sizes = Sizes(INPUTS, *CELL.values(), phase=False)
+    sizes = Sizes(
+        inputs=INPUTS,
+        states=CELL["states"],
+        frequencies=CELL["frequencies"],
+        outputs=CELL["outputs"],
+        phase=False,
+    )
     eager = Eager(sizes, window=WINDOW)
     x = torch.tensor(_walk(size.eager_ticks, INPUTS), dtype=torch.float32)
     y = x[:, 0].roll(-1)
@@ -185,22 +179,19 @@ def _live(size: Size, kernel_us: float) -> dict[str, float]:
 def _replay(folder: Path, size: Size) -> float:
     """Give the pace of a replay with records, start of the process included."""
     config = _quotes(folder, size.file_ticks)
-    taken = _replayed(folder, config, 1)
-    return size.file_ticks / taken
+    return size.file_ticks / _replayed(folder, config)
 
 
 def _warm_start(folder: Path, size: Size) -> float:
     """Time a process that replays one tick, kernels compiled before."""
     config = _quotes(folder, 1)
-    return statistics.median(
-        _replayed(folder, config, repeat) for repeat in range(2, size.repeats)
-    )
+    return _medians(size.repeats, {"": lambda: _replayed(folder, config)})[""]
 
 
-def _replayed(folder: Path, config: Path, number: int) -> float:
+def _replayed(folder: Path, config: Path) -> float:
     """Time a whole `sfm-stream replay`, s."""
-    out = folder / f"{config.stem}-{number}"
-    arguments = ["-m", "sfm_stream", "replay", str(config), "--out", str(out)]
+    out = tempfile.mkdtemp(dir=folder)
+    arguments = ["-m", "sfm_stream", "replay", str(config), "--out", out]
     begun = time.perf_counter()
     _child(arguments, {"POLARS_MAX_THREADS": "1"})
     return time.perf_counter() - begun
@@ -209,18 +200,12 @@ def _replayed(folder: Path, config: Path, number: int) -> float:
 def _compile() -> float:
     """Time the compilation of the kernels in a process with an empty cache, s."""
     with tempfile.TemporaryDirectory(prefix="sfm-stream-") as folder:
-        said = _child(["-c", COMPILE], {"NUMBA_CACHE_DIR": folder})
+        said = _child(["-c", compiling.COMPILE], {"NUMBA_CACHE_DIR": folder})
     return float(said.split()[-1])
 
 
 def _child(arguments: list[str], environment: Mapping[str, str]) -> str:
-    done = subprocess.run(  # noqa: S603 our own interpreter and program
-        [sys.executable, *arguments],
-        env={**os.environ, **environment},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = compiling.child(arguments, environment)
     if done.returncode:
         raise InvalidState(f"bench: a child process failed: {done.stderr[-500:]}")
     return done.stdout

@@ -10,7 +10,7 @@ import resource
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import takewhile
@@ -18,9 +18,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sfm_stream import checkpoint, metrics, runs, sinks
+from sfm_stream.compiling import prepare
 from sfm_stream.engine import Engine
 from sfm_stream.errors import CheckpointError, FeedError
-from sfm_stream.events import Block, Heartbeat
 from sfm_stream.runner import cut, run_blocks
 
 if TYPE_CHECKING:
@@ -30,9 +30,6 @@ if TYPE_CHECKING:
 
 STATUS = Path("/proc/self/status")
 KIB_PER_MIB = 1024
-COMPILE_NOTICE_S = 2.0
-"""Longer than loading compiled kernels takes, and shorter than a user's patience."""
-COMPILE_NOTICE = "compiling kernels, about 20 s, once"
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,17 +131,6 @@ def restore_start(run: Run, engine: Engine) -> None:
         engine.restore(held.arrays, held.manifest["engine"])
 
 
-def prepare(config: Config, fields: Sequence[str], watch: Watch) -> None:
-    """Compile the kernels or load them from the cache, and say so if it takes long."""
-    notice = threading.Timer(COMPILE_NOTICE_S, watch.say, [COMPILE_NOTICE])
-    notice.start()
-    try:
-        # the least event there is, given to an engine that nobody needs
-        Engine(config, fields).run(Block.of([Heartbeat("", 0)], len(fields)))
-    finally:
-        notice.cancel()
-
-
 class _Session:
     """A run from where it stands to the end of its feed."""
 
@@ -164,7 +150,7 @@ class _Session:
     def carry_out(self) -> dict[str, Any]:
         """Feed all that is left to the engine and sum up."""
         # compiling is not the model's pace, so it comes before the clock starts
-        prepare(self._run.config, self._feed.fields, self._watch)
+        prepare(self._run.config, self._feed.fields, self._watch.say)
         self._begun = time.perf_counter() - self._seconds
         try:
             with _interruptible() as is_interrupted:

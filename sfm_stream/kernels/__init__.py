@@ -19,8 +19,15 @@ Advance: TypeAlias = Callable[..., int]
 BACKENDS = ("numba", "torch")
 ENTRY = "advance"
 # What the compiled tick is made of, from the root of the package.
-SOURCES = ("kernels/*.py", "cell/birth.py", "bank.py", "events.py", "features.py",
-           "targets.py")  # fmt: skip
+SOURCES = (
+    "kernels/*.py",
+    "cell/birth.py",
+    "bank.py",
+    "events.py",
+    "features.py",
+    "targets.py",
+)
+NOT_COMPILED = ("__init__.py", "torch.py")
 STAMP = "sfm-stream.sources"
 
 
@@ -100,5 +107,5 @@ def _cache() -> Path:
 def _sources() -> str:
     root = Path(__file__).parents[1]
     files = sorted(path for pattern in SOURCES for path in root.glob(pattern))
-    stats = [(path.name, path.stat()) for path in files]
+    stats = [(p.name, p.stat()) for p in files if p.name not in NOT_COMPILED]
     return "\n".join(f"{name} {s.st_mtime_ns} {s.st_size}" for name, s in stats)

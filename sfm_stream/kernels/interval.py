@@ -1,11 +1,12 @@
 """Stage 5: the interval around a forecast, by adaptive conformal calibration.
 
-The half-width is e^a times the running mean of absolute errors. After each settled label
-a grows by STEP * level when the truth lay outside and shrinks by STEP * (1 - level) when
-it lay inside, so that the share of misses over any stretch is held to what the change of
-a over that stretch allows (Gibbs and Candes, Adaptive conformal inference under
-distribution shift, 2021; here on the log of the width). The interval is closed: a truth
-on its bound is covered.
+The half-width is a quantile of the last WINDOW absolute errors, in scaled units. Its rank
+starts at the level asked for; after each settled label it rises by STEP * level when the
+truth lay outside and falls by STEP * (1 - level) when it lay inside (Gibbs and Candes,
+Adaptive conformal inference under distribution shift, NeurIPS 2021). A rank above 1
+stretches the largest error. So a burst of wild errors widens the interval no longer than
+the rank needs to walk past them. The interval is closed: a truth on its bound, as on a
+grid of prices, is covered.
 """
 
 # mypy: disable-error-code="no-untyped-def"
@@ -15,18 +16,19 @@ from __future__ import annotations
 
 import math
 
+from sfm_stream.bank import ERRORS_KEPT as WINDOW
 from sfm_stream.kernels.numeric import jit
 
-STEP = 0.1
-# Ticks over which the mean absolute error forgets.
-MEMORY = 50.0
+STEP = 0.06
 # Scores before an interval is stated.
-ENOUGH = 20.0
-LOG_RATIO, MEAN_ABS, SCORES = range(3)
-# exp() of this is wide or narrow enough for anything, and finite.
-WIDEST = 20.0
-# The .9 quantile of a Laplace error is 2.3 times its mean.
-START = math.log(2.3)
+ENOUGH = 20
+# A rank of 1 + x stretches the largest error by e^(STRETCH x).
+STRETCH = 5.0
+HIGHEST = 1.5
+# A state holds the rank, the number of scores, the errors in order of age from RING on,
+# and in order of size from SORTED on.
+RANK, SCORES, RING = 0, 1, 2
+SORTED = RING + WINDOW
 
 
 @jit
@@ -34,19 +36,47 @@ def half_width(state):
     """Give the half-width in scaled units; NaN until enough was scored."""
     if state[SCORES] < ENOUGH:
         return math.nan
-    return state[MEAN_ABS] * math.exp(state[LOG_RATIO])
+    top = min(int(state[SCORES]), WINDOW) - 1
+    rank, largest = state[RANK], state[SORTED + top]
+    if rank >= 1.0:
+        return largest * math.exp(STRETCH * (rank - 1.0))
+    place = rank * top
+    low = int(place)
+    below = state[SORTED + low]
+    return below + (place - low) * (state[SORTED + low + 1] - below)
 
 
 @jit
 def update(state, error, covered, level):
     """Learn from a settled error: covered is 1, 0, or -1 where no interval was."""
-    seen = state[SCORES]
-    if seen == 0.0:
-        state[LOG_RATIO] = START
+    seen = int(state[SCORES])
+    if seen == 0:
+        state[RANK] = level
     if covered >= 0:
-        step = level - covered
-        moved = state[LOG_RATIO] + STEP * step
-        state[LOG_RATIO] = min(max(moved, -WIDEST), WIDEST)
-    rate = 1.0 / min(seen + 1.0, MEMORY)
-    state[MEAN_ABS] += rate * (abs(error) - state[MEAN_ABS])
-    state[SCORES] = seen + 1.0
+        state[RANK] = min(max(state[RANK] + STEP * (level - covered), 0.0), HIGHEST)
+    size, oldest = min(seen, WINDOW), RING + seen % WINDOW
+    if size == WINDOW:
+        forget(state, state[oldest])
+        size -= 1
+    error = abs(error)
+    place = SORTED + size
+    while place > SORTED and state[place - 1] > error:
+        state[place] = state[place - 1]
+        place -= 1
+    state[place] = error
+    state[oldest] = error
+    state[SCORES] = seen + 1
+
+
+@jit
+def forget(state, error):
+    """Take one error out of the sorted ones, all of which are there."""
+    low, high = SORTED, SORTED + WINDOW - 1
+    while low < high:
+        middle = (low + high) // 2
+        if state[middle] < error:
+            low = middle + 1
+        else:
+            high = middle
+    for place in range(low, SORTED + WINDOW - 1):
+        state[place] = state[place + 1]

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 
-from sfm_stream.bank import TICKS
+from sfm_stream.bank import ERRORS_KEPT, TICKS
 from sfm_stream.kernels import aggregate, interval, least_squares
 from sfm_stream.kernels.numeric import clip, inline, jit
 from sfm_stream.kernels.rows import cube, matrix, vector
@@ -74,7 +74,7 @@ def settle(s, tables, row, work, out, seq, number, time, q, origin, truth):
         vector(tables.f64, s.at_prior, s.experts),
         experts, mixed, label,
     )  # fmt: skip
-    state = matrix(y, s.at_interval, s.horizons, 3)[q]
+    state = matrix(y, s.at_interval, s.horizons, 2 + 2 * ERRORS_KEPT)[q]
     interval.update(state, raw / unit - mixed, covered, s.level)
     learn_scale(s, row, q, raw)
     matrix(row.f32, s.at_labels, s.ring, s.horizons)[slot, q] = label

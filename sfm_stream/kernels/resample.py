@@ -130,7 +130,7 @@ class Resampler:
         events = _columns(kind, stream, time, values, code, seq)
         self._grow(int(stream.max(initial=-1)) + 1)
         taken, written = np.zeros(1, np.int64), np.zeros(1, np.int64)
-        out = _room(shape[0] + 1, shape[1])
+        out = _room(2 * shape[0] + 1, shape[1])
         while not fold(self._rule, self.state, events, taken, out, written):
             out = _longer(out)
         return Columns._make(column[: written[0]] for column in out)
@@ -345,7 +345,7 @@ def emit(
 @strict
 def drop(state: Bins, b: int) -> None:
     """Forget the open bin; none is open until the next tick."""
-    state.open[b] = state.ticks[b] = state.empty[b] = 0
+    state.open[b] = state.ticks[b] = 0
 
 
 @strict

@@ -22,6 +22,7 @@ import math
 from sfm_stream.bank import (
     ADAM_STEP,
     COUNTERS,
+    ERRORS_KEPT,
     FRESH,
     FROZEN,
     GAP_DECAY,
@@ -288,7 +289,7 @@ def forecast(s, tables, row, number, seq, slot, time, value, out):
     experts = cube(y, s.at_origin_experts, s.ring, horizons, s.experts)[slot]
     bounds = cube(y, s.at_origin_bounds, s.ring, horizons, 3)[slot]
     weights = matrix(y, s.at_mix_weight, horizons, s.experts)
-    states = matrix(y, s.at_interval, horizons, 3)
+    states = matrix(y, s.at_interval, horizons, 2 + 2 * ERRORS_KEPT)
     for q in range(horizons):
         center, unit = units_of(s, row, q, value)
         centers[q], units[q] = center, unit

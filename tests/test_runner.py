@@ -1,0 +1,100 @@
+from __future__ import annotations
+
+import asyncio
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sfm_stream import runner
+from sfm_stream.events import Block, Tick, concatenate
+
+EVENTS = [Tick("a", 1, (1.0,)), Tick("a", 2, (2.0,))]
+SINGLE_ORDER = [
+    "observe 1", "said 1", "learn", "learned",
+    "observe 2", "said 2", "learn", "learned",
+]  # fmt: skip
+
+
+class Recorder:
+    """An engine that notes what is asked of it and says its name for records."""
+
+    def __init__(self):
+        self.log = []
+
+    def observe(self, event):
+        self.log.append(f"observe {event.time}")
+        return f"said {event.time}"
+
+    def learn(self):
+        self.log.append("learn")
+        return "learned"
+
+    def run(self, block):
+        self.log.append(f"run {len(block)}")
+        return f"said {len(block)}"
+
+
+def ticks(count, start=0):
+    time = np.arange(start, start + count, dtype=np.int64)
+    return Block.ticks(time, time[:, None].astype(float), streams=("a",))
+
+
+def test_run_writes_what_was_said_before_learning():
+    engine = Recorder()
+    runner.run(EVENTS, engine, engine.log.append)
+    assert engine.log == SINGLE_ORDER
+
+
+def test_arun_does_the_same_for_an_asynchronous_feed():
+    async def feed():
+        for event in EVENTS:
+            await asyncio.sleep(0)
+            yield event
+
+    engine = Recorder()
+    asyncio.run(runner.arun(feed(), engine, engine.log.append))
+    assert engine.log == SINGLE_ORDER
+
+
+def test_run_blocks_writes_a_block_before_what_comes_after_it():
+    engine = Recorder()
+    runner.run_blocks(
+        [ticks(3), ticks(2, 3)],
+        engine,
+        engine.log.append,
+        lambda: engine.log.append("after"),
+    )
+    assert engine.log == ["run 3", "said 3", "after", "run 2", "said 2", "after"]
+
+
+def test_run_stops_at_the_event_that_raises_with_all_before_it_written():
+    def feed():
+        yield EVENTS[0]
+        raise OSError("gone")
+
+    engine = Recorder()
+    with pytest.raises(OSError, match="gone"):
+        runner.run(feed(), engine, engine.log.append)
+    assert engine.log == SINGLE_ORDER[:4]
+
+
+@settings(max_examples=50, deadline=None)
+@given(
+    sizes=st.lists(st.integers(0, 9), min_size=1, max_size=6),
+    before=st.integers(0, 20),
+    every=st.integers(1, 12),
+)
+def test_cut_ends_a_block_at_every_multiple_and_loses_nothing(sizes, before, every):
+    starts = np.cumsum([before, *sizes])
+    blocks = [ticks(n, at) for n, at in zip(sizes, starts, strict=False)]
+    cut = list(runner.cut(blocks, before, every))
+    ends = np.cumsum([before, *map(len, cut)]).tolist()
+    multiples = [n for n in range(before + 1, ends[-1] + 1) if n % every == 0]
+    assert set(multiples) <= set(ends)
+    assert all(len(block) for block in cut)
+    if cut:
+        expected = concatenate(blocks)
+        np.testing.assert_array_equal(concatenate(cut).time, expected.time)
+        np.testing.assert_array_equal(concatenate(cut).values, expected.values)
