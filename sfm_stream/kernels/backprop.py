@@ -81,7 +81,7 @@ def sweep(s, tables, row, work, spans, labels):
         )  # fmt: skip
         filled += 1
         following = next_swept(spans, tick)
-        if filled == CHUNK or following != tick - 1:
+        if filled == CHUNK or following != tick - 1 or tick == 0:
             weight_gradients(s, row, work, tick, filled, delta, deltas)
             filled = 0
         previous, tick = tick, following
