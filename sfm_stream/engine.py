@@ -106,9 +106,10 @@ class Engine:
         events = self._take_in(Block.of([event], len(self.fields)))
         self._observed = events
         # One event may close several bins: all but the last are past.
-        last = len(events.kind) - 1
+        stop = len(events.kind)
+        last = max(stop - 1, 0)
         past = self._carry_out(events, 0, last, OBSERVE + LEARN)
-        return [*past.rows(), *self._carry_out(events, last, last + 1, OBSERVE).rows()]
+        return [*past.rows(), *self._carry_out(events, last, stop, OBSERVE).rows()]
 
     def learn(self) -> list[Record]:
         """Learn from what the observed event settled.
@@ -123,8 +124,8 @@ class Engine:
             return []
         if events is self._single:
             return self._carry_out_single(LEARN)
-        last = len(events.kind) - 1
-        return list(self._carry_out(events, last, last + 1, LEARN).rows())
+        stop = len(events.kind)
+        return list(self._carry_out(events, max(stop - 1, 0), stop, LEARN).rows())
 
     def run(self, block: Block) -> Records:
         """Observe and learn every event of a block.

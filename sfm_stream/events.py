@@ -22,6 +22,8 @@ TICK, GAP, HEARTBEAT, CONTROL, CLOSED = range(5)
 ALL_STREAMS = -1
 NO_TIME = np.iinfo(np.int64).min
 CONTROLS = ("learn", "freeze")
+# The code of a tick that comes too late for its bin.
+LATE = 1
 
 Floats: TypeAlias = NDArray[np.float64]
 Ints: TypeAlias = NDArray[np.int64]

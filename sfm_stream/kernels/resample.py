@@ -24,7 +24,7 @@ import numpy as np
 
 from sfm_stream.config import Config, duration_ns
 from sfm_stream.errors import CheckpointMismatch, ConfigError, ShapeError
-from sfm_stream.events import ALL_STREAMS, GAP, HEARTBEAT, TICK, Floats, Ints
+from sfm_stream.events import ALL_STREAMS, GAP, HEARTBEAT, LATE, TICK, Floats, Ints
 from sfm_stream.kernels.numeric import strict
 from sfm_stream.kernels.tick import EARLIEST, LATEST
 
@@ -35,8 +35,6 @@ FOLDS = {"last": 0, "first": 1, "min": 2, "max": 3, "sum": 4, "mean": 5, "count"
 LAST, FIRST, MIN, MAX, SUM, MEAN, COUNT = range(7)
 MOST_EMPTY = 1_000
 SILENCE = f"no ticks for more than {MOST_EMPTY} bins"
-# The code of a tick that came after its bin was closed; that of all others is 0.
-LATE = 1
 
 
 class Columns(NamedTuple):

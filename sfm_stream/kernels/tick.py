@@ -39,7 +39,7 @@ from sfm_stream.bank import (
     VALUE_VAR,
     VERSION,
 )
-from sfm_stream.events import CONTROL, GAP, HEARTBEAT, NO_TIME, TICK
+from sfm_stream.events import CONTROL, GAP, HEARTBEAT, LATE, NO_TIME, TICK
 from sfm_stream.kernels import adam, aggregate, backprop, cell, interval, mature, scale
 from sfm_stream.kernels.least_squares import predict
 from sfm_stream.kernels.mature import FORECASTS, NOTICES, REJECTED, SCORES, UPDATED
@@ -142,6 +142,8 @@ def refuse(s, tables, row, work, events, i, out):
         reason = BAD_TIME
     elif time < EARLIEST or time >= LATEST:
         reason = OUTSIDE
+    elif events.code[i] == LATE:
+        reason = BACKWARD
     elif counters[TICKS] > 0 and time < counters[LAST_TIME]:
         reason = BACKWARD
     for f in range(s.fields):
@@ -249,8 +251,11 @@ def lost(s, row, time):
     unit = row.f64[s.at_gauges + UNIT_NS]
     if row.i64[s.at_counters + LAST_TIME] == NO_TIME:
         return 0.0
-    passed = time - row.i64[s.at_counters + LAST_TIME]
-    return min(passed / unit, LONGEST_GAP) if unit > 0.0 else 1.0
+    if not unit > 0.0:
+        return 1.0
+    # The tick that ends the gap takes its own unit.
+    unseen = (time - row.i64[s.at_counters + LAST_TIME]) / unit - 1.0
+    return min(max(unseen, 0.0), LONGEST_GAP)
 
 
 @jit

@@ -1,0 +1,94 @@
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from torch.testing import assert_close
+
+from sfm_stream import bench, compiling
+from sfm_stream.cell import birth, sfm
+from sfm_stream.eager import Eager
+
+SIZES = birth.Sizes(inputs=3, states=5, frequencies=4, outputs=6, phase=False)
+
+
+def reference(sizes, x):
+    """Give the cell's definition with the weights that `Eager` is born with."""
+    born = birth.birth(sizes, np.random.default_rng(0))
+    weights = birth.Weights(*(torch.tensor(w, dtype=torch.float32) for w in born))
+    cell = sfm.SFMCell(3, 6, states=5, frequencies=4, readout="amplitude")
+    state, every = cell.initial_state(), []
+    for row in x:
+        z, state, _ = sfm.step(weights, cell.omega, None, row, state)
+        every.append(z)
+    return torch.stack(every)
+
+
+def ticks(count, seed=0):
+    random = np.random.default_rng(seed).standard_normal((count, SIZES.inputs))
+    return torch.tensor(random, dtype=torch.float32)
+
+
+def test_the_eager_cell_computes_what_the_cell_is_defined_to():
+    eager, x = Eager(SIZES), ticks(50)
+    projected = torch.addmm(eager.bias, x, eager.w_x)
+    every = torch.stack([eager.step(row).detach() for row in projected])
+    assert_close(every, reference(SIZES, x), rtol=1e-4, atol=1e-4)
+
+
+def test_the_eager_cell_learns_every_window():
+    eager = Eager(SIZES, window=16, lr=1e-2)
+    x = ticks(640)
+    y = x[:, 0]
+    first = eager.learn(x[:16], y[:16])
+    assert eager.learn(x, y) < first / 2
+    assert all(p.grad is not None for p in eager.parameters)
+
+
+def test_learning_goes_on_after_predicting():
+    eager, x = Eager(SIZES, window=8), ticks(16)
+    assert eager.predict(x).shape == (16,)
+    assert np.isfinite(eager.learn(x, x[:, 0]))
+
+
+def test_the_benchmark_prints_the_published_shape(monkeypatch):
+    monkeypatch.setattr(bench, "_compile", lambda: 1.0)
+    said = []
+    size = bench.Size(repeats=2, ticks=64, eager_ticks=64, live_ticks=20, file_ticks=50)
+    found = bench.measure(said.append, size)
+    assert list(found) == [
+        "config", "predict_us", "learn_us", "full_tick_us", "replay_ticks_per_s",
+        "observe_learn_us", "compile_s", "warm_start_s",
+    ]  # fmt: skip
+    assert set(found["predict_us"]) == set(found["learn_us"]) == {"numba", "torch"}
+    assert {"p50", "p99"} <= set(found["observe_learn_us"])
+    numbers = [v for v in found.values() if isinstance(v, float)]
+    assert all(number > 0 for number in numbers)
+    assert found["observe_learn_us"]["p50"] <= found["observe_learn_us"]["p99"]
+    assert json.loads(json.dumps(found)) == found
+    assert said
+
+
+def test_the_measured_cell_has_the_published_size():
+    eager = Eager(birth.Sizes(8, 32, 8, 32, phase=False))
+    assert sum(p.numel() for p in eager.parameters) == 31_433
+    engine = bench._cell_engine(learns=True)
+    assert engine.view("weights").shape[1] == 31_433
+
+
+def test_the_first_repeat_is_left_out():
+    times = iter([100.0, 1.0, 3.0, 2.0])
+    assert bench._medians(4, {"a": lambda: next(times)}) == {"a": 2.0}
+
+
+def test_a_child_that_fails_is_an_error_with_its_last_words():
+    with pytest.raises(RuntimeError, match="no such luck"):
+        bench._child(["-c", "raise SystemExit('no such luck')"], {})
+
+
+def test_a_child_finds_the_package_from_anywhere(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    said = compiling.child(["-c", "import sfm_stream; print(sfm_stream.__name__)"])
+    assert said.stdout.strip() == "sfm_stream"

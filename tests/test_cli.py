@@ -1,0 +1,240 @@
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from connectors.synthetic import Synthetic
+from sfm_stream import cli, runs, screen
+
+ROOT = Path(__file__).parents[1]
+CONFIGS = ROOT / "configs"
+DEMO = CONFIGS / "demo.toml"
+SMALL = [
+    "--set", "feed.ticks=400", "--set", "run.warmup=50", "--set", "model.states=4",
+    "--set", "run.block=64", "--set", "run.checkpoint_every=128",
+]  # fmt: skip
+
+
+@pytest.fixture
+def sfm_stream(monkeypatch, capsys, tmp_path):
+    """Give the program as a function: arguments in; exit code, stdout, stderr out."""
+    monkeypatch.chdir(tmp_path)
+
+    def call(*arguments):
+        monkeypatch.setattr(sys, "argv", ["sfm-stream", *map(str, arguments)])
+        with pytest.raises(SystemExit) as exited:
+            cli.main()
+        said = capsys.readouterr()
+        return exited.value.code, said.out, said.err
+
+    return call
+
+
+def test_importing_the_command_line_loads_nothing_heavy():
+    heavy = ("torch", "numba", "polars", "numpy", "river", "rich.progress")
+    code = (
+        f"import sys, sfm_stream.cli; print([m for m in {heavy!r} if m in sys.modules])"
+    )
+    said = subprocess.run(  # noqa: S603 our own interpreter
+        [sys.executable, "-c", code],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert said.stdout.strip() == "[]"
+
+
+def test_help_names_the_commands(sfm_stream):
+    code, out, _ = sfm_stream("--help")
+    assert code == 0
+    for command in ("replay", "verify", "check", "bench"):
+        assert f"  {command} " in out
+
+
+def test_replay_prints_json_last_and_tables_to_stderr(sfm_stream):
+    code, out, err = sfm_stream("replay", DEMO, *SMALL, "--json")
+    assert code == 0
+    summary = json.loads(out.splitlines()[-1])
+    assert summary["ticks"] == 400
+    assert summary["horizons"]["1"]["scored"] == 400 - 1 - 50
+    assert summary == json.loads(Path("runs/demo-001/summary.json").read_text())
+    for shown in ("skill", "coverage", "sfm-rls", "period, ticks", "runs/demo-001"):
+        assert shown in err
+    assert len(out.splitlines()) == 1
+
+
+def test_runs_are_numbered_and_never_written_over(sfm_stream):
+    for _ in range(2):
+        assert sfm_stream("replay", DEMO, *SMALL)[0] == 0
+    assert sorted(p.name for p in Path("runs").iterdir()) == ["demo-001", "demo-002"]
+    code, _, err = sfm_stream("replay", DEMO, *SMALL, "--out", "runs/demo-001")
+    assert code == 1
+    assert "holds a run already" in err
+
+
+def test_a_run_is_verified(sfm_stream):
+    sfm_stream("replay", DEMO, *SMALL, "--out", "run")
+    code, out, _ = sfm_stream("verify", "run")
+    assert code == 0
+    assert out.endswith("records of 400 events are identical\n")
+
+
+def test_an_interrupt_names_the_command_that_goes_on(sfm_stream, monkeypatch):
+    real = Synthetic.blocks
+
+    def interrupted(self, size, after=0):
+        for number, block in enumerate(real(self, size, after)):
+            if number == 3:
+                signal.raise_signal(signal.SIGINT)
+            yield block
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Synthetic, "blocks", interrupted)
+        code, _, err = sfm_stream("replay", DEMO, *SMALL, "--out", "run")
+    assert code == 130
+    command = re.search(r"go on with: sfm-stream (.*)", err)[1]
+    code, out, _ = sfm_stream(*shlex.split(command), "--json")
+    assert code == 0
+    assert json.loads(out)["ticks"] == 400
+    assert sfm_stream("verify", "run")[0] == 0
+
+
+def test_a_broken_feed_shows_what_was_done_and_one_line(sfm_stream):
+    rows = "".join(f"{1_700_000_000 + i},{i % 7}\n" for i in range(60))
+    Path("ticks.csv").write_text(f"time,value\n{rows}1700000060,seven\n")
+    Path("ticks.toml").write_text(
+        '[feed]\nconnector = "csv"\npath = "ticks.csv"\ntime = "time"\n'
+        '[stream]\nfields = ["value"]\n'
+    )
+    code, _, err = sfm_stream("replay", "ticks.toml", "--set", "run.block=20")
+    assert code == 1
+    last = err.splitlines()[-1]
+    assert last.startswith("sfm-stream: error: ")
+    assert "row 61 column 'value': expected a number, was 'seven'" in last
+
+
+@pytest.mark.parametrize(
+    ("arguments", "problem"),
+    [
+        (("--set", "feed.tick=3"), "feed.tick: unknown key; did you mean 'ticks'?"),
+        (("--set", "model.states=0"), "model.states: expected `int` >= 1"),
+        (("--set", "target.values=['price']"), "target.values[0]: expected a field"),
+        (("--from", "nowhere"), "expected a run with a run.json, was none"),
+    ],
+)
+def test_a_mistake_is_one_line_and_leaves_no_folder(sfm_stream, arguments, problem):
+    code, out, err = sfm_stream("replay", DEMO, *arguments)
+    assert (code, out) == (1, "")
+    (line,) = err.splitlines()
+    assert line.startswith("sfm-stream: error: ")
+    assert problem in line
+    assert not Path("runs").exists()
+
+
+def test_resume_takes_no_new_settings(sfm_stream):
+    sfm_stream("replay", DEMO, *SMALL, "--out", "run")
+    assert sfm_stream("replay", "--resume", "run", *SMALL)[0] == 2
+    code, _, err = sfm_stream("replay", DEMO, "--resume", "run")
+    assert code == 1
+    assert "expected settings with digest" in err
+    assert sfm_stream("replay")[0] == 2
+
+
+def test_a_warm_start_goes_through_the_command_line(sfm_stream):
+    sfm_stream("replay", DEMO, *SMALL, "--out", "cold")
+    assert sfm_stream("replay", DEMO, *SMALL, "--from", "cold", "--out", "warm")[0] == 0
+    assert Path("warm/start").is_dir()
+    assert sfm_stream("verify", "warm")[0] == 0
+
+
+def test_check_shows_what_a_configuration_resolves_to(sfm_stream):
+    code, out, _ = sfm_stream("check", DEMO)
+    assert code == 0
+    assert "[model]" in out
+    assert "# inputs for value: change, level" in out
+    code, out, _ = sfm_stream("check", DEMO, "--json", "--set", "model.states=5")
+    tree = json.loads(out)
+    assert tree["config"]["model"]["states"] == 5
+    assert tree["fields"] == ["value"]
+    assert tree["inputs"] == {"value": ["change", "level"]}
+    assert tree["events"] == 20_000
+
+
+@pytest.mark.parametrize("path", sorted(CONFIGS.glob("*.toml")), ids=lambda p: p.stem)
+def test_an_example_sets_only_feed_stream_target_and_warm_up(sfm_stream, path):
+    import tomllib
+
+    tree = tomllib.loads(path.read_text())
+    assert set(tree) <= {"feed", "stream", "target", "run"}
+    assert set(tree.get("run", {})) <= {"warmup"}
+    file = tree["feed"].get("path", ".")
+    if not (path.parent / file).exists():
+        pytest.skip(f"{file} is not part of the project")
+    assert sfm_stream("check", path)[0] == 0
+
+
+def test_the_csv_example_makes_its_file_in_one_line(sfm_stream, tmp_path):
+    shutil.copy(CONFIGS / "csv.toml", tmp_path)
+    text = (tmp_path / "csv.toml").read_text()
+    _, flag, code, _, name = shlex.split(re.search(r"# (python .*)", text)[1])
+    with (tmp_path / name).open("w") as file:
+        subprocess.run([sys.executable, flag, code], stdout=file, check=True)  # noqa: S603 the example's own line
+    code, out, _ = sfm_stream("replay", "csv.toml", "--json", "--set", "model.states=4")
+    assert code == 0
+    assert json.loads(out)["horizons"]["1"]["skill"] > 0.9
+
+
+def test_a_path_is_meant_from_where_it_is_written(sfm_stream, tmp_path):
+    (tmp_path / "deep").mkdir()
+    for folder, count in (("deep", 10), (".", 20)):
+        rows = "".join(f"{i}\n" for i in range(count))
+        (tmp_path / folder / "ticks.csv").write_text(f"value\n{rows}")
+    (tmp_path / "deep" / "a.toml").write_text(
+        '[feed]\nconnector = "csv"\npath = "ticks.csv"\n'
+    )
+    for extra, ticks in (((), 10), (("--set", "feed.path='ticks.csv'"), 20)):
+        _, out, _ = sfm_stream("replay", "deep/a.toml", *extra, "--json")
+        assert json.loads(out)["ticks"] == ticks
+
+
+def test_a_bar_with_pace_shows_on_a_terminal_alone(monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", "100")
+    with screen.watch(100) as quiet:
+        quiet.progress(50)
+    assert capsys.readouterr().err == ""
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    with screen.watch(100) as watch:
+        watch.progress(50)
+        watch.say("something [odd] happened")
+    shown = capsys.readouterr().err
+    assert "50/100" in shown
+    assert "sfm-stream: something [odd] happened" in shown
+
+
+def test_tables_of_several_targets_are_titled(tmp_path, capsys):
+    scored = {"scored": 1, "mse": 1.0, "mae": 1.0, "skill": None, "coverage": None}
+    horizons = {"horizons": {"1": scored}}
+    summary = {
+        "ticks": 2, "seconds": 1.0, "ticks_per_s": 2.0, "rejected": 0, **horizons,
+        "experts": {"last": 1.0}, "peak_rss_mib": 1.0,
+        "targets": {"bid": horizons, "ask": horizons},
+    }  # fmt: skip
+    runs.write(tmp_path / "summary.json", runs.to_json(summary))
+    runs.write(tmp_path / "config.toml", b"")
+    info = {"fingerprint": {"config": runs.config.digest(runs.config.Config())}}
+    runs.write(tmp_path / "run.json", runs.to_json(info | {"frequencies": []}))
+    (tmp_path / "records").mkdir()
+    screen.show_run(tmp_path)
+    shown = capsys.readouterr().err
+    assert "bid" in shown
+    assert "ask" in shown
