@@ -109,7 +109,9 @@ class Engine:
         stop = len(events.kind)
         last = max(stop - 1, 0)
         past = self._carry_out(events, 0, last, OBSERVE + LEARN)
-        return [*past.rows(), *self._carry_out(events, last, stop, OBSERVE).rows()]
+        now = self._carry_out(events, last, stop, OBSERVE)
+        both = transcript.join([past.columns, now.columns])
+        return list(Records(both, now.tables).rows())
 
     def learn(self) -> list[Record]:
         """Learn from what the observed event settled.

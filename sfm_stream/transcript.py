@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,7 +24,7 @@ from sfm_stream.records import (
 )
 
 Column = NDArray[Any]
-Columns = dict[str, dict[str, Column]]
+Columns: TypeAlias = Mapping[str, Mapping[str, Column]]
 
 
 @dataclass(slots=True)

@@ -15,11 +15,12 @@ from sfm_stream.events import (
     CONTROL,
     GAP,
     HEARTBEAT,
+    LATE,
     NO_TIME,
     TICK,
 )
 from sfm_stream.kernels import resample
-from sfm_stream.kernels.resample import LATE, MOST_EMPTY, Columns, Resampler
+from sfm_stream.kernels.resample import MOST_EMPTY, Columns, Resampler
 
 MS = 10**6
 # A whole number of seconds, so that a bin of 100 ms begins there.
