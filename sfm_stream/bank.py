@@ -472,6 +472,8 @@ class Bank:
             for name, value in zip(("w_in", "w_heads", "b_z"), born, strict=True):
                 blocks[name][...] = value
         self.view("labels")[row] = np.nan
+        # Nothing to hold yet: a first tick with a missing value is refused.
+        self.view("before")[row] = np.nan
         for name, size in (("rls_cov", s.rls), ("memory_cov", s.sfm_rls)):
             self.view(name)[row] = np.eye(size) / self.layout.knobs.ridge
         self.view("mix_weight")[row] = view(

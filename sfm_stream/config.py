@@ -147,7 +147,7 @@ class Model(Section):
     )
     states: Annotated[Positive, _doc("states D")] = 16
     frequencies: Annotated[Positive, _doc("frequencies K")] = 8
-    outputs: Annotated[Positive, _doc("outputs M")] = 32
+    outputs: Annotated[Positive, _doc("outputs M")] = 16
     grid: Annotated[
         Literal["paper", "half", "log"], _doc("how the frequencies are laid out")
     ] = "log"

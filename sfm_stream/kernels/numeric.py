@@ -33,7 +33,8 @@ def jit(function: F) -> F:
 
 def strict(function: F) -> F:
     """Compile a stage whose operations must not be reordered or fused."""
-    compiled: F = numba.njit(**OPTIONS)(function)
+    # Left out, it would be taken from whichever caller is compiled first.
+    compiled: F = numba.njit(fastmath=False, **OPTIONS)(function)
     return compiled
 
 
