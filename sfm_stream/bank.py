@@ -202,6 +202,12 @@ def work_places(s: Sizes) -> tuple[Place, ...]:
         Place("gradient", f32, (weight_count(s),), "of the weights"),
         Place("delta", f32, (CHUNK, s.gates), "gradients of the gates"),
         Place("deltas", f32, (k, CHUNK, 2 * m), "gradients of the heads"),
+        Place(
+            "columns",
+            f32,
+            (max(s.head_rows, s.inputs + m + 1), CHUNK),
+            "one tape array, its ticks side by side",
+        ),
         Place("reads", f32, (3 * d,), "gradients of A, Re, Im"),
         Place("carry", f32, (k, 2 * d), "gradients of Re, Im of the tick before"),
         Place("carry_z", f32, (m,), "gradients of z of the tick before"),

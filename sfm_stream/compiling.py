@@ -1,8 +1,8 @@
 """Kernels ready before the first tick, compiled apart from the process that runs them.
 
-A process that compiles links each stage to the copies it has just made; one that loads
-the result from disk links them to the copies inside it, and the compiler has ordered
-their sums differently. So the last bits of records would depend on who compiled. Hence
+A process that has just compiled the kernels says records whose last bits differ from
+those of every process that loads the same kernels from disk; probably it calls the
+stages it compiled one by one, and the others the copies inside the composed tick. So
 compilation is left to a process of its own, and every run loads from disk.
 """
 

@@ -11,7 +11,7 @@ import re
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar, get_type_hints
+from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 import msgspec
 from msgspec import Meta
@@ -22,10 +22,11 @@ Positive = Annotated[int, Meta(ge=1)]
 Count = Annotated[int, Meta(ge=0)]
 Fold = Literal["last", "first", "min", "max", "sum", "mean", "count"]
 Missing = Literal["void", "hold", "mean"]
-T = TypeVar("T")
 
 UNIT_NS = {"ns": 1, "us": 10**3, "ms": 10**6, "s": 10**9, "m": 6 * 10**10,
            "h": 3600 * 10**9, "d": 86400 * 10**9}  # fmt: skip
+# From 2000 to 2100: a tick's time and a duration add up in int64.
+LONGEST_NS = 3_155_760_000 * 10**9
 DURATION = re.compile(r"\s*([0-9]+(?:\.[0-9]+)?)\s*(ns|us|ms|s|m|h|d)\s*")
 TICK_RANGE = re.compile(r"\s*([0-9]+)\s*\.\.\s*([0-9]+)\s*")
 
@@ -248,13 +249,15 @@ def duration_ns(at: str, text: str) -> int:
         text: a number and one of ns, us, ms, s, m, h, d.
 
     Raises:
-        ConfigError: if it is none, or not positive.
+        ConfigError: if it is none, not positive, or longer than 100 years.
     """
     found = DURATION.fullmatch(text)
-    ns = round(float(found[1]) * UNIT_NS[found[2]]) if found else 0
-    if ns <= 0:
+    ns = float(found[1]) * UNIT_NS[found[2]] if found else 0.0
+    if ns > LONGEST_NS:
+        raise ConfigError(at, f"expected at most 100 years, was {text!r}")
+    if round(ns) <= 0:
         raise ConfigError(at, f"expected a duration like '100ms', was {text!r}")
-    return ns
+    return round(ns)
 
 
 def horizons(target: Target) -> tuple[Horizon, ...]:
@@ -278,7 +281,7 @@ def _horizon(item: int | str) -> Iterator[Horizon]:
             raise ConfigError(at, f"expected 1 <= first <= last, was {text!r}")
         for ticks in range(first, last + 1):
             yield Horizon(str(ticks), ticks, 0)
-    elif text.isdigit():
+    elif text.isdecimal():
         if int(text) < 1:
             raise ConfigError(at, "expected at least 1 tick, was 0")
         yield Horizon(str(int(text)), int(text), 0)
@@ -329,7 +332,8 @@ def from_tree(tree: Mapping[str, Any]) -> Config:
         config = msgspec.convert(tree, Config)
     except msgspec.ValidationError as e:
         problem, _, path = str(e).partition(" - at `$.")
-        raise ConfigError(path.rstrip("`") or "config", _lower(problem)) from e
+        at = path.rstrip("`")
+        raise ConfigError(at or "config", _explain(_lower(problem), at, tree)) from e
     _check(config)
     return config
 
@@ -367,6 +371,18 @@ def _lower(text: str) -> str:
     return text[:1].lower() + text[1:]
 
 
+def _explain(problem: str, at: str, tree: Mapping[str, Any]) -> str:
+    """Name the value, and what it may be, where msgspec does not."""
+    section, _, key = at.partition(".")
+    if key not in tree.get(section, {}):
+        return problem  # it lies deeper, and is named there
+    was = tree[section][key]
+    kind = get_type_hints(get_type_hints(Config)[section])[key]
+    if get_origin(kind) is Literal:
+        return f"expected one of {', '.join(get_args(kind))}, was {was!r}"
+    return problem if ", was" in problem else f"{problem}, was {was!r}"
+
+
 def _override(tree: dict[str, Any], override: str) -> None:
     path, equals, value = override.partition("=")
     section, dot, key = path.strip().partition(".")
@@ -376,7 +392,9 @@ def _override(tree: dict[str, Any], override: str) -> None:
         parsed = tomllib.loads(f"v = {value}")["v"]
     except tomllib.TOMLDecodeError:
         parsed = value.strip()
-    tree.setdefault(section, {})[key] = parsed
+    table = tree.setdefault(section, {})
+    if isinstance(table, dict):  # else it is refused with the rest of the tree
+        table[key] = parsed
 
 
 def _refuse_unknown(tree: Mapping[str, Any], table: type[Section], at: str) -> None:
@@ -415,7 +433,7 @@ def _check(config: Config) -> None:
         if text:
             duration_ns(at, text)
     warmup = config.run.warmup
-    if warmup < 0 or (isinstance(warmup, float) and warmup >= 1):
+    if not warmup >= 0 or (isinstance(warmup, float) and warmup >= 1):
         raise ConfigError(
             "run.warmup", f"expected a count or a share below 1, was {warmup}"
         )

@@ -22,7 +22,7 @@ from sfm_stream.errors import CheckpointMismatch, InvalidState, ShapeError
 from sfm_stream.events import ALL_STREAMS, CONTROL, TICK, Block, Event, Tick
 from sfm_stream.kernels.resample import Resampler
 from sfm_stream.kernels.rows import ALL_ROWS, NO_ROW, Events, Out
-from sfm_stream.kernels.tick import FREEZE, LEARN, OBSERVE, PEEK
+from sfm_stream.kernels.tick import FREEZE, LEARN, OBSERVE
 from sfm_stream.records import Forecast, Record, Records
 from sfm_stream.transcript import Columns, Owners
 
@@ -134,9 +134,13 @@ class Engine:
 
         Raises:
             InvalidState: between `observe` and `learn`.
+            ShapeError: if its ticks do not have the engine's fields.
         """
         if self._observed is not None:
             raise InvalidState("run: expected learn() first, was run()")
+        shape = (len(block), len(self.fields))
+        if block.values.shape != shape:
+            raise ShapeError("block.values", str(shape), str(block.values.shape))
         events = self._take_in(block)
         return self._carry_out(events, 0, len(events.kind), OBSERVE + LEARN)
 
@@ -146,8 +150,30 @@ class Engine:
             return []
         block = Block.of([tick], len(self.fields))
         events = self._events(block, self.seq, self._numbers(block))
-        records = self._carry_out(events, 0, 1, PEEK)
+        first = int(events.row[0])
+        before = [(part, part.copy()) for part in self._touched(first)]
+        records = self._carry_out(events, 0, 1, OBSERVE)
+        for part, was in before:
+            part[...] = was
         return [r for r in records.rows() if isinstance(r, Forecast)]
+
+    def _touched(self, first: int) -> list[Column]:
+        """List what observing a tick may write in the rows from `first` on."""
+        if first == NO_ROW:
+            return []
+        arenas, s = self._bank.rows, self._bank.layout.sizes
+        rows = slice(first, first + len(self.targets))
+        if s.max_gap > 0:
+            # A silence is learned from at once, so that weights move too.
+            return [arena[rows] for arena in arenas]
+        slot = int(self.view("counters")[first, bank.TICKS]) % (s.ring - 1)
+        tapes = [p.name for p in self._bank.layout.places if p.name[:5] == "tape_"]
+        return [
+            arenas.f64[rows],
+            arenas.i64[rows],
+            self.view("labels")[rows],
+            *(self.view(name)[rows, slot] for name in tapes),
+        ]
 
     def snapshot(self) -> tuple[dict[str, Column], dict[str, Any]]:
         """Copy the whole state.
@@ -267,8 +293,10 @@ class Engine:
         return events if self._resampler is None else self._fold(events)
 
     def _bear(self, block: Block) -> None:
-        """Give rows to the streams whose first tick is in the block, in order."""
-        seen = block.stream[block.kind == TICK]
+        """Give rows to the streams first named by a tick or control, in order."""
+        # A control waits for no tick: a stream frozen by name is born frozen.
+        named = (block.kind == TICK) | (block.kind == CONTROL)
+        seen = block.stream[named & (block.stream != ALL_STREAMS)]
         numbers, first = np.unique(seen, return_index=True)
         wanted = self.config.stream.symbols
         for number in numbers[np.argsort(first)]:

@@ -202,7 +202,7 @@ class Block:
         notes: dict[int, str] = {}
         for i, event in enumerate(events):
             time[i] = event.time
-            if event.stream:
+            if event.stream or isinstance(event, Tick):
                 stream[i] = names.setdefault(event.stream, len(names))
             match event:
                 case Tick():

@@ -107,12 +107,14 @@ def plan(config: Config, fields: Sequence[str]) -> Plan:
         fields: names of the values of a tick.
 
     Raises:
-        ConfigError: if a target or input names what is not there.
+        ConfigError: if a target or input names what is not there, or twice.
     """
     if not fields:
         raise ConfigError("stream.fields", "the feed has no numeric field", "name one")
     signals = _Signals(fields)
     targets = tuple(config.target.values) or (fields[0],)
+    _refuse_twice("stream.fields", fields)
+    _refuse_twice("target.values", targets)
     target = [
         signals.number(f"target.values[{i}]", name) for i, name in enumerate(targets)
     ]
@@ -128,6 +130,12 @@ def plan(config: Config, fields: Sequence[str]) -> Plan:
         inputs=np.array([[r[1:] for r in rows] for rows in padded], np.int64),
         names=tuple(tuple(r[0] for r in rows) for rows in padded),
     )
+
+
+def _refuse_twice(at: str, names: Sequence[str]) -> None:
+    for i, name in enumerate(names):
+        if name in names[:i]:
+            raise ConfigError(f"{at}[{i}]", f"{name!r} stands there twice")
 
 
 def _inputs(

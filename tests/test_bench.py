@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from sfm_stream import bench, compiling
+from sfm_stream import bench
 from sfm_stream.cell import birth, sfm
 from sfm_stream.eager import Eager
 
@@ -86,9 +86,3 @@ def test_the_first_repeat_is_left_out():
 def test_a_child_that_fails_is_an_error_with_its_last_words():
     with pytest.raises(RuntimeError, match="no such luck"):
         bench._child(["-c", "raise SystemExit('no such luck')"], {})
-
-
-def test_a_child_finds_the_package_from_anywhere(monkeypatch, tmp_path):
-    monkeypatch.chdir(tmp_path)
-    said = compiling.child(["-c", "import sfm_stream; print(sfm_stream.__name__)"])
-    assert said.stdout.strip() == "sfm_stream"

@@ -244,51 +244,56 @@ def back_gates(s, gates, delta):
 @inline
 def weight_gradients(s, row, work, oldest, count, delta, deltas):
     """Add the weights' gradients of `count` ticks, the last of which is `oldest`."""
-    k, d, m, slots = s.frequencies, s.states, s.outputs, s.ring - 1
-    u = matrix(row.f32, s.at_tape_u, s.ring, s.inputs + m + 1)
+    k, d, m = s.frequencies, s.states, s.outputs
+    rows = s.inputs + m + 1
+    u = matrix(row.f32, s.at_tape_u, s.ring, rows)
     read = matrix(row.f32, s.at_tape_read, s.ring, k * 3 * d)
     d_in = weights_in(work.f32, s.at_gradient, s)
     d_heads = weights_heads(work.f32, s.at_gradient, s)
     d_bias = bias_z(work.f32, s.at_gradient, s)
-    newest = (oldest + count - 1) % slots
-    for i in range(s.inputs + m + 1):
-        add_outer(u, i, newest, slots, delta, count, d_in[i])
+    columns = matrix(work.f32, s.at_columns, max(rows, s.head_rows), CHUNK)
+    newest, slots = oldest + count - 1, s.ring - 1
+    gather_columns(u, 0, rows, newest, slots, count, columns)
+    for i in range(rows):
+        add_outer(columns[i], delta, count, d_in[i])
     for f in range(k):
+        gather_columns(read, f * 3 * d, s.head_rows, newest, slots, count, columns)
+        for r in range(s.head_rows):
+            add_outer(columns[r], deltas[f], count, d_heads[f, r])
         for c in range(count):
             for j in range(m):
                 d_bias[f, j] += deltas[f, c, m + j]
-        for r in range(s.head_rows):
-            column = f * 3 * d + r
-            add_outer(read, column, newest, slots, deltas[f], count, d_heads[f, r])
 
 
 @jit
-def add_outer(tape, column, newest, slots, delta, count, out):
-    """Add the sum over c of tape[newest - c, column] * delta[c] to `out`.
+def gather_columns(tape, first, width, newest, slots, count, columns):
+    """Lay the ticks of a ring side by side: columns[i, c] = tape[newest - c, first + i].
 
-    The tape is a ring of `slots`; eight ticks share one pass over `out`.
+    The strides of the tape cost more than this copy.
     """
+    for c in range(count):
+        slot = (newest - c) % slots
+        for i in range(width):
+            columns[i, c] = tape[slot, first + i]
+
+
+@jit
+def add_outer(u, delta, count, out):
+    """Add the sum over c of u[c] * delta[c] to `out`; eight ticks share one pass."""
     width = len(out)
-    c, t = 0, newest
+    c = 0
+    while c + 8 <= count:
+        a, b, e, f = u[c], u[c + 1], u[c + 2], u[c + 3]
+        g, h, k, m = u[c + 4], u[c + 5], u[c + 6], u[c + 7]
+        p, q, r, w = delta[c], delta[c + 1], delta[c + 2], delta[c + 3]
+        x, y, t, v = delta[c + 4], delta[c + 5], delta[c + 6], delta[c + 7]
+        for j in range(width):
+            out[j] += ((a * p[j] + b * q[j]) + (e * r[j] + f * w[j])) + (
+                (g * x[j] + h * y[j]) + (k * t[j] + m * v[j])
+            )
+        c += 8
     while c < count:
-        if c + 8 <= count and t >= 7:
-            a, b = tape[t, column], tape[t - 1, column]
-            e, f = tape[t - 2, column], tape[t - 3, column]
-            g, h = tape[t - 4, column], tape[t - 5, column]
-            k, m = tape[t - 6, column], tape[t - 7, column]
-            p, q, r, w = delta[c], delta[c + 1], delta[c + 2], delta[c + 3]
-            x, y, u, v = delta[c + 4], delta[c + 5], delta[c + 6], delta[c + 7]
-            for j in range(width):
-                out[j] += ((a * p[j] + b * q[j]) + (e * r[j] + f * w[j])) + (
-                    (g * x[j] + h * y[j]) + (k * u[j] + m * v[j])
-                )
-            c += 8
-            t -= 8
-        else:
-            a, p = tape[t, column], delta[c]
-            for j in range(width):
-                out[j] += a * p[j]
-            c += 1
-            t -= 1
-        if t < 0:
-            t += slots
+        a, p = u[c], delta[c]
+        for j in range(width):
+            out[j] += a * p[j]
+        c += 1

@@ -14,9 +14,9 @@ import math
 
 from sfm_stream.bank import ERRORS_KEPT, TICKS
 from sfm_stream.kernels import aggregate, interval, least_squares
-from sfm_stream.kernels.numeric import clip, inline, jit
+from sfm_stream.kernels.numeric import FARTHEST, clip, inline, jit
 from sfm_stream.kernels.rows import cube, matrix, vector
-from sfm_stream.kernels.scale import held_square
+from sfm_stream.kernels.scale import held_square, log_ratio
 from sfm_stream.targets import PREDICT_CHANGE, PREDICT_LEVEL
 
 FORECASTS, SCORES, NOTICES = range(3)
@@ -61,7 +61,7 @@ def settle(s, tables, row, work, out, seq, number, time, q, origin, truth):
     experts = cube(y, s.at_origin_experts, s.ring, s.horizons, s.experts)[slot, q]
     bounds = cube(y, s.at_origin_bounds, s.ring, s.horizons, 3)[slot, q]
     raw = raw_label(s.predict, truth, value, center)
-    anchor = (value - center) / unit
+    anchor = clip((value - center) / unit, FARTHEST)
     label = anchor + clip(raw / unit - anchor, s.input_clip)
     covered = cover(bounds, truth)
     write_score(out, seq, number, time, q, origin, covered, truth, bounds[0], value)
@@ -75,7 +75,8 @@ def settle(s, tables, row, work, out, seq, number, time, q, origin, truth):
         experts, mixed, label,
     )  # fmt: skip
     state = matrix(y, s.at_interval, s.horizons, 2 + 2 * ERRORS_KEPT)[q]
-    interval.update(state, raw / unit - mixed, covered, s.level)
+    error = clip(raw / unit - mixed, FARTHEST)
+    interval.update(state, error, covered, s.level)
     learn_scale(s, row, q, raw)
     matrix(row.f32, s.at_labels, s.ring, s.horizons)[slot, q] = label
 
@@ -87,7 +88,7 @@ def raw_label(predict, truth, value, center):
         return truth - value
     if predict == PREDICT_LEVEL:
         return truth - center
-    return math.log(truth / value) if truth > 0.0 and value > 0.0 else 0.0
+    return log_ratio(truth, value)
 
 
 @inline

@@ -57,6 +57,8 @@ B0, B2, B4, B6 = np.array(
     [4.89352518554385e-03, 2.26843463243900e-03, 1.18534705686654e-04,
      1.19825839466702e-06], np.float32,
 )  # fmt: skip
+# Where squares and powers would leave float64, and scaled levels float32.
+LARGEST_ROOT, LONGEST_LOG, FARTHEST = 1e150, 700.0, 1e9
 HALF, ONE, TWO, ZERO = np.array([0.5, 1.0, 2.0, 0.0], np.float32)
 
 

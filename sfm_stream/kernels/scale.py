@@ -42,7 +42,14 @@ from sfm_stream.features import (
     WEEKDAY_COS,
     WEEKDAY_SIN,
 )
-from sfm_stream.kernels.numeric import ZERO, clip, inline, jit
+from sfm_stream.kernels.numeric import (
+    LARGEST_ROOT,
+    LONGEST_LOG,
+    ZERO,
+    clip,
+    inline,
+    jit,
+)
 from sfm_stream.kernels.rows import vector
 from sfm_stream.targets import PREDICT_LOG_RETURN
 
@@ -142,7 +149,7 @@ def look(code, now, past, fresh, time, tau):
 def log_ratio(now, past):
     """Give log(now / past), 0 where it has none."""
     if now > 0.0 and past > 0.0:
-        return math.log(now / past)
+        return clip(math.log(now / past), LONGEST_LOG)
     return 0.0
 
 
@@ -171,7 +178,7 @@ def scale_inputs(s, row, inputs, now, time, tau, commit, u):
         if code == NOTHING or math.isnan(raw):
             continue
         sd = deviation(variance[i])
-        away = raw - mean[i]
+        away = clip(raw - mean[i], LARGEST_ROOT)
         u[i] = clip(away / sd if ticks > 1 else away, s.input_clip)
         if commit:
             if ticks > STEADY_AFTER:
@@ -201,7 +208,7 @@ def remember(s, row, now, value, move, time):
     row.f64[s.at_moves + counters[MOVES]] = move
     square = held_square(move, gauges[MOVE_SQUARE], ticks, s.input_clip)
     gauges[MOVE_SQUARE] += rate * (square - gauges[MOVE_SQUARE])
-    away = value - gauges[VALUE_MEAN]
+    away = clip(value - gauges[VALUE_MEAN], LARGEST_ROOT)
     gauges[VALUE_MEAN] += rate * away
     gauges[VALUE_VAR] = (1.0 - rate) * (gauges[VALUE_VAR] + rate * away * away)
     if counters[FRESH] == 0:
@@ -219,6 +226,7 @@ def remember(s, row, now, value, move, time):
 @inline
 def held_square(raw, usual, count, clip_at):
     """Give raw squared, held to what an outlier may count for."""
+    raw = clip(raw, LARGEST_ROOT)
     square = raw * raw
     if count > STEADY_AFTER and usual > 0.0:
         square = min(square, (OUTLIER * clip_at) ** 2 * usual)

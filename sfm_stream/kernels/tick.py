@@ -43,7 +43,15 @@ from sfm_stream.events import CONTROL, GAP, HEARTBEAT, LATE, NO_TIME, TICK
 from sfm_stream.kernels import adam, aggregate, backprop, cell, interval, mature, scale
 from sfm_stream.kernels.least_squares import predict
 from sfm_stream.kernels.mature import FORECASTS, NOTICES, REJECTED, SCORES, UPDATED
-from sfm_stream.kernels.numeric import ONE, ZERO, clip, inline, jit
+from sfm_stream.kernels.numeric import (
+    FARTHEST,
+    LONGEST_LOG,
+    ONE,
+    ZERO,
+    clip,
+    inline,
+    jit,
+)
 from sfm_stream.kernels.rows import (
     ALL_ROWS,
     NO_ROW,
@@ -64,6 +72,8 @@ BAD_TIME, OUTSIDE, BACKWARD, INFINITE, ABSENT, STRANGER = range(6)
 NO_SKIP, SKIP_LOSS, SKIP_GRADIENT = range(3)
 # A gap is at most this many units long to the memory: by then all is forgotten.
 LONGEST_GAP = 1e6
+# Bounds are finite.
+LARGEST = 1e308
 
 
 @jit
@@ -201,12 +211,10 @@ def observe(s, tables, row, work, number, events, i, phase, out):
     if kind == CONTROL:
         row.i64[s.at_counters + FROZEN] = 1 if events.code[i] == FREEZE else 0
     if phase != PEEK and (kind == TICK or kind == HEARTBEAT):
-        mature.settle_due(
-            s, tables, row, work, out, seq, number, time, past, value
-        )
+        mature.settle_due(s, tables, row, work, out, seq, number, time, past, value)
     if kind == TICK:
         if phase != PEEK:
-            most = s.max_pending
+            most = s.max_pending - 1  # this tick's joins them
             mature.void(s, row, out, seq, number, most, mature.VOID_CROWDED)
         observe_tick(s, tables, row, work, number, seq, time, value, phase, out)
 
@@ -298,7 +306,7 @@ def forecast(s, tables, row, number, seq, slot, time, value, out):
     for q in range(horizons):
         center, unit = units_of(s, row, q, value)
         centers[q], units[q] = center, unit
-        anchor = (value - center) / unit
+        anchor = clip((value - center) / unit, FARTHEST)
         ask(s, row, slot, q, anchor, experts[q])
         for e in range(s.experts):
             held = clip(experts[q, e] - anchor, s.input_clip)
@@ -309,7 +317,8 @@ def forecast(s, tables, row, number, seq, slot, time, value, out):
         for j in range(3):
             scaled = mixed + (0.0 if j == 0 else (width if j == 2 else -width))
             if s.predict == PREDICT_LOG_RETURN:
-                bounds[q, j] = value * math.exp(scaled * unit)
+                grown = value * math.exp(clip(scaled * unit, LONGEST_LOG))
+                bounds[q, j] = clip(grown, LARGEST)
             else:
                 bounds[q, j] = center + scaled * unit
         write_forecast(s, tables, row, number, seq, slot, q, time,

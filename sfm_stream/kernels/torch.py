@@ -314,9 +314,7 @@ class _Flow:
             self._forget_slope = tau * self._forget / base
         self._angle_slope = tape.tau[:, None] * reach * (1 - tape.turn[:, 2] ** 2)
 
-    def back(
-        self, ticks: NDArray[np.int64], dz: Tensor
-    ) -> tuple[Tensor, Tensor]:
+    def back(self, ticks: NDArray[np.int64], dz: Tensor) -> tuple[Tensor, Tensor]:
         """Go back over the ticks.
 
         Args:
