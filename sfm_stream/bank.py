@@ -1,9 +1,10 @@
 """The layout of B streams: every array by name, shape and unit, and its snapshot.
 
 A row of the bank is one (stream, target). Its arrays lie side by side in three arenas,
-float32, float64 and int64, each [B, width], so that a row is contiguous and the compiled
-tick is called with three arrays instead of forty. `Bank.view` gives an array by name;
-compiled code finds the same places by the offsets `at_<name>` of `Layout.settings`.
+float32, float64 and int64, each [B, width], so that a row is contiguous and the
+compiled tick is called with three arrays instead of forty. `Bank.view` gives an array
+by name; compiled code finds the same places by the offsets `at_<name>` of
+`Layout.settings`.
 """
 
 from __future__ import annotations
@@ -463,7 +464,9 @@ class Bank:
         first = len(self)
         more = arena(rows, self.layout.places, self._real)
         self.rows = Arena(
-            *(np.concatenate(pair) for pair in zip(self.rows, more, strict=True))
+            np.concatenate([self.rows.f32, more.f32]),
+            np.concatenate([self.rows.f64, more.f64]),
+            np.concatenate([self.rows.i64, more.i64]),
         )
         self._views.clear()
         for row in range(first, first + rows):

@@ -39,7 +39,7 @@ def _doc(text: str) -> Meta:
     return Meta(description=text)
 
 
-class Feed(Section):
+class Feed(Section, frozen=True):
     """Where ticks come from."""
 
     connector: Annotated[
@@ -80,7 +80,7 @@ class Feed(Section):
     seed: Annotated[Count, _doc("its seed")] = 0
 
 
-class Stream(Section):
+class Stream(Section, frozen=True):
     """What a tick is."""
 
     name: Annotated[str, _doc("name of the stream of a feed that names none")] = "main"
@@ -106,7 +106,7 @@ class Stream(Section):
     ] = ""
 
 
-class Target(Section):
+class Target(Section, frozen=True):
     """What is forecast."""
 
     values: Annotated[
@@ -122,11 +122,11 @@ class Target(Section):
     ] = (1,)
 
 
-class Features(Section):
+class Features(Section, frozen=True):
     """What the model sees of a tick."""
 
     inputs: Annotated[
-        list[str],
+        tuple[str, ...],
         _doc(
             "`change`, `level`, `log-return` of the target; `change(bid)` of a field; "
             "`change(*)` of all; derived values; `elapsed`, `hour`, `weekday`"
@@ -140,7 +140,7 @@ class Features(Section):
     ] = 5_000
 
 
-class Model(Section):
+class Model(Section, frozen=True):
     """The State-Frequency Memory cell."""
 
     cell: Annotated[Literal["sfm", "a-sfm"], _doc("fixed or adaptive frequencies")] = (
@@ -163,7 +163,7 @@ class Model(Section):
     ] = "amplitude+phase"
 
 
-class Learn(Section):
+class Learn(Section, frozen=True):
     """Truncated back-propagation through time."""
 
     enabled: Annotated[bool, _doc("false freezes the weights")] = True
@@ -180,7 +180,7 @@ class Learn(Section):
     ] = 4096
 
 
-class Forecast(Section):
+class Forecast(Section, frozen=True):
     """How experts become forecasts."""
 
     experts: Annotated[
@@ -199,7 +199,7 @@ class Forecast(Section):
     ] = 8.0
 
 
-class Run(Section):
+class Run(Section, frozen=True):
     """How a run is carried out."""
 
     warmup: Annotated[
@@ -214,7 +214,7 @@ class Run(Section):
     seed: Annotated[Count, _doc("seed of the weights at birth")] = 0
 
 
-class Config(Section):
+class Config(Section, frozen=True):
     """All settings of a run."""
 
     feed: Feed = Feed()

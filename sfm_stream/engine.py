@@ -27,8 +27,8 @@ from sfm_stream.records import Forecast, Record, Records
 from sfm_stream.transcript import Columns, Owners
 
 FORMAT = 1
-# Events per call of the compiled tick: its buffers stay in the cache, and the call's own
-# cost vanishes.
+# Events per call of the compiled tick: its buffers stay in the cache, and the call's
+# own cost vanishes.
 PORTION = 1024
 Column = NDArray[Any]
 

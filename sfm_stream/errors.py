@@ -62,7 +62,8 @@ class FeedError(SFMStreamError):
         row: int | None = None,
         column: str | None = None,
     ) -> None:
-        super().__init__(source, problem, hint, row, column)
+        # row and column travel in __dict__: a copy is made from these arguments
+        super().__init__(source, problem, hint)
         self.source, self.problem, self.hint = source, problem, hint
         self.row, self.column = row, column
 

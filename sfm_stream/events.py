@@ -168,7 +168,7 @@ class Block:
             ShapeError: if the columns differ in length.
         """
         count = len(time)
-        if values.ndim != 2 or len(values) != count:  # noqa: PLR2004 two axes
+        if values.ndim != 2 or len(values) != count:
             raise ShapeError("values", f"({count}, F)", str(values.shape))
         return cls(
             streams=streams,

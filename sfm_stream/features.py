@@ -1,9 +1,9 @@
 """The plan by which a tick's fields become the model's inputs.
 
-A *signal* is a field or a value derived from fields (`mid`, `spread`, ...). An *input* is
-a signal seen through a transform (`level`, `change`, `log-return`) or a reading of the
-clock. The plan is small tables of numbers that the kernels interpret, so a new input
-needs a code here and one branch in `kernels/features.py`.
+A *signal* is a field or a value derived from fields (`mid`, `spread`, ...). An *input*
+is a signal seen through a transform (`level`, `change`, `log-return`) or a reading of
+the clock. The plan is small tables of numbers that the kernels interpret, so a new
+input needs a code here and one branch in `kernels/features.py`.
 """
 
 from __future__ import annotations

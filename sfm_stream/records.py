@@ -189,10 +189,7 @@ class Records:
             ("rejected", "voided", "scores", "forecasts", "updates")
         ):
             if kind in self.columns:
-                found += [
-                    (r.seq, rank, r)  # type: ignore[attr-defined]
-                    for r in self._of(kind)
-                ]
+                found += [(r.seq, rank, r) for r in self._of(kind)]
         found.sort(key=lambda item: item[:2])
         return (record for _, _, record in found)
 
@@ -212,10 +209,11 @@ class Records:
         if name == "covered":
             return [None if c < 0 else bool(c) for c in column.tolist()]
         if name in {"lower", "upper"}:
-            return [None if v != v else v for v in column.tolist()]  # noqa: PLR0124 NaN
+            return [None if v != v else v for v in column.tolist()]
         if column.ndim > 1:
             return [() if _absent(v) else tuple(v) for v in column.tolist()]
-        return column.tolist()
+        plain: list[Any] = column.tolist()
+        return plain
 
 
 def _absent(values: list[float]) -> bool:

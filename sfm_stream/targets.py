@@ -1,8 +1,8 @@
 """What a forecast is about, and the tick or moment at which its truth is settled.
 
-A forecast made at tick o for a horizon of h ticks is due at tick o + h. A horizon in time
-is due at the origin's time plus the horizon, and settled by the last tick at or before
-that moment, which is known once the first later tick or heartbeat arrives.
+A forecast made at tick o for a horizon of h ticks is due at tick o + h. A horizon in
+time is due at the origin's time plus the horizon, and settled by the last tick at or
+before that moment, which is known once the first later tick or heartbeat arrives.
 """
 
 from __future__ import annotations

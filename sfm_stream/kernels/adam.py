@@ -4,9 +4,6 @@ Kingma and Ba, Adam, 2015, with the gradient's global norm clipped. A gradient t
 not finite changes nothing.
 """
 
-# mypy: disable-error-code="no-untyped-def"
-# Compiled functions carry no annotations: numba infers their types.
-
 from __future__ import annotations
 
 import math

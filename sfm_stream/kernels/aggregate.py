@@ -5,9 +5,6 @@ Wintenberger, Optimal learning with Bernstein online aggregation, Machine Learni
 discounted, so that the weights stay able to move after months.
 """
 
-# mypy: disable-error-code="no-untyped-def"
-# Compiled functions carry no annotations: numba infers their types.
-
 from __future__ import annotations
 
 import math

@@ -1,20 +1,17 @@
 """Stage 6: truncated back-propagation through time over the stored activations.
 
 Each label contributes once, at the first update after it matured. The gradient of a
-horizon's labels flows back over the `learn.window` ticks that end at its newest labelled
-origin; the windows of several horizons are swept together, newest tick first. Activations
-are those of the tick, weights those of now (BPTT(h; h'), Williams and Peng, Neural
-Computation 2, 1990).
+horizon's labels flows back over the `learn.window` ticks that end at its newest
+labelled origin; the windows of several horizons are swept together, newest tick first.
+Activations are those of the tick, weights those of now (BPTT(h; h'), Williams and Peng,
+Neural Computation 2, 1990).
 """
-
-# mypy: disable-error-code="no-untyped-def"
-# Compiled functions carry no annotations: numba infers their types.
 
 from __future__ import annotations
 
 import math
 
-from sfm_stream.bank import CHUNK, COUNTERS, SEGMENT
+from sfm_stream.bank import CHUNK, SEGMENT
 from sfm_stream.kernels.cell import FORGET_CAP, TINY, rotate
 from sfm_stream.kernels.numeric import ONE, TWO, ZERO, inline, jit, row_products
 from sfm_stream.kernels.rows import (
@@ -267,7 +264,8 @@ def weight_gradients(s, row, work, oldest, count, delta, deltas):
 
 @jit
 def gather_columns(tape, first, width, newest, slots, count, columns):
-    """Lay the ticks of a ring side by side: columns[i, c] = tape[newest - c, first + i].
+    """Lay the ticks of a ring side by side: columns[i, c] = tape[newest - c, first +
+    i].
 
     The strides of the tape cost more than this copy.
     """

@@ -4,9 +4,6 @@ The equations are those of `sfm_stream.cell.sfm`, which this is tested against. 
 backward pass needs is left in the tick's slot of the tape.
 """
 
-# mypy: disable-error-code="no-untyped-def"
-# Compiled functions carry no annotations: numba infers their types.
-
 from __future__ import annotations
 
 import math
@@ -23,8 +20,14 @@ from sfm_stream.kernels.numeric import (
     tanh,
     weighted_rows,
 )
-from sfm_stream.kernels.rows import bias_z, cube, matrix, vector, weights_heads
-from sfm_stream.kernels.rows import weights_in
+from sfm_stream.kernels.rows import (
+    bias_z,
+    cube,
+    matrix,
+    vector,
+    weights_heads,
+    weights_in,
+)
 
 EPSILON = np.float32(birth.EPSILON)
 FORGET_CAP = np.float32(birth.FORGET_CAP)

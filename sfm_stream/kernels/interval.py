@@ -1,16 +1,13 @@
 """Stage 5: the interval around a forecast, by adaptive conformal calibration.
 
-The half-width is a quantile of the last WINDOW absolute errors, in scaled units. Its rank
-starts at the level asked for; after each settled label it rises by STEP * level when the
-truth lay outside and falls by STEP * (1 - level) when it lay inside (Gibbs and Candes,
-Adaptive conformal inference under distribution shift, NeurIPS 2021). A rank above 1
-stretches the largest error. So a burst of wild errors widens the interval no longer than
-the rank needs to walk past them. The interval is closed: a truth on its bound, as on a
-grid of prices, is covered.
+The half-width is a quantile of the last WINDOW absolute errors, in scaled units. Its
+rank starts at the level asked for; after each settled label it rises by STEP * level
+when the truth lay outside and falls by STEP * (1 - level) when it lay inside (Gibbs and
+Candes, Adaptive conformal inference under distribution shift, NeurIPS 2021). A rank
+above 1 stretches the largest error. So a burst of wild errors widens the interval no
+longer than the rank needs to walk past them. The interval is closed: a truth on its
+bound, as on a grid of prices, is covered.
 """
-
-# mypy: disable-error-code="no-untyped-def"
-# Compiled functions carry no annotations: numba infers their types.
 
 from __future__ import annotations
 

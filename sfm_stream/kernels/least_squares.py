@@ -5,9 +5,6 @@ delay. Guards keep it finite on streams that are idle for hours: no update while
 regressors say nothing, and a cap on what forgetting may blow up.
 """
 
-# mypy: disable-error-code="no-untyped-def"
-# Compiled functions carry no annotations: numba infers their types.
-
 from __future__ import annotations
 
 import math

@@ -5,9 +5,6 @@ interval; its label waits on the tape for the next update. Forecasts whose truth
 are voided.
 """
 
-# mypy: disable-error-code="no-untyped-def"
-# Compiled functions carry no annotations: numba infers their types.
-
 from __future__ import annotations
 
 import math

@@ -63,7 +63,7 @@ HALF, ONE, TWO, ZERO = np.array([0.5, 1.0, 2.0, 0.0], np.float32)
 
 
 @inline
-def tanh(x):  # type: ignore[no-untyped-def]  # compiled: numba infers the types
+def tanh(x):
     """Give tanh x in float32; NaN stays NaN."""
     x = LIMIT if x > LIMIT else x
     x = -LIMIT if x < -LIMIT else x
@@ -73,13 +73,13 @@ def tanh(x):  # type: ignore[no-untyped-def]  # compiled: numba infers the types
 
 
 @inline
-def logistic(x):  # type: ignore[no-untyped-def]
+def logistic(x):
     """Give 1 / (1 + e^-x) in float32, stable for all x."""
     return HALF + HALF * tanh(HALF * x)
 
 
 @inline
-def clip(x, limit):  # type: ignore[no-untyped-def]
+def clip(x, limit):
     """Give x held within +-limit."""
     return limit if x > limit else (-limit if x < -limit else x)
 
@@ -87,7 +87,7 @@ def clip(x, limit):  # type: ignore[no-untyped-def]
 # LLVM vectorises a loop only if at most eight comparisons prove that its arrays do not
 # overlap. So loops are kept to few arrays, and eight rows share one pass at most.
 @jit
-def weighted_rows(u, w, out):  # type: ignore[no-untyped-def]
+def weighted_rows(u, w, out):
     """Add u @ w to `out`: [I], [I, J], [J]."""
     rows, width = w.shape
     i = 0
@@ -109,7 +109,7 @@ def weighted_rows(u, w, out):  # type: ignore[no-untyped-def]
 
 
 @jit
-def row_products(w, v, out):  # type: ignore[no-untyped-def]
+def row_products(w, v, out):
     """Set out = w @ v: [I, J], [J], [I]; four rows share one pass over `v`."""
     rows, width = w.shape
     i = 0

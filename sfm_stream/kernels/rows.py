@@ -2,13 +2,10 @@
 
     u = matrix(row.f32, s.at_tape_u, s.ring, s.inputs + s.outputs + 1)
 
-names the array `tape_u` of `bank.places`. `row`, `tables` and `work` are each one row of
-an `Arena`; `s` is the record `Layout.settings`. Tuples of many arrays would do the same
-and take minutes to compile.
+names the array `tape_u` of `bank.places`. `row`, `tables` and `work` are each one row
+of an `Arena`; `s` is the record `Layout.settings`. Tuples of many arrays would do the
+same and take minutes to compile.
 """
-
-# mypy: disable-error-code="no-untyped-def"
-# Compiled functions carry no annotations: numba infers their types.
 
 from __future__ import annotations
 

@@ -4,9 +4,6 @@ Running means and variances forget over `features.scale` ticks; x_t is scaled wi
 statistics up to t-1 and clipped.
 """
 
-# mypy: disable-error-code="no-untyped-def"
-# Compiled functions carry no annotations: numba infers their types.
-
 from __future__ import annotations
 
 import math
@@ -39,7 +36,6 @@ from sfm_stream.features import (
     MID,
     NOTHING,
     SPREAD,
-    WEEKDAY_COS,
     WEEKDAY_SIN,
 )
 from sfm_stream.kernels.numeric import (

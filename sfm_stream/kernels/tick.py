@@ -6,14 +6,11 @@
                       memory -> ask the experts -> aggregate -> state the interval
             LEARN     when an update is due: back-propagate, take the optimiser's step
 
-The number of events and the phase are run-time arguments, so a block and single ticks run
-the same machine code and say the same records, bit for bit. What `advance` calls is either
-inlined into it or a leaf: each level of compiled calls is optimised again from the start,
-and a deep tree takes minutes.
+The number of events and the phase are run-time arguments, so a block and single ticks
+run the same machine code and say the same records, bit for bit. What `advance` calls is
+either inlined into it or a leaf: each level of compiled calls is optimised again from
+the start, and a deep tree takes minutes.
 """
-
-# mypy: disable-error-code="no-untyped-def"
-# Compiled functions carry no annotations: numba infers their types.
 
 from __future__ import annotations
 

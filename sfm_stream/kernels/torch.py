@@ -1,9 +1,10 @@
 """The tick with the cell's stages computed by torch: the reference, on any device.
 
-The orchestration is the source of `kernels.tick` itself, interpreted instead of compiled,
-over other functions for the cell's step, the backward sweep and the optimiser; every
-other stage is the compiled one. The arenas stay in numpy: what a stage needs goes to the
-device and back. Where a bank's first arena is float64, these stages compute in float64.
+The orchestration is the source of `kernels.tick` itself, interpreted instead of
+compiled, over other functions for the cell's step, the backward sweep and the
+optimiser; every other stage is the compiled one. The arenas stay in numpy: what a stage
+needs goes to the device and back. Where a bank's first arena is float64, these stages
+compute in float64.
 """
 
 from __future__ import annotations
@@ -122,7 +123,8 @@ def _is_inlined(value: Any) -> bool:
 class Tape(NamedTuple):
     """The stored activations of a row, by slot; see `bank.places`.
 
-    As arrays of the bank these are all slots [R, ...]; as tensors, the slots of T ticks.
+    As arrays of the bank these are all slots [R, ...]; as tensors, the slots of T
+    ticks.
     """
 
     u: Any
