@@ -264,10 +264,10 @@ def weight_gradients(s, row, work, oldest, count, delta, deltas):
 
 @jit
 def gather_columns(tape, first, width, newest, slots, count, columns):
-    """Lay the ticks of a ring side by side: columns[i, c] = tape[newest - c, first +
-    i].
+    """Lay the ticks of a ring side by side.
 
-    The strides of the tape cost more than this copy.
+    Sets columns[i, c] = tape[newest - c, first + i] for i < width and c < count; the
+    strides of the tape would cost more than this copy.
     """
     for c in range(count):
         slot = (newest - c) % slots
