@@ -383,7 +383,9 @@ def _sizes(config: Config, plan: Plan) -> Sizes:
         experts=len(experts),
         lags=lags,
         targets=len(plan.targets),
-        ring=wait + learn.window + learn.every + 2,
+        # An update reaches back `window` ticks from the newest settled origin, and no
+        # label waits longer than `every` <= `window` ticks to be learned from.
+        ring=wait + learn.window + 2,
         window=learn.window,
         every=learn.every,
         max_pending=learn.max_pending,

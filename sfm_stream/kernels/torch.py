@@ -41,6 +41,19 @@ INTERPRETED = ("advance", "update")
 BETA1, BETA2, EPSILON = 0.9, 0.999, 1e-8
 
 
+# Called from Python, compiled code can give back numbers, not views: what is inlined
+# is taken as its source.
+def _is_inlined(value: Any) -> bool:
+    return getattr(value, "targetoptions", {}).get("inline") == "always"
+
+
+def _source(value: Any) -> Any:
+    return value.py_func if _is_inlined(value) else value
+
+
+matrix, cube = _source(rows.matrix), _source(rows.cube)
+
+
 def backend(device: str) -> Advance:
     """Make an `advance` whose cell is computed on a device.
 
@@ -72,7 +85,8 @@ def backend(device: str) -> Advance:
     return advance
 
 
-class Settings(np.record):
+# numpy's types say final, numpy does not.
+class Settings(np.record):  # type: ignore[misc]
     """A record whose fields are attributes, also where numpy has a method (`clip`)."""
 
     def __getattribute__(self, name: str) -> Any:
@@ -108,16 +122,8 @@ def _interpret(**stages: SimpleNamespace) -> Advance:
 
 def _opened(module: ModuleType, **instead: Callable[..., Any]) -> SimpleNamespace:
     """Give the names of a module, what is inlined as its source, some replaced."""
-    names = {
-        name: value.py_func if _is_inlined(value) else value
-        for name, value in vars(module).items()
-    }
+    names = {name: _source(value) for name, value in vars(module).items()}
     return SimpleNamespace(**(names | instead))
-
-
-# Called from Python, compiled code can give back numbers, not views.
-def _is_inlined(value: Any) -> bool:
-    return getattr(value, "targetoptions", {}).get("inline") == "always"
 
 
 class Tape(NamedTuple):
@@ -139,7 +145,6 @@ class Tape(NamedTuple):
 
 def _tape(s: Any, row: Arena) -> Tape:
     x, r, k, d, m = row.f32, s.ring, s.frequencies, s.states, s.outputs
-    matrix, cube = rows.matrix.py_func, rows.cube.py_func
     return Tape(
         u=matrix(x, s.at_tape_u, r, s.inputs + m + 1),
         gates=matrix(x, s.at_tape_gates, r, s.gates),
@@ -165,7 +170,7 @@ def _at(s: Any) -> dict[str, slice]:
 
 
 def _omega(send: Send, s: Any, tables: Arena) -> Tensor:
-    turn = rows.matrix.py_func(tables.f32, s.at_turn, 3, s.frequencies)
+    turn = matrix(tables.f32, s.at_turn, 3, s.frequencies)
     return send(turn[2])
 
 
@@ -194,19 +199,26 @@ def step(
     shift = torch.zeros_like(omega)
     if s.adaptive:
         shift = torch.tanh(u @ weights.w_in[:, _at(s)["omega"]])
-    turn = inside.omega * tau if s.clocked else inside.omega
-    turned = torch.complex(state.re, state.im) * _unit(-turn)[:, None]
-    kept = {
-        "u": u,
-        "gates": _gates(s, inside, shift),
-        "turned": torch.cat([turned.real, turned.imag], -1),
-        "read": torch.cat([inside.amplitude, after.re, after.im], -1),
-        "out": inside.q,
-        "turn": torch.stack([torch.cos(turn), torch.sin(turn), shift]),
-        "z": z,
-    }
+    kept = {"u": u, "gates": _gates(s, inside, shift), "out": inside.q, "z": z}
+    kept |= _memory(state, after, inside, tau if s.clocked else 1.0, shift)
     for name, value in kept.items():
         getattr(tape, name)[slot] = value.cpu().numpy()
+
+
+def _memory(
+    before: sfm.SFMState,
+    after: sfm.SFMState,
+    inside: sfm.Activations,
+    tau: Tensor | float,
+    shift: Tensor,
+) -> dict[str, Tensor]:
+    angle = inside.omega * tau
+    turned = torch.complex(before.re, before.im) * _unit(-angle)[:, None]
+    return {
+        "turned": torch.cat([turned.real, turned.imag], -1),
+        "read": torch.cat([inside.amplitude, after.re, after.im], -1),
+        "turn": torch.stack([torch.cos(angle), torch.sin(angle), shift]),
+    }
 
 
 def _unit(angle: Tensor) -> Tensor:
@@ -275,7 +287,6 @@ def _news(
     s: Any, row: Arena, spans: NDArray[np.int64], ticks: NDArray[np.int64]
 ) -> Floats:
     """Give the labels [T, Q] to learn from, NaN where there is none."""
-    matrix = rows.matrix.py_func
     labels = matrix(row.f32, s.at_labels, s.ring, s.horizons)[ticks % (s.ring - 1)]
     fresh = (spans[:, 1] <= ticks[:, None]) & (ticks[:, None] <= spans[:, 2])
     return np.where(fresh, labels, np.array(np.nan, labels.dtype))
