@@ -1,0 +1,363 @@
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sfm_stream import config
+from sfm_stream.config import Config, Horizon, Target
+from sfm_stream.errors import ConfigError
+
+DAY_NS = 86_400 * 10**9
+
+
+def refusal(text, *overrides):
+    with pytest.raises(ConfigError) as caught:
+        config.parse(text, overrides)
+    return str(caught.value)
+
+
+def test_nothing_said_means_the_defaults():
+    assert config.parse("") == Config()
+
+
+def test_what_is_said_replaces_its_default_and_no_other():
+    read = config.parse("[learn]\nlr = 0.5\n[model]\nstates = 4")
+    assert (read.learn.lr, read.model.states) == (0.5, 4)
+    assert read.learn.window == Config().learn.window
+    assert read.forecast == Config().forecast
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[modle]\nstates = 1", "modle: unknown key; did you mean 'model'?"),
+        ("[model]\nstate = 1", "model.state: unknown key; did you mean 'states'?"),
+        (
+            "[learn]\nzzz = 1",
+            "learn.zzz: unknown key; known keys: enabled, window, every, optimizer, "
+            "lr, clip, gap, max_pending",
+        ),
+        (
+            "x = 1",
+            "x: unknown key; known keys: feed, stream, target, features, model, "
+            "learn, forecast, run",
+        ),
+        ("model = 5", "model: expected a table [model], was 5"),
+    ],
+)
+def test_an_unknown_key_is_refused_with_the_one_that_was_meant(text, message):
+    assert refusal(text) == message
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[learn]\nlr = -1", "learn.lr: expected `float` > 0.0, was -1"),
+        ("[learn]\nlr = nan", "learn.lr: expected `float` > 0.0, was nan"),
+        ("[model]\nstates = 0", "model.states: expected `int` >= 1, was 0"),
+        ("[model]\nstates = 'many'", "model.states: expected `int`, was `str`"),
+        ("[model]\nstates = 1.5", "model.states: expected `int`, was `float`"),
+        ("[learn]\nenabled = 1", "learn.enabled: expected `bool`, was `int`"),
+        ("[forecast]\nlevel = 1.0", "forecast.level: expected `float` < 1.0, was 1.0"),
+        (
+            "[forecast]\nforgetting = 1.5",
+            "forecast.forgetting: expected `float` <= 1.0, was 1.5",
+        ),
+        (
+            "[model]\nlongest_period = 1",
+            "model.longest_period: expected `float` >= 2.0, was 1",
+        ),
+        ("[run]\nseed = -1", "run.seed: expected `int` >= 0, was -1"),
+        ("[model]\ncell = 'gru'", "model.cell: expected one of sfm, a-sfm, was 'gru'"),
+        (
+            "[target]\npredict = 'both'",
+            "target.predict: expected one of change, log-return, level, was 'both'",
+        ),
+        (
+            "[stream]\nfolds = {bid = 'avg'}",
+            "stream.folds[...]: invalid enum value 'avg'",
+        ),
+        (
+            "[target]\nhorizons = [1, 1.5]",
+            "target.horizons[1]: expected `int | str`, was `float`",
+        ),
+        (
+            "[stream]\nfields = 'bid'",
+            "stream.fields: expected `array`, was `str`",
+        ),
+    ],
+)
+def test_an_impossible_value_is_named_with_what_was_expected(text, message):
+    assert refusal(text) == message
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (
+            "[target]\nhorizons = [5000]",
+            "learn.max_pending: expected at least the longest horizon 5000, was 4096; "
+            "raise it or shorten target.horizons",
+        ),
+        (
+            "[learn]\nevery = 64",
+            "learn.every: expected at most learn.window = 32, was 64; "
+            "ticks between windows would never be learned from",
+        ),
+        (
+            "[run]\nwarmup = -1",
+            "run.warmup: expected a count or a share below 1, was -1",
+        ),
+        (
+            "[run]\nwarmup = 1.5",
+            "run.warmup: expected a count or a share below 1, was 1.5",
+        ),
+        (
+            "[run]\nwarmup = nan",
+            "run.warmup: expected a count or a share below 1, was nan",
+        ),
+        ("[forecast]\nexperts = []", "forecast.experts: expected at least one, was []"),
+        (
+            "[forecast]\nexperts = ['last', 'rsl']",
+            "forecast.experts[1]: unknown expert 'rsl'; did you mean 'rls'?",
+        ),
+        (
+            "[forecast]\nexperts = ['arima']",
+            "forecast.experts[0]: unknown expert 'arima'; "
+            "known: last, rls, sfm, sfm-rls",
+        ),
+        (
+            "[forecast]\nexperts = ['rls', 'rls']",
+            "forecast.experts[1]: 'rls' stands there twice",
+        ),
+        (
+            "[stream]\nevery = '10'",
+            "stream.every: expected a duration like '100ms', was '10'",
+        ),
+        (
+            "[stream]\nmax_gap = 'long'",
+            "stream.max_gap: expected a duration like '100ms', was 'long'",
+        ),
+        (
+            "[feed]\nperiod = '0s'",
+            "feed.period: expected a duration like '100ms', was '0s'",
+        ),
+    ],
+)
+def test_values_that_cannot_stand_together_are_refused(text, message):
+    assert refusal(text) == message
+
+
+@pytest.mark.parametrize("warmup", ["0", "1000", "0.0", "0.25", "5"])
+def test_a_warmup_is_a_count_or_a_share(warmup):
+    assert config.parse(f"[run]\nwarmup = {warmup}").run.warmup == float(warmup)
+
+
+def test_text_that_is_no_toml_is_refused_with_the_place():
+    message = refusal("[learn\nlr = 1")
+    assert message.startswith("config: not valid TOML: ")
+    assert "line 1" in message
+
+
+@pytest.mark.parametrize(
+    ("override", "section", "key", "value"),
+    [
+        ("learn.lr=0.5", "learn", "lr", 0.5),
+        (" learn.lr = 1e-2 ", "learn", "lr", 0.01),
+        ("learn.enabled=false", "learn", "enabled", False),
+        ("model.cell=a-sfm", "model", "cell", "a-sfm"),
+        ("model.cell='a-sfm'", "model", "cell", "a-sfm"),
+        ("target.horizons=[1, '2s']", "target", "horizons", (1, "2s")),
+        ("feed.path=a=b.csv", "feed", "path", "a=b.csv"),
+        ("feed.time=", "feed", "time", ""),
+    ],
+)
+def test_an_override_replaces_what_the_text_says(override, section, key, value):
+    text = "[learn]\nlr = 3.0\nenabled = true\n[model]\ncell = 'sfm'"
+    read = config.parse(text, [override])
+    assert getattr(getattr(read, section), key) == value
+
+
+def test_the_last_override_wins():
+    assert config.parse("", ["run.seed=1", "run.seed=2"]).run.seed == 2
+
+
+@pytest.mark.parametrize("override", ["learn.lr", "lr=3", "=3", ".=3", "learn.=3", ""])
+def test_an_override_without_section_key_and_value_is_refused(override):
+    message = f"--set: expected section.key=value, was {override!r}"
+    assert refusal("", override) == message
+
+
+@pytest.mark.parametrize(
+    ("text", "override", "message"),
+    [
+        ("", "learn.rate=1", "learn.rate: unknown key; "),
+        ("", "lern.lr=1", "lern: unknown key; did you mean 'learn'?"),
+        ("", "learn.lr=-1", "learn.lr: expected `float` > 0.0, was -1"),
+        ("feed = 5", "feed.path=x", "feed: expected a table [feed], was 5"),
+    ],
+)
+def test_an_override_is_checked_like_the_text(text, override, message):
+    assert refusal(text, override).startswith(message)
+
+
+def test_a_file_is_read_with_its_overrides(tmp_path):
+    path = tmp_path / "c.toml"
+    path.write_text("[stream]\nname = 'größe'\n", encoding="utf-8")
+    read = config.load(path, ["run.seed=7"])
+    assert (read.stream.name, read.run.seed) == ("größe", 7)
+
+
+def test_a_file_that_cannot_be_read_is_named(tmp_path):
+    with pytest.raises(ConfigError, match=r"absent\.toml: cannot be read: "):
+        config.load(tmp_path / "absent.toml")
+    (tmp_path / "latin.toml").write_bytes(b"# \xff")
+    with pytest.raises(ConfigError, match=r"latin\.toml: cannot be read: "):
+        config.load(tmp_path / "latin.toml")
+
+
+@pytest.mark.parametrize(
+    "path", sorted(Path(__file__).parents[1].glob("configs/*.toml")), ids=lambda p: p.name
+)  # fmt: skip
+def test_every_example_is_valid(path):
+    assert isinstance(config.load(path), Config)
+
+
+@pytest.mark.parametrize(
+    ("text", "ns"),
+    [
+        ("1ns", 1), ("2us", 2_000), ("100ms", 10**8), ("1s", 10**9), ("1.5s", 1.5e9),
+        (" 2 m ", 120 * 10**9), ("3h", 10_800 * 10**9), ("1d", DAY_NS),
+        ("0.5ms", 500_000), ("36525d", 36_525 * DAY_NS),
+    ],
+)  # fmt: skip
+def test_a_duration_is_a_number_and_a_unit(text, ns):
+    found = config.duration_ns("stream.every", text)
+    assert found == ns
+    assert isinstance(found, int)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "1", "s", "1 week", "-1s", "0s", "0.1ns", "1e3s", "1s1s", "²s", "nan s"]
+)  # fmt: skip
+def test_a_text_that_is_no_duration_is_refused(text):
+    with pytest.raises(ConfigError) as caught:
+        config.duration_ns("here", text)
+    assert str(caught.value) == f"here: expected a duration like '100ms', was {text!r}"
+
+
+@pytest.mark.parametrize("text", ["36526d", "200000d", "9" * 400 + "s"])
+def test_a_duration_that_outgrows_the_clock_is_refused(text):
+    with pytest.raises(ConfigError) as caught:
+        config.duration_ns("here", text)
+    assert str(caught.value) == f"here: expected at most 100 years, was {text!r}"
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    st.one_of(
+        st.text(max_size=12),
+        st.from_regex(r"\A[0-9²٣]{1,25}(\.[0-9]{1,3})?(ns|us|ms|s|m|h|d)?\Z"),
+    )
+)
+def test_whatever_is_asked_for_becomes_a_horizon_or_an_error_of_ours(text):
+    try:
+        found = config.horizons(Target(horizons=(text,)))
+    except ConfigError as e:
+        assert e.at == "target.horizons"
+    else:
+        assert all((h.ticks > 0) != (h.ns > 0) for h in found)
+        assert all(h.ns < 2**63 for h in found)
+
+
+@pytest.mark.parametrize(
+    ("horizons", "expected"),
+    [
+        ((1,), [Horizon("1", 1, 0)]),
+        (("10",), [Horizon("10", 10, 0)]),
+        (("03",), [Horizon("3", 3, 0)]),
+        (("2..4",), [Horizon("2", 2, 0), Horizon("3", 3, 0), Horizon("4", 4, 0)]),
+        ((" 7 .. 7 ",), [Horizon("7", 7, 0)]),
+        (("1s",), [Horizon("1s", 0, 10**9)]),
+        ((2, "1..3", 3), [Horizon("2", 2, 0), Horizon("1", 1, 0), Horizon("3", 3, 0)]),
+    ],
+)
+def test_horizons_are_ticks_ranges_and_times_without_repeats(horizons, expected):
+    assert list(config.horizons(Target(horizons=horizons))) == expected
+
+
+@pytest.mark.parametrize(
+    ("horizons", "problem"),
+    [
+        ((), "expected at least one, was []"),
+        ((0,), "expected at least 1 tick, was 0"),
+        ((-1,), "expected a duration like '100ms', was '-1'"),
+        (("soon",), "expected a duration like '100ms', was 'soon'"),
+        (("²",), "expected a duration like '100ms', was '²'"),
+        (("3..2",), "expected 1 <= first <= last, was '3..2'"),
+        (("0..2",), "expected 1 <= first <= last, was '0..2'"),
+        (("1..",), "expected a duration like '100ms', was '1..'"),
+    ],
+)
+def test_horizons_that_cannot_be_meant_are_refused(horizons, problem):
+    with pytest.raises(ConfigError) as caught:
+        config.horizons(Target(horizons=horizons))
+    assert str(caught.value) == f"target.horizons: {problem}"
+
+
+def test_a_tree_of_plain_values_becomes_the_same_settings_again():
+    read = config.parse("[target]\nhorizons = [1, '1..3', '1s']\nvalues = ['mid']")
+    assert config.from_tree(config.to_tree(read)) == read
+
+
+@pytest.mark.parametrize(
+    "override",
+    [
+        "stream.fields=['x']", "target.horizons=[2]", "features.lags=3",
+        "model.states=5", "learn.lr=0.1", "forecast.level=0.5", "run.seed=1",
+    ],
+)  # fmt: skip
+def test_the_digest_changes_with_what_decides_the_model(override):
+    changed = config.digest(config.parse("", [override]))
+    assert changed != config.digest(Config())
+    assert changed == config.digest(config.parse("", [override]))
+
+
+@pytest.mark.parametrize(
+    "override",
+    [
+        "feed.path=other.csv", "feed.connector=csv", "run.block=7", "run.warmup=10",
+        "run.checkpoint_every=1", "run.backend=torch",
+    ],
+)  # fmt: skip
+def test_the_digest_is_blind_to_where_ticks_come_from_and_to_the_pace(override):
+    changed = config.parse("", [override])
+    assert changed != Config()
+    assert config.digest(changed) == config.digest(Config())
+
+
+def test_every_key_is_listed_with_default_and_description():
+    listed = {name: (default, text) for name, default, text in config.keys()}
+    known = {
+        f"{section}.{key}"
+        for section in Config.__struct_fields__
+        for key in getattr(Config(), section).__struct_fields__
+    }
+    assert set(listed) == known
+    for name, (default, text) in listed.items():
+        assert text, name
+        section, _, key = name.partition(".")
+        # What the table says is the default can be written into a file again.
+        value = config.parse(f"[{section}]\n{key} = {default}") if default not in {
+            "null", "{}"} else Config()  # fmt: skip
+        assert value == Config(), name
+
+
+def test_settings_cannot_be_changed():
+    with pytest.raises(AttributeError):
+        Config().learn.lr = 1.0
+    assert math.isclose(Config().learn.lr, 3e-3)
