@@ -145,7 +145,12 @@ class Engine:
         return self._carry_out(events, 0, len(events.kind), OBSERVE + LEARN)
 
     def peek(self, tick: Tick) -> list[Forecast]:
-        """Say what `observe` would forecast at this tick, and change nothing."""
+        """Say what comes after this tick, and change nothing.
+
+        What the tick would settle is not learned from first, so `observe` may say a
+        little more. Nothing is said of a stream not yet seen, nor of ticks that are
+        folded into bins.
+        """
         if tick.stream not in self._streams or self._resampler is not None:
             return []
         block = Block.of([tick], len(self.fields))

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 
-from sfm_stream.bank import CHUNK, SEGMENT
+from sfm_stream.bank import CHUNK, SEGMENT, TICKS
 from sfm_stream.kernels.cell import FORGET_CAP, TINY, rotate
 from sfm_stream.kernels.numeric import ONE, TWO, ZERO, inline, jit, row_products
 from sfm_stream.kernels.rows import (
@@ -37,14 +37,16 @@ def windows(s, row, spans):
     head = vector(row.i64, s.at_head_tick, s.horizons)
     segment = row.i64[s.at_counters + SEGMENT]
     count, slots = 0, s.ring - 1
+    # Where a burst voids what waits, the last label's window can begin before the tape.
+    stored = row.i64[s.at_counters + TICKS] - slots
     for q in range(s.horizons):
-        first, last = learned[q], head[q] - 1
+        first, last = max(learned[q], stored), head[q] - 1
         while last >= first and math.isnan(labels[last % slots, q]):
             last -= 1
         for t in range(first, last + 1):
             if not math.isnan(labels[t % slots, q]):
                 count += 1
-        spans[q, 0] = max(min(first, last - s.window + 1), segment)
+        spans[q, 0] = max(min(first, last - s.window + 1), segment, stored)
         spans[q, 1] = first
         spans[q, 2] = last
     return count

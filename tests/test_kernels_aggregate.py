@@ -1,0 +1,118 @@
+"""The aggregation trusts whoever was right, and can change its mind."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from sfm_stream import kernels
+from sfm_stream.kernels import aggregate
+
+# Throws away what older sources were compiled to.
+kernels.choose("numba", "cpu")
+
+EXPERTS = 3
+
+
+class Mixer:
+    """Arrays of one horizon's aggregation."""
+
+    def __init__(self, experts=EXPERTS):
+        self.prior = np.full(experts, 0.5 / (experts - 1))
+        self.prior[0] = 0.5
+        self.weight = self.prior.copy()
+        self.regret, self.square, self.bound = np.zeros((3, experts))
+
+    def learn(self, experts, label):
+        mixed = aggregate.mixture(self.weight, experts)
+        aggregate.update(
+            self.weight, self.regret, self.square, self.bound, self.prior, experts,
+            mixed, label,
+        )  # fmt: skip
+        return mixed
+
+
+def transcribed(m, experts, label):
+    """Write the update of all weights as formulas over arrays."""
+    mixed = m.weight @ experts
+    r = 2.0 * (mixed - label) * (mixed - experts)
+    square = aggregate.DISCOUNT * m.square + r**2
+    bound = np.maximum(aggregate.DISCOUNT * m.bound, np.abs(r))
+    eta = np.minimum(
+        0.5 / np.maximum(bound, aggregate.TINY),
+        np.sqrt(np.log(2.0 / m.prior) / np.maximum(square, aggregate.TINY)),
+    )
+    surplus = np.where(eta * r > 0.5, bound, 0.0)
+    regret = aggregate.DISCOUNT * m.regret + 0.5 * (r - eta * r**2) + surplus
+    score = np.log(m.prior * eta) + eta * regret
+    trust = np.exp(score - score.max())
+    share = aggregate.SHARE
+    return (1 - share) * trust / trust.sum() + share * m.prior
+
+
+def noisy(count, spread, seed=0):
+    rng = np.random.default_rng(seed)
+    labels = rng.standard_normal(count)
+    return labels[:, None] + spread * rng.standard_normal((count, len(spread))), labels
+
+
+def test_weights_are_those_of_the_formula():
+    m = Mixer()
+    experts, labels = noisy(500, np.array([1.0, 0.5, 2.0]))
+    for said, label in zip(experts, labels, strict=True):
+        expected = transcribed(m, said, label)
+        m.learn(said, label)
+        np.testing.assert_allclose(m.weight, expected, rtol=1e-9, atol=1e-300)
+
+
+@pytest.mark.parametrize("best", range(EXPERTS))
+def test_best_expert_wins_and_weights_sum_to_one(best):
+    m, spread = Mixer(), np.ones(EXPERTS)
+    spread[best] = 0.1
+    for said, label in zip(*noisy(2_000, spread), strict=True):
+        m.learn(said, label)
+        assert m.weight.sum() == pytest.approx(1.0, abs=1e-12)
+        assert (m.weight > 0).all()
+    assert m.weight.argmax() == best
+    assert m.weight[best] > 0.9
+
+
+def test_mixture_loses_little_to_the_best_expert():
+    m = Mixer()
+    experts, labels = noisy(5_000, np.array([1.0, 0.3, 2.0]))
+    mixed = np.array(
+        [m.learn(said, y) for said, y in zip(experts, labels, strict=True)]
+    )
+    assert np.mean((mixed - labels) ** 2) < 1.05 * np.mean(
+        (experts[:, 1] - labels) ** 2
+    )
+
+
+def test_trust_moves_after_a_change_of_regime():
+    m = Mixer()
+    for said, y in zip(*noisy(20_000, np.array([1.0, 0.1, 1.0])), strict=True):
+        m.learn(said, y)
+    assert m.weight.argmax() == 1
+    after = noisy(2_000, np.array([1.0, 1.0, 0.1]), seed=1)
+    for said, y in zip(*after, strict=True):
+        m.learn(said, y)
+    assert m.weight.argmax() == 2
+
+
+@pytest.mark.parametrize("size", [0.0, 1e-300, 1e-12, 1e12])
+def test_weights_stay_finite_at_any_scale(size):
+    m = Mixer()
+    for said, y in zip(*noisy(300, np.array([1.0, 0.5, 2.0])), strict=True):
+        m.learn(size * said, size * y)
+    assert np.isfinite(m.weight).all()
+    assert m.weight.sum() == pytest.approx(1.0)
+
+
+def test_one_expert_alone_has_all_the_weight():
+    m = Mixer(2)
+    m.prior = np.ones(1)
+    m.weight = np.ones(1)
+    m.regret, m.square, m.bound = np.zeros((3, 1))
+    for said, y in zip(*noisy(100, np.array([1.0])), strict=True):
+        m.learn(said, y)
+    assert m.weight[0] == pytest.approx(1.0)

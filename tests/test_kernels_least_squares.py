@@ -1,0 +1,95 @@
+"""Recursive least squares equals its batch solution and survives idle streams."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from numba import njit
+
+from sfm_stream import kernels
+from sfm_stream.kernels import least_squares
+
+# Throws away what older sources were compiled to.
+kernels.choose("numba", "cpu")
+
+RIDGE = 0.7
+
+
+@njit
+def learn(theta, cov, x, y, forgetting, ridge, work):
+    for t in range(len(x)):
+        least_squares.update(theta, cov, x[t], y[t], forgetting, ridge, work)
+
+
+def start(size):
+    return np.zeros(size), np.eye(size) / RIDGE, np.zeros(size)
+
+
+@pytest.mark.parametrize("forgetting", [1.0, 0.99])
+def test_recursion_equals_the_weighted_ridge_solution(forgetting):
+    rng, count, size = np.random.default_rng(0), 300, 6
+    x, y = rng.standard_normal((count, size)), rng.standard_normal(count)
+    theta, cov, work = start(size)
+    learn(theta, cov, x, y, forgetting, RIDGE, work)
+    weight = forgetting ** np.arange(count)[::-1]
+    normal = forgetting**count * RIDGE * np.eye(size) + (x.T * weight) @ x
+    np.testing.assert_allclose(theta, np.linalg.solve(normal, x.T @ (weight * y)),
+                               rtol=1e-8)  # fmt: skip
+    np.testing.assert_allclose(cov, np.linalg.inv(normal), rtol=1e-6, atol=1e-12)
+
+
+def idle(kind, count, size):
+    rng = np.random.default_rng(1)
+    if kind == "nothing":
+        return np.zeros((count, size))
+    if kind == "constant":
+        return np.ones((count, size))
+    if kind == "tiny":
+        return 1e-7 * rng.standard_normal((count, size))
+    if kind == "bias alone":
+        x = np.zeros((count, size))
+        x[:, -1] = 1.0
+        return x
+    # Long idle stretches between bursts at the clip.
+    x = 8.0 * np.sign(rng.standard_normal((count, size)))
+    x[np.arange(count) % 5_000 > 50, :-1] = 0.0
+    return x
+
+
+@pytest.mark.parametrize(
+    "kind", ["nothing", "constant", "tiny", "bias alone", "bursts"]
+)
+@pytest.mark.parametrize("forgetting", [0.9999, 0.9])
+def test_200000_idle_labels_leave_it_finite_symmetric_and_definite(kind, forgetting):
+    count, size = 200_000, 8
+    x = idle(kind, count, size)
+    y = np.random.default_rng(2).choice([-8.0, 0.0, 8.0], count)
+    theta, cov, work = start(size)
+    learn(theta, cov, x, y, forgetting, RIDGE, work)
+    assert np.isfinite(theta).all()
+    assert np.abs(theta).max() < 1e6
+    assert np.isfinite(cov).all()
+    np.testing.assert_array_equal(cov, cov.T)
+    cap = least_squares.CAP / RIDGE
+    assert (np.diag(cov) <= cap * (1 + 1e-12)).all()
+    assert np.linalg.eigvalsh(cov).min() > -1e-9 * cap
+
+
+def test_quiet_regressors_teach_nothing():
+    theta, cov, work = start(3)
+    theta[:] = 1.0
+    least_squares.update(theta, cov, np.full(3, 1e-6), 5.0, 0.99, RIDGE, work)
+    np.testing.assert_array_equal(theta, np.ones(3))
+    np.testing.assert_array_equal(cov, np.eye(3) / RIDGE)
+
+
+def test_what_was_idle_for_a_day_is_learned_at_once():
+    truth, count = np.array([0.5, -1.0, 0.0]), 86_400
+    theta, cov, work = start(3)
+    still = np.zeros((count, 3))
+    still[:, -1] = 1.0
+    learn(theta, cov, still, np.zeros(count), 0.999, RIDGE, work)
+    x = np.random.default_rng(3).standard_normal((20, 3))
+    x[:, -1] = 1.0
+    learn(theta, cov, x, x @ truth, 0.999, RIDGE, work)
+    np.testing.assert_allclose(theta, truth, atol=1e-2)
