@@ -95,7 +95,7 @@ def test_an_exception_is_also_what_a_caller_expects(kind, builtin):
 
 
 def piped(error):
-    return pickle.loads(pickle.dumps(error))  # noqa: S301 our own words
+    return pickle.loads(pickle.dumps(error))
 
 
 @pytest.mark.parametrize(("error", "message"), MESSAGES, ids=NAMES)

@@ -1,0 +1,374 @@
+"""The house of design.md as code: who may import whom, and what the core never touches.
+
+Imports for type checkers count too: a type is a dependency.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+import sys
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "sfm_stream"
+
+# A module or room imports only from rows above its own. New ones are given a row here.
+ROWS = [
+    {"errors"},
+    {"events", "records"},
+    {"config", "cell"},
+    {"features", "targets"},
+    {"bank"},
+    {"kernels"},
+    {"transcript"},
+    {"engine"},
+    # The core ends here.
+    {"durable"},
+    {"journal", "checkpoint", "sinks"},
+    {"metrics"},
+    {"runner"},
+    {"compiling", "runs", "eager"},
+    {"replay", "bench", "daemon", "river", "compare", "paper"},
+    {"verify", "screen"},
+    {"cli"},
+    {"__main__"},
+]
+ROW = {name: row for row, names in enumerate(ROWS) for name in names}
+CORE = set().union(*ROWS[: ROW["engine"] + 1])
+
+# What would let the outside in: clocks, files, sockets, threads, logs, chance.
+FORBIDDEN = {
+    "asyncio", "concurrent", "datetime", "fcntl", "io", "logging", "multiprocessing",
+    "os", "pathlib", "polars", "queue", "random", "river", "secrets", "select",
+    "shutil", "signal", "socket", "subprocess", "tempfile", "threading", "time",
+    "urllib", "uuid", "websockets",
+}  # fmt: skip
+FORBIDDEN_CALLS = {"open", "print", "input", "exec", "eval", "breakpoint"}
+TOUCHES_THE_OUTSIDE = {
+    ("config", "pathlib"): "`load` reads the one file that settings come from",
+    ("kernels.__init__", "pathlib"): "stale machine code is cleared from numba's cache",
+}
+
+CONNECTORS_MAY_IMPORT = {"errors", "events", "config"}
+
+MUTABLE = (ast.List, ast.Dict, ast.Set, ast.ListComp, ast.DictComp, ast.SetComp)
+MUTABLE_CALLS = {
+    "list", "dict", "set", "bytearray", "defaultdict", "deque", "Counter",
+    "OrderedDict", "SimpleNamespace", "Lock", "local",
+}  # fmt: skip
+WRITES = {
+    "append", "extend", "insert", "remove", "pop", "popitem", "clear", "update",
+    "setdefault", "add", "discard", "sort", "reverse", "appendleft", "fill",
+}  # fmt: skip
+MEMOS = {"cache", "lru_cache", "cached_property"}
+REMEMBERS = {
+    "connectors.binance": "names of fields, which no other feed can see or change",
+}
+
+LONGEST_FUNCTION = 70
+LONGEST_FILE = 450
+# These may shrink, not grow, and leave the list when they fit.
+LONG_FILES = {"bank": 575, "cell.sfm": 470, "config": 460}
+
+# Modules without a test file of their own name, and the one that tests them. This list
+# shrinks: whoever writes a module's tests takes it out.
+TESTED_IN = {
+    "bank": "test_kernels_bank.py",
+    "transcript": "test_engine_identity.py",
+    "runs": "test_replay.py",
+    "screen": "test_cli.py",
+    "eager": "test_bench.py",
+    "cell.sfm": "test_cell.py",
+    "cell.oracle": "test_cell.py",
+    "kernels.adam": "test_kernels_gradients.py",
+    "kernels.backprop": "test_kernels_gradients.py",
+    "kernels.cell": "test_kernels_torch.py",
+    "kernels.mature": "test_engine.py",
+    "kernels.rows": "test_engine.py",
+    "kernels.tick": "test_engine.py",
+    "connectors.feed": "test_connectors_capture.py",
+    "connectors.files": "test_connectors_csv.py",
+}
+UNTESTED = {
+    "__init__": "holds the version alone",
+    "__main__": "hands over to cli",
+}
+
+
+@cache
+def modules(package):
+    """Give dotted name, from the package's root, and syntax tree of each module."""
+    root = ROOT / package
+    found = {}
+    for path in sorted(root.rglob("*.py")):
+        name = ".".join(path.relative_to(root).with_suffix("").parts)
+        found[name] = ast.parse(path.read_text(encoding="utf-8"))
+    return found
+
+
+def room(name):
+    return name.split(".")[0]
+
+
+def imports(tree):
+    """Give every absolute name that is imported anywhere in a module."""
+    found = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "relative imports hide which room they enter"
+            found |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return found
+
+
+def rooms_imported(tree):
+    """Give the rooms of our package that a module imports from."""
+    parts = [name.split(".") for name in imports(tree)]
+    return {p[1] for p in parts if p[0] == "sfm_stream" and not p[1].startswith("__")}
+
+
+@cache
+def everything():
+    """Give the modules of both packages; connectors under their full name."""
+    theirs = {
+        f"connectors.{name}": tree for name, tree in modules("connectors").items()
+    }
+    return modules("sfm_stream") | theirs
+
+
+def test_every_module_has_its_row():
+    rooms = {room(name) for name in modules("sfm_stream")} - {"__init__"}
+    assert rooms <= set(ROW), "give it a row"
+    assert sum(map(len, ROWS)) == len(ROW), "a module stands in two rows"
+
+
+@pytest.mark.parametrize("name", modules("sfm_stream"))
+def test_a_module_imports_only_from_rows_above_its_own(name):
+    mine = room(name)
+    for other in rooms_imported(modules("sfm_stream")[name]) - {mine}:
+        assert other in ROW, f"{name} imports {other}, which has no row"
+        assert mine != "__init__", f"the package itself imports {other}"
+        assert ROW[other] < ROW[mine], f"{name} imports {other}, which is not above it"
+
+
+@pytest.mark.parametrize("name", modules("connectors"))
+def test_a_connector_knows_events_errors_and_settings_alone(name):
+    assert rooms_imported(modules("connectors")[name]) <= CONNECTORS_MAY_IMPORT
+
+
+@pytest.mark.parametrize("name", modules("sfm_stream"))
+def test_only_the_command_line_knows_connectors(name):
+    roots = {full.split(".")[0] for full in imports(modules("sfm_stream")[name])}
+    assert "connectors" not in roots or name == "cli"
+
+
+def outside(tree):
+    """Give what a module of the core imports or calls that it must not."""
+    found = {full.split(".")[0] for full in imports(tree)} & FORBIDDEN
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call):
+            called = ast.unparse(node.func)
+            seedless = called.endswith("default_rng") and not node.args
+            legacy = re.fullmatch(r"(np|numpy)\.random\.(?!default_rng|Gen).*", called)
+            if called in FORBIDDEN_CALLS or seedless or legacy:
+                found.add(called)
+    return found
+
+
+CORE_MODULES = [name for name in modules("sfm_stream") if room(name) in CORE]
+
+
+@pytest.mark.parametrize("name", CORE_MODULES)
+def test_the_core_knows_no_clock_file_socket_thread_log_or_chance(name):
+    allowed = {what for where, what in TOUCHES_THE_OUTSIDE if where == name}
+    assert outside(modules("sfm_stream")[name]) == allowed
+
+
+@pytest.mark.parametrize(
+    ("source", "found"),
+    [
+        ("import time", {"time"}),
+        ("def f():\n    from os.path import join", {"os"}),
+        ("import numpy as np\nnp.random.normal()", {"np.random.normal"}),
+        ("rng = np.random.default_rng()", {"np.random.default_rng"}),
+        ("rng = np.random.default_rng(3)", set()),
+        ("def f(path):\n    return open(path)", {"open"}),
+        ("import math", set()),
+    ],
+)
+def test_a_breach_of_the_core_is_seen(source, found):
+    assert outside(ast.parse(source)) == found
+
+
+def is_mutable(value):
+    if isinstance(value, ast.Call):
+        return ast.unparse(value.func).split(".")[-1] in MUTABLE_CALLS
+    return isinstance(value, MUTABLE)
+
+
+def names_of(target):
+    parts = target.elts if isinstance(target, ast.Tuple) else [target]
+    return [ast.unparse(part) for part in parts]
+
+
+def module_state(tree):
+    """Give the names of a module's own variables that something could change.
+
+    A table is a constant if it is named in capitals, or annotated as a Mapping, and
+    nothing in the module writes to it; `global` and memos are never constant.
+    """
+    found = set()
+    for node in tree.body:
+        if isinstance(node, ast.Assign | ast.AnnAssign) and is_mutable(node.value):
+            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+            names = [name for target in targets for name in names_of(target)]
+            annotation = ast.unparse(getattr(node, "annotation", ast.Constant("")))
+            if not annotation.startswith(("Mapping", "Final")):
+                found |= {n for n in names if n != "__all__" and n != n.upper()}
+    for node in ast.walk(tree):
+        found |= written(node)
+    return found
+
+
+def written(node):
+    """Give the constants that a statement writes to, and other memories."""
+    if isinstance(node, ast.Global):
+        return set(node.names)
+    if isinstance(node, ast.FunctionDef):
+        decorators = [ast.unparse(d).split("(")[0] for d in node.decorator_list]
+        memos = {name.split(".")[-1] for name in decorators} & MEMOS
+        return {node.name} if memos else set()
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+        owner = ast.unparse(node.func.value)
+        return {owner} if node.func.attr in WRITES and is_constant(owner) else set()
+    targets = []
+    if isinstance(node, ast.Assign | ast.Delete):
+        targets = node.targets
+    elif isinstance(node, ast.AugAssign):
+        targets = [node.target]
+    owners = {ast.unparse(t.value) for t in targets if isinstance(t, ast.Subscript)}
+    return {owner for owner in owners if is_constant(owner)}
+
+
+def is_constant(name):
+    return re.fullmatch(r"(\w+\.)*[A-Z][A-Z0-9_]+", name) is not None
+
+
+@pytest.mark.parametrize("name", everything())
+def test_no_module_remembers_anything(name):
+    found = module_state(everything()[name])
+    assert bool(found) == (name in REMEMBERS), found
+
+
+@pytest.mark.parametrize(
+    ("source", "found"),
+    [
+        ("seen = []", {"seen"}),
+        ("SEEN = {}", set()),
+        ("seen: Mapping[str, int] = {}", set()),
+        ("seen = defaultdict(list)", {"seen"}),
+        ("SEEN = {}\ndef f(x):\n    SEEN[x] = 1", {"SEEN"}),
+        ("SEEN = []\ndef f(x):\n    SEEN.append(x)", {"SEEN"}),
+        ("COUNT = 0\ndef f():\n    global COUNT\n    COUNT += 1", {"COUNT"}),
+        ("from functools import cache\n@cache\ndef f(): ...", {"f"}),
+        ("@functools.lru_cache(maxsize=3)\ndef f(): ...", {"f"}),
+        ("NAMES = ('a', 'b')", set()),
+        ("def f():\n    seen = []\n    seen.append(1)", set()),
+    ],
+)
+def test_state_of_a_module_is_seen(source, found):
+    assert module_state(ast.parse(source)) == found
+
+
+def own_test_files(name):
+    """Give the files that are a module's own tests by their name."""
+    parts = [part for part in name.split(".") if part != "__init__"]
+    tests, full = ROOT / "tests", "_".join(parts)
+    if name.endswith("__init__"):
+        return list(tests.glob(f"test_{full}_*.py")) if parts else []
+    # The bare name counts where it is nobody else's.
+    named = {full} if parts[-1] in ROW else {full, parts[-1]}
+    return [f for n in named if (f := tests / f"test_{n}.py").exists()]
+
+
+@pytest.mark.parametrize("name", everything())
+def test_every_module_has_its_test_file(name):
+    if name in TESTED_IN or name in UNTESTED:
+        assert own_test_files(name) == [], f"take {name} out of the exceptions"
+    else:
+        assert own_test_files(name), f"write tests/test_{name.replace('.', '_')}.py"
+
+
+@pytest.mark.parametrize("name", TESTED_IN)
+def test_a_module_tested_elsewhere_is_tested_there(name):
+    assert (ROOT / "tests" / TESTED_IN[name]).exists()
+
+
+def test_the_exceptions_name_modules_that_exist():
+    known = set(everything())
+    named = {
+        *UNTESTED,
+        *TESTED_IN,
+        *REMEMBERS,
+        *LONG_FILES,
+        *(w for w, _ in TOUCHES_THE_OUTSIDE),
+    }
+    assert named <= known
+
+
+def loaded(module):
+    """Give the packages that importing a module of ours loads."""
+    script = f"import sys; import {module}; print(*sys.modules, sep='\\n')"
+    done = subprocess.run(  # noqa: S603 our own interpreter and package
+        [sys.executable, "-c", script],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return {name.split(".")[0] for name in done.stdout.split()}
+
+
+@pytest.mark.parametrize(
+    ("module", "heavy"),
+    [
+        ("sfm_stream", {"torch", "river", "polars", "numba", "numpy"}),
+        ("sfm_stream.config", {"torch", "river", "polars", "numba", "numpy"}),
+        ("sfm_stream.records", {"torch", "river", "polars", "numba"}),
+        ("sfm_stream.kernels", {"torch", "river", "polars", "numba"}),
+        ("sfm_stream.bank", {"torch", "river", "polars", "numba"}),
+        ("sfm_stream.engine", {"torch", "river", "polars"}),
+        ("sfm_stream.cell", {"torch", "river", "polars", "numba"}),
+        ("connectors", {"torch", "river", "polars", "numba", "websockets"}),
+        ("sfm_stream.cli", {"torch", "river", "polars", "numba"}),
+    ],
+)
+def test_a_module_starts_without_what_it_may_not_need(module, heavy):
+    assert loaded(module) & heavy == set()
+
+
+def functions(tree):
+    kinds = ast.FunctionDef | ast.AsyncFunctionDef
+    return [node for node in ast.walk(tree) if isinstance(node, kinds)]
+
+
+@pytest.mark.parametrize("name", everything())
+def test_no_function_outside_the_kernels_is_long(name):
+    found = functions(everything()[name]) if room(name) != "kernels" else []
+    lengths = {f.name: f.end_lineno - f.lineno + 1 for f in found}
+    assert {f for f, lines in lengths.items() if lines > LONGEST_FUNCTION} == set()
+
+
+@pytest.mark.parametrize("name", everything())
+def test_no_file_is_long(name):
+    lines = max((node.end_lineno for node in everything()[name].body), default=0)
+    if name in LONG_FILES:
+        assert lines > LONGEST_FILE, f"{name} fits now: take it out of LONG_FILES"
+    assert lines <= LONG_FILES.get(name, LONGEST_FILE)

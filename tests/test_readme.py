@@ -1,0 +1,225 @@
+"""The README is walked as a newcomer would: its commands run, its tables are true."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from sfm_stream import bench, cli, config
+from sfm_stream.config import keys
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+CONFIGS = sorted((ROOT / "configs").glob("*.toml"))
+PRIVATE = "../shared/"
+NAMED_FILE = r"(?:sfm_stream|connectors|tests|configs)/[\w/]+\.\w+"
+# Small enough for a test; the numbers are nobody's.
+SMALL = ["--set", "feed.ticks=2000", "--set", "run.warmup=100"]
+BENCH = bench.Size(repeats=2, ticks=64, eager_ticks=64, live_ticks=20, file_ticks=50)
+
+
+def blocks(language, text=README):
+    return re.findall(rf"^```{language}\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+
+
+def first_column(text):
+    """Give the names in code of the first column of a section's tables."""
+    return re.findall(r"^\| `([\w./]+)` \|", text, re.MULTILINE)
+
+
+def section(heading):
+    """Give the text from a heading to the next one of its rank or above."""
+    marks = heading.split()[0]
+    after = README.split(f"\n{heading}\n", 1)[1]
+    return re.split(rf"^#{{1,{len(marks)}}} ", after, maxsplit=1, flags=re.MULTILINE)[0]
+
+
+def commands():
+    """Give every `sfm-stream ...` line, in blocks and in tables."""
+    lines = [line for block in blocks("sh") for line in block.splitlines()]
+    lines += re.findall(r"`(sfm-stream [^`]+)`", README)
+    found = [shlex.split(line)[1:] for line in lines if line.startswith("sfm-stream ")]
+    return list(dict.fromkeys(tuple(words) for words in found))
+
+
+COMMANDS = commands()
+HERE = [words for words in COMMANDS if words[0] not in ("bench", "check")]
+
+
+def reads_private_data(words):
+    """Say whether a command reads files that are not part of the project."""
+    if any(PRIVATE in word for word in words):
+        return True
+    path = next((w for w in words if w.endswith(".toml")), None)
+    is_set = any(w.startswith("feed.path=") for w in words)
+    return bool(path) and not is_set and PRIVATE in (ROOT / path).read_text()
+
+
+def without_output(words):
+    """Turn a replay into a check of the same settings."""
+    kept = [word for word in words[1:] if word != "--json"]
+    return ["check", *kept]
+
+
+@pytest.fixture
+def sfm_stream(monkeypatch, capsys):
+    """Give the program as a function: arguments in; exit code, stdout, stderr out."""
+
+    def call(*arguments):
+        monkeypatch.setattr(sys, "argv", ["sfm-stream", *map(str, arguments)])
+        with pytest.raises(SystemExit) as exited:
+            cli.main()
+        said = capsys.readouterr()
+        return exited.value.code, said.out, said.err
+
+    return call
+
+
+@pytest.fixture
+def checkout(tmp_path, monkeypatch):
+    """Stand in a copy of what the README's commands read, beside the same data."""
+    place = tmp_path / "main"
+    shutil.copytree(ROOT / "configs", place / "configs")
+    if (ROOT.parent / "shared").is_dir():
+        (tmp_path / "shared").symlink_to(ROOT.parent / "shared")
+    monkeypatch.chdir(place)
+    for folder in (Path(), Path("configs")):
+        rows = "".join(f"{1_700_000_000 + t},{t % 7}\n" for t in range(1_000))
+        (folder / "ticks.csv").write_text(f"timestamp,value\n{rows}")
+    return place
+
+
+@pytest.fixture
+def lived_in(checkout, sfm_stream):
+    """The checkout after the first command: it holds `runs/demo-001`."""
+    assert sfm_stream("replay", "configs/demo.toml", *SMALL)[0] == 0
+    return checkout
+
+
+def test_set_up_is_two_commands_of_one_line():
+    found = blocks("sh", section("## Set-up"))
+    assert [block.count("\n") for block in found] == [1, 1]
+    first, second = (block.strip().split(" && ") for block in found)
+    assert first[0] == second[0] == "python3 -m venv .venv"
+    assert first[-1] == ".venv/bin/sfm-stream replay configs/demo.toml"
+    assert second[-1] == ".venv/bin/pytest"
+
+
+def test_the_continuous_check_runs_the_set_up_as_it_stands():
+    text = (ROOT / ".ci" / "run").read_text()
+    program = text.split("set_up() {")[1].split("\n}")[0]
+    for number, block in enumerate(blocks("sh")[:2], 1):
+        said = subprocess.run(  # noqa: S603 our own script
+            ["/bin/bash", "-c", f"set_up() {{{program}\n}}; set_up {number}"],
+            cwd=ROOT, capture_output=True, text=True, check=True,
+        )  # fmt: skip
+        assert said.stdout == block
+
+
+@pytest.mark.parametrize("block", blocks("python"), ids=lambda b: b.split("\n")[0])
+@pytest.mark.usefixtures("lived_in")
+def test_a_block_of_python_runs(block, capsys):
+    exec(compile(block, "README.md", "exec"), {"__name__": "readme"})  # noqa: S102 ours
+    shown = capsys.readouterr().out
+    assert bool(shown.strip()) == ("print(" in block)
+
+
+@pytest.mark.parametrize("words", HERE, ids=" ".join)
+def test_a_command_does_what_it_says(words, lived_in, sfm_stream):
+    if reads_private_data(words):
+        path = lived_in / next(w for w in words if w.endswith(".toml"))
+        given = [words[i + 1] for i, word in enumerate(words) if word == "--set"]
+        config.load(path, given)
+        if not (lived_in.parent / "shared").is_dir():
+            pytest.skip("the data it reads is not part of the project")
+        assert sfm_stream(*without_output(words))[0] == 0
+        return
+    extra = SMALL if "configs/demo.toml" in words else []
+    code, out, err = sfm_stream(*words, *extra)
+    assert code == 0, err
+    if "--json" in words:
+        assert json.loads(out.splitlines()[-1])["horizons"]
+
+
+@pytest.mark.usefixtures("checkout")
+def test_check_is_shown(sfm_stream):
+    shown = [words for words in COMMANDS if words[0] == "check"]
+    assert shown
+    for words in shown:
+        assert sfm_stream(*words)[0] == 0
+
+
+def test_the_bench_prints_what_its_table_explains(sfm_stream, monkeypatch):
+    monkeypatch.setattr(bench, "Size", lambda: BENCH)
+    monkeypatch.setattr(bench, "_compile", lambda: 1.0)
+    assert ("bench", "--json") in COMMANDS
+    code, out, _ = sfm_stream("bench", "--json")
+    assert code == 0
+    said = set()
+    for key, value in json.loads(out.splitlines()[-1]).items():
+        nested = isinstance(value, dict) and key != "config"
+        said |= {f"{key}.{part}" for part in value} if nested else {key}
+    assert set(first_column(section("## Pace"))) == said
+
+
+def test_the_summary_is_explained(lived_in):
+    summary = json.loads((lived_in / "runs/demo-001/summary.json").read_text())
+    told = section("## What a run leaves behind")
+    for name in (*summary, *summary["horizons"]["1"]):
+        assert f"`{name}`" in told
+    for entry in (lived_in / "runs/demo-001").iterdir():
+        assert entry.name in told
+
+
+def test_every_key_is_explained():
+    rows = [
+        f"| `{name}` | {'' if default == 'null' else f'`{default}`'} | {text} |"
+        for name, default, text in keys()
+    ]
+    table = "\n".join(["| key | default | meaning |", "|---|---|---|", *rows])
+    if table not in section("## Configuration"):
+        pytest.fail(f"the table of keys in README.md should be:\n\n{table}\n")
+
+
+@pytest.mark.parametrize("number", range(len(blocks("toml"))))
+def test_a_configuration_shown_can_be_meant(number):
+    config.parse(blocks("toml")[number])
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
+def test_an_example_is_named_and_opens(path, checkout, sfm_stream):
+    assert f"configs/{path.name}" in README
+    config.load(path)
+    words = ("check", f"configs/{path.name}")
+    if reads_private_data(words) and not (checkout.parent / "shared").is_dir():
+        pytest.skip("the data it reads is not part of the project")
+    assert sfm_stream(*words)[0] == 0
+
+
+def test_the_rooms_are_those_that_are_there():
+    there = {
+        path.relative_to(ROOT).as_posix()
+        for house in ("sfm_stream", "connectors")
+        for path in (ROOT / house).rglob("*.py")
+    }
+    assert sorted(first_column(section("## The rooms"))) == sorted(there)
+
+
+def test_every_file_named_is_there():
+    named = set(re.findall(NAMED_FILE, README))
+    assert [name for name in sorted(named) if not (ROOT / name).is_file()] == []
+
+
+def test_every_link_within_leads_somewhere():
+    headings = re.findall(r"^#+ (.+)$", README, re.MULTILINE)
+    anchors = {re.sub(r"[^\w -]", "", h).lower().replace(" ", "-") for h in headings}
+    links = re.findall(r"\]\(#([^)]+)\)", README)
+    assert links
+    assert set(links) <= anchors
