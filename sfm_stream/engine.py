@@ -22,7 +22,7 @@ from sfm_stream.errors import CheckpointMismatch, InvalidState, ShapeError
 from sfm_stream.events import ALL_STREAMS, CONTROL, TICK, Block, Event, Tick
 from sfm_stream.kernels.resample import Resampler
 from sfm_stream.kernels.rows import ALL_ROWS, NO_ROW, Events, Out
-from sfm_stream.kernels.tick import FREEZE, LEARN, OBSERVE
+from sfm_stream.kernels.tick import FREEZE, LEARN, OBSERVE, PEEK
 from sfm_stream.records import Forecast, Record, Records
 from sfm_stream.transcript import Columns, Owners
 
@@ -155,30 +155,8 @@ class Engine:
             return []
         block = Block.of([tick], len(self.fields))
         events = self._events(block, self.seq, self._numbers(block))
-        first = int(events.row[0])
-        before = [(part, part.copy()) for part in self._touched(first)]
-        records = self._carry_out(events, 0, 1, OBSERVE)
-        for part, was in before:
-            part[...] = was
+        records = self._carry_out(events, 0, 1, PEEK)
         return [r for r in records.rows() if isinstance(r, Forecast)]
-
-    def _touched(self, first: int) -> list[Column]:
-        """List what observing a tick may write in the rows from `first` on."""
-        if first == NO_ROW:
-            return []
-        arenas, s = self._bank.rows, self._bank.layout.sizes
-        rows = slice(first, first + len(self.targets))
-        if s.max_gap > 0:
-            # A silence is learned from at once, so that weights move too.
-            return [arena[rows] for arena in arenas]
-        slot = int(self.view("counters")[first, bank.TICKS]) % (s.ring - 1)
-        tapes = [p.name for p in self._bank.layout.places if p.name[:5] == "tape_"]
-        return [
-            arenas.f64[rows],
-            arenas.i64[rows],
-            self.view("labels")[rows],
-            *(self.view(name)[rows, slot] for name in tapes),
-        ]
 
     def snapshot(self) -> tuple[dict[str, Column], dict[str, Any]]:
         """Copy the whole state.

@@ -293,17 +293,21 @@ def test_bad_ticks_leave_no_trace_in_the_records_of_the_others(variant):
 
 
 @UNFOLDED
-def test_a_peek_says_what_observe_then_says(variant):
-    engine, met = make(variant), set()
+def test_a_peek_says_what_observe_then_says_where_nothing_is_settled(variant):
+    engine, met, compared = make(variant), set(), 0
     for event in events():
         peeked = None
         if isinstance(event, Tick) and event.stream in met:
             peeked = engine.peek(event)
-        spoken = [r for r in engine.observe(event) if isinstance(r, Forecast)]
-        if peeked is not None:
-            assert said(peeked) == said(spoken)
-        met |= {event.stream} if spoken else set()
+        spoken = engine.observe(event)
+        if peeked and not any(isinstance(r, Score | Update | Voided) for r in spoken):
+            forecasts = [r for r in spoken if isinstance(r, Forecast)]
+            assert said(peeked) == said(forecasts)
+            compared += 1
+        if any(isinstance(r, Forecast) for r in spoken):
+            met.add(event.stream)
         engine.learn()
+    assert compared > 0
 
 
 @VARIANT
@@ -319,7 +323,10 @@ def test_a_peek_changes_nothing(variant):
                 (arrays, meta), (after, meta_after) = before, copied(engine.snapshot())
                 assert meta == meta_after
                 for name, array in arrays.items():
-                    np.testing.assert_array_equal(array, after[name], name)
+                    # The last slot of a ring is the room a peek calculates in.
+                    ring = slice(-1) if name[:4] in {"tape", "orig", "labe"} else ...
+                    both = array[:, ring], after[name][:, ring]
+                    np.testing.assert_array_equal(*both, name)
         found += engine.observe(event)
         # Also between what is observed and what is learned from it.
         engine.peek(Tick("a", START + 10**15, (1e3, -1e3)))
