@@ -6,11 +6,12 @@
     +-- ShapeError             (ValueError)    an array has the wrong shape
     +-- InvalidState           (RuntimeError)  calls came out of order
     +-- SourceChanged                          a run's source is not what it was
-    +-- JournalError                           the event log cannot be used
-    +-- CheckpointError
-    |   +-- CheckpointCorrupt                  a snapshot on disk is damaged
-    |   +-- CheckpointMismatch                 a snapshot belongs to another model
-    +-- SinkError                              records could not be written
+    +-- StorageError                           what a run keeps on disk
+    |   +-- JournalError                       the event log cannot be used
+    |   +-- SinkError                          records could not be written
+    |   +-- CheckpointError
+    |       +-- CheckpointCorrupt              a snapshot is damaged
+    |       +-- CheckpointMismatch             a snapshot belongs to another model
     +-- ReplayMismatch                         a replay said something else
 
 Messages read `where: expected X, was Y; do Z`, lower case, no full stop.
@@ -115,29 +116,11 @@ class SourceChanged(SFMStreamError):
         )
 
 
-class JournalError(SFMStreamError):
-    """The event log cannot be read or written.
+class StorageError(SFMStreamError):
+    """What a run keeps on disk cannot be written or used.
 
     Attributes:
-        path: the segment or folder.
-        problem: what is wrong.
-        hint: what to do, or empty.
-    """
-
-    def __init__(self, path: str, problem: str, hint: str = "") -> None:
-        super().__init__(path, problem, hint)
-        self.path, self.problem, self.hint = path, problem, hint
-
-    def __str__(self) -> str:
-        tail = f"; {self.hint}" if self.hint else ""
-        return f"{self.path}: {self.problem}{tail}"
-
-
-class CheckpointError(SFMStreamError):
-    """A snapshot on disk cannot be written or used.
-
-    Attributes:
-        path: the checkpoint.
+        path: the file or folder.
         problem: what was expected and what was there.
         hint: what to do, or empty.
     """
@@ -151,30 +134,24 @@ class CheckpointError(SFMStreamError):
         return f"{self.path}: {self.problem}{tail}"
 
 
+class JournalError(StorageError):
+    """The event log cannot be read or written."""
+
+
+class SinkError(StorageError):
+    """Records could not be written where they should go."""
+
+
+class CheckpointError(StorageError):
+    """A snapshot cannot be written or used."""
+
+
 class CheckpointCorrupt(CheckpointError):
     """A snapshot on disk is damaged or incomplete."""
 
 
 class CheckpointMismatch(CheckpointError):
     """A snapshot on disk belongs to another model or format."""
-
-
-class SinkError(SFMStreamError):
-    """Records could not be written where they should go.
-
-    Attributes:
-        path: the sink's file or folder.
-        problem: what happened.
-        hint: what to do, or empty.
-    """
-
-    def __init__(self, path: str, problem: str, hint: str = "") -> None:
-        super().__init__(path, problem, hint)
-        self.path, self.problem, self.hint = path, problem, hint
-
-    def __str__(self) -> str:
-        tail = f"; {self.hint}" if self.hint else ""
-        return f"{self.path}: {self.problem}{tail}"
 
 
 class ReplayMismatch(SFMStreamError):

@@ -20,6 +20,7 @@ from sfm_stream.errors import (
     ShapeError,
     SinkError,
     SourceChanged,
+    StorageError,
 )
 
 MESSAGES = [
@@ -72,7 +73,9 @@ def test_every_exception_of_the_tree_has_its_message_tested():
         for kind in vars(errors).values()
         if inspect.isclass(kind) and issubclass(kind, Exception)
     }
-    assert defined - {SFMStreamError} == {type(error) for error, _ in MESSAGES}
+    assert defined - {SFMStreamError, StorageError} == {
+        type(error) for error, _ in MESSAGES
+    }
 
 
 @pytest.mark.parametrize("error", [error for error, _ in MESSAGES], ids=NAMES)
