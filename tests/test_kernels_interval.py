@@ -22,7 +22,7 @@ def coverage(errors, level):
     for error in errors:
         width = interval.half_width(state)
         covered = -1 if np.isnan(width) else int(abs(error) <= width)
-        interval.update(state, error, covered, level)
+        interval.update(state, error, covered, level, 1)
         inside.append(covered)
     stated = np.array(inside)
     assert (stated[: int(interval.ENOUGH)] == -1).all()
@@ -80,6 +80,6 @@ def test_width_stays_finite_on_errors_that_vanish_and_explode():
     for error in errors:
         width = interval.half_width(state)
         covered = -1 if np.isnan(width) else int(abs(error) <= width)
-        interval.update(state, error, covered, 0.9)
+        interval.update(state, error, covered, 0.9, 1)
         assert np.isfinite(state).all()
     assert np.isfinite(interval.half_width(state))

@@ -44,13 +44,18 @@ def half_width(state):
 
 
 @jit
-def update(state, error, covered, level):
-    """Learn from a settled error: covered is 1, 0, or -1 where no interval was."""
+def update(state, error, covered, level, wait):
+    """Learn from a settled error.
+
+    Covered is 1, 0, or -1 where no interval was. An answer that comes `wait` ticks late
+    moves the rank that much less: the ticks in between were said with the old one.
+    """
     seen = int(state[SCORES])
     if seen == 0:
         state[RANK] = level
     if covered >= 0:
-        state[RANK] = min(max(state[RANK] + STEP * (level - covered), 0.0), HIGHEST)
+        moved = state[RANK] + STEP / wait * (level - covered)
+        state[RANK] = min(max(moved, 0.0), HIGHEST)
     size, oldest = min(seen, WINDOW), RING + seen % WINDOW
     if size == WINDOW:
         forget(state, state[oldest])

@@ -73,7 +73,8 @@ def settle(s, tables, row, work, out, seq, number, time, q, origin, truth):
     )  # fmt: skip
     state = matrix(y, s.at_interval, s.horizons, 2 + 2 * ERRORS_KEPT)[q]
     error = clip(raw / unit - mixed, FARTHEST)
-    interval.update(state, error, covered, s.level)
+    wait = row.i64[s.at_counters + TICKS] - origin
+    interval.update(state, error, covered, s.level, wait)
     learn_scale(s, row, q, raw)
     matrix(row.f32, s.at_labels, s.ring, s.horizons)[slot, q] = label
 
