@@ -302,12 +302,12 @@ class Engine:
 
     def _events(self, block: Block, seq: int, numbers: NDArray[np.int64]) -> Events:
         return Events(
-            kind=block.kind,
+            kind=_plain(block.kind, np.int8),
             stream=numbers,
             row=self._rows(numbers),
-            time=block.time,
-            values=block.values,
-            code=block.code,
+            time=_plain(block.time, np.int64),
+            values=_plain(block.values, np.float64),
+            code=_plain(block.code, np.int64),
             seq=np.arange(seq, seq + len(block), dtype=np.int64),
         )
 
@@ -355,6 +355,15 @@ class Engine:
             events, start, end, phase, self._out,
         )  # fmt: skip
         return int(reached)
+
+
+def _plain(column: Column, kind: type[np.generic]) -> Column:
+    """Give a column as compiled code knows it, copied only where it must be.
+
+    Another order, type or a read-only flag would compile the tick a second time, and
+    separately compiled code differs in the last bits.
+    """
+    return np.require(column, kind, ["C", "W"])
 
 
 def _buffers(s: bank.Sizes, records: int) -> Out:

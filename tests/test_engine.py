@@ -748,3 +748,29 @@ def test_an_absent_backend_is_an_error_and_no_other_is_taken():
         'set run.backend = "torch"'
     )
     assert make().backend == "numba"
+
+
+def test_blocks_in_any_memory_layout_run_the_same_compiled_tick():
+    from sfm_stream.kernels import tick
+
+    block = Block.ticks(
+        START + np.arange(40) * 10**9,
+        np.random.default_rng(3).standard_normal((40, 2)).cumsum(0),
+        streams=("a",),
+    )
+    plain = make(("x", "y")).run(block)
+    count = len(tick.advance.signatures)
+    odd = Block(
+        streams=block.streams,
+        kind=block.kind,
+        stream=block.stream,
+        time=block.time.copy(),
+        received=block.received,
+        values=np.asfortranarray(block.values),
+        code=block.code.astype(np.int32),
+    )
+    odd.time.flags.writeable = False
+    assert [repr(r) for r in make(("x", "y")).run(odd).rows()] == [
+        repr(r) for r in plain.rows()
+    ]
+    assert len(tick.advance.signatures) == count
