@@ -65,6 +65,8 @@ class Engine:
         self._resampler = Resampler(settings, fields) if settings.stream.every else None
         self._out = _buffers(self._bank.layout.sizes, PORTION)
         self._single = _one_event(len(self.fields))
+        self._sizes = self._bank.layout.sizes
+        self._entry: kernels.Advance | None = None
         self._observed: Events | None = None
 
     @property
@@ -122,7 +124,7 @@ class Engine:
         if self._observed is None:
             raise InvalidState("learn: expected observe(event) first, was learn()")
         events, self._observed = self._observed, None
-        if not self._is_due():
+        if not self._is_due(events):
             return []
         if events is self._single:
             return self._carry_out_single(LEARN)
@@ -249,9 +251,26 @@ class Engine:
 
     def _carry_out_single(self, phase: int) -> list[Record]:
         self._out.counts[:] = 0
-        while self._call(self._single, 0, 1, phase) == 0:
+        while self._call_single(phase) == 0:
             self._enlarge()
         return transcript.records(self._out, self._owners)
+
+    def _call_single(self, phase: int) -> int:
+        arguments = self._arguments(self._single, 0, 1, phase)
+        if self._entry is not None:
+            return int(self._entry(*arguments))
+        reached = int(self._advance(*arguments))
+        self._entry = kernels.resolve(self._advance, arguments)
+        return reached
+
+    def _arguments(
+        self, events: Events, start: int, end: int, phase: int
+    ) -> tuple[Any, ...]:
+        layout, own = self._bank.layout, self._bank
+        return (
+            layout.settings, layout.tables, own.rows, own.work,
+            events, start, end, phase, self._out,
+        )  # fmt: skip
 
     def _enlarge(self) -> None:
         self._out = _buffers(self._bank.layout.sizes, 2 * len(self._out.score_int))
@@ -328,9 +347,15 @@ class Engine:
             if block.stream[i] == ALL_STREAMS:
                 self._frozen = bool(block.code[i] == FREEZE)
 
-    def _is_due(self) -> bool:
-        since = self._bank.view("counters")[:, bank.SINCE_UPDATE]
-        return bool((since >= self._bank.layout.sizes.every).any())
+    def _is_due(self, events: Events) -> bool:
+        # Only the rows of an event can have become due with it.
+        row, s = int(events.row[-1]) if len(events.row) else NO_ROW, self._sizes
+        if row < 0:
+            return bool((self.view("counters")[:, bank.SINCE_UPDATE] >= s.every).any())
+        since = self.view("counters")
+        return any(
+            since[row + i, bank.SINCE_UPDATE] >= s.every for i in range(s.targets)
+        )
 
     def _carry_out(self, events: Events, start: int, stop: int, phase: int) -> Records:
         parts: list[Columns] = []
@@ -349,12 +374,7 @@ class Engine:
         return Records(transcript.join(parts), self._owners.tables(self.experts))
 
     def _call(self, events: Events, start: int, end: int, phase: int) -> int:
-        layout = self._bank.layout
-        reached = self._advance(
-            layout.settings, layout.tables, self._bank.rows, self._bank.work,
-            events, start, end, phase, self._out,
-        )  # fmt: skip
-        return int(reached)
+        return int(self._advance(*self._arguments(events, start, end, phase)))
 
 
 def _plain(column: Column, kind: type[np.generic]) -> Column:
