@@ -22,7 +22,7 @@ from sfm_stream.events import Block, Heartbeat
 if TYPE_CHECKING:
     from sfm_stream.config import Config
 
-NOTICE = "compiling kernels, about 20 s, once"
+NOTICE = "compiling kernels, about a minute, once"
 COMPILE = """
 import time
 from sfm_stream import compiling, config
@@ -65,7 +65,7 @@ def child(
     root = str(Path(__file__).parents[1])
     paths = [root, *filter(None, [os.environ.get("PYTHONPATH")])]
     return subprocess.run(  # noqa: S603 our own interpreter and package
-        [sys.executable, *arguments],
+        [sys.executable, "-P", *arguments],
         env={**os.environ, "PYTHONPATH": os.pathsep.join(paths), **(environment or {})},
         capture_output=True,
         text=True,
