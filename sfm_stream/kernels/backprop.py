@@ -13,7 +13,15 @@ import math
 
 from sfm_stream.bank import CHUNK, SEGMENT, TICKS
 from sfm_stream.kernels.cell import FORGET_CAP, TINY, rotate
-from sfm_stream.kernels.numeric import ONE, TWO, ZERO, inline, jit, row_products
+from sfm_stream.kernels.numeric import (
+    ONE,
+    TWO,
+    ZERO,
+    inline,
+    jit,
+    row_products,
+    weighted_rows,
+)
 from sfm_stream.kernels.rows import (
     bias_z,
     cube,
@@ -254,11 +262,11 @@ def weight_gradients(s, row, work, oldest, count, delta, deltas):
     newest, slots = oldest + count - 1, s.ring - 1
     gather_columns(u, 0, rows, newest, slots, count, columns)
     for i in range(rows):
-        add_outer(columns[i], delta, count, d_in[i])
+        weighted_rows(columns[i, :count], delta[:count], d_in[i])
     for f in range(k):
         gather_columns(read, f * 3 * d, s.head_rows, newest, slots, count, columns)
         for r in range(s.head_rows):
-            add_outer(columns[r], deltas[f], count, d_heads[f, r])
+            weighted_rows(columns[r, :count], deltas[f, :count], d_heads[f, r])
         for c in range(count):
             for j in range(m):
                 d_bias[f, j] += deltas[f, c, m + j]
@@ -275,25 +283,3 @@ def gather_columns(tape, first, width, newest, slots, count, columns):
         slot = (newest - c) % slots
         for i in range(width):
             columns[i, c] = tape[slot, first + i]
-
-
-@jit
-def add_outer(u, delta, count, out):
-    """Add the sum over c of u[c] * delta[c] to `out`; eight ticks share one pass."""
-    width = len(out)
-    c = 0
-    while c + 8 <= count:
-        a, b, e, f = u[c], u[c + 1], u[c + 2], u[c + 3]
-        g, h, k, m = u[c + 4], u[c + 5], u[c + 6], u[c + 7]
-        p, q, r, w = delta[c], delta[c + 1], delta[c + 2], delta[c + 3]
-        x, y, t, v = delta[c + 4], delta[c + 5], delta[c + 6], delta[c + 7]
-        for j in range(width):
-            out[j] += ((a * p[j] + b * q[j]) + (e * r[j] + f * w[j])) + (
-                (g * x[j] + h * y[j]) + (k * t[j] + m * v[j])
-            )
-        c += 8
-    while c < count:
-        a, p = u[c], delta[c]
-        for j in range(width):
-            out[j] += a * p[j]
-        c += 1
