@@ -133,13 +133,13 @@ def check(
 ) -> None:
     """Validate a configuration, open its feed, and show what both resolve to."""
     from connectors import open_feed
-    from sfm_stream import bank, features, runs
+    from sfm_stream import features, layout, runs
     from sfm_stream.config import to_tree
 
     settings = _load(config, overrides)
     feed = open_feed(settings)
     plan = features.plan(settings, feed.fields)
-    bank.layout(settings, plan)
+    layout.lay_out(settings, plan)
     inputs = dict(zip(plan.targets, plan.names, strict=True))
     if as_json:
         tree = {

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sfm_stream import bank, config, features, kernels, targets, transcript
+from sfm_stream import config, features, kernels, layout, targets, transcript
 from sfm_stream.bank import Bank
 from sfm_stream.errors import CheckpointMismatch, InvalidState, ShapeError
 from sfm_stream.events import ALL_STREAMS, CONTROL, TICK, Block, Event, Tick
@@ -79,7 +79,7 @@ class Engine:
         """Ticks taken in so far, per stream; rejected ones do not count."""
         counters = self._bank.view("counters")
         return {
-            name: int(counters[self._first_row[number], bank.TICKS])
+            name: int(counters[self._first_row[number], layout.TICKS])
             for name, number in self._streams.items()
             if self._first_row[number] >= 0
         }
@@ -90,7 +90,7 @@ class Engine:
         return dict(zip(self.targets, self._bank.layout.plan.names, strict=True))
 
     def view(self, name: str) -> Column:
-        """Give an array of the bank by name, [rows, ...]; see `bank.places`."""
+        """Give an array of the bank by name, [rows, ...]; see `layout.places`."""
         return self._bank.view(name)
 
     def observe(self, event: Event) -> list[Record]:
@@ -310,7 +310,7 @@ class Engine:
             if not wanted or name in wanted:
                 row = len(self._bank)
                 self._bank.grow(len(self.targets))
-                self._bank.view("counters")[row:, bank.FROZEN] = self._frozen
+                self._bank.view("counters")[row:, layout.FROZEN] = self._frozen
             self._first_row = np.append(self._first_row, row)
             self._owners = self._own()
 
@@ -350,12 +350,10 @@ class Engine:
     def _is_due(self, events: Events) -> bool:
         # Only the rows of an event can have become due with it.
         row, s = int(events.row[-1]) if len(events.row) else NO_ROW, self._sizes
+        since = self.view("counters")[:, layout.SINCE_UPDATE]
         if row < 0:
-            return bool((self.view("counters")[:, bank.SINCE_UPDATE] >= s.every).any())
-        since = self.view("counters")
-        return any(
-            since[row + i, bank.SINCE_UPDATE] >= s.every for i in range(s.targets)
-        )
+            return bool((since >= s.every).any())
+        return any(since[row + i] >= s.every for i in range(s.targets))
 
     def _carry_out(self, events: Events, start: int, stop: int, phase: int) -> Records:
         parts: list[Columns] = []
@@ -386,7 +384,7 @@ def _plain(column: Column, kind: type[np.generic]) -> Column:
     return np.require(column, kind, ["C", "W"])
 
 
-def _buffers(s: bank.Sizes, records: int) -> Out:
+def _buffers(s: layout.Sizes, records: int) -> Out:
     """Make room for some records of each kind."""
     each = records * s.horizons * s.targets
     return Out(

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from sfm_stream import bank, config, features, kernels
+from sfm_stream import arena, bank, config, features, kernels, layout
 from sfm_stream.events import ALL_STREAMS, CONTROL, GAP, HEARTBEAT, TICK
 from sfm_stream.kernels.rows import ALL_ROWS, Events, Out
 from sfm_stream.kernels.tick import LEARN, OBSERVE, PEEK
@@ -80,9 +80,9 @@ class Rig:
 
     def gradient(self):
         """Give the named blocks of the last gradient."""
-        places = bank.work_places(self.sizes)
-        flat = bank.view(self.bank.work, places, "gradient")[0]
-        return bank.split(self.sizes, flat)
+        places = layout.work_places(self.sizes)
+        flat = arena.view(self.bank.work, places, "gradient")[0]
+        return layout.split(self.sizes, flat)
 
     def stir(self, size=0.3, seed=3):
         """Move all weights off their values at birth, where some are zero."""

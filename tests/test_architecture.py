@@ -20,9 +20,11 @@ PACKAGE = ROOT / "sfm_stream"
 # A module or room imports only from rows above its own. New ones are given a row here.
 ROWS = [
     {"errors"},
-    {"events", "records"},
+    {"events", "records", "arena"},
+    {"settings"},
     {"config", "cell"},
     {"features", "targets"},
+    {"layout"},
     {"bank"},
     {"kernels"},
     {"transcript"},
@@ -54,7 +56,7 @@ TOUCHES_THE_OUTSIDE = {
     ("kernels.__init__", "pathlib"): "stale machine code is cleared from numba's cache",
 }
 
-CONNECTORS_MAY_IMPORT = {"errors", "events", "config"}
+CONNECTORS_MAY_IMPORT = {"errors", "events", "config", "settings"}
 
 MUTABLE = (ast.List, ast.Dict, ast.Set, ast.ListComp, ast.DictComp, ast.SetComp)
 MUTABLE_CALLS = {
@@ -73,12 +75,15 @@ REMEMBERS = {
 LONGEST_FUNCTION = 70
 LONGEST_FILE = 450
 # These may shrink, not grow, and leave the list when they fit.
-LONG_FILES = {"bank": 575, "cell.sfm": 470, "config": 460}
+LONG_FILES = {"cell.sfm": 470}
 
 # Modules without a test file of their own name, and the one that tests them. This list
 # shrinks: whoever writes a module's tests takes it out.
 TESTED_IN = {
     "bank": "test_kernels_bank.py",
+    "layout": "test_kernels_bank.py",
+    "arena": "test_kernels_bank.py",
+    "settings": "test_config.py",
     "transcript": "test_engine_identity.py",
     "runs": "test_replay.py",
     "screen": "test_cli.py",

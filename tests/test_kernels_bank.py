@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numba import njit
 
-from sfm_stream import bank
+from sfm_stream import arena, layout
 from sfm_stream.errors import CheckpointMismatch, ConfigError
 from sfm_stream.kernels.rows import (
     arena_row,
@@ -32,20 +32,20 @@ trees = pytest.mark.parametrize("tree", TREES)
 @trees
 def test_places_fill_each_arena_without_overlap(tree):
     r = Rig(tree)
-    layout = r.bank.layout
+    laid = r.bank.layout
     for places, made in (
-        (layout.places, r.bank.rows),
-        (bank.table_places(r.sizes), layout.tables),
-        (bank.work_places(r.sizes), r.bank.work),
+        (laid.places, r.bank.rows),
+        (layout.table_places(r.sizes), laid.tables),
+        (layout.work_places(r.sizes), r.bank.work),
     ):
-        at = bank.offsets(places)
-        for kind, flat in zip(bank.Arena._fields, made, strict=True):
+        at = arena.offsets(places)
+        for kind, flat in zip(arena.Arena._fields, made, strict=True):
             mine = sorted((at[p.name], p.size) for p in places if p.arena == kind)
             ends = np.cumsum([0] + [size for _, size in mine])
             assert [begin for begin, _ in mine] == ends[:-1].tolist()
             assert flat.shape[1] == ends[-1]
         for name, begin in at.items():
-            assert layout.settings[f"at_{name}"][0] == begin
+            assert laid.settings[f"at_{name}"][0] == begin
 
 
 @njit
@@ -70,8 +70,8 @@ def seen(settings, rows, b):
 @pytest.mark.parametrize("tree", [tree for tree in TREES if "forecast" not in tree])
 def test_compiled_code_reads_what_was_written_by_name(tree):
     r = Rig(tree, rows=3)
-    for arena in r.bank.rows:
-        arena[...] = np.arange(arena.size).reshape(arena.shape)
+    for flat in r.bank.rows:
+        flat[...] = np.arange(flat.size).reshape(flat.shape)
     weights = r.bank.weights(1)
     expected = (
         r.bank.view("tape_u")[1, 2, 1],
@@ -106,8 +106,8 @@ def test_snapshot_is_a_copy():
     r = Rig()
     kept = r.bank.snapshot()
     r.run(ticks(tones(40)))
-    assert kept["counters"][0, bank.TICKS] == 0
-    assert r.view("counters")[bank.TICKS] == 40
+    assert kept["counters"][0, layout.TICKS] == 0
+    assert r.view("counters")[layout.TICKS] == 40
 
 
 def test_growing_keeps_the_rows_there_are():

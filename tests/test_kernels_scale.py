@@ -8,9 +8,9 @@ import math
 import numpy as np
 import pytest
 
-from sfm_stream.bank import UNIT_NS
 from sfm_stream.kernels.scale import LONGEST_TAU, OUTLIER, STEADY_AFTER
 from sfm_stream.kernels.tick import ABSENT, INFINITE
+from sfm_stream.layout import UNIT_NS
 from tests.kernels_rig import OBSERVE, SECOND, START, Rig, irregular, ticks
 
 QUOTES = ("bid", "ask", "bid_qty", "ask_qty")

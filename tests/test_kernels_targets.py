@@ -6,8 +6,8 @@ import numpy as np
 import polars as pl
 import pytest
 
-from sfm_stream.bank import TICKS
 from sfm_stream.kernels.mature import VOID_CROWDED, VOID_GAP
+from sfm_stream.layout import TICKS
 from tests.kernels_rig import (
     LEARN,
     OBSERVE,

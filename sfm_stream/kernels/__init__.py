@@ -22,7 +22,8 @@ ENTRY = "advance"
 SOURCES = (
     "kernels/*.py",
     "cell/birth.py",
-    "bank.py",
+    "arena.py",
+    "layout.py",
     "events.py",
     "features.py",
     "targets.py",

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import math
 
-from sfm_stream.bank import CHUNK, SEGMENT, TICKS
 from sfm_stream.kernels.cell import FORGET_CAP, TINY, rotate
 from sfm_stream.kernels.numeric import (
     ONE,
@@ -32,6 +31,7 @@ from sfm_stream.kernels.rows import (
     weights_heads,
     weights_in,
 )
+from sfm_stream.layout import CHUNK, SEGMENT, TICKS
 
 
 @jit

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import math
 
-from sfm_stream.bank import ERRORS_KEPT, TICKS
 from sfm_stream.kernels import aggregate, interval, least_squares
 from sfm_stream.kernels.numeric import FARTHEST, clip, inline, jit
 from sfm_stream.kernels.rows import cube, matrix, vector
 from sfm_stream.kernels.scale import held_square, log_ratio
+from sfm_stream.layout import ERRORS_KEPT, TICKS
 from sfm_stream.targets import PREDICT_CHANGE, PREDICT_LEVEL
 
 FORECASTS, SCORES, NOTICES = range(3)

@@ -2,7 +2,7 @@
 
     u = matrix(row.f32, s.at_tape_u, s.ring, s.inputs + s.outputs + 1)
 
-names the array `tape_u` of `bank.places`. `row`, `tables` and `work` are each one row
+names the array `tape_u` of `layout.places`. `row`, `tables` and `work` are each one row
 of an `Arena`; `s` is the record `Layout.settings`. Tuples of many arrays would do the
 same and take minutes to compile.
 """
@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from sfm_stream.bank import Arena
+from sfm_stream.arena import Arena
 from sfm_stream.kernels.numeric import inline
 
 

@@ -8,22 +8,6 @@ from __future__ import annotations
 
 import math
 
-from sfm_stream.bank import (
-    COUNTERS,
-    FRESH,
-    GAUGES,
-    LAST_TIME,
-    MISSING_HOLD,
-    MISSING_VOID,
-    MOVE_SQUARE,
-    MOVES,
-    SEEN,
-    SINCE_UPDATE,
-    TICKS,
-    UNIT_NS,
-    VALUE_MEAN,
-    VALUE_VAR,
-)
 from sfm_stream.features import (
     CHANGE,
     ELAPSED,
@@ -47,6 +31,22 @@ from sfm_stream.kernels.numeric import (
     jit,
 )
 from sfm_stream.kernels.rows import vector
+from sfm_stream.layout import (
+    COUNTERS,
+    FRESH,
+    GAUGES,
+    LAST_TIME,
+    MISSING_HOLD,
+    MISSING_VOID,
+    MOVE_SQUARE,
+    MOVES,
+    SEEN,
+    SINCE_UPDATE,
+    TICKS,
+    UNIT_NS,
+    VALUE_MEAN,
+    VALUE_VAR,
+)
 from sfm_stream.targets import PREDICT_LOG_RETURN
 
 DAY_S = 86_400.0

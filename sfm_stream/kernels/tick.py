@@ -16,26 +16,6 @@ from __future__ import annotations
 
 import math
 
-from sfm_stream.bank import (
-    ADAM_STEP,
-    COUNTERS,
-    ERRORS_KEPT,
-    FRESH,
-    FROZEN,
-    GAP_DECAY,
-    GAP_KEEP,
-    LAST_TIME,
-    MOVE_SQUARE,
-    MOVES,
-    SEEN,
-    SEGMENT,
-    SINCE_UPDATE,
-    TICKS,
-    UNIT_NS,
-    VALUE_MEAN,
-    VALUE_VAR,
-    VERSION,
-)
 from sfm_stream.events import CONTROL, GAP, HEARTBEAT, LATE, NO_TIME, TICK
 from sfm_stream.kernels import adam, aggregate, backprop, cell, interval, mature, scale
 from sfm_stream.kernels.least_squares import predict
@@ -59,6 +39,26 @@ from sfm_stream.kernels.rows import (
     matrix,
     vector,
 )
+from sfm_stream.layout import (
+    ADAM_STEP,
+    COUNTERS,
+    ERRORS_KEPT,
+    FRESH,
+    FROZEN,
+    GAP_DECAY,
+    GAP_KEEP,
+    LAST_TIME,
+    MOVE_SQUARE,
+    MOVES,
+    SEEN,
+    SEGMENT,
+    SINCE_UPDATE,
+    TICKS,
+    UNIT_NS,
+    VALUE_MEAN,
+    VALUE_VAR,
+    VERSION,
+)
 from sfm_stream.targets import PREDICT_LEVEL, PREDICT_LOG_RETURN
 
 OBSERVE, LEARN, PEEK = 1, 2, 4
@@ -78,8 +78,8 @@ def advance(settings, tables, rows, scratch, events, start, stop, phase, out):
     """Take the events from `start` to `stop` through the given phases.
 
     Args:
-        settings: `bank.Layout.settings`.
-        tables: `bank.Layout.tables`.
+        settings: `layout.Layout.settings`.
+        tables: `layout.Layout.tables`.
         rows: `Bank.rows`, the arenas [B, width].
         scratch: `Bank.work`.
         events: `rows.Events`.

@@ -18,8 +18,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sfm_stream import bank
-from sfm_stream.bank import Arena
+from sfm_stream import layout
+from sfm_stream.arena import Arena
 from sfm_stream.cell import sfm
 from sfm_stream.cell.birth import FORGET_CAP, Sizes, Weights, columns
 from sfm_stream.errors import ConfigError
@@ -127,7 +127,7 @@ def _opened(module: ModuleType, **instead: Callable[..., Any]) -> SimpleNamespac
 
 
 class Tape(NamedTuple):
-    """The stored activations of a row, by slot; see `bank.places`.
+    """The stored activations of a row, by slot; see `layout.places`.
 
     As arrays of the bank these are all slots [R, ...]; as tensors, the slots of T
     ticks.
@@ -159,7 +159,7 @@ def _tape(s: Any, row: Arena) -> Tape:
 
 def _blocks(send: Send, s: Any, row: Arena) -> dict[str, Tensor]:
     flat = row.f32[s.at_weights : s.at_weights + s.weights]
-    return {name: send(block) for name, block in bank.split(s, flat).items()}
+    return {name: send(block) for name, block in layout.split(s, flat).items()}
 
 
 def _at(s: Any) -> dict[str, slice]:
@@ -271,7 +271,7 @@ def sweep(
         "c": pull.sum(0),
     }
     flat = work.f32[s.at_gradient : s.at_gradient + s.weights]
-    for name, block in bank.split(s, flat).items():
+    for name, block in layout.split(s, flat).items():
         block += found[name].cpu().numpy()
     return float(error.square().sum())
 

@@ -1,0 +1,213 @@
+"""All settings, as one frozen tree of tables.
+
+Each key's description stands here and nowhere else; the README's table is made from it.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+Positive = Annotated[int, Meta(ge=1)]
+Count = Annotated[int, Meta(ge=0)]
+Fold = Literal["last", "first", "min", "max", "sum", "mean", "count"]
+Missing = Literal["void", "hold", "mean"]
+
+
+class Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A table of the configuration file."""
+
+
+def _doc(text: str) -> Meta:
+    return Meta(description=text)
+
+
+class Feed(Section, frozen=True):
+    """Where ticks come from."""
+
+    connector: Annotated[
+        str,
+        _doc("`synthetic`, `csv`, `parquet`, `capture`, `river` or `package:Class`"),
+    ] = "synthetic"
+    path: Annotated[
+        str | tuple[str, ...],
+        _doc("file, glob or list of files, read in natural order"),
+    ] = ""
+    time: Annotated[
+        str, _doc("time column; empty: ticks are `period` apart, from 2000-01-01")
+    ] = ""
+    time_unit: Annotated[
+        Literal["auto", "s", "ms", "us", "100ns", "ns", "iso"],
+        _doc("unit of the time column; `auto` decides per value by magnitude"),
+    ] = "auto"
+    columns: Annotated[
+        dict[str, str], _doc("field name = column name, where they differ")
+    ] = {}
+    header: Annotated[
+        bool | None, _doc("whether a CSV's first line names its columns; absent: seen")
+    ] = None
+    separator: Annotated[str, _doc("what stands between the cells of a CSV")] = ","
+    symbol: Annotated[str, _doc("column that names the stream of each row")] = ""
+    period: Annotated[str, _doc("time between ticks of a feed without times")] = "1s"
+    venue: Annotated[str, _doc("whose protocol a capture holds")] = "binance"
+    url: Annotated[str, _doc("address of a venue; empty: its public one")] = ""
+    channel: Annotated[
+        str, _doc("which messages of a capture are ticks: `bookTicker`, `trade`, ...")
+    ] = "bookTicker"
+    dataset: Annotated[str, _doc("name of a data set that River ships")] = "WaterFlow"
+    signal: Annotated[
+        Literal["tones", "chirp", "regimes", "square", "sawtooth"],
+        _doc("shape of the synthetic signal"),
+    ] = "tones"
+    ticks: Annotated[Positive, _doc("length of the synthetic signal")] = 20_000
+    noise: Annotated[float, Meta(ge=0), _doc("its noise, standard deviation")] = 0.1
+    seed: Annotated[Count, _doc("its seed")] = 0
+
+
+class Stream(Section, frozen=True):
+    """What a tick is."""
+
+    name: Annotated[str, _doc("name of the stream of a feed that names none")] = "main"
+    fields: Annotated[
+        tuple[str, ...], _doc("numeric fields of a tick; empty: all the feed has")
+    ] = ()
+    symbols: Annotated[tuple[str, ...], _doc("streams to keep; empty: all")] = ()
+    every: Annotated[str, _doc("fold ticks into bins of this length, e.g. `100ms`")] = (
+        ""
+    )
+    folds: Annotated[
+        dict[str, Fold], _doc("how a field folds into a bin (default `last`)")
+    ] = {}
+    missing: Annotated[
+        Missing,
+        _doc("a missing value rejects the tick, holds the last, or is the mean"),
+    ] = "void"
+    clock: Annotated[
+        Literal["tick", "time"], _doc("whether memory turns per tick or with time")
+    ] = "tick"
+    max_gap: Annotated[
+        str, _doc("a longer silence than this is a gap, e.g. `60s`; empty: none is")
+    ] = ""
+
+
+class Target(Section, frozen=True):
+    """What is forecast."""
+
+    values: Annotated[
+        tuple[str, ...],
+        _doc("fields or derived values (`mid`); empty: the first field"),
+    ] = ()
+    predict: Annotated[
+        Literal["change", "log-return", "level"],
+        _doc("what the model predicts; records are in the target's own units"),
+    ] = "change"
+    horizons: Annotated[
+        tuple[int | str, ...], _doc('ticks (`1`, `"1..24"`) or time (`"1s"`)')
+    ] = (1,)
+
+
+class Features(Section, frozen=True):
+    """What the model sees of a tick."""
+
+    inputs: Annotated[
+        tuple[str, ...],
+        _doc(
+            "`change`, `level`, `log-return` of the target; `change(bid)` of a field; "
+            "`change(*)` of all; derived values; `elapsed`, `hour`, `weekday`"
+        ),
+    ] = ("change", "level", "change(*)", "level(*)")
+    lags: Annotated[
+        Positive, _doc("own past changes given to the least-squares experts")
+    ] = 16
+    scale: Annotated[
+        Positive, _doc("ticks over which running means and variances forget")
+    ] = 5_000
+
+
+class Model(Section, frozen=True):
+    """The State-Frequency Memory cell."""
+
+    cell: Annotated[Literal["sfm", "a-sfm"], _doc("fixed or adaptive frequencies")] = (
+        "sfm"
+    )
+    states: Annotated[Positive, _doc("states D")] = 16
+    frequencies: Annotated[Positive, _doc("frequencies K")] = 8
+    outputs: Annotated[Positive, _doc("outputs M")] = 16
+    grid: Annotated[
+        Literal["paper", "half", "log"], _doc("how the frequencies are laid out")
+    ] = "log"
+    longest_period: Annotated[
+        float, Meta(ge=2), _doc("longest period of the `log` grid, ticks")
+    ] = 256.0
+    longest_memory: Annotated[
+        float, Meta(ge=2), _doc("longest memory at birth, ticks")
+    ] = 256.0
+    readout: Annotated[
+        Literal["amplitude", "amplitude+phase"], _doc("what the outputs see of memory")
+    ] = "amplitude+phase"
+
+
+class Learn(Section, frozen=True):
+    """Truncated back-propagation through time."""
+
+    enabled: Annotated[bool, _doc("false freezes the weights")] = True
+    window: Annotated[Positive, _doc("ticks gradients flow back through, h")] = 32
+    every: Annotated[Positive, _doc("ticks between updates, h'")] = 32
+    optimizer: Annotated[Literal["adam"], _doc("the optimiser")] = "adam"
+    lr: Annotated[float, Meta(gt=0), _doc("learning rate")] = 3e-3
+    clip: Annotated[float, Meta(gt=0), _doc("largest norm of the gradient")] = 1.0
+    gap: Annotated[
+        Literal["decay", "reset", "keep"], _doc("what a gap does to the memory")
+    ] = "decay"
+    max_pending: Annotated[
+        Positive, _doc("forecasts of a stream and horizon that may wait for their due")
+    ] = 4096
+
+
+class Forecast(Section, frozen=True):
+    """How experts become forecasts."""
+
+    experts: Annotated[
+        tuple[str, ...],
+        _doc("`last`, `rls`, `sfm`, `sfm-rls`; the first is trusted at birth"),
+    ] = ("last", "rls", "sfm", "sfm-rls")
+    forgetting: Annotated[
+        float, Meta(gt=0, le=1), _doc("forgetting factor of least squares")
+    ] = 0.9999
+    ridge: Annotated[float, Meta(gt=0), _doc("ridge of least squares at birth")] = 1.0
+    level: Annotated[float, Meta(gt=0, lt=1), _doc("level of the interval")] = 0.9
+    input_clip: Annotated[
+        float,
+        Meta(gt=0),
+        _doc("inputs and targets are clipped at this many deviations"),
+    ] = 8.0
+
+
+class Run(Section, frozen=True):
+    """How a run is carried out."""
+
+    warmup: Annotated[
+        int | float, _doc("ticks (or share of them) learned from but not scored")
+    ] = 0
+    checkpoint_every: Annotated[Positive, _doc("ticks between checkpoints")] = 100_000
+    backend: Annotated[
+        Literal["auto", "numba", "torch"], _doc("which kernels compute")
+    ] = "auto"
+    device: Annotated[str, _doc("device of the torch backend")] = "cpu"
+    block: Annotated[Positive, _doc("events per block of a replay")] = 16_384
+    seed: Annotated[Count, _doc("seed of the weights at birth")] = 0
+
+
+class Config(Section, frozen=True):
+    """All settings of a run."""
+
+    feed: Feed = Feed()
+    stream: Stream = Stream()
+    target: Target = Target()
+    features: Features = Features()
+    model: Model = Model()
+    learn: Learn = Learn()
+    forecast: Forecast = Forecast()
+    run: Run = Run()
