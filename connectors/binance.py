@@ -12,14 +12,18 @@ from collections import Counter
 from collections.abc import Sequence
 from functools import lru_cache
 from math import isfinite
-from typing import Annotated, TypeVar
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import msgspec
 from msgspec import Meta, Raw, Struct
 
 from connectors.feed import did_you_mean
+from connectors.venue import Departing, Limits, Notice, Refused, Subscribed
 from sfm_stream.errors import ConfigError
 from sfm_stream.events import Event, Gap, Tick
+
+if TYPE_CHECKING:
+    from sfm_stream.config import Config
 
 Id = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 Stamp = Annotated[int, Meta(ge=0, le=9 * 10**15)]
@@ -27,6 +31,8 @@ Symbol = Annotated[str, Meta(min_length=1)]
 MS_LIMIT = 10**14
 MS, US = 10**6, 10**3
 STREAMS_PER_FRAME = 100
+HOUR = 3600.0
+URL = "wss://data-stream.binance.vision/stream"
 FIELDS = {
     "bookTicker": ("bid", "bid_qty", "ask", "ask_qty"),
     "trade": ("price", "qty", "side"),
@@ -123,37 +129,49 @@ TRADE, AGG_TRADE = _decoder(Trade), _decoder(AggTrade)
 
 
 class Binance:
-    """The protocol of one connection.
+    """The protocol of the market streams, spot and futures alike.
 
     Args:
-        channel: which messages become ticks: bookTicker, trade or aggTrade.
-        symbols: what to subscribe to, e.g. `btcusdt`.
+        config: `feed.channel` says which messages become ticks: bookTicker, trade or
+            aggTrade; `stream.symbols` what to subscribe to, e.g. `btcusdt`.
 
     Attributes:
         fields: names of a tick's values.
+        topics: symbols in lower case.
         counters: what was not turned into ticks, by reason.
 
     Raises:
         ConfigError: if there are no such ticks.
     """
 
-    def __init__(self, channel: str, symbols: Sequence[str] = ()) -> None:
+    limits = Limits(lifetime=24 * HOUR)
+
+    def __init__(self, config: Config) -> None:
+        channel = config.feed.channel
         if channel not in FIELDS:
             problem = f"expected a channel of ticks, was {channel!r}"
             raise ConfigError("feed.channel", problem, did_you_mean(channel, FIELDS))
         self.fields = FIELDS[channel]
+        self.topics = tuple(symbol.lower() for symbol in config.stream.symbols)
         self.counters: Counter[str] = Counter()
+        self._url = config.feed.url or URL
         self._channel = channel
-        self._symbols = tuple(symbols)
         self._read = self._quote if channel == "bookTicker" else self._trade
         self._trades: msgspec.json.Decoder[Trade] | msgspec.json.Decoder[AggTrade] = (
             TRADE if channel == "trade" else AGG_TRADE
         )
         self._seen: dict[str, tuple[int, int]] = {}
 
-    def subscribe(self) -> list[bytes]:
-        """Give the frames to send on a fresh connection."""
-        names = [f"{symbol.lower()}@{self._channel}" for symbol in self._symbols]
+    def url(self) -> str:
+        """Give the address to connect to."""
+        return self._url
+
+    def opened(self) -> None:
+        """Forget nothing: ids go on from one connection to the next."""
+
+    def subscribe(self, topics: Sequence[str]) -> list[bytes]:
+        """Give the frames that subscribe to symbols, some hundred in each."""
+        names = [f"{topic}@{self._channel}" for topic in topics]
         parts = range(0, len(names), STREAMS_PER_FRAME)
         return [
             msgspec.json.encode(
@@ -166,7 +184,7 @@ class Binance:
             for i, start in enumerate(parts)
         ]
 
-    def receive(self, frame: bytes, received: int) -> list[Event]:
+    def receive(self, frame: bytes, received: int) -> list[Event | Notice]:
         """Read one frame, whatever it holds; never raises.
 
         Args:
@@ -182,9 +200,9 @@ class Binance:
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             channel = "garbage"
         self.counters[channel] += 1
-        return []
+        return _notices(channel, frame)
 
-    def _quote(self, body: bytes | Raw, received: int) -> list[Event]:
+    def _quote(self, body: bytes | Raw, received: int) -> list[Event | Notice]:
         quote = QUOTE.decode(body)
         values = (quote.bid, quote.bid_qty, quote.ask, quote.ask_qty)
         if not isfinite(sum(values)):
@@ -197,7 +215,7 @@ class Binance:
         time = received if quote.time is None else _ns(quote.time)
         return [Tick(stream, time, values, received)]
 
-    def _trade(self, body: bytes | Raw, received: int) -> list[Event]:
+    def _trade(self, body: bytes | Raw, received: int) -> list[Event | Notice]:
         trade = self._trades.decode(body)
         if not isfinite(trade.price + trade.qty):
             return self._dropped("garbage")
@@ -206,7 +224,7 @@ class Binance:
         if trade.id <= seen:
             return self._dropped("duplicates")
         self._seen[stream] = trade.id, trade.last
-        events: list[Event] = []
+        events: list[Event | Notice] = []
         if missed := trade.id - seen - 1:
             reason = f"trade ids {last + 1}..{trade.first - 1} missing"
             events.append(Gap(stream, time, reason, missed))
@@ -217,9 +235,20 @@ class Binance:
         events.append(Tick(stream, time, (trade.price, trade.qty, side), received))
         return events
 
-    def _dropped(self, reason: str) -> list[Event]:
+    def _dropped(self, reason: str) -> list[Event | Notice]:
         self.counters[reason] += 1
         return []
+
+
+def _notices(channel: str, frame: bytes) -> list[Event | Notice]:
+    """Say what a frame without ticks means to the connection."""
+    if channel == "acknowledgements":
+        return [Subscribed("")]
+    if channel == "errors":
+        return [Refused("", frame.decode(errors="replace"))]
+    if channel == "serverShutdown":
+        return [Departing(channel)]
+    return []
 
 
 def _channel(head: Frame) -> str:

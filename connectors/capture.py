@@ -7,7 +7,6 @@ Two forms of lines are known: `<receive time, ns> <frame>`, and cryptofeed's
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import chain
@@ -17,15 +16,14 @@ import msgspec
 import numpy as np
 
 from connectors import files
-from connectors.binance import Binance
-from connectors.feed import Venue, chosen, did_you_mean
-from sfm_stream.errors import ConfigError, FeedError
+from connectors.feed import chosen
+from connectors.venue import NOTICES, Venue, open_venue
+from sfm_stream.errors import FeedError
 from sfm_stream.events import Block, Event, Tick
 
 if TYPE_CHECKING:
     from sfm_stream.config import Config
 
-VENUES = {"binance": Binance}
 SECOND = 10**9
 LAST_TIME = 2**63
 STAMP_DIGITS = 19
@@ -47,12 +45,8 @@ class Capture:
     """
 
     def __init__(self, config: Config) -> None:
-        feed = config.feed
-        if feed.venue not in VENUES:
-            hint = did_you_mean(feed.venue, VENUES)
-            raise ConfigError("feed.venue", f"unknown venue {feed.venue!r}", hint)
         self._config = config
-        self._paths = files.expand(feed.path)
+        self._paths = files.expand(config.feed.path)
         there = self._protocol().fields
         self._chosen = chosen(there, config.stream.fields, self._paths[0])
         self.fields = tuple(there[i] for i in self._chosen)
@@ -85,8 +79,9 @@ class Capture:
         self.counters = venue.counters
         skip, events = after, list[Event]()
         try:
-            for frame, received in self._frames(venue.counters):
-                events += venue.receive(frame, received)
+            for frame, received in self._frames(venue):
+                said = venue.receive(frame, received)
+                events += [x for x in said if not isinstance(x, NOTICES)]
                 if skip:
                     events, skip = events[skip:], max(0, skip - len(events))
                 while len(events) >= size:
@@ -100,18 +95,21 @@ class Capture:
             yield self._block(events)
 
     def _protocol(self) -> Venue:
-        feed = self._config.feed
-        return VENUES[feed.venue](feed.channel, self._config.stream.symbols)
+        return open_venue(self._config, self._config.feed.venue)
 
-    def _frames(self, counters: Counter[str]) -> Iterator[tuple[bytes, int]]:
+    def _frames(self, venue: Venue) -> Iterator[tuple[bytes, int]]:
         """Give the received frames of all files and when they came, ns."""
+        counters = venue.counters
         for line in chain.from_iterable(map(_lines, self._paths)):
             head, _, frame = line.partition(b" ")
             received = _stamp(head)
             if received is not None:
                 yield frame, received
             elif b"://" in head:
-                counters["connections" if frame.startswith(b"<->") else "sent"] += 1
+                opened = frame.startswith(b"<->")
+                counters["connections" if opened else "sent"] += 1
+                if opened:
+                    venue.opened()
             else:
                 counters["garbage"] += 1
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import difflib
-from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 from sfm_stream.errors import FeedError
 
 if TYPE_CHECKING:
-    from sfm_stream.events import Block, Event
+    from sfm_stream.events import Block
 
 FIRST_TIME = 946_684_800 * 10**9
 """2000-01-01T00:00:00Z in ns: where feeds without times begin."""
@@ -39,29 +38,6 @@ class Feed(Protocol):
 
         Raises:
             FeedError: where the source cannot be read on; what came before was given.
-        """
-
-
-class Venue(Protocol):
-    """The protocol of a venue: bytes in, events out, no socket and no clock."""
-
-    @property
-    def fields(self) -> tuple[str, ...]:
-        """Names of a tick's values, in order."""
-
-    @property
-    def counters(self) -> Counter[str]:
-        """What was not turned into ticks, by reason."""
-
-    def subscribe(self) -> list[bytes]:
-        """Give the frames to send on a fresh connection."""
-
-    def receive(self, frame: bytes, received: int) -> list[Event]:
-        """Read one frame, whatever it holds; never raises.
-
-        Args:
-            frame: as it came.
-            received: when it reached us, ns.
         """
 
 

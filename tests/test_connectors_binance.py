@@ -8,7 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from connectors.binance import FIELDS, Binance
+from connectors.binance import FIELDS
+from connectors.binance import Binance as Protocol
+from connectors.venue import Departing, Refused, Subscribed
+from sfm_stream.config import from_tree
 from sfm_stream.errors import ConfigError
 from sfm_stream.events import Gap, Tick
 
@@ -22,6 +25,12 @@ AGG = {"e": "aggTrade", "E": STAMP, "a": 10, "s": "BTCUSDT", "p": "1.5", "q": "2
 SPOT = {"u": 50093239212, "s": "BTCUSDT", "b": "61837.63000000", "B": "3.78826000",
         "a": "61837.64000000", "A": "1.54698000"}  # fmt: skip
 FUTURES = {"e": "bookTicker", **SPOT, "T": STAMP, "E": STAMP}
+
+
+def Binance(channel, symbols=()):  # noqa: N802 stands for the class
+    return Protocol(
+        from_tree({"feed": {"channel": channel}, "stream": {"symbols": list(symbols)}})
+    )
 
 
 def frame(data, stream=""):
@@ -155,7 +164,12 @@ def test_trade_without_a_part_is_garbage(key):
 )
 def test_what_is_no_tick_is_counted_by_its_kind(message, stream, reason):
     venue = Binance("bookTicker")
-    assert venue.receive(frame(message, stream), NOW) == []
+    said = venue.receive(frame(message, stream), NOW)
+    kinds = {"acknowledgements": Subscribed, "errors": Refused,
+             "serverShutdown": Departing}  # fmt: skip
+    assert [type(notice) for notice in said] == [
+        kind for name, kind in kinds.items() if name == reason
+    ]
     assert venue.counters == {reason: 1}
 
 
@@ -236,13 +250,15 @@ def test_ids_only_rise_and_gaps_count_what_is_missing(ids):
 
 
 def test_subscription_names_symbols_in_lower_case_and_in_parts():
-    (one,) = Binance("trade", ["BTCUSDT", "ethusdt"]).subscribe()
+    venue = Binance("trade", ["BTCUSDT", "ethusdt"])
+    assert venue.topics == ("btcusdt", "ethusdt")
+    (one,) = venue.subscribe(venue.topics)
     assert msgspec.json.decode(one) == {
         "method": "SUBSCRIBE", "params": ["btcusdt@trade", "ethusdt@trade"], "id": 1,
     }  # fmt: skip
-    many = Binance("trade", [f"s{i}" for i in range(250)]).subscribe()
+    many = venue.subscribe([f"s{i}" for i in range(250)])
     assert [len(msgspec.json.decode(f)["params"]) for f in many] == [100, 100, 50]
-    assert Binance("trade").subscribe() == []
+    assert venue.subscribe([]) == []
 
 
 def test_unknown_channel_is_refused_with_the_nearest_name():
