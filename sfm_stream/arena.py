@@ -13,6 +13,9 @@ from numpy.typing import NDArray
 
 from sfm_stream.errors import ConfigError
 
+# Bytes of a cache line, and how many of the smallest elements it holds.
+LINE, GRAIN = 64, 16
+
 
 class Place(NamedTuple):
     """Where an array lies in a row.
@@ -50,14 +53,33 @@ def arena(
 
     `real` is the type of the first arena: float64 where a reference is computed.
     """
-    width = {
-        name: sum(p.size for p in places if p.arena == name) for name in Arena._fields
-    }
+    width = _ends(places)
     return Arena(
-        np.zeros((rows, width["f32"]), real),
-        np.zeros((rows, width["f64"]), np.float64),
-        np.zeros((rows, width["i64"]), np.int64),
+        _aligned((rows, width["f32"]), real),
+        _aligned((rows, width["f64"]), np.float64),
+        _aligned((rows, width["i64"]), np.int64),
     )
+
+
+def _aligned(shape: tuple[int, int], kind: type[Any]) -> NDArray[Any]:
+    """Make zeros that begin where a cache line does."""
+    size = shape[0] * shape[1] * np.dtype(kind).itemsize
+    raw = np.zeros(size + LINE, np.uint8)
+    begin = -raw.ctypes.data % LINE
+    aligned: NDArray[Any] = raw[begin : begin + size].view(kind).reshape(shape)
+    return aligned
+
+
+def _ends(places: tuple[Place, ...]) -> dict[str, int]:
+    """Give the width of each arena's row: whole cache lines."""
+    return {
+        name: sum(_room(p) for p in places if p.arena == name) for name in Arena._fields
+    }
+
+
+def _room(place: Place) -> int:
+    """Give the elements a place takes: whole cache lines, in any arena."""
+    return -(-place.size // GRAIN) * GRAIN
 
 
 def offsets(places: tuple[Place, ...]) -> dict[str, int]:
@@ -66,7 +88,7 @@ def offsets(places: tuple[Place, ...]) -> dict[str, int]:
     found = {}
     for place in places:
         found[place.name] = ends[place.arena]
-        ends[place.arena] += place.size
+        ends[place.arena] += _room(place)
     return found
 
 

@@ -62,12 +62,10 @@ class Bank:
     def grow(self, rows: int) -> None:
         """Add rows, born of the seed and their number alone."""
         first = len(self)
-        more = arena(rows, self.layout.places, self._real)
-        self.rows = Arena(
-            np.concatenate([self.rows.f32, more.f32]),
-            np.concatenate([self.rows.f64, more.f64]),
-            np.concatenate([self.rows.i64, more.i64]),
-        )
+        more = arena(first + rows, self.layout.places, self._real)
+        for name in Arena._fields:
+            getattr(more, name)[:first] = getattr(self.rows, name)
+        self.rows = more
         self._views.clear()
         for row in range(first, first + rows):
             self._bear(row)

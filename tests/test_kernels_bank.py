@@ -41,9 +41,11 @@ def test_places_fill_each_arena_without_overlap(tree):
         at = arena.offsets(places)
         for kind, flat in zip(arena.Arena._fields, made, strict=True):
             mine = sorted((at[p.name], p.size) for p in places if p.arena == kind)
-            ends = np.cumsum([0] + [size for _, size in mine])
-            assert [begin for begin, _ in mine] == ends[:-1].tolist()
-            assert flat.shape[1] == ends[-1]
+            ends = [begin + size for begin, size in mine]
+            beginnings = [begin for begin, _ in mine[1:]] + [flat.shape[1]]
+            assert all(0 <= b - e < 16 for b, e in zip(beginnings, ends, strict=True))
+            assert all(begin % 16 == 0 for begin, _ in mine)
+            assert flat.ctypes.data % 64 == 0
         for name, begin in at.items():
             assert laid.settings[f"at_{name}"][0] == begin
 

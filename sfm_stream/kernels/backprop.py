@@ -11,16 +11,10 @@ from __future__ import annotations
 
 import math
 
-from sfm_stream.kernels.cell import FORGET_CAP, TINY, rotate
-from sfm_stream.kernels.numeric import (
-    ONE,
-    TWO,
-    ZERO,
-    inline,
-    jit,
-    row_products,
-    weighted_rows,
-)
+from sfm_stream.kernels.cell import FORGET_CAP, TINY
+from sfm_stream.kernels.lanes import LANES, fma, load, load_or, splat, store, total
+from sfm_stream.kernels.numeric import ONE, TWO, ZERO, inline, jit
+from sfm_stream.kernels.products import add_products, row_products
 from sfm_stream.kernels.rows import (
     bias_z,
     cube,
@@ -148,7 +142,7 @@ def back_step(s, tables, row, work, slot, dz, carry, delta, deltas, c):
     tau = vector(x, s.at_tape_tau, s.ring)[slot]
     heads = weights_heads(x, s.at_weights, s)
     reads = vector(work.f32, s.at_reads, 3 * d)
-    d_f = vector(work.f32, s.at_forget, d)
+    fade = vector(work.f32, s.at_fade, 2 * d)
     reach = vector(tables.f32, s.at_reach, k)
     first_o = s.gates - k * m
     for j in range(first_o):
@@ -163,7 +157,7 @@ def back_step(s, tables, row, work, slot, dz, carry, delta, deltas, c):
         )  # fmt: skip
         row_products(heads[f], deltas[f, c], reads[: s.head_rows])
         d_turn = back_memory(
-            s, gates, read[f], turned[f], turn, f, tau, reads, carry[f], delta, d_f
+            s, gates, read[f], turned[f], turn, f, tau, reads, carry[f], delta, fade
         )
         if s.adaptive != 0:
             shift = turn[2, f]
@@ -176,64 +170,93 @@ def back_step(s, tables, row, work, slot, dz, carry, delta, deltas, c):
 
 @jit
 def back_output(m, gates, out, dz, delta, deltas):
-    """Split dz into the gradients of one frequency's gate and value."""
-    values = deltas[m:]
-    for j in range(m):
-        delta[j] = dz[j] * out[j] * gates[j] * (ONE - gates[j])
-    for j in range(m):
-        deltas[j] = delta[j]
-    for j in range(m):
-        values[j] = dz[j] * gates[j] * (ONE - out[j] * out[j])
+    """Split dz into the gradients of one frequency's gate and value.
 
-
-@jit
-def back_memory(s, gates, read, turned, turn, k, tau, reads, carry, delta, d_f):
-    """Go back through one frequency of the memory, leaving gradients of its gates.
-
-    Shapes: read and reads [3D], turned and carry [2D], delta [G], d_f [D]. Returns the
-    gradient of the angle the memory was turned by.
+    Shapes: gates, out, dz and delta [M], deltas [2M].
     """
-    d, clocked = s.states, s.clocked
-    fre, ste = gates[d + k], gates[:d]
-    kept = FORGET_CAP * fre
-    d_re, d_im = carry[:d], carry[d:]
-    re, im = turned[:d], turned[d:]
-    d_ste, d_g = delta[:d], delta[d + s.frequencies :]
-    back_measure(d, reads, read, reads[d:], read[d:], d_re)
-    back_measure(d, reads, read, reads[2 * d :], read[2 * d :], d_im)
-    for j in range(d):
-        d_g[j] += d_re[j]
-    for j in range(d):
-        d_f[j] = d_re[j] * re[j] + d_im[j] * im[j]
-    if clocked == 0:
-        for j in range(d):
-            d_re[j] *= kept * ste[j]
-        for j in range(d):
-            d_im[j] *= kept * ste[j]
-    else:
-        for j in range(d):
-            base = max(kept * ste[j], TINY)
-            f = base**tau
-            d_f[j] *= tau * f / base
-            d_re[j] *= f
-            d_im[j] *= f
-    for j in range(d):
-        d_ste[j] += kept * d_f[j]
-    d_fre, d_turn = ZERO, ZERO
-    for j in range(d):
-        d_fre += d_f[j] * ste[j]
-    delta[d + k] = FORGET_CAP * d_fre * fre * (ONE - fre)
-    for j in range(d):
-        d_turn += d_re[j] * im[j] - d_im[j] * re[j]
-    rotate(d, turn[0, k], -turn[1, k], d_re, d_im, d_re, d_im)
-    return d_turn
+    whole = m - m % LANES
+    for j in range(0, whole, LANES):
+        back_gate(m, j, LANES, gates, out, dz, delta, deltas)
+    if whole < m:
+        back_gate(m, whole, m - whole, gates, out, dz, delta, deltas)
 
 
 @inline
-def back_measure(d, d_a, a, d_part, part, carry):
-    """Add to `carry` what a part of R gets through itself and through A = |R|."""
-    for j in range(d):
-        carry[j] += d_part[j] + d_a[j] / a[j] * part[j]
+def back_gate(m, j, left, gates, out, dz, delta, deltas):
+    """Go back through the outputs from j on."""
+    gate, value, pull = load(gates, j, left), load(out, j, left), load(dz, j, left)
+    gated = pull * gate
+    d_gate = gated * value * (ONE - gate)
+    store(delta, j, left, d_gate)
+    store(deltas, j, left, d_gate)
+    store(deltas, m + j, left, gated * (ONE - value * value))
+
+
+@jit
+def back_memory(s, gates, read, turned, turn, k, tau, reads, carry, delta, fade):
+    """Go back through one frequency of the memory, leaving gradients of its gates.
+
+    Shapes: read and reads [3D], turned and carry [2D], delta [G], fade [2D]. Returns
+    the gradient of the angle the memory was turned by.
+    """
+    d = s.states
+    fre, ste = gates[d + k], gates[:d]
+    kept, c, sn = FORGET_CAP * fre, turn[0, k], turn[1, k]
+    d_ste, d_g = delta[:d], delta[d + s.frequencies :]
+    fade_of(s, kept, ste, tau, fade)
+    d_fre, d_turn = splat(ZERO), splat(ZERO)
+    whole = d - d % LANES
+    for j in range(0, whole, LANES):
+        d_fre, d_turn = back_states(
+            d, j, LANES, kept, c, sn, read, turned, reads, carry, ste, fade, d_ste, d_g,
+            d_fre, d_turn,
+        )  # fmt: skip
+    if whole < d:
+        d_fre, d_turn = back_states(
+            d, whole, d - whole, kept, c, sn, read, turned, reads, carry, ste, fade,
+            d_ste, d_g, d_fre, d_turn,
+        )  # fmt: skip
+    delta[d + k] = FORGET_CAP * total(d_fre) * fre * (ONE - fre)
+    return total(d_turn)
+
+
+@inline
+def fade_of(s, kept, ste, tau, fade):
+    """Write f, and its slope by the product of the gates: both [D]."""
+    slope = fade[s.states :]
+    for j in range(s.states):
+        fade[j], slope[j] = kept * ste[j], ONE
+    if s.clocked != 0:
+        for j in range(s.states):
+            base = max(fade[j], TINY)
+            fade[j] = base**tau
+            slope[j] = tau * fade[j] / base
+
+
+@inline
+def back_states(
+    d, j, left, kept, c, sn, read, turned, reads, carry, ste, fade, d_ste, d_g, d_fre,
+    d_turn,
+):  # fmt: skip
+    """Go back through the states from j on; add to the gradients of f_fre, the angle.
+
+    A part of R gets its gradient through itself and through A = |R|.
+    """
+    through = load(reads, j, left) / load_or(read, j, left, ONE)
+    re, im = load(turned, j, left), load(turned, d + j, left)
+    d_re = load(carry, j, left) + load(reads, d + j, left)
+    d_im = load(carry, d + j, left) + load(reads, 2 * d + j, left)
+    d_re = fma(through, load(read, d + j, left), d_re)
+    d_im = fma(through, load(read, 2 * d + j, left), d_im)
+    store(d_g, j, left, load(d_g, j, left) + d_re)
+    d_f = (d_re * re + d_im * im) * load(fade, d + j, left)
+    f = load(fade, j, left)
+    d_re, d_im = d_re * f, d_im * f
+    store(d_ste, j, left, load(d_ste, j, left) + kept * d_f)
+    store(carry, j, left, c * d_re - sn * d_im)
+    store(carry, d + j, left, c * d_im + sn * d_re)
+    d_fre = fma(d_f, load(ste, j, left), d_fre)
+    return d_fre, d_turn + (d_re * im - d_im * re)
 
 
 @inline
@@ -251,35 +274,35 @@ def back_gates(s, gates, delta):
 @inline
 def weight_gradients(s, row, work, oldest, count, delta, deltas):
     """Add the weights' gradients of `count` ticks, the last of which is `oldest`."""
-    k, d, m = s.frequencies, s.states, s.outputs
-    rows = s.inputs + m + 1
-    u = matrix(row.f32, s.at_tape_u, s.ring, rows)
-    read = matrix(row.f32, s.at_tape_read, s.ring, k * 3 * d)
-    d_in = weights_in(work.f32, s.at_gradient, s)
-    d_heads = weights_heads(work.f32, s.at_gradient, s)
-    d_bias = bias_z(work.f32, s.at_gradient, s)
-    columns = matrix(work.f32, s.at_columns, max(rows, s.head_rows), CHUNK)
-    newest, slots = oldest + count - 1, s.ring - 1
-    gather_columns(u, 0, rows, newest, slots, count, columns)
-    for i in range(rows):
-        weighted_rows(columns[i, :count], delta[:count], d_in[i])
-    for f in range(k):
-        gather_columns(read, f * 3 * d, s.head_rows, newest, slots, count, columns)
-        for r in range(s.head_rows):
-            weighted_rows(columns[r, :count], deltas[f, :count], d_heads[f, r])
-        for c in range(count):
-            for j in range(m):
-                d_bias[f, j] += deltas[f, c, m + j]
+    slots, newest = s.ring - 1, oldest + count - 1
+    # The tape is a ring: its ticks lie in one run, or in two.
+    first = min(count, newest % slots + 1)
+    add_run(s, row, work, newest % slots, 0, first, delta, deltas)
+    if first < count:
+        add_run(s, row, work, slots - 1, first, count, delta, deltas)
 
 
 @jit
-def gather_columns(tape, first, width, newest, slots, count, columns):
-    """Lay the ticks of a ring side by side.
+def add_run(s, row, work, slot, begin, end, delta, deltas):
+    """Add the gradients of ticks that lie side by side: delta[begin : end].
 
-    Sets columns[i, c] = tape[newest - c, first + i] for i < width and c < count; the
-    strides of the tape would cost more than this copy.
+    The newest of them lies in `slot`, the others before it.
     """
-    for c in range(count):
-        slot = (newest - c) % slots
-        for i in range(width):
-            columns[i, c] = tape[slot, first + i]
+    k, d, m = s.frequencies, s.states, s.outputs
+    rows, count = s.inputs + m + 1, end - begin
+    u = vector(row.f32, s.at_tape_u, s.ring * rows)
+    read = vector(row.f32, s.at_tape_read, s.ring * k * 3 * d)
+    d_heads = weights_heads(work.f32, s.at_gradient, s)
+    d_bias = bias_z(work.f32, s.at_gradient, s)
+    add_products(
+        u, slot * rows, -rows, delta[begin:end], count,
+        weights_in(work.f32, s.at_gradient, s),
+    )  # fmt: skip
+    for f in range(k):
+        add_products(
+            read, (slot * k + f) * 3 * d, -k * 3 * d, deltas[f, begin:end], count,
+            d_heads[f],
+        )  # fmt: skip
+        for c in range(begin, end):
+            for j in range(m):
+                d_bias[f, j] += deltas[f, c, m + j]

@@ -11,15 +11,18 @@ import math
 import numpy as np
 
 from sfm_stream.cell import birth
+from sfm_stream.kernels.lanes import LANES, fma, load, root, splat, store
 from sfm_stream.kernels.numeric import (
     ONE,
     ZERO,
     inline,
     jit,
     logistic,
+    logistic_lanes,
     tanh,
-    weighted_rows,
+    tanh_lanes,
 )
+from sfm_stream.kernels.products import weighted_rows
 from sfm_stream.kernels.rows import (
     bias_z,
     cube,
@@ -57,18 +60,18 @@ def step(s, tables, row, work, before, slot):
     weighted_rows(u, weights_in(x, s.at_weights, s), gates)
     activate_gates(s, gates)
     rotate_by(s, tables, gates, tau, turn)
-    forget = vector(work.f32, s.at_forget, d)
-    advance_memory(s, gates, turn, tau, read[before], turned, read[slot], forget)
+    forget, drive = vector(work.f32, s.at_forget, d), vector(work.f32, s.at_drive, d)
+    advance_memory(s, gates, turn, tau, read[before], turned, read[slot], forget, drive)
     heads = weights_heads(x, s.at_weights, s)
     bias = bias_z(x, s.at_weights, s)
     for j in range(m):
         z[slot, j] = ZERO
     for f in range(k):
         begin = s.gates - (k - f) * m
-        add_output(
-            m, read[slot, f, : s.head_rows], heads[f], bias[f],
-            gates[begin : begin + m], head, out[f], z[slot],
-        )  # fmt: skip
+        for j in range(2 * m):
+            head[j] = ZERO
+        weighted_rows(read[slot, f, : s.head_rows], heads[f], head)
+        add_output(m, bias[f], head, gates[begin : begin + m], out[f], z[slot])
 
 
 @inline
@@ -101,68 +104,70 @@ def rotate_by(s, tables, gates, tau, turn):
 
 
 @jit
-def advance_memory(s, gates, turn, tau, past, turned, now, forget):
+def advance_memory(s, gates, turn, tau, past, turned, now, forget, drive):
     """Turn, forget and drive the memory; leave A, Re, Im and what was turned.
 
-    Shapes: past and now [K, 3D], turned [K, 2D], turn [3, K], gates [G], forget [D].
+    Shapes: past and now [K, 3D], turned [K, 2D], turn [3, K], gates [G], forget and
+    drive [D].
     """
-    d, clocked = s.states, s.clocked
+    d = s.states
     ste, fre = gates[:d], gates[d : d + s.frequencies]
     g, i = gates[d + s.frequencies :], gates[2 * d + s.frequencies :]
+    whole = d - d % LANES
+    for j in range(d):
+        drive[j] = g[j] * i[j]
     for k in range(s.frequencies):
-        rotate(d, turn[0, k], turn[1, k], past[k, d:], past[k, 2 * d :],
-               turned[k], turned[k, d:])  # fmt: skip
-        kept = FORGET_CAP * fre[k]
+        kept, c, sn = FORGET_CAP * fre[k], turn[0, k], turn[1, k]
         for j in range(d):
             forget[j] = kept * ste[j]
-        if clocked != 0:
+        if s.clocked != 0:
             for j in range(d):
                 forget[j] = max(forget[j], TINY) ** tau
-        drive(d, forget, turned[k], g, i, now[k, d:])
-        for j in range(d):
-            now[k, 2 * d + j] = forget[j] * turned[k, d + j]
-        measure(d, now[k, d:], now[k, 2 * d :], now[k])
-
-
-@jit
-def rotate(d, c, s, re, im, re_out, im_out):
-    """Turn D complex numbers by the angle whose cos is c and whose sin is -s."""
-    for j in range(d):
-        x, y = re[j], im[j]
-        re_out[j] = c * x + s * y
-        im_out[j] = c * y - s * x
+        for j in range(0, whole, LANES):
+            remember(d, j, LANES, c, sn, past[k], turned[k], now[k], forget, drive)
+        if whole < d:
+            left = d - whole
+            remember(d, whole, left, c, sn, past[k], turned[k], now[k], forget, drive)
 
 
 @inline
-def drive(d, forget, turned, g, i, out):
-    """Write f * turned + g * i, all [D]."""
-    for j in range(d):
-        out[j] = forget[j] * turned[j] + g[j] * i[j]
+def remember(d, j, left, c, sn, past, turned, now, forget, drive):
+    """Advance the states from j on: past and now [3D], turned [2D], the rest [D].
 
-
-@inline
-def measure(d, re, im, out):
-    """Write A = |R|, with a gradient even at 0."""
-    for j in range(d):
-        out[j] = math.sqrt(re[j] * re[j] + im[j] * im[j] + EPSILON)
+    A = |R| has a gradient even at 0.
+    """
+    x, y = load(past, d + j, left), load(past, 2 * d + j, left)
+    re, im = c * x + sn * y, c * y - sn * x
+    store(turned, j, left, re)
+    store(turned, d + j, left, im)
+    kept = load(forget, j, left)
+    re, im = fma(kept, re, load(drive, j, left)), kept * im
+    store(now, j, left, root(fma(re, re, fma(im, im, splat(EPSILON)))))
+    store(now, d + j, left, re)
+    store(now, 2 * d + j, left, im)
 
 
 @jit
-def add_output(m, read, heads, bias, gates, head, out, z):
+def add_output(m, bias, head, gates, out, z):
     """Add one frequency's gated output to z.
 
-    Shapes: read [Din], heads [Din, 2M], bias, gates, out and z [M], head [2M].
+    Shapes: bias, gates, out and z [M], head [2M].
     """
-    for j in range(2 * m):
-        head[j] = ZERO
-    weighted_rows(read, heads, head)
-    value = head[m:]
-    for j in range(m):
-        gates[j] = logistic(gates[j] + head[j])
-    for j in range(m):
-        out[j] = tanh(value[j] + bias[j])
-    for j in range(m):
-        z[j] += gates[j] * out[j]
+    whole = m - m % LANES
+    for j in range(0, whole, LANES):
+        gate_output(m, j, LANES, bias, head, gates, out, z)
+    if whole < m:
+        gate_output(m, whole, m - whole, bias, head, gates, out, z)
+
+
+@inline
+def gate_output(m, j, left, bias, head, gates, out, z):
+    """Gate the outputs from j on."""
+    gate = logistic_lanes(load(gates, j, left) + load(head, j, left))
+    value = tanh_lanes(load(head, m + j, left) + load(bias, j, left))
+    store(gates, j, left, gate)
+    store(out, j, left, value)
+    store(z, j, left, fma(gate, value, load(z, j, left)))
 
 
 @jit

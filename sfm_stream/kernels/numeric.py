@@ -8,6 +8,8 @@ from typing import Any, TypeVar
 import numba
 import numpy as np
 
+from sfm_stream.kernels.lanes import hold
+
 F = TypeVar("F", bound=Callable[..., Any])
 
 # Everything fast-math allows but the assumption that no NaN or infinity occurs: the
@@ -63,13 +65,19 @@ HALF, ONE, TWO, ZERO = np.array([0.5, 1.0, 2.0, 0.0], np.float32)
 
 
 @inline
+def ratio(x):
+    """Give tanh x for |x| <= LIMIT, of one number or of lanes."""
+    y = x * x
+    p = A1 + y * (A3 + y * (A5 + y * (A7 + y * (A9 + y * (A11 + y * A13)))))
+    return x * p / (B0 + y * (B2 + y * (B4 + y * B6)))
+
+
+@inline
 def tanh(x):
     """Give tanh x in float32; NaN stays NaN."""
     x = LIMIT if x > LIMIT else x
     x = -LIMIT if x < -LIMIT else x
-    y = x * x
-    p = A1 + y * (A3 + y * (A5 + y * (A7 + y * (A9 + y * (A11 + y * A13)))))
-    return x * p / (B0 + y * (B2 + y * (B4 + y * B6)))
+    return ratio(x)
 
 
 @inline
@@ -79,54 +87,18 @@ def logistic(x):
 
 
 @inline
+def tanh_lanes(x):
+    """Give `tanh` of each lane."""
+    return ratio(hold(x, -LIMIT, LIMIT))
+
+
+@inline
+def logistic_lanes(x):
+    """Give `logistic` of each lane."""
+    return HALF + HALF * tanh_lanes(HALF * x)
+
+
+@inline
 def clip(x, limit):
     """Give x held within +-limit."""
     return limit if x > limit else (-limit if x < -limit else x)
-
-
-# LLVM vectorises a loop only if at most eight comparisons prove that its arrays do not
-# overlap. So loops are kept to few arrays, and eight rows share one pass at most.
-@jit
-def weighted_rows(u, w, out):
-    """Add u @ w to `out`: [I], [I, J], [J]."""
-    rows, width = w.shape
-    i = 0
-    while i + 8 <= rows:
-        a, b, c, d = u[i], u[i + 1], u[i + 2], u[i + 3]
-        e, f, g, h = u[i + 4], u[i + 5], u[i + 6], u[i + 7]
-        p, q, r, s = w[i], w[i + 1], w[i + 2], w[i + 3]
-        t, v, x, y = w[i + 4], w[i + 5], w[i + 6], w[i + 7]
-        for j in range(width):
-            out[j] += ((a * p[j] + b * q[j]) + (c * r[j] + d * s[j])) + (
-                (e * t[j] + f * v[j]) + (g * x[j] + h * y[j])
-            )
-        i += 8
-    while i < rows:
-        a, p = u[i], w[i]
-        for j in range(width):
-            out[j] += a * p[j]
-        i += 1
-
-
-@jit
-def row_products(w, v, out):
-    """Set out = w @ v: [I, J], [J], [I]; four rows share one pass over `v`."""
-    rows, width = w.shape
-    i = 0
-    while i + 4 <= rows:
-        p, q, r, s = w[i], w[i + 1], w[i + 2], w[i + 3]
-        a = b = c = d = ZERO
-        for j in range(width):
-            x = v[j]
-            a += p[j] * x
-            b += q[j] * x
-            c += r[j] * x
-            d += s[j] * x
-        out[i], out[i + 1], out[i + 2], out[i + 3] = a, b, c, d
-        i += 4
-    while i < rows:
-        p, a = w[i], ZERO
-        for j in range(width):
-            a += p[j] * v[j]
-        out[i] = a
-        i += 1
