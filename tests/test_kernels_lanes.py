@@ -101,7 +101,9 @@ def test_totals_are_the_sums_of_eight_values_in_order():
     np.testing.assert_array_equal(out, [*rows.sum(1), 8 * rows[0, 3]])
 
 
-@pytest.mark.parametrize("array", [X.astype(np.float64), X[::2], X.reshape(3, 3).T])
+@pytest.mark.parametrize(
+    "array", [X.astype(np.float64), X[::2], X.reshape(3, 3)[:, :2]]
+)
 def test_other_than_contiguous_float32_is_refused_by_the_compiler(array):
     with pytest.raises(TypingError):
         misread(array)

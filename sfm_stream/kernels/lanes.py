@@ -7,6 +7,7 @@ LLVM turns a plain loop into vector code only if it can prove, at run time and f
 pair of arrays, that they do not overlap: short loops over many arrays pay more for the
 proof than for the work. Here the vector is said, so there is nothing to prove.
 
+An index counts elements in the order they lie, whatever the shape of the array.
 Arithmetic is that of operators; NaN passes through all of it.
 """
 
@@ -60,8 +61,8 @@ def _place(context: Any, builder: Any, kind: Any, array: Any, index: Any) -> Any
     return builder.gep(data, [index])
 
 
-def _is_row(array: Any) -> bool:
-    """Say whether lanes can be read: contiguous float32."""
+def _is_run(array: Any) -> bool:
+    """Say whether lanes can be read: contiguous float32, of any shape."""
     is_array = isinstance(array, types.Array)
     return is_array and array.layout == "C" and array.dtype == types.float32
 
@@ -103,7 +104,7 @@ def _load(builder: Any, place: Any, left: Any, rest: Any) -> Any:
 @intrinsic
 def load(typing: Any, array: Any, index: Any, left: Any) -> Any:
     """Give `array[index : index + 8]`; zeros beyond the first `left` of them."""
-    if not _is_row(array):
+    if not _is_run(array):
         return None
 
     def generate(context: Any, builder: Any, signed: Any, given: Any) -> Any:
@@ -116,7 +117,7 @@ def load(typing: Any, array: Any, index: Any, left: Any) -> Any:
 @intrinsic
 def load_or(typing: Any, array: Any, index: Any, left: Any, rest: Any) -> Any:
     """Give `array[index : index + 8]`; a number beyond the first `left` of them."""
-    if not _is_row(array):
+    if not _is_run(array):
         return None
 
     def generate(context: Any, builder: Any, signed: Any, given: Any) -> Any:
@@ -129,7 +130,7 @@ def load_or(typing: Any, array: Any, index: Any, left: Any, rest: Any) -> Any:
 @intrinsic
 def store(typing: Any, array: Any, index: Any, left: Any, value: Any) -> Any:
     """Set `array[index : index + 8]`, or the first `left` of them."""
-    if not _is_row(array) or value != lanes:
+    if not _is_run(array) or value != lanes:
         return None
 
     def generate(context: Any, builder: Any, signed: Any, given: Any) -> Any:
@@ -151,7 +152,7 @@ def store(typing: Any, array: Any, index: Any, left: Any, value: Any) -> Any:
 @intrinsic
 def spread(typing: Any, array: Any, index: Any) -> Any:
     """Give `array[index]` in every lane."""
-    if not _is_row(array):
+    if not _is_run(array):
         return None
 
     def generate(context: Any, builder: Any, signed: Any, given: Any) -> Any:

@@ -17,16 +17,15 @@ WIDE, PAIR = 8 * LANES, 2 * LANES
 def weighted_rows(u, w, out):
     """Add u @ w to `out`: [I], [I, J], [J]."""
     rows, width = w.shape
-    flat = w.reshape(w.size)
     j = 0
     while j + WIDE <= width:
-        weighted_wide(u, flat, rows, width, j, out)
+        weighted_wide(u, w, rows, width, j, out)
         j += WIDE
     while j < width:
         left = width - j
         total = load(out, j, left)
         for i in range(rows):
-            total = fma(spread(u, i), load(flat, i * width + j, left), total)
+            total = fma(spread(u, i), load(w, i * width + j, left), total)
         store(out, j, left, total)
         j += LANES
 
@@ -64,35 +63,34 @@ def weighted_wide(u, w, rows, width, j, out):
 def row_products(w, v, out):
     """Set out = w @ v: [I, J], [J], [I]; eight rows share one pass over `v`."""
     rows, width = w.shape
-    flat = w.reshape(w.size)
     i = 0
     while i + 8 <= rows:
         a = b = c = d = e = f = g = h = splat(ZERO)
         for j in range(0, width - LANES + 1, LANES):
             x, at = load(v, j, LANES), i * width + j
-            a = fma(x, load(flat, at, LANES), a)
-            b = fma(x, load(flat, at + width, LANES), b)
-            c = fma(x, load(flat, at + 2 * width, LANES), c)
-            d = fma(x, load(flat, at + 3 * width, LANES), d)
-            e = fma(x, load(flat, at + 4 * width, LANES), e)
-            f = fma(x, load(flat, at + 5 * width, LANES), f)
-            g = fma(x, load(flat, at + 6 * width, LANES), g)
-            h = fma(x, load(flat, at + 7 * width, LANES), h)
+            a = fma(x, load(w, at, LANES), a)
+            b = fma(x, load(w, at + width, LANES), b)
+            c = fma(x, load(w, at + 2 * width, LANES), c)
+            d = fma(x, load(w, at + 3 * width, LANES), d)
+            e = fma(x, load(w, at + 4 * width, LANES), e)
+            f = fma(x, load(w, at + 5 * width, LANES), f)
+            g = fma(x, load(w, at + 6 * width, LANES), g)
+            h = fma(x, load(w, at + 7 * width, LANES), h)
         store(out, i, LANES, totals(a, b, c, d, e, f, g, h))
         for k in range(i, i + 8):
-            add_rest(flat, width, v, k, width - width % LANES, out)
+            add_rest(w[k], v, k, width - width % LANES, out)
         i += 8
     while i < rows:
         out[i] = ZERO
-        add_rest(flat, width, v, i, 0, out)
+        add_rest(w[i], v, i, 0, out)
         i += 1
 
 
 @inline
-def add_rest(w, width, v, i, first, out):
-    """Add to out[i] the products of row i from column `first` on."""
-    for j in range(first, width):
-        out[i] += w[i * width + j] * v[j]
+def add_rest(w, v, i, first, out):
+    """Add to out[i] the products of w and v from `first` on."""
+    for j in range(first, len(v)):
+        out[i] += w[j] * v[j]
 
 
 @jit
@@ -102,30 +100,29 @@ def add_products(tape, at, step, b, count, out):
     Shapes: tape flat, b [C, J], out [I, J].
     """
     rows, width = out.shape
-    flat, right = out.reshape(out.size), b.reshape(b.size)
     for j in range(0, width - PAIR + 1, PAIR):
         i = 0
         while i + 4 <= rows:
-            add_block(tape, at + i, step, right, count, flat, i * width + j, width, j)
+            add_block(tape, at + i, step, b, count, out, i * width + j, width, j)
             i += 4
         while i < rows:
             place = i * width + j
-            p, q = load(flat, place, LANES), load(flat, place + LANES, LANES)
+            p, q = load(out, place, LANES), load(out, place + LANES, LANES)
             for c in range(count):
                 x = spread(tape, at + c * step + i)
-                p = fma(x, load(right, c * width + j, LANES), p)
-                q = fma(x, load(right, c * width + j + LANES, LANES), q)
-            store(flat, place, LANES, p)
-            store(flat, place + LANES, LANES, q)
+                p = fma(x, load(b, c * width + j, LANES), p)
+                q = fma(x, load(b, c * width + j + LANES, LANES), q)
+            store(out, place, LANES, p)
+            store(out, place + LANES, LANES, q)
             i += 1
     for j in range(width - width % PAIR, width, LANES):
         left = width - j
         for i in range(rows):
-            p = load(flat, i * width + j, left)
+            p = load(out, i * width + j, left)
             for c in range(count):
                 x = spread(tape, at + c * step + i)
-                p = fma(x, load(right, c * width + j, left), p)
-            store(flat, i * width + j, left, p)
+                p = fma(x, load(b, c * width + j, left), p)
+            store(out, i * width + j, left, p)
 
 
 @inline
