@@ -81,14 +81,18 @@ class Bank:
         self.view("labels")[row] = np.nan
         # Nothing to hold yet: a first tick with a missing value is refused.
         self.view("before")[row] = np.nan
-        for name, size in (("rls_cov", s.rls), ("memory_cov", s.sfm_rls)):
-            self.view(name)[row] = np.eye(size) / self.layout.knobs.ridge
-        self.view("mix_weight")[row] = view(
-            self.layout.tables, table_places(s), "prior"
-        )[0]
+        for _, _, size, _, begin in self._table("squares"):
+            cov = np.eye(size) / self.layout.knobs.ridge
+            self.view("cov")[row, :, begin : begin + size * size] = cov.reshape(-1)
+        self.view("mix_weight")[row] = self._table("prior")
         counters = self.view("counters")[row]
         counters[LAST_TIME] = NO_TIME
         counters[FRESH] = 1
+
+    def _table(self, name: str) -> NDArray[Any]:
+        places = table_places(self.layout.sizes)
+        table: NDArray[Any] = view(self.layout.tables, places, name)[0]
+        return table
 
     def begin_anew(self, frozen: bool) -> None:
         """Count ticks from 0 again; what was learned stays, what waits is forgotten."""
@@ -105,7 +109,7 @@ class Bank:
         counters[:, FRESH] = 1
         counters[:, FROZEN] = frozen
         counters[:, LAST_TIME] = NO_TIME
-        for name in ("head_tick", "learned", "moves"):
+        for name in ("head_tick", "learned", "moves", "errors"):
             self.view(name)[...] = 0
         self.view("labels")[...] = np.nan
 

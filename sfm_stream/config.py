@@ -242,7 +242,7 @@ def _check(config: Config) -> None:
 
 
 def _check_experts(experts: Sequence[str]) -> None:
-    known = ("last", "rls", "sfm", "sfm-rls")
+    known = ("last", "rls", "rls-fast", "sfm", "sfm-rls")
     if not experts:
         raise ConfigError("forecast.experts", "expected at least one, was []")
     for i, name in enumerate(experts):

@@ -16,11 +16,9 @@ from sfm_stream import targets
 from sfm_stream.arena import Arena, Place, arena, offsets, view
 from sfm_stream.cell import birth, grids
 from sfm_stream.config import Config, duration_ns
+from sfm_stream.experts import SIZE, regressors, squares, uses_cell
 from sfm_stream.features import Plan
 
-# Codes of experts.
-LAST, RLS, SFM, SFM_RLS = range(4)
-EXPERTS = {"last": LAST, "rls": RLS, "sfm": SFM, "sfm-rls": SFM_RLS}
 GAPS = {"decay": 0, "reset": 1, "keep": 2}
 GAP_DECAY, GAP_RESET, GAP_KEEP = range(3)
 # Absolute errors from which the interval is calibrated.
@@ -51,8 +49,11 @@ class Sizes(NamedTuple):
     gates: int  # G: columns of w_in
     head_rows: int  # Din
     adaptive: int
-    rls: int  # regressors of the expert `rls`, 0 without it
-    sfm_rls: int  # regressors of the expert `sfm-rls`, 0 without it
+    errors: int  # R
+    regressors: int  # P: of all experts of least squares together
+    squares: int  # E': experts of least squares
+    theta: int  # their coefficients
+    cov: int  # elements of their covariances
     cell: int  # whether any expert needs the cell
     learns: (
         int  # whether the expert `sfm` stands there, so that gradients have a source
@@ -62,9 +63,7 @@ class Sizes(NamedTuple):
     gap: int
     max_gap: int  # ns, 0 for none
     clocked: int  # memory turns with time
-    rls_at: int  # index of the expert, or -1
-    sfm_at: int
-    sfm_rls_at: int
+    sfm_at: int  # number of the expert, or -1
     last_at: int
     weights: int  # learned float32 weights of a row
 
@@ -75,7 +74,6 @@ class Knobs(NamedTuple):
     lr: float
     clip: float  # norm of the gradient
     scale: float  # ticks over which statistics forget
-    forgetting: float
     ridge: float
     level: float
     input_clip: float  # deviations
@@ -84,9 +82,9 @@ class Knobs(NamedTuple):
 # Scalars of a row, in order, in the arrays `counters` and `gauges`.
 (
     TICKS, LAST_TIME, SINCE_UPDATE, SEGMENT, FRESH, FROZEN, VERSION, ADAM_STEP,
-    MOVES, SEEN,
-) = range(10)  # fmt: skip
-COUNTERS = 10
+    MOVES, SEEN, MISSES,
+) = range(11)  # fmt: skip
+COUNTERS = 11
 UNIT_NS, VALUE_MEAN, VALUE_VAR, MOVE_SQUARE = range(4)
 GAUGES = 4
 
@@ -126,15 +124,13 @@ def places(s: Sizes) -> tuple[Place, ...]:
         Place("origin_value", f64, (r,), "target at the origin"),
         Place("origin_center", f64, (r, q), "what a scaled forecast of 0 means"),
         Place("origin_scale", f64, (r, q), "what a scaled forecast of 1 adds"),
-        Place("origin_regressors", f64, (r, s.rls), "regressors of `rls`"),
-        Place("origin_memory", f64, (r, s.sfm_rls), "regressors of `sfm-rls`"),
+        Place("origin_regressors", f64, (r, s.regressors), "see `experts`"),
         Place("origin_experts", f64, (r, q, e), "experts' scaled forecasts"),
         Place("origin_mixed", f64, (r, q), "their weighted mean, scaled"),
         Place("origin_bounds", f64, (r, q, 3), "mean, lower, upper in target units"),
-        Place("rls_theta", f64, (q, s.rls), "coefficients of `rls`"),
-        Place("rls_cov", f64, (q, s.rls, s.rls), "its inverse covariance"),
-        Place("memory_theta", f64, (q, s.sfm_rls), "coefficients of `sfm-rls`"),
-        Place("memory_cov", f64, (q, s.sfm_rls, s.sfm_rls), "its inverse covariance"),
+        Place("errors", f64, (s.errors,), "of settled forecasts, newest at MISSES"),
+        Place("theta", f64, (q, s.theta), "coefficients of least squares"),
+        Place("cov", f64, (q, s.cov), "their inverse covariances, one after another"),
         Place("mix_weight", f64, (q, e), "experts' weights, sum 1"),
         Place("mix_regret", f64, (q, e), "discounted second-order regret"),
         Place("mix_square", f64, (q, e), "discounted squared regret"),
@@ -159,6 +155,8 @@ def table_places(s: Sizes) -> tuple[Place, ...]:
         Place("turn", "f32", (3, k), "cos w, sin w, w in radians per tick"),
         Place("reach", "f32", (k,), "how far an adaptive frequency may move"),
         Place("prior", "f64", (s.experts,), "weights of the experts at birth"),
+        Place("forgetting", "f64", (s.squares,), "factor of each least squares"),
+        Place("squares", "i64", (s.squares, 5), "see `experts.squares`"),
         Place("signals", "i64", (s.signals, 5), "code and fields of each signal"),
         Place("target", "i64", (s.targets,), "signal of each target"),
         Place("inputs", "i64", (s.targets, s.inputs, 2), "code and signal of each"),
@@ -185,7 +183,7 @@ def work_places(s: Sizes) -> tuple[Place, ...]:
         Place("fade", f32, (2 * d,), "the same and its slope, going back"),
         Place("drive", f32, (d,), "g * i, what enters the memory"),
         Place("now", "f64", (s.signals,), "signals of the tick"),
-        Place("product", "f64", (max(s.rls, s.sfm_rls),), "cov @ regressors"),
+        Place("product", "f64", (s.regressors,), "cov @ regressors"),
         Place("spans", "i64", (s.horizons, 3), "first swept, first, last origin"),
     )
 
@@ -235,7 +233,6 @@ def lay_out(config: Config, plan: Plan) -> Layout:
         lr=config.learn.lr,
         clip=config.learn.clip,
         scale=float(config.features.scale),
-        forgetting=config.forecast.forgetting,
         ridge=config.forecast.ridge,
         level=config.forecast.level,
         input_clip=config.forecast.input_clip,
@@ -263,7 +260,10 @@ def _settings(s: Sizes, knobs: Knobs) -> NDArray[np.void]:
 def _tables(config: Config, s: Sizes, plan: Plan, omega: NDArray[np.float64]) -> Arena:
     table = table_places(s)
     made = arena(1, table)
+    linear, forgetting = squares(config, s.inputs)
     for name, value in {
+        "forgetting": forgetting,
+        "squares": linear,
         "turn": np.stack([np.cos(omega), np.sin(omega), omega]),
         "reach": grids.spacing(omega),
         "prior": _prior(len(config.forecast.experts)),
@@ -291,6 +291,7 @@ def _sizes(config: Config, plan: Plan) -> Sizes:
     cell = cell_sizes(config, n)
     lags = config.features.lags
     wait = targets.longest_wait(config)
+    linear, _ = squares(config, n)
     s = Sizes(
         fields=len(plan.fields),
         signals=len(plan.signals),
@@ -311,18 +312,19 @@ def _sizes(config: Config, plan: Plan) -> Sizes:
         gates=cell.gate_columns,
         head_rows=cell.head_rows,
         adaptive=int(cell.adaptive),
-        rls=(lags + n + 1) if "rls" in experts else 0,
-        sfm_rls=(m + lags + 1) if "sfm-rls" in experts else 0,
-        cell=int("sfm" in experts or "sfm-rls" in experts),
+        errors=config.features.errors,
+        regressors=int(regressors(config, n)[-1]),
+        squares=len(linear),
+        theta=int(linear[:, SIZE].sum()),
+        cov=int((linear[:, SIZE] ** 2).sum()),
+        cell=int(uses_cell(config)),
         learns=int("sfm" in experts),
         predict=targets.PREDICT[config.target.predict],
         missing=MISSING[config.stream.missing],
         gap=GAPS[learn.gap],
         max_gap=_ns("stream.max_gap", config.stream.max_gap),
         clocked=int(config.stream.clock == "time"),
-        rls_at=_index(experts, "rls"),
         sfm_at=_index(experts, "sfm"),
-        sfm_rls_at=_index(experts, "sfm-rls"),
         last_at=_index(experts, "last"),
         weights=0,
     )

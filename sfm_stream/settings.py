@@ -120,7 +120,10 @@ class Features(Section, frozen=True):
     ] = ("change", "level", "change(*)", "level(*)")
     lags: Annotated[
         Positive, _doc("own past changes given to the least-squares experts")
-    ] = 16
+    ] = 24
+    errors: Annotated[
+        Count, _doc("own past errors given to the least-squares experts")
+    ] = 2
     scale: Annotated[
         Positive, _doc("ticks over which running means and variances forget")
     ] = 5_000
@@ -154,7 +157,7 @@ class Learn(Section, frozen=True):
 
     enabled: Annotated[bool, _doc("false freezes the weights")] = True
     window: Annotated[Positive, _doc("ticks gradients flow back through, h")] = 32
-    every: Annotated[Positive, _doc("ticks between updates, h'")] = 32
+    every: Annotated[Positive, _doc("ticks between updates, h'")] = 16
     optimizer: Annotated[Literal["adam"], _doc("the optimiser")] = "adam"
     lr: Annotated[float, Meta(gt=0), _doc("learning rate")] = 3e-3
     clip: Annotated[float, Meta(gt=0), _doc("largest norm of the gradient")] = 1.0
@@ -171,11 +174,16 @@ class Forecast(Section, frozen=True):
 
     experts: Annotated[
         tuple[str, ...],
-        _doc("`last`, `rls`, `sfm`, `sfm-rls`; the first is trusted at birth"),
-    ] = ("last", "rls", "sfm", "sfm-rls")
+        _doc(
+            "`last`, `rls`, `rls-fast`, `sfm`, `sfm-rls`; the first is trusted at birth"
+        ),
+    ] = ("last", "rls", "rls-fast", "sfm", "sfm-rls")
     forgetting: Annotated[
         float, Meta(gt=0, le=1), _doc("forgetting factor of least squares")
     ] = 0.9999
+    fast: Annotated[
+        float, Meta(gt=0, le=1), _doc("forgetting factor of `rls-fast`")
+    ] = 0.99
     ridge: Annotated[float, Meta(gt=0), _doc("ridge of least squares at birth")] = 1.0
     level: Annotated[float, Meta(gt=0, lt=1), _doc("level of the interval")] = 0.9
     input_clip: Annotated[

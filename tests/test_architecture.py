@@ -24,6 +24,7 @@ ROWS = [
     {"settings"},
     {"config", "cell"},
     {"features", "targets"},
+    {"experts"},
     {"layout"},
     {"bank"},
     {"kernels"},

@@ -138,7 +138,7 @@ def test_an_impossible_value_is_named_with_what_was_expected(text, message):
             "[forecast]\nexperts = ['arima']",
             (
                 "forecast.experts[0]: unknown expert 'arima'; "
-                "known: last, rls, sfm, sfm-rls"
+                "known: last, rls, rls-fast, sfm, sfm-rls"
             ),
         ),
         (

@@ -427,7 +427,7 @@ def test_a_frozen_engine_keeps_its_weights_and_least_squares_go_on():
     assert of(Update, found) == []
     for name in ("weights", "moment", "moment2"):
         np.testing.assert_array_equal(before[name], after[name])
-    for name in ("rls_theta", "memory_theta", "mix_weight", "interval"):
+    for name in ("theta", "mix_weight", "interval"):
         assert not np.array_equal(before[name], after[name]), name
 
 
@@ -553,7 +553,7 @@ def test_adopting_keeps_what_was_learned_and_counts_anew():
     arrays, meta = teacher.snapshot()
     pupil = make(learn={"window": 4, "every": 4})
     pupil.adopt(arrays, meta)
-    for name in ("weights", "rls_theta", "memory_cov", "mix_weight", "input_mean",
+    for name in ("weights", "theta", "cov", "mix_weight", "input_mean",
                  "label_square", "interval"):  # fmt: skip
         np.testing.assert_array_equal(pupil.view(name), arrays[name], name)
     assert (pupil.seq, pupil.ticks) == (0, {"a": 0, "b": 0})
@@ -578,7 +578,7 @@ def test_adopting_obeys_the_settings_of_the_adopter():
         pupil.adopt(*teacher.snapshot())
     pupil = make()
     pupil.adopt(*teacher.snapshot())
-    assert len(of(Update, drive(pupil, noise(64)))) == 2
+    assert len(of(Update, drive(pupil, noise(64)))) == 4
 
 
 @pytest.mark.parametrize(
@@ -684,7 +684,7 @@ def test_the_default_model_learns_two_tones_within_two_thousand_ticks(seed):
     assert skill(records.columns["scores"], 1000) > 0.85
 
 
-@pytest.mark.parametrize("expert", ["rls", "sfm", "sfm-rls"])
+@pytest.mark.parametrize("expert", ["rls", "rls-fast", "sfm", "sfm-rls"])
 def test_each_expert_alone_learns_and_stays_finite(expert):
     settings = config.from_tree({"forecast": {"experts": [expert]}})
     records = Engine(settings, ["x"]).run(block_of(tones(4000, 0)))

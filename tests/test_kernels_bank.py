@@ -143,8 +143,8 @@ def test_snapshot_of_another_shape_is_refused(change):
 
 def test_snapshot_without_an_array_is_refused():
     kept = Rig().bank.snapshot()
-    del kept["rls_theta"]
-    with pytest.raises(CheckpointMismatch, match="rls_theta: expected shape"):
+    del kept["theta"]
+    with pytest.raises(CheckpointMismatch, match="theta: expected shape"):
         Rig().bank.restore(kept)
 
 

@@ -24,6 +24,7 @@ SOURCES = (
     "cell/birth.py",
     "arena.py",
     "layout.py",
+    "experts.py",
     "events.py",
     "features.py",
     "targets.py",

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import math
 
+from sfm_stream.experts import COV, FIRST, SIZE, THETA
 from sfm_stream.kernels import aggregate, interval, least_squares
 from sfm_stream.kernels.numeric import FARTHEST, clip, inline, jit
 from sfm_stream.kernels.rows import cube, matrix, vector
 from sfm_stream.kernels.scale import held_square, log_ratio
-from sfm_stream.layout import ERRORS_KEPT, TICKS
+from sfm_stream.layout import ERRORS_KEPT, MISSES, TICKS
 from sfm_stream.targets import PREDICT_CHANGE, PREDICT_LEVEL
 
 FORECASTS, SCORES, NOTICES = range(3)
@@ -62,7 +63,7 @@ def settle(s, tables, row, work, out, seq, number, time, q, origin, truth):
     label = anchor + clip(raw / unit - anchor, s.input_clip)
     covered = cover(bounds, truth)
     write_score(out, seq, number, time, q, origin, covered, truth, bounds[0], value)
-    teach_least_squares(s, row, work, slot, q, label)
+    teach_least_squares(s, tables, row, work, slot, q, label)
     aggregate.update(
         matrix(y, s.at_mix_weight, s.horizons, s.experts)[q],
         matrix(y, s.at_mix_regret, s.horizons, s.experts)[q],
@@ -73,6 +74,10 @@ def settle(s, tables, row, work, out, seq, number, time, q, origin, truth):
     )  # fmt: skip
     state = matrix(y, s.at_interval, s.horizons, 2 + 2 * ERRORS_KEPT)[q]
     error = clip(raw / unit - mixed, FARTHEST)
+    if q == 0 and s.errors > 0:
+        place = (row.i64[s.at_counters + MISSES] + 1) % s.errors
+        row.i64[s.at_counters + MISSES] = place
+        y[s.at_errors + place] = clip(error, s.input_clip)
     wait = row.i64[s.at_counters + TICKS] - origin
     interval.update(state, error, covered, s.level, wait)
     learn_scale(s, row, q, raw)
@@ -98,22 +103,19 @@ def cover(bounds, truth):
 
 
 @inline
-def teach_least_squares(s, row, work, slot, q, label):
-    """Give a label to both least-squares experts."""
-    y, p, r = row.f64, s.rls, s.sfm_rls
-    if p > 0:
+def teach_least_squares(s, tables, row, work, slot, q, label):
+    """Give a label to the experts of least squares."""
+    y = row.f64
+    x = matrix(y, s.at_origin_regressors, s.ring, s.regressors)[slot]
+    squares = matrix(tables.i64, s.at_squares, s.squares, 5)
+    for e in range(s.squares):
+        first, size = squares[e, FIRST], squares[e, SIZE]
+        theta = s.at_theta + q * s.theta + squares[e, THETA]
+        cov = s.at_cov + q * s.cov + squares[e, COV]
         least_squares.update(
-            matrix(y, s.at_rls_theta, s.horizons, p)[q],
-            cube(y, s.at_rls_cov, s.horizons, p, p)[q],
-            matrix(y, s.at_origin_regressors, s.ring, p)[slot],
-            label, s.forgetting, s.ridge, work.f64[s.at_product :],
-        )  # fmt: skip
-    if r > 0:
-        least_squares.update(
-            matrix(y, s.at_memory_theta, s.horizons, r)[q],
-            cube(y, s.at_memory_cov, s.horizons, r, r)[q],
-            matrix(y, s.at_origin_memory, s.ring, r)[slot],
-            label, s.forgetting, s.ridge, work.f64[s.at_product :],
+            y[theta : theta + size], matrix(y, cov, size, size),
+            x[first : first + size], label, tables.f64[s.at_forgetting + e], s.ridge,
+            work.f64[s.at_product :],
         )  # fmt: skip
 
 

@@ -17,6 +17,7 @@ from __future__ import annotations
 import math
 
 from sfm_stream.events import CONTROL, GAP, HEARTBEAT, LATE, NO_TIME, TICK
+from sfm_stream.experts import EXPERT, FIRST, SIZE, THETA
 from sfm_stream.kernels import adam, aggregate, backprop, cell, interval, mature, scale
 from sfm_stream.kernels.least_squares import predict
 from sfm_stream.kernels.mature import FORECASTS, NOTICES, REJECTED, SCORES, UPDATED
@@ -48,6 +49,7 @@ from sfm_stream.layout import (
     GAP_DECAY,
     GAP_KEEP,
     LAST_TIME,
+    MISSES,
     MOVE_SQUARE,
     MOVES,
     SEEN,
@@ -194,6 +196,8 @@ def end_segment(s, row):
     row.i64[s.at_counters + FRESH] = 1
     for j in range(s.lags):
         row.f64[s.at_moves + j] = 0.0
+    for j in range(s.errors):
+        row.f64[s.at_errors + j] = 0.0
 
 
 @inline
@@ -265,28 +269,27 @@ def lost(s, row, time):
 
 @jit
 def gather(s, row, slot, move, u):
-    """Write the regressors of least squares: moves, newest first, inputs or z, 1."""
-    regressors = matrix(row.f64, s.at_origin_regressors, s.ring, s.rls)[slot]
-    memory = matrix(row.f64, s.at_origin_memory, s.ring, s.sfm_rls)[slot]
-    z = matrix(row.f32, s.at_tape_z, s.ring, s.outputs)[slot]
+    """Write the regressors of least squares; see `experts`."""
+    x = matrix(row.f64, s.at_origin_regressors, s.ring, s.regressors)[slot]
+    for j in range(s.inputs):
+        x[j] = u[j]
     moves = vector(row.f64, s.at_moves, s.lags)
     unit = scale.deviation(row.f64[s.at_gauges + MOVE_SQUARE])
+    x[s.inputs] = clip(move / unit, s.input_clip)
     place = row.i64[s.at_counters + MOVES]
-    for j in range(s.lags):
-        raw = move if j == 0 else moves[(place - j + 1) % s.lags]
-        lagged = clip(raw / unit, s.input_clip)
-        if s.rls > 0:
-            regressors[j] = lagged
-        if s.sfm_rls > 0:
-            memory[j] = lagged
-    if s.rls > 0:
-        for j in range(s.inputs):
-            regressors[s.lags + j] = u[j]
-        regressors[s.rls - 1] = 1.0
-    if s.sfm_rls > 0:
+    for j in range(1, s.lags):
+        x[s.inputs + j] = clip(moves[place] / unit, s.input_clip)
+        place = place - 1 if place > 0 else s.lags - 1
+    place = row.i64[s.at_counters + MISSES]
+    for j in range(s.errors):
+        x[s.inputs + s.lags + j] = row.f64[s.at_errors + place]
+        place = place - 1 if place > 0 else s.errors - 1
+    one = s.inputs + s.lags + s.errors
+    x[one] = 1.0
+    if s.cell != 0:
+        z = matrix(row.f32, s.at_tape_z, s.ring, s.outputs)[slot]
         for j in range(s.outputs):
-            memory[s.lags + j] = z[j]
-        memory[s.sfm_rls - 1] = 1.0
+            x[one + 1 + j] = z[j]
 
 
 @jit
@@ -304,7 +307,7 @@ def forecast(s, tables, row, number, seq, slot, time, value, out):
         center, unit = units_of(s, row, q, value)
         centers[q], units[q] = center, unit
         anchor = clip((value - center) / unit, FARTHEST)
-        ask(s, row, slot, q, anchor, experts[q])
+        ask(s, tables, row, slot, q, anchor, experts[q])
         for e in range(s.experts):
             held = clip(experts[q, e] - anchor, s.input_clip)
             experts[q, e] = anchor + held if math.isfinite(held) else anchor
@@ -336,20 +339,18 @@ def units_of(s, row, q, value):
 
 
 @inline
-def ask(s, row, slot, q, anchor, experts):
+def ask(s, tables, row, slot, q, anchor, experts):
     """Write each expert's scaled forecast [E]."""
     y = row.f64
     if s.last_at >= 0:
         experts[s.last_at] = anchor
-    if s.rls_at >= 0:
-        experts[s.rls_at] = predict(
-            matrix(y, s.at_rls_theta, s.horizons, s.rls)[q],
-            matrix(y, s.at_origin_regressors, s.ring, s.rls)[slot],
-        )
-    if s.sfm_rls_at >= 0:
-        experts[s.sfm_rls_at] = predict(
-            matrix(y, s.at_memory_theta, s.horizons, s.sfm_rls)[q],
-            matrix(y, s.at_origin_memory, s.ring, s.sfm_rls)[slot],
+    x = matrix(y, s.at_origin_regressors, s.ring, s.regressors)[slot]
+    squares = matrix(tables.i64, s.at_squares, s.squares, 5)
+    for e in range(s.squares):
+        first, size = squares[e, FIRST], squares[e, SIZE]
+        theta = s.at_theta + q * s.theta + squares[e, THETA]
+        experts[squares[e, EXPERT]] = predict(
+            y[theta : theta + size], x[first : first + size]
         )
     if s.sfm_at >= 0:
         z = matrix(row.f32, s.at_tape_z, s.ring, s.outputs)[slot]
