@@ -8,38 +8,51 @@ no ticks, but they do count in the sequence of ids.
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
-from math import isfinite
-from typing import TYPE_CHECKING, Annotated, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Generic, TypeVar
 
 import msgspec
 from msgspec import Meta, Raw, Struct
 
-from connectors.feed import did_you_mean
-from connectors.venue import Departing, Limits, Notice, Refused, Subscribed
-from sfm_stream.errors import ConfigError
-from sfm_stream.events import Event, Gap, Tick
+from connectors.exchange import (
+    BUY,
+    CANDLE,
+    QUOTE,
+    SELL,
+    TRADE,
+    Exchange,
+    Id,
+    Name,
+    Said,
+    decoder,
+    in_parts,
+    text_of,
+)
+from connectors.stamps import MS, US
+from connectors.venue import Departing, Limits, Notice
+from sfm_stream.config import duration_ns
+from sfm_stream.events import Event, Gap
 
 if TYPE_CHECKING:
     from sfm_stream.config import Config
 
-Id = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 Stamp = Annotated[int, Meta(ge=0, le=9 * 10**15)]
-Symbol = Annotated[str, Meta(min_length=1)]
 MS_LIMIT = 10**14
-MS, US = 10**6, 10**3
 STREAMS_PER_FRAME = 100
+T = TypeVar("T")
 HOUR = 3600.0
-URL = "wss://data-stream.binance.vision/stream"
-FIELDS = {
-    "bookTicker": ("bid", "bid_qty", "ask", "ask_qty"),
-    "trade": ("price", "qty", "side"),
-    "aggTrade": ("price", "qty", "side"),
+LENGTHS = ("1s", "1m", "3m", "5m", "15m", "30m", "1h", "2h", "4h", "6h", "8h", "12h",
+           "1d", "3d")  # fmt: skip
+CANDLES = {f"kline_{name}": duration_ns("feed.channel", name) for name in LENGTHS}
+CHANNELS = {
+    "bookTicker": QUOTE,
+    "trade": TRADE,
+    "aggTrade": TRADE,
+    **dict.fromkeys(CANDLES, CANDLE),
 }
 # The event types that have another name than their channel.
-CHANNELS = {
+RENAMED = {
     "depthUpdate": "depth",
     "24hrTicker": "ticker",
     "24hrMiniTicker": "miniTicker",
@@ -50,9 +63,20 @@ CHANNELS = {
     "continuous_kline": "continuousKline",
 }
 KNOWN = frozenset(
-    (*FIELDS, *CHANNELS.values(), "kline", "avgPrice", "forceOrder", "compositeIndex",
-     "contractInfo", "assetIndex", "serverShutdown")
-)  # fmt: skip
+    (
+        "bookTicker",
+        "trade",
+        "aggTrade",
+        "kline",
+        *RENAMED.values(),
+        "avgPrice",
+        "forceOrder",
+        "compositeIndex",
+        "contractInfo",
+        "assetIndex",
+        "serverShutdown",
+    )
+)
 
 
 class Frame(Struct, gc=False):
@@ -64,6 +88,7 @@ class Frame(Struct, gc=False):
     ask_qty: Raw = msgspec.field(name="A", default=Raw())
     snapshot: Raw = msgspec.field(name="lastUpdateId", default=Raw())
     result: Raw = Raw()
+    id: Raw = Raw()
     error: Raw = Raw()
     code: Raw = Raw()
 
@@ -71,7 +96,7 @@ class Frame(Struct, gc=False):
 class Quote(Struct, gc=False):
     """A book ticker; `update` never falls within a symbol."""
 
-    symbol: Symbol = msgspec.field(name="s")
+    symbol: Name = msgspec.field(name="s")
     update: Id = msgspec.field(name="u")
     bid: float = msgspec.field(name="b")
     bid_qty: float = msgspec.field(name="B")
@@ -79,36 +104,29 @@ class Quote(Struct, gc=False):
     ask_qty: float = msgspec.field(name="A")
     time: Stamp | None = msgspec.field(name="T", default=None)
 
+    @property
+    def values(self) -> tuple[float, ...]:
+        """What becomes a tick."""
+        return self.bid, self.bid_qty, self.ask, self.ask_qty
 
-class Trade(Struct, gc=False):
+
+class Trade(Struct, tag_field="e", tag="trade", gc=False):
     """A trade; ids of a symbol are contiguous."""
 
-    symbol: Symbol = msgspec.field(name="s")
-    last: Id = msgspec.field(name="t")
+    symbol: Name = msgspec.field(name="s")
+    id: Id = msgspec.field(name="t")
     price: float = msgspec.field(name="p")
     qty: float = msgspec.field(name="q")
     time: Stamp = msgspec.field(name="T")
     buyer_is_maker: bool = msgspec.field(name="m")
     kind: str = msgspec.field(name="X", default="MARKET")
 
-    @property
-    def id(self) -> int:
-        """Its place in the sequence of ticks."""
-        return self.last
 
-    @property
-    def first(self) -> int:
-        """First trade it holds."""
-        return self.last
-
-
-class AggTrade(Struct, gc=False):
+class AggTrade(Struct, tag_field="e", tag="aggTrade", gc=False):
     """Trades of one order at one price; ids of a symbol are contiguous."""
 
-    symbol: Symbol = msgspec.field(name="s")
+    symbol: Name = msgspec.field(name="s")
     id: Id = msgspec.field(name="a")
-    first: Id = msgspec.field(name="f")
-    last: Id = msgspec.field(name="l")
     price: float = msgspec.field(name="p")
     qty: float = msgspec.field(name="q")
     time: Stamp = msgspec.field(name="T")
@@ -116,147 +134,138 @@ class AggTrade(Struct, gc=False):
     kind: str = "MARKET"
 
 
-T = TypeVar("T")
+class Candle(Struct, gc=False):
+    """Prices and volume since `start`."""
+
+    start: Stamp = msgspec.field(name="t")
+    length: str = msgspec.field(name="i")
+    open: float = msgspec.field(name="o")
+    high: float = msgspec.field(name="h")
+    low: float = msgspec.field(name="l")
+    close: float = msgspec.field(name="c")
+    volume: float = msgspec.field(name="v")
+    finished: bool = msgspec.field(name="x")
+
+    @property
+    def values(self) -> tuple[float, ...]:
+        """What becomes a tick."""
+        return self.open, self.high, self.low, self.close, self.volume
 
 
-def _decoder(kind: type[T]) -> msgspec.json.Decoder[T]:
-    """Make a decoder that reads numbers written as text."""
-    return msgspec.json.Decoder(kind, strict=False)
+class Kline(Struct, tag_field="e", tag="kline", gc=False):
+    """A message that holds a candle."""
+
+    symbol: Name = msgspec.field(name="s")
+    candle: Candle = msgspec.field(name="k")
 
 
-FRAME, QUOTE = _decoder(Frame), _decoder(Quote)
-TRADE, AGG_TRADE = _decoder(Trade), _decoder(AggTrade)
+class Wrapped(Struct, Generic[T], gc=False):
+    """A message of any kind with the name of its stream."""
+
+    data: T
 
 
-class Binance:
-    """The protocol of the market streams, spot and futures alike.
+FRAME = decoder(Frame)
+KINDS: dict[str, tuple[msgspec.json.Decoder[Any], msgspec.json.Decoder[Any]]] = {
+    "bookTicker": (decoder(Wrapped[Quote]), decoder(Quote)),
+    "trade": (decoder(Wrapped[Trade]), decoder(Trade)),
+    "aggTrade": (decoder(Wrapped[AggTrade]), decoder(AggTrade)),
+    "kline": (decoder(Wrapped[Kline]), decoder(Kline)),
+}
 
-    Args:
-        config: `feed.channel` says which messages become ticks: bookTicker, trade or
-            aggTrade; `stream.symbols` what to subscribe to, e.g. `btcusdt`.
 
-    Attributes:
-        fields: names of a tick's values.
-        topics: symbols in lower case.
-        counters: what was not turned into ticks, by reason.
-
-    Raises:
-        ConfigError: if there are no such ticks.
-    """
+class Binance(Exchange):
+    """The protocol of the market streams of spot trading; topics are in lower case."""
 
     limits = Limits(lifetime=24 * HOUR)
+    address = "wss://data-stream.binance.vision/stream"
+    channels = CHANNELS
+    candles = CANDLES
 
     def __init__(self, config: Config) -> None:
-        channel = config.feed.channel
-        if channel not in FIELDS:
-            problem = f"expected a channel of ticks, was {channel!r}"
-            raise ConfigError("feed.channel", problem, did_you_mean(channel, FIELDS))
-        self.fields = FIELDS[channel]
-        self.topics = tuple(symbol.lower() for symbol in config.stream.symbols)
-        self.counters: Counter[str] = Counter()
-        self._url = config.feed.url or URL
-        self._channel = channel
-        self._read = self._quote if channel == "bookTicker" else self._trade
-        self._trades: msgspec.json.Decoder[Trade] | msgspec.json.Decoder[AggTrade] = (
-            TRADE if channel == "trade" else AGG_TRADE
-        )
-        self._seen: dict[str, tuple[int, int]] = {}
+        super().__init__(config)
+        self._kind, _, self._length = self._channel.partition("_")
+        wrapped, bare = KINDS[self._kind]
+        self._decode, self._bare = wrapped.decode, bare.decode
+        says: dict[str, Callable[[Any, int], Said]]
+        says = {"bookTicker": self._quote, "kline": self._kline}
+        self._say = says.get(self._kind, self._trade)
 
-    def url(self) -> str:
-        """Give the address to connect to."""
-        return self._url
-
-    def opened(self) -> None:
-        """Forget nothing: ids go on from one connection to the next."""
+    @staticmethod
+    def spelled(symbol: str) -> str:
+        """Write a symbol as the names of streams do."""
+        return symbol.lower()
 
     def subscribe(self, topics: Sequence[str]) -> list[bytes]:
         """Give the frames that subscribe to symbols, some hundred in each."""
-        names = [f"{topic}@{self._channel}" for topic in topics]
-        parts = range(0, len(names), STREAMS_PER_FRAME)
         return [
             msgspec.json.encode(
                 {
                     "method": "SUBSCRIBE",
-                    "params": names[start : start + STREAMS_PER_FRAME],
-                    "id": i + 1,
+                    "params": [f"{topic}@{self._channel}" for topic in part],
+                    "id": self._request(part),
                 }
             )
-            for i, start in enumerate(parts)
+            for part in in_parts(topics, STREAMS_PER_FRAME)
         ]
 
-    def receive(self, frame: bytes, received: int) -> list[Event | Notice]:
-        """Read one frame, whatever it holds; never raises.
+    def _ticks(self, message: Wrapped[Any], received: int) -> Said:
+        return self._say(message.data, received)
 
-        Args:
-            frame: JSON, wrapped with its stream's name or bare.
-            received: when it reached us, ns.
-        """
-        try:
-            head = FRAME.decode(frame)
-            body = head.data or frame
-            channel = _channel(head)
-            if channel == self._channel:
-                return self._read(body, received)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            channel = "garbage"
-        self.counters[channel] += 1
-        return _notices(channel, frame)
+    def _other(self, frame: bytes, received: int) -> Said:
+        head = FRAME.decode(frame)
+        kind = _kind_of(head)
+        if kind == self._kind:
+            return self._say(self._bare(head.data or frame), received)
+        if kind == "acknowledgements":
+            return self._answered(bytes(head.id).decode())
+        if kind == "errors":
+            return self._refused(text_of(frame))
+        self.counters[kind] += 1
+        return [Departing(kind)] if kind == "serverShutdown" else []
 
-    def _quote(self, body: bytes | Raw, received: int) -> list[Event | Notice]:
-        quote = QUOTE.decode(body)
-        values = (quote.bid, quote.bid_qty, quote.ask, quote.ask_qty)
-        if not isfinite(sum(values)):
-            return self._dropped("garbage")
+    def _quote(self, quote: Quote, received: int) -> Said:
+        said: Said = []
+        time = None if quote.time is None else _ns(quote.time)
         stream = quote.symbol.lower()
-        seen, _ = self._seen.get(stream, (-1, -1))
-        if quote.update <= seen:
-            return self._dropped("stale")
-        self._seen[stream] = quote.update, quote.update
-        time = received if quote.time is None else _ns(quote.time)
-        return [Tick(stream, time, values, received)]
+        self._observe(said, stream, time, quote.values, received, last=quote.update)
+        return said
 
-    def _trade(self, body: bytes | Raw, received: int) -> list[Event | Notice]:
-        trade = self._trades.decode(body)
-        if not isfinite(trade.price + trade.qty):
-            return self._dropped("garbage")
-        stream, time = trade.symbol.lower(), _ns(trade.time)
-        seen, last = self._seen.get(stream, (trade.id - 1, trade.first - 1))
-        if trade.id <= seen:
-            return self._dropped("duplicates")
-        self._seen[stream] = trade.id, trade.last
-        events: list[Event | Notice] = []
-        if missed := trade.id - seen - 1:
-            reason = f"trade ids {last + 1}..{trade.first - 1} missing"
-            events.append(Gap(stream, time, reason, missed))
-        if trade.kind != "MARKET":
-            self.counters["not market"] += 1
-            return events
-        side = -1.0 if trade.buyer_is_maker else 1.0
-        events.append(Tick(stream, time, (trade.price, trade.qty, side), received))
-        return events
+    def _trade(self, trade: Trade | AggTrade, received: int) -> Said:
+        said: Said = []
+        values = (trade.price, trade.qty, SELL if trade.buyer_is_maker else BUY)
+        self._observe(
+            said, trade.symbol.lower(), _ns(trade.time), values, received,
+            first=trade.id, last=trade.id,
+        )  # fmt: skip
+        if trade.kind == "MARKET":
+            return said
+        self.counters["not market"] += 1
+        return [event for event in said if isinstance(event, Gap)]
 
-    def _dropped(self, reason: str) -> list[Event | Notice]:
-        self.counters[reason] += 1
-        return []
+    def _kline(self, kline: Kline, received: int) -> Said:
+        candle, said = kline.candle, list[Event | Notice]()
+        if candle.length != self._length:
+            return self._dropped("kline")
+        if not candle.finished:
+            return self._dropped("unfinished")
+        start = _ns(candle.start)
+        self._finished(said, kline.symbol.lower(), start, candle.values, received)
+        return said
 
 
-def _notices(channel: str, frame: bytes) -> list[Event | Notice]:
-    """Say what a frame without ticks means to the connection."""
-    if channel == "acknowledgements":
-        return [Subscribed("")]
-    if channel == "errors":
-        return [Refused("", frame.decode(errors="replace"))]
-    if channel == "serverShutdown":
-        return [Departing(channel)]
-    return []
+class BinanceUsdM(Binance):
+    """The same for futures settled in dollars: another address."""
+
+    address = "wss://fstream.binance.com/stream"
 
 
-def _channel(head: Frame) -> str:
-    """Say of which channel a frame is, or what else it is."""
+def _kind_of(head: Frame) -> str:
+    """Say of which kind of channel a frame is, or what else it is."""
     if head.stream:
         return _of_stream(head.stream)
     if head.kind:
-        return _known(CHANNELS.get(head.kind, head.kind))
+        return _known(RENAMED.get(head.kind, head.kind))
     if head.snapshot:
         return "snapshots"
     if head.ask_qty:

@@ -12,15 +12,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 import polars as pl
 
+from connectors.stamps import MAGNITUDES, SECOND, UNIT_NS
 from sfm_stream.events import NO_TIME, Floats, Ints
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-SECOND = 10**9
 DAY = 86_400
-UNIT_NS = {"s": SECOND, "ms": 10**6, "us": 10**3, "100ns": 100, "ns": 1}
-MAGNITUDES = (("s", 1e11), ("ms", 1e14), ("us", 1e17))
 LARGEST = np.iinfo(np.int64).max
 DECIMAL = r"^([+-]?)(\d+)(?:\.(\d*))?$"
 DATED = r"^\d{4}[-/]"

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from importlib import import_module
+from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 import msgspec
@@ -21,7 +22,18 @@ from sfm_stream.events import Event, Tick
 if TYPE_CHECKING:
     from sfm_stream.config import Config
 
-VENUES = {"binance": "connectors.binance:Binance"}
+VENUES = {
+    "binance": "connectors.binance:Binance",
+    "binance-usdm": "connectors.binance:BinanceUsdM",
+    "bitstamp": "connectors.bitstamp:Bitstamp",
+    "bybit": "connectors.bybit:Bybit",
+    "coinbase": "connectors.coinbase:Coinbase",
+    "coinbase-advanced": "connectors.coinbase_advanced:CoinbaseAdvanced",
+    "json": "connectors.json:Json",
+    "kraken": "connectors.kraken:Kraken",
+    "okx": "connectors.okx:Okx",
+}
+GROUP = "sfm_stream.venues"
 MIB = 2**20
 
 
@@ -97,7 +109,7 @@ class Venue(Protocol):
 
     @property
     def counters(self) -> Counter[str]:
-        """What was not turned into ticks, by reason."""
+        """What became no tick, or not as it came, by reason."""
 
     def url(self) -> str:
         """Give the address to connect to."""
@@ -122,12 +134,14 @@ def open_venue(config: Config, name: str) -> Venue:
 
     Args:
         config: called with; channel, address and symbols are in there.
-        name: one of our own, or `package.module:Class` of anyone's.
+        name: one of our own, one that an installed package declares as an entry point
+            of the group `sfm_stream.venues`, or `package.module:Class` of anyone's.
 
     Raises:
         ConfigError: if there is no such venue, or it has no such channel.
     """
-    module, colon, attribute = VENUES.get(name, name).partition(":")
+    place = VENUES.get(name) or _installed(name) or name
+    module, colon, attribute = place.partition(":")
     if not (colon and module and attribute):
         problem = f"unknown venue {name!r}"
         raise ConfigError("feed.venue", problem, did_you_mean(name, VENUES))
@@ -138,3 +152,8 @@ def open_venue(config: Config, name: str) -> Venue:
             raise
         raise ConfigError("feed.venue", f"{name!r} cannot be imported: {e}") from e
     return venue
+
+
+def _installed(name: str) -> str:
+    """Find where an installed package says a venue is; empty if none does."""
+    return next((found.value for found in entry_points(group=GROUP, name=name)), "")

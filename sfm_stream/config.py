@@ -156,15 +156,25 @@ def digest(config: Config) -> str:
 
 def keys() -> Iterator[tuple[str, str, str]]:
     """Give name, default and description of every key."""
-    for section in Config.__struct_fields__:
-        table = get_type_hints(Config, include_extras=True)[section]
-        hints = get_type_hints(table, include_extras=True)
-        default = table()
-        for key in table.__struct_fields__:
-            described = [m.description for m in hints[key].__metadata__]
-            text = " ".join(d for d in described if d)
-            value = msgspec.json.encode(getattr(default, key)).decode()
-            yield f"{section}.{key}", value, text
+    yield from _keys(Config, "")
+
+
+def _keys(table: type[Section], at: str) -> Iterator[tuple[str, str, str]]:
+    hints = get_type_hints(table, include_extras=True)
+    default = table()
+    for key in table.__struct_fields__:
+        if inner := _table(hints[key]):
+            yield from _keys(inner, f"{at}{key}.")
+            continue
+        described = [m.description for m in hints[key].__metadata__]
+        text = " ".join(d for d in described if d)
+        value = msgspec.json.encode(getattr(default, key)).decode()
+        yield f"{at}{key}", value, text
+
+
+def _table(hint: object) -> type[Section] | None:
+    """Say which table a key holds, if it holds one of ours."""
+    return hint if isinstance(hint, type) and issubclass(hint, Section) else None
 
 
 def _lower(text: str) -> str:
@@ -174,11 +184,12 @@ def _lower(text: str) -> str:
 
 def _explain(problem: str, at: str, tree: Mapping[str, Any]) -> str:
     """Name the value, and what it may be, where msgspec does not."""
-    section, _, key = at.partition(".")
-    if key not in tree.get(section, {}):
-        return problem  # it lies deeper, and is named there
-    was = tree[section][key]
-    kind = get_type_hints(get_type_hints(Config)[section])[key]
+    kind: Any = Config
+    was: Any = tree
+    for key in at.split("."):
+        if not (_table(kind) and key in was):
+            return problem  # it lies deeper, and is named there
+        was, kind = was[key], get_type_hints(kind)[key]
     if get_origin(kind) is Literal:
         return f"expected one of {', '.join(get_args(kind))}, was {was!r}"
     return problem if ", was" in problem else f"{problem}, was {was!r}"
@@ -186,16 +197,19 @@ def _explain(problem: str, at: str, tree: Mapping[str, Any]) -> str:
 
 def _override(tree: dict[str, Any], override: str) -> None:
     path, equals, value = override.partition("=")
-    section, dot, key = path.strip().partition(".")
-    if not (equals and dot and key):
+    *sections, key = path.strip().split(".")
+    if not (equals and key and sections and all(sections)):
         raise ConfigError("--set", f"expected section.key=value, was {override!r}")
     try:
         parsed = tomllib.loads(f"v = {value}")["v"]
     except tomllib.TOMLDecodeError:
         parsed = value.strip()
-    table = tree.setdefault(section, {})
-    if isinstance(table, dict):  # else it is refused with the rest of the tree
-        table[key] = parsed
+    table: Any = tree
+    for section in sections:
+        table = table.setdefault(section, {})
+        if not isinstance(table, dict):
+            return  # it is refused with the rest of the tree
+    table[key] = parsed
 
 
 def _refuse_unknown(tree: Mapping[str, Any], table: type[Section], at: str) -> None:
@@ -205,10 +219,11 @@ def _refuse_unknown(tree: Mapping[str, Any], table: type[Section], at: str) -> N
             known = ", ".join(table.__struct_fields__)
             hint = f"did you mean {near[0]!r}?" if near else f"known keys: {known}"
             raise ConfigError(f"{at}{key}", "unknown key", hint)
-        if table is Config:
+        if inner := _table(get_type_hints(table)[key]):
             if not isinstance(value, Mapping):
-                raise ConfigError(key, f"expected a table [{key}], was {value!r}")
-            _refuse_unknown(value, get_type_hints(Config)[key], f"{key}.")
+                problem = f"expected a table [{at}{key}], was {value!r}"
+                raise ConfigError(f"{at}{key}", problem)
+            _refuse_unknown(value, inner, f"{at}{key}.")
 
 
 def _check(config: Config) -> None:
@@ -228,9 +243,12 @@ def _check(config: Config) -> None:
             f"was {config.learn.every}",
             "ticks between windows would never be learned from",
         )
-    for at, text in (("stream.every", config.stream.every),
-                     ("stream.max_gap", config.stream.max_gap),
-                     ("feed.period", config.feed.period)):  # fmt: skip
+    for at, text in (
+        ("stream.every", config.stream.every),
+        ("stream.max_gap", config.stream.max_gap),
+        ("feed.period", config.feed.period),
+        ("feed.json.ping_every", config.feed.json.ping_every),
+    ):
         if text:
             duration_ns(at, text)
     warmup = config.run.warmup

@@ -24,6 +24,53 @@ def _doc(text: str) -> Meta:
     return Meta(description=text)
 
 
+Match = dict[str, str | tuple[str, ...]]
+
+
+class Json(Section, frozen=True):
+    """What the frames of any feed of JSON look like.
+
+    A path is keys and positions with dots between them, from the record; from the frame
+    if it begins with `$.`. A condition is a table of paths and the text found there, or
+    a list of texts, or `*` for anything; all its lines must hold.
+    """
+
+    subscribe: Annotated[
+        tuple[str, ...],
+        _doc("frames sent: `{topic}` makes one per symbol, `{topics}` one with a list"),
+    ] = ()
+    match: Annotated[Match, _doc("condition of the frames that hold ticks")] = {}
+    records: Annotated[
+        str, _doc("path of the record in a frame, or of a list of them")
+    ] = ""
+    codes: Annotated[
+        dict[str, dict[str, float]], _doc("field = what its texts count as")
+    ] = {}
+    name: Annotated[
+        str, _doc("pattern of which the first group is the stream's name")
+    ] = ""
+    id: Annotated[str, _doc("path of an id that rises; repeated ones are dropped")] = ""
+    contiguous: Annotated[bool, _doc("whether an id left out is a tick lost")] = False
+    history: Annotated[
+        Match, _doc("condition of frames of before the subscription")
+    ] = {}
+    repeats: Annotated[
+        bool, _doc("whether the first tick of a connection is of before it")
+    ] = False
+    acknowledged: Annotated[
+        Match, _doc("condition of answers that take a subscription")
+    ] = {}
+    refused: Annotated[Match, _doc("condition of answers that refuse one")] = {}
+    topic: Annotated[str, _doc("path of the symbol such an answer is about")] = ""
+    alive: Annotated[Match, _doc("condition of heartbeats and pongs")] = {}
+    pong: Annotated[str, _doc("a frame that is a pong, word by word")] = ""
+    departing: Annotated[
+        Match, _doc("condition of warnings that the connection will be closed")
+    ] = {}
+    ping: Annotated[str, _doc("frame that keeps a connection; empty: none")] = ""
+    ping_every: Annotated[str, _doc("how often it is sent")] = "20s"
+
+
 class Feed(Section, frozen=True):
     """Where ticks come from."""
 
@@ -54,8 +101,8 @@ class Feed(Section, frozen=True):
     venue: Annotated[str, _doc("whose protocol a capture holds")] = "binance"
     url: Annotated[str, _doc("address of a venue; empty: its public one")] = ""
     channel: Annotated[
-        str, _doc("which messages of a capture are ticks: `bookTicker`, `trade`, ...")
-    ] = "bookTicker"
+        str, _doc("which messages of a venue are ticks; empty: its best bid and ask")
+    ] = ""
     dataset: Annotated[str, _doc("name of a data set that River ships")] = "WaterFlow"
     signal: Annotated[
         Literal["tones", "chirp", "regimes", "square", "sawtooth"],
@@ -64,6 +111,7 @@ class Feed(Section, frozen=True):
     ticks: Annotated[Positive, _doc("length of the synthetic signal")] = 20_000
     noise: Annotated[float, Meta(ge=0), _doc("its noise, standard deviation")] = 0.1
     seed: Annotated[Count, _doc("its seed")] = 0
+    json: Json = Json()
 
 
 class Stream(Section, frozen=True):

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from sfm_stream import config
 from sfm_stream.config import Config, Horizon, Target
 from sfm_stream.errors import ConfigError
+from sfm_stream.settings import Section
 
 DAY_NS = 86_400 * 10**9
 EXAMPLES = sorted(Path(__file__).parents[1].glob("configs/*.toml"))
@@ -52,6 +53,16 @@ def test_what_is_said_replaces_its_default_and_no_other():
             ),
         ),
         ("model = 5", "model: expected a table [model], was 5"),
+        (
+            "[feed.json]\nrecord = 'a'",
+            "feed.json.record: unknown key; did you mean 'records'?",
+        ),
+        ("[feed]\njson = 5", "feed.json: expected a table [feed.json], was 5"),
+        ("[feed.json]\nid = 5", "feed.json.id: expected `str`, was `int`"),
+        (
+            "[feed.json]\nping_every = 'x'",
+            "feed.json.ping_every: expected a duration like '100ms', was 'x'",
+        ),
     ],
 )
 def test_an_unknown_key_is_refused_with_the_one_that_was_meant(text, message):
@@ -350,18 +361,21 @@ def test_the_digest_is_blind_to_where_ticks_come_from_and_to_the_pace(override):
     assert config.digest(changed) == config.digest(Config())
 
 
+def names(table, at=""):
+    """Give the full name of every key in a table and the tables within."""
+    for key in table.__struct_fields__:
+        value = getattr(table, key)
+        inner = isinstance(value, Section)
+        yield from names(value, f"{at}{key}.") if inner else [f"{at}{key}"]
+
+
 def test_every_key_is_listed_with_default_and_description():
     rows = list(config.keys())
     listed = {name: (default, text) for name, default, text in rows}
-    known = {
-        f"{section}.{key}"
-        for section in Config.__struct_fields__
-        for key in getattr(Config(), section).__struct_fields__
-    }
-    assert set(listed) == known
+    assert set(listed) == set(names(Config()))
     for name, (default, text) in listed.items():
         assert text, name
-        section, _, key = name.partition(".")
+        section, _, key = name.rpartition(".")
         # What the table says is the default can be written into a file again.
         value = config.parse(f"[{section}]\n{key} = {default}") if default not in {
             "null", "{}"} else Config()  # fmt: skip

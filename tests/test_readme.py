@@ -126,7 +126,8 @@ def test_the_continuous_check_runs_the_set_up_as_it_stands():
 @pytest.mark.parametrize("block", blocks("python"), ids=lambda b: b.split("\n")[0])
 @pytest.mark.usefixtures("lived_in")
 def test_a_block_of_python_runs(block, capsys):
-    exec(compile(block, "README.md", "exec"), {"__name__": "readme"})  # noqa: S102 ours
+    code = compile(block, "README.md", "exec", dont_inherit=True)
+    exec(code, {"__name__": "readme"})  # noqa: S102 ours
     shown = capsys.readouterr().out
     assert bool(shown.strip()) == ("print(" in block)
 
