@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 __all__ = ["Feed", "open_feed"]
 
 FEEDS = {
+    "activity": "connectors.activity:Activity",
     "capture": "connectors.capture:Capture",
     "csv": "connectors.csv:Csv",
     "parquet": "connectors.parquet:Parquet",

@@ -168,7 +168,7 @@ def _types(
 ) -> dict[str, pl.DataType]:
     """Decide as what to parse each column; whatever is not sure stays text."""
     types: dict[str, pl.DataType] = {}
-    for name in set(plan.columns) & set(numeric):
+    for name in set(plan.numbers) & set(numeric):
         filled = sample[name].drop_nulls()
         truths = filled.str.to_lowercase().is_in(list(table.TRUTHS)).all()
         types[name] = pl.Boolean() if truths else pl.Float64()

@@ -42,8 +42,9 @@ class Parquet:
         return {"connector": "parquet", "files": found}
 
     def total(self) -> int | None:
-        """Give the number of rows of all files."""
-        return sum(self._rows)
+        """Give the number of rows to read of all files."""
+        rows = sum(self._rows)
+        return min(rows, self._plan.rows or rows)
 
     def blocks(self, size: int, after: int = 0) -> Iterator[Block]:
         """Give the rows of all files as blocks of at most `size` ticks.

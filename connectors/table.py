@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -12,7 +12,7 @@ import polars as pl
 from connectors import clock
 from connectors.feed import FIRST_TIME, did_you_mean
 from sfm_stream.config import Config, duration_ns
-from sfm_stream.errors import FeedError
+from sfm_stream.errors import ConfigError, FeedError
 from sfm_stream.events import Block, Floats, Ints
 
 if TYPE_CHECKING:
@@ -27,26 +27,36 @@ class Plan:
 
     Attributes:
         fields: names of a tick's values.
-        columns: the column of each field.
+        columns: the column of each field; empty where it is derived.
+        derived: expression of each derived field.
         time: column of times, or empty: rows are `period` apart.
         unit: unit of the times.
         period: ns.
         symbol: column that names the stream, or empty: it is `stream`.
         stream: name of the only stream.
+        rows: most rows of all files to read, or 0: all of them.
     """
 
     fields: tuple[str, ...]
     columns: tuple[str, ...]
+    derived: Mapping[str, pl.Expr]
     time: str
     unit: str
     period: int
     symbol: str
     stream: str
+    rows: int
+
+    @property
+    def numbers(self) -> list[str]:
+        """The columns that must hold numbers, each once."""
+        operands = (name for e in self.derived.values() for name in e.meta.root_names())
+        return list(dict.fromkeys(name for name in (*self.columns, *operands) if name))
 
     @property
     def used(self) -> list[str]:
         """The columns to read, each once."""
-        every = (*self.columns, self.time, self.symbol)
+        every = (*self.numbers, self.time, self.symbol)
         return list(dict.fromkeys(name for name in every if name))
 
 
@@ -80,8 +90,10 @@ def plan(
 
     Raises:
         FeedError: if a column is missing or there is nothing to read.
+        ConfigError: if an expression cannot be meant.
     """
     feed, stream = config.feed, config.stream
+    derived = {name: _expression(name, text) for name, text in feed.derive.items()}
     if stream.fields:
         fields = {name: feed.columns.get(name, name) for name in stream.fields}
     else:
@@ -91,17 +103,28 @@ def plan(
         order = [c for c in columns if c in wanted] + [
             c for c in renamed if c not in columns
         ]
-        fields = {renamed.get(c, c): c for c in order}
+        fields = {renamed.get(c, c): c for c in order} | dict.fromkeys(derived, "")
+    fields |= {name: "" for name in fields if name in derived}
     if not fields:
         there = did_you_mean("", columns)
         raise FeedError(source, "expected columns of numbers, was none", there)
     period = duration_ns("feed.period", feed.period)
     made = Plan(
-        tuple(fields), tuple(fields.values()), feed.time, feed.time_unit,
-        period, feed.symbol, stream.name,
+        tuple(fields), tuple(fields.values()),
+        {name: derived[name] for name in fields if name in derived},
+        feed.time, feed.time_unit, period, feed.symbol, stream.name, feed.rows,
     )  # fmt: skip
     require(made.used, columns, source)
     return made
+
+
+def _expression(name: str, text: str) -> pl.Expr:
+    """Read how a field is derived from columns, in Polars' SQL."""
+    try:
+        return pl.sql_expr(text).alias(name)
+    except pl.exceptions.PolarsError as e:
+        at, problem = f"feed.derive.{name}", f"expected an expression, was {text!r}"
+        raise ConfigError(at, problem, str(e)) from e
 
 
 def require(wanted: Iterable[str], columns: Sequence[str], source: str) -> None:
@@ -129,10 +152,13 @@ def blocks(
     """
     streams: dict[str, int] = {}
     for piece in pieces:
+        if plan.rows and piece.position >= plan.rows:
+            return
         skip = min(max(after - piece.position, 0), len(piece.frame))
+        most = max(plan.rows - piece.position - skip, 0) if plan.rows else None
         rest = Piece(
             piece.source, piece.row + skip, piece.position + skip,
-            piece.frame.slice(skip),
+            piece.frame.slice(skip, most),
         )  # fmt: skip
         block = _block(rest, plan, streams)
         for start in range(0, len(block), size):
@@ -141,9 +167,11 @@ def blocks(
 
 def _block(piece: Piece, plan: Plan, streams: dict[str, int]) -> Block:
     frame = piece.frame
-    values = np.empty((len(frame), len(plan.columns)))
-    for i, name in enumerate(plan.columns):
-        values[:, i] = numbers(frame[name], piece.source, piece.row)
+    known = {name: numbers(frame[name], piece.source, piece.row)
+             for name in plan.numbers}  # fmt: skip
+    values = np.empty((len(frame), len(plan.fields)))
+    for i, (name, column) in enumerate(zip(plan.fields, plan.columns, strict=True)):
+        values[:, i] = known[column] if column else _derived(known, plan.derived[name])
     if plan.symbol:
         stream = _streams(frame[plan.symbol], streams, piece)
     else:
@@ -151,6 +179,11 @@ def _block(piece: Piece, plan: Plan, streams: dict[str, int]) -> Block:
         streams.setdefault(plan.stream, 0)
     time = _times(piece, plan)
     return Block.ticks(time, values, streams=tuple(streams), stream=stream)
+
+
+def _derived(columns: Mapping[str, Floats], expression: pl.Expr) -> Floats:
+    found = pl.DataFrame(dict(columns)).select(expression).to_series()
+    return found.cast(pl.Float64).fill_null(np.nan).to_numpy()
 
 
 def _times(piece: Piece, plan: Plan) -> Ints:

@@ -109,6 +109,34 @@ def replay(
 
 
 @app.command()
+def compare(
+    suite: Annotated[
+        Path, typer.Option(metavar="DIR", help="Folder of a benchmark suite.")
+    ],
+    sets: Annotated[str, typer.Option(help="Sets of the suite [all].")] = "",
+    models: Annotated[str, typer.Option(help="Models, by commas.")] = "sfm",
+    out: Annotated[Path, typer.Option(help="Folder of results.")] = Path("runs/suite"),
+    jobs: Annotated[int, typer.Option(min=1, help="Models at the same time.")] = 1,
+    as_json: AsJson = False,
+    overrides: Overrides = None,
+) -> None:
+    """Run models side by side: the same ticks, the same rules."""
+    from connectors import open_feed
+    from sfm_stream import compiling
+    from sfm_stream.compare import suite as benchmarks
+    from sfm_stream.config import Config
+
+    chosen = benchmarks.read(suite, [name for name in sets.split(",") if name])
+    compiling.prepare(Config(), ["value"], _say)
+    found = benchmarks.carry_out(
+        suite, chosen, models.split(","), benchmarks.Source(_load, open_feed), out,
+        overrides=overrides or (), jobs=jobs, say=lambda line: typer.echo(line, err=True),
+    )  # fmt: skip
+    if as_json:
+        _print_json(found)
+
+
+@app.command()
 def verify(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run.")],
 ) -> None:

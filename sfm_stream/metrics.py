@@ -122,6 +122,18 @@ class Fold:
         return {"scored": self._scored, **means, "skill": skill}
 
 
+def first_scored(warmup: float, ticks: Mapping[str, int]) -> dict[str, int]:
+    """Give the first tick of each stream that is scored.
+
+    Args:
+        warmup: `run.warmup`, a count (int) or a share (float) of each stream's ticks.
+        ticks: per stream.
+    """
+    if isinstance(warmup, float):
+        return {name: int(warmup * count) for name, count in ticks.items()}
+    return dict.fromkeys(ticks, warmup)
+
+
 def fold_scores(
     folder: Path,
     warmup: Mapping[str, int],
@@ -151,8 +163,22 @@ def fold_scores(
         for target, horizons in folds.items()
     }
     if len(targets) > 1:
-        return {"horizons": _mean_over(targets), "targets": targets}
+        return {"horizons": mean_over(targets), "targets": targets}
     return next(iter(targets.values()), {"horizons": {}})
+
+
+def mean_over(targets: Mapping[str, Any]) -> dict[str, Summary]:
+    """Average each metric, skill too, over the targets; `scored` is the total.
+
+    Args:
+        targets: as `fold_scores` gives them, all with the same horizons and metrics.
+    """
+    trees = [tree["horizons"] for tree in targets.values()]
+    return {
+        horizon: {name: _mean([t[horizon][name] for t in trees]) for name in summary}
+        | {"scored": sum(t[horizon]["scored"] for t in trees)}
+        for horizon, summary in trees[0].items()
+    }
 
 
 def blocks(
@@ -198,16 +224,6 @@ def _skill(mse: float | None, naive_mse: float | None) -> float | None:
     if naive_mse == 0:  # nothing moved: as good as the last value, or without measure
         return 0.0 if mse == 0 else None
     return 1 - mse / naive_mse
-
-
-def _mean_over(targets: Mapping[str, Any]) -> dict[str, Summary]:
-    """Average each metric, skill too, over the targets; `scored` is the total."""
-    trees = [tree["horizons"] for tree in targets.values()]
-    return {
-        horizon: {name: _mean([t[horizon][name] for t in trees]) for name in summary}
-        | {"scored": sum(t[horizon]["scored"] for t in trees)}
-        for horizon, summary in trees[0].items()
-    }
 
 
 def _mean(values: Sequence[float | None]) -> float | None:

@@ -6,11 +6,10 @@ run that was stopped, or ran out of disk, goes on as if nothing had happened.
 
 from __future__ import annotations
 
-import resource
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import takewhile
@@ -21,15 +20,13 @@ from sfm_stream import checkpoint, metrics, runs, sinks
 from sfm_stream.compiling import prepare
 from sfm_stream.engine import Engine
 from sfm_stream.errors import CheckpointError, FeedError
+from sfm_stream.memory import peak_rss_mib
 from sfm_stream.runner import cut, run_blocks
 
 if TYPE_CHECKING:
     from sfm_stream.config import Config
     from sfm_stream.runner import Feed
     from sfm_stream.runs import Run
-
-STATUS = Path("/proc/self/status")
-KIB_PER_MIB = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,7 +193,8 @@ class _Session:
 
 def _summary(run: Run, engine: Engine, seconds: float, rejected: int) -> dict[str, Any]:
     ticks = sum(engine.ticks.values())
-    scored = metrics.fold_scores(run.records, _warmup(run.config, engine.ticks))
+    first = metrics.first_scored(run.config.run.warmup, engine.ticks)
+    scored = metrics.fold_scores(run.records, first)
     return {
         "ticks": ticks,
         "seconds": seconds,
@@ -207,14 +205,6 @@ def _summary(run: Run, engine: Engine, seconds: float, rejected: int) -> dict[st
         "peak_rss_mib": peak_rss_mib(),
         **scored,
     }
-
-
-def _warmup(config: Config, ticks: Mapping[str, int]) -> dict[str, int]:
-    """Give the first tick of each stream that is scored."""
-    warmup = config.run.warmup
-    if isinstance(warmup, float):
-        return {name: int(warmup * count) for name, count in ticks.items()}
-    return dict.fromkeys(ticks, warmup)
 
 
 def _mean_weights(records: Path, experts: Iterable[str]) -> dict[str, float | None]:
@@ -230,15 +220,6 @@ def _mean_weights(records: Path, experts: Iterable[str]) -> dict[str, float | No
         expert: sums[name] / counts[name] if counts[name] else None
         for name, expert in names.items()
     }
-
-
-def peak_rss_mib() -> float:
-    """Give the most memory this process has held, MiB."""
-    if STATUS.exists():
-        for line in STATUS.read_text().splitlines():
-            if line.startswith("VmHWM:"):
-                return int(line.split()[1]) / KIB_PER_MIB
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / KIB_PER_MIB
 
 
 def _adopt(engine: Engine, start: Run, watch: Watch) -> None:

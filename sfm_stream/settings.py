@@ -76,7 +76,10 @@ class Feed(Section, frozen=True):
 
     connector: Annotated[
         str,
-        _doc("`synthetic`, `csv`, `parquet`, `capture`, `river` or `package:Class`"),
+        _doc(
+            "`synthetic`, `csv`, `parquet`, `activity`, `capture`, `river` or "
+            "`package:Class`"
+        ),
     ] = "synthetic"
     path: Annotated[
         str | tuple[str, ...],
@@ -92,6 +95,11 @@ class Feed(Section, frozen=True):
     columns: Annotated[
         dict[str, str], _doc("field name = column name, where they differ")
     ] = {}
+    derive: Annotated[
+        dict[str, str],
+        _doc("field name = expression over columns, e.g. `ln(1 + qty)`, in SQL"),
+    ] = {}
+    rows: Annotated[Count, _doc("most rows of a table to read; 0: all")] = 0
     header: Annotated[
         bool | None, _doc("whether a CSV's first line names its columns; absent: seen")
     ] = None
