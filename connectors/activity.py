@@ -14,10 +14,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from msgspec.structs import replace
+from numpy.typing import NDArray
 
 from connectors import files
 from connectors.csv import Csv
@@ -30,6 +31,7 @@ from sfm_stream.events import GAP, TICK, Block, Floats, Ints
 if TYPE_CHECKING:
     from connectors.feed import Feed
 
+Truths: TypeAlias = NDArray[np.bool_]
 FIELDS = ("rate", "volatility")
 MOST_EMPTY = 1_000
 ROWS = 65_536
@@ -130,7 +132,7 @@ class Activity:
         return self._with_gaps(time, values, start + repeats, bins.number, gap)
 
     def _with_gaps(
-        self, time: Ints, values: Floats, ends: Ints, number: Ints, gap: Any
+        self, time: Ints, values: Floats, ends: Ints, number: Ints, gap: Truths
     ) -> Block:
         """Put a gap after each of the bins that a long silence follows."""
         where, missed = ends[gap], np.diff(number)[gap] - 1

@@ -130,7 +130,7 @@ def compare(
     compiling.prepare(Config(), ["value"], _say)
     found = benchmarks.carry_out(
         suite, chosen, models.split(","), benchmarks.Source(_load, open_feed), out,
-        overrides=overrides or (), jobs=jobs, say=lambda line: typer.echo(line, err=True),
+        overrides=overrides or (), jobs=jobs, say=_say,
     )  # fmt: skip
     if as_json:
         _print_json(found)

@@ -10,10 +10,15 @@ from __future__ import annotations
 from collections.abc import AsyncIterable, Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
+import numpy as np
+
+from sfm_stream.referee import Labels
+
 if TYPE_CHECKING:
     from sfm_stream.engine import Engine
-    from sfm_stream.events import Block, Event
+    from sfm_stream.events import Block, Event, Floats
     from sfm_stream.records import Record, Records
+    from sfm_stream.referee import Referee, Ring, Seen
 
     WriteRecords: TypeAlias = Callable[[Sequence[Record]], None]
 
@@ -37,6 +42,16 @@ class Feed(Protocol):
         Raises:
             FeedError: where the source cannot be read on; what came before was given.
         """
+
+
+class Peer(Protocol):
+    """A forecaster of one target of one stream, beside whom ours is measured."""
+
+    def forecast(self, seen: Seen) -> Floats:
+        """Take a tick; give the means [Q] of the target at every horizon."""
+
+    def learn(self, labels: Labels) -> None:
+        """Learn from labels that settled, before the tick that settled them is seen."""
 
 
 def run(events: Iterable[Event], engine: Engine, write: WriteRecords) -> None:
@@ -80,6 +95,39 @@ def run_blocks(
     for block in blocks:
         write(engine.run(block))
         after_block()
+
+
+def run_peers(
+    blocks: Iterable[Block],
+    referee: Referee,
+    bear: Callable[[int, int], Peer],
+    write: Callable[[Records], None],
+) -> None:
+    """Feed blocks of events to peers: score, learn, forecast, tick by tick.
+
+    Args:
+        blocks: in order.
+        referee: says what a peer sees and when.
+        bear: gives the peer of a stream and a target, by their numbers.
+        write: takes the scores of a block as columns.
+    """
+    rows: dict[tuple[int, int], tuple[Peer, Ring]] = {}
+    for block in blocks:
+        taken = referee.take(block)
+        means = np.empty(len(taken.scores["mean"]))
+        for step in taken.steps:
+            if isinstance(step, Labels):
+                peer, said = rows[step.stream, step.target]
+                means[step.rows] = said.at(step.origin, step.horizon)
+                peer.learn(step)
+                continue
+            for target in range(len(referee.targets)):
+                one = step.stream, target
+                if one not in rows:
+                    rows[one] = bear(*one), referee.ring(len(referee.horizons))
+                peer, said = rows[one]
+                said.put(step.origin, peer.forecast(step))
+        write(taken.answered(means))
 
 
 def cut(blocks: Iterable[Block], seq: int, every: int) -> Iterator[Block]:

@@ -13,23 +13,27 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from sfm_stream import compiling, metrics, runner, sinks
+from sfm_stream import compiling, features, layout, metrics, runner, sinks, targets
 from sfm_stream.compare import models
+from sfm_stream.compare.lags import Task
 from sfm_stream.engine import Engine
 from sfm_stream.memory import peak_rss_mib
 from sfm_stream.records import Records
+from sfm_stream.referee import Referee
 
 if TYPE_CHECKING:
     from sfm_stream.config import Config
-    from sfm_stream.events import Event
+    from sfm_stream.events import Block, Floats
     from sfm_stream.metrics import Summary
-    from sfm_stream.runner import Feed
+    from sfm_stream.referee import Labels, Seen
+    from sfm_stream.runner import Feed, Peer
+    from sfm_stream.sinks import ParquetSink
 
 LIVE = 5_000
 """Events that are taken one by one to time a tick."""
 BLOCKS = 20
 FIGURES = ("mse", "mae", "skill", "sign", "block_median", "block_q10")
-NS_PER_US = 1e3
+NS_PER_US, NS_PER_S = 1e3, 1e9
 
 
 def enter(
@@ -57,41 +61,115 @@ def enter(
         SinkError: if records cannot be written.
     """
     feed = open_feed(config)
-    settings = models.ENGINES[model](config)
+    sink = sinks.ParquetSink(folder, {"experts": config.forecast.experts})
+    if model in models.ENGINES:
+        settings = models.ENGINES[model](config)
+        ticks, pace = _engine(settings, feed, sink, kinds)
+    else:
+        ticks, pace = _peers(config, feed, sink, models.PEERS[model])
+    sink.close()
+    scored = _fold(folder, metrics.first_scored(config.run.warmup, ticks))
+    return {**scored, **pace, "peak_rss_mib": peak_rss_mib()}
+
+
+def _engine(
+    settings: Config, feed: Feed, sink: ParquetSink, kinds: Sequence[str]
+) -> tuple[Mapping[str, int], dict[str, float]]:
+    """Take our engine through the feed; give ticks per stream, and its pace."""
     compiling.call(settings, feed.fields)
     engine = _Clocked(settings, feed.fields)
-    sink = sinks.ParquetSink(folder, {"experts": engine.experts})
+    blocks = feed.blocks(settings.run.block)
     runner.run_blocks(
-        feed.blocks(config.run.block),
-        engine,
-        lambda records: sink.write(_only(records, kinds)),
-        lambda: None,
+        blocks, engine, lambda records: sink.write(_only(records, kinds)), lambda: None
     )
-    sink.close()
-    ticks = engine.ticks
-    scored = _fold(folder, metrics.first_scored(config.run.warmup, ticks))
-    return {
-        **scored,
-        "ticks_per_s": sum(ticks.values()) / engine.seconds,
-        **_live(settings, feed),
-        "peak_rss_mib": peak_rss_mib(),
-    }
+    pace = sum(engine.ticks.values()) / engine.seconds
+    return engine.ticks, {"ticks_per_s": pace, **_live(settings, feed)}
+
+
+def _peers(
+    config: Config, feed: Feed, sink: ParquetSink, bear: Callable[[Task], Peer]
+) -> tuple[Mapping[str, int], dict[str, float]]:
+    """Take peers through the feed, one per stream and target."""
+    referee = Referee(config, feed.fields)
+    settings = models.ENGINES["sfm"](config)
+    ours = layout.lay_out(settings, features.plan(settings, feed.fields))
+    clock = _Clock(len(referee.targets))
+
+    def born(stream: int, target: int) -> Peer:
+        del stream
+        task = Task(
+            target=target,
+            values=len(referee.values),
+            ahead=targets.horizon_table(config)[:, 0],
+            wait=targets.longest_wait(config),
+            weights=ours.sizes.weights,
+            config=config,
+        )
+        return clock.timed(bear(task), target)
+
+    runner.run_peers(feed.blocks(config.run.block), referee, born, sink.write)
+    ticks = referee.ticks
+    pace = sum(ticks.values()) / (sum(clock.ns) / NS_PER_S)
+    return ticks, {"ticks_per_s": pace, **percentiles(clock.ns)}
+
+
+class _Clock:
+    """Times what peers do, tick by tick: labels first, then the tick of all targets.
+
+    Attributes:
+        ns: spent on each tick.
+    """
+
+    def __init__(self, targets: int) -> None:
+        self.ns: list[int] = []
+        self._targets, self._spent = targets, 0
+
+    def timed(self, peer: Peer, target: int) -> Peer:
+        """Give the peer under the clock."""
+        return _TimedPeer(peer, self, is_last=target == self._targets - 1)
+
+    def spend(self, ns: int, *, ends_tick: bool) -> None:
+        """Take note of time spent."""
+        self._spent += ns
+        if ends_tick:
+            self.ns.append(self._spent)
+            self._spent = 0
+
+
+class _TimedPeer:
+    """A peer under the clock."""
+
+    def __init__(self, peer: Peer, clock: _Clock, *, is_last: bool) -> None:
+        self._peer, self._clock, self._is_last = peer, clock, is_last
+
+    def forecast(self, seen: Seen) -> Floats:
+        """Time a forecast; that of the last target ends the tick."""
+        begun = time.perf_counter_ns()
+        means = self._peer.forecast(seen)
+        spent = time.perf_counter_ns() - begun
+        self._clock.spend(spent, ends_tick=self._is_last)
+        return means
+
+    def learn(self, labels: Labels) -> None:
+        """Time what is learned."""
+        begun = time.perf_counter_ns()
+        self._peer.learn(labels)
+        self._clock.spend(time.perf_counter_ns() - begun, ends_tick=False)
 
 
 class _Clocked(Engine):
-    """An engine that knows how long it took.
+    """An engine that knows how long its blocks took.
 
     Attributes:
-        seconds: spent on blocks.
-        ns: spent on each single event.
+        seconds: spent on them.
     """
 
     def __init__(self, settings: Config, fields: Sequence[str]) -> None:
         super().__init__(settings, fields)
         self.seconds = 0.0
-        self.ns: list[int] = []
 
-    def run(self, block: Any) -> Records:
+    def run(self, block: Block) -> Records:
+        """Observe and learn every event of a block, on the clock."""
         begun = time.perf_counter()
         records = super().run(block)
         self.seconds += time.perf_counter() - begun
@@ -104,16 +182,13 @@ def _only(records: Records, kinds: Sequence[str]) -> Records:
 
 def _live(settings: Config, feed: Feed) -> dict[str, float]:
     """Time the first ticks as a live feed would bring them, one by one."""
-    engine, taken = Engine(settings, feed.fields), []
-
-    def timed(event: Event) -> None:
+    engine = Engine(settings, feed.fields)
+    taken = []
+    for event in next(feed.blocks(LIVE)).events():
         begun = time.perf_counter_ns()
         engine.observe(event)
         engine.learn()
         taken.append(time.perf_counter_ns() - begun)
-
-    for event in next(feed.blocks(LIVE)).events():
-        timed(event)
     return percentiles(taken)
 
 

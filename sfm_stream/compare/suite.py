@@ -330,7 +330,7 @@ def z_mse(result: Mapping[str, Any], deviations: Mapping[str, float]) -> float:
         for target, tree in targets.items()
         for figures in tree["horizons"].values()
     ]
-    return sum(errors) / len(errors)
+    return float(sum(errors) / len(errors))
 
 
 def _deviations(task: Task, feed: Feed) -> dict[str, float]:
