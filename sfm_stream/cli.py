@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
 INTERRUPTED = 130
 PATH_OVERRIDE = "feed.path"
+COMPARED = ("sfm", "a-sfm", "no-cell", "last", "mean", "rls", "ewls", "snarimax",
+            "holtwinters", "linear", "bayes", "lstm", "gru")  # fmt: skip
+"""Models that are compared when none is named."""
 
 app = typer.Typer(
     help="Forecast what comes next, one tick at a time, and learn from each answer.",
@@ -33,6 +36,10 @@ app = typer.Typer(
 Settings = Annotated[Path, typer.Argument(metavar="CONFIG", help="A TOML file.")]
 AsJson = Annotated[
     bool, typer.Option("--json", help="Print JSON as the last line of stdout.")
+]
+Plot = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", help="Draw a picture: .png, .svg or .pdf."),
 ]
 Overrides = Annotated[
     list[str] | None,
@@ -81,6 +88,7 @@ def replay(
         Path | None,
         typer.Option("--from", metavar="RUN", help="Start with what a run learned."),
     ] = None,
+    plot: Plot = None,
     as_json: AsJson = False,
     overrides: Overrides = None,
 ) -> None:
@@ -94,6 +102,8 @@ def replay(
             if given:
                 raise typer.BadParameter(f"{name} is for new runs, not for --resume")
         folder = resume
+    if plot is not None:
+        _expect_picture(plot)
     try:
         if resume is None and config is not None:
             summary = _begun(folder, _load(config, overrides), start)
@@ -104,34 +114,59 @@ def replay(
         hint = f"; go on with: sfm-stream replay --resume {folder}" if there else ""
         _say(f"interrupted{hint}")
         raise typer.Exit(INTERRUPTED) from e
+    if plot is not None:
+        from sfm_stream import picture
+
+        picture.draw_run(folder, plot)
     if as_json:
         _print_json(summary)
 
 
 @app.command()
 def compare(
+    config: Annotated[
+        Path | None,
+        typer.Argument(metavar="[CONFIG]", help="A TOML file; not for --suite."),
+    ] = None,
     suite: Annotated[
-        Path, typer.Option(metavar="DIR", help="Folder of a benchmark suite.")
-    ],
-    sets: Annotated[str, typer.Option(help="Sets of the suite [all].")] = "",
-    models: Annotated[str, typer.Option(help="Models, by commas.")] = "sfm",
-    out: Annotated[Path, typer.Option(help="Folder of results.")] = Path("runs/suite"),
+        Path | None, typer.Option(metavar="DIR", help="A folder with suite.toml.")
+    ] = None,
+    sets: Annotated[
+        str, typer.Option(metavar="A,B", help="Sets of the suite [all].")
+    ] = "",
+    models: Annotated[
+        str, typer.Option(metavar="A,B", help="Models.")
+    ] = ",".join(COMPARED),
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Folder of what is found [runs/<config>-NNN, runs/suite]."),
+    ] = None,
+    plot: Plot = None,
+    write: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Put the suite's tables between its marks."),
+    ] = None,
     jobs: Annotated[int, typer.Option(min=1, help="Models at the same time.")] = 1,
     as_json: AsJson = False,
     overrides: Overrides = None,
-) -> None:
+) -> None:  # fmt: skip
     """Run models side by side: the same ticks, the same rules."""
-    from connectors import open_feed
     from sfm_stream import compiling
-    from sfm_stream.compare import suite as benchmarks
     from sfm_stream.config import Config
 
-    chosen = benchmarks.read(suite, [name for name in sets.split(",") if name])
+    if (config is None) == (suite is None):
+        raise typer.BadParameter("expected a CONFIG or --suite DIR, one of them")
+    if plot is not None:
+        _expect_picture(plot)
     compiling.prepare(Config(), ["value"], _say)
-    found = benchmarks.carry_out(
-        suite, chosen, models.split(","), benchmarks.Source(_load, open_feed), out,
-        overrides=overrides or (), jobs=jobs, say=_say,
-    )  # fmt: skip
+    names = _listed(models)
+    if suite is not None:
+        place = out or Path("runs/suite")
+        found = _suite(suite, _listed(sets), names, place, jobs, overrides, write)
+    elif config is not None:
+        settings = _load(config, overrides)
+        place = out or _next_folder(config)
+        found = _compared(settings, names, place, jobs, plot)
     if as_json:
         _print_json(found)
 
@@ -193,6 +228,66 @@ def bench(as_json: AsJson = False) -> None:
     screen.show_bench(found)
     if as_json:
         _print_json(found)
+
+
+def _suite(
+    folder: Path,
+    sets: list[str],
+    names: list[str],
+    out: Path,
+    jobs: int,
+    overrides: list[str] | None,
+    write: Path | None,
+) -> dict[str, Any]:
+    """Run a suite, show its tables and write them where they are wanted."""
+    from connectors import open_feed
+    from sfm_stream.compare import results
+    from sfm_stream.compare import suite as benchmarks
+
+    chosen = benchmarks.read(folder, sets)
+    source = benchmarks.Source(_load, open_feed)
+    found = benchmarks.carry_out(
+        folder, chosen, names, source, out,
+        overrides=overrides or (), jobs=jobs, say=_say,
+    )  # fmt: skip
+    command = " ".join(["sfm-stream", *sys.argv[1:]])
+    text = results.markdown(chosen, names, found, command)
+    typer.echo(text, err=True)
+    if write is not None:
+        results.put(write, text)
+    return found
+
+
+def _compared(
+    settings: Config, names: list[str], out: Path, jobs: int, plot: Path | None
+) -> dict[str, Any]:
+    """Compare models on one feed, and show how they did."""
+    from connectors import open_feed
+    from sfm_stream import screen
+    from sfm_stream.compare import contest, results
+
+    found = contest.hold(settings, open_feed, names, out, jobs=jobs, say=_say)
+    results.keep(found, out)
+    screen.show_comparison(found["models"])
+    _say(f"records and figures: {out}")
+    if plot is not None:
+        from sfm_stream import picture
+        from sfm_stream.cell import grids
+
+        model = settings.model
+        omega = grids.frequencies(model.grid, model.frequencies, model.longest_period)
+        picture.draw_comparison(out, names, omega.tolist(), plot)
+    return found
+
+
+def _expect_picture(path: Path) -> None:
+    from sfm_stream import picture
+
+    picture.expect(path)
+
+
+def _listed(text: str) -> list[str]:
+    return [name.strip() for name in text.split(",") if name.strip()]
 
 
 def _begun(folder: Path, settings: Config, start: Path | None) -> dict[str, Any]:

@@ -113,6 +113,31 @@ def show_bench(found: Mapping[str, Any]) -> None:
     Console(stderr=True, highlight=False).print(table)
 
 
+def show_comparison(models: Mapping[str, Mapping[str, Any]]) -> None:
+    """Show models side by side, a table per horizon and one of their pace."""
+    console = Console(stderr=True, highlight=False)
+    figures = {"mse": "MSE", "mae": "MAE", "skill": "skill", "sign": "sign",
+               "block_median": "block median", "block_q10": "block 10 %"}  # fmt: skip
+    horizons = next(iter(models.values()))["horizons"]
+    for horizon in horizons:
+        rows = {name: found["horizons"][horizon] for name, found in models.items()}
+        console.print(_side_by_side(f"{horizon} ahead", figures, rows))
+    pace = {"ticks_per_s": "ticks/s", "p50_us": "us/tick, p50",
+            "p99_us": "us/tick, p99", "peak_rss_mib": "peak MiB"}  # fmt: skip
+    console.print(_side_by_side("pace", pace, models))
+
+
+def _side_by_side(
+    title: str, columns: Mapping[str, str], rows: Mapping[str, Mapping[str, Any]]
+) -> Table:
+    table = Table("model", title=title, title_justify="left")
+    for name in columns.values():
+        table.add_column(name, justify="right")
+    for model, figures in rows.items():
+        table.add_row(model, *(_number(figures[name]) for name in columns))
+    return table
+
+
 def _scores(target: str, horizons: Mapping[str, Mapping[str, Any]]) -> Table:
     table = Table(title=target or None, title_justify="left")
     for name in ("horizon", "scored", "MSE", "MAE", "skill", "coverage"):

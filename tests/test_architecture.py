@@ -31,13 +31,13 @@ ROWS = [
     {"transcript"},
     {"engine"},
     # The core ends here.
-    {"durable"},
+    {"durable", "memory"},
     {"journal", "checkpoint", "sinks"},
-    {"metrics"},
+    {"metrics", "referee"},
     {"runner"},
     {"compiling", "runs", "eager"},
     {"replay", "bench", "daemon", "river", "compare", "paper"},
-    {"verify", "screen"},
+    {"verify", "screen", "picture"},
     {"cli"},
     {"__main__"},
 ]
@@ -97,6 +97,7 @@ TESTED_IN = {
     "kernels.mature": "test_engine.py",
     "kernels.rows": "test_engine.py",
     "kernels.tick": "test_engine.py",
+    "memory": "test_replay.py",
     "connectors.feed": "test_connectors_capture.py",
     "connectors.files": "test_connectors_csv.py",
 }

@@ -22,8 +22,9 @@ from sfm_stream.errors import (
     SourceChanged,
 )
 from sfm_stream.events import NO_TIME, Block
+from sfm_stream.memory import peak_rss_mib
 from sfm_stream.records import KINDS
-from sfm_stream.replay import Watch, peak_rss_mib, replay, resume
+from sfm_stream.replay import Watch, replay, resume
 
 SECOND = 10**9
 START = 1_600_000_000 * SECOND

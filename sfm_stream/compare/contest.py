@@ -6,8 +6,10 @@ folded from the scores they wrote down.
 
 from __future__ import annotations
 
+import multiprocessing
 import time
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
 LIVE = 5_000
 """Events that are taken one by one to time a tick."""
 BLOCKS = 20
+KEPT = ("forecasts", "scores")
 FIGURES = ("mse", "mae", "skill", "sign", "block_median", "block_q10")
 NS_PER_US, NS_PER_S = 1e3, 1e9
 
@@ -41,7 +44,7 @@ def enter(
     open_feed: Callable[[Config], Feed],
     model: str,
     folder: Path,
-    kinds: Sequence[str] = ("scores",),
+    kinds: Sequence[str],
 ) -> dict[str, Any]:
     """Take one model through all a feed has.
 
@@ -50,7 +53,7 @@ def enter(
         open_feed: opens the feed it names.
         model: its name.
         folder: where its records go.
-        kinds: of the records to keep.
+        kinds: of the records to keep; of a peer there are scores alone.
 
     Returns:
         `horizons`, each with `FIGURES`; of several targets the mean, and each of them
@@ -70,6 +73,51 @@ def enter(
     sink.close()
     scored = _fold(folder, metrics.first_scored(config.run.warmup, ticks))
     return {**scored, **pace, "peak_rss_mib": peak_rss_mib()}
+
+
+def hold(
+    config: Config,
+    open_feed: Callable[[Config], Feed],
+    names: Sequence[str],
+    folder: Path,
+    *,
+    jobs: int = 1,
+    say: Callable[[str], None] = lambda _: None,
+) -> dict[str, Any]:
+    """Take models through all a feed has, each in a process of its own.
+
+    Args:
+        config: of the ticks, the target and our model.
+        open_feed: opens the feed it names.
+        names: of the models.
+        folder: where each model's records go, in a folder of its name.
+        jobs: processes at work at the same time.
+        say: told when a model is done.
+
+    Returns:
+        `{"models": {name: figures}}`, as `enter` gives them.
+
+    Raises:
+        ConfigError: if a name is no model's, or a model cannot do the task.
+        FeedError, SinkError: as `enter` does.
+    """
+    models.check(names)
+    found: dict[str, Any] = {}
+    with processes(jobs) as pool:
+        futures = {
+            pool.submit(enter, config, open_feed, name, folder / name, KEPT): name
+            for name in names
+        }
+        for future in as_completed(futures):
+            found[futures[future]] = future.result()
+            say(f"{futures[future]} is through")
+    return {"models": {name: found[name] for name in names}}
+
+
+def processes(jobs: int) -> ProcessPoolExecutor:
+    """Give a pool in which each task has a process, and so a memory, of its own."""
+    context = multiprocessing.get_context("spawn")
+    return ProcessPoolExecutor(jobs, context, max_tasks_per_child=1)
 
 
 def _engine(

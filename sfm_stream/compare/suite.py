@@ -9,11 +9,10 @@ from __future__ import annotations
 
 import glob
 import hashlib
-import multiprocessing
 import tempfile
 import tomllib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures import Future, as_completed
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -35,6 +34,9 @@ if TYPE_CHECKING:
 
 SUITE = "suite.toml"
 PACKAGE = Path(__file__).parents[1]
+KEPT = ("scores",)
+SHELLS = ("cli", "screen", "picture", "results", "suite", "verify", "bench", "replay")
+"""Modules from which no figure comes."""
 
 
 class Benchmark(Section, frozen=True):
@@ -273,7 +275,8 @@ def _code(model: str) -> str:
     folder = PACKAGE if model in models.ENGINES else PACKAGE / "compare"
     digest = hashlib.sha256()
     for path in sorted(folder.rglob("*.py")):
-        digest.update(path.read_bytes())
+        if path.stem not in SHELLS:
+            digest.update(path.read_bytes())
     return digest.hexdigest()
 
 
@@ -291,8 +294,7 @@ def _results(
             unknown.append(task)
         else:
             yield task, kept
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(jobs, context, max_tasks_per_child=1) as pool:
+    with contest.processes(jobs) as pool:
         futures: dict[Future[dict[str, Any]], Task] = {
             pool.submit(_measure, task, source.open_feed): task for task in unknown
         }
@@ -315,7 +317,7 @@ def _kept(task: Task) -> dict[str, Any] | None:
 
 def _measure(task: Task, open_feed: Callable[[Config], Feed]) -> dict[str, Any]:
     with tempfile.TemporaryDirectory(prefix="sfm-stream-") as folder:
-        result = contest.enter(task.config, open_feed, task.model, Path(folder))
+        result = contest.enter(task.config, open_feed, task.model, Path(folder), KEPT)
     if task.benchmark.measure == "mse":
         deviations = _deviations(task, open_feed(task.config))
         result["z_mse"] = z_mse(result, deviations)
