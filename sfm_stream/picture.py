@@ -80,15 +80,18 @@ def draw_comparison(
     Raises:
         SinkError: if records cannot be read, or the picture not be written.
     """
+    from matplotlib import colormaps
+
     figure, (above, below) = _sheet()
     target, horizon = _first(folder / names[0])
+    above.set_prop_cycle(color=colormaps["tab20"].colors)
     for name in names:
         scores = _scores(folder / name, target, horizon)
         _draw_cumulative(above, scores, name)
     above.set_title(f"{target}, {horizon} ahead", loc="left")
     above.set_ylabel("squared error so far,\nshare of the last value's")
     above.set_ylim(0, 1.5)
-    above.legend(loc="upper left", ncols=2, fontsize="small")
+    above.legend(loc="upper left", bbox_to_anchor=(1, 1), fontsize="small")
     cells = [name for name in names if _has_amplitudes(folder / name)]
     if cells:
         _draw_spectrogram(below, folder / cells[0], target, frequencies)

@@ -98,6 +98,12 @@ TESTED_IN = {
     "kernels.rows": "test_engine.py",
     "kernels.tick": "test_engine.py",
     "memory": "test_replay.py",
+    "compare.contest": "test_compare_models.py",
+    "compare.lags": "test_compare_models.py",
+    "compare.simple": "test_compare_models.py",
+    "compare.online": "test_compare_models.py",
+    "compare.recurrent": "test_compare_models.py",
+    "compare.results": "test_compare_suite.py",
     "connectors.feed": "test_connectors_capture.py",
     "connectors.files": "test_connectors_csv.py",
 }
