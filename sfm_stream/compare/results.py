@@ -72,7 +72,7 @@ def markdown(
         ]
         if rows:
             tables.append(_table([*head, *names], rows))
-    made = f"Made by `{command}` at commit {commit()}."
+    made = f"Made at commit {commit()} by\n\n```text\n{command}\n```"
     return "\n\n".join([*tables, made])
 
 
