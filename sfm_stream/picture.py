@@ -84,7 +84,7 @@ def draw_comparison(
 
     figure, (above, below) = _sheet()
     target, horizon = _first(folder / names[0])
-    above.set_prop_cycle(color=colormaps["tab20"].colors)
+    above.set_prop_cycle(color=colormaps["tab20"](range(20)))
     for name in names:
         scores = _scores(folder / name, target, horizon)
         _draw_cumulative(above, scores, name)
