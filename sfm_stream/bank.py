@@ -20,6 +20,7 @@ from sfm_stream.features import Plan
 from sfm_stream.layout import (
     FRESH,
     FROZEN,
+    LABELLED,
     LAST_TIME,
     SEGMENT,
     SINCE_UPDATE,
@@ -30,6 +31,9 @@ from sfm_stream.layout import (
     table_places,
     work_places,
 )
+
+# The counter LABELLED before the first label.
+NO_LABEL = -1
 
 
 class Bank:
@@ -88,6 +92,7 @@ class Bank:
         counters = self.view("counters")[row]
         counters[LAST_TIME] = NO_TIME
         counters[FRESH] = 1
+        counters[LABELLED] = NO_LABEL
 
     def _table(self, name: str) -> NDArray[Any]:
         places = table_places(self.layout.sizes)
@@ -109,13 +114,18 @@ class Bank:
         counters[:, FRESH] = 1
         counters[:, FROZEN] = frozen
         counters[:, LAST_TIME] = NO_TIME
+        counters[:, LABELLED] = NO_LABEL
         for name in ("head_tick", "learned", "moves", "errors"):
             self.view(name)[...] = 0
         self.view("labels")[...] = np.nan
 
     def snapshot(self) -> dict[str, NDArray[Any]]:
-        """Copy every array, by name."""
-        return {p.name: self.view(p.name).copy() for p in self.layout.places}
+        """Copy every array, by name; what a peek left behind is no part of it."""
+        arrays = {p.name: self.view(p.name).copy() for p in self.layout.places}
+        for name, array in arrays.items():
+            if name.startswith(("tape_", "origin_")):
+                array[:, -1] = 0
+        return arrays
 
     def restore(self, arrays: Mapping[str, NDArray[Any]]) -> None:
         """Take back a snapshot.

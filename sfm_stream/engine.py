@@ -3,6 +3,8 @@
     observe(event)   score what is settled, then forecast
     learn()          then learn
     run(block)       both, for every event of a block
+    answer(tick, label)
+                     both, for a tick and what it should have said
 
 The engine knows no clock, socket, file or thread. What it says depends on the events it
 was given and their order alone, whether they came one by one or in blocks.
@@ -11,25 +13,41 @@ was given and their order alone, whether they came one by one or in blocks.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sfm_stream import config, features, kernels, layout, targets, transcript
+from sfm_stream import config, features, kernels, layout, targets, transcript, widening
 from sfm_stream.bank import Bank
+from sfm_stream.calling import Caller
 from sfm_stream.errors import CheckpointMismatch, InvalidState, ShapeError
-from sfm_stream.events import ALL_STREAMS, CONTROL, TICK, Block, Event, Tick
+from sfm_stream.events import (
+    ADAPT,
+    ALL_STREAMS,
+    CONTROL,
+    FREEZE,
+    TICK,
+    Block,
+    Event,
+    Label,
+    Tick,
+    expect_width,
+)
+from sfm_stream.kernels.mature import FORECASTS, SCORES
 from sfm_stream.kernels.resample import Resampler
-from sfm_stream.kernels.rows import ALL_ROWS, NO_ROW, Events, Out
-from sfm_stream.kernels.tick import FREEZE, LEARN, OBSERVE, PEEK
+from sfm_stream.kernels.rows import (
+    ALL_ROWS,
+    NO_ROW,
+    Events,
+    plain,
+    tick_and_label,
+)
+from sfm_stream.kernels.tick import KEEP, LEARN, OBSERVE, PEEK
 from sfm_stream.records import Forecast, Record, Records
-from sfm_stream.transcript import Columns, Owners
+from sfm_stream.transcript import Owners
 
 FORMAT = 1
-# Events per call of the compiled tick: its buffers stay in the cache, and the call's
-# own cost vanishes.
-PORTION = 1024
 Column = NDArray[Any]
 
 
@@ -49,7 +67,7 @@ class Engine:
         self.config = settings
         self.seq = 0
         plan = features.plan(settings, fields)
-        self.backend, self._advance = kernels.choose(
+        self.backend, advance = kernels.choose(
             settings.run.backend, settings.run.device
         )
         self._bank = Bank(settings, plan)
@@ -63,10 +81,12 @@ class Engine:
         self._owners = self._own()
         self._frozen = not settings.learn.enabled
         self._resampler = Resampler(settings, fields) if settings.stream.every else None
-        self._out = _buffers(self._bank.layout.sizes, PORTION)
-        self._single = _one_event(len(self.fields))
+        self._call = Caller(advance, self._bank)
+        self._single = tick_and_label(len(self.fields))
+        self._aside = tick_and_label(len(self.fields))
+        self._place = 0
+        self._expected: tuple[Tick, int] | None = None
         self._sizes = self._bank.layout.sizes
-        self._entry: kernels.Advance | None = None
         self._observed: Events | None = None
 
     @property
@@ -89,6 +109,12 @@ class Engine:
         """Names of the model's inputs, per target."""
         return dict(zip(self.targets, self._bank.layout.plan.names, strict=True))
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes of memory held by all streams, buffers included."""
+        held = (*self._bank.rows, *self._bank.work, *self._call.out)
+        return sum(array.nbytes for array in held)
+
     def view(self, name: str) -> Column:
         """Give an array of the bank by name, [rows, ...]; see `layout.places`."""
         return self._bank.view(name)
@@ -101,7 +127,9 @@ class Engine:
         """
         if self._observed is not None:
             raise InvalidState("observe: expected learn() first, was observe() again")
-        if self._resampler is None and self._fill_single(event):
+        if self._resampler is None and self._is_single(event):
+            self._place = int(isinstance(event, Label))
+            self._write(self._single, self._place, event)
             self._observed = self._single
             self.seq += 1
             return self._carry_out_single(OBSERVE)
@@ -123,7 +151,7 @@ class Engine:
         """
         if self._observed is None:
             raise InvalidState("learn: expected observe(event) first, was learn()")
-        events, self._observed = self._observed, None
+        events, self._observed, self._expected = self._observed, None, None
         if not self._is_due(events):
             return []
         if events is self._single:
@@ -155,10 +183,88 @@ class Engine:
         """
         if tick.stream not in self._streams or self._resampler is not None:
             return []
-        block = Block.of([tick], len(self.fields))
-        events = self._events(block, self.seq, self._numbers(block))
-        records = self._carry_out(events, 0, 1, PEEK)
-        return [r for r in records.rows() if isinstance(r, Forecast)]
+        if not len(self.expect(tick)):
+            return []
+        said = transcript.records(self._call.out, self._owners)
+        return [record for record in said if isinstance(record, Forecast)]
+
+    def expect(self, tick: Tick) -> Column:
+        """Say as numbers what `peek` says as records.
+
+        Returns:
+            float64 [Tg, Q, 3]: mean, lower and upper bound, the bounds NaN until enough
+            is scored. It shares memory and holds until the next call. [0, Q, 3] where
+            nothing is said.
+        """
+        count = 0
+        if self._resampler is None and tick.stream in self._streams:
+            self._write(self._aside, 0, tick)
+            self._call.few(self._aside, 0, 1, PEEK)
+            self._expected = (tick, self.seq)
+            count = self._call.out.counts[FORECASTS]
+        said: Column = self._call.out.forecast_num[:count, :3]
+        return said.reshape(-1, len(self.horizons), 3)
+
+    def answer(self, tick: Tick, label: Label) -> Column:
+        """Take in a tick and its label, and learn from both.
+
+        The same as `observe` and `learn` of the one, then of the other, in one call.
+
+        Returns:
+            float64 [scores, 3]: truth, mean and last value of all forecasts that were
+            settled. It shares memory and holds until the next call.
+
+        Raises:
+            InvalidState: between `observe` and `learn`, and of ticks folded into bins.
+        """
+        if self._observed is not None or self._resampler is not None:
+            raise InvalidState("answer: expected learn() first and no stream.every")
+        if tick.stream not in self._streams:
+            self._bear(Block.of([tick], len(self.fields)))
+        phase = OBSERVE + LEARN + KEEP * (self._expected == (tick, self.seq))
+        self._write(self._single, 0, tick)
+        self.seq += 1
+        self._write(self._single, 1, label)
+        self.seq += 1
+        self._call.few(self._single, 0, 2, phase)
+        scored: Column = self._call.out.score_num[: self._call.out.counts[SCORES]]
+        return scored
+
+    def tune(self, lr: float) -> None:
+        """Learn at another rate from now on.
+
+        Raises:
+            ConfigError: if it is not above 0.
+        """
+        tree = config.to_tree(self.config)
+        tree["learn"]["lr"] = lr
+        self.config = config.from_tree(tree)
+        self._bank.layout.settings["lr"] = lr
+
+    def widen(self, fields: Sequence[str]) -> None:
+        """Take in ticks of more fields from now on; what was learned stays.
+
+        Args:
+            fields: those there were, in any place, and new ones.
+
+        Raises:
+            InvalidState: between `observe` and `learn`.
+            ConfigError: if a field that was there is not among them.
+        """
+        arrays, meta = self.snapshot()
+        wider = Engine(self.config, fields)
+        old, new = self._bank.layout, wider._bank.layout
+        arrays = widening.widen(arrays, old, new)
+        wider.restore(arrays, meta | {"fields": list(wider.fields)})
+        self.__dict__.update(wider.__dict__)
+
+    def memory(self, stream: str) -> NDArray[np.complex64]:
+        """Copy the memory R of a stream, complex [Tg, K, D]."""
+        first, s = self._first_row[self._streams[stream]], self._sizes
+        last = (self.view("counters")[first, layout.TICKS] - 1) % (s.ring - 1)
+        read = self.view("tape_read")[first : first + s.targets, last]
+        re, im = read[..., s.states : 2 * s.states], read[..., 2 * s.states :]
+        return np.asarray(re + 1j * im, np.complex64)
 
     def snapshot(self) -> tuple[dict[str, Column], dict[str, Any]]:
         """Copy the whole state.
@@ -204,7 +310,15 @@ class Engine:
         self._first_row = np.array(meta["first_row"], np.int64)
         self._owners = self._own()
         self._frozen = bool(meta["frozen"])
-        self._observed = None
+        self._observed = self._expected = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        arrays, meta = self.snapshot()
+        return {"config": self.config, "arrays": arrays, "meta": meta}
+
+    def __setstate__(self, state: Mapping[str, Any]) -> None:
+        self.__init__(state["config"], state["meta"]["fields"])  # type: ignore[misc]
+        self.restore(state["arrays"], state["meta"])
 
     def adopt(self, arrays: Mapping[str, Column], meta: Mapping[str, Any]) -> None:
         """Take over what another run has learned, and begin to count anew.
@@ -235,45 +349,21 @@ class Engine:
                     "use the configuration and feed it was made with",
                 )
 
-    def _fill_single(self, event: Event) -> bool:
-        """Write a tick of a known stream into the columns kept for one event."""
-        if not isinstance(event, Tick) or event.stream not in self._streams:
-            return False
-        if len(event.values) != len(self.fields):
-            raise ShapeError("tick.values", f"({len(self.fields)},)", str(event.values))
-        one, number = self._single, self._streams[event.stream]
-        one.stream[0] = number
-        one.row[0] = self._first_row[number]
-        one.time[0] = event.time
-        one.values[0] = event.values
-        one.seq[0] = self.seq
-        return True
+    def _is_single(self, event: Event) -> TypeGuard[Tick | Label]:
+        return isinstance(event, Tick | Label) and event.stream in self._streams
+
+    def _write(self, pair: Events, place: int, event: Tick | Label) -> None:
+        """Write an event of a known stream into the columns kept for it."""
+        number = self._streams[event.stream]
+        pair.stream[place] = number
+        pair.row[:] = self._first_row[number]
+        pair.time[place] = event.time
+        pair.values[place] = expect_width(event, len(self.fields))
+        pair.seq[place] = self.seq
 
     def _carry_out_single(self, phase: int) -> list[Record]:
-        self._out.counts[:] = 0
-        while self._call_single(phase) == 0:
-            self._enlarge()
-        return transcript.records(self._out, self._owners)
-
-    def _call_single(self, phase: int) -> int:
-        arguments = self._arguments(self._single, 0, 1, phase)
-        if self._entry is not None:
-            return int(self._entry(*arguments))
-        reached = int(self._advance(*arguments))
-        self._entry = kernels.resolve(self._advance, arguments)
-        return reached
-
-    def _arguments(
-        self, events: Events, start: int, end: int, phase: int
-    ) -> tuple[Any, ...]:
-        layout, own = self._bank.layout, self._bank
-        return (
-            layout.settings, layout.tables, own.rows, own.work,
-            events, start, end, phase, self._out,
-        )  # fmt: skip
-
-    def _enlarge(self) -> None:
-        self._out = _buffers(self._bank.layout.sizes, 2 * len(self._out.score_int))
+        self._call.few(self._single, self._place, self._place + 1, phase)
+        return transcript.records(self._call.out, self._owners)
 
     def _own(self) -> Owners:
         count = len(self.targets)
@@ -321,12 +411,12 @@ class Engine:
 
     def _events(self, block: Block, seq: int, numbers: NDArray[np.int64]) -> Events:
         return Events(
-            kind=_plain(block.kind, np.int8),
+            kind=plain(block.kind, np.int8),
             stream=numbers,
             row=self._rows(numbers),
-            time=_plain(block.time, np.int64),
-            values=_plain(block.values, np.float64),
-            code=_plain(block.code, np.int64),
+            time=plain(block.time, np.int64),
+            values=plain(block.values, np.float64),
+            code=plain(block.code, np.int64),
             seq=np.arange(seq, seq + len(block), dtype=np.int64),
         )
 
@@ -344,7 +434,7 @@ class Engine:
 
     def _note_controls(self, block: Block) -> None:
         for i in np.flatnonzero(block.kind == CONTROL):
-            if block.stream[i] == ALL_STREAMS:
+            if block.stream[i] == ALL_STREAMS and block.code[i] != ADAPT:
                 self._frozen = bool(block.code[i] == FREEZE)
 
     def _is_due(self, events: Events) -> bool:
@@ -356,56 +446,5 @@ class Engine:
         return any(since[row + i] >= s.every for i in range(s.targets))
 
     def _carry_out(self, events: Events, start: int, stop: int, phase: int) -> Records:
-        parts: list[Columns] = []
-        while start < stop:
-            end = min(start + PORTION, stop)
-            self._out.counts[:] = 0
-            reached = self._call(events, start, end, phase)
-            if reached == start and not self._out.counts.any():
-                self._enlarge()
-                continue
-            parts.append(transcript.columns(self._out, self._owners))
-            start = reached
-        if not parts:
-            self._out.counts[:] = 0
-            parts.append(transcript.columns(self._out, self._owners))
-        return Records(transcript.join(parts), self._owners.tables(self.experts))
-
-    def _call(self, events: Events, start: int, end: int, phase: int) -> int:
-        return int(self._advance(*self._arguments(events, start, end, phase)))
-
-
-def _plain(column: Column, kind: type[np.generic]) -> Column:
-    """Give a column as compiled code knows it, copied only where it must be.
-
-    Another order, type or a read-only flag would compile the tick a second time, and
-    separately compiled code differs in the last bits.
-    """
-    return np.require(column, kind, ["C", "W"])
-
-
-def _buffers(s: layout.Sizes, records: int) -> Out:
-    """Make room for some records of each kind."""
-    each = records * s.horizons * s.targets
-    return Out(
-        forecast_int=np.zeros((each, 6), np.int64),
-        forecast_num=np.zeros((each, 3 + s.experts + s.frequencies)),
-        score_int=np.zeros((each, 6), np.int64),
-        score_num=np.zeros((each, 3)),
-        notice_int=np.zeros((each, 6), np.int64),
-        notice_num=np.zeros((each, 2)),
-        counts=np.zeros(3, np.int64),
-    )
-
-
-def _one_event(fields: int) -> Events:
-    """Make the columns of a single tick, to be filled again and again."""
-    return Events(
-        kind=np.full(1, TICK, np.int8),
-        stream=np.zeros(1, np.int64),
-        row=np.zeros(1, np.int64),
-        time=np.zeros(1, np.int64),
-        values=np.zeros((1, fields)),
-        code=np.zeros(1, np.int64),
-        seq=np.zeros(1, np.int64),
-    )
+        columns = self._call.many(events, start, stop, phase, self._owners)
+        return Records(columns, self._owners.tables(self.experts))

@@ -4,6 +4,7 @@
     +-- ConfigError            (ValueError)    the settings cannot be meant
     +-- FeedError                              the other side's fault: file or venue
     +-- ShapeError             (ValueError)    an array has the wrong shape
+    +-- FeatureError           (ValueError)    a feature or target is no number
     +-- InvalidState           (RuntimeError)  calls came out of order
     +-- SourceChanged                          a run's source is not what it was
     +-- StorageError                           what a run keeps on disk
@@ -90,6 +91,25 @@ class ShapeError(SFMStreamError, ValueError):
 
     def __str__(self) -> str:
         return f"{self.name}: expected shape {self.expected}, was {self.was}"
+
+
+class FeatureError(SFMStreamError, ValueError):
+    """A feature or target is something no number can be read from.
+
+    Attributes:
+        name: of the feature or target.
+        value: what it was.
+    """
+
+    def __init__(self, name: object, value: object) -> None:
+        super().__init__(name, value)
+        self.name, self.value = name, value
+
+    def __str__(self) -> str:
+        return (
+            f"{self.name!r}: expected a number or a date, was {self.value!r}; "
+            "turn it into numbers before, or leave it out"
+        )
 
 
 class InvalidState(SFMStreamError, RuntimeError):

@@ -18,10 +18,12 @@ from numpy.typing import NDArray
 
 from sfm_stream.errors import ShapeError
 
-TICK, GAP, HEARTBEAT, CONTROL, CLOSED = range(5)
+TICK, GAP, HEARTBEAT, CONTROL, CLOSED, LABEL = range(6)
 ALL_STREAMS = -1
 NO_TIME = np.iinfo(np.int64).min
-CONTROLS = ("learn", "freeze")
+CONTROLS = ("learn", "freeze", "adapt")
+# Positions in it that the kernels know.
+FREEZE, ADAPT = 1, 2
 # The code of a tick that comes too late for its bin.
 LATE = 1
 
@@ -87,6 +89,23 @@ class Control(msgspec.Struct, frozen=True, tag="control"):
     action: str
 
 
+class Label(msgspec.Struct, frozen=True, tag="label"):
+    """What the next tick's targets will be, known before that tick comes.
+
+    What waits for them is settled at once; the next tick then settles nothing more. A
+    target that is NaN or infinite stays unknown for good: what waited is voided.
+
+    Attributes:
+        stream: name of the stream.
+        time: when it was known, ns.
+        values: one float per field, as a tick has; only the targets' count.
+    """
+
+    stream: str
+    time: int
+    values: tuple[float, ...]
+
+
 class Closed(msgspec.Struct, frozen=True, tag="closed"):
     """The feed has ended.
 
@@ -100,7 +119,7 @@ class Closed(msgspec.Struct, frozen=True, tag="closed"):
     stream: str = ""
 
 
-Event: TypeAlias = Tick | Gap | Heartbeat | Control | Closed
+Event: TypeAlias = Tick | Gap | Heartbeat | Control | Closed | Label
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,11 +128,11 @@ class Block:
 
     Attributes:
         streams: table of stream names.
-        kind: int8 [T], one of TICK, GAP, HEARTBEAT, CONTROL, CLOSED.
+        kind: int8 [T], one of TICK, GAP, HEARTBEAT, CONTROL, CLOSED, LABEL.
         stream: int32 [T], index into `streams`, or ALL_STREAMS.
         time: int64 [T], ns at the source; NO_TIME where it could not be read.
         received: int64 [T], ns here.
-        values: float64 [T, F], the fields of a tick; NaN where missing.
+        values: float64 [T, F], the fields of a tick or label; NaN where missing.
         code: int64 [T], missed ticks of a gap (-1 unknown), action of a control.
         notes: reason of the gap or closing at a position.
     """
@@ -189,7 +208,7 @@ class Block:
             width: number of fields F of a tick.
 
         Raises:
-            ShapeError: if a tick does not have F values.
+            ShapeError: if a tick or label does not have F values.
         """
         count = len(events)
         names: dict[str, int] = {}
@@ -206,10 +225,11 @@ class Block:
                 stream[i] = names.setdefault(event.stream, len(names))
             match event:
                 case Tick():
-                    if len(event.values) != width:
-                        raise ShapeError("tick.values", f"({width},)", str(event))
+                    values[i] = expect_width(event, width)
                     received[i] = event.received
-                    values[i] = event.values
+                case Label():
+                    kind[i] = LABEL
+                    values[i] = expect_width(event, width)
                 case Gap():
                     kind[i] = GAP
                     code[i] = -1 if event.missed is None else event.missed
@@ -253,8 +273,22 @@ class Block:
                 return Heartbeat(name, time)
             case 3:  # CONTROL
                 return Control(name, time, CONTROLS[code])
-            case _:
+            case 4:  # CLOSED
                 return Closed(time, self.notes.get(i, ""))
+            case _:
+                return Label(name, time, tuple(self.values[i].tolist()))
+
+
+def expect_width(event: Tick | Label, width: int) -> tuple[float, ...]:
+    """Give the values of a tick or label.
+
+    Raises:
+        ShapeError: if they are not one per field.
+    """
+    if len(event.values) != width:
+        kind = type(event).__name__.lower()
+        raise ShapeError(f"{kind}.values", f"({width},)", str(event))
+    return event.values
 
 
 def concatenate(blocks: Sequence[Block]) -> Block:

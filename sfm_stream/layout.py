@@ -82,9 +82,9 @@ class Knobs(NamedTuple):
 # Scalars of a row, in order, in the arrays `counters` and `gauges`.
 (
     TICKS, LAST_TIME, SINCE_UPDATE, SEGMENT, FRESH, FROZEN, VERSION, ADAM_STEP,
-    MOVES, SEEN, MISSES,
-) = range(11)  # fmt: skip
-COUNTERS = 11
+    MOVES, SEEN, MISSES, LABELLED,
+) = range(12)  # fmt: skip
+COUNTERS = 12
 UNIT_NS, VALUE_MEAN, VALUE_VAR, MOVE_SQUARE = range(4)
 GAUGES = 4
 
@@ -117,6 +117,7 @@ def places(s: Sizes) -> tuple[Place, ...]:
         Place("labels", f32, (r, q), "matured labels, scaled; NaN until then"),
         Place("input_mean", f64, (n,), "of inputs, raw units"),
         Place("input_var", f64, (n,), "of inputs, raw units squared"),
+        Place("input_count", f64, (n,), "values seen of each input"),
         Place("before", f64, (s.signals,), "signals of the last tick"),
         Place("moves", f64, (s.lags,), "past moves of the target, newest at MOVES"),
         Place("label_square", f64, (q,), "mean square of raw labels"),

@@ -147,7 +147,7 @@ KINDS: Mapping[str, type[msgspec.Struct]] = {
     "voided": Voided,
     "rejected": Rejected,
 }
-VOIDED_REASONS = ("gap", "too many pending")
+VOIDED_REASONS = ("gap", "too many pending", "label unknown")
 SKIPPED_REASONS = ("", "non-finite loss", "non-finite gradient")
 REJECTED_REASONS = (
     "time could not be read",

@@ -275,13 +275,29 @@ def test_a_missing_value_is_accepted_where_it_may_be(missing):
     assert all(math.isfinite(f.mean) for f in of(Forecast, found))
 
 
-@pytest.mark.parametrize("missing", ["void", "hold", "mean"])
-def test_a_stream_cannot_begin_with_a_missing_value(missing):
+@pytest.mark.parametrize(
+    ("missing", "first", "field"),
+    [("void", (1, NAN), "y"), ("hold", (1, NAN), "y"), ("mean", (NAN, 1), "x")],
+)
+def test_a_stream_cannot_begin_with_a_missing_value(missing, first, field):
     engine = make(("x", "y"), stream={"missing": missing})
-    found = drive(engine, [tick(0, 1, NAN), tick(1, 1, 2)])
-    rejected = Rejected(0, "a", at(0), "y", "value is missing")
+    found = drive(engine, [tick(0, *first), tick(1, 1, 2)])
+    rejected = Rejected(0, "a", at(0), field, "value is missing")
     assert of(Rejected, found) == [rejected]
     assert engine.ticks == {"a": 1}
+
+
+def test_what_is_no_target_may_be_missing_from_the_first_tick_and_is_the_mean():
+    engine = make(("x", "y"), stream={"missing": "mean"})
+    found = drive(engine, [tick(0, 1, NAN), tick(1, 2, NAN), tick(2, 3, 700)])
+    assert of(Rejected, found) == []
+    inputs = dict(zip(engine.inputs["x"], engine.view("tape_u")[0].T, strict=False))
+    # The first value of y is its mean, and there is no change to it yet.
+    assert inputs["level(y)"][:2].tolist() == [0.0, 0.0]
+    assert inputs["change(y)"][:3].tolist() == [0.0, 0.0, 0.0]
+    at = engine.inputs["x"].index("level(y)")
+    assert engine.view("input_mean")[0, at] == 700.0
+    assert engine.view("input_count")[0, at] == 1.0
 
 
 # Gaps.

@@ -20,6 +20,7 @@ from sfm_stream.events import (
     Control,
     Gap,
     Heartbeat,
+    Label,
     Tick,
 )
 from sfm_stream.records import Forecast, Rejected, Score, Update, Voided
@@ -100,7 +101,10 @@ def special(rng, stream, time):
         Control(everyone, time, "freeze"),
         Control(everyone, time, "learn"),
         Control(everyone, time, "learn"),
-    ][rng.integers(6)]
+        Control(everyone, time, "adapt"),
+        Label(stream, time, (float(rng.standard_normal()), 1.0)),
+        Label(stream, time, (NAN, float(rng.standard_normal()))),
+    ][rng.integers(9)]
 
 
 @functools.cache
@@ -170,7 +174,7 @@ def test_the_events_give_every_kind_of_record():
     reasons = {r.reason for r in found if isinstance(r, Rejected)}
     assert len(reasons) == 6
     voided = {r.reason for r in found if isinstance(r, Voided)}
-    assert voided == {"gap", "too many pending"}
+    assert voided == {"gap", "too many pending", "label unknown"}
     updated = {(r.stream, r.target) for r in found if isinstance(r, Update)}
     assert updated == {(s, t) for s in "abc" for t in FIELDS}
     horizons = {r.horizon for r in found if isinstance(r, Score)}

@@ -12,6 +12,7 @@ from sfm_stream.errors import (
     CheckpointError,
     CheckpointMismatch,
     ConfigError,
+    FeatureError,
     FeedError,
     InvalidState,
     JournalError,
@@ -40,6 +41,11 @@ MESSAGES = [
     ),
     (FeedError("a.csv", "is absent", column="bid"), "a.csv column 'bid': is absent"),
     (ShapeError("x", "(3,)", "(4,)"), "x: expected shape (3,), was (4,)"),
+    (
+        FeatureError("wind", "calm"),
+        ("'wind': expected a number or a date, was 'calm'; "
+        "turn it into numbers before, or leave it out"),
+    ),
     (InvalidState("learn: expected observe first"), "learn: expected observe first"),
     (
         SourceChanged("a.csv", "10 bytes", "11 bytes"),
@@ -88,6 +94,7 @@ def test_one_handler_catches_all_of_ours(error):
     [
         (ConfigError, ValueError),
         (ShapeError, ValueError),
+        (FeatureError, ValueError),
         (InvalidState, RuntimeError),
         (CheckpointCorrupt, CheckpointError),
         (CheckpointMismatch, CheckpointError),

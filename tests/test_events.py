@@ -16,6 +16,7 @@ from sfm_stream.events import (
     CONTROLS,
     GAP,
     HEARTBEAT,
+    LABEL,
     TICK,
     Block,
     Closed,
@@ -23,6 +24,7 @@ from sfm_stream.events import (
     Event,
     Gap,
     Heartbeat,
+    Label,
     Tick,
     concatenate,
 )
@@ -37,6 +39,7 @@ EVENTS = [
     Control("a", 17, "freeze"),
     Control("", 18, "learn"),
     Closed(19, "the end"),
+    Label("b", 20, (NAN, 5.0)),
 ]
 
 times = st.integers(-(2**63), 2**63 - 1)
@@ -50,6 +53,7 @@ events = st.one_of(
     st.builds(Heartbeat, anyone, times),
     st.builds(Control, anyone, times, st.sampled_from(CONTROLS)),
     st.builds(Closed, times, notes),
+    st.builds(Label, names, times, st.tuples(numbers, numbers)),
 )
 
 
@@ -61,16 +65,17 @@ def said(events):
 def test_events_become_columns():
     block = Block.of(EVENTS, 2)
     assert block.streams == ("a", "b")
-    kinds = [TICK, HEARTBEAT, TICK, GAP, GAP, CONTROL, CONTROL, CLOSED]
+    kinds = [TICK, HEARTBEAT, TICK, GAP, GAP, CONTROL, CONTROL, CLOSED, LABEL]
     assert block.kind.tolist() == kinds
     every = ALL_STREAMS
-    assert block.stream.tolist() == [0, every, 1, 1, every, 0, every, every]
-    assert block.time.tolist() == [10, 12, 13, 15, 16, 17, 18, 19]
-    assert block.received.tolist() == [11, 0, 14, 0, 0, 0, 0, 0]
-    assert block.code.tolist() == [0, 0, 0, 7, -1, 1, 0, 0]
+    assert block.stream.tolist() == [0, every, 1, 1, every, 0, every, every, 1]
+    assert block.time.tolist() == [10, 12, 13, 15, 16, 17, 18, 19, 20]
+    assert block.received.tolist() == [11, 0, 14, 0, 0, 0, 0, 0, 0]
+    assert block.code.tolist() == [0, 0, 0, 7, -1, 1, 0, 0, 0]
     assert block.notes == {3: "cut off", 4: "restarted", 7: "the end"}
     np.testing.assert_array_equal(block.values[0], [1.0, 2.0])
     np.testing.assert_array_equal(block.values[2], [3.0, NAN])
+    np.testing.assert_array_equal(block.values[8], [NAN, 5.0])
     assert np.isnan(block.values[[1, 3, 4, 5, 6, 7]]).all()
 
 
@@ -122,6 +127,11 @@ def test_a_tick_whose_stream_has_no_name_is_no_tick_of_all_streams():
     assert block.streams == ("a", "")
     assert block.stream.tolist() == [0, 1, ALL_STREAMS]
     assert list(block.events())[1] == tick
+
+
+def test_a_label_with_the_wrong_number_of_values_is_named():
+    with pytest.raises(ShapeError, match=r"label.values: expected shape \(2,\), was"):
+        Block.of([Label("b", 1, (1.0,))], 2)
 
 
 @pytest.mark.parametrize("values", [(), (1.0,), (1.0, 2.0, 3.0)])

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from sfm_stream import journal
 from sfm_stream.errors import JournalError
-from sfm_stream.events import CONTROLS, Closed, Control, Gap, Heartbeat, Tick
+from sfm_stream.events import CONTROLS, Closed, Control, Gap, Heartbeat, Label, Tick
 from sfm_stream.journal import HEADER, Journal
 
 names, times = st.text(max_size=6), st.integers(-(2**63), 2**63 - 1)
@@ -29,6 +29,7 @@ events = st.one_of(
     st.builds(Heartbeat, names, times),
     st.builds(Control, names, times, st.sampled_from(CONTROLS)),
     st.builds(Closed, times, names),
+    st.builds(Label, names, times, st.lists(st.floats()).map(tuple)),
 )
 
 

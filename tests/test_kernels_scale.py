@@ -8,8 +8,8 @@ import math
 import numpy as np
 import pytest
 
+from sfm_stream.kernels.accept import ABSENT, INFINITE
 from sfm_stream.kernels.scale import LONGEST_TAU, OUTLIER, STEADY_AFTER
-from sfm_stream.kernels.tick import ABSENT, INFINITE
 from sfm_stream.layout import UNIT_NS
 from tests.kernels_rig import OBSERVE, SECOND, START, Rig, irregular, ticks
 
@@ -167,11 +167,19 @@ def test_mean_is_an_input_of_zero_that_teaches_the_scaler_nothing():
 
 
 @pytest.mark.parametrize("policy", ["void", "hold", "mean"])
-def test_stream_cannot_begin_with_a_missing_value(policy):
+def test_stream_cannot_begin_with_a_missing_target(policy):
+    r = Rig({"stream": {"missing": policy}}, ("a", "b"))
+    said = r.run(ticks([[np.nan, 1.0], [1.0, 2.0]]), OBSERVE)
+    assert said.notices[:, 4:].tolist() == [[0, ABSENT]]
+
+
+@pytest.mark.parametrize("policy", ["void", "hold", "mean"])
+def test_stream_begins_with_a_missing_input_where_the_mean_stands_for_it(policy):
     r = Rig({"stream": {"missing": policy}}, ("a", "b"))
     said = r.run(ticks([[1.0, np.nan], [1.0, 2.0]]), OBSERVE)
-    assert said.notices[:, 4:].tolist() == [[1, ABSENT]]
-    assert len(said.forecasts) == 1
+    refused = [] if policy == "mean" else [[1, ABSENT]]
+    assert said.notices[:, 4:].tolist() == refused
+    assert len(said.forecasts) == 2 - len(refused)
 
 
 def test_infinite_value_is_rejected_and_names_the_field():

@@ -19,15 +19,16 @@ from sfm_stream.targets import PREDICT_CHANGE, PREDICT_LEVEL
 
 FORECASTS, SCORES, NOTICES = range(3)
 UPDATED, VOIDED, REJECTED = range(3)
-VOID_GAP, VOID_CROWDED = range(2)
+VOID_GAP, VOID_CROWDED, VOID_UNKNOWN = range(3)
 
 
 @jit
 def settle_due(s, tables, row, work, out, seq, number, time, past, value):
     """Settle all forecasts that became due by `time`.
 
-    A horizon in ticks is settled by this tick's target `value`, which is NaN when no
-    tick has come; one in time that was due before `time` by the last tick's, `past`.
+    A horizon in ticks is settled by the target `value` of this tick, or of the one that
+    a label tells ahead; it is NaN when neither has come. A horizon in time that was due
+    before `time` is settled by the last tick's target, `past`.
     """
     slots = s.ring - 1
     horizons = matrix(tables.i64, s.at_horizons, s.horizons, 2)
@@ -144,14 +145,30 @@ def learn_scale(s, row, q, raw):
 @jit
 def void(s, row, out, seq, number, most, reason):
     """Give up the oldest waiting forecasts until at most `most` wait per horizon."""
+    for q in range(s.horizons):
+        void_horizon(s, row, out, seq, number, q, most, reason)
+
+
+@jit
+def void_due(s, tables, row, out, seq, number):
+    """Give up what the next tick would settle: nobody knows its truth."""
+    horizons = matrix(tables.i64, s.at_horizons, s.horizons, 2)
+    for q in range(s.horizons):
+        if horizons[q, 0] > 0:
+            most = horizons[q, 0] - 1
+            void_horizon(s, row, out, seq, number, q, most, VOID_UNKNOWN)
+
+
+@inline
+def void_horizon(s, row, out, seq, number, q, most, reason):
+    """Give up the oldest waiting forecasts of one horizon until at most `most` wait."""
     labels = matrix(row.f32, s.at_labels, s.ring, s.horizons)
     head = vector(row.i64, s.at_head_tick, s.horizons)
     ticks = row.i64[s.at_counters + TICKS]
-    for q in range(s.horizons):
-        while ticks - head[q] > most:
-            labels[head[q] % (s.ring - 1), q] = math.nan
-            notice(out, VOIDED, seq, number, q, head[q], reason)
-            head[q] += 1
+    while ticks - head[q] > most:
+        labels[head[q] % (s.ring - 1), q] = math.nan
+        notice(out, VOIDED, seq, number, q, head[q], reason)
+        head[q] += 1
 
 
 @jit

@@ -25,8 +25,8 @@ import numpy as np
 from sfm_stream.config import Config, duration_ns
 from sfm_stream.errors import CheckpointMismatch, ConfigError, ShapeError
 from sfm_stream.events import ALL_STREAMS, GAP, HEARTBEAT, LATE, TICK, Floats, Ints
+from sfm_stream.kernels.accept import EARLIEST, LATEST
 from sfm_stream.kernels.numeric import strict
-from sfm_stream.kernels.tick import EARLIEST, LATEST
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -11,12 +11,16 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+import numpy as np
 from numba import types
 from numba.extending import lower_builtin, type_callable
 from numba.np.arrayobj import populate_array
+from numpy.typing import NDArray
 
 from sfm_stream.arena import Arena
+from sfm_stream.events import LABEL, TICK
 from sfm_stream.kernels.numeric import inline
+from sfm_stream.layout import Sizes
 
 
 class Events(NamedTuple):
@@ -44,6 +48,42 @@ class Out(NamedTuple):
 
 
 ALL_ROWS, NO_ROW = -1, -2
+
+
+def plain(column: NDArray[Any], kind: type[np.generic]) -> NDArray[Any]:
+    """Give a column as compiled code knows it, copied only where it must be.
+
+    Another order, type or a read-only flag would compile the tick a second time, and
+    separately compiled code differs in the last bits.
+    """
+    return np.require(column, kind, ["C", "W"])
+
+
+def room(s: Sizes, records: int) -> Out:
+    """Make room for some records of each kind."""
+    each = records * s.horizons * s.targets
+    return Out(
+        forecast_int=np.zeros((each, 6), np.int64),
+        forecast_num=np.zeros((each, 3 + s.experts + s.frequencies)),
+        score_int=np.zeros((each, 6), np.int64),
+        score_num=np.zeros((each, 3)),
+        notice_int=np.zeros((each, 6), np.int64),
+        notice_num=np.zeros((each, 2)),
+        counts=np.zeros(3, np.int64),
+    )
+
+
+def tick_and_label(fields: int) -> Events:
+    """Make the columns of a tick and its label, to be filled again and again."""
+    return Events(
+        kind=np.array([TICK, LABEL], np.int8),
+        stream=np.zeros(2, np.int64),
+        row=np.zeros(2, np.int64),
+        time=np.zeros(2, np.int64),
+        values=np.zeros((2, fields)),
+        code=np.zeros(2, np.int64),
+        seq=np.zeros(2, np.int64),
+    )
 
 
 @inline

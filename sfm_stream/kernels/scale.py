@@ -164,9 +164,8 @@ def scale_inputs(s, row, inputs, now, time, tau, commit, u):
     mean = vector(row.f64, s.at_input_mean, s.inputs)
     variance = vector(row.f64, s.at_input_var, s.inputs)
     before = vector(row.f64, s.at_before, s.signals)
-    ticks = row.i64[s.at_counters + SEEN]
+    count = vector(row.f64, s.at_input_count, s.inputs)
     fresh = row.i64[s.at_counters + FRESH] != 0
-    rate = 1.0 / min(ticks + 1.0, s.scale)
     for i in range(s.inputs):
         code, j = inputs[i, 0], inputs[i, 1]
         raw = look(code, now[j], before[j], fresh, time, tau)
@@ -175,12 +174,14 @@ def scale_inputs(s, row, inputs, now, time, tau, commit, u):
             continue
         sd = deviation(variance[i])
         away = clip(raw - mean[i], LARGEST_ROOT)
-        u[i] = clip(away / sd if ticks > 1 else away, s.input_clip)
+        u[i] = clip(away / sd if count[i] > 1.0 else away, s.input_clip)
         if commit:
-            if ticks > STEADY_AFTER:
+            if count[i] > STEADY_AFTER:
                 away = clip(away, OUTLIER * s.input_clip * sd)
+            rate = 1.0 / min(count[i] + 1.0, s.scale)
             mean[i] += rate * away
             variance[i] = (1.0 - rate) * (variance[i] + rate * away * away)
+            count[i] += 1.0
 
 
 @inline

@@ -6,6 +6,9 @@
                       memory -> ask the experts -> aggregate -> state the interval
             LEARN     when an update is due: back-propagate, take the optimiser's step
 
+A tick settles what was forecast for it. Where a label tells its target ahead, that
+settles the same at once, and an update that falls due waits for the label.
+
 The number of events and the phase are run-time arguments, so a block and single ticks
 run the same machine code and say the same records, bit for bit. What `advance` calls is
 either inlined into it or a leaf: each level of compiled calls is optimised again from
@@ -16,11 +19,30 @@ from __future__ import annotations
 
 import math
 
-from sfm_stream.events import CONTROL, GAP, HEARTBEAT, LATE, NO_TIME, TICK
+from sfm_stream.events import (
+    ADAPT,
+    CONTROL,
+    FREEZE,
+    GAP,
+    HEARTBEAT,
+    LABEL,
+    NO_TIME,
+    TICK,
+)
 from sfm_stream.experts import EXPERT, FIRST, SIZE, THETA
-from sfm_stream.kernels import adam, aggregate, backprop, cell, interval, mature, scale
+from sfm_stream.kernels import (
+    accept,
+    adam,
+    adapt,
+    aggregate,
+    backprop,
+    cell,
+    interval,
+    mature,
+    scale,
+)
 from sfm_stream.kernels.least_squares import predict
-from sfm_stream.kernels.mature import FORECASTS, NOTICES, REJECTED, SCORES, UPDATED
+from sfm_stream.kernels.mature import FORECASTS, NOTICES, SCORES, UPDATED
 from sfm_stream.kernels.numeric import (
     FARTHEST,
     LONGEST_LOG,
@@ -48,6 +70,7 @@ from sfm_stream.layout import (
     FROZEN,
     GAP_DECAY,
     GAP_KEEP,
+    LABELLED,
     LAST_TIME,
     MISSES,
     MOVE_SQUARE,
@@ -63,11 +86,7 @@ from sfm_stream.layout import (
 )
 from sfm_stream.targets import PREDICT_LEVEL, PREDICT_LOG_RETURN
 
-OBSERVE, LEARN, PEEK = 1, 2, 4
-FREEZE = 1
-# 2000-01-01 and 2100-01-01, ns.
-EARLIEST, LATEST = 946_684_800 * 10**9, 4_102_444_800 * 10**9
-BAD_TIME, OUTSIDE, BACKWARD, INFINITE, ABSENT, STRANGER = range(6)
+OBSERVE, LEARN, PEEK, KEEP = 1, 2, 4, 8
 NO_SKIP, SKIP_LOSS, SKIP_GRADIENT = range(3)
 # A gap is at most this many units long to the memory: by then all is forgotten.
 LONGEST_GAP = 1e6
@@ -87,7 +106,8 @@ def advance(settings, tables, rows, scratch, events, start, stop, phase, out):
         events: `rows.Events`.
         start: first event.
         stop: after the last event.
-        phase: OBSERVE, LEARN, both added, or PEEK.
+        phase: OBSERVE, LEARN, both added, or PEEK; with KEEP added to OBSERVE the first
+            tick is the one last peeked at, and its step of the memory is not repeated.
         out: `rows.Out`; its counts say how many records were written.
 
     Returns:
@@ -104,12 +124,12 @@ def advance(settings, tables, rows, scratch, events, start, stop, phase, out):
         if is_full(s, rows, first, last, out):
             return i
         if events.row[i] == NO_ROW and phase != LEARN and events.kind[i] == TICK:
-            reject(events, i, out, -1, STRANGER)
+            accept.reject(events, i, out, -1, accept.STRANGER)
         for b in range(first, last):
             row = arena_row(rows, b)
             if phase != LEARN:
                 if events.kind[i] == TICK and b == first:
-                    if refuse(s, table, row, work, events, i, out):
+                    if accept.refuse(s, table, row, work, events, i, out):
                         break
                 if phase != PEEK and ends_segment(s, row, events, i):
                     seq = events.seq[i]
@@ -118,7 +138,7 @@ def advance(settings, tables, rows, scratch, events, start, stop, phase, out):
                     end_segment(s, row)
                 observe(s, table, row, work, b, events, i, phase, out)
             due = row.i64[s.at_counters + SINCE_UPDATE] >= s.every
-            if phase & LEARN and due:
+            if phase & LEARN and due and not awaits_label(s, row):
                 update(s, table, row, work, b, events.seq[i], out)
     return stop
 
@@ -139,44 +159,11 @@ def is_full(s, rows, first, last, out):
     )
 
 
-@jit
-def refuse(s, tables, row, work, events, i, out):
-    """Reject a tick that cannot be taken in; else leave its signals in `work`."""
-    counters = vector(row.i64, s.at_counters, COUNTERS)
-    signals = matrix(tables.i64, s.at_signals, s.signals, 5)
-    before = vector(row.f64, s.at_before, s.signals)
-    now = vector(work.f64, s.at_now, s.signals)
-    time, field, reason = events.time[i], -1, -1
-    if time == NO_TIME:
-        reason = BAD_TIME
-    elif time < EARLIEST or time >= LATEST:
-        reason = OUTSIDE
-    elif events.code[i] == LATE:
-        reason = BACKWARD
-    elif counters[TICKS] > 0 and time < counters[LAST_TIME]:
-        reason = BACKWARD
-    for f in range(s.fields):
-        if reason < 0 and math.isinf(events.values[i, f]):
-            reason, field = INFINITE, f
-    if reason < 0:
-        missing = scale.derive(s, signals, events.values[i], before, now)
-        for j in range(s.signals):
-            # A stream cannot begin with a value that is missing.
-            if missing < 0 and counters[SEEN] == 0 and math.isnan(now[j]):
-                missing = j
-        if missing >= 0:
-            reason, field = ABSENT, signals[missing, 1]
-    if reason >= 0:
-        reject(events, i, out, field, reason)
-    return reason >= 0
-
-
-@jit
-def reject(events, i, out, field, reason):
-    """Say that an event was not taken in."""
-    mature.notice(
-        out, REJECTED, events.seq[i], events.stream[i], events.time[i], field, reason
-    )
+@inline
+def awaits_label(s, row):
+    """Say whether the last tick's label may be expected: the one before had its own."""
+    ticks = row.i64[s.at_counters + TICKS]
+    return row.i64[s.at_counters + LABELLED] == ticks - 1
 
 
 @inline
@@ -209,10 +196,21 @@ def observe(s, tables, row, work, number, events, i, phase, out):
     value = work.f64[s.at_now + target] if kind == TICK else math.nan
     if kind == TICK and math.isnan(value):
         value = past
+    if kind == LABEL:
+        signals = matrix(tables.i64, s.at_signals, s.signals, 5)
+        value = scale.derived(events.values[i], signals[target])
+        value = value if math.isfinite(value) else math.nan
     if kind == CONTROL:
-        row.i64[s.at_counters + FROZEN] = 1 if events.code[i] == FREEZE else 0
-    if phase != PEEK and (kind == TICK or kind == HEARTBEAT):
+        if events.code[i] == ADAPT:
+            adapt.adapt(s, tables, row)
+        else:
+            row.i64[s.at_counters + FROZEN] = 1 if events.code[i] == FREEZE else 0
+    if phase != PEEK and (kind == TICK or kind == HEARTBEAT or kind == LABEL):
         mature.settle_due(s, tables, row, work, out, seq, number, time, past, value)
+    if kind == LABEL:
+        if math.isnan(value):
+            mature.void_due(s, tables, row, out, seq, number)
+        row.i64[s.at_counters + LABELLED] = row.i64[s.at_counters + TICKS]
     if kind == TICK:
         if phase != PEEK:
             most = s.max_pending - 1  # this tick's joins them
@@ -234,7 +232,9 @@ def observe_tick(s, tables, row, work, number, seq, time, value, phase, out):
         s, row, inputs[number % s.targets], now, time, tau, phase != PEEK, u
     )
     row.f32[s.at_tape_tau + slot] = tau if s.clocked != 0 else ONE
-    if s.cell != 0:
+    if phase & KEEP:
+        keep(s, row, slot)
+    elif s.cell != 0:
         before = (counters[TICKS] + s.ring - 2) % (s.ring - 1)
         if counters[FRESH] != 0 and counters[SEEN] > 0 and s.gap != GAP_KEEP:
             cell.lose(s, tables, row, before, slot, lost(s, row, time))
@@ -250,6 +250,20 @@ def observe_tick(s, tables, row, work, number, seq, time, value, phase, out):
         for q in range(s.horizons):
             labels[slot, q] = math.nan
         scale.remember(s, row, now, value, move, time)
+
+
+@jit
+def keep(s, row, slot):
+    """Take over the step that a peek left in the last slot."""
+    k, d, m = s.frequencies, s.states, s.outputs
+    for at, width in (
+        (s.at_tape_u, s.inputs + m + 1), (s.at_tape_gates, s.gates),
+        (s.at_tape_turned, k * 2 * d), (s.at_tape_read, k * 3 * d),
+        (s.at_tape_out, k * m), (s.at_tape_turn, 3 * k), (s.at_tape_z, m),
+    ):  # fmt: skip
+        copy, kept = at + slot * width, at + (s.ring - 1) * width
+        for j in range(width):
+            row.f32[copy + j] = row.f32[kept + j]
 
 
 @inline

@@ -1,0 +1,80 @@
+"""How the engine calls the compiled tick, and the room its records are written to."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sfm_stream import kernels, transcript
+from sfm_stream.bank import Bank
+from sfm_stream.kernels.rows import Events, room
+from sfm_stream.transcript import Columns, Owners
+
+# Events per call: the buffers stay in the cache, and the call's own cost vanishes.
+PORTION = 1024
+
+
+class Caller:
+    """Calls `advance` for a bank, with room that grows when records need more.
+
+    Args:
+        advance: of a backend.
+        bank: whose rows it works on.
+
+    Attributes:
+        out: what the last call wrote.
+    """
+
+    def __init__(self, advance: kernels.Advance, bank: Bank) -> None:
+        self._advance, self._bank = advance, bank
+        self._entry: kernels.Advance | None = None
+        self.out = room(bank.layout.sizes, PORTION)
+
+    def few(self, events: Events, start: int, stop: int, phase: int) -> None:
+        """Take the events of a `tick_and_label` and leave the records in `out`.
+
+        Where room ran out between the two, the last one's alone are left.
+        """
+        self.out.counts[:] = 0
+        while (reached := self._call_directly(events, start, stop, phase)) < stop:
+            start = reached
+            self._enlarge()
+
+    def many(
+        self, events: Events, start: int, stop: int, phase: int, owners: Owners
+    ) -> Columns:
+        """Take any events and give the records as columns."""
+        parts: list[Columns] = []
+        while start < stop:
+            end = min(start + PORTION, stop)
+            self.out.counts[:] = 0
+            reached = int(self._advance(*self._arguments(events, start, end, phase)))
+            if reached == start and not self.out.counts.any():
+                self._enlarge()
+                continue
+            parts.append(transcript.columns(self.out, owners))
+            start = reached
+        if not parts:
+            self.out.counts[:] = 0
+            parts.append(transcript.columns(self.out, owners))
+        return transcript.join(parts)
+
+    def _call_directly(self, events: Events, start: int, stop: int, phase: int) -> int:
+        """Call the machine code itself: all `tick_and_label` have the same types."""
+        arguments = self._arguments(events, start, stop, phase)
+        if self._entry is not None:
+            return int(self._entry(*arguments))
+        reached = int(self._advance(*arguments))
+        self._entry = kernels.resolve(self._advance, arguments)
+        return reached
+
+    def _arguments(
+        self, events: Events, start: int, end: int, phase: int
+    ) -> tuple[Any, ...]:
+        layout, own = self._bank.layout, self._bank
+        return (
+            layout.settings, layout.tables, own.rows, own.work,
+            events, start, end, phase, self.out,
+        )  # fmt: skip
+
+    def _enlarge(self) -> None:
+        self.out = room(self._bank.layout.sizes, 2 * len(self.out.score_int))

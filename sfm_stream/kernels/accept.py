@@ -1,0 +1,67 @@
+"""Stage 0: whether a tick can be taken in, and what its signals are."""
+
+from __future__ import annotations
+
+import math
+
+from sfm_stream.events import LATE, NO_TIME
+from sfm_stream.kernels import scale
+from sfm_stream.kernels.mature import REJECTED, notice
+from sfm_stream.kernels.numeric import inline, jit
+from sfm_stream.kernels.rows import matrix, vector
+from sfm_stream.layout import COUNTERS, LAST_TIME, MISSING_MEAN, SEEN, TICKS
+
+# 2000-01-01 and 2100-01-01, ns.
+EARLIEST, LATEST = 946_684_800 * 10**9, 4_102_444_800 * 10**9
+BAD_TIME, OUTSIDE, BACKWARD, INFINITE, ABSENT, STRANGER = range(6)
+
+
+@jit
+def refuse(s, tables, row, work, events, i, out):
+    """Reject a tick that cannot be taken in; else leave its signals in `work`."""
+    counters = vector(row.i64, s.at_counters, COUNTERS)
+    signals = matrix(tables.i64, s.at_signals, s.signals, 5)
+    before = vector(row.f64, s.at_before, s.signals)
+    now = vector(work.f64, s.at_now, s.signals)
+    time, field, reason = events.time[i], -1, -1
+    if time == NO_TIME:
+        reason = BAD_TIME
+    elif time < EARLIEST or time >= LATEST:
+        reason = OUTSIDE
+    elif events.code[i] == LATE:
+        reason = BACKWARD
+    elif counters[TICKS] > 0 and time < counters[LAST_TIME]:
+        reason = BACKWARD
+    for f in range(s.fields):
+        if reason < 0 and math.isinf(events.values[i, f]):
+            reason, field = INFINITE, f
+    if reason < 0:
+        missing = scale.derive(s, signals, events.values[i], before, now)
+        for j in range(s.signals):
+            # A stream cannot begin with a value that is missing.
+            if missing < 0 and counters[SEEN] == 0 and math.isnan(now[j]):
+                if s.missing != MISSING_MEAN or is_target(s, tables, j):
+                    missing = j
+        if missing >= 0:
+            reason, field = ABSENT, signals[missing, 1]
+    if reason >= 0:
+        reject(events, i, out, field, reason)
+    return reason >= 0
+
+
+@jit
+def reject(events, i, out, field, reason):
+    """Say that an event was not taken in."""
+    notice(
+        out, REJECTED, events.seq[i], events.stream[i], events.time[i], field, reason
+    )
+
+
+@inline
+def is_target(s, tables, signal):
+    """Say whether a signal is forecast."""
+    found = False
+    for j in range(s.targets):
+        if tables.i64[s.at_target + j] == signal:
+            found = True
+    return found

@@ -1,0 +1,26 @@
+"""What learns begins anew and keeps what it knows: for a world that has changed."""
+
+from __future__ import annotations
+
+from sfm_stream.experts import COV, SIZE
+from sfm_stream.kernels.numeric import ZERO, jit
+from sfm_stream.kernels.rows import matrix
+from sfm_stream.layout import ADAM_STEP
+
+
+@jit
+def adapt(s, tables, row):
+    """Trust what was learned less: from here on, learn as fast as at birth."""
+    row.i64[s.at_counters + ADAM_STEP] = 0
+    for j in range(s.weights):
+        row.f32[s.at_moment + j] = ZERO
+        row.f32[s.at_moment2 + j] = ZERO
+    squares = matrix(tables.i64, s.at_squares, s.squares, 5)
+    for q in range(s.horizons):
+        for e in range(s.squares):
+            size = squares[e, SIZE]
+            begin = s.at_cov + q * s.cov + squares[e, COV]
+            cov = matrix(row.f64, begin, size, size)
+            for i in range(size):
+                for j in range(size):
+                    cov[i, j] = 1.0 / s.ridge if i == j else 0.0
