@@ -1,0 +1,118 @@
+"""River's dicts as columns: which feature stands where, and what counts as missing."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Hashable, Iterable, Mapping
+from datetime import date
+from decimal import Decimal
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from sfm_stream.errors import FeatureError
+
+Row: TypeAlias = Mapping[Any, Any]
+NUMBERS = (bool, int, float, np.number, np.bool_, Decimal)
+# What is read from a date: the hands of three clocks.
+CALENDAR = ("year sin", "year cos", "week sin", "week cos", "day sin", "day cos")
+DAYS_PER_YEAR = 365.2425
+
+
+class Features:
+    """The columns of features, in order of appearance.
+
+    Names that appear together are sorted as text, so the order of a dict decides
+    nothing. A column once given is never taken back. A date has six columns, named
+    `(name, "year sin")` and so on.
+    """
+
+    def __init__(self) -> None:
+        self._places: dict[Hashable, int] = {}
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    @property
+    def names(self) -> tuple[Hashable, ...]:
+        """Names of the columns, in order."""
+        return tuple(self._places)
+
+    def places(self, names: Iterable[Hashable]) -> list[int]:
+        """Give the columns of names that have one."""
+        return [self._places[name] for name in names]
+
+    def admit(self, x: Row) -> bool:
+        """Give columns to the new names of a row, and say whether there were any.
+
+        A name whose value is None waits until it has another.
+        """
+        if x.keys() <= self._places.keys():
+            return False
+        found = (name for item in x.items() for name in _columns(*item))
+        new = [name for name in found if name not in self._places]
+        for name in in_order(new):
+            self._places[name] = len(self._places)
+        return bool(new)
+
+    def row(self, x: Row) -> list[float]:
+        """Give the values of all columns, NaN where there is none.
+
+        A name without a column is passed over.
+
+        Raises:
+            FeatureError: if a value is neither a number nor a date.
+        """
+        places, row = self._places, [math.nan] * len(self._places)
+        for name, value in x.items():
+            place = places.get(name)
+            if place is not None:
+                row[place] = number(name, value)
+            elif isinstance(value, date) and (name, CALENDAR[0]) in places:
+                at = self.places((name, part) for part in CALENDAR)
+                for hand, reading in zip(at, calendar(value), strict=True):
+                    row[hand] = reading
+        return row
+
+
+def in_order(names: Iterable[Hashable]) -> tuple[Hashable, ...]:
+    """Sort names of any kind as text."""
+    return tuple(sorted(names, key=lambda name: (str(name), str(type(name)))))
+
+
+def number(name: Hashable, value: object) -> float:
+    """Give a value as a float, NaN where it is None, NaN or infinite.
+
+    Raises:
+        FeatureError: if it is no number.
+    """
+    if value.__class__ is not float:
+        if value is None:
+            return math.nan
+        if not isinstance(value, NUMBERS):
+            raise FeatureError(name, value)
+        try:
+            value = float(value)
+        except OverflowError:  # a whole number too large for any float
+            return math.nan
+    assert isinstance(value, float)  # noqa: S101 it was looked at
+    # one NaN for all, so that equal rows are equal
+    return value if value - value == 0.0 else math.nan
+
+
+def calendar(moment: date | None) -> list[float]:
+    """Read the clocks of `CALENDAR`; NaN of no date."""
+    if moment is None or moment != moment:
+        return [math.nan] * len(CALENDAR)
+    time = moment.timetuple()
+    day = (time.tm_hour + time.tm_min / 60 + time.tm_sec / 3600) / 24
+    turns = ((time.tm_yday - 1 + day) / DAYS_PER_YEAR, (time.tm_wday + day) / 7, day)
+    return [hand(math.tau * turn) for turn in turns for hand in (math.sin, math.cos)]
+
+
+def _columns(name: Hashable, value: object) -> Iterable[Hashable]:
+    if value is None:
+        return ()
+    if isinstance(value, date):
+        return [(name, part) for part in CALENDAR]
+    return (name,)

@@ -1,0 +1,181 @@
+"""River's forecaster over the engine."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Literal, overload
+
+from river import base, conf
+from river.time_series.base import Forecaster
+
+from sfm_stream.errors import ShapeError
+from sfm_stream.river.face import DEFAULT, OneTarget, interval
+from sfm_stream.river.features import Row
+
+
+class SFMForecaster(OneTarget, Forecaster):
+    """State-Frequency Memory network with linear experts, for a series.
+
+    Up to `horizon` steps ahead each step has heads of its own, trained for it. Farther
+    steps are forecast by going on from the forecasts as if they had come true. Of the
+    features, those of the first step count for the `horizon` steps forecast at once;
+    going on takes in those of the steps between.
+
+    Features and targets are treated as by `SFMRegressor`; all features are optional.
+
+    Parameters
+    ----------
+    horizon
+        Steps ahead that have heads of their own.
+    n_states
+        Number of states of the memory.
+    n_frequencies
+        Number of frequencies that each state remembers.
+    n_outputs
+        Number of outputs that are read from the memory.
+    cell
+        `"sfm"` with fixed frequencies, or `"a-sfm"`, whose frequencies move.
+    grid
+        How the frequencies are laid out: `"log"`, `"half"` or `"paper"`.
+    longest_period
+        Longest period of the `"log"` grid, in ticks.
+    lags
+        Past changes of the target that the linear experts see.
+    optimizer
+        Name of the optimiser; `"adam"` is the only one.
+    loss
+        Name of the loss; `"squared"` is the only one.
+    lr
+        Learning rate. `mutate({"lr": ...})` changes it at any time.
+    clip_gradient
+        Largest norm of the gradient.
+    window_size
+        Ticks that gradients flow back through.
+    confidence_level
+        Share of the truths that intervals are to hold.
+    drift_detector
+        Is shown the absolute error of every forecast. At a drift the model keeps what
+        it knows and learns as fast as at birth.
+    seed
+        Seed of the weights at birth. None is a seed like any other: models without one
+        are born alike.
+
+    Attributes:
+    ----------
+    n_seen
+        Rows learned from.
+    n_drifts
+        Drifts that the detector has seen.
+    frequencies
+        Frequencies of the memory, in cycles per tick.
+    amplitudes
+        Amplitude of each frequency now: root mean square of the memory over the states.
+    coefficients
+        The memory itself, complex, frequencies times states.
+    dominant_period
+        Ticks per cycle of the strongest frequency but the constant one.
+
+    Examples:
+    --------
+    >>> from river import datasets
+    >>> from sfm_stream.river import SFMForecaster
+
+    >>> model = SFMForecaster(horizon=12, seed=1)
+    >>> for x, y in datasets.AirlinePassengers():
+    ...     model.learn_one(y, x)
+    >>> forecast = model.forecast(24)
+    >>> len(forecast), all(300 < y < 900 for y in forecast)
+    (24, True)
+
+    Intervals come from the model itself; a pipeline passes no such wish on, so ask its
+    last step.
+
+    >>> low, *_, high = model.forecast(12, with_interval=True)
+    >>> low.lower < forecast[0] < low.upper
+    True
+
+    """
+
+    def __init__(
+        self,
+        horizon: int = 12,
+        n_states: int = DEFAULT.model.states,
+        n_frequencies: int = DEFAULT.model.frequencies,
+        n_outputs: int = DEFAULT.model.outputs,
+        cell: str = DEFAULT.model.cell,
+        grid: str = DEFAULT.model.grid,
+        longest_period: float = DEFAULT.model.longest_period,
+        lags: int = DEFAULT.features.lags,
+        optimizer: str = DEFAULT.learn.optimizer,
+        loss: str = "squared",
+        lr: float = DEFAULT.learn.lr,
+        clip_gradient: float = DEFAULT.learn.clip,
+        window_size: int = DEFAULT.learn.window,
+        confidence_level: float = DEFAULT.forecast.level,
+        drift_detector: base.DriftDetector | None = None,
+        seed: int | None = None,
+    ) -> None:
+        self.horizon = horizon
+        super().__init__(
+            n_states, n_frequencies, n_outputs, cell, grid, longest_period, lags,
+            optimizer, loss, lr, clip_gradient, window_size, confidence_level,
+            drift_detector, seed,
+        )  # fmt: skip
+
+    @property
+    def _heads(self) -> int:
+        return self.horizon
+
+    def learn_one(self, y: float | None, x: Row | None = None) -> None:
+        """Take a step: remember the features, meet the value, learn.
+
+        Parameters
+        ----------
+        y
+            The value, or None where nobody knows it.
+        x
+            Features known together with it.
+
+        """
+        self._watch(self._learner.learn(x or {}, {"y": y}))
+
+    @overload
+    def forecast(
+        self,
+        horizon: int,
+        xs: Iterable[Row] | None = ...,
+        with_interval: Literal[False] = ...,
+    ) -> list[float]: ...
+    @overload
+    def forecast(
+        self, horizon: int, xs: Iterable[Row] | None, with_interval: Literal[True]
+    ) -> list[conf.Interval]: ...
+    @overload
+    def forecast(
+        self, horizon: int, *, with_interval: Literal[True]
+    ) -> list[conf.Interval]: ...
+    def forecast(
+        self,
+        horizon: int,
+        xs: Iterable[Row] | None = None,
+        with_interval: bool = False,
+    ) -> list[float] | list[conf.Interval]:
+        """Forecast the next values, and change nothing.
+
+        Parameters
+        ----------
+        horizon
+            Number of steps.
+        xs
+            Features of each step, as many as there are steps.
+        with_interval
+            Whether to give intervals in place of forecasts.
+
+        """
+        rows = [{}] * horizon if xs is None else list(xs)
+        if len(rows) != horizon:
+            raise ShapeError("xs", f"({horizon},)", f"({len(rows)},)")
+        said = self._learner.forecast(rows)
+        return (
+            [interval(step) for step in said] if with_interval else said[:, 0].tolist()
+        )

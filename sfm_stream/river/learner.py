@@ -1,0 +1,228 @@
+"""One stream of the engine in River's order: a tick is (x_t, y_{t-1}), its label y_t.
+
+The state is one thing: an engine, the columns of its features, the last known targets.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+import re
+import sys
+from collections.abc import Hashable, Mapping, Sequence
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sfm_stream.compiling import prepare
+from sfm_stream.config import Config
+from sfm_stream.engine import Engine
+from sfm_stream.events import LABEL, TICK, Block, Control, Label, Tick
+from sfm_stream.river.features import Features, Row, number
+
+STREAM = "river"
+# Ticks are a second apart: River has no clock, and the model does not look at this one.
+START, PERIOD = 946_684_800 * 10**9, 10**9
+Floats: TypeAlias = NDArray[np.float64]
+NO_SCORES = np.zeros((0, 3))
+
+
+class Learner:
+    """Says what comes, is told what came, and learns.
+
+    Nothing can be said before every target was known once: changes are predicted, and
+    there is nothing yet to change from.
+
+    Args:
+        settings: with a field in `target.values` per target.
+
+    Attributes:
+        features: the columns.
+        seen: rows learned from.
+        known: last known value of each target, NaN before.
+        engine: None until every target was known.
+    """
+
+    def __init__(self, settings: Config) -> None:
+        self._settings = settings
+        self.features = Features()
+        self.seen = 0
+        self.known = [math.nan] * len(settings.target.values)
+        self.engine: Engine | None = None
+
+    def expect(self, x: Row) -> Floats | None:
+        """Say what comes after this row, and change nothing.
+
+        Returns:
+            [Tg, Q, 3]: mean, lower, upper, the bounds NaN until enough is scored; it
+            holds until the next call. None where nothing can be said.
+
+        Raises:
+            FeatureError: if a feature is no number.
+        """
+        row = self.features.row(x)
+        if self.engine is None or not self.engine.streams:
+            return None
+        return self.engine.expect(self._tick(row))
+
+    def learn(self, x: Row, y: Mapping[Hashable, Any]) -> Floats:
+        """Take in a row and what came of it, and learn.
+
+        Args:
+            x: the features.
+            y: the targets, in order; None and NaN leave one unknown.
+
+        Returns:
+            [scores, 3]: truth, mean and last value of what was settled; it holds until
+            the next call.
+
+        Raises:
+            FeatureError: if a feature or target is no number.
+        """
+        truth = [number(name, value) for name, value in y.items()]
+        if self.features.admit(x) and self.engine is not None:
+            self.engine.widen(self._fields())
+        return self._answer(self.features.row(x), truth)
+
+    def learn_many(self, names: Sequence[Hashable], rows: Floats, y: Floats) -> None:
+        """Take in T rows [T, N] of the features `names`, and their targets [T].
+
+        The same as `learn` row by row, in one call of the compiled tick.
+        """
+        if self.features.admit(dict.fromkeys(names, 0.0)) and self.engine is not None:
+            self.engine.widen(self._fields())
+        values = np.full((len(rows), len(self.features)), np.nan)
+        values[:, self.features.places(names)] = rows
+        values[np.isinf(values)] = np.nan
+        truth = np.where(np.isfinite(y), y, np.nan)
+        begun = 0
+        while begun < len(values) and not self._has_begun():
+            self._answer(values[begun].tolist(), [float(truth[begun])])
+            begun += 1
+        if begun < len(values):
+            self._answer_many(values[begun:], truth[begun:])
+
+    def forecast(self, xs: Sequence[Row]) -> Floats:
+        """Say what comes after each of several rows that follow each other.
+
+        Up to the longest horizon these are forecasts made now. Beyond it a copy goes on
+        from them as if they had come true; the squares of the half-widths add up, as
+        errors do that know nothing of each other.
+
+        Returns:
+            [len(xs), 3]: mean, lower, upper of the first target; zeros and NaN where
+            nothing can be said.
+        """
+        said, start, spread = np.full((len(xs), 3), np.nan), 0, 0.0
+        said[:, 0] = 0.0
+        dreamer = self
+        while start < len(xs) and (now := dreamer.expect(xs[start])) is not None:
+            ahead = now[0, : len(xs) - start].copy()
+            half = np.hypot(0.5 * (ahead[:, 2] - ahead[:, 1]), spread)
+            if dreamer is not self:
+                ahead[:, 1], ahead[:, 2] = ahead[:, 0] - half, ahead[:, 0] + half
+            said[start : start + len(ahead)] = ahead
+            if start + len(ahead) < len(xs):
+                dreamer = copy.deepcopy(self) if dreamer is self else dreamer
+                dreamer.suppose(xs[start : start + len(ahead)], ahead[:, 0])
+            start, spread = start + len(ahead), float(half[-1])
+        return said
+
+    def suppose(self, xs: Sequence[Row], means: Floats) -> None:
+        """Go on as if these targets had come, and learn nothing from them."""
+        for x, mean in zip(xs, means.tolist(), strict=True):
+            self._answer(self.features.row(x), [math.nan])
+            self.known = [mean]
+
+    def adapt(self) -> None:
+        """Learn as fast as at birth from now on."""
+        if self.engine is not None:
+            self.engine.observe(Control(STREAM, self._time(), "adapt"))
+            self.engine.learn()
+
+    def tune(self, settings: Config) -> None:
+        """Learn at the rate of these settings from now on."""
+        self._settings = settings
+        if self.engine is not None:
+            self.engine.tune(settings.learn.lr)
+
+    def shares(self, target: int) -> dict[str, float]:
+        """Give the weight of each expert for a target's next value."""
+        engine = self._awake()
+        weights = engine.view("mix_weight")[target, 0].tolist()
+        return dict(zip(engine.experts, weights, strict=True))
+
+    def inputs(self, target: int) -> dict[str, float]:
+        """Name what a target's model saw of the row last given to `expect`, scaled."""
+        engine = self._awake()
+        names = list(engine.inputs.values())[target]
+        seen = engine.view("tape_u")[target, -1, : len(names)].tolist()
+        return {self._named(n): v for n, v in zip(names, seen, strict=True)}
+
+    def _named(self, text: str) -> str:
+        """Put the feature's own name where the engine has its column's."""
+        return re.sub(r"x(\d+)", lambda m: str(self.features.names[int(m[1])]), text)
+
+    def _has_begun(self) -> bool:
+        return not any(map(math.isnan, self.known))
+
+    def _time(self) -> int:
+        return START + self.seen * PERIOD
+
+    def _tick(self, row: list[float]) -> Tick:
+        return Tick(STREAM, self._time(), (*self.known, *row))
+
+    def _fields(self) -> list[str]:
+        columns = [f"x{i}" for i in range(len(self.features))]
+        return [*self._settings.target.values, *columns]
+
+    def _answer(self, row: list[float], truth: list[float]) -> Floats:
+        scores = NO_SCORES
+        if self._has_begun():
+            tick = self._tick(row)
+            unknown = [math.nan] * len(row)
+            label = Label(STREAM, tick.time, (*truth, *unknown))
+            scores = self._awake().answer(tick, label)
+        self.seen += 1
+        for i, value in enumerate(truth):
+            if value == value:
+                self.known[i] = value
+        return scores
+
+    def _answer_many(self, rows: Floats, truth: Floats) -> None:
+        """Take in rows [T, N] and targets [T] of a stream that has begun."""
+        count = len(rows)
+        known = _last_known(np.concatenate([self.known, truth]))
+        values = np.full((count, 2, 1 + rows.shape[1]), np.nan)
+        values[:, 0, 0], values[:, 0, 1:], values[:, 1, 0] = known[:-1], rows, truth
+        time = np.repeat(self._time() + np.arange(count) * PERIOD, 2)
+        block = Block(
+            streams=(STREAM,),
+            kind=np.tile(np.array([TICK, LABEL], np.int8), count),
+            stream=np.zeros(2 * count, np.int32),
+            time=time,
+            received=time,
+            values=values.reshape(2 * count, -1),
+            code=np.zeros(2 * count, np.int64),
+        )
+        self._awake().run(block)
+        self.seen += count
+        self.known = [float(known[-1])]
+
+    def _awake(self) -> Engine:
+        """Give the engine, made when the first tick comes."""
+        if self.engine is None:
+            prepare(self._settings, self._fields(), _tell)
+            self.engine = Engine(self._settings, self._fields())
+        return self.engine
+
+
+def _last_known(values: Floats) -> Floats:
+    """Put the last known value where there is none; the first one is known."""
+    at = np.where(np.isnan(values), 0, np.arange(len(values)))
+    return values[np.maximum.accumulate(at)]
+
+
+def _tell(notice: str) -> None:
+    sys.stderr.write(f"sfm-stream: {notice}\n")

@@ -1,0 +1,191 @@
+"""River's regressor over the engine."""
+
+from __future__ import annotations
+
+from typing import Literal, overload
+
+import numpy as np
+from narwhals.stable.v2.typing import IntoDataFrame, IntoSeries
+from river import base, conf
+
+from sfm_stream.river import frames
+from sfm_stream.river.face import OneTarget, anything, interval
+from sfm_stream.river.features import Row
+
+
+class SFMRegressor(OneTarget, base.MiniBatchRegressor):
+    """State-Frequency Memory network with linear experts, for one target.
+
+    The rows are ticks of one stream, and their order matters: a recurrent memory of
+    states times frequencies goes from row to row. The model predicts how far the next
+    target lies from the last one it was told, and scales features and target by itself.
+
+    `predict_one` is a peek: however often it is called, nothing changes. `learn_one`
+    takes the step: the memory moves once, what was forecast meets `y`, and the model
+    learns. So where labels come late, as with `delay` in `progressive_val_score`, the
+    memory and the last known target are those of the last row learned from.
+
+    Features may have any hashable name, and appear and vanish. One that is absent, None,
+    NaN or infinite counts as its mean; a date is read as a calendar; anything else
+    raises a `FeatureError`. A target that is None, NaN or infinite moves the memory and
+    teaches nothing. Before the first known target the prediction is 0.
+
+    Parameters
+    ----------
+    n_states
+        Number of states of the memory.
+    n_frequencies
+        Number of frequencies that each state remembers.
+    n_outputs
+        Number of outputs that are read from the memory.
+    cell
+        `"sfm"` with fixed frequencies, or `"a-sfm"`, whose frequencies move.
+    grid
+        How the frequencies are laid out: `"log"`, `"half"` or `"paper"`.
+    longest_period
+        Longest period of the `"log"` grid, in ticks.
+    lags
+        Past changes of the target that the linear experts see.
+    optimizer
+        Name of the optimiser; `"adam"` is the only one.
+    loss
+        Name of the loss; `"squared"` is the only one.
+    lr
+        Learning rate. `mutate({"lr": ...})` changes it at any time.
+    clip_gradient
+        Largest norm of the gradient.
+    window_size
+        Ticks that gradients flow back through.
+    confidence_level
+        Share of the truths that intervals are to hold.
+    drift_detector
+        Is shown the absolute error of every forecast. At a drift the model keeps what
+        it knows and learns as fast as at birth.
+    seed
+        Seed of the weights at birth. None is a seed like any other: models without one
+        are born alike.
+
+    Attributes:
+    ----------
+    n_seen
+        Rows learned from.
+    n_drifts
+        Drifts that the detector has seen.
+    frequencies
+        Frequencies of the memory, in cycles per tick.
+    amplitudes
+        Amplitude of each frequency now: root mean square of the memory over the states.
+    coefficients
+        The memory itself, complex, frequencies times states.
+    dominant_period
+        Ticks per cycle of the strongest frequency but the constant one.
+
+    Examples:
+    --------
+    >>> from river import datasets, evaluate, metrics
+    >>> from sfm_stream.river import SFMRegressor
+
+    >>> model = SFMRegressor(seed=1)
+    >>> metric = evaluate.progressive_val_score(
+    ...     datasets.TrumpApproval(), model, metrics.MAE()
+    ... )
+    >>> metric.get() < 0.3
+    True
+
+    Intervals are calibrated online, so that in the long run they hold the share of truths
+    that was asked for. Before 20 forecasts have met their truth they have no end.
+
+    >>> x, y = next(iter(datasets.TrumpApproval()))
+    >>> y in model.predict_one(x, with_interval=True)
+    False
+    >>> model.predict_one(x, with_interval=True).width < 3
+    True
+
+    The memory can be looked into.
+
+    >>> len(model.amplitudes) == len(model.frequencies) == 8
+    True
+    >>> model.coefficients.shape
+    (8, 16)
+
+    References:
+    ----------
+    [^1]: [Hu, Hao, and Guo-Jun Qi. "State-Frequency Memory Recurrent Neural Networks." International Conference on Machine Learning, 2017.](http://proceedings.mlr.press/v70/hu17c.html)
+
+    """  # noqa: E501 a reference is one line
+
+    def learn_one(self, x: Row, y: float | None) -> None:
+        """Take a step: remember the row, meet its target, learn.
+
+        Parameters
+        ----------
+        x
+            The features.
+        y
+            The target, or None where nobody knows it.
+
+        """
+        self._watch(self._learner.learn(x, {"y": y}))
+
+    @overload
+    def predict_one(self, x: Row, with_interval: Literal[False] = ...) -> float: ...
+    @overload
+    def predict_one(self, x: Row, with_interval: Literal[True]) -> conf.Interval: ...
+    def predict_one(self, x: Row, with_interval: bool = False) -> float | conf.Interval:
+        """Predict the target, and change nothing.
+
+        Parameters
+        ----------
+        x
+            The features.
+        with_interval
+            Whether to give the interval in place of the prediction.
+
+        """
+        said = self._learner.expect(x)
+        if with_interval:
+            return anything() if said is None else interval(said[0, 0])
+        return 0.0 if said is None else float(said[0, 0, 0])
+
+    def learn_many(self, X: IntoDataFrame, y: IntoSeries) -> None:
+        """Learn from rows in their order: the same as `learn_one` row by row.
+
+        Parameters
+        ----------
+        X
+            A data frame of features; its rows are ticks.
+        y
+            A series of targets.
+
+        """
+        names, rows = frames.columns(X)
+        truth = frames.column(y, "y")
+        if self._detector is None:
+            self._learner.learn_many(names, rows, truth)
+            return
+        for row, value in zip(rows.tolist(), truth.tolist(), strict=True):
+            self.learn_one(dict(zip(names, row, strict=True)), value)
+
+    def predict_many(self, X: IntoDataFrame) -> IntoSeries:
+        """Predict for each row what `predict_one` would: as if it came next.
+
+        Parameters
+        ----------
+        X
+            A data frame of features.
+
+        """
+        names, rows = frames.columns(X)
+        xs = (dict(zip(names, row, strict=True)) for row in rows.tolist())
+        return frames.series(np.array([self.predict_one(x) for x in xs]), "y", X)
+
+    def debug_one(self, x: Row) -> str:
+        """Say how the prediction comes about: experts, inputs, frequencies.
+
+        Parameters
+        ----------
+        x
+            The features.
+
+        """
+        return self._explain(x, ["y"])
