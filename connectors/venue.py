@@ -8,7 +8,7 @@ same object reads a live socket, a recorded capture, and what a test makes up.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib import import_module
 from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Protocol, TypeAlias
@@ -95,9 +95,15 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Venue(Protocol):
-    """The protocol of a venue."""
+    """The protocol of a venue.
+
+    Attributes:
+        limits: what the venue allows.
+        channels: names of a tick's values, for each channel there is.
+    """
 
     limits: Limits
+    channels: Mapping[str, tuple[str, ...]]
 
     @property
     def fields(self) -> tuple[str, ...]:
