@@ -1,33 +1,28 @@
 """Recorded raw frames, read by the protocol that reads them live.
 
-Two forms of lines are known: `<receive time, ns> <frame>`, and cryptofeed's
-`<receive time, s>: <frame>` among `wss://url <-> s` for a connection and
-`wss://url <- s: frame` for what was sent.
+What came through each connection is read by a protocol of its own, as it was live, and
+a loss that was noticed live is the same gap here.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
-import msgspec
 import numpy as np
 
-from connectors import files
+from connectors import files, recording
 from connectors.feed import chosen
+from connectors.recording import Kind, Line
 from connectors.venue import NOTICES, Venue, open_venue
 from sfm_stream.errors import FeedError
-from sfm_stream.events import Block, Event, Tick
+from sfm_stream.events import Block, Event, Gap, Tick
 
 if TYPE_CHECKING:
     from sfm_stream.config import Config
-
-SECOND = 10**9
-LAST_TIME = 2**63
-STAMP_DIGITS = 19
-NS_DIGITS = 9
 
 
 class Capture:
@@ -35,9 +30,6 @@ class Capture:
 
     Args:
         config: feed and stream are used.
-
-    Attributes:
-        counters: what was not turned into ticks in the latest reading, by reason.
 
     Raises:
         ConfigError: if venue or channel is unknown.
@@ -51,7 +43,13 @@ class Capture:
         self._chosen = chosen(there, config.stream.fields, self._paths[0])
         self.fields = tuple(there[i] for i in self._chosen)
         self._width = len(there)
-        self.counters: dict[str, int] = {}
+        self._lines: Counter[str] = Counter()
+        self._venues: dict[str, Venue] = {}
+
+    @property
+    def counters(self) -> Counter[str]:
+        """What was not turned into ticks in the latest reading, by reason."""
+        return sum((v.counters for v in self._venues.values()), self._lines)
 
     def source(self) -> dict[str, Any]:
         """Give connector, venue, channel and files."""
@@ -75,13 +73,12 @@ class Capture:
         Raises:
             FeedError: where a file is cut off or damaged, after what came before.
         """
-        venue = self._protocol()
-        self.counters = venue.counters
+        self._lines.clear()
+        self._venues.clear()
         skip, events = after, list[Event]()
         try:
-            for frame, received in self._frames(venue):
-                said = venue.receive(frame, received)
-                events += [x for x in said if not isinstance(x, NOTICES)]
+            for said in self._said():
+                events += said
                 if skip:
                     events, skip = events[skip:], max(0, skip - len(events))
                 while len(events) >= size:
@@ -97,69 +94,44 @@ class Capture:
     def _protocol(self) -> Venue:
         return open_venue(self._config, self._config.feed.venue)
 
-    def _frames(self, venue: Venue) -> Iterator[tuple[bytes, int]]:
-        """Give the received frames of all files and when they came, ns."""
-        counters = venue.counters
-        for line in chain.from_iterable(map(_lines, self._paths)):
-            head, _, frame = line.partition(b" ")
-            received = _stamp(head)
-            if received is not None:
-                yield frame, received
-            elif b"://" in head:
-                opened = frame.startswith(b"<->")
-                counters["connections" if opened else "sent"] += 1
-                if opened:
-                    venue.opened()
-            else:
-                counters["garbage"] += 1
+    def _said(self) -> Iterator[list[Event]]:
+        """Give what each line of all files amounts to."""
+        venue = self._joined("")
+        begun = False
+        for line in chain.from_iterable(map(recording.read, self._paths)):
+            if line.kind is Kind.FRAME:
+                begun = True
+                said = venue.receive(line.body, line.time)
+                yield [x for x in said if not isinstance(x, NOTICES)]
+                continue
+            if line.label:
+                venue = self._joined(line.label)
+            if line.kind is Kind.BEGUN and begun:
+                yield [Gap("", line.time, "not recorded")]
+            yield self._marked(line, venue)
+
+    def _joined(self, label: str) -> Venue:
+        """Give the protocol of a connection."""
+        if label not in self._venues:
+            self._venues[label] = self._protocol()
+        return self._venues[label]
+
+    def _marked(self, line: Line, venue: Venue) -> list[Event]:
+        """Take note of what is no frame."""
+        match line.kind:
+            case Kind.OPENED:
+                self._lines["connections"] += 1
+                venue.opened()
+            case Kind.GAP:
+                lost = recording.read_gap(line.body)
+                return [lost] if lost else []
+            case Kind.SENT | Kind.GARBAGE:
+                self._lines[line.kind.name.lower()] += 1
+        return []
 
     def _block(self, events: Sequence[Event]) -> Block:
         block = _columns(events, self._width)
         return replace(block, values=block.values[:, self._chosen])
-
-
-def _lines(path: str) -> Iterator[bytes]:
-    """Give the lines of a file that are not blank.
-
-    Raises:
-        FeedError: if the file is damaged, or its last line is cut off.
-    """
-    row = 0
-    for text, last in files.texts(path):
-        whole, torn = _split_torn(text) if last else (text, False)
-        lines = [line for line in whole.splitlines() if line]
-        row += len(lines)
-        yield from lines
-        if torn:
-            problem = "the last line is cut off; expected a whole frame"
-            raise FeedError(path, problem, "mend or delete it", row=row + 1)
-
-
-def _split_torn(text: bytes) -> tuple[bytes, bool]:
-    """Take the last line of a file away if it was cut off."""
-    before, line = files.last_line(text)
-    if not line or line.endswith(b"\n"):
-        return text, False
-    head, _, frame = line.partition(b" ")
-    try:
-        msgspec.json.decode(frame)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return (text, False) if b"://" in head else (before, True)
-    return text, False
-
-
-def _stamp(head: bytes) -> int | None:
-    """Read `ns` or `s:` into ns by its digits; float64 holds no ns of today."""
-    if head.isdigit() and len(head) <= STAMP_DIGITS:
-        ns = int(head)
-    else:
-        whole, _, fraction = head.removesuffix(b":").partition(b".")
-        seconds = head.endswith(b":") and (whole + fraction).isdigit()
-        if not seconds or len(whole) > STAMP_DIGITS:
-            return None
-        nano = fraction[:NS_DIGITS].ljust(NS_DIGITS, b"0")
-        ns = int(whole or b"0") * SECOND + int(nano)
-    return ns if ns < LAST_TIME else None
 
 
 def _columns(events: Sequence[Event], width: int) -> Block:

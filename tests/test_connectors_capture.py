@@ -1,17 +1,19 @@
 from __future__ import annotations
 
 import gzip
+import sys
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 import pytest
 
-from connectors import open_feed
-from connectors.capture import _stamp
+from connectors import open_feed, recording
+from connectors.recording import Kind
 from sfm_stream.config import from_tree
 from sfm_stream.errors import ConfigError, FeedError
-from sfm_stream.events import GAP, TICK, concatenate
+from sfm_stream.events import GAP, TICK, Gap, Tick, concatenate
 
 DATA = Path(__file__).parents[2] / "shared" / "data"
 real = pytest.mark.skipif(not DATA.is_dir(), reason="the shared data sets are not here")
@@ -69,22 +71,6 @@ def test_cryptofeed_lines_become_ticks_with_exact_stamps(tmp_path):
     (block,) = feed.blocks(10)
     assert block.received.tolist() == [1_633_998_512_063_356_900]
     assert feed.counters == {"connections": 1, "sent": 1}
-
-
-@pytest.mark.parametrize(
-    ("head", "ns"),
-    [
-        (b"1633998512.0633569:", 1_633_998_512_063_356_900),
-        (b"1633998512:", 1_633_998_512_000_000_000),
-        (b"1633998512.1234567891:", 1_633_998_512_123_456_789),
-        (b"1723161255030314667", 1_723_161_255_030_314_667),
-        (b"1.5", None), (b"", None), (b":", None), (b"abc:", None), (b"1e9:", None),
-        (b"-5", None), (b"9" * 19, None), (b"9" * 6000, None),
-        (b"9" * 6000 + b":", None),
-    ],
-)  # fmt: skip
-def test_stamps_are_read_by_their_digits(head, ns):
-    assert _stamp(head) == ns
 
 
 def test_unreadable_lines_are_counted_and_skipped(tmp_path):
@@ -160,6 +146,62 @@ def test_source_tells_venue_channel_and_files(tmp_path):
     assert (source["venue"], source["channel"]) == ("binance", "trade")
     assert source["files"][0]["size"] == 1
     assert feed.total() is None
+
+
+def events_of(path):
+    return [e for block in opened(path).blocks(7) for e in block.events()]
+
+
+def test_a_loss_noticed_live_is_the_same_gap(tmp_path):
+    gap = Gap("", 1_723_161_255_000_000_009, "no data for 10 s")
+    text = (
+        b"wss://a <-> 5\n" + LINES[0] + b"wss://a </> 6: broken off\n"
+        + recording.gap("wss://a", gap) + b"wss://a <-> 7\n" + LINES[1]
+    )  # fmt: skip
+    events = events_of(written(tmp_path, text))
+    assert [type(e) for e in events] == [Tick, Gap, Tick]
+    assert events[1] == gap
+
+
+def test_between_two_recordings_lies_a_gap(tmp_path):
+    begun = recording.mark(Kind.BEGUN, "sfm-stream://", 77, b"0.1.0")
+    text = begun + LINES[0] + begun + LINES[1]
+    events = events_of(written(tmp_path, text))
+    assert events[1] == Gap("", 77, "not recorded")
+    assert len(events) == 3
+
+
+class PerConnection:
+    """A protocol whose numbers belong to a connection: gaps show who is asked."""
+
+    fields = ("value",)
+
+    def __init__(self, _):
+        self.counters = Counter()
+        self.opened()
+
+    def opened(self):
+        self.last = 0
+
+    def receive(self, frame, received):
+        number, before = int(frame), self.last
+        self.last = number
+        lost = [] if number == before + 1 else [Gap("", received, "lost")]
+        return [*lost, Tick("s", received, (float(number),), received)]
+
+
+def test_each_connection_of_a_recording_has_a_protocol_of_its_own(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setitem(sys.modules, "per", sys.modules[__name__])
+    text = (
+        b"wss://a#1 <-> 1\n5 1\nwss://a#2 <-> 2\n6 1\nwss://a#1 <> 7\n7 2\n"
+        b"wss://a#2 <> 8\n8 2\nwss://a#1 <-> 9\n9 1\n"
+    )
+    feed = opened(written(tmp_path, text), venue="per:PerConnection")
+    events = [e for block in feed.blocks(100) for e in block.events()]
+    assert [e.values[0] for e in events] == [1, 1, 2, 2, 1]
+    assert feed.counters["connections"] == 3
 
 
 @real
