@@ -1,4 +1,4 @@
-"""Where ticks come from: files, recorded captures, generated signals, data sets."""
+"""Where ticks come from: files, captures, generated signals, data sets, live venues."""
 
 from __future__ import annotations
 
@@ -6,12 +6,15 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from connectors.feed import Feed, did_you_mean
+from connectors.venue import VENUES
 from sfm_stream.errors import ConfigError
 
 if TYPE_CHECKING:
+    from connectors.live import Live
+    from connectors.supervisor import Record
     from sfm_stream.config import Config
 
-__all__ = ["Feed", "open_feed"]
+__all__ = ["Feed", "channels", "is_live", "open_feed", "open_live"]
 
 FEEDS = {
     "activity": "connectors.activity:Activity",
@@ -35,6 +38,9 @@ def open_feed(config: Config) -> Feed:
         FeedError: if its source cannot be read.
     """
     name = config.feed.connector
+    if is_live(name):
+        hint = "`tail` shows it, `record` writes down what can be replayed"
+        raise ConfigError("feed.connector", f"{name!r} is live", hint)
     place = FEEDS.get(name, name)
     module, colon, attribute = place.partition(":")
     if not (colon and module and attribute):
@@ -49,3 +55,34 @@ def open_feed(config: Config) -> Feed:
             raise
         raise ConfigError("feed.connector", f"{name!r} cannot be imported: {e}") from e
     return feed
+
+
+def is_live(name: str) -> bool:
+    """Say whether a connector of our own is a venue."""
+    return name in VENUES
+
+
+def open_live(config: Config, records: tuple[Record, ...] = ()) -> Live:
+    """Open the live feed that `feed.connector` names; nothing is connected yet.
+
+    Args:
+        config: names a venue of our own, or `package.module:Class` of anyone's.
+        records: are told of connections, frames and losses.
+
+    Raises:
+        ConfigError: if there is no such venue, or its settings cannot be meant.
+        FeedError: if a field is not of the channel.
+    """
+    from connectors.live import Live
+
+    name = config.feed.connector
+    if not is_live(name) and ":" not in name:
+        problem = f"expected a venue, was {name!r}"
+        raise ConfigError("feed.connector", problem, did_you_mean(name, VENUES))
+    return Live(config, records)
+
+
+def channels(name: str) -> dict[str, tuple[str, ...]]:
+    """Give the names of a tick's values for each channel of a venue of our own."""
+    module, _, attribute = VENUES[name].partition(":")
+    return dict(getattr(import_module(module), attribute).channels)

@@ -247,6 +247,7 @@ def _check(config: Config) -> None:
         ("stream.every", config.stream.every),
         ("stream.max_gap", config.stream.max_gap),
         ("feed.period", config.feed.period),
+        ("feed.stale_after", config.feed.stale_after),
         ("feed.json.ping_every", config.feed.json.ping_every),
     ):
         if text:

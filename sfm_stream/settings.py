@@ -77,8 +77,8 @@ class Feed(Section, frozen=True):
     connector: Annotated[
         str,
         _doc(
-            "`synthetic`, `csv`, `parquet`, `activity`, `capture`, `river` or "
-            "`package:Class`"
+            "`synthetic`, `csv`, `parquet`, `activity`, `capture`, `river`, a venue "
+            "as `sfm-stream feeds` names it, or `package:Class`"
         ),
     ] = "synthetic"
     path: Annotated[
@@ -110,6 +110,23 @@ class Feed(Section, frozen=True):
     url: Annotated[str, _doc("address of a venue; empty: its public one")] = ""
     channel: Annotated[
         str, _doc("which messages of a venue are ticks; empty: its best bid and ask")
+    ] = ""
+    queue: Annotated[
+        Positive, _doc("live events that may wait for the model before `overload`")
+    ] = 65_536
+    overload: Annotated[
+        Literal["block", "conflate", "drop_oldest"],
+        _doc(
+            "a full queue lets the venue wait, keeps the latest tick of each stream, "
+            "or forgets the oldest ones with a gap"
+        ),
+    ] = "block"
+    stale_after: Annotated[
+        str,
+        _doc(
+            "silence that makes a live feed stale, e.g. `10s`, and twice that a new "
+            "connection; empty: as the venue is known to be"
+        ),
     ] = ""
     dataset: Annotated[str, _doc("name of a data set that River ships")] = "WaterFlow"
     signal: Annotated[
