@@ -8,7 +8,7 @@ error.
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
@@ -18,7 +18,9 @@ from sfm_stream import __version__
 from sfm_stream.errors import SFMStreamError
 
 if TYPE_CHECKING:
+    from connectors.live import Live
     from sfm_stream.config import Config
+    from sfm_stream.events import Event
 
 INTERRUPTED = 130
 PATH_OVERRIDE = "feed.path"
@@ -44,6 +46,12 @@ Plot = Annotated[
 Overrides = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="SECTION.KEY=VALUE", help="Override a setting."),
+]
+Count = Annotated[
+    int | None, typer.Option(min=1, metavar="N", help="End after so many events.")
+]
+For = Annotated[
+    str, typer.Option("--for", metavar="DURATION", help="End after, e.g. `1h`.")
 ]
 
 
@@ -195,12 +203,13 @@ def check(
     config: Settings, as_json: AsJson = False, overrides: Overrides = None
 ) -> None:
     """Validate a configuration, open its feed, and show what both resolve to."""
-    from connectors import open_feed
+    from connectors import is_live, open_feed, open_live
     from sfm_stream import features, layout, runs
     from sfm_stream.config import to_tree
 
     settings = _load(config, overrides)
-    feed = open_feed(settings)
+    live = is_live(settings.feed.connector)
+    feed = open_live(settings) if live else open_feed(settings)
     plan = features.plan(settings, feed.fields)
     layout.lay_out(settings, plan)
     inputs = dict(zip(plan.targets, plan.names, strict=True))
@@ -288,6 +297,124 @@ def _expect_picture(path: Path) -> None:
 
 def _listed(text: str) -> list[str]:
     return [name.strip() for name in text.split(",") if name.strip()]
+@app.command()
+def feeds(as_json: AsJson = False) -> None:
+    """List the connectors, and the channels of the venues with a tick's fields."""
+    from connectors import FEEDS, channels
+    from connectors.venue import VENUES
+    from sfm_stream import screen
+
+    venues = {name: channels(name) for name in VENUES}
+    if as_json:
+        _print_json({"files": list(FEEDS), "live": venues})
+        return
+    screen.show_feeds(list(FEEDS), venues)
+
+
+@app.command()
+def tail(
+    config: Settings,
+    count: Count = None,
+    lasting: For = "",
+    overrides: Overrides = None,
+) -> None:
+    """Print live events as JSON lines: a first look at a feed."""
+    from connectors import open_live
+    from sfm_stream.events import to_json
+
+    feed = open_live(_load(config, overrides))
+    _follow(feed, lambda event: typer.echo(to_json(event)), count, lasting)
+
+
+@app.command()
+def record(
+    config: Settings,
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Folder of the recording.")],
+    count: Count = None,
+    lasting: For = "",
+    quota: Annotated[
+        int, typer.Option(metavar="MIB", min=1, help="Most MiB kept; oldest go first.")
+    ] = 10_240,
+    overrides: Overrides = None,
+) -> None:
+    """Write down what a live feed sends, to be replayed by the `capture` connector."""
+    from connectors import open_live
+    from connectors.recorder import MIB, Recorder
+
+    settings = _load(config, overrides)
+    recorder = Recorder(out, quota=quota * MIB)
+    try:
+        feed = open_live(settings, (recorder,))
+        _follow(feed, lambda _: recorder.check(), count, lasting)
+    finally:
+        recorder.close()
+    written = recorder.counters
+    _say(f"{written['lines']} lines in {written['segments']} segments: {out}")
+
+
+@app.command()
+def simulate(
+    captures: Annotated[
+        list[str], typer.Argument(metavar="CAPTURE...", help="Files of frames.")
+    ],
+    venue: Annotated[str, typer.Option(help="Whose manners: binance, ..., or plain.")],
+    port: Annotated[int, typer.Option(help="On 127.0.0.1; 0: any that is free.")],
+    speed: Annotated[
+        float, typer.Option(min=0, help="Times the recorded pace; 0: all there is.")
+    ] = 1.0,
+    loop: Annotated[
+        bool, typer.Option("--loop", help="Begin again at the end.")
+    ] = False,
+    fault: Annotated[
+        list[str] | None,
+        typer.Option(metavar="SPEC", help="NAME[:ARGUMENT][@NUMBER | %CHANCE]."),
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Of the faults' chance.")] = 0,
+) -> None:
+    """Serve a capture as a venue would, with faults on demand."""
+    from connectors import files, simulator
+    from connectors.exchanges import exchange
+    from connectors.faults import parse
+
+    playing = simulator.Simulator(
+        simulator.Tape(files.expand(tuple(captures))),
+        exchange(venue),
+        speed=speed,
+        loop=loop,
+        faults=[parse(spec) for spec in fault or ()],
+        seed=seed,
+    )
+    _run(simulator.serve_until_played(playing, port, typer.echo))
+    _say(f"{playing.sent} messages to {playing.connections} connections")
+
+
+def _follow(
+    feed: Live, show: Callable[[Event], None], count: int | None, lasting: str
+) -> None:
+    """Follow a live feed to the end asked for, and show how it went."""
+    from sfm_stream import screen
+    from sfm_stream.config import duration_ns
+    from sfm_stream.tail import tail
+
+    seconds = duration_ns("--for", lasting) / 10**9 if lasting else None
+    try:
+        _run(tail(feed, show, count=count, seconds=seconds))
+    finally:
+        screen.show_live(feed.status(), feed.counters)
+
+
+def _run(work: Coroutine[Any, Any, Any]) -> None:
+    """Run until it ends or is told to end, which is no error of a live feed."""
+    import asyncio
+    import signal
+
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        asyncio.run(work)
+    except KeyboardInterrupt:
+        _say("interrupted")
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _begun(folder: Path, settings: Config, start: Path | None) -> dict[str, Any]:

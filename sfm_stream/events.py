@@ -291,6 +291,11 @@ def expect_width(event: Tick | Label, width: int) -> tuple[float, ...]:
     return event.values
 
 
+def to_json(event: Event) -> str:
+    """Write an event as one line of JSON; NaN is null."""
+    return msgspec.json.encode(event).decode()
+
+
 def concatenate(blocks: Sequence[Block]) -> Block:
     """Join blocks of one feed, in order, into one.
 

@@ -136,6 +136,33 @@ def _side_by_side(
     for model, figures in rows.items():
         table.add_row(model, *(_number(figures[name]) for name in columns))
     return table
+def show_feeds(files: Iterable[str], venues: Mapping[str, Mapping[str, Any]]) -> None:
+    """Show what there is to read: on standard output, as it is what was asked for."""
+    table = Table("connector", "channel", "fields")
+    for name in files:
+        table.add_row(name, "", "as in the file")
+    for name, channels in venues.items():
+        for channel, fields in channels.items():
+            table.add_row(name, channel, ", ".join(fields))
+    Console(highlight=False).print(table)
+
+
+def show_live(statuses: Iterable[Any], counters: Mapping[str, int]) -> None:
+    """Show how a live feed fared: its connections, its topics, and what it counted.
+
+    Args:
+        statuses: one per connection, as the feed gives them.
+        counters: what became of frames and connections.
+    """
+    console = Console(stderr=True, highlight=False)
+    table = Table("connection", "topic", "state", "data, s ago")
+    for status in statuses:
+        table.add_row(status.label, "", status.reason, _number(status.age))
+        for topic, (state, age) in status.topics.items():
+            table.add_row("", topic, state, _number(age))
+    console.print(table)
+    told = ", ".join(f"{name} {count:,}" for name, count in sorted(counters.items()))
+    console.print(told, markup=False)
 
 
 def _scores(target: str, horizons: Mapping[str, Mapping[str, Any]]) -> Table:

@@ -36,7 +36,7 @@ ROWS = [
     {"journal", "checkpoint", "sinks"},
     {"metrics", "referee"},
     {"runner"},
-    {"compiling", "runs", "eager"},
+    {"compiling", "runs", "eager", "tail"},
     {"replay", "bench", "daemon", "river", "compare", "paper"},
     {"verify", "screen", "picture"},
     {"cli"},

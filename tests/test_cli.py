@@ -7,12 +7,14 @@ import shutil
 import signal
 import subprocess
 import sys
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from connectors.synthetic import Synthetic
 from sfm_stream import cli, runs, screen
+from tests.live_rig import made_up
 
 ROOT = Path(__file__).parents[1]
 CONFIGS = ROOT / "configs"
@@ -56,7 +58,8 @@ def test_importing_the_command_line_loads_nothing_heavy():
 def test_help_names_the_commands(sfm_stream):
     code, out, _ = sfm_stream("--help")
     assert code == 0
-    for command in ("replay", "verify", "check", "bench"):
+    commands = ("replay", "verify", "check", "bench", "feeds", "tail", "record")
+    for command in (*commands, "simulate"):
         assert f"  {command} " in out
 
 
@@ -238,3 +241,106 @@ def test_tables_of_several_targets_are_titled(tmp_path, capsys):
     shown = capsys.readouterr().err
     assert "bid" in shown
     assert "ask" in shown
+
+
+@contextmanager
+def simulating(*given):
+    """Run `sfm-stream simulate` in a process of its own; gives the address."""
+    words = ["simulate", CONFIGS / "made_up.gz", "--venue", "binance", "--port", 0]
+    child = subprocess.Popen(  # noqa: S603 our own interpreter
+        [sys.executable, "-m", "sfm_stream", *map(str, (*words, *given))],
+        cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    try:
+        yield child.stdout.readline().strip(), child
+    finally:
+        child.terminate()
+        child.communicate()
+
+
+def test_the_made_up_capture_is_what_the_rig_makes():
+    assert (CONFIGS / "made_up.gz").read_bytes() == made_up()
+
+
+def test_tail_prints_events_as_json_lines_and_how_the_feed_fared(sfm_stream):
+    with simulating("--speed", 0) as (url, child):
+        code, out, err = sfm_stream(
+            "tail", CONFIGS / "live.toml", "--set", f"feed.url={url}", "--count", 50
+        )
+        child.terminate()
+        assert "messages to 1 connections" in child.communicate()[1]
+    assert code == 0
+    events = [json.loads(line) for line in out.splitlines()]
+    assert len(events) == 50
+    assert events[0]["stream"] == "btcusdt"
+    assert "live" in err
+    assert url in err
+
+
+def test_what_is_recorded_is_replayed(sfm_stream):
+    with simulating("--speed", 0, "--fault", "garbage@5") as (url, _):
+        code, _, err = sfm_stream(
+            "record", CONFIGS / "live.toml", "--set", f"feed.url={url}",
+            "--out", "recordings", "--count", 400,
+        )  # fmt: skip
+    assert code == 0, err
+    assert "garbage 1" in err
+    code, out, err = sfm_stream(
+        "replay", CONFIGS / "binance_capture.toml", "--json", *SMALL,
+        "--set", "feed.path=recordings/*.gz", "--set", "feed.channel=trade",
+        "--set", 'target.values=["price"]', "--set", "target.horizons=[1]",
+    )  # fmt: skip
+    assert code == 0, err
+    assert json.loads(out.splitlines()[-1])["ticks"] >= 400
+
+
+def test_a_feed_that_no_try_can_help_is_one_line_and_code_1(sfm_stream):
+    with simulating("--fault", "http:404") as (url, _):
+        code, _, err = sfm_stream(
+            "tail", CONFIGS / "live.toml", "--set", f"feed.url={url}"
+        )
+    assert code == 1
+    assert err.splitlines()[-1] == (
+        f"sfm-stream: error: {url}: answered HTTP 404 Not Found; "
+        "no further try can help"
+    )
+
+
+def test_record_ends_by_time_though_nothing_comes(sfm_stream):
+    with simulating("--fault", "mute-after-ack") as (url, _):
+        code, _, err = sfm_stream(
+            "record", CONFIGS / "live.toml", "--set", f"feed.url={url}",
+            "--out", "recordings", "--for", "200ms",
+        )  # fmt: skip
+    assert code == 0
+    assert "lines in 1 segments" in err
+
+
+def test_feeds_lists_connectors_channels_and_fields(sfm_stream):
+    code, out, _ = sfm_stream("feeds")
+    assert code == 0
+    assert "parquet" in out
+    assert re.search(r"binance .*trade .*price, qty, side", out)
+    code, out, _ = sfm_stream("feeds", "--json")
+    assert json.loads(out)["live"]["binance"]["trade"] == ["price", "qty", "side"]
+
+
+def test_check_opens_a_live_feed_without_connecting(sfm_stream):
+    code, out, err = sfm_stream("check", CONFIGS / "live.toml", "--json")
+    assert code == 0, err
+    assert json.loads(out)["fields"] == ["price", "qty", "side"]
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (["--venue", "binanse"], "did you mean 'binance'"),
+        (["--venue", "binance", "--fault", "dorp"], "did you mean 'drop'"),
+    ],
+)
+def test_simulate_refuses_what_it_does_not_know(sfm_stream, given, message):
+    code, _, err = sfm_stream(
+        "simulate", CONFIGS / "made_up.gz", "--port", 0, *given
+    )
+    assert code == 1
+    assert message in err

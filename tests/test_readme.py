@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shlex
 import shutil
@@ -50,7 +51,11 @@ def commands():
 
 
 COMMANDS = commands()
-HERE = [words for words in COMMANDS if words[0] not in ("bench", "check")]
+LIVE = [shlex.split(line)[1:] for block in blocks("sh", section("## Live feeds"))
+        for line in block.splitlines()]  # fmt: skip
+ELSEWHERE = {("check",), ("bench",), *((words[0],) for words in LIVE)} - {("replay",)}
+HERE = [words for words in COMMANDS
+        if words[:1] not in ELSEWHERE and list(words) not in LIVE]  # fmt: skip
 
 
 def reads_private_data(words):
@@ -147,6 +152,37 @@ def test_a_command_does_what_it_says(words, lived_in, sfm_stream):
     assert code == 0, err
     if "--json" in words:
         assert json.loads(out.splitlines()[-1])["horizons"]
+
+
+def test_the_live_chapter_is_walked_in_two_shells(lived_in, sfm_stream):
+    first, *others = LIVE
+    assert first[0] == "simulate"
+    words = ["0" if word == "8765" else word for word in first]
+    shell = subprocess.Popen(  # noqa: S603 our own interpreter
+        [sys.executable, "-m", "sfm_stream", *words],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+    )  # fmt: skip
+    try:
+        url = shell.stdout.readline().strip()
+        text = Path("configs/live.toml").read_text()
+        assert "ws://127.0.0.1:8765" in text
+        changed = text.replace("ws://127.0.0.1:8765", url)
+        Path("configs/live.toml").write_text(changed)
+        for words in others:
+            given = ["1s" if word == "5s" else word for word in words]
+            code, out, err = sfm_stream(*given)
+            assert code == 0, err
+            if words[0] == "tail":
+                assert len(out.splitlines()) == 5
+    finally:
+        shell.terminate()
+        shell.communicate()
+    assert [words[0] for words in others] == ["feeds", "tail", "record", "replay"]
+    scored = json.loads(
+        (lived_in / "runs/binance_capture-001/summary.json").read_text()
+    )
+    assert scored["ticks"] > 50
 
 
 @pytest.mark.usefixtures("checkout")
