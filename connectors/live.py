@@ -180,7 +180,8 @@ def _address(url: str) -> str:
     """Refuse what no websocket can be opened to."""
     try:
         parts = urlsplit(url)
-        right = parts.scheme in ("ws", "wss") and bool(parts.hostname)
+        host = (parts.hostname or "").encode("idna")
+        right = parts.scheme in ("ws", "wss") and bool(host)
         _ = parts.port
     except ValueError:
         right = False

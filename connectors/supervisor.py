@@ -110,17 +110,16 @@ class Supervisor:
 
     async def run(self) -> End:
         """Keep connected until no try can help; say why."""
-        watching = asyncio.create_task(self._watch())
-        try:
-            while True:
-                end = await self._once()
-                if end.kind == "fatal":
-                    return end
-                self._enter(State.BACKOFF)
-                await self._shard.clock.sleep(max(end.wait, self._delay()))
-        finally:
-            self._enter(State.CLOSED)
-            watching.cancel()
+        async with asyncio.TaskGroup() as group:
+            watching = group.create_task(self._watch())
+            try:
+                while (end := await self._once()).kind != "fatal":
+                    self._enter(State.BACKOFF)
+                    await self._shard.clock.sleep(max(end.wait, self._delay()))
+            finally:
+                self._enter(State.CLOSED)
+                watching.cancel()
+        return end
 
     @property
     def counters(self) -> Counter[str]:
@@ -164,7 +163,8 @@ class Supervisor:
                         link = self._link = await self._replaced(group, link)
                 follow.cancel()
         except asyncio.CancelledError:
-            self._note_closed("stopped")
+            if link.opened is not None:
+                self._note_closed("stopped")
             raise
         end = link.task.result()
         self._ended(link, end)
@@ -210,6 +210,8 @@ class Supervisor:
         self._note_closed(end.reason)
         shard.counters["replaced"] += 1
         new.promote()
+        if new.heard:
+            self._enter(State.LIVE)
         return new
 
     async def _kept(self, old: Link, new: Link) -> Link:

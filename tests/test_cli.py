@@ -339,8 +339,6 @@ def test_check_opens_a_live_feed_without_connecting(sfm_stream):
     ],
 )
 def test_simulate_refuses_what_it_does_not_know(sfm_stream, given, message):
-    code, _, err = sfm_stream(
-        "simulate", CONFIGS / "made_up.gz", "--port", 0, *given
-    )
+    code, _, err = sfm_stream("simulate", CONFIGS / "made_up.gz", "--port", 0, *given)
     assert code == 1
     assert message in err

@@ -254,7 +254,15 @@ def test_a_feed_without_symbols_is_refused():
 
 
 @pytest.mark.parametrize(
-    "url", ["http://127.0.0.1", "ws://", "127.0.0.1:80", "ws://h:port", "ws://[x"]
+    "url",
+    [
+        "http://127.0.0.1",
+        "ws://",
+        "127.0.0.1:80",
+        "ws://h:port",
+        "ws://[x",
+        "ws://a..b",
+    ],
 )
 def test_an_address_that_is_none_is_refused(url):
     with pytest.raises(ConfigError, match=r"feed\.url: expected an address"):
