@@ -253,6 +253,34 @@ def test_a_planned_switch_at_a_thousand_a_second_loses_and_doubles_nothing(venue
     assert numbers == list(range(1, last + 1))
 
 
+def test_what_only_the_faster_new_connection_has_brought_comes_after_the_switch():
+    async def run():
+        clock, venue = StillClock(), Exchange()
+        async with server(venue) as (url, _):
+            feed = told(url, clock=clock, stale_after="1h")
+            async with Listener(feed) as listener:
+                await until(lambda: venue.sockets)
+                await venue.say(tick(1), json.dumps({"leave": "soon"}))
+                await until(lambda: len(venue.sockets) == 2)
+                await venue.say(tick(2))
+                old, new = venue.sockets
+                for number in (3, 4, 5):
+                    await new.send(tick(number))
+                await old.send(tick(3))
+                await until(heard(listener, 3))
+                before = ids(listener.events)
+                await pass_time(clock, 3)
+                await until(lambda: feed.counters["replaced"])
+                await new.send(tick(6))
+                await until(heard(listener, 6))
+                return before, listener.events
+
+    before, events = asyncio.run(run())
+    assert before == [1, 2, 3]  # the new one's frames are held meanwhile
+    assert ids(events) == [1, 2, 3, 4, 5, 6]
+    assert gaps(events) == []
+
+
 def test_a_replacement_that_stays_mute_is_given_up_and_the_old_one_kept():
     async def run():
         clock, venue = StillClock(), Exchange(2)
