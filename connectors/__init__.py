@@ -66,7 +66,8 @@ def open_live(config: Config, records: tuple[Record, ...] = ()) -> Live:
     """Open the live feed that `feed.connector` names; nothing is connected yet.
 
     Args:
-        config: names a venue of our own, or `package.module:Class` of anyone's.
+        config: names a venue of our own or of an installed package, or
+            `package.module:Class` of anyone's.
         records: are told of connections, frames and losses.
 
     Raises:
@@ -76,7 +77,7 @@ def open_live(config: Config, records: tuple[Record, ...] = ()) -> Live:
     from connectors.live import Live
 
     name = config.feed.connector
-    if not is_live(name) and ":" not in name:
+    if name in FEEDS:
         problem = f"expected a venue, was {name!r}"
         raise ConfigError("feed.connector", problem, did_you_mean(name, VENUES))
     return Live(config, records)

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from sfm_stream.config import Config
 
 SECOND = 10**9
+CONNECTOR = "feed.connector"
 BREATH = 64
 """Events after which other tasks get their turn, however fast the consumer is."""
 
@@ -63,7 +64,7 @@ class Live:
         self._clock = clock or Clock()
         self._random = random or Random()  # noqa: S311 jitter hides nothing
         self._records, self._budgets = records, {} if budgets is None else budgets
-        first = open_venue(config, config.feed.connector)
+        first = open_venue(config, config.feed.connector, CONNECTOR)
         self._url = recording.label(_address(first.url()), None)
         if not first.topics:
             problem = "expected what to subscribe to, was []"
@@ -149,7 +150,9 @@ class Live:
         ]
 
     def _supervisor(self, topics: tuple[str, ...], number: int | None) -> Supervisor:
-        protocol = partial(open_venue, self._config, self._config.feed.connector)
+        protocol = partial(
+            open_venue, self._config, self._config.feed.connector, CONNECTOR
+        )
         venue = protocol()
         quiet = venue.limits.quiet
         if self._config.feed.stale_after:

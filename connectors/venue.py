@@ -135,13 +135,14 @@ class Venue(Protocol):
         """
 
 
-def open_venue(config: Config, name: str) -> Venue:
+def open_venue(config: Config, name: str, at: str = "feed.venue") -> Venue:
     """Make the protocol of a venue.
 
     Args:
         config: called with; channel, address and symbols are in there.
         name: one of our own, one that an installed package declares as an entry point
             of the group `sfm_stream.venues`, or `package.module:Class` of anyone's.
+        at: key that named it.
 
     Raises:
         ConfigError: if there is no such venue, or it has no such channel.
@@ -150,13 +151,13 @@ def open_venue(config: Config, name: str) -> Venue:
     module, colon, attribute = place.partition(":")
     if not (colon and module and attribute):
         problem = f"unknown venue {name!r}"
-        raise ConfigError("feed.venue", problem, did_you_mean(name, VENUES))
+        raise ConfigError(at, problem, did_you_mean(name, VENUES))
     try:
         venue: Venue = getattr(import_module(module), attribute)(config)
     except (ImportError, AttributeError) as e:
         if name in VENUES:
             raise
-        raise ConfigError("feed.venue", f"{name!r} cannot be imported: {e}") from e
+        raise ConfigError(at, f"{name!r} cannot be imported: {e}") from e
     return venue
 
 

@@ -247,7 +247,7 @@ def corpus(name, channel):
 @settings(max_examples=100, deadline=None)
 @given(seed=st.integers(0, 2**32))
 def test_random_mutated_and_truncated_frames_never_raise(name, channel, seed):
-    chance = random.Random(seed)  # noqa: S311 no secret
+    chance = random.Random(seed)
     protocol = opened(name, channel)
     texts = corpus(name, channel)
     for _ in range(BATCH):
