@@ -71,6 +71,7 @@ class Json(Exchange):
             raise ConfigError("feed.columns", "expected field = path, was {}")
         self.channels = {feed.channel: tuple(feed.columns)}
         super().__init__(config)
+        self.topics = self.topics or (config.stream.name,)
         every = duration_ns("feed.json.ping_every", told.ping_every) / SECOND
         self.limits = Limits(ping=(every, told.ping.encode()) if told.ping else None)
         self._decode = DECODER.decode

@@ -142,6 +142,8 @@ def show_feeds(files: Iterable[str], venues: Mapping[str, Mapping[str, Any]]) ->
     for name in files:
         table.add_row(name, "", "as in the file")
     for name, channels in venues.items():
+        if not channels:
+            table.add_row(name, "", "as configured")
         for channel, fields in channels.items():
             table.add_row(name, channel, ", ".join(fields))
     Console(highlight=False).print(table)

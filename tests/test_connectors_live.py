@@ -48,7 +48,8 @@ def read(path, **feed):
 
 def as_told(event, *, own_time):
     """Give what of an event does not depend on when it was received."""
-    return event.stream, event.time if own_time else None, event.values
+    said = str(event.values) if isinstance(event, Tick) else event.reason  # nan
+    return event.stream, event.time if own_time else None, said
 
 
 @real
@@ -84,6 +85,70 @@ def test_a_capture_through_a_socket_says_what_its_file_says(name, symbol, channe
     assert [as_told(e, own_time=own_time) for e in asyncio.run(run())] == [
         as_told(e, own_time=own_time) for e in expected
     ]
+
+
+@real
+@pytest.mark.parametrize(
+    ("venue", "file", "channel"),
+    [
+        ("coinbase", "coinbase/COINBASE.ws.28.0.gz", "matches"),
+        ("coinbase", "coinbase/COINBASE.ws.28.0.gz", "ticker"),
+        ("okx", "okx/OKX.ws.1.0.gz", "trades"), ("okx", "okx/OKX.ws.1.0.gz", "tickers"),
+        ("bitstamp", "bitstamp/BITSTAMP.ws.1.0.gz", "live_trades"),
+        ("binance", "binance_30s/BINANCE.ws.1.0.gz", "aggTrade"),
+        ("binance-usdm", "binance_30s/BINANCE_FUTURES.ws.1.0.gz", "aggTrade"),
+    ],
+)  # fmt: skip
+def test_a_capture_of_another_venue_says_the_same_through_a_socket(
+    venue, file, channel
+):
+    path = CAPTURES.parent / file
+    expected = read(path, channel=channel, venue=venue)
+    symbols = tuple({event.stream for event in expected})
+
+    async def run():
+        events = []
+        async with exchange(list(Tape([str(path)])), venue=venue) as (_, url):
+            feed = live(url, symbols=symbols, connector=venue, channel=channel)
+            async with aclosing(feed.events()) as coming:
+                async for event in coming:
+                    if (
+                        isinstance(event, Gap)
+                        and "the capture has ended" in event.reason
+                    ):
+                        break
+                    events.append(event)
+        return events, feed.status()[0].topics
+
+    events, topics = asyncio.run(run())
+    assert expected
+    assert [as_told(e, own_time=True) for e in events] == [
+        as_told(e, own_time=True) for e in expected
+    ]
+    assert not [name for name, (state, _) in topics.items() if state == "refused"]
+
+
+def test_a_json_feed_of_one_sensor_needs_no_symbols():
+    async def venue(socket, _):
+        asked.append(await socket.recv())
+        await socket.send('{"at": 1700000000, "v": 2.5}')
+        await socket.wait_closed()
+
+    asked = []
+
+    async def run():
+        async with server(venue) as (url, _):
+            config = from_tree({"feed": {
+                "connector": "json", "url": url, "time": "at", "columns": {"v": "v"},
+                "json": {"subscribe": ['{"ask": "all"}']},
+            }})  # fmt: skip
+            async with Listener(open_live(config)) as said:
+                await until(heard(said, 1))
+                return said.events[0]
+
+    event = asyncio.run(run())
+    assert (event.stream, event.values) == ("main", (2.5,))
+    assert asked == ['{"ask": "all"}']
 
 
 def test_a_recording_says_event_for_event_what_was_said_live(tmp_path):
