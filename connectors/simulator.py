@@ -19,8 +19,8 @@ from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 
 from connectors import recording
-from connectors.exchanges import Exchange, heard
 from connectors.faults import CONNECTIONS, MESSAGES, Fault, Faults
+from connectors.manners import Manners, heard
 from connectors.recording import Kind
 from connectors.timing import Clock
 from sfm_stream.errors import ConfigError
@@ -56,7 +56,7 @@ class Simulator:
 
     Args:
         frames: pairs of time in ns and frame, in order, as often as it is iterated.
-        exchange: whose manners it has.
+        manners: those of a venue.
         speed: times the recorded pace; 0 is as fast as they read.
         loop: whether it begins again at the end; ids go on rising.
         faults: that may strike.
@@ -71,7 +71,7 @@ class Simulator:
     def __init__(
         self,
         frames: Iterable[tuple[int, bytes]],
-        exchange: Exchange,
+        manners: Manners,
         *,
         speed: float = 0.0,
         loop: bool = False,
@@ -80,7 +80,7 @@ class Simulator:
         clock: Clock | None = None,
     ) -> None:
         self.sent = self.connections = 0
-        self._frames, self._exchange = frames, exchange
+        self._frames, self._manners = frames, manners
         self._speed, self._loop = speed, loop
         self._faults = Faults(faults, seed)
         self._clock = clock or Clock()
@@ -119,7 +119,7 @@ class Simulator:
             struck = self._faults.struck(self.sent, MESSAGES)
             if "slow" in struck:
                 await self._clock.sleep(struck["slow"])
-            subject = self._exchange.subject(frame)
+            subject = self._manners.subject(frame)
             for one in self._faults.frames(frame, struck):
                 await self._send(one, subject)
             await self._break(struck)
@@ -127,7 +127,7 @@ class Simulator:
 
     def _timed(self) -> Iterator[tuple[float, bytes]]:
         """Give seconds from the start and frames, over and over if it loops."""
-        ids = Ids(self._exchange)
+        ids = Ids(self._manners)
         begun = at = 0.0
         for turn in count():
             first: int | None = None
@@ -203,7 +203,7 @@ class Simulator:
         client = Client(socket)
         client.mute = "mute-after-ack" in struck
         self._clients.add(client)
-        if self._exchange.unasked:
+        if self._manners.unasked:
             client.topics = set()
             self._counted()
         try:
@@ -213,7 +213,7 @@ class Simulator:
             self._left(client)
 
     async def _hear(self, client: Client, frame: bytes) -> None:
-        topics, answers = heard(self._exchange, frame)
+        topics, answers = heard(self._manners, frame)
         for answer in answers:
             await client.socket.send(answer, text=True)
         if topics:
@@ -225,11 +225,11 @@ class Ids:
     """The numbers of a capture that only rise, and go on rising when it is repeated.
 
     Args:
-        exchange: says which numbers these are.
+        manners: say which numbers these are.
     """
 
-    def __init__(self, exchange: Exchange) -> None:
-        self._exchange = exchange
+    def __init__(self, manners: Manners) -> None:
+        self._manners = manners
         self._ranges: dict[tuple[str | None, bytes], tuple[int, int]] = {}
 
     def renewed(self, frame: bytes, turn: int) -> bytes:
@@ -237,10 +237,10 @@ class Ids:
 
         The first turn is looked at, so that later ones follow on from it.
         """
-        pattern = self._exchange.ids
+        pattern = self._manners.ids
         if pattern is None:
             return frame
-        subject = self._exchange.subject(frame)
+        subject = self._manners.subject(frame)
 
         def number(found: re.Match[bytes]) -> bytes:
             key, now = (subject, found[1]), int(found[2])

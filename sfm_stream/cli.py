@@ -373,12 +373,12 @@ def simulate(
 ) -> None:
     """Serve a capture as a venue would, with faults on demand."""
     from connectors import files, simulator
-    from connectors.exchanges import exchange
     from connectors.faults import parse
+    from connectors.manners import manners
 
     playing = simulator.Simulator(
         simulator.Tape(files.expand(tuple(captures))),
-        exchange(venue),
+        manners(venue),
         speed=speed,
         loop=loop,
         faults=[parse(spec) for spec in fault or ()],

@@ -15,9 +15,9 @@ from typing import ClassVar
 from websockets.asyncio.server import serve
 from websockets.exceptions import ConnectionClosed
 
-from connectors.exchanges import EXCHANGES
 from connectors.faults import parse
 from connectors.live import Live
+from connectors.manners import MANNERS
 from connectors.recording import received
 from connectors.simulator import Simulator
 from connectors.timing import Clock
@@ -109,7 +109,7 @@ def ids(events):
 async def exchange(frames, *faults, venue="binance", play=True, **given):
     """An exchange that plays frames; gives it and its address."""
     simulator = Simulator(
-        frames, EXCHANGES[venue], faults=[parse(f) for f in faults], **given
+        frames, MANNERS[venue], faults=[parse(f) for f in faults], **given
     )
     async with simulator.listening(0) as url:
         playing = asyncio.create_task(simulator.play()) if play else None

@@ -7,7 +7,7 @@ import pytest
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
-from connectors.exchanges import EXCHANGES
+from connectors.manners import MANNERS
 from connectors.recording import Kind, mark, received
 from connectors.simulator import Ids, Simulator, Tape, serve_until_played
 from sfm_stream.errors import ConfigError, FeedError
@@ -87,7 +87,7 @@ def test_at_full_speed_the_capture_waits_for_someone_to_listen():
 
 def test_a_capture_that_loops_goes_on_in_numbers_and_time():
     async def run():
-        simulator = Simulator(trades(3, 10), EXCHANGES["binance"], loop=True)
+        simulator = Simulator(trades(3, 10), MANNERS["binance"], loop=True)
         turns = simulator._timed()
         return [next(turns) for _ in range(7)]
 
@@ -99,12 +99,12 @@ def test_a_capture_that_loops_goes_on_in_numbers_and_time():
 
 
 def test_numbers_of_each_topic_rise_by_their_own_range():
-    ids = Ids(EXCHANGES["binance"])
+    ids = Ids(MANNERS["binance"])
     for number, symbol in ((1, "a"), (100, "b"), (3, "a")):
         ids.renewed(trade(number, symbol), 0)
     assert json.loads(ids.renewed(trade(1, "a"), 2))["data"]["t"] == 7
     assert json.loads(ids.renewed(trade(100, "b"), 2))["data"]["t"] == 102
-    assert Ids(EXCHANGES["plain"]).renewed(trade(1), 5) == trade(1)
+    assert Ids(MANNERS["plain"]).renewed(trade(1), 5) == trade(1)
 
 
 @pytest.mark.parametrize(
@@ -186,7 +186,7 @@ def test_a_port_that_is_taken_is_told():
     async def run():
         async with exchange(trades(1)) as (_, url):
             port = int(url.rpartition(":")[2])
-            simulator = Simulator(trades(1), EXCHANGES["plain"])
+            simulator = Simulator(trades(1), MANNERS["plain"])
             await serve_until_played(simulator, port, print)
 
     with pytest.raises(ConfigError, match=r"--port: \d+ cannot be had"):
@@ -199,7 +199,7 @@ def test_a_capture_that_cannot_be_read_ends_it(tmp_path):
 
     async def run():
         said = []
-        simulator = Simulator(Tape([str(path)]), EXCHANGES["binance"])
+        simulator = Simulator(Tape([str(path)]), MANNERS["binance"])
         serving = asyncio.create_task(serve_until_played(simulator, 0, said.append))
         await until(lambda: said)
         listening = asyncio.create_task(listened(said[0]))

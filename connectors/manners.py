@@ -1,6 +1,6 @@
 """The other side of the venues: what they answer to what is asked of them.
 
-An exchange is a row of a table. `plain` is whoever answers nothing and sends all.
+A venue is a row of a table. `plain` is whoever answers nothing and sends all.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ IDS = re.compile(rb'"(t|u|a)":(\d+)')
 STREAM = re.compile(rb'\{"stream":"([^"]+)"')
 
 
-class Exchange(msgspec.Struct, frozen=True, kw_only=True):
+class Manners(msgspec.Struct, frozen=True, kw_only=True):
     """How a venue talks to those who connect.
 
     Attributes:
@@ -129,56 +129,57 @@ def _bitstamp_answers(request: Request) -> list[Any]:
     return answers
 
 
-PLAIN = Exchange(unasked=True)
-BINANCE = Exchange(
+PLAIN = Manners(unasked=True)
+BINANCE = Manners(
     topics=_binance_topics,
     answers=_binance_answers,
     subject=_binance_subject,
     ids=IDS,
 )
-EXCHANGES = {
+MANNERS = {
     "plain": PLAIN,
     "binance": BINANCE,
     "binance-usdm": BINANCE,
-    "bitstamp": Exchange(topics=_bitstamp_topics, answers=_bitstamp_answers),
-    "bybit": Exchange(topics=_bybit_topics, answers=_bybit_answers),
-    "coinbase": Exchange(topics=_coinbase_topics, answers=_coinbase_answers),
-    "coinbase-advanced": Exchange(topics=_coinbase_topics, answers=_advanced_answers),
-    "kraken": Exchange(topics=_kraken_topics, answers=_kraken_answers),
-    "okx": Exchange(topics=_okx_topics, answers=_okx_answers),
+    "bitstamp": Manners(topics=_bitstamp_topics, answers=_bitstamp_answers),
+    "bybit": Manners(topics=_bybit_topics, answers=_bybit_answers),
+    "coinbase": Manners(topics=_coinbase_topics, answers=_coinbase_answers),
+    "coinbase-advanced": Manners(topics=_coinbase_topics, answers=_advanced_answers),
+    "kraken": Manners(topics=_kraken_topics, answers=_kraken_answers),
+    "okx": Manners(topics=_okx_topics, answers=_okx_answers),
 }
 TEXTS = {b"ping": b"pong"}
 """What is no JSON, and its answer."""
 
 
-def exchange(name: str) -> Exchange:
-    """Find an exchange.
+def manners(name: str) -> Manners:
+    """Find the manners of a venue.
 
     Raises:
         ConfigError: if there is none of that name.
     """
-    if name not in EXCHANGES:
-        problem = f"expected an exchange or plain, was {name!r}"
-        raise ConfigError("--venue", problem, did_you_mean(name, EXCHANGES))
-    return EXCHANGES[name]
+    if name not in MANNERS:
+        problem = f"expected a venue or plain, was {name!r}"
+        raise ConfigError("--venue", problem, did_you_mean(name, MANNERS))
+    return MANNERS[name]
 
 
-def heard(exchange: Exchange, frame: bytes) -> tuple[tuple[str, ...], list[bytes]]:
+def heard(how: Manners, frame: bytes) -> tuple[tuple[str, ...], list[bytes]]:
     """Take a client's message: what it subscribes to, and what it is answered.
 
     Args:
-        exchange: who is asked.
+        how: manners of who is asked.
         frame: as it came; what cannot be understood gets no answer.
     """
     if frame in TEXTS:
         return NOTHING, [TEXTS[frame]]
     try:
         request = msgspec.json.decode(frame)
-        topics = tuple(map(str, exchange.topics(request)))
-        answers = exchange.answers(request)
+        topics = tuple(map(str, how.topics(request)))
+        answers = how.answers(request)
     except (
         msgspec.DecodeError,
         UnicodeDecodeError,
+        RecursionError,
         AttributeError,
         KeyError,
         TypeError,
