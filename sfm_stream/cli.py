@@ -297,6 +297,8 @@ def _expect_picture(path: Path) -> None:
 
 def _listed(text: str) -> list[str]:
     return [name.strip() for name in text.split(",") if name.strip()]
+
+
 @app.command()
 def feeds(as_json: AsJson = False) -> None:
     """List the connectors, and the channels of the venues with a tick's fields."""

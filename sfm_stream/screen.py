@@ -136,6 +136,8 @@ def _side_by_side(
     for model, figures in rows.items():
         table.add_row(model, *(_number(figures[name]) for name in columns))
     return table
+
+
 def show_feeds(files: Iterable[str], venues: Mapping[str, Mapping[str, Any]]) -> None:
     """Show what there is to read: on standard output, as it is what was asked for."""
     table = Table("connector", "channel", "fields")
