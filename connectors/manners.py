@@ -16,7 +16,7 @@ from sfm_stream.errors import ConfigError
 
 Request = Mapping[str, Any]
 NOTHING: tuple[str, ...] = ()
-IDS = re.compile(rb'"(t|u|a)":(\d+)')
+IDS = re.compile(rb'"(t|u|a|E|T)":(\d+)')
 STREAM = re.compile(rb'\{"stream":"([^"]+)"')
 
 
@@ -27,7 +27,7 @@ class Manners(msgspec.Struct, frozen=True, kw_only=True):
         topics: what a request subscribes to; empty if it is another one.
         answers: what is said to a request, be it a subscription or a ping.
         subject: which topic a message is of, or None if that cannot be told.
-        ids: finds key and number of what only ever rises, to repeat a capture.
+        ids: finds key and number of what only rises, times too, to repeat a capture.
         unasked: whether all is said to whoever connects.
     """
 

@@ -93,6 +93,8 @@ def test_a_capture_that_loops_goes_on_in_numbers_and_time():
 
     said = asyncio.run(run())
     assert [json.loads(frame)["data"]["t"] for _, frame in said] == list(range(10, 17))
+    stamps = [json.loads(frame)["data"]["T"] for _, frame in said]
+    assert stamps == list(range(stamps[0], stamps[0] + 7))
     assert [time for time, _ in said] == pytest.approx(
         [0.0, 0.001, 0.002, 0.002, 0.003, 0.004, 0.004]
     )
