@@ -77,7 +77,7 @@ REMEMBERS = {
 LONGEST_FUNCTION = 70
 LONGEST_FILE = 450
 # These may shrink, not grow, and leave the list when they fit.
-LONG_FILES = {"cell.sfm": 470, "cli": 496}
+LONG_FILES = {"cell.sfm": 470}
 
 # Modules without a test file of their own name, and the one that tests them. This list
 # shrinks: whoever writes a module's tests takes it out.
@@ -89,6 +89,11 @@ TESTED_IN = {
     "transcript": "test_engine_identity.py",
     "runs": "test_replay.py",
     "screen": "test_cli.py",
+    "cli.__init__": "test_cli.py",
+    "cli.options": "test_cli.py",
+    "cli.backtest": "test_cli.py",
+    "cli.comparison": "test_compare_suite.py",
+    "cli.live": "test_cli.py",
     "eager": "test_bench.py",
     "cell.sfm": "test_cell.py",
     "cell.oracle": "test_cell.py",
@@ -183,7 +188,7 @@ def test_a_connector_knows_events_errors_and_settings_alone(name):
 @pytest.mark.parametrize("name", modules("sfm_stream"))
 def test_only_the_command_line_knows_connectors(name):
     roots = {full.split(".")[0] for full in imports(modules("sfm_stream")[name])}
-    assert "connectors" not in roots or name == "cli"
+    assert "connectors" not in roots or room(name) == "cli"
 
 
 def outside(tree):

@@ -1,0 +1,44 @@
+"""The command line: the one place where configurations, feeds and shells meet.
+
+Heavy libraries are imported by the command that needs them, so `--help` answers at
+once. What a program reads goes to standard output, what a person reads to standard
+error.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from sfm_stream import __version__
+from sfm_stream.cli import backtest, comparison, live
+from sfm_stream.cli.options import app, fail
+from sfm_stream.errors import SFMStreamError
+
+__all__ = ["backtest", "comparison", "live", "main"]
+
+
+def main() -> None:
+    """Run the command line; any error of ours is one line and exit code 1."""
+    try:
+        app(prog_name="sfm-stream")
+    except SFMStreamError as error:
+        fail(error)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"sfm-stream {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True,
+                           help="Print the version.")
+    ] = False,
+) -> None:  # fmt: skip
+    """Forecast what comes next, one tick at a time, and learn from each answer."""
+    del version

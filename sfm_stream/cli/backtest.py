@@ -1,0 +1,162 @@
+"""Commands over what can be read again: replay, verify, check, bench."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from sfm_stream.cli.options import (
+    AsJson,
+    Overrides,
+    Plot,
+    Settings,
+    app,
+    expect_picture,
+    load,
+    next_folder,
+    print_json,
+    say,
+)
+
+if TYPE_CHECKING:
+    from sfm_stream.config import Config
+
+INTERRUPTED = 130
+
+
+@app.command()
+def replay(
+    config: Annotated[
+        Path | None,
+        typer.Argument(metavar="[CONFIG]", help="A TOML file; not for --resume."),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder of the run [runs/<config>-NNN].")
+    ] = None,
+    resume: Annotated[
+        Path | None, typer.Option(metavar="RUN", help="Go on with a run.")
+    ] = None,
+    start: Annotated[
+        Path | None,
+        typer.Option("--from", metavar="RUN", help="Start with what a run learned."),
+    ] = None,
+    plot: Plot = None,
+    as_json: AsJson = False,
+    overrides: Overrides = None,
+) -> None:
+    """Replay a feed as a backtest: score, forecast, learn."""
+    if resume is None:
+        if config is None:
+            raise typer.BadParameter("expected a CONFIG or --resume RUN, was neither")
+        folder = out or next_folder(config)
+    else:
+        for name, given in {"--out": out, "--from": start, "--set": overrides}.items():
+            if given:
+                raise typer.BadParameter(f"{name} is for new runs, not for --resume")
+        folder = resume
+    if plot is not None:
+        expect_picture(plot)
+    try:
+        if resume is None and config is not None:
+            summary = _begun(folder, load(config, overrides), start)
+        else:
+            summary = _resumed(folder, config)
+    except KeyboardInterrupt as e:
+        there = (folder / "run.json").exists()
+        hint = f"; go on with: sfm-stream replay --resume {folder}" if there else ""
+        say(f"interrupted{hint}")
+        raise typer.Exit(INTERRUPTED) from e
+    if plot is not None:
+        from sfm_stream import picture
+
+        picture.draw_run(folder, plot)
+    if as_json:
+        print_json(summary)
+
+
+@app.command()
+def verify(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run.")],
+) -> None:
+    """Replay a run's source and compare every record with what the run said."""
+    from connectors import open_feed
+    from sfm_stream import runs, screen
+    from sfm_stream import verify as verification
+
+    made = runs.load(run)
+    with screen.watch(None) as watch:
+        found = verification.verify(made, open_feed, watch=watch)
+    for name, (before, now) in found.differences.items():
+        say(f"{name} differs: the run had {before}, here it is {now}")
+    how = "agree within tolerances" if found.differences else "are identical"
+    total = sum(found.records.values())
+    typer.echo(f"{total} records of {found.events} events {how}")
+
+
+@app.command()
+def check(
+    config: Settings, as_json: AsJson = False, overrides: Overrides = None
+) -> None:
+    """Validate a configuration, open its feed, and show what both resolve to."""
+    from connectors import is_live, open_feed, open_live
+    from sfm_stream import features, layout, runs
+    from sfm_stream.config import to_tree
+
+    settings = load(config, overrides)
+    live = is_live(settings.feed.connector)
+    feed = open_live(settings) if live else open_feed(settings)
+    plan = features.plan(settings, feed.fields)
+    layout.lay_out(settings, plan)
+    inputs = dict(zip(plan.targets, plan.names, strict=True))
+    if as_json:
+        tree = {
+            "config": to_tree(settings),
+            "fields": plan.fields,
+            "inputs": inputs,
+            "events": feed.total(),
+        }
+        print_json(tree)
+        return
+    typer.echo(runs.to_toml(to_tree(settings)))
+    for target, names in inputs.items():
+        typer.echo(f"# inputs for {target}: {', '.join(names)}")
+
+
+@app.command()
+def bench(as_json: AsJson = False) -> None:
+    """Measure the pace of both backends and of a whole replay on this machine."""
+    from sfm_stream import bench as benchmark
+    from sfm_stream import screen
+
+    found = benchmark.measure(say)
+    screen.show_bench(found)
+    if as_json:
+        print_json(found)
+
+
+def _begun(folder: Path, settings: Config, start: Path | None) -> dict[str, Any]:
+    """Make a new run and show how it ended."""
+    from connectors import open_feed
+    from sfm_stream import replay as backtest
+    from sfm_stream import runs, screen
+
+    warm = None if start is None else runs.load(start)
+    feed = open_feed(settings)
+    with screen.showing(folder), screen.watch(feed.total()) as watch:
+        return backtest.replay(settings, feed, folder, start=warm, watch=watch)
+
+
+def _resumed(folder: Path, config: Path | None) -> dict[str, Any]:
+    """Go on with a run and show how it ended."""
+    from connectors import open_feed
+    from sfm_stream import replay as backtest
+    from sfm_stream import runs, screen
+
+    run = runs.load(folder)
+    if config is not None:
+        runs.expect_model(folder, run.info, load(config, None))
+    feed = open_feed(run.config)
+    with screen.showing(folder), screen.watch(feed.total()) as watch:
+        return backtest.resume(run, feed, watch=watch)

@@ -1,0 +1,131 @@
+"""The command that runs models side by side."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from sfm_stream.cli.options import (
+    AsJson,
+    Overrides,
+    Plot,
+    app,
+    expect_picture,
+    load,
+    next_folder,
+    print_json,
+    say,
+)
+
+if TYPE_CHECKING:
+    from sfm_stream.config import Config
+
+COMPARED = ("sfm", "a-sfm", "no-cell", "last", "mean", "rls", "ewls", "snarimax",
+            "holtwinters", "linear", "bayes", "lstm", "gru")  # fmt: skip
+"""Models that are compared when none is named."""
+
+
+@app.command()
+def compare(
+    config: Annotated[
+        Path | None,
+        typer.Argument(metavar="[CONFIG]", help="A TOML file; not for --suite."),
+    ] = None,
+    suite: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="A folder with suite.toml.")
+    ] = None,
+    sets: Annotated[
+        str, typer.Option(metavar="A,B", help="Sets of the suite [all].")
+    ] = "",
+    models: Annotated[
+        str, typer.Option(metavar="A,B", help="Models.")
+    ] = ",".join(COMPARED),
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Folder of what is found [runs/<config>-NNN, runs/suite]."),
+    ] = None,
+    plot: Plot = None,
+    write: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Put the suite's tables between its marks."),
+    ] = None,
+    jobs: Annotated[int, typer.Option(min=1, help="Models at the same time.")] = 1,
+    as_json: AsJson = False,
+    overrides: Overrides = None,
+) -> None:  # fmt: skip
+    """Run models side by side: the same ticks, the same rules."""
+    from sfm_stream import compiling
+    from sfm_stream.config import Config
+
+    if (config is None) == (suite is None):
+        raise typer.BadParameter("expected a CONFIG or --suite DIR, one of them")
+    if plot is not None:
+        expect_picture(plot)
+    compiling.prepare(Config(), ["value"], say)
+    names = _listed(models)
+    if suite is not None:
+        place = out or Path("runs/suite")
+        found = _suite(suite, _listed(sets), names, place, jobs, overrides, write)
+    elif config is not None:
+        settings = load(config, overrides)
+        place = out or next_folder(config)
+        found = _compared(settings, names, place, jobs, plot)
+    if as_json:
+        print_json(found)
+
+
+def _suite(
+    folder: Path,
+    sets: list[str],
+    names: list[str],
+    out: Path,
+    jobs: int,
+    overrides: list[str] | None,
+    write: Path | None,
+) -> dict[str, Any]:
+    """Run a suite, show its tables and write them where they are wanted."""
+    from connectors import open_feed
+    from sfm_stream.compare import results
+    from sfm_stream.compare import suite as benchmarks
+
+    chosen = benchmarks.read(folder, sets)
+    source = benchmarks.Source(load, open_feed)
+    found = benchmarks.carry_out(
+        folder, chosen, names, source, out,
+        overrides=overrides or (), jobs=jobs, say=say,
+    )  # fmt: skip
+    command = " ".join(["sfm-stream", *sys.argv[1:]])
+    text = results.markdown(chosen, names, found, command)
+    typer.echo(text, err=True)
+    if write is not None:
+        results.put(write, text)
+    return found
+
+
+def _compared(
+    settings: Config, names: list[str], out: Path, jobs: int, plot: Path | None
+) -> dict[str, Any]:
+    """Compare models on one feed, and show how they did."""
+    from connectors import open_feed
+    from sfm_stream import screen
+    from sfm_stream.compare import contest, results
+
+    found = contest.hold(settings, open_feed, names, out, jobs=jobs, say=say)
+    results.keep(found, out)
+    screen.show_comparison(found["models"])
+    say(f"records and figures: {out}")
+    if plot is not None:
+        from sfm_stream import picture
+        from sfm_stream.cell import grids
+
+        model = settings.model
+        omega = grids.frequencies(model.grid, model.frequencies, model.longest_period)
+        picture.draw_comparison(out, names, omega.tolist(), plot)
+    return found
+
+
+def _listed(text: str) -> list[str]:
+    return [name.strip() for name in text.split(",") if name.strip()]

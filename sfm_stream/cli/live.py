@@ -1,0 +1,150 @@
+"""Commands on live feeds: list, look, record, and play them back on a socket."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from sfm_stream.cli.options import (
+    AsJson,
+    Overrides,
+    Settings,
+    app,
+    load,
+    print_json,
+    say,
+)
+
+if TYPE_CHECKING:
+    from connectors.live import Live
+    from sfm_stream.events import Event
+
+Count = Annotated[
+    int | None, typer.Option(min=1, metavar="N", help="End after so many events.")
+]
+For = Annotated[
+    str, typer.Option("--for", metavar="DURATION", help="End after, e.g. `1h`.")
+]
+
+
+@app.command()
+def feeds(as_json: AsJson = False) -> None:
+    """List the connectors, and the channels of the venues with a tick's fields."""
+    from connectors import FEEDS, channels
+    from connectors.venue import VENUES
+    from sfm_stream import screen
+
+    venues = {name: channels(name) for name in VENUES}
+    if as_json:
+        print_json({"files": list(FEEDS), "live": venues})
+        return
+    screen.show_feeds(list(FEEDS), venues)
+
+
+@app.command()
+def tail(
+    config: Settings,
+    count: Count = None,
+    lasting: For = "",
+    overrides: Overrides = None,
+) -> None:
+    """Print live events as JSON lines: a first look at a feed."""
+    from connectors import open_live
+    from sfm_stream.events import to_json
+
+    feed = open_live(load(config, overrides))
+    _follow(feed, lambda event: typer.echo(to_json(event)), count, lasting)
+
+
+@app.command()
+def record(
+    config: Settings,
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Folder of the recording.")],
+    count: Count = None,
+    lasting: For = "",
+    quota: Annotated[
+        int, typer.Option(metavar="MIB", min=1, help="Most MiB kept; oldest go first.")
+    ] = 10_240,
+    overrides: Overrides = None,
+) -> None:
+    """Write down what a live feed sends, to be replayed by the `capture` connector."""
+    from connectors import open_live
+    from connectors.recorder import MIB, Recorder
+
+    settings = load(config, overrides)
+    recorder = Recorder(out, quota=quota * MIB)
+    try:
+        feed = open_live(settings, (recorder,))
+        _follow(feed, lambda _: recorder.check(), count, lasting)
+    finally:
+        recorder.close()
+    written = recorder.counters
+    say(f"{written['lines']} lines in {written['segments']} segments: {out}")
+
+
+@app.command()
+def simulate(
+    captures: Annotated[
+        list[str], typer.Argument(metavar="CAPTURE...", help="Files of frames.")
+    ],
+    venue: Annotated[str, typer.Option(help="Whose manners: binance, ..., or plain.")],
+    port: Annotated[int, typer.Option(help="On 127.0.0.1; 0: any that is free.")],
+    speed: Annotated[
+        float, typer.Option(min=0, help="Times the recorded pace; 0: all there is.")
+    ] = 1.0,
+    loop: Annotated[
+        bool, typer.Option("--loop", help="Begin again at the end.")
+    ] = False,
+    fault: Annotated[
+        list[str] | None,
+        typer.Option(metavar="SPEC", help="NAME[:ARGUMENT][@NUMBER | %CHANCE]."),
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Of the faults' chance.")] = 0,
+) -> None:
+    """Serve a capture as a venue would, with faults on demand."""
+    from connectors import files, simulator
+    from connectors.faults import parse
+    from connectors.manners import manners
+
+    playing = simulator.Simulator(
+        simulator.Tape(files.expand(tuple(captures))),
+        manners(venue),
+        speed=speed,
+        loop=loop,
+        faults=[parse(spec) for spec in fault or ()],
+        seed=seed,
+    )
+    _run(simulator.serve_until_played(playing, port, typer.echo))
+    say(f"{playing.sent} messages to {playing.connections} connections")
+
+
+def _follow(
+    feed: Live, show: Callable[[Event], None], count: int | None, lasting: str
+) -> None:
+    """Follow a live feed to the end asked for, and show how it went."""
+    from sfm_stream import screen
+    from sfm_stream.config import duration_ns
+    from sfm_stream.tail import tail
+
+    seconds = duration_ns("--for", lasting) / 10**9 if lasting else None
+    try:
+        _run(tail(feed, show, count=count, seconds=seconds))
+    finally:
+        screen.show_live(feed.status(), feed.counters)
+
+
+def _run(work: Coroutine[Any, Any, Any]) -> None:
+    """Run until it ends or is told to end, which is no error of a live feed."""
+    import asyncio
+    import signal
+
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        asyncio.run(work)
+    except KeyboardInterrupt:
+        say("interrupted")
+    finally:
+        signal.signal(signal.SIGTERM, before)

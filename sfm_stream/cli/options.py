@@ -1,0 +1,97 @@
+"""What all commands share: the application, its options, and how it speaks."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+
+import typer
+
+from sfm_stream.errors import SFMStreamError
+
+if TYPE_CHECKING:
+    from sfm_stream.config import Config
+
+PATH_OVERRIDE = "feed.path"
+
+app = typer.Typer(
+    help="Forecast what comes next, one tick at a time, and learn from each answer.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+Settings = Annotated[Path, typer.Argument(metavar="CONFIG", help="A TOML file.")]
+AsJson = Annotated[
+    bool, typer.Option("--json", help="Print JSON as the last line of stdout.")
+]
+Plot = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", help="Draw a picture: .png, .svg or .pdf."),
+]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="SECTION.KEY=VALUE", help="Override a setting."),
+]
+
+
+def expect_picture(path: Path) -> None:
+    """Refuse a picture that cannot be drawn, before the work is done."""
+    from sfm_stream import picture
+
+    picture.expect(path)
+
+
+def load(path: Path, overrides: list[str] | None) -> Config:
+    """Read a configuration; its `feed.path` is meant from where it was written.
+
+    In a file that is the file's folder, after `--set` it is the working directory. So
+    the resolved path is absolute, and a run can be resumed from anywhere.
+    """
+    from msgspec.structs import replace
+
+    from sfm_stream.config import load
+
+    given = overrides or []
+    config = load(path, given)
+    is_set = any(o.partition("=")[0].strip() == PATH_OVERRIDE for o in given)
+    folder = Path() if is_set else path.parent
+    paths = config.feed.path
+    if isinstance(paths, str):
+        found: str | tuple[str, ...] = _absolute(folder, paths)
+    else:
+        found = tuple(_absolute(folder, one) for one in paths)
+    return replace(config, feed=replace(config.feed, path=found))
+
+
+def _absolute(folder: Path, path: str) -> str:
+    return str((folder / path).resolve()) if path else ""
+
+
+def next_folder(config: Path) -> Path:
+    """Name the next free folder `runs/<config>-NNN`."""
+    number = 1
+    while (folder := Path("runs") / f"{config.stem}-{number:03d}").exists():
+        number += 1
+    return folder
+
+
+def print_json(tree: Mapping[str, Any]) -> None:
+    """Print JSON as a line of standard output: for programs."""
+    import msgspec
+
+    typer.echo(msgspec.json.encode(tree))
+
+
+def say(line: str) -> None:
+    """Print a line to standard error: for people."""
+    typer.echo(f"sfm-stream: {line}", err=True)
+
+
+def fail(error: SFMStreamError) -> NoReturn:
+    """Print an error of ours as one line, and exit."""
+    # one line, whatever a library's message holds
+    say(f"error: {' '.join(str(error).split())}")
+    sys.exit(1)
