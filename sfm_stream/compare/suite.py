@@ -275,7 +275,7 @@ def _code(model: str) -> str:
     folder = PACKAGE if model in models.ENGINES else PACKAGE / "compare"
     digest = hashlib.sha256()
     for path in sorted(folder.rglob("*.py")):
-        if path.stem not in SHELLS:
+        if not {path.stem, path.parent.stem} & set(SHELLS):
             digest.update(path.read_bytes())
     return digest.hexdigest()
 
