@@ -56,23 +56,25 @@ def update(state, error, covered, level, wait):
     if covered >= 0:
         moved = state[RANK] + STEP / wait * (level - covered)
         state[RANK] = min(max(moved, 0.0), HIGHEST)
-    size, oldest = min(seen, WINDOW), RING + seen % WINDOW
-    if size == WINDOW:
-        forget(state, state[oldest])
-        size -= 1
-    error = abs(error)
-    place = SORTED + size
+    oldest, last = RING + seen % WINDOW, SORTED + min(seen, WINDOW - 1)
+    place, error = last, abs(error)
+    if seen >= WINDOW:
+        place = find(state, state[oldest])
+    # What lies between the place that falls free and the new error's moves by one.
     while place > SORTED and state[place - 1] > error:
         state[place] = state[place - 1]
         place -= 1
+    while place < last and state[place + 1] < error:
+        state[place] = state[place + 1]
+        place += 1
     state[place] = error
     state[oldest] = error
     state[SCORES] = seen + 1
 
 
 @jit
-def forget(state, error):
-    """Take one error out of the sorted ones, all of which are there."""
+def find(state, error):
+    """Give the place of an error among the sorted ones, all of which are there."""
     low, high = SORTED, SORTED + WINDOW - 1
     while low < high:
         middle = (low + high) // 2
@@ -80,5 +82,4 @@ def forget(state, error):
             low = middle + 1
         else:
             high = middle
-    for place in range(low, SORTED + WINDOW - 1):
-        state[place] = state[place + 1]
+    return low
