@@ -38,7 +38,7 @@ class LeastSquares(NamedTuple):
 LEAST_SQUARES = {
     "rls": LeastSquares(INPUTS, ONE),
     "rls-fast": LeastSquares(LAGS, ONE, fast=True),
-    "sfm-rls": LeastSquares(LAGS, CELL),
+    "sfm-rls": LeastSquares(INPUTS, CELL),
 }
 # Columns of `squares`: number of the expert, first regressor, how many, and where its
 # coefficients and their covariance begin.

@@ -27,10 +27,10 @@ def test_without_a_cell_there_is_no_room_for_its_outputs():
 def test_each_sees_its_own_run_and_the_places_do_not_overlap():
     rows, _ = experts.squares(config("rls", "last", "sfm-rls", "rls-fast"), INPUTS)
     assert rows[:, experts.EXPERT].tolist() == [0, 2, 3]
-    assert rows[:, experts.FIRST].tolist() == [0, 4, 4]
-    assert rows[:, experts.SIZE].tolist() == [10, 11, 6]
-    assert rows[:, experts.THETA].tolist() == [0, 10, 21]
-    assert rows[:, experts.COV].tolist() == [0, 100, 221]
+    assert rows[:, experts.FIRST].tolist() == [0, 0, 4]
+    assert rows[:, experts.SIZE].tolist() == [10, 15, 6]
+    assert rows[:, experts.THETA].tolist() == [0, 10, 25]
+    assert rows[:, experts.COV].tolist() == [0, 100, 325]
 
 
 def test_only_the_fast_one_forgets_fast():
