@@ -91,7 +91,9 @@ def simulate(
         list[str], typer.Argument(metavar="CAPTURE...", help="Files of frames.")
     ],
     venue: Annotated[str, typer.Option(help="Whose manners: binance, ..., or plain.")],
-    port: Annotated[int, typer.Option(help="On 127.0.0.1; 0: any that is free.")],
+    port: Annotated[
+        int, typer.Option(min=0, max=65_535, help="On 127.0.0.1; 0: any that is free.")
+    ],
     speed: Annotated[
         float, typer.Option(min=0, help="Times the recorded pace; 0: all there is.")
     ] = 1.0,
