@@ -232,7 +232,7 @@ def test_before_anything_is_known_all_can_be_read():
     assert set(model.amplitudes.values()) == {0.0}
     assert model.coefficients.shape == (3, 4)
     assert (model.n_seen, model.n_drifts, model.predict_one({"a": 1.0})) == (0, 0, 0.0)
-    assert "Nothing is known" in model.debug_one({})
+    assert "Nothing is learned" in model.debug_one({})
 
 
 def test_to_debug_says_experts_inputs_and_frequencies_and_changes_nothing():

@@ -162,8 +162,8 @@ class Face(base.Base):
     def _explain(self, x: Row, names: Sequence[object]) -> str:
         """Say how the forecasts of the targets `names` come about."""
         said = self._learner.expect(x)
-        if said is None:
-            return "Nothing is known yet: the prediction is 0."
+        if said is None or not self._learner.has_learned:
+            return "Nothing is learned yet: the prediction is the last target, or 0."
         lines = [f"{self.n_seen} rows learned from, {self.n_drifts} drifts"]
         for i, name in enumerate(names):
             mean, lower, upper = said[i, 0].tolist()

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sfm_stream.compiling import prepare
-from sfm_stream.config import Config
+from sfm_stream.config import Config, horizons
 from sfm_stream.engine import Engine
 from sfm_stream.events import LABEL, TICK, Block, Control, Label, Tick
 from sfm_stream.river.features import Features, Row, number
@@ -32,7 +32,7 @@ class Learner:
     """Says what comes, is told what came, and learns.
 
     Nothing can be said before every target was known once: changes are predicted, and
-    there is nothing yet to change from.
+    there is nothing yet to change from. Then, nothing changes until a row was learned.
 
     Args:
         settings: with a field in `target.values` per target.
@@ -51,6 +51,11 @@ class Learner:
         self.known = [math.nan] * len(settings.target.values)
         self.engine: Engine | None = None
 
+    @property
+    def has_learned(self) -> bool:
+        """Whether the engine has taken in a tick."""
+        return self.engine is not None and bool(self.engine.streams)
+
     def expect(self, x: Row) -> Floats | None:
         """Say what comes after this row, and change nothing.
 
@@ -62,9 +67,11 @@ class Learner:
             FeatureError: if a feature is no number.
         """
         row = self.features.row(x)
-        if self.engine is None or not self.engine.streams:
+        if not self._has_begun():
             return None
-        return self.engine.expect(self._tick(row))
+        if not self.has_learned:
+            return self._last_values()
+        return self._awake().expect(self._tick(row))
 
     def learn(self, x: Row, y: Mapping[Hashable, Any]) -> Floats:
         """Take in a row and what came of it, and learn.
@@ -166,6 +173,13 @@ class Learner:
 
     def _has_begun(self) -> bool:
         return not any(map(math.isnan, self.known))
+
+    def _last_values(self) -> Floats:
+        """Say that nothing changes, as the engine does before it has seen a tick."""
+        target = self._settings.target
+        said = np.full((len(target.values), len(horizons(target)), 3), np.nan)
+        said[..., 0] = np.array(self.known)[:, None]
+        return said
 
     def _time(self) -> int:
         return START + self.seen * PERIOD
