@@ -25,6 +25,8 @@ UNIT_NS = {"ns": 1, "us": 10**3, "ms": 10**6, "s": 10**9, "m": 6 * 10**10,
 # From 2000 to 2100: a tick's time and a duration add up in int64.
 LONGEST_NS = 3_155_760_000 * 10**9
 DURATION = re.compile(r"\s*([0-9]+(?:\.[0-9]+)?)\s*(ns|us|ms|s|m|h|d)\s*")
+# Beyond this a range is a slip of the keyboard.
+MOST_HORIZONS = 10_000
 TICK_RANGE = re.compile(r"\s*([0-9]+)\s*\.\.\s*([0-9]+)\s*")
 
 
@@ -80,6 +82,9 @@ def _horizon(item: int | str) -> Iterator[Horizon]:
         first, last = int(found[1]), int(found[2])
         if not 1 <= first <= last:
             raise ConfigError(at, f"expected 1 <= first <= last, was {text!r}")
+        if last - first >= MOST_HORIZONS:
+            problem = f"expected at most {MOST_HORIZONS:,} horizons, was {text!r}"
+            raise ConfigError(at, problem, "each is learned for itself")
         for ticks in range(first, last + 1):
             yield Horizon(str(ticks), ticks, 0)
     elif text.isdecimal():

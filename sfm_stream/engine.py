@@ -33,6 +33,7 @@ from sfm_stream.events import (
     Label,
     Tick,
     expect_width,
+    held,
 )
 from sfm_stream.kernels.mature import FORECASTS, SCORES
 from sfm_stream.kernels.resample import Resampler
@@ -357,7 +358,7 @@ class Engine:
         number = self._streams[event.stream]
         pair.stream[place] = number
         pair.row[:] = self._first_row[number]
-        pair.time[place] = event.time
+        pair.time[place] = held(event.time)
         pair.values[place] = expect_width(event, len(self.fields))
         pair.seq[place] = self.seq
 

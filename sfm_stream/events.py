@@ -16,11 +16,11 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from sfm_stream.errors import ShapeError
+from sfm_stream.errors import ConfigError, ShapeError
 
 TICK, GAP, HEARTBEAT, CONTROL, CLOSED, LABEL = range(6)
 ALL_STREAMS = -1
-NO_TIME = np.iinfo(np.int64).min
+NO_TIME = int(np.iinfo(np.int64).min)
 CONTROLS = ("learn", "freeze", "adapt")
 # Positions in it that the kernels know.
 FREEZE, ADAPT = 1, 2
@@ -209,6 +209,7 @@ class Block:
 
         Raises:
             ShapeError: if a tick or label does not have F values.
+            ConfigError: if a control asks for what nobody knows.
         """
         count = len(events)
         names: dict[str, int] = {}
@@ -220,13 +221,13 @@ class Block:
         code = np.zeros(count, np.int64)
         notes: dict[int, str] = {}
         for i, event in enumerate(events):
-            time[i] = event.time
+            time[i] = held(event.time)
             if event.stream or isinstance(event, Tick):
                 stream[i] = names.setdefault(event.stream, len(names))
             match event:
                 case Tick():
                     values[i] = expect_width(event, width)
-                    received[i] = event.received
+                    received[i] = held(event.received)
                 case Label():
                     kind[i] = LABEL
                     values[i] = expect_width(event, width)
@@ -238,7 +239,7 @@ class Block:
                     kind[i] = HEARTBEAT
                 case Control():
                     kind[i] = CONTROL
-                    code[i] = CONTROLS.index(event.action)
+                    code[i] = _code(event.action)
                 case Closed():
                     kind[i] = CLOSED
                     notes[i] = event.reason
@@ -277,6 +278,19 @@ class Block:
                 return Closed(time, self.notes.get(i, ""))
             case _:
                 return Label(name, time, tuple(self.values[i].tolist()))
+
+
+def held(time: int) -> int:
+    """Give a time as int64 holds it; NO_TIME, which no tick may have, if it cannot."""
+    return time if NO_TIME <= time <= -(NO_TIME + 1) else NO_TIME
+
+
+def _code(action: str) -> int:
+    if action not in CONTROLS:
+        known = ", ".join(CONTROLS)
+        problem = f"expected one of {known}, was {action!r}"
+        raise ConfigError("control.action", problem)
+    return CONTROLS.index(action)
 
 
 def expect_width(event: Tick | Label, width: int) -> tuple[float, ...]:

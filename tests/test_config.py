@@ -322,6 +322,10 @@ def test_horizons_are_ticks_ranges_and_times_without_repeats(horizons, expected)
         (("3..2",), "expected 1 <= first <= last, was '3..2'"),
         (("0..2",), "expected 1 <= first <= last, was '0..2'"),
         (("1..",), "expected a duration like '100ms', was '1..'"),
+        (
+            ("1..1000000000",),
+            "expected at most 10,000 horizons, was '1..1000000000'; each is learned for itself",
+        ),
     ],
 )
 def test_horizons_that_cannot_be_meant_are_refused(horizons, problem):

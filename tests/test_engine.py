@@ -254,6 +254,20 @@ def test_a_bad_tick_is_rejected_with_its_reason_and_the_run_goes_on(kind):
     assert said(others) == said(shifted)
 
 
+@pytest.mark.parametrize("time", [2**63, -(2**63) - 1, 10**40])
+@pytest.mark.parametrize("is_known", [True, False])
+def test_a_time_that_no_clock_holds_is_rejected_as_unreadable(time, is_known):
+    engine = make()
+    events = [tick(0, 1)] if is_known else []
+    (rejected,) = of(Rejected, drive(engine, [*events, Tick("a", time, (1.0,))]))
+    assert (rejected.time, rejected.reason) == (NO_TIME, "time could not be read")
+
+
+def test_a_control_that_nobody_knows_is_refused():
+    with pytest.raises(ConfigError, match="expected one of learn, freeze, adapt"):
+        make().observe(Control("", at(0), "dance"))
+
+
 @pytest.mark.parametrize("time", [YEAR_2000, YEAR_2100 - 1])
 def test_the_first_and_last_moment_of_the_century_are_accepted(time):
     assert len(of(Forecast, drive(make(), [Tick("a", time, (1.0,))]))) == 1
