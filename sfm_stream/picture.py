@@ -91,6 +91,7 @@ def draw_comparison(
     above.set_title(f"{target}, {horizon} ahead", loc="left")
     above.set_ylabel("squared error so far,\nshare of the last value's")
     above.set_ylim(0, 1.5)
+    above.margins(x=0)
     above.legend(loc="upper left", bbox_to_anchor=(1, 1), fontsize="small")
     cells = [name for name in names if _has_amplitudes(folder / name)]
     if cells:
