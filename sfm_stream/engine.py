@@ -37,13 +37,7 @@ from sfm_stream.events import (
 )
 from sfm_stream.kernels.mature import FORECASTS, SCORES
 from sfm_stream.kernels.resample import Resampler
-from sfm_stream.kernels.rows import (
-    ALL_ROWS,
-    NO_ROW,
-    Events,
-    plain,
-    tick_and_label,
-)
+from sfm_stream.kernels.rows import ALL_ROWS, NO_ROW, Events, plain, tick_and_label
 from sfm_stream.kernels.tick import KEEP, LEARN, OBSERVE, PEEK
 from sfm_stream.records import Forecast, Record, Records
 from sfm_stream.transcript import Owners
