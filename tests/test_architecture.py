@@ -77,7 +77,7 @@ REMEMBERS = {
 LONGEST_FUNCTION = 70
 LONGEST_FILE = 450
 # These may shrink, not grow, and leave the list when they fit.
-LONG_FILES = {"cell.sfm": 470}
+LONG_FILES = {}
 
 # Modules without a test file of their own name, and the one that tests them. This list
 # shrinks: whoever writes a module's tests takes it out.

@@ -1,4 +1,4 @@
-"""The mathematics of the State-Frequency Memory, in its most readable form.
+"""The mathematics of the State-Frequency Memory, and the cells it is measured against.
 
 Names are loaded on first use, so that the numpy-only rooms (`birth`, `grids`) can be
 imported by a backend that must not pay for torch.
@@ -10,17 +10,64 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from sfm_stream.cell.act import ACTCell, ACTState
+    from sfm_stream.cell.associative import AssociativeCell, AssociativeState
+    from sfm_stream.cell.clockwork import CWRNNCell, CWRNNState
+    from sfm_stream.cell.highway import RHNCell, RHNState
+    from sfm_stream.cell.native import (
+        GRUCell,
+        HiddenState,
+        LSTMCell,
+        LSTMState,
+        RNNCell,
+    )
+    from sfm_stream.cell.phased import PhasedLSTMCell, PhasedState
+    from sfm_stream.cell.recurrence import Cell, Layer
     from sfm_stream.cell.sfm import SFM, SFMCell, SFMState
 
-__all__ = ["SFM", "SFMCell", "SFMState"]
+__all__ = [
+    "SFM",
+    "ACTCell",
+    "ACTState",
+    "AssociativeCell",
+    "AssociativeState",
+    "CWRNNCell",
+    "CWRNNState",
+    "Cell",
+    "GRUCell",
+    "HiddenState",
+    "LSTMCell",
+    "LSTMState",
+    "Layer",
+    "PhasedLSTMCell",
+    "PhasedState",
+    "RHNCell",
+    "RHNState",
+    "RNNCell",
+    "SFMCell",
+    "SFMState",
+]
+
+# Which room a name is kept in.
+KEPT = {
+    "act": ("ACTCell", "ACTState"),
+    "associative": ("AssociativeCell", "AssociativeState"),
+    "clockwork": ("CWRNNCell", "CWRNNState"),
+    "highway": ("RHNCell", "RHNState"),
+    "native": ("GRUCell", "HiddenState", "LSTMCell", "LSTMState", "RNNCell"),
+    "phased": ("PhasedLSTMCell", "PhasedState"),
+    "recurrence": ("Cell", "Layer"),
+    "sfm": ("SFM", "SFMCell", "SFMState"),
+}
 
 
 def __getattr__(name: str) -> object:
-    """Load a public name from `sfm_stream.cell.sfm` when it is first asked for."""
-    if name not in __all__:
-        message = f"module {__name__!r} has no attribute {name!r}"
-        raise AttributeError(message)
-    return getattr(import_module("sfm_stream.cell.sfm"), name)
+    """Load a public name from its room when it is first asked for."""
+    for room, names in KEPT.items():
+        if name in names:
+            return getattr(import_module(f"sfm_stream.cell.{room}"), name)
+    message = f"module {__name__!r} has no attribute {name!r}"
+    raise AttributeError(message)
 
 
 def __dir__() -> list[str]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -22,6 +21,8 @@ from sfm_stream.cell.birth import (
     birth,
     columns,
 )
+from sfm_stream.cell.recurrence import Cell, Layer
+from sfm_stream.cell.seeding import Seed, generator
 from sfm_stream.errors import ConfigError, ShapeError
 
 if TYPE_CHECKING:
@@ -172,7 +173,7 @@ def step_projected(
     return z, SFMState(re, im, z), inside
 
 
-class SFMCell(nn.Module):
+class SFMCell(Cell[SFMState]):
     """One tick of SFM or A-SFM, with the shape of `torch.nn.LSTMCell`.
 
     Args:
@@ -196,6 +197,7 @@ class SFMCell(nn.Module):
         Hu & Qi, State-Frequency Memory Recurrent Neural Networks, ICML 2017.
     """
 
+    timed = True
     omega: Tensor
     delta: Tensor | None
 
@@ -211,11 +213,11 @@ class SFMCell(nn.Module):
         longest_memory: float = 256.0,
         adaptive: bool = False,
         readout: str = "amplitude+phase",
-        seed: int | np.random.Generator | None = None,
+        seed: Seed = None,
         dtype: torch.dtype | None = None,
         device: torch.device | str | None = None,
     ) -> None:
-        super().__init__()
+        super().__init__(input_size, output_size)
         self.sizes = Sizes(
             input_size,
             states,
@@ -227,7 +229,7 @@ class SFMCell(nn.Module):
             longest_memory=longest_memory,
         )
         kind = dtype or torch.get_default_dtype()
-        born = birth(self.sizes, np.random.default_rng(_entropy(seed)))
+        born = birth(self.sizes, generator(seed))
         put = partial(torch.tensor, dtype=kind, device=device)
         self.w_in = nn.Parameter(put(born.w_in))
         self.w_heads = nn.Parameter(put(born.w_heads))
@@ -250,54 +252,25 @@ class SFMCell(nn.Module):
             self.b_z.new_zeros((*batch, self.sizes.outputs)),
         )
 
-    def forward(
-        self,
-        x: Tensor,
-        state: SFMState | None = None,
-        *,
-        elapsed: Tensor | None = None,
+    def project(self, x: Tensor) -> Tensor:
+        """Compute what does not depend on the state, of a tick or of a sequence."""
+        return project(self.weights, x)
+
+    def advance(
+        self, projected: Tensor, state: SFMState, elapsed: Tensor | None
     ) -> tuple[Tensor, SFMState]:
-        """Advance by one tick.
-
-        Args:
-            x: [B, N], or [N] for one stream.
-            state: before the tick; None is an empty memory.
-            elapsed: [B], this tick's duration in units of the usual one; None is 1.
-
-        Returns:
-            z [B, M], and the state after the tick.
-
-        Raises:
-            ShapeError: if x or the state does not fit the cell.
-        """
-        state = self.expect(state, x.shape[:-1])
-        z, state, _ = step(
-            self.weights, self.omega, self.delta, x, state, elapsed=elapsed
+        """Give z and the state after a tick, from the result of `project`."""
+        z, state, _ = step_projected(
+            self.weights, self.omega, self.delta, projected, state, elapsed=elapsed
         )
         return z, state
-
-    def expect(self, state: SFMState | None, batch: Sequence[int]) -> SFMState:
-        """Return the state if it fits the cell and the batch; None is an empty memory.
-
-        Raises:
-            ShapeError: if it does not fit.
-        """
-        if state is None:
-            return self.initial_state(batch)
-        memory = (*batch, self.sizes.frequencies, self.sizes.states)
-        fitting = (memory, memory, (*batch, self.sizes.outputs))
-        for name, part, shape in zip(SFMState._fields, state, fitting, strict=True):
-            if tuple(part.shape) != tuple(shape):
-                was = str(list(part.shape))
-                raise ShapeError(f"state.{name}", str(list(shape)), was)
-        return state
 
     def extra_repr(self) -> str:
         """Show the sizes when the module is printed."""
         return ", ".join(f"{k}={v}" for k, v in self.sizes._asdict().items())
 
 
-class SFM(nn.Module):
+class SFM(Layer[SFMState]):
     """SFM or A-SFM over a sequence, with the shape of `torch.nn.LSTM`.
 
     The input products of all ticks are taken at once; the rest is a fold of the cell.
@@ -337,13 +310,11 @@ class SFM(nn.Module):
         adaptive: bool = False,
         readout: str = "amplitude+phase",
         batch_first: bool = False,
-        seed: int | np.random.Generator | None = None,
+        seed: Seed = None,
         dtype: torch.dtype | None = None,
         device: torch.device | str | None = None,
     ) -> None:
-        super().__init__()
-        self.batch_first = batch_first
-        self.cell = SFMCell(
+        cell = SFMCell(
             input_size,
             output_size,
             states=states,
@@ -357,57 +328,7 @@ class SFM(nn.Module):
             dtype=dtype,
             device=device,
         )
-
-    def forward(
-        self,
-        x: Tensor,
-        state: SFMState | None = None,
-        *,
-        elapsed: Tensor | None = None,
-    ) -> tuple[Tensor, SFMState]:
-        """Advance by T ticks.
-
-        Args:
-            x: [T, B, N], [B, T, N] if `batch_first`, or [T, N] for one stream.
-            state: before the first tick; None is an empty memory.
-            elapsed: each tick's duration in units of the usual one, shaped as x without
-                its last axis; None is 1.
-
-        Returns:
-            z of every tick, shaped as x with M for N, and the state after the last.
-
-        Raises:
-            ShapeError: if x, the state or `elapsed` does not fit, or T is 0.
-        """
-        ticks = self._time_first(x, x.dim())
-        if ticks.shape[0] == 0:
-            raise ShapeError("x", "[T, ...] with T at least 1", str(list(x.shape)))
-        state = self.cell.expect(state, ticks.shape[1:-1])
-        spans: Sequence[Tensor | None] = [None] * ticks.shape[0]
-        if elapsed is not None:
-            _same_ticks(x, elapsed)
-            spans = self._time_first(elapsed, x.dim()).unbind(0)
-        every, state = self._fold(ticks, state, spans)
-        return self._time_first(every, x.dim()), state
-
-    def _fold(
-        self, ticks: Tensor, state: SFMState, spans: Sequence[Tensor | None]
-    ) -> tuple[Tensor, SFMState]:
-        weights, omega, delta = self.cell.weights, self.cell.omega, self.cell.delta
-        every = []
-        for projected, span in zip(
-            project(weights, ticks).unbind(0), spans, strict=True
-        ):
-            z, state, _ = step_projected(
-                weights, omega, delta, projected, state, elapsed=span
-            )
-            every.append(z)
-        return torch.stack(every), state
-
-    # Swapping the first two axes is its own inverse: it serves the way in and out.
-    def _time_first(self, sequence: Tensor, dims: int) -> Tensor:
-        swap = self.batch_first and dims == len("BTN")
-        return sequence.transpose(0, 1) if swap else sequence
+        super().__init__(cell, batch_first=batch_first)
 
 
 # torch's einsum takes one product per call and does not copy shared weights.
@@ -448,19 +369,8 @@ def _heads(
     return o, torch.tanh(head[..., outputs:] + weights.b_z)
 
 
-def _same_ticks(x: Tensor, elapsed: Tensor) -> None:
-    if elapsed.shape != x.shape[:-1]:
-        expected = str(list(x.shape[:-1]))
-        raise ShapeError("elapsed", expected, str(list(elapsed.shape)))
-
-
 def _sees_phase(readout: str) -> bool:
     if readout not in READOUTS:
         problem = f"expected one of {', '.join(READOUTS)}, was {readout!r}"
         raise ConfigError("model.readout", problem, "the paper's is amplitude")
     return readout == "amplitude+phase"
-
-
-# A module without a seed follows `torch.manual_seed`, as every torch module does.
-def _entropy(seed: int | np.random.Generator | None) -> int | np.random.Generator:
-    return int(torch.randint(2**62, ())) if seed is None else seed
