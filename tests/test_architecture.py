@@ -36,7 +36,7 @@ ROWS = [
     {"journal", "checkpoint", "sinks"},
     {"metrics", "referee"},
     {"runner"},
-    {"compiling", "runs", "eager", "tail"},
+    {"compiling", "runs", "eager", "tail", "joint"},
     {"replay", "bench", "daemon", "river", "compare", "paper"},
     {"verify", "screen", "picture"},
     {"cli"},
