@@ -143,4 +143,4 @@ def test_passengers_are_forecast_far_better_than_by_the_last_value():
         model.learn_one(y, x)
     values = [y for _, y in datasets.AirlinePassengers()]
     naive = np.abs(np.diff(values))[15:].mean()
-    assert np.mean(errors[16:]) < 0.7 * naive
+    assert np.mean(errors[16:]) < 0.63 * naive

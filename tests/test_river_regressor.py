@@ -14,6 +14,7 @@ import pandas as pd
 import polars as pl
 import pytest
 import river
+from msgspec.structs import replace
 from river import (
     checks,
     conf,
@@ -75,11 +76,12 @@ def test_a_check_of_river_passes(check):
     check(SFMRegressor())
 
 
-def test_defaults_are_those_of_the_one_shared_model():
+def test_defaults_are_those_of_the_one_shared_model_but_for_fewer_regressors():
     assert SFMRegressor()._settings(1).model == DEFAULT.model
     assert SFMRegressor()._settings(1).learn == DEFAULT.learn
     assert SFMRegressor()._settings(1).forecast == DEFAULT.forecast
-    assert SFMRegressor()._settings(1).features == DEFAULT.features
+    fewer = replace(DEFAULT.features, lags=16, errors=0)
+    assert SFMRegressor()._settings(1).features == fewer
 
 
 def test_to_predict_changes_nothing_however_often():

@@ -16,8 +16,10 @@ from sfm_stream.errors import ConfigError
 from sfm_stream.river.features import Row
 from sfm_stream.river.learner import STREAM, Floats, Learner
 
-# The one default model that serves every stream.
+# The one default model that serves every stream, but for what least squares see:
+# River's streams are often short, and every regressor costs the first hundred rows.
 DEFAULT = config.Config()
+LAGS = 16
 SHOWN = 3
 
 
@@ -32,7 +34,7 @@ class Face(base.Base):
         cell: str = DEFAULT.model.cell,
         grid: str = DEFAULT.model.grid,
         longest_period: float = DEFAULT.model.longest_period,
-        lags: int = DEFAULT.features.lags,
+        lags: int = LAGS,
         optimizer: str = DEFAULT.learn.optimizer,
         loss: str = "squared",
         lr: float = DEFAULT.learn.lr,
@@ -76,7 +78,7 @@ class Face(base.Base):
                     "values": [f"y{i}" for i in range(targets)],
                     "horizons": [f"1..{self._heads}"],
                 },
-                "features": {"lags": self.lags},
+                "features": {"lags": self.lags, "errors": 0},
                 "model": {
                     "cell": self.cell,
                     "states": self.n_states,

@@ -9,7 +9,7 @@ from river import base, conf
 from river.time_series.base import Forecaster
 
 from sfm_stream.errors import ShapeError
-from sfm_stream.river.face import DEFAULT, OneTarget, interval
+from sfm_stream.river.face import DEFAULT, LAGS, OneTarget, interval
 from sfm_stream.river.features import Row
 
 
@@ -105,7 +105,7 @@ class SFMForecaster(OneTarget, Forecaster):
         cell: str = DEFAULT.model.cell,
         grid: str = DEFAULT.model.grid,
         longest_period: float = DEFAULT.model.longest_period,
-        lags: int = DEFAULT.features.lags,
+        lags: int = LAGS,
         optimizer: str = DEFAULT.learn.optimizer,
         loss: str = "squared",
         lr: float = DEFAULT.learn.lr,
