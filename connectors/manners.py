@@ -175,7 +175,7 @@ def heard(how: Manners, frame: bytes) -> tuple[tuple[str, ...], list[bytes]]:
     try:
         request = msgspec.json.decode(frame)
         topics = tuple(map(str, how.topics(request)))
-        answers = how.answers(request)
+        answers = [msgspec.json.encode(answer) for answer in how.answers(request)]
     except (
         msgspec.DecodeError,
         UnicodeDecodeError,
@@ -185,4 +185,4 @@ def heard(how: Manners, frame: bytes) -> tuple[tuple[str, ...], list[bytes]]:
         TypeError,
     ):
         return NOTHING, []
-    return topics, [msgspec.json.encode(answer) for answer in answers]
+    return topics, answers
