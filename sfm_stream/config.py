@@ -11,13 +11,14 @@ from pathlib import Path
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import msgspec
+from msgspec.structs import replace
 
 from sfm_stream.errors import ConfigError
 from sfm_stream.settings import Config, Section, Target
 
 __all__ = [
-    "Config", "Horizon", "Target", "digest", "duration_ns", "from_tree", "horizons",
-    "keys", "load", "parse", "to_tree",
+    "Config", "Horizon", "Target", "digest", "duration_ns", "each_feed", "from_tree",
+    "horizons", "keys", "load", "parse", "to_tree",
 ]  # fmt: skip
 
 UNIT_NS = {"ns": 1, "us": 10**3, "ms": 10**6, "s": 10**9, "m": 6 * 10**10,
@@ -27,6 +28,11 @@ LONGEST_NS = 3_155_760_000 * 10**9
 DURATION = re.compile(r"\s*([0-9]+(?:\.[0-9]+)?)\s*(ns|us|ms|s|m|h|d)\s*")
 # Beyond this a range is a slip of the keyboard.
 MOST_HORIZONS = 10_000
+DAEMON_DURATIONS = (
+    "checkpoint_every", "retention", "catch_up_after", "quarantine", "ready_lag",
+    "drain",
+)  # fmt: skip
+MORE_FEEDS = "more_feeds"
 TICK_RANGE = re.compile(r"\s*([0-9]+)\s*\.\.\s*([0-9]+)\s*")
 
 
@@ -135,7 +141,7 @@ def from_tree(tree: Mapping[str, Any]) -> Config:
     """
     _refuse_unknown(tree, Config, "")
     try:
-        config = msgspec.convert(tree, Config)
+        config = msgspec.convert(_with_one_feed(tree), Config)
     except msgspec.ValidationError as e:
         problem, _, path = str(e).partition(" - at `$.")
         at = path.rstrip("`")
@@ -147,7 +153,24 @@ def from_tree(tree: Mapping[str, Any]) -> Config:
 def to_tree(config: Config) -> dict[str, Any]:
     """Give the configuration as nested tables of plain values."""
     tree: dict[str, Any] = msgspec.to_builtins(config)
+    if more := tree.pop(MORE_FEEDS):
+        tree["feed"] = [tree["feed"], *more]
     return tree
+
+
+def each_feed(config: Config) -> tuple[Config, ...]:
+    """Give one configuration per feed, with the symbols it subscribes to."""
+    return tuple(
+        replace(
+            config,
+            feed=feed,
+            more_feeds=(),
+            stream=replace(
+                config.stream, symbols=feed.symbols or config.stream.symbols
+            ),
+        )
+        for feed in (config.feed, *config.more_feeds)
+    )
 
 
 def digest(config: Config) -> str:
@@ -166,20 +189,35 @@ def keys() -> Iterator[tuple[str, str, str]]:
 
 def _keys(table: type[Section], at: str) -> Iterator[tuple[str, str, str]]:
     hints = get_type_hints(table, include_extras=True)
-    default = table()
+    defaults = {f.name: f.default for f in msgspec.structs.fields(table)}
     for key in table.__struct_fields__:
         if inner := _table(hints[key]):
             yield from _keys(inner, f"{at}{key}.")
             continue
+        if key == MORE_FEEDS:
+            continue  # its keys are those of `feed`
         described = [m.description for m in hints[key].__metadata__]
         text = " ".join(d for d in described if d)
-        value = msgspec.json.encode(getattr(default, key)).decode()
+        default = defaults[key]
+        required = default is msgspec.NODEFAULT
+        value = msgspec.json.encode(None if required else default).decode()
         yield f"{at}{key}", value, text
 
 
 def _table(hint: object) -> type[Section] | None:
-    """Say which table a key holds, if it holds one of ours."""
-    return hint if isinstance(hint, type) and issubclass(hint, Section) else None
+    """Say which table a key holds, or a list of them, if it holds one of ours."""
+    inner = (get_args(hint) or (hint,))[0] if get_origin(hint) is tuple else hint
+    return inner if isinstance(inner, type) and issubclass(inner, Section) else None
+
+
+def _with_one_feed(tree: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Put the first of several feeds where a single one stands."""
+    feeds = tree.get("feed")
+    if not isinstance(feeds, list | tuple):
+        return tree
+    if not feeds:
+        raise ConfigError("feed", "expected at least one table [[feed]], was []")
+    return {**tree, "feed": feeds[0], MORE_FEEDS: feeds[1:]}
 
 
 def _lower(text: str) -> str:
@@ -219,16 +257,25 @@ def _override(tree: dict[str, Any], override: str) -> None:
 
 def _refuse_unknown(tree: Mapping[str, Any], table: type[Section], at: str) -> None:
     for key, value in tree.items():
-        if key not in table.__struct_fields__:
-            near = difflib.get_close_matches(key, table.__struct_fields__, 1)
-            known = ", ".join(table.__struct_fields__)
+        names = [name for name in table.__struct_fields__ if name != MORE_FEEDS]
+        if key not in names:
+            near = difflib.get_close_matches(key, names, 1)
+            known = ", ".join(names)
             hint = f"did you mean {near[0]!r}?" if near else f"known keys: {known}"
             raise ConfigError(f"{at}{key}", "unknown key", hint)
         if inner := _table(get_type_hints(table)[key]):
-            if not isinstance(value, Mapping):
-                problem = f"expected a table [{at}{key}], was {value!r}"
-                raise ConfigError(f"{at}{key}", problem)
-            _refuse_unknown(value, inner, f"{at}{key}.")
+            for where, one in _tables(f"{at}{key}", value):
+                if not isinstance(one, Mapping):
+                    problem = f"expected a table [{where}], was {one!r}"
+                    raise ConfigError(where, problem)
+                _refuse_unknown(one, inner, f"{where}.")
+
+
+def _tables(at: str, value: object) -> list[tuple[str, object]]:
+    """Name a table, or each of a list of them."""
+    if not isinstance(value, list | tuple):
+        return [(at, value)]
+    return [(f"{at}[{i}]", one) for i, one in enumerate(value)]
 
 
 def _check(config: Config) -> None:
@@ -251,9 +298,16 @@ def _check(config: Config) -> None:
     for at, text in (
         ("stream.every", config.stream.every),
         ("stream.max_gap", config.stream.max_gap),
-        ("feed.period", config.feed.period),
-        ("feed.stale_after", config.feed.stale_after),
-        ("feed.json.ping_every", config.feed.json.ping_every),
+        *((f"daemon.{key}", getattr(config.daemon, key)) for key in DAEMON_DURATIONS),
+        *(
+            (f"feed.{name}", text)
+            for feed in (config.feed, *config.more_feeds)
+            for name, text in (
+                ("period", feed.period),
+                ("stale_after", feed.stale_after),
+                ("json.ping_every", feed.json.ping_every),
+            )
+        ),
     ):
         if text:
             duration_ns(at, text)

@@ -222,21 +222,28 @@ def plain(tree: Mapping[str, Any]) -> dict[str, Any]:
     return msgspec.json.decode(msgspec.json.encode(tree), type=dict[str, Any])
 
 
-def to_toml(tree: Mapping[str, Mapping[str, Any]]) -> str:
+def to_toml(tree: Mapping[str, Any]) -> str:
     """Write tables of plain values as TOML; what is None is left out.
 
     Args:
-        tree: table, key, value.
+        tree: table, or a list of them, key, value.
     """
     tables = []
-    for table, values in tree.items():
-        lines = [
-            f"{_key(key)} = {_value(value)}"
-            for key, value in values.items()
-            if value is not None
-        ]
-        tables.append("\n".join([f"[{_key(table)}]", *lines, ""]))
+    for name, value in tree.items():
+        if isinstance(value, Mapping):
+            tables.append(_table(f"[{_key(name)}]", value))
+        else:
+            tables += [_table(f"[[{_key(name)}]]", one) for one in value]
     return "\n".join(tables)
+
+
+def _table(head: str, values: Mapping[str, Any]) -> str:
+    lines = [
+        f"{_key(key)} = {_value(value)}"
+        for key, value in values.items()
+        if value is not None
+    ]
+    return "\n".join([head, *lines, ""])
 
 
 def _value(value: object) -> str:

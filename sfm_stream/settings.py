@@ -14,6 +14,9 @@ Positive = Annotated[int, Meta(ge=1)]
 Count = Annotated[int, Meta(ge=0)]
 Fold = Literal["last", "first", "min", "max", "sum", "mean", "count"]
 Missing = Literal["void", "hold", "mean"]
+RecordKind = Literal[
+    "forecasts", "scores", "updates", "voided", "rejected", "decisions"
+]
 
 
 class Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -127,6 +130,13 @@ class Feed(Section, frozen=True):
             "silence that makes a live feed stale, e.g. `10s`, and twice that a new "
             "connection; empty: as the venue is known to be"
         ),
+    ] = ""
+    symbols: Annotated[
+        tuple[str, ...],
+        _doc("what this feed subscribes to; empty: `stream.symbols`"),
+    ] = ()
+    prefix: Annotated[
+        str, _doc("put before its streams' names, so that two venues' stay apart")
     ] = ""
     dataset: Annotated[str, _doc("name of a data set that River ships")] = "WaterFlow"
     signal: Annotated[
@@ -281,10 +291,76 @@ class Run(Section, frozen=True):
     seed: Annotated[Count, _doc("seed of the weights at birth")] = 0
 
 
+class Sink(Section, frozen=True):
+    """One more place for a daemon's records."""
+
+    kind: Annotated[
+        str,
+        _doc(
+            "`jsonl`, `parquet`, `sqlite`, `websocket`, the name of an installed "
+            "package's entry point in `sfm_stream.sinks`, or `package.module:Class`"
+        ),
+    ]
+    path: Annotated[
+        str, _doc("file or folder, from the run's folder; empty: named for the kind")
+    ] = ""
+    records: Annotated[
+        tuple[RecordKind, ...], _doc("kinds of records it takes; empty: all")
+    ] = ()
+    streams: Annotated[tuple[str, ...], _doc("streams it takes; empty: all")] = ()
+    queue: Annotated[Positive, _doc("records that may wait before `overload`")] = 65_536
+    overload: Annotated[
+        Literal["spill", "drop"],
+        _doc("what a full queue cannot hold waits on disk, or is counted and lost"),
+    ] = "spill"
+
+
+class Daemon(Section, frozen=True):
+    """How a live process looks after itself."""
+
+    listen: Annotated[
+        str,
+        _doc(
+            "address of `/status`, `/metrics`, `/healthz`, `/readyz` and the websocket "
+            "sink; port 0: any that is free; empty: none"
+        ),
+    ] = "127.0.0.1:8765"
+    checkpoint_every: Annotated[str, _doc("time between checkpoints")] = "15s"
+    checkpoints: Annotated[Positive, _doc("how many of them are kept")] = 3
+    retention: Annotated[
+        str,
+        _doc("how long the journal is kept once a checkpoint covers it; empty: always"),
+    ] = ""
+    disk_full: Annotated[
+        Literal["halt", "go-on"],
+        _doc("whether a journal that cannot be written stops the daemon"),
+    ] = "halt"
+    catch_up_after: Annotated[
+        str, _doc("age of the oldest waiting event at which learning pauses")
+    ] = "2s"
+    quarantine_after: Annotated[
+        Positive, _doc("ticks of a stream rejected in a row before it is shut out")
+    ] = 1_000
+    quarantine: Annotated[
+        str, _doc("for how long, at first; twice as long each time, up to an hour")
+    ] = "60s"
+    ready_lag: Annotated[
+        str, _doc("age of the oldest waiting event beyond which it is not ready")
+    ] = "5s"
+    drain: Annotated[
+        str, _doc("time that waiting events and records get when it is told to stop")
+    ] = "10s"
+
+
 class Config(Section, frozen=True):
-    """All settings of a run."""
+    """All settings of a run.
+
+    Several feeds are written `[[feed]]`, each in a table of its own, and sinks
+    `[[sink]]`.
+    """
 
     feed: Feed = Feed()
+    more_feeds: Annotated[tuple[Feed, ...], _doc("the other tables of `[[feed]]`")] = ()
     stream: Stream = Stream()
     target: Target = Target()
     features: Features = Features()
@@ -292,3 +368,5 @@ class Config(Section, frozen=True):
     learn: Learn = Learn()
     forecast: Forecast = Forecast()
     run: Run = Run()
+    sink: tuple[Sink, ...] = ()
+    daemon: Daemon = Daemon()

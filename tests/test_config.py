@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from sfm_stream import config
 from sfm_stream.config import Config, Horizon, Target
 from sfm_stream.errors import ConfigError
-from sfm_stream.settings import Section
+from sfm_stream.settings import Section, Sink
 
 DAY_NS = 86_400 * 10**9
 EXAMPLES = sorted(Path(__file__).parents[1].glob("configs/*.toml"))
@@ -49,7 +49,7 @@ def test_what_is_said_replaces_its_default_and_no_other():
             "x = 1",
             (
                 "x: unknown key; known keys: feed, stream, target, features, model, "
-                "learn, forecast, run"
+                "learn, forecast, run, sink, daemon"
             ),
         ),
         ("model = 5", "model: expected a table [model], was 5"),
@@ -365,12 +365,65 @@ def test_the_digest_is_blind_to_where_ticks_come_from_and_to_the_pace(override):
     assert config.digest(changed) == config.digest(Config())
 
 
+FEEDS = """
+[[feed]]
+connector = "binance"
+prefix = "b:"
+[[feed]]
+connector = "kraken"
+symbols = ["BTC/USD"]
+[stream]
+symbols = ["btcusdt"]
+"""
+
+
+def test_several_feeds_become_one_configuration_each():
+    read = config.parse(FEEDS)
+    one, two = config.each_feed(read)
+    assert (one.feed.connector, one.stream.symbols) == ("binance", ("btcusdt",))
+    assert (two.feed.connector, two.stream.symbols) == ("kraken", ("BTC/USD",))
+    assert one.more_feeds == two.more_feeds == ()
+    assert config.from_tree(config.to_tree(read)) == read
+
+
+def test_a_single_feed_is_its_own_configuration():
+    read = config.parse("[stream]\nsymbols = ['x']")
+    assert config.each_feed(read) == (read,)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (
+            "[[feed]]\n[[feed]]\nconector = 'csv'",
+            "feed[1].conector: unknown key; did you mean 'connector'?",
+        ),
+        ("feed = []", "feed: expected at least one table [[feed]], was []"),
+        ("sink = [3]", "sink[0]: expected a table [sink[0]], was 3"),
+        (
+            "[[sink]]\nkind = 'jsonl'\npth = 'x'",
+            "sink[0].pth: unknown key; did you mean 'path'?",
+        ),
+        (
+            "[daemon]\nretention = 'long'",
+            "daemon.retention: expected a duration like '100ms', was 'long'",
+        ),
+        ("more_feeds = []", "more_feeds: unknown key"),
+    ],
+)
+def test_a_list_of_tables_is_refused_where_it_is_wrong(text, message):
+    assert refusal(text).startswith(message)
+
+
 def names(table, at=""):
     """Give the full name of every key in a table and the tables within."""
     for key in table.__struct_fields__:
         value = getattr(table, key)
-        inner = isinstance(value, Section)
-        yield from names(value, f"{at}{key}.") if inner else [f"{at}{key}"]
+        if key == "sink":  # a list of tables, which is empty by default
+            yield from (f"sink.{name}" for name in Sink.__struct_fields__)
+        elif key != "more_feeds":
+            inner = isinstance(value, Section)
+            yield from names(value, f"{at}{key}.") if inner else [f"{at}{key}"]
 
 
 def test_every_key_is_listed_with_default_and_description():
@@ -380,6 +433,8 @@ def test_every_key_is_listed_with_default_and_description():
     for name, (default, text) in listed.items():
         assert text, name
         section, _, key = name.rpartition(".")
+        if section == "sink":
+            continue
         # What the table says is the default can be written into a file again.
         value = config.parse(f"[{section}]\n{key} = {default}") if default not in {
             "null", "{}"} else Config()  # fmt: skip
