@@ -99,7 +99,7 @@ class Bank:
         table: NDArray[Any] = view(self.layout.tables, places, name)[0]
         return table
 
-    def begin_anew(self, frozen: bool) -> None:
+    def begin_anew(self, frozen: int) -> None:
         """Count ticks from 0 again; what was learned stays, what waits is forgotten."""
         s = self.layout.sizes
         counters = self.view("counters")

@@ -3,6 +3,8 @@
     observe(event)   score what is settled, then forecast
     learn()          then learn
     run(block)       both, for every event of a block
+    begin(block), finish()
+                     the same, said before the last event is learned from
     answer(tick, label)
                      both, for a tick and what it should have said
 
@@ -23,24 +25,23 @@ from sfm_stream.bank import Bank
 from sfm_stream.calling import Caller
 from sfm_stream.errors import CheckpointMismatch, InvalidState, ShapeError
 from sfm_stream.events import (
-    ADAPT,
     ALL_STREAMS,
     CONTROL,
-    FREEZE,
-    TICK,
     Block,
     Event,
     Label,
     Tick,
     expect_width,
     held,
+    pause,
 )
 from sfm_stream.kernels.mature import FORECASTS, SCORES
 from sfm_stream.kernels.resample import Resampler
-from sfm_stream.kernels.rows import ALL_ROWS, NO_ROW, Events, plain, tick_and_label
+from sfm_stream.kernels.rows import NO_ROW, Events, plain, tick_and_label
 from sfm_stream.kernels.tick import KEEP, LEARN, OBSERVE, PEEK
 from sfm_stream.records import Forecast, Record, Records
-from sfm_stream.transcript import Owners
+from sfm_stream.roster import Roster
+from sfm_stream.transcript import Columns, Owners
 
 FORMAT = 1
 Column = NDArray[Any]
@@ -71,10 +72,9 @@ class Engine:
         self.experts = tuple(settings.forecast.experts)
         self.horizons = targets.labels(settings)
         self.frequencies = self._bank.layout.omega
-        self._streams: dict[str, int] = {}
-        self._first_row = np.zeros(0, np.int64)
+        self._roster = Roster()
         self._owners = self._own()
-        self._frozen = not settings.learn.enabled
+        self._frozen = int(not settings.learn.enabled)
         self._resampler = Resampler(settings, fields) if settings.stream.every else None
         self._call = Caller(advance, self._bank)
         self._single = tick_and_label(len(self.fields))
@@ -87,16 +87,21 @@ class Engine:
     @property
     def streams(self) -> tuple[str, ...]:
         """Names of the streams seen so far, in order of appearance."""
-        return tuple(self._streams)
+        return tuple(self._roster.numbers)
+
+    @property
+    def learning(self) -> bool:
+        """Whether a stream that comes now learns."""
+        return not self._frozen
 
     @property
     def ticks(self) -> Mapping[str, int]:
         """Ticks taken in so far, per stream; rejected ones do not count."""
         counters = self._bank.view("counters")
         return {
-            name: int(counters[self._first_row[number], layout.TICKS])
-            for name, number in self._streams.items()
-            if self._first_row[number] >= 0
+            name: int(counters[row, layout.TICKS])
+            for name, row in zip(self.streams, self._roster.first_row, strict=True)
+            if row >= 0
         }
 
     @property
@@ -120,23 +125,14 @@ class Engine:
         Raises:
             InvalidState: if the last observed event was not followed by `learn`.
         """
-        if self._observed is not None:
-            raise InvalidState("observe: expected learn() first, was observe() again")
-        if self._resampler is None and self._is_single(event):
-            self._place = int(isinstance(event, Label))
-            self._write(self._single, self._place, event)
-            self._observed = self._single
-            self.seq += 1
-            return self._carry_out_single(OBSERVE)
-        events = self._take_in(Block.of([event], len(self.fields)))
-        self._observed = events
-        # One event may close several bins: all but the last are past.
-        stop = len(events.kind)
-        last = max(stop - 1, 0)
-        past = self._carry_out(events, 0, last, OBSERVE + LEARN)
-        now = self._carry_out(events, last, stop, OBSERVE)
-        both = transcript.join([past.columns, now.columns])
-        return list(Records(both, now.tables).rows())
+        self._expect_learned("observe")
+        if self._resampler is not None or not self._is_single(event):
+            return list(self.begin(Block.of([event], len(self.fields))).rows())
+        self._place = int(isinstance(event, Label))
+        self._write(self._single, self._place, event)
+        self._observed = self._single
+        self.seq += 1
+        return self._carry_out_single(OBSERVE)
 
     def learn(self) -> list[Record]:
         """Learn from what the observed event settled.
@@ -146,13 +142,39 @@ class Engine:
         """
         if self._observed is None:
             raise InvalidState("learn: expected observe(event) first, was learn()")
-        events, self._observed, self._expected = self._observed, None, None
-        if not self._is_due(events):
-            return []
-        if events is self._single:
-            return self._carry_out_single(LEARN)
+        if self._observed is not self._single:
+            return list(self.finish().rows())
+        self._observed = self._expected = None
+        return self._carry_out_single(LEARN) if self._is_due(self._single) else []
+
+    def begin(self, block: Block) -> Records:
+        """Observe and learn every event of a block; the last is observed only.
+
+        Raises:
+            InvalidState: if the last observed event was not learned from.
+            ShapeError: if its ticks do not have the engine's fields.
+        """
+        events = self._take_in("begin", block)
+        self._observed = events
+        # One event may close several bins: all but the last are past.
         stop = len(events.kind)
-        return list(self._carry_out(events, max(stop - 1, 0), stop, LEARN).rows())
+        last = max(stop - 1, 0)
+        past = [self._carry_out(events, 0, last, OBSERVE + LEARN)] if last else []
+        now = self._carry_out(events, last, stop, OBSERVE)
+        return self._said(transcript.join([*past, now]), block)
+
+    def finish(self) -> Records:
+        """Learn from the last event of the block that `begin` took.
+
+        Raises:
+            InvalidState: if nothing was observed since the last call.
+        """
+        if self._observed is None:
+            raise InvalidState("finish: expected begin(block) first, was finish()")
+        events, self._observed, self._expected = self._observed, None, None
+        stop = len(events.kind)
+        start = max(stop - 1, 0) if self._is_due(events) else stop
+        return self._said(self._carry_out(events, start, stop, LEARN))
 
     def run(self, block: Block) -> Records:
         """Observe and learn every event of a block.
@@ -161,13 +183,9 @@ class Engine:
             InvalidState: between `observe` and `learn`.
             ShapeError: if its ticks do not have the engine's fields.
         """
-        if self._observed is not None:
-            raise InvalidState("run: expected learn() first, was run()")
-        shape = (len(block), len(self.fields))
-        if block.values.shape != shape:
-            raise ShapeError("block.values", str(shape), str(block.values.shape))
-        events = self._take_in(block)
-        return self._carry_out(events, 0, len(events.kind), OBSERVE + LEARN)
+        events = self._take_in("run", block)
+        columns = self._carry_out(events, 0, len(events.kind), OBSERVE + LEARN)
+        return self._said(columns, block)
 
     def peek(self, tick: Tick) -> list[Forecast]:
         """Say what comes after this tick, and change nothing.
@@ -176,7 +194,7 @@ class Engine:
         little more. Nothing is said of a stream not yet seen, nor of ticks that are
         folded into bins.
         """
-        if tick.stream not in self._streams or self._resampler is not None:
+        if tick.stream not in self._roster.numbers or self._resampler is not None:
             return []
         if not len(self.expect(tick)):
             return []
@@ -192,7 +210,7 @@ class Engine:
             nothing is said.
         """
         count = 0
-        if self._resampler is None and tick.stream in self._streams:
+        if self._resampler is None and tick.stream in self._roster.numbers:
             self._write(self._aside, 0, tick)
             self._call.few(self._aside, 0, 1, PEEK)
             self._expected = (tick, self.seq)
@@ -214,7 +232,7 @@ class Engine:
         """
         if self._observed is not None or self._resampler is not None:
             raise InvalidState("answer: expected learn() first and no stream.every")
-        if tick.stream not in self._streams:
+        if tick.stream not in self._roster.numbers:
             self._bear(Block.of([tick], len(self.fields)))
         phase = OBSERVE + LEARN + KEEP * (self._expected == (tick, self.seq))
         self._write(self._single, 0, tick)
@@ -255,7 +273,8 @@ class Engine:
 
     def memory(self, stream: str) -> NDArray[np.complex64]:
         """Copy the memory R of a stream, complex [Tg, K, D]."""
-        first, s = self._first_row[self._streams[stream]], self._sizes
+        number, s = self._roster.numbers[stream], self._sizes
+        first = self._roster.first_row[number]
         last = (self.view("counters")[first, layout.TICKS] - 1) % (s.ring - 1)
         read = self.view("tape_read")[first : first + s.targets, last]
         re, im = read[..., s.states : 2 * s.states], read[..., 2 * s.states :]
@@ -270,8 +289,7 @@ class Engine:
         Raises:
             InvalidState: between `observe` and `learn`.
         """
-        if self._observed is not None:
-            raise InvalidState("snapshot: expected learn() first, was snapshot()")
+        self._expect_learned("snapshot")
         arrays = self._bank.snapshot()
         if self._resampler is not None:
             for name, value in self._resampler.snapshot().items():
@@ -281,8 +299,8 @@ class Engine:
             "digest": config.digest(self.config),
             "seq": self.seq,
             "fields": list(self.fields),
-            "streams": list(self._streams),
-            "first_row": self._first_row.tolist(),
+            "streams": list(self.streams),
+            "first_row": self._roster.first_row.tolist(),
             "frozen": self._frozen,
         }
         return arrays, meta
@@ -294,17 +312,14 @@ class Engine:
             CheckpointMismatch: if it is another model's.
         """
         self._expect(meta)
-        rest = {k: v for k, v in arrays.items() if not k.startswith("bin_")}
-        self._bank.restore(rest)
+        self._bank.restore({k: v for k, v in arrays.items() if k[:4] != "bin_"})
         if self._resampler is not None:
-            self._resampler.restore(
-                {k[4:]: v for k, v in arrays.items() if k.startswith("bin_")}
-            )
+            bins = {k[4:]: v for k, v in arrays.items() if k[:4] == "bin_"}
+            self._resampler.restore(bins)
         self.seq = int(meta["seq"])
-        self._streams = {name: i for i, name in enumerate(meta["streams"])}
-        self._first_row = np.array(meta["first_row"], np.int64)
+        self._roster.restore(meta["streams"], meta["first_row"])
         self._owners = self._own()
-        self._frozen = bool(meta["frozen"])
+        self._frozen = int(meta["frozen"])
         self._observed = self._expected = None
 
     def __getstate__(self) -> dict[str, Any]:
@@ -325,7 +340,7 @@ class Engine:
         """
         self.restore(arrays, meta)
         self.seq = 0
-        self._frozen = not self.config.learn.enabled
+        self._frozen = int(not self.config.learn.enabled)
         self._bank.begin_anew(self._frozen)
         if self._resampler is not None:
             self._resampler = Resampler(self.config, self.fields)
@@ -345,13 +360,13 @@ class Engine:
                 )
 
     def _is_single(self, event: Event) -> TypeGuard[Tick | Label]:
-        return isinstance(event, Tick | Label) and event.stream in self._streams
+        return isinstance(event, Tick | Label) and event.stream in self._roster.numbers
 
     def _write(self, pair: Events, place: int, event: Tick | Label) -> None:
         """Write an event of a known stream into the columns kept for it."""
-        number = self._streams[event.stream]
+        number = self._roster.numbers[event.stream]
         pair.stream[place] = number
-        pair.row[:] = self._first_row[number]
+        pair.row[:] = self._roster.first_row[number]
         pair.time[place] = held(event.time)
         pair.values[place] = expect_width(event, len(self.fields))
         pair.seq[place] = self.seq
@@ -362,75 +377,59 @@ class Engine:
 
     def _own(self) -> Owners:
         count = len(self.targets)
-        with_rows = np.flatnonzero(self._first_row >= 0)
         return Owners(
-            streams=list(self._streams),
-            of_row=np.repeat(with_rows, count),
+            streams=list(self.streams),
+            of_row=np.repeat(np.flatnonzero(self._roster.first_row >= 0), count),
             targets=self.targets,
             horizons=self.horizons,
             fields=self.fields,
             experts=len(self.experts),
         )
 
-    def _take_in(self, block: Block) -> Events:
+    def _expect_learned(self, call: str) -> None:
+        if self._observed is not None:
+            raise InvalidState(f"{call}: expected learn() first, was {call}()")
+
+    def _take_in(self, call: str, block: Block) -> Events:
+        self._expect_learned(call)
+        shape = (len(block), len(self.fields))
+        if block.values.shape != shape:
+            raise ShapeError("block.values", str(shape), str(block.values.shape))
         self._bear(block)
-        events = self._events(block, self.seq, self._numbers(block))
+        numbers = self._roster.of(block)
+        events = Events(
+            kind=plain(block.kind, np.int8),
+            stream=numbers,
+            row=self._roster.rows(numbers),
+            time=plain(block.time, np.int64),
+            values=plain(block.values, np.float64),
+            code=plain(block.code, np.int64),
+            seq=np.arange(self.seq, self.seq + len(block), dtype=np.int64),
+        )
         self.seq += len(block)
-        self._note_controls(block)
+        for i in np.flatnonzero((block.kind == CONTROL) & (numbers == ALL_STREAMS)):
+            self._frozen = pause(self._frozen, int(block.code[i]))
         return events if self._resampler is None else self._fold(events)
 
     def _bear(self, block: Block) -> None:
-        """Give rows to the streams first named by a tick or control, in order."""
-        # A control waits for no tick: a stream frozen by name is born frozen.
-        named = (block.kind == TICK) | (block.kind == CONTROL)
-        seen = block.stream[named & (block.stream != ALL_STREAMS)]
-        numbers, first = np.unique(seen, return_index=True)
+        """Give rows to the streams that appear in a block."""
         wanted = self.config.stream.symbols
-        for number in numbers[np.argsort(first)]:
-            name = block.streams[number]
-            if name in self._streams:
-                continue
-            self._streams[name] = len(self._streams)
+        for name in self._roster.newcomers(block):
             row = NO_ROW
             if not wanted or name in wanted:
                 row = len(self._bank)
                 self._bank.grow(len(self.targets))
                 self._bank.view("counters")[row:, layout.FROZEN] = self._frozen
-            self._first_row = np.append(self._first_row, row)
+            self._roster.enter(name, row)
             self._owners = self._own()
-
-    def _numbers(self, block: Block) -> NDArray[np.int64]:
-        # A gap or heartbeat may name a stream that never ticked: no row has it.
-        table = [self._streams.get(name, NO_ROW) for name in block.streams]
-        return np.array([*table, ALL_STREAMS], np.int64)[block.stream]
-
-    def _events(self, block: Block, seq: int, numbers: NDArray[np.int64]) -> Events:
-        return Events(
-            kind=plain(block.kind, np.int8),
-            stream=numbers,
-            row=self._rows(numbers),
-            time=plain(block.time, np.int64),
-            values=plain(block.values, np.float64),
-            code=plain(block.code, np.int64),
-            seq=np.arange(seq, seq + len(block), dtype=np.int64),
-        )
-
-    def _rows(self, numbers: NDArray[np.int64]) -> NDArray[np.int64]:
-        table = np.concatenate([self._first_row, [NO_ROW, ALL_ROWS]])
-        return table[numbers]
 
     def _fold(self, events: Events) -> Events:
         assert self._resampler is not None  # noqa: S101 the caller has looked
-        kind, stream, time, values, code, seq = self._resampler.fold(
-            events.kind, events.stream, events.time, events.values, events.code,
-            events.seq,
-        )  # fmt: skip
-        return Events(kind, stream, self._rows(stream), time, values, code, seq)
-
-    def _note_controls(self, block: Block) -> None:
-        for i in np.flatnonzero(block.kind == CONTROL):
-            if block.stream[i] == ALL_STREAMS and block.code[i] != ADAPT:
-                self._frozen = bool(block.code[i] == FREEZE)
+        e = events
+        kind, stream, *rest = self._resampler.fold(
+            e.kind, e.stream, e.time, e.values, e.code, e.seq
+        )
+        return Events(kind, stream, self._roster.rows(stream), *rest)
 
     def _is_due(self, events: Events) -> bool:
         # Only the rows of an event can have become due with it.
@@ -440,6 +439,12 @@ class Engine:
             return bool((since >= s.every).any())
         return any(since[row + i] >= s.every for i in range(s.targets))
 
-    def _carry_out(self, events: Events, start: int, stop: int, phase: int) -> Records:
-        columns = self._call.many(events, start, stop, phase, self._owners)
+    def _carry_out(self, events: Events, start: int, stop: int, phase: int) -> Columns:
+        return self._call.many(events, start, stop, phase, self._owners)
+
+    def _said(self, columns: transcript.Columns, block: Block | None = None) -> Records:
+        """Give columns as records, after the decisions that a block held."""
+        if block is not None:
+            first, numbers = self.seq - len(block), self._roster.of(block)
+            columns = {**transcript.decisions(block, first, numbers), **columns}
         return Records(columns, self._owners.tables(self.experts))

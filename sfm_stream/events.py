@@ -21,9 +21,12 @@ from sfm_stream.errors import ConfigError, ShapeError
 TICK, GAP, HEARTBEAT, CONTROL, CLOSED, LABEL = range(6)
 ALL_STREAMS = -1
 NO_TIME = int(np.iinfo(np.int64).min)
-CONTROLS = ("learn", "freeze", "adapt")
-# Positions in it that the kernels know.
-FREEZE, ADAPT = 1, 2
+CONTROLS = (
+    "learn", "freeze", "adapt", "catch-up", "caught-up", "quarantine", "release",
+    "unjournalled", "journalled",
+)  # fmt: skip
+# Positions in it that change what the engine does; the others are said only.
+UNFREEZE, FREEZE, ADAPT, CATCH_UP, CAUGHT_UP = range(5)
 # The code of a tick that comes too late for its bin.
 LATE = 1
 
@@ -81,7 +84,9 @@ class Control(msgspec.Struct, frozen=True, tag="control"):
     Attributes:
         stream: name of the stream, or empty for all of them.
         time: when it was taken, ns.
-        action: one of `CONTROLS`.
+        action: one of `CONTROLS`: whether to learn; whether to learn while catching
+            up; to learn faster for a while; that a stream was shut out or let in; that
+            events go on without a journal or with one.
     """
 
     stream: str
@@ -278,6 +283,21 @@ class Block:
                 return Closed(time, self.notes.get(i, ""))
             case _:
                 return Label(name, time, tuple(self.values[i].tolist()))
+
+
+def pause(reasons: int, code: int) -> int:
+    """Give the reasons not to learn, as bits, after a control.
+
+    Args:
+        reasons: 1 while frozen, 2 while catching up, 3 for both.
+        code: position of the control's action in `CONTROLS`.
+    """
+    bit = 1 if code in (UNFREEZE, FREEZE) else 2
+    if code in (FREEZE, CATCH_UP):
+        return reasons | bit
+    if code in (UNFREEZE, CAUGHT_UP):
+        return reasons & ~bit
+    return reasons
 
 
 def held(time: int) -> int:

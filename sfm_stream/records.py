@@ -139,13 +139,30 @@ class Rejected(msgspec.Struct, frozen=True, tag="rejected"):
     reason: str
 
 
-Record: TypeAlias = Forecast | Score | Update | Voided | Rejected
+class Decision(msgspec.Struct, frozen=True, tag="decision"):
+    """A control the engine was given: what changed, from which event on.
+
+    Attributes:
+        seq: its number.
+        stream: name of the stream, or empty for all of them.
+        time: its time, ns.
+        action: one of `events.CONTROLS`.
+    """
+
+    seq: int
+    stream: str
+    time: int
+    action: str
+
+
+Record: TypeAlias = Forecast | Score | Update | Voided | Rejected | Decision
 KINDS: Mapping[str, type[msgspec.Struct]] = {
     "forecasts": Forecast,
     "scores": Score,
     "updates": Update,
     "voided": Voided,
     "rejected": Rejected,
+    "decisions": Decision,
 }
 VOIDED_REASONS = ("gap", "too many pending", "label unknown")
 SKIPPED_REASONS = ("", "non-finite loss", "non-finite gradient")
@@ -181,12 +198,12 @@ class Records:
     def rows(self) -> Iterator[Record]:
         """Give the records one by one, in the order they were said.
 
-        That is by `seq`, and within one event: rejected, voided, scores, forecasts,
-        updates.
+        That is by `seq`, and within one event: decisions, rejected, voided, scores,
+        forecasts, updates.
         """
         found: list[tuple[int, int, Record]] = []
         for rank, kind in enumerate(
-            ("rejected", "voided", "scores", "forecasts", "updates")
+            ("decisions", "rejected", "voided", "scores", "forecasts", "updates")
         ):
             if kind in self.columns:
                 found += [(r.seq, rank, r) for r in self._of(kind)]

@@ -7,7 +7,9 @@ and say the same records.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterable, Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Executor
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 import numpy as np
@@ -68,13 +70,34 @@ def run(events: Iterable[Event], engine: Engine, write: WriteRecords) -> None:
         write(engine.learn())
 
 
+def step(block: Block, engine: Engine, write: Callable[[Records], None]) -> None:
+    """Feed what came together to the engine; the last event's answer leaves first.
+
+    Args:
+        block: in order.
+        engine: observes and learns it.
+        write: takes records as columns, first what was said, then what was learned
+            from the last event.
+    """
+    write(engine.begin(block))
+    write(engine.finish())
+
+
 async def arun(
-    events: AsyncIterable[Event], engine: Engine, write: WriteRecords
+    batches: AsyncIterable[Sequence[Event]],
+    take: Callable[[Sequence[Event]], None],
+    thread: Executor,
 ) -> None:
-    """Feed single events to the engine, as `run` does, while other tasks go on."""
-    async for event in events:
-        write(engine.observe(event))
-        write(engine.learn())
+    """Hand over batches of live events one after the other, while other tasks go on.
+
+    Args:
+        batches: in order, none of them empty.
+        take: called with each of them in the thread.
+        thread: of one worker.
+    """
+    loop = asyncio.get_running_loop()
+    async for batch in batches:
+        await loop.run_in_executor(thread, take, batch)
 
 
 def run_blocks(

@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from sfm_stream.events import ALL_STREAMS, CONTROL, CONTROLS, Block
 from sfm_stream.kernels.mature import REJECTED, UPDATED, VOIDED
 from sfm_stream.kernels.rows import Out
 from sfm_stream.records import (
@@ -58,6 +59,8 @@ class Owners:
             "voided.reason": VOIDED_REASONS,
             "rejected.reason": REJECTED_REASONS,
             "rejected.field": (*self.fields, ""),
+            "decisions.stream": ("", *self.streams),
+            "decisions.action": CONTROLS,
         }
 
 
@@ -79,6 +82,26 @@ def columns(out: Out, owners: Owners) -> Columns:
         "voided": _voided(notes[notes[:, 0] == VOIDED].T.copy(), owners),
         "rejected": _rejected(notes[notes[:, 0] == REJECTED].T.copy()),
     }
+
+
+def decisions(block: Block, seq: int, numbers: Column) -> Columns:
+    """Give the controls of a block as columns, if there are any.
+
+    Args:
+        block: of which the first event is number `seq`.
+        seq: number of events before it.
+        numbers: of the events' streams, or ALL_STREAMS.
+    """
+    at = np.flatnonzero(block.kind == CONTROL)
+    if not len(at):
+        return {}
+    columns = {
+        "seq": seq + at,
+        "stream": np.maximum(numbers[at], ALL_STREAMS) + 1,
+        "time": block.time[at],
+        "action": block.code[at],
+    }
+    return {"decisions": columns}
 
 
 def join(parts: Sequence[Columns]) -> Columns:

@@ -29,7 +29,7 @@ ROWS = [
     {"bank", "widening"},
     {"kernels"},
     {"transcript"},
-    {"calling"},
+    {"calling", "roster"},
     {"engine"},
     # The core ends here.
     {"durable", "memory"},

@@ -19,7 +19,7 @@ from sfm_stream.events import (
     Heartbeat,
     Tick,
 )
-from sfm_stream.records import Forecast, Rejected, Score, Update, Voided
+from sfm_stream.records import Decision, Forecast, Rejected, Score, Update, Voided
 
 START = 1_700_000_000 * 10**9
 SECOND = 10**9
@@ -93,7 +93,7 @@ def test_the_forecast_leaves_before_anything_is_learned():
     [
         (
             lambda engine: engine.observe(tick(1, 1)),
-            "observe: expected learn() first, was observe() again",
+            "observe: expected learn() first, was observe()",
         ),
         (
             lambda engine: engine.run(Block.of(ramp(2), 1)),
@@ -474,6 +474,53 @@ def test_an_operator_may_stop_learning_and_let_it_go_on(stream):
     assert [u.version for u in updates] == [6, 7, 8, 9, 10]
     # What came while it was frozen is not learned from later.
     assert [u.labels for u in updates] == [4] * 5
+
+
+def test_catching_up_pauses_learning_and_a_freeze_outlasts_it():
+    engine = make(learn={"window": 4, "every": 4})
+
+    def updates(*actions):
+        at_once = engine.seq
+        drive(engine, [Control("", at(at_once), action) for action in actions])
+        return len(of(Update, drive(engine, noise(20, start=at_once))))
+
+    assert updates("catch-up") == 0
+    assert not engine.learning
+    assert updates("caught-up") == 5
+    assert updates("catch-up", "freeze", "caught-up") == 0
+    assert updates("learn") == 5
+    assert updates("freeze", "catch-up", "learn") == 0
+    assert updates("caught-up") == 5
+    assert engine.learning
+
+
+@pytest.mark.parametrize("stream", ["a", "new", ""])
+def test_a_decision_is_said_where_it_was_taken(stream):
+    engine = make()
+    drive(engine, ramp(3))
+    found = engine.observe(Control(stream, at(3), "quarantine"))
+    assert found == [Decision(3, stream, at(3), "quarantine")]
+
+
+def test_the_answer_to_a_blocks_last_event_leaves_before_it_is_learned_from():
+    engine = make(learn={"window": 4, "every": 4})
+    before = engine.begin(Block.of(ramp(4), 1))
+    assert before.count("forecasts") == 4
+    assert before.count("updates") == 0
+    assert engine.finish().count("updates") == 1
+
+
+def test_a_block_of_nothing_says_nothing():
+    engine = make()
+    assert len(engine.begin(Block.of([], 1))) == len(engine.finish()) == 0
+    assert said(drive(engine, ramp(5))) == said(drive(make(), ramp(5)))
+
+
+def test_finish_without_begin_is_refused():
+    with pytest.raises(InvalidState) as caught:
+        make().finish()
+    expected = "finish: expected begin(block) first, was finish()"
+    assert str(caught.value) == expected
 
 
 def test_freezing_one_stream_lets_the_others_learn():

@@ -23,7 +23,7 @@ from sfm_stream.events import (
     Label,
     Tick,
 )
-from sfm_stream.records import Forecast, Rejected, Score, Update, Voided
+from sfm_stream.records import Decision, Forecast, Rejected, Score, Update, Voided
 
 START = 1_700_000_000 * 10**9
 MS = 10**6
@@ -102,9 +102,12 @@ def special(rng, stream, time):
         Control(everyone, time, "learn"),
         Control(everyone, time, "learn"),
         Control(everyone, time, "adapt"),
+        Control(everyone, time, "catch-up"),
+        Control(everyone, time, "caught-up"),
+        Control(everyone, time, "quarantine"),
         Label(stream, time, (float(rng.standard_normal()), 1.0)),
         Label(stream, time, (NAN, float(rng.standard_normal()))),
-    ][rng.integers(9)]
+    ][rng.integers(12)]
 
 
 @functools.cache
@@ -149,6 +152,14 @@ def one_by_one(engine, events):
     return found
 
 
+def in_two_steps(engine, events, bounds):
+    found = []
+    for start, stop in pairwise([0, *bounds, len(events)]):
+        found += engine.begin(Block.of(events[start:stop], len(FIELDS))).rows()
+        found += engine.finish().rows()
+    return found
+
+
 def in_blocks(engine, events, bounds):
     found = []
     for start, stop in pairwise([0, *bounds, len(events)]):
@@ -170,7 +181,9 @@ def copied(snapshot):
 
 def test_the_events_give_every_kind_of_record():
     found = expected("plain")
-    assert {type(r) for r in found} == {Forecast, Score, Update, Voided, Rejected}
+    assert {type(r) for r in found} == {
+        Forecast, Score, Update, Voided, Rejected, Decision,
+    }  # fmt: skip
     reasons = {r.reason for r in found if isinstance(r, Rejected)}
     assert len(reasons) == 6
     voided = {r.reason for r in found if isinstance(r, Voided)}
@@ -191,6 +204,16 @@ def test_one_by_one_gives_the_records_of_one_piece(variant):
 @given(bounds=st.lists(st.integers(0, COUNT + 31), max_size=12))
 def test_blocks_of_any_size_give_the_records_of_one_piece(variant, bounds):
     found = in_blocks(make(variant), events(), sorted(bounds))
+    assert said(found) == said(expected(variant))
+
+
+@VARIANT
+@settings(max_examples=5, deadline=None)
+@given(bounds=st.lists(st.integers(0, COUNT + 31), max_size=12))
+def test_a_last_event_learned_from_later_gives_the_records_of_one_piece(
+    variant, bounds
+):
+    found = in_two_steps(make(variant), events(), sorted(bounds))
     assert said(found) == said(expected(variant))
 
 

@@ -4,11 +4,13 @@ import msgspec
 import numpy as np
 import pytest
 
+from sfm_stream.events import CONTROLS
 from sfm_stream.records import (
     KINDS,
     REJECTED_REASONS,
     SKIPPED_REASONS,
     VOIDED_REASONS,
+    Decision,
     Forecast,
     Records,
     Rejected,
@@ -27,6 +29,8 @@ TABLES = {
     "voided.reason": VOIDED_REASONS,
     "rejected.reason": REJECTED_REASONS,
     "rejected.field": ("bid", ""),
+    "decisions.stream": ("", "a", "b"),
+    "decisions.action": CONTROLS,
 }
 
 
@@ -61,6 +65,7 @@ def records():
             "rejected": columns(
                 seq=[5], stream=[1], time=[11], field=[0], reason=[4]
             ),
+            "decisions": columns(seq=[5], stream=[0], time=[11], action=[1]),
         },
         TABLES,
     )  # fmt: skip
@@ -70,7 +75,7 @@ def test_columns_become_records_by_event_and_within_one_by_kind():
     kinds = [(r.seq, type(r)) for r in records().rows()]
     assert kinds == [
         (4, Score), (4, Forecast), (4, Forecast), (4, Update),
-        (5, Rejected), (5, Voided),
+        (5, Decision), (5, Rejected), (5, Voided),
         (6, Voided), (6, Score), (6, Score), (6, Forecast),
     ]  # fmt: skip
 
@@ -88,6 +93,8 @@ def test_codes_become_the_texts_they_stand_for():
     assert update.skipped == "non-finite gradient"
     rejected = next(r for r in rows if isinstance(r, Rejected))
     assert rejected == Rejected(5, "b", 11, "bid", "value is missing")
+    decision = next(r for r in rows if isinstance(r, Decision))
+    assert decision == Decision(5, "", 11, "freeze")
     voided = [r for r in rows if isinstance(r, Voided)]
     assert voided == [
         Voided(5, "b", "mid", "1", 2, "gap"),
@@ -113,14 +120,21 @@ def test_a_record_holds_plain_python_values():
 
 @pytest.mark.parametrize(
     ("kind", "count"),
-    [("forecasts", 3), ("scores", 3), ("updates", 1), ("voided", 2), ("rejected", 1)],
+    [
+        ("forecasts", 3),
+        ("scores", 3),
+        ("updates", 1),
+        ("voided", 2),
+        ("rejected", 1),
+        ("decisions", 1),
+    ],
 )
 def test_records_are_counted_by_kind(kind, count):
     assert records().count(kind) == count
 
 
 def test_records_are_counted_together_and_absent_kinds_count_nothing():
-    assert len(records()) == 10
+    assert len(records()) == 11
     only = Records({"updates": records().columns["updates"]}, TABLES)
     assert len(only) == 1
     assert only.count("scores") == 0
@@ -133,7 +147,7 @@ def test_every_kind_of_record_has_the_columns_of_its_fields(kind):
 
 
 def test_a_record_survives_being_written_as_a_message():
-    union = Forecast | Score | Update | Voided | Rejected
+    union = Forecast | Score | Update | Voided | Rejected | Decision
     rows = list(records().rows())
     decoded = msgspec.msgpack.decode(msgspec.msgpack.encode(rows), type=list[union])
     assert list(map(repr, decoded)) == list(map(repr, rows))

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import asyncio
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -31,6 +33,14 @@ class Recorder:
         self.log.append("learn")
         return "learned"
 
+    def begin(self, block):
+        self.log.append(f"begin {len(block)}")
+        return f"said {len(block)}"
+
+    def finish(self):
+        self.log.append("finish")
+        return "learned"
+
     def run(self, block):
         self.log.append(f"run {len(block)}")
         return f"said {len(block)}"
@@ -47,15 +57,27 @@ def test_run_writes_what_was_said_before_learning():
     assert engine.log == SINGLE_ORDER
 
 
-def test_arun_does_the_same_for_an_asynchronous_feed():
-    async def feed():
+def test_a_step_writes_what_was_said_before_the_last_event_is_learned_from():
+    engine = Recorder()
+    runner.step(ticks(3), engine, engine.log.append)
+    assert engine.log == ["begin 3", "said 3", "finish", "learned"]
+
+
+def test_arun_hands_batches_to_the_thread_one_after_the_other():
+    async def batches():
         for event in EVENTS:
             await asyncio.sleep(0)
-            yield event
+            yield [event]
 
-    engine = Recorder()
-    asyncio.run(runner.arun(feed(), engine, engine.log.append))
-    assert engine.log == SINGLE_ORDER
+    taken = []
+    with ThreadPoolExecutor(1) as thread:
+
+        def take(batch):
+            taken.append((*batch, threading.current_thread()))
+
+        asyncio.run(runner.arun(batches(), take, thread))
+    assert [event for event, _ in taken] == EVENTS
+    assert {worker for _, worker in taken} & set(threading.enumerate()) == set()
 
 
 def test_run_blocks_writes_a_block_before_what_comes_after_it():

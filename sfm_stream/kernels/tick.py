@@ -22,12 +22,12 @@ import math
 from sfm_stream.events import (
     ADAPT,
     CONTROL,
-    FREEZE,
     GAP,
     HEARTBEAT,
     LABEL,
     NO_TIME,
     TICK,
+    pause,
 )
 from sfm_stream.experts import EXPERT, FIRST, SIZE, THETA
 from sfm_stream.kernels import (
@@ -92,6 +92,8 @@ NO_SKIP, SKIP_LOSS, SKIP_GRADIENT = range(3)
 LONGEST_GAP = 1e6
 # Bounds are finite.
 LARGEST = 1e308
+
+paused = inline(pause)
 
 
 @jit
@@ -204,7 +206,8 @@ def observe(s, tables, row, work, number, events, i, phase, out):
         if events.code[i] == ADAPT:
             adapt.adapt(s, tables, row)
         else:
-            row.i64[s.at_counters + FROZEN] = 1 if events.code[i] == FREEZE else 0
+            frozen = s.at_counters + FROZEN
+            row.i64[frozen] = paused(row.i64[frozen], events.code[i])
     if phase != PEEK and (kind == TICK or kind == HEARTBEAT or kind == LABEL):
         mature.settle_due(s, tables, row, work, out, seq, number, time, past, value)
     if kind == LABEL:

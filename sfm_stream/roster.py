@@ -1,0 +1,55 @@
+"""Which streams there are, by name, number and row."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sfm_stream.events import ALL_STREAMS, CONTROL, TICK, Block
+from sfm_stream.kernels.rows import ALL_ROWS, NO_ROW
+
+
+class Roster:
+    """Streams in order of appearance; each has one row of the bank per target.
+
+    Attributes:
+        numbers: number of each stream, by name.
+        first_row: int64, first row of each stream, or NO_ROW of one that is not
+            wanted.
+    """
+
+    def __init__(self) -> None:
+        self.numbers: dict[str, int] = {}
+        self.first_row = np.zeros(0, np.int64)
+
+    def enter(self, name: str, first_row: int) -> None:
+        """Add a stream."""
+        self.numbers[name] = len(self.numbers)
+        self.first_row = np.append(self.first_row, first_row)
+
+    def restore(self, names: Sequence[str], first_row: Sequence[int]) -> None:
+        """Take the streams of a snapshot instead."""
+        self.numbers = {name: i for i, name in enumerate(names)}
+        self.first_row = np.array(first_row, np.int64)
+
+    def newcomers(self, block: Block) -> list[str]:
+        """Name the streams first named by a tick or control of a block, in order."""
+        # A control waits for no tick: a stream frozen by name is born frozen.
+        named = (block.kind == TICK) | (block.kind == CONTROL)
+        seen = block.stream[named & (block.stream != ALL_STREAMS)]
+        codes, first = np.unique(seen, return_index=True)
+        names = (block.streams[code] for code in codes[np.argsort(first)])
+        return [name for name in names if name not in self.numbers]
+
+    def of(self, block: Block) -> NDArray[np.int64]:
+        """Give the number of each event's stream, or ALL_STREAMS."""
+        # A gap or heartbeat may name a stream that never ticked: no row has it.
+        table = [self.numbers.get(name, NO_ROW) for name in block.streams]
+        return np.array([*table, ALL_STREAMS], np.int64)[block.stream]
+
+    def rows(self, numbers: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Give the first row of each stream by its number."""
+        table = np.concatenate([self.first_row, [NO_ROW, ALL_ROWS]])
+        return table[numbers]
