@@ -7,11 +7,14 @@ from typing import TYPE_CHECKING
 
 from connectors.feed import Feed, did_you_mean
 from connectors.venue import VENUES
+from sfm_stream.config import each_feed
 from sfm_stream.errors import ConfigError
 
 if TYPE_CHECKING:
     from connectors.live import Live
+    from connectors.merged import Merged
     from connectors.supervisor import Record
+    from connectors.timing import Budget
     from sfm_stream.config import Config
 
 __all__ = ["Feed", "channels", "is_live", "open_feed", "open_live"]
@@ -62,12 +65,12 @@ def is_live(name: str) -> bool:
     return name in VENUES
 
 
-def open_live(config: Config, records: tuple[Record, ...] = ()) -> Live:
-    """Open the live feed that `feed.connector` names; nothing is connected yet.
+def open_live(config: Config, records: tuple[Record, ...] = ()) -> Live | Merged:
+    """Open the live feed or feeds of a configuration; nothing is connected yet.
 
     Args:
-        config: names a venue of our own or of an installed package, or
-            `package.module:Class` of anyone's.
+        config: each `feed.connector` names a venue of our own or of an installed
+            package, or `package.module:Class` of anyone's.
         records: are told of connections, frames and losses.
 
     Raises:
@@ -75,12 +78,18 @@ def open_live(config: Config, records: tuple[Record, ...] = ()) -> Live:
         FeedError: if a field is not of the channel.
     """
     from connectors.live import Live
+    from connectors.merged import Merged
 
-    name = config.feed.connector
-    if name in FEEDS:
-        problem = f"expected a venue, was {name!r}"
-        raise ConfigError("feed.connector", problem, did_you_mean(name, VENUES))
-    return Live(config, records)
+    each = each_feed(config)
+    budgets: dict[str, Budget] = {}
+    for one in each:
+        name = one.feed.connector
+        if name in FEEDS:
+            problem = f"expected a venue, was {name!r}"
+            raise ConfigError("feed.connector", problem, did_you_mean(name, VENUES))
+    alone = len(each) == 1
+    feeds = [Live(one, records, budgets=budgets, alone=alone) for one in each]
+    return feeds[0] if alone else Merged(feeds)
 
 
 def channels(name: str) -> dict[str, tuple[str, ...]]:

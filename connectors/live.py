@@ -5,10 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from functools import partial
 from random import Random
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
+
+from msgspec.structs import replace
 
 from connectors import recording
 from connectors.backoff import End
@@ -41,6 +44,8 @@ class Live:
         clock: for stamps and durations.
         random: for jitter.
         budgets: connections per host; hand the same to feeds that share an address.
+        alone: whether no other feed speaks to the same model, so that a loss of all
+            its streams is a loss of everything.
 
     Attributes:
         fields: names of a tick's values.
@@ -59,8 +64,9 @@ class Live:
         clock: Clock | None = None,
         random: Random | None = None,
         budgets: dict[str, Budget] | None = None,
+        alone: bool = True,
     ) -> None:
-        self._config = config
+        self._config, self._alone = config, alone
         self._clock = clock or Clock()
         self._random = random or Random()  # noqa: S311 jitter hides nothing
         self._records, self._budgets = records, {} if budgets is None else budgets
@@ -70,9 +76,12 @@ class Live:
             problem = "expected what to subscribe to, was []"
             raise ConfigError("stream.symbols", problem, 'e.g. ["btcusdt"]')
         self._topics = first.topics
-        self._chosen = chosen(first.fields, config.stream.fields, self._url)
-        self._whole = len(self._chosen) == len(first.fields)
-        self.fields = tuple(first.fields[i] for i in self._chosen)
+        renamed = {column: field for field, column in config.feed.columns.items()}
+        there = [renamed.get(name, name) for name in first.fields]
+        self._chosen = chosen(there, config.stream.fields, self._url)
+        self._whole = len(self._chosen) == len(there)
+        self.fields = tuple(there[i] for i in self._chosen)
+        self._running: asyncio.Task[list[End]] | None = None
         self._queue = Queue(config.feed.queue, config.feed.overload)
         self._supervisors = self._distributed(first.limits.topics)
 
@@ -81,6 +90,11 @@ class Live:
         """What became of frames and connections, by reason."""
         parts = [self._queue.counters, *(s.counters for s in self._supervisors)]
         return sum(parts, Counter())
+
+    @property
+    def topics(self) -> tuple[str, ...]:
+        """Names of the streams asked for."""
+        return tuple(self._config.feed.prefix + topic for topic in self._topics)
 
     @property
     def waiting(self) -> int:
@@ -105,26 +119,37 @@ class Live:
         """Give the state of each connection and topic."""
         return [supervisor.status() for supervisor in self._supervisors]
 
-    async def events(self) -> AsyncGenerator[Event, None]:
+    def events(self) -> AsyncGenerator[Event, None]:
+        """Give the events as they come, as `batches` does, one by one."""
+        return one_by_one(self.batches(BREATH))
+
+    async def batches(self, most: int) -> AsyncGenerator[list[Event], None]:
         """Give the events as they come; closing the iterator closes the connections.
+
+        Args:
+            most: events given at once, of those that wait; other tasks get their turn
+                in between.
 
         Raises:
             FeedError: when no try can help any more.
         """
-        running = asyncio.create_task(self._run())
-        given = 0
+        self._running = asyncio.create_task(self._run())
         try:
-            while (event := await self._queue.get()) is not None:
-                yield self._narrowed(event)
-                given += 1
-                if not given % BREATH:
-                    await asyncio.sleep(0)
+            while batch := await self._queue.take(most):
+                yield [self._told(event) for event in batch]
+                await asyncio.sleep(0)
         finally:
-            running.cancel()
-            await asyncio.wait([running])
-        ends = await running
-        reasons = "; ".join(dict.fromkeys(end.reason for end in ends))
-        raise FeedError(self._url, reasons, "no further try can help")
+            self.stop()
+            await asyncio.wait([self._running])
+        if not self._running.cancelled():
+            ends = self._running.result()
+            reasons = "; ".join(dict.fromkeys(end.reason for end in ends))
+            raise FeedError(self._url, reasons, "no further try can help")
+
+    def stop(self) -> None:
+        """Close the connections; what waits is still given, then the events end."""
+        if self._running is not None:
+            self._running.cancel()
 
     async def _run(self) -> list[End]:
         try:
@@ -134,11 +159,12 @@ class Live:
             self._queue.close()
         return [task.result() for task in tasks]
 
-    def _narrowed(self, event: Event) -> Event:
-        if self._whole or not isinstance(event, Tick):
-            return event
-        values = tuple(event.values[i] for i in self._chosen)
-        return Tick(event.stream, event.time, values, event.received)
+    def _told(self, event: Event) -> Event:
+        """Give an event with the fields and the stream's name that were asked for."""
+        if not self._whole and isinstance(event, Tick):
+            event = replace(event, values=tuple(event.values[i] for i in self._chosen))
+        prefix = self._config.feed.prefix
+        return replace(event, stream=prefix + event.stream) if prefix else event
 
     def _distributed(self, most: int) -> list[Supervisor]:
         """Share the topics out among as few connections as may carry them."""
@@ -169,7 +195,8 @@ class Live:
             liveness=Liveness(topics, quiet),
             logs=self._records,
         )
-        return Supervisor(shard, self._records, protocol, whole=number is None)
+        whole = number is None and self._alone
+        return Supervisor(shard, self._records, protocol, whole=whole)
 
     def _budget(self, url: str, limit: tuple[int, float]) -> Budget:
         """Give the budget of connections to a host, the same for all of them."""
@@ -177,6 +204,16 @@ class Live:
         if host not in self._budgets:
             self._budgets[host] = Budget(self._clock, *limit)
         return self._budgets[host]
+
+
+async def one_by_one(
+    batches: AsyncGenerator[list[Event], None],
+) -> AsyncGenerator[Event, None]:
+    """Give the events of batches one by one; closing the iterator closes them."""
+    async with aclosing(batches):
+        async for batch in batches:
+            for event in batch:
+                yield event
 
 
 def _address(url: str) -> str:

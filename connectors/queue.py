@@ -62,17 +62,18 @@ class Queue:
         if len(self._events) == 1:
             self._some.set()
 
-    async def get(self) -> Event | None:
-        """Take the oldest event, or None when there will be no more."""
+    async def take(self, most: int) -> list[Event]:
+        """Take the oldest events, at most so many; none when there will be no more."""
         while not self._events:
             if self.closed:
-                return None
+                return []
             self._some.clear()
             await self._some.wait()
         waiting = len(self._events)
-        if waiting * 2 <= self._capacity:
+        taken = [self._events.popleft() for _ in range(min(most, waiting))]
+        if len(self._events) * 2 < self._capacity:
             self._room.set()
-        return self._events.popleft()
+        return taken
 
     async def room(self) -> None:
         """Wait until half of the queue is free."""

@@ -324,7 +324,7 @@ class Daemon(Section, frozen=True):
             "address of `/status`, `/metrics`, `/healthz`, `/readyz` and the websocket "
             "sink; port 0: any that is free; empty: none"
         ),
-    ] = "127.0.0.1:8765"
+    ] = "127.0.0.1:8788"
     checkpoint_every: Annotated[str, _doc("time between checkpoints")] = "15s"
     checkpoints: Annotated[Positive, _doc("how many of them are kept")] = 3
     retention: Annotated[

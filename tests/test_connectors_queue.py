@@ -17,7 +17,7 @@ def tick(number, stream="a"):
 
 def drained(queue):
     async def drain():
-        return [await queue.get() for _ in range(len(queue))]
+        return await queue.take(len(queue)) if len(queue) else []
 
     return asyncio.run(drain())
 
@@ -37,7 +37,7 @@ def test_a_reader_waits_while_the_queue_is_full_and_nothing_is_lost():
         await settle()
         assert len(put) == 4
         while len(got) < 100:
-            got.append((await queue.get()).time)
+            got += [event.time for event in await queue.take(1)]
             await settle()
             assert len(queue) <= 4
         await reader
@@ -104,17 +104,28 @@ def test_every_tick_is_given_or_counted_in_a_gap(streams, capacity):
 def test_who_waits_is_woken_by_the_next_event_and_by_the_end():
     async def wait():
         queue = Queue(4, "block")
-        waiting = asyncio.create_task(queue.get())
+        waiting = asyncio.create_task(queue.take(3))
         await settle()
         queue.put(tick(1))
         first = await waiting
-        waiting = asyncio.create_task(queue.get())
+        waiting = asyncio.create_task(queue.take(3))
         await settle()
         queue.put(tick(2))
         queue.close()
-        return first, await waiting, await queue.get(), queue.head
+        return first, await waiting, await queue.take(3), queue.head
 
-    assert asyncio.run(wait()) == (tick(1), tick(2), None, None)
+    assert asyncio.run(wait()) == ([tick(1)], [tick(2)], [], None)
+
+
+def test_no_more_is_taken_than_was_asked_for():
+    queue = Queue(8, "block")
+    for i in range(5):
+        queue.put(tick(i))
+
+    async def take():
+        return [[e.time for e in await queue.take(2)] for _ in range(3)]
+
+    assert asyncio.run(take()) == [[0, 1], [2, 3], [4]]
 
 
 @pytest.mark.parametrize("overload", ["block", "conflate", "drop_oldest"])

@@ -20,6 +20,7 @@ from sfm_stream.cli.options import (
 
 if TYPE_CHECKING:
     from connectors.live import Live
+    from connectors.merged import Merged
     from sfm_stream.events import Event
 
 Count = Annotated[
@@ -124,7 +125,7 @@ def simulate(
 
 
 def _follow(
-    feed: Live, show: Callable[[Event], None], count: int | None, lasting: str
+    feed: Live | Merged, show: Callable[[Event], None], count: int | None, lasting: str
 ) -> None:
     """Follow a live feed to the end asked for, and show how it went."""
     from sfm_stream import screen
