@@ -18,7 +18,7 @@ from sfm_stream.settings import Config, Section, Target
 
 __all__ = [
     "Config", "Horizon", "Target", "digest", "duration_ns", "each_feed", "from_tree",
-    "horizons", "keys", "load", "parse", "to_tree",
+    "horizons", "keys", "load", "of_model", "parse", "to_tree",
 ]  # fmt: skip
 
 UNIT_NS = {"ns": 1, "us": 10**3, "ms": 10**6, "s": 10**9, "m": 6 * 10**10,
@@ -174,12 +174,25 @@ def each_feed(config: Config) -> tuple[Config, ...]:
 
 
 def digest(config: Config) -> str:
-    """Give the SHA-256 of what decides the model: all but feed paths and run pace."""
+    """Give the SHA-256 of what decides the records: all but feed paths and run pace."""
     tree = to_tree(config)
     keep = {k: tree[k] for k in ("stream", "target", "features", "model", "learn",
                                  "forecast")}  # fmt: skip
     keep["seed"] = config.run.seed
     return hashlib.sha256(msgspec.json.encode(keep, order="sorted")).hexdigest()
+
+
+def of_model(config: Config) -> Config:
+    """Give the settings that decide the model, with the defaults of those that do not.
+
+    Which streams it has and whether it learns may change from one run to the next, and
+    within a live one.
+    """
+    return replace(
+        config,
+        stream=replace(config.stream, symbols=()),
+        learn=replace(config.learn, enabled=True),
+    )
 
 
 def keys() -> Iterator[tuple[str, str, str]]:

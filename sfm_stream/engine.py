@@ -296,7 +296,7 @@ class Engine:
                 arrays[f"bin_{name}"] = value
         meta = {
             "state_format": FORMAT,
-            "digest": config.digest(self.config),
+            "digest": config.digest(config.of_model(self.config)),
             "seq": self.seq,
             "fields": list(self.fields),
             "streams": list(self.streams),
@@ -348,7 +348,7 @@ class Engine:
     def _expect(self, meta: Mapping[str, Any]) -> None:
         expected = {
             "state_format": FORMAT,
-            "digest": config.digest(self.config),
+            "digest": config.digest(config.of_model(self.config)),
             "fields": list(self.fields),
         }
         for key, value in expected.items():

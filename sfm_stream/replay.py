@@ -16,10 +16,10 @@ from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sfm_stream import checkpoint, metrics, runs, sinks
+from sfm_stream import checkpoint, metrics, runs, sinks, starting
 from sfm_stream.compiling import prepare
 from sfm_stream.engine import Engine
-from sfm_stream.errors import CheckpointError, FeedError
+from sfm_stream.errors import FeedError
 from sfm_stream.memory import peak_rss_mib
 from sfm_stream.runner import cut, run_blocks
 
@@ -75,11 +75,10 @@ def replay(
     """
     engine = Engine(config, feed.fields)
     if start is not None:
-        _adopt(engine, start, watch)
+        starting.adopt(engine, start, watch.say)
     run = runs.create(out, config, feed, engine)
     if start is not None:
-        arrays, meta = engine.snapshot()
-        checkpoint.save(run.start, 0, arrays, {"engine": meta})
+        starting.keep(run, engine)
     sink = sinks.ParquetSink(run.records, {"experts": engine.experts})
     return _Session(run, engine, sink, feed, watch).carry_out()
 
@@ -110,22 +109,10 @@ def resume(run: Run, feed: Feed, *, watch: Watch = SILENT) -> dict[str, Any]:
         engine.restore(held.arrays, held.manifest["engine"])
         position, seconds = held.manifest["sink"], held.manifest["seconds"]
     else:
-        restore_start(run, engine)
+        starting.restore(run, engine)
     tables = {"experts": engine.experts}
     sink = sinks.ParquetSink(run.records, tables, position)
     return _Session(run, engine, sink, feed, watch, seconds).carry_out()
-
-
-def restore_start(run: Run, engine: Engine) -> None:
-    """Bring an engine to where a run began: cold, or warm from another run.
-
-    Raises:
-        CheckpointError: if the checkpoint it began with is damaged.
-    """
-    path = checkpoint.latest(run.start)
-    if path is not None:
-        held = checkpoint.load(path)
-        engine.restore(held.arrays, held.manifest["engine"])
 
 
 class _Session:
@@ -220,17 +207,6 @@ def _mean_weights(records: Path, experts: Iterable[str]) -> dict[str, float | No
         expert: sums[name] / counts[name] if counts[name] else None
         for name, expert in names.items()
     }
-
-
-def _adopt(engine: Engine, start: Run, watch: Watch) -> None:
-    """Take over what another run has learned."""
-    held = checkpoint.newest_good(start.checkpoints, watch.say)
-    if held is None:
-        path = str(start.checkpoints)
-        raise CheckpointError(
-            path, "expected a checkpoint, was none", "resume it first"
-        )
-    engine.adopt(held.arrays, held.manifest["engine"])
 
 
 @contextmanager

@@ -16,13 +16,13 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
-from sfm_stream import checkpoint, journal, runs, sinks
+from sfm_stream import checkpoint, journal, runs, sinks, starting
 from sfm_stream.compiling import prepare
 from sfm_stream.engine import Engine
 from sfm_stream.errors import CheckpointError, ReplayMismatch
 from sfm_stream.events import Block
 from sfm_stream.records import KINDS
-from sfm_stream.replay import SILENT, Watch, restore_start
+from sfm_stream.replay import SILENT, Watch
 from sfm_stream.runner import run_blocks
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ def verify(
         path = str(run.checkpoints)
         raise CheckpointError(path, "expected a checkpoint, was none", "resume the run")
     engine = Engine(run.config, run.info["fields"])
-    restore_start(run, engine)
+    starting.restore(run, engine)
     prepare(run.config, run.info["fields"], watch.say)
     differences = runs.differences(run, engine.backend)
     compare = _within_tolerances if differences else _identical

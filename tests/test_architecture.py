@@ -37,6 +37,7 @@ ROWS = [
     {"metrics", "referee"},
     {"runner"},
     {"compiling", "runs", "eager", "tail", "joint"},
+    {"starting"},
     {"replay", "bench", "daemon", "river", "compare", "paper"},
     {"verify", "screen", "picture"},
     {"cli"},
