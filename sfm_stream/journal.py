@@ -2,6 +2,7 @@
 
     folder/000000000000.log.gz   finished segments, named for their first position
     folder/000000081920.log      the active one
+    folder/000000093000.hole     from here to the next segment nothing was journalled
     folder/lock                  held by the one process that writes
 
 A segment is a row of entries `length u32, crc32 u32, payload` (little endian), one per
@@ -35,7 +36,7 @@ HEADER = struct.Struct("<II")
 SEGMENT_BYTES = 8 * 2**20
 LARGEST_GUESS = 2**20
 COMPRESSION = 1
-ACTIVE, FINISHED = ".log", ".log.gz"
+ACTIVE, FINISHED, HOLE = ".log", ".log.gz", ".hole"
 NEWER = "read it with the version that wrote it"
 RESTORE = "restore the segment from a copy, or start a new run"
 
@@ -58,7 +59,9 @@ class Journal:
     def __init__(self, folder: Path, *, segment_bytes: int = SEGMENT_BYTES) -> None:
         self._folder, self._limit = folder, segment_bytes
         self._encode = msgspec.msgpack.Encoder().encode
+        self._position = 0
         self._compressing: Future[None] | None = None
+        self._syncing: Future[None] | None = None
         self._lock = _lock(folder)
         try:
             self._open()
@@ -99,7 +102,7 @@ class Journal:
         batch = b"".join(self._entry(event) for event in events)
         try:
             if self._size >= self._limit:
-                self._rotate()
+                self._rotate(self._position)
             durable.append(self._handle, batch)
         except OSError as e:
             raise JournalError(str(self._path), *durable.explain(e)) from e
@@ -117,6 +120,38 @@ class Journal:
             os.fsync(self._handle)
         except OSError as e:
             raise JournalError(str(self._path), *durable.explain(e)) from e
+
+    def sync_soon(self) -> None:
+        """Have all appended events put on disk, without waiting for it.
+
+        Raises:
+            JournalError: if the disk refused what this asked of it before.
+        """
+        if self._syncing is not None and not self._syncing.done():
+            return
+        try:
+            self._settle_sync()
+            # a handle of its own, for this one is closed when the segment is full
+            self._syncing = self._worker.submit(_sync, os.dup(self._handle))
+        except OSError as e:
+            raise JournalError(str(self._path), *durable.explain(e)) from e
+
+    def skip_to(self, position: int) -> None:
+        """Go on at a later position: what lies between was never appended.
+
+        Args:
+            position: of the next event.
+
+        Raises:
+            JournalError: if the disk is full or refuses; then nothing has changed.
+        """
+        hole = self._folder / f"{self._position:012d}{HOLE}"
+        try:
+            durable.write(hole, b"")
+            self._rotate(position)
+        except OSError as e:
+            raise JournalError(str(self._path), *durable.explain(e)) from e
+        self._position = position
 
     def read(self, after: int = 0) -> Iterator[Event]:
         """Give the events from a position on; see the function `read`."""
@@ -146,6 +181,7 @@ class Journal:
         try:
             self.sync()
             self._settle()
+            self._settle_sync()
         except OSError as e:
             raise JournalError(str(self._folder), *durable.explain(e)) from e
         finally:
@@ -171,12 +207,12 @@ class Journal:
         self.cut_bytes = len(data) - entries.end
         os.ftruncate(self._handle, self._size)
 
-    def _rotate(self) -> None:
+    def _rotate(self, first: int) -> None:
         """Begin a new segment and compress the old one meanwhile."""
         os.fsync(self._handle)
         self._settle()
         old_handle, old = self._handle, int(self._path.stem)
-        self._path, self._handle = _begin(self._folder, self._position)
+        self._path, self._handle = _begin(self._folder, first)
         self._size = 0
         os.close(old_handle)
         self._compressing = self._worker.submit(_finish, self._folder, old)
@@ -184,6 +220,11 @@ class Journal:
     def _settle(self) -> None:
         if self._compressing is not None:
             running, self._compressing = self._compressing, None
+            running.result()
+
+    def _settle_sync(self) -> None:
+        if self._syncing is not None:
+            running, self._syncing = self._syncing, None
             running.result()
 
 
@@ -199,7 +240,7 @@ def read(folder: Path, after: int = 0) -> Iterator[Event]:
 
     Raises:
         JournalError: if a segment is missing or damaged, or the events asked for were
-            deleted.
+            deleted or never journalled.
     """
     firsts = _firsts(folder)
     if not firsts:
@@ -212,9 +253,13 @@ def read(folder: Path, after: int = 0) -> Iterator[Event]:
             continue
         path, data = _load(folder, first)
         entries = _scan(path, data)
-        if following is not None:
-            _expect_whole(path, entries, len(data), following - first)
+        end = _hole(folder, first, following)
+        if end is not None:
+            _expect_whole(path, entries, len(data), end - first)
         yield from _events(path, memoryview(data)[: entries.end], after - first)
+        if end != following:
+            problem = f"events from {end} to {following} were not journalled"
+            raise JournalError(str(folder), problem, "a checkpoint covers them")
 
 
 def _events(path: Path, data: memoryview, skip: int) -> Iterator[Event]:
@@ -305,6 +350,13 @@ def _firsts(folder: Path) -> list[int]:
     return sorted({int(p.name.partition(".")[0]) for p in paths})
 
 
+def _hole(folder: Path, first: int, following: int | None) -> int | None:
+    """Give where a segment ends: at the next one, or where a hole begins before it."""
+    holes = (int(path.stem) for path in folder.glob(f"*{HOLE}"))
+    within = (h for h in holes if following is not None and first <= h < following)
+    return min(within, default=following)
+
+
 def _begin(folder: Path, first: int) -> tuple[Path, int]:
     """Open a segment for appending, made if absent."""
     path = folder / f"{first:012d}{ACTIVE}"
@@ -332,6 +384,13 @@ def _load(folder: Path, first: int) -> tuple[Path, bytes]:
             return path, file.read()
     except (OSError, EOFError, zlib.error) as e:
         raise JournalError(str(path), f"cannot be read: {e}", RESTORE) from e
+
+
+def _sync(handle: int) -> None:
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def _finish(folder: Path, first: int) -> None:

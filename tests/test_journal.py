@@ -353,3 +353,63 @@ def test_copy_of_a_live_journal_reads_the_same(tmp_path):
             log.append(ticks(start, min(start + 7, 100)))
         copy_while_it_lives(tmp_path / "live", tmp_path / "copy")
         assert list(journal.read(tmp_path / "copy")) == ticks(0, 100)
+
+
+def test_what_was_never_journalled_is_a_hole_that_reading_names(tmp_path):
+    with Journal(tmp_path) as log:
+        log.append(ticks(0, 5))
+        log.skip_to(9)
+        assert log.position == 9
+        assert log.append(ticks(9, 12)) == 12
+        assert list(log.read(9)) == ticks(9, 12)
+        assert list(log.read(11)) == ticks(11, 12)
+        reading = log.read(2)
+        assert [next(reading) for _ in range(3)] == ticks(2, 5)
+        with pytest.raises(JournalError) as caught:
+            next(reading)
+        assert "events from 5 to 9 were not journalled" in str(caught.value)
+    with Journal(tmp_path) as log:
+        assert log.position == 12
+        log.append(ticks(12, 13))
+    assert list(journal.read(tmp_path, 9)) == ticks(9, 13)
+
+
+def test_a_hole_at_the_end_of_a_full_segment_is_seen_too(tmp_path):
+    with Journal(tmp_path, segment_bytes=1) as log:
+        log.append(ticks(0, 2))
+        log.append(ticks(2, 4))
+        log.skip_to(6)
+        log.append(ticks(6, 8))
+        log.append(ticks(8, 9))
+    assert list(journal.read(tmp_path, 6)) == ticks(6, 9)
+    with pytest.raises(JournalError, match="from 4 to 6 were not journalled"):
+        list(journal.read(tmp_path))
+
+
+def test_events_are_synced_without_waiting(tmp_path, monkeypatch):
+    synced = []
+    with Journal(tmp_path, segment_bytes=64) as log:
+        monkeypatch.setattr(os, "fsync", synced.append)
+        log.append(ticks(0, 1))
+        log.sync_soon()
+        log.append(ticks(1, 2))
+        log.append(ticks(2, 3))  # a new segment, and another handle
+        log._worker.submit(bool).result()
+        assert log._syncing.done()
+        assert synced
+
+
+def test_a_disk_that_refuses_to_sync_is_told_at_the_next_call(tmp_path, monkeypatch):
+    def refuse(_):
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    with Journal(tmp_path) as log:
+        log.append(ticks(0, 1))
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "fsync", refuse)
+            log.sync_soon()
+            log._worker.submit(bool).result()
+            with pytest.raises(JournalError, match="cannot be used"):
+                log.sync_soon()
+        log.append(ticks(1, 2))
+    assert list(journal.read(tmp_path)) == ticks(0, 2)
