@@ -210,11 +210,15 @@ class Records:
         found.sort(key=lambda item: item[:2])
         return (record for _, _, record in found)
 
-    def _of(self, kind: str) -> list[Any]:
+    def lists(self, kind: str) -> list[list[Any]]:
+        """Give the columns of a kind, in the order of its fields, as plain values."""
         columns = self.columns[kind]
-        record = KINDS[kind]
-        lists = [self._plain(kind, name, columns) for name in record.__struct_fields__]
-        return [record(*values) for values in zip(*lists, strict=True)]
+        return [
+            self._plain(kind, name, columns) for name in KINDS[kind].__struct_fields__
+        ]
+
+    def _of(self, kind: str) -> list[Any]:
+        return [KINDS[kind](*values) for values in zip(*self.lists(kind), strict=True)]
 
     def _plain(
         self, kind: str, name: str, columns: Mapping[str, NDArray[Any]]

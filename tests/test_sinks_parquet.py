@@ -1,129 +1,22 @@
 from __future__ import annotations
 
-import errno
 import json
 import os
 import subprocess
 import sys
 from pathlib import Path
 
-import msgspec
 import numpy as np
 import polars as pl
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from sfm_stream import records, sinks
+from sfm_stream import durable, sinks
 from sfm_stream.errors import SinkError
 from sfm_stream.records import KINDS, Records
-from sfm_stream.sinks import JsonlSink, MemorySink, ParquetSink
-
-EXPERTS = ("last", "rls", "sfm")
-TABLES = {
-    "target": ("mid", "spread"),
-    "horizon": ("1", "10", "1s"),
-    "experts": EXPERTS,
-    "skipped": records.SKIPPED_REASONS,
-    "field": ("", "bid"),
-    "voided.reason": records.VOIDED_REASONS,
-    "rejected.reason": records.REJECTED_REASONS,
-}
-
-
-def some(start, ticks, streams=("a", "b"), seed=0):
-    """Make records of all kinds; each tick says two forecasts and a score."""
-    rng = np.random.default_rng([seed, start])
-    seq = np.arange(start, start + ticks)
-
-    def names(count, *wanted):
-        tables = {"stream": streams, **TABLES}
-        return {
-            name: rng.integers(0, len(tables[name]), count).astype(np.int32)
-            for name in wanted
-        }
-
-    twice = np.repeat(seq, 2)
-    amplitude = rng.random((2 * ticks, 4)).astype(np.float32)
-    amplitude[1::2] = np.nan
-    lower = rng.normal(size=2 * ticks)
-    lower[rng.random(2 * ticks) < 0.3] = np.nan
-    forecasts = {
-        "seq": twice,
-        **names(2 * ticks, "stream", "target", "horizon"),
-        "origin": twice - start,
-        "time": twice * 10**9,
-        "due": twice + 1,
-        "mean": rng.normal(size=2 * ticks),
-        "lower": lower,
-        "upper": lower + 1,
-        "weights": rng.random((2 * ticks, 3)),
-        "amplitude": amplitude,
-    }
-    scores = {
-        "seq": seq,
-        **names(ticks, "stream", "target", "horizon"),
-        "origin": seq - 1,
-        "time": seq * 10**9,
-        "truth": rng.normal(size=ticks),
-        "mean": rng.normal(size=ticks),
-        "naive": rng.normal(size=ticks),
-        "covered": rng.integers(-1, 2, ticks).astype(np.int8),
-    }
-    few = seq[::5]
-    updates = {
-        "seq": few,
-        **names(len(few), "stream", "target"),
-        "version": few,
-        "labels": few,
-        "loss": rng.random(len(few)),
-        "norm": rng.random(len(few)),
-        **names(len(few), "skipped"),
-    }
-    voided = {
-        "seq": few,
-        **names(len(few), "stream", "target", "horizon"),
-        "origin": few,
-        "reason": rng.integers(0, 2, len(few)).astype(np.int8),
-    }
-    rejected = {
-        "seq": few,
-        **names(len(few), "stream"),
-        "time": few,
-        **names(len(few), "field"),
-        "reason": rng.integers(0, 6, len(few)).astype(np.int8),
-    }
-    columns = {
-        "forecasts": forecasts,
-        "scores": scores,
-        "updates": updates,
-        "voided": voided,
-        "rejected": rejected,
-    }
-    return Records(columns, {"stream": streams, **TABLES})
-
-
-def plain_rows(kind, written):
-    """Give the records of a kind, as `Records.rows` tells them, as Parquet rows."""
-    for block in written:
-        for record in block.rows():
-            if type(record) is KINDS[kind]:
-                row = msgspec.structs.asdict(record)
-                if kind == "forecasts":
-                    weights = zip(EXPERTS, row.pop("weights"), strict=True)
-                    row |= {f"weight_{name}": value for name, value in weights}
-                    row["amplitude"] = list(row["amplitude"]) or None
-                yield row
-
-
-def stored_rows(folder, kind):
-    return [row for part in sinks.read(folder, kind) for row in part.to_dicts()]
-
-
-def files(folder):
-    return {path.name: path.read_bytes() for path in folder.iterdir()}
-
-
-def refuse(*_):
-    raise OSError(errno.ENOSPC, "No space left on device")
+from sfm_stream.sinks import JsonlSink, ParquetSink
+from tests.records_rig import TABLES, cut, files, plain_rows, refuse, some, stored_rows
 
 
 @pytest.mark.parametrize("part_rows", [7, 64, 131_072])
@@ -212,7 +105,7 @@ def test_nothing_said_writes_nothing(tmp_path):
     sink.close()
     assert files(tmp_path / "records") == {}
     assert list(sinks.read(tmp_path / "records", "scores")) == []
-    assert sink.position() == {"parts": {}, "rows": {}}
+    assert sink.position() == {"parts": {}, "rows": {}, "last": {}}
 
 
 def test_read_gives_the_wanted_columns_part_by_part(tmp_path):
@@ -313,7 +206,7 @@ def test_full_disk_leaves_whole_parts_and_keeps_the_rows(tmp_path, monkeypatch):
     sink.write(written[1])
     monkeypatch.setattr(os, "fsync", refuse)
     with pytest.raises(
-        SinkError, match=r"000001.parquet: the disk is full; free space"
+        SinkError, match=r"000000.parquet: the disk is full; free space"
     ):
         sink.flush()
     monkeypatch.undo()
@@ -330,81 +223,103 @@ def test_folder_that_cannot_be_made_is_named(tmp_path):
         JsonlSink(tmp_path / "file" / "r.jsonl")
 
 
-def test_jsonl_holds_one_record_per_line_in_order(tmp_path):
-    block = some(0, 20)
-    sink = JsonlSink(tmp_path / "run" / "records.jsonl")
-    sink.write(block)
-    sink.write(Records({}, {}))
-    sink.close()
-    lines = (tmp_path / "run" / "records.jsonl").read_bytes().splitlines()
-    union = KINDS["forecasts"] | KINDS["scores"] | KINDS["updates"]
-    union |= KINDS["voided"] | KINDS["rejected"]
-    found = [msgspec.json.decode(line, type=union) for line in lines]
-    assert [type(r) for r in found] == [type(r) for r in block.rows()]
-    assert list(map(msgspec.json.encode, block.rows())) == lines
-
-
-def test_resumed_jsonl_equals_an_undisturbed_run(tmp_path):
-    whole, torn = JsonlSink(tmp_path / "whole"), JsonlSink(tmp_path / "torn")
-    for sink in (whole, torn):
-        sink.write(some(0, 10))
-        sink.flush()
-    position = json.loads(json.dumps(torn.position()))
-    torn.write(some(10, 10))
-    torn.close()
-    with (tmp_path / "torn").open("ab") as file:
-        file.write(b'{"type":"fore')
-    torn = JsonlSink(tmp_path / "torn", position)
-    for sink in (whole, torn):
-        sink.write(some(10, 15))
-        sink.close()
-    assert (tmp_path / "torn").read_bytes() == (tmp_path / "whole").read_bytes()
-    assert torn.position() == {"bytes": (tmp_path / "whole").stat().st_size}
-
-
-def test_jsonl_refuses_an_old_run_and_a_shorter_file(tmp_path):
-    path = tmp_path / "records.jsonl"
-    path.write_bytes(b"{}\n")
-    with pytest.raises(SinkError, match="holds records already; resume"):
-        JsonlSink(path)
-    with pytest.raises(SinkError, match="expected at least 4 bytes, was 3"):
-        JsonlSink(path, {"bytes": 4})
-    assert path.read_bytes() == b"{}\n"
-
-
-def test_full_disk_leaves_whole_lines(tmp_path, monkeypatch):
-    sink = JsonlSink(tmp_path / "records.jsonl")
-    sink.write(some(0, 10))
-    before = (tmp_path / "records.jsonl").read_bytes()
-    write, calls = os.write, []
-
-    def half(handle, data):
-        calls.append(data)
-        return write(handle, data[:100]) if len(calls) == 1 else refuse()
-
-    monkeypatch.setattr(os, "write", half)
-    with pytest.raises(SinkError, match=r"records.jsonl: the disk is full; free space"):
-        sink.write(some(10, 10))
-    monkeypatch.setattr(os, "fsync", refuse)
-    with pytest.raises(SinkError, match="the disk is full"):
-        sink.close()
-    assert (tmp_path / "records.jsonl").read_bytes() == before
-
-
-def test_memory_keeps_records():
-    sink = MemorySink()
-    for start in (0, 10):
-        sink.write(some(start, 10))
-    sink.flush()
-    sink.close()
-    assert [len(block) for block in sink.records] == [36, 36]
-    assert list(sink.rows())[36:] == list(some(10, 10).rows())
-    assert sink.position() == {"blocks": 2}
-
-
 @pytest.mark.parametrize("room", ["sinks", "metrics", "journal", "checkpoint"])
 def test_rooms_are_entered_without_polars(room):
     code = f"import sys, sfm_stream.{room}; sys.exit('polars' in sys.modules)"
     root = Path(sinks.__file__).parent.parent
     command = [sys.executable, "-c", code]
     assert subprocess.run(command, check=False, cwd=root).returncode == 0  # noqa: S603
+
+
+def test_flush_after_flush_lets_the_last_part_grow(tmp_path):
+    written = [some(start, 4) for start in range(0, 40, 4)]
+    sink = ParquetSink(tmp_path, TABLES, part_rows=30)
+    for i, block in enumerate(written):
+        sink.write(block)
+        sink.flush()
+        for kind in KINDS:
+            assert stored_rows(tmp_path, kind) == list(
+                plain_rows(kind, written[: i + 1])
+            )
+    assert [len(part) for part in sinks.read(tmp_path, "forecasts")] == [30, 30, 20]
+    assert sink.position()["parts"]["forecasts"] == 3
+    assert sink.position()["last"]["forecasts"] == 20
+
+
+def test_flush_writes_only_what_has_grown(tmp_path, monkeypatch):
+    sink = ParquetSink(tmp_path, TABLES, part_rows=30)
+    sink.write(some(0, 50))
+    sink.flush()
+    written = []
+    monkeypatch.setattr(durable, "write", lambda path, _: written.append(path.name))
+    sink.flush()
+    assert written == []
+    sink.write(Records({"scores": some(50, 1).columns["scores"]}, some(50, 1).tables))
+    sink.flush()
+    assert written == ["scores-000001.parquet"]
+
+
+@settings(deadline=None, max_examples=15)
+@given(
+    places=st.lists(st.integers(0, 30), max_size=3).map(sorted),
+    part_rows=st.integers(10, 70),
+    flushed=st.lists(st.booleans(), min_size=4, max_size=4),
+)
+def test_any_chunking_gives_the_same_files(
+    tmp_path_factory, places, part_rows, flushed
+):
+    folder, block = tmp_path_factory.mktemp("parts"), some(0, 30)
+    one = ParquetSink(folder / "one", TABLES, part_rows=part_rows)
+    one.write(block)
+    one.close()
+    many = ParquetSink(folder / "many", TABLES, part_rows=part_rows)
+    for part, flush in zip(cut(block, *places), flushed, strict=False):
+        many.write(part)
+        if flush:
+            many.flush()
+            position = json.loads(json.dumps(many.position()))
+            many.write(some(100, 9))
+            many.close()
+            many = ParquetSink(folder / "many", TABLES, position, part_rows=part_rows)
+    many.close()
+    assert files(folder / "many") == files(folder / "one")
+    assert many.position() == one.position()
+
+
+def test_resume_cuts_the_last_part_at_once(tmp_path):
+    sink = ParquetSink(tmp_path, TABLES, part_rows=30)
+    sink.write(some(0, 10))
+    sink.flush()
+    position, before = sink.position(), files(tmp_path)
+    sink.write(some(10, 50))
+    sink.close()
+    ParquetSink(tmp_path, TABLES, position, part_rows=30)
+    assert files(tmp_path) == before
+
+
+def test_resume_reads_the_last_parts_alone(tmp_path):
+    sink = ParquetSink(tmp_path, TABLES, part_rows=10)
+    sink.write(some(0, 50))
+    sink.close()
+    (tmp_path / "scores-000001.parquet").write_bytes(b"never read")
+    ParquetSink(tmp_path, TABLES, sink.position(), part_rows=10)
+    (tmp_path / "scores-000001.parquet").unlink()
+    with pytest.raises(SinkError, match=r"000001.parquet: expected a part, was none"):
+        ParquetSink(tmp_path, TABLES, sink.position(), part_rows=10)
+
+
+def test_write_that_fails_takes_nothing_and_one_that_works_keeps_all(
+    tmp_path, monkeypatch
+):
+    written = [some(start, 20) for start in (0, 20, 40)]
+    sink = ParquetSink(tmp_path, TABLES, part_rows=30)
+    monkeypatch.setattr(os, "fsync", refuse)
+    sink.write(written[0])
+    for _ in range(3):
+        with pytest.raises(SinkError, match="the disk is full"):
+            sink.write(written[1])
+    monkeypatch.undo()
+    for block in written[1:]:
+        sink.write(block)
+    sink.close()
+    assert stored_rows(tmp_path, "forecasts") == list(plain_rows("forecasts", written))

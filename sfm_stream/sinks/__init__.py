@@ -1,0 +1,20 @@
+"""Where records go, and back to which point they can be cut.
+
+A sink knows its position. A checkpoint holds it; a sink opened with it first drops all
+that was written later, so that the replayed ticks say their records once. Opened
+without one, a sink begins a new run and refuses to write over an old one; opened with
+an empty one, it goes back to where the run began.
+"""
+
+from sfm_stream.sinks.contract import Sink
+from sfm_stream.sinks.jsonl import JsonlSink
+from sfm_stream.sinks.memory import MemorySink
+from sfm_stream.sinks.parquet import ParquetSink, read
+
+__all__ = [
+    "JsonlSink",
+    "MemorySink",
+    "ParquetSink",
+    "Sink",
+    "read",
+]
