@@ -7,14 +7,21 @@ an empty one, it goes back to where the run began.
 """
 
 from sfm_stream.sinks.contract import Sink
+from sfm_stream.sinks.delivery import Delivery, Status
 from sfm_stream.sinks.jsonl import JsonlSink
 from sfm_stream.sinks.memory import MemorySink
+from sfm_stream.sinks.opening import open_sink
 from sfm_stream.sinks.parquet import ParquetSink, read
+from sfm_stream.sinks.sqlite import SqliteSink
 
 __all__ = [
+    "Delivery",
     "JsonlSink",
     "MemorySink",
     "ParquetSink",
     "Sink",
+    "SqliteSink",
+    "Status",
+    "open_sink",
     "read",
 ]

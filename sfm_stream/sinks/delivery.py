@@ -1,0 +1,265 @@
+"""Records on their way to a sink, in threads of their own: the model never waits.
+
+    model's thread    offer, mark: into a box that is never full for long
+    keeper's          empties the box into the backlog, hands out what comes next
+    sink's            writes and flushes, one thing at a time, however long it takes
+
+The keeper alone touches the backlog and the sink's thread alone the sink, so nothing is
+locked. A write that fails is made again, with longer and longer pauses, before anything
+behind it.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Mapping
+from enum import Enum, auto
+from functools import partial
+from pathlib import Path
+from queue import SimpleQueue
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import msgspec
+
+from sfm_stream.errors import SinkError
+from sfm_stream.sinks.backlog import Backlog, Barrier
+
+if TYPE_CHECKING:
+    from sfm_stream.records import Records
+    from sfm_stream.settings import Sink as Settings
+    from sfm_stream.sinks.contract import Sink
+
+LINGER_S = 0.01
+"""Records gather for so long: fewer turns leave the interpreter to the model."""
+BOX = 65_536
+"""Most blocks in the box: it fills only while a disk holds up the keeper."""
+RETRY_S, LONGEST_RETRY_S = 0.1, 30.0
+ENDED = "its thread has ended; standard error says why"
+
+
+class Status(msgspec.Struct, frozen=True):
+    """How a delivery gets on.
+
+    Attributes:
+        name: of the sink.
+        kind: of the sink.
+        queued: rows that wait in memory, those being written included.
+        spilled: rows that wait on disk.
+        dropped: rows lost.
+        written: rows the sink has taken.
+        blocked_s: seconds the present call of the sink has been going on.
+        error: what the sink or the spill complains of, or empty.
+    """
+
+    name: str
+    kind: str
+    queued: int
+    spilled: int
+    dropped: int
+    written: int
+    blocked_s: float
+    error: str
+
+
+class _Signal(Enum):
+    """What the box takes besides records and barriers."""
+
+    NEXT = auto()  # the sink has nothing to do
+    CLOSE = auto()  # nothing more comes
+    STOP = auto()  # nothing more is wanted
+
+
+Item: TypeAlias = "Records | Barrier"
+
+
+class Delivery:
+    """A sink behind a bounded queue.
+
+    `offer`, `mark` and `close` belong to one thread, `state` to any.
+
+    Args:
+        name: of the sink, and of its folder of spilled records.
+        sink: where records go; from now on touched by a thread of its own alone.
+        settings: kind, queue and overload.
+        folder: where records are spilled, in a folder of the sink's name.
+        say: takes a line for the log when a trouble begins and when it ends; called in
+            threads of the delivery.
+
+    Raises:
+        SinkError: if the folder cannot be used.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        sink: Sink,
+        settings: Settings,
+        folder: Path,
+        say: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        self._name, self._sink, self._settings, self._say = name, sink, settings, say
+        self._backlog = Backlog(folder / name, settings.queue, settings.overload)
+        self._box: SimpleQueue[Item | _Signal] = SimpleQueue()
+        self._turns: SimpleQueue[Item | None] = SimpleQueue()
+        self._hurry, self._closing = threading.Event(), threading.Event()
+        self._closed, self._abandoned = threading.Event(), threading.Event()
+        # each of these is written by one thread alone
+        self._offered = self._refused = self._written = 0
+        self._error, self._overload, self._lost = "", "", 0
+        self._since: float | None = None
+        for work in (self._keep, self._serve):
+            # a sink that never comes back must not keep the process alive
+            threading.Thread(target=work, name=f"sink {name}", daemon=True).start()
+
+    def offer(self, records: Records) -> None:
+        """Take records to deliver; returns at once, whatever the sink does."""
+        count = len(records)
+        if not count:
+            return
+        if self._box.qsize() >= BOX:
+            self._refused += count
+            return
+        self._offered += count
+        self._box.put(records)
+
+    def mark(self, done: Callable[[Mapping[str, Any]], None]) -> None:
+        """Call `done` with the sink's position when all offered so far is flushed.
+
+        It is called in the sink's thread, and what it raises ends the delivery.
+        """
+        self._box.put(Barrier(done))
+
+    def close(self, deadline_s: float) -> bool:
+        """Deliver what waits, close the sink, and say whether there was time for it.
+
+        After the deadline the sink is left to itself; what it has not taken is lost to
+        it, but for the journal.
+        """
+        self._closing.set()
+        self._signal(_Signal.CLOSE)
+        closed = self._closed.wait(deadline_s)
+        if not closed:
+            self._abandoned.set()
+            self._signal(_Signal.STOP)
+        return closed
+
+    def state(self) -> Status:
+        """Say how it gets on."""
+        since, spilled = self._since, self._backlog.spilled
+        lost = self._backlog.dropped
+        waiting = self._offered - self._written - spilled - lost
+        return Status(
+            name=self._name,
+            kind=self._settings.kind,
+            queued=max(waiting, 0),
+            spilled=spilled,
+            dropped=lost + self._refused,
+            written=self._written,
+            blocked_s=0.0 if since is None else time.monotonic() - since,
+            error=self._error or self._backlog.trouble,
+        )
+
+    def _signal(self, signal: _Signal) -> None:
+        self._box.put(signal)
+        self._hurry.set()
+
+    def _keep(self) -> None:
+        """Keep the backlog, in the keeper's thread."""
+        seen: set[_Signal] = set()
+        while _Signal.STOP not in seen:
+            first = self._box.get()
+            self._hurry.wait(LINGER_S)
+            self._hurry.clear()
+            self._sort(first, seen)
+            while not self._box.empty():
+                self._sort(self._box.get(), seen)
+            if _Signal.NEXT in seen:
+                self._hand_out(seen)
+            self._tell_of_overload()
+        self._turns.put(None)
+
+    def _sort(self, item: Item | _Signal, seen: set[_Signal]) -> None:
+        if isinstance(item, _Signal):
+            seen.add(item)
+        else:
+            self._backlog.add(item)
+
+    def _hand_out(self, seen: set[_Signal]) -> None:
+        """Give the sink what comes next; at the end that is nothing."""
+        item = self._backlog.next()
+        if item is not None:
+            seen.remove(_Signal.NEXT)
+            self._turns.put(item)
+        elif _Signal.CLOSE in seen:
+            seen.add(_Signal.STOP)
+
+    def _tell_of_overload(self) -> None:
+        """Say once when records begin to be spilled or lost, and once when it ends."""
+        backlog, before = self._backlog, self._overload
+        if backlog.dropped > self._lost:
+            self._overload = "is too slow: records are lost"
+        elif backlog.spilled and not before:
+            self._overload = "is too slow: records wait on disk"
+        elif not backlog.spilled and backlog.rows * 2 <= self._settings.queue:
+            self._overload = ""
+        self._lost = backlog.dropped
+        if self._overload != before:
+            now = self._overload or f"keeps up again; {self._lost} records were lost"
+            self._say(f"sink {self._name} {now}")
+
+    def _serve(self) -> None:
+        """Carry out what the keeper hands out, in the sink's thread."""
+        try:
+            while (item := self._ask()) is not None:
+                self._carry_out(item)
+            self._let_go()
+        finally:
+            if not self._closed.is_set():
+                self._error = self._error or ENDED
+
+    def _ask(self) -> Item | None:
+        self._signal(_Signal.NEXT)
+        return self._turns.get()
+
+    def _carry_out(self, item: Item) -> None:
+        if not isinstance(item, Barrier):
+            if self._insist(partial(self._sink.write, item)):
+                self._written += len(item)
+        elif self._insist(self._sink.flush):
+            item.done(self._sink.position())
+
+    def _let_go(self) -> None:
+        flushed = self._insist(self._sink.flush)
+        try:
+            self._sink.close()
+        except SinkError as e:
+            self._complain(str(e))
+            return
+        if flushed:
+            self._closed.set()
+
+    def _insist(self, call: Callable[[], None]) -> bool:
+        """Call until it works; say whether it did before the sink was abandoned."""
+        pause = RETRY_S
+        while True:
+            self._since = time.monotonic()
+            try:
+                call()
+            except SinkError as e:
+                self._complain(str(e))
+            else:
+                self._complain("")
+                return True
+            finally:
+                self._since = None
+            if self._closing.wait(pause):
+                self._abandoned.wait(RETRY_S)
+            if self._abandoned.is_set():
+                return False
+            pause = min(2 * pause, LONGEST_RETRY_S)
+
+    def _complain(self, error: str) -> None:
+        if bool(error) != bool(self._error):
+            self._say(f"sink {self._name}: {error or 'works again'}")
+        self._error = error

@@ -1,0 +1,90 @@
+"""Which name in the settings is which sink."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Mapping
+from importlib import import_module
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from sfm_stream.errors import ConfigError
+from sfm_stream.sinks.chosen import Chosen
+from sfm_stream.sinks.jsonl import JsonlSink
+from sfm_stream.sinks.parquet import ParquetSink
+from sfm_stream.sinks.sqlite import SqliteSink
+
+if TYPE_CHECKING:
+    from sfm_stream.settings import Sink as Settings
+    from sfm_stream.sinks.contract import Sink
+
+    Tables: TypeAlias = Mapping[str, tuple[str, ...]]
+    Position: TypeAlias = Mapping[str, Any]
+
+GROUP = "sfm_stream.sinks"
+SERVED = "websocket"
+PATHS: Mapping[str, str] = {
+    "jsonl": "records.jsonl",
+    "parquet": "parquet",
+    "sqlite": "records.sqlite",
+}
+
+
+def open_sink(
+    settings: Settings, folder: Path, tables: Tables, position: Position | None = None
+) -> Sink:
+    """Open the sink that `sink.kind` names.
+
+    Args:
+        settings: name a kind of our own, one that an installed package declares as an
+            entry point of the group `sfm_stream.sinks`, or `package.module:Class` of
+            anyone's; that class is called with (settings, folder, position).
+        folder: of the run, from which `sink.path` is meant.
+        tables: texts of codes that do not change, and names of `experts`.
+        position: where a checkpoint left it; absent for a new run, empty for one that
+            was never checkpointed.
+
+    Raises:
+        ConfigError: if there is no such sink.
+        SinkError: if its place cannot be used.
+    """
+    sink = _open(settings, folder, tables, position)
+    if settings.records or settings.streams:
+        return Chosen(sink, settings.records, settings.streams)
+    return sink
+
+
+def _open(
+    settings: Settings, folder: Path, tables: Tables, position: Position | None
+) -> Sink:
+    kind = settings.kind
+    path = folder / (settings.path or PATHS.get(kind, ""))
+    match kind:
+        case "jsonl":
+            return JsonlSink(path, position)
+        case "parquet":
+            return ParquetSink(path, tables, position)
+        case "sqlite":
+            return SqliteSink(path, position)
+    sink: Sink = _outsider(kind)(settings, folder, position)
+    return sink
+
+
+def _outsider(kind: str) -> Callable[..., Any]:
+    """Import the class of a sink that is not ours."""
+    if kind == SERVED:
+        problem = f"{kind!r} is served by a daemon, and no place to open"
+        raise ConfigError("sink.kind", problem)
+    place = next((p.value for p in entry_points(group=GROUP, name=kind)), kind)
+    module, colon, attribute = place.partition(":")
+    if not (colon and module and attribute):
+        known = [*PATHS, SERVED]
+        near = difflib.get_close_matches(kind, known, 1)
+        hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known)}"
+        raise ConfigError("sink.kind", f"unknown sink {kind!r}", hint)
+    try:
+        found: Callable[..., Any] = getattr(import_module(module), attribute)
+    except (ImportError, AttributeError) as e:
+        raise ConfigError("sink.kind", f"{kind!r} cannot be imported: {e}") from e
+    return found

@@ -1,0 +1,86 @@
+"""Blocks of records as files, for the disk to hold while a sink is busy.
+
+MessagePack: the tables, and each column as type, shape and its numbers as they lie in
+memory. Nothing in it is carried out when it is read, and nothing is synced: what a
+power cut takes, the journal still has.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from sfm_stream import durable
+from sfm_stream.errors import SinkError
+from sfm_stream.records import Records
+
+
+class _Column(msgspec.Struct, frozen=True, array_like=True):
+    """An array: numpy's name of its type, its shape, its bytes."""
+
+    kind: str
+    shape: tuple[int, ...]
+    data: bytes
+
+
+class _Block(msgspec.Struct, frozen=True, array_like=True):
+    """What `Records` holds."""
+
+    columns: Mapping[str, Mapping[str, _Column]]
+    tables: Mapping[str, tuple[str, ...]]
+
+
+def write(path: Path, records: Records) -> None:
+    """Write a block as a file.
+
+    Raises:
+        SinkError: if the disk is full or refuses; no file is left behind.
+    """
+    columns = {
+        kind: {
+            name: _Column(column.dtype.str, column.shape, column.tobytes())
+            for name, column in named.items()
+        }
+        for kind, named in records.columns.items()
+    }
+    data = msgspec.msgpack.encode(_Block(columns, records.tables))
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+    except OSError as e:
+        with suppress(OSError):
+            path.unlink()
+        raise SinkError(str(path), *durable.explain(e)) from e
+
+
+def take(path: Path) -> Records:
+    """Read a block and remove its file.
+
+    Raises:
+        SinkError: if the file is not as it was written.
+    """
+    try:
+        data = path.read_bytes()
+        path.unlink()
+    except OSError as e:
+        raise SinkError(str(path), *durable.explain(e)) from e
+    try:
+        block = msgspec.msgpack.decode(data, type=_Block)
+        columns = {
+            kind: {name: _array(column) for name, column in named.items()}
+            for kind, named in block.columns.items()
+        }
+    except (msgspec.DecodeError, ValueError, TypeError) as e:
+        raise SinkError(str(path), f"cannot be read: {e}") from e
+    return Records(columns, block.tables)
+
+
+def _array(column: _Column) -> NDArray[Any]:
+    flat: NDArray[Any] = np.frombuffer(column.data, column.kind)
+    return flat.reshape(column.shape)

@@ -1,0 +1,217 @@
+"""Records in tables of an SQLite database, which can be read while it is written.
+
+There is a table per kind, with the columns of its records. Its key begins with stream
+and seq; a record that is written again takes its own place. `weights` and `amplitude`
+are JSON text: any reader of SQLite understands it, which blobs would not offer, and
+numbers come back to the last bit. What is not known, and NaN, is NULL.
+"""
+
+from __future__ import annotations
+
+import secrets
+import sqlite3
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, get_type_hints
+
+import msgspec
+
+from sfm_stream import durable
+from sfm_stream.errors import SinkError
+from sfm_stream.records import KINDS
+from sfm_stream.sinks.contract import NOT_RESUMED
+
+if TYPE_CHECKING:
+    from sfm_stream.records import Records
+
+APPLICATION, SCHEMA = 0x53464D52, 1
+KEYS = ("stream", "seq", "target", "horizon", "origin", "version")
+TYPES: Mapping[object, str] = {
+    int: "INTEGER",
+    bool | None: "INTEGER",
+    float: "REAL",
+    float | None: "REAL",
+}
+ARRAYS = ("weights", "amplitude")
+WAIT_S = 1.0
+"""How long a write waits for another writer before it is an error."""
+LATER = "read it with the version that wrote it, or choose another place"
+
+
+class SqliteSink:
+    """Writes records into an SQLite database, each write in one transaction.
+
+    Args:
+        path: the database; made if absent.
+        position: where a checkpoint left it; absent for a new run.
+
+    Raises:
+        SinkError: if it cannot be written, is not of this schema, holds the records of
+            another run, or fewer than the position says.
+    """
+
+    def __init__(self, path: Path, position: Mapping[str, Any] | None = None) -> None:
+        self._path = path
+        self._inserts = {kind: _insert(kind) for kind in KINDS}
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as e:
+            raise SinkError(str(path), *durable.explain(e)) from e
+        with self._explained():
+            self._base = sqlite3.connect(
+                path, timeout=WAIT_S, isolation_level=None, check_same_thread=False
+            )
+        try:
+            with self._explained():
+                self._open(position)
+        except SinkError:
+            self._base.close()
+            raise
+
+    def write(self, records: Records) -> None:
+        """Take records; those that are there already are replaced.
+
+        Raises:
+            SinkError: if they could not be written; then none of them was.
+        """
+        counts = {kind: records.count(kind) for kind in records.columns}
+        with self._explained(), self._transaction():
+            for kind, count in counts.items():
+                if count:
+                    self._base.executemany(self._inserts[kind], _rows(kind, records))
+                    last = int(records.columns[kind]["seq"].max())
+                    self._base.execute("UPDATE run SET seq = max(seq, ?)", (last,))
+
+    def flush(self) -> None:
+        """Wait until all records taken so far are on disk.
+
+        Raises:
+            SinkError: if the disk refuses.
+        """
+        try:
+            durable.sync(self._path.with_name(f"{self._path.name}-wal"))
+        except OSError as e:
+            raise SinkError(str(self._path), *durable.explain(e)) from e
+
+    def position(self) -> dict[str, Any]:
+        """Say which database it is, and the last event of which it holds records."""
+        with self._explained():
+            database, seq = self._base.execute("SELECT name, seq FROM run").fetchone()
+        return {"database": database, "seq": seq}
+
+    def close(self) -> None:
+        """Put all into the database's one file and close it.
+
+        Raises:
+            SinkError: if the disk refuses.
+        """
+        with self._explained():
+            self._base.close()
+
+    def _open(self, position: Mapping[str, Any] | None) -> None:
+        base = self._base
+        application, schema, tables = (
+            base.execute(question).fetchone()[0]
+            for question in (
+                "PRAGMA application_id",
+                "PRAGMA user_version",
+                "SELECT count(*) FROM sqlite_schema",
+            )
+        )
+        if tables and (position is None or application != APPLICATION):
+            raise SinkError(str(self._path), "holds records already", NOT_RESUMED)
+        if tables and schema != SCHEMA:
+            problem = f"expected schema {SCHEMA}, was {schema}"
+            raise SinkError(str(self._path), problem, LATER)
+        base.execute("PRAGMA journal_mode = WAL")
+        base.execute("PRAGMA synchronous = NORMAL")
+        with self._transaction():
+            if not tables:
+                self._make()
+            self._expect(position or {})
+            if position is not None:
+                self._cut(position.get("seq", -1))
+
+    def _make(self) -> None:
+        for kind in KINDS:
+            self._base.execute(_table(kind))
+        self._base.execute("CREATE TABLE run (name TEXT, seq INTEGER)")
+        self._base.execute("INSERT INTO run VALUES (?, -1)", (secrets.token_hex(8),))
+        self._base.execute(f"PRAGMA application_id = {APPLICATION}")
+        self._base.execute(f"PRAGMA user_version = {SCHEMA}")
+
+    def _expect(self, position: Mapping[str, Any]) -> None:
+        """Refuse a position in another database, or behind the end of this one."""
+        there = self.position()
+        name, seq = position.get("database"), position.get("seq", -1)
+        if name not in {None, there["database"]}:
+            problem = "expected the database of this run, was another"
+            raise SinkError(str(self._path), problem, NOT_RESUMED)
+        if seq > there["seq"]:
+            problem = f"expected records up to {seq}, was {there['seq']}"
+            raise SinkError(str(self._path), problem, "start a new run")
+
+    def _cut(self, seq: int) -> None:
+        """Delete what was said after an event; stream by stream, as the key has it."""
+        for kind in KINDS:
+            for stream in self._streams(kind):
+                self._base.execute(
+                    f"DELETE FROM {kind} WHERE stream = ? AND seq > ?",  # noqa: S608 ours
+                    (stream, seq),
+                )
+        self._base.execute("UPDATE run SET seq = ?", (seq,))
+
+    def _streams(self, kind: str) -> list[str]:
+        """Find the streams of a table by the key alone: DISTINCT would read it all."""
+        found: list[str] = []
+        question = f"SELECT min(stream) FROM {kind} WHERE stream > ?"  # noqa: S608 ours
+        first = self._base.execute(f"SELECT min(stream) FROM {kind}")  # noqa: S608 ours
+        while (name := first.fetchone()[0]) is not None:
+            found.append(name)
+            first = self._base.execute(question, (name,))
+        return found
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        self._base.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+            self._base.execute("COMMIT")
+        finally:
+            if self._base.in_transaction:
+                self._base.execute("ROLLBACK")
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.Error as e:
+            raise SinkError(str(self._path), f"cannot be used: {e}") from e
+
+
+def _table(kind: str) -> str:
+    """Give the statement that makes a kind's table."""
+    hints = get_type_hints(KINDS[kind])
+    columns = [f"{name} {TYPES.get(hint, 'TEXT')}" for name, hint in hints.items()]
+    key = ", ".join(name for name in KEYS if name in hints)
+    parts = ", ".join([*columns, f"PRIMARY KEY ({key})"])
+    return f"CREATE TABLE {kind} ({parts}) WITHOUT ROWID"
+
+
+def _insert(kind: str) -> str:
+    places = ", ".join("?" * len(KINDS[kind].__struct_fields__))
+    return f"INSERT OR REPLACE INTO {kind} VALUES ({places})"  # noqa: S608 ours
+
+
+def _rows(kind: str, records: Records) -> Iterator[tuple[Any, ...]]:
+    fields = KINDS[kind].__struct_fields__
+    columns = [
+        [_json(value) for value in column] if name in ARRAYS else column
+        for name, column in zip(fields, records.lists(kind), strict=True)
+    ]
+    return zip(*columns, strict=True)
+
+
+def _json(values: Sequence[float]) -> str | None:
+    return msgspec.json.encode(values).decode() if values else None

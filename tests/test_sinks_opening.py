@@ -1,0 +1,100 @@
+from __future__ import annotations
+
+import sys
+from importlib.metadata import EntryPoint
+
+import pytest
+
+from sfm_stream.errors import ConfigError, SinkError
+from sfm_stream.settings import Sink as Settings
+from sfm_stream.sinks import (
+    JsonlSink,
+    MemorySink,
+    ParquetSink,
+    SqliteSink,
+    open_sink,
+    opening,
+)
+from tests.records_rig import TABLES, some
+
+BLOCK = some(0, 20)
+
+
+class Theirs(MemorySink):
+    def __init__(self, settings, folder, position):
+        super().__init__()
+        self.given = settings, folder, position
+
+
+@pytest.mark.parametrize(
+    ("kind", "found", "place"),
+    [
+        ("jsonl", JsonlSink, "records.jsonl"),
+        ("parquet", ParquetSink, "parquet/scores-000000.parquet"),
+        ("sqlite", SqliteSink, "records.sqlite"),
+    ],
+)
+@pytest.mark.parametrize("path", ["", "else/where"])
+def test_our_own_kinds_open_and_resume(tmp_path, kind, found, place, path):
+    settings = Settings(kind=kind, path=path)
+    sink = open_sink(settings, tmp_path, TABLES)
+    assert type(sink) is found
+    sink.write(BLOCK)
+    sink.flush()
+    position = sink.position()
+    sink.close()
+    wanted = tmp_path / place
+    if path:
+        wanted = tmp_path / path / (wanted.name if kind == "parquet" else "")
+    assert wanted.exists()
+    with pytest.raises(SinkError, match="holds records already"):
+        open_sink(settings, tmp_path, TABLES)
+    again = open_sink(settings, tmp_path, TABLES, position)
+    assert again.position() == position
+    again.close()
+    open_sink(settings, tmp_path, TABLES, {}).close()
+
+
+@pytest.mark.parametrize("way", ["place", "entry point"])
+def test_outsiders_are_called_with_settings_folder_and_position(
+    tmp_path, monkeypatch, way
+):
+    place = f"{__name__}:Theirs"
+    monkeypatch.setitem(sys.modules, __name__, sys.modules[__name__])
+    kind = place if way == "place" else "theirs"
+
+    def installed(group, name):
+        points = [EntryPoint("theirs", place, opening.GROUP)]
+        return [p for p in points if (p.group, p.name) == (group, name)]
+
+    monkeypatch.setattr(opening, "entry_points", installed)
+    settings = Settings(kind=kind)
+    sink = open_sink(settings, tmp_path, TABLES, {"blocks": 3})
+    assert sink.given == (settings, tmp_path, {"blocks": 3})
+
+
+def test_only_what_was_chosen_is_written(tmp_path):
+    settings = Settings(kind="jsonl", records=("scores",), streams=("a",))
+    sink = open_sink(settings, tmp_path, TABLES)
+    sink.write(BLOCK)
+    sink.close()
+    lines = (tmp_path / "records.jsonl").read_text().splitlines()
+    assert lines
+    assert all('"type":"score"' in line and '"stream":"a"' in line for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("kind", "message"),
+    [
+        ("sqlit", "sink.kind: unknown sink 'sqlit'; did you mean 'sqlite'?"),
+        ("kafka", "known: jsonl, parquet, sqlite, websocket"),
+        ("websocket", "'websocket' is served by a daemon"),
+        ("no.such.module:Sink", "sink.kind: 'no.such.module:Sink' cannot be imported"),
+        ("json:Absent", "sink.kind: 'json:Absent' cannot be imported"),
+        ("json:", "unknown sink 'json:'"),
+    ],
+)
+def test_kind_that_cannot_be_opened_is_named(tmp_path, kind, message):
+    with pytest.raises(ConfigError) as caught:
+        open_sink(Settings(kind=kind), tmp_path, TABLES)
+    assert message in str(caught.value)
