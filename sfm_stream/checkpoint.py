@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -123,21 +123,48 @@ def load(path: Path) -> Snapshot:
     return Snapshot(arrays, manifest)
 
 
-def newest_good(folder: Path, warn: Callable[[str], None]) -> Snapshot | None:
+def newest_good(
+    folder: Path, warn: Callable[[str], None], up_to: int | None = None
+) -> Snapshot | None:
     """Read the newest snapshot that is not damaged, if any.
 
     Args:
         folder: where the checkpoints of a run lie.
         warn: told of every damaged one that is passed over.
+        up_to: most events it may be taken after; any number when absent.
 
     Raises:
         CheckpointMismatch: if a whole one was written in another format.
     """
-    for path in _numbered(folder):
+    return _first_good(_numbered(folder, up_to), warn, "before")
+
+
+def oldest_good(
+    folder: Path, warn: Callable[[str], None], since: int
+) -> Snapshot | None:
+    """Read the oldest snapshot that is not damaged, if any.
+
+    Args:
+        folder: where the checkpoints of a run lie.
+        warn: told of every damaged one that is passed over.
+        since: least events it may be taken after.
+
+    Raises:
+        CheckpointMismatch: if a whole one was written in another format.
+    """
+    newest_first = _numbered(folder)
+    paths = [path for path in reversed(newest_first) if int(path.name) >= since]
+    return _first_good(paths, warn, "after")
+
+
+def _first_good(
+    paths: Sequence[Path], warn: Callable[[str], None], where: str
+) -> Snapshot | None:
+    for path in paths:
         try:
             return load(path)
         except CheckpointCorrupt as e:
-            warn(f"{e}; trying the checkpoint before")
+            warn(f"{e}; trying the checkpoint {where}")
     return None
 
 

@@ -262,6 +262,17 @@ def read(folder: Path, after: int = 0) -> Iterator[Event]:
             raise JournalError(str(folder), problem, "a checkpoint covers them")
 
 
+def unbroken(folder: Path) -> int:
+    """Give the position from which on no event is missing.
+
+    That is the first one where none was deleted, and the end of the last hole.
+    """
+    firsts = _firsts(folder)
+    holes = (int(path.stem) for path in folder.glob(f"*{HOLE}"))
+    last = max(holes, default=-1)
+    return next((first for first in firsts if first > last), 0)
+
+
 def _events(path: Path, data: memoryview, skip: int) -> Iterator[Event]:
     decode = msgspec.msgpack.Decoder(Event).decode
     at = number = 0

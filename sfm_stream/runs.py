@@ -17,7 +17,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 
@@ -32,11 +32,21 @@ from sfm_stream.errors import (
 
 if TYPE_CHECKING:
     from sfm_stream.engine import Engine
-    from sfm_stream.runner import Feed
 
 CONFIG, INFO, SUMMARY = "config.toml", "run.json", "summary.json"
 BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
 DELETE = "\x7f"  # the one control character that JSON leaves bare and TOML does not
+
+
+class Source(Protocol):
+    """What a run keeps of its feed."""
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """Names of a tick's values, in order."""
+
+    def source(self) -> dict[str, Any]:
+        """Give the identity of the source, JSON-able: equal means same events."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +84,7 @@ class Run:
         return self.folder / "journal"
 
 
-def create(folder: Path, settings: config.Config, feed: Feed, engine: Engine) -> Run:
+def create(folder: Path, settings: config.Config, feed: Source, engine: Engine) -> Run:
     """Make the folder of a new run.
 
     Raises:
@@ -133,7 +143,7 @@ def expect_model(
         )
 
 
-def expect_source(run: Run, feed: Feed) -> None:
+def expect_source(run: Run, feed: Source) -> None:
     """Refuse a source that is not the one the run was made from.
 
     Raises:

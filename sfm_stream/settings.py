@@ -297,8 +297,8 @@ class Sink(Section, frozen=True):
     kind: Annotated[
         str,
         _doc(
-            "`jsonl`, `parquet`, `sqlite`, `websocket`, the name of an installed "
-            "package's entry point in `sfm_stream.sinks`, or `package.module:Class`"
+            "`jsonl`, `parquet`, `sqlite`, the name of an installed package's entry "
+            "point in `sfm_stream.sinks`, or `package.module:Class`"
         ),
     ]
     path: Annotated[

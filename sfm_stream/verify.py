@@ -65,6 +65,10 @@ def verify(
 ) -> Verdict:
     """Replay a run up to its newest checkpoint and compare all records.
 
+    Where a live run's journal does not reach back to the start, because old segments
+    were deleted or a full disk left a hole, it is replayed from the oldest checkpoint
+    that all later events are there for.
+
     Args:
         run: to be verified.
         open_feed: opens the feed of its settings; not called for a live run, which has
@@ -82,25 +86,45 @@ def verify(
         path = str(run.checkpoints)
         raise CheckpointError(path, "expected a checkpoint, was none", "resume the run")
     engine = Engine(run.config, run.info["fields"])
-    starting.restore(run, engine)
+    before = _begin(run, engine, watch)
+    began = engine.seq
     prepare(run.config, run.info["fields"], watch.say)
     differences = runs.differences(run, engine.backend)
     compare = _within_tolerances if differences else _identical
-    comparison = _Comparison(run, engine, held.manifest["sink"]["rows"], compare)
+    rows = held.manifest["sink"]["rows"]
+    comparison = _Comparison(run, engine, before, rows, compare)
 
     def after_block() -> None:
         watch.progress(engine.seq)
 
-    events = int(held.manifest["seq"])
-    blocks = _first(events, _blocks(run, open_feed))
+    events = int(held.manifest["seq"]) - began
+    blocks = _first(events, _blocks(run, began, open_feed))
     run_blocks(blocks, engine, comparison.take, after_block)
-    return Verdict(engine.seq, comparison.finish(), differences)
+    return Verdict(engine.seq - began, comparison.finish(), differences)
 
 
-def _blocks(run: Run, open_feed: Callable[[Config], Feed]) -> Iterator[Block]:
+def _begin(run: Run, engine: Engine, watch: Watch) -> Mapping[str, int]:
+    """Bring an engine to where the replay can begin; give the rows written before."""
+    since = journal.unbroken(run.journal) if run.journal.is_dir() else 0
+    if since == 0:
+        starting.restore(run, engine)
+        return {}
+    held = checkpoint.oldest_good(run.checkpoints, watch.say, since)
+    if held is None:
+        path, problem = str(run.checkpoints), f"expected a checkpoint after {since}"
+        raise CheckpointError(path, f"{problem} events, was none", "let it run on")
+    engine.restore(held.arrays, held.manifest["engine"])
+    watch.say(f"the journal begins at event {since}: verified from {engine.seq} on")
+    rows: Mapping[str, int] = held.manifest["sink"]["rows"]
+    return rows
+
+
+def _blocks(
+    run: Run, began: int, open_feed: Callable[[Config], Feed]
+) -> Iterator[Block]:
     size = run.config.run.block
     if run.journal.is_dir():
-        events = journal.read(run.journal)
+        events = journal.read(run.journal, began)
         while batch := list(islice(events, size)):
             yield Block.of(batch, len(run.info["fields"]))
     else:
@@ -120,13 +144,21 @@ class _Comparison:
     """What is replayed, beside what the run says."""
 
     def __init__(
-        self, run: Run, engine: Engine, rows: Mapping[str, int], compare: Compare
+        self,
+        run: Run,
+        engine: Engine,
+        before: Mapping[str, int],
+        rows: Mapping[str, int],
+        compare: Compare,
     ) -> None:
         self._experts = engine.experts
         self._rows = {kind: rows.get(kind, 0) for kind in KINDS}
         self._compare = compare
         self._said = {kind: _Rows(run.records, kind) for kind in KINDS}
-        self._done = dict.fromkeys(KINDS, 0)
+        self._before = {kind: before.get(kind, 0) for kind in KINDS}
+        self._done = dict(self._before)
+        for kind, passed in self._before.items():
+            self._said[kind].take(passed)
 
     def take(self, records: Records) -> None:
         """Compare replayed records with the run's next ones."""
@@ -139,7 +171,7 @@ class _Comparison:
             done = self._done[kind]
             if done < rows:
                 raise ReplayMismatch(kind, done, "seq", "a record", "none")
-        return self._done
+        return {kind: done - self._before[kind] for kind, done in self._done.items()}
 
     def _take(self, kind: str, frame: pl.DataFrame) -> None:
         done = self._done[kind]

@@ -1,0 +1,263 @@
+"""The live process itself: its parts, and the order in which they start and stop.
+
+    loop      sockets, timers, signals
+    model     batches, one after the other: decide, journal, observe, deliver, learn
+    others    sinks, checkpoints, the journal's fsync and compression
+
+Start is recovery, then live. Stop is: feeds, what waits, checkpoint, sinks, journal.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import os
+import signal
+import sys
+import time
+from collections.abc import AsyncGenerator, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import aclosing
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+
+from sfm_stream import runner
+from sfm_stream.config import each_feed
+from sfm_stream.daemon.recovery import recover
+from sfm_stream.daemon.reloading import expect_hot
+from sfm_stream.daemon.stepping import seconds
+from sfm_stream.daemon.worker import Worker
+from sfm_stream.errors import ConfigError, SFMStreamError
+from sfm_stream.events import Event, Gap
+
+if TYPE_CHECKING:
+    from collections import Counter
+
+    from sfm_stream.config import Config
+    from sfm_stream.runs import Run
+
+T = TypeVar("T")
+MOST = 64
+"""Events taken at once: a few milliseconds of work."""
+BEAT = 0.25
+"""Seconds between looks at what time alone changes."""
+SWITCH = 0.0005
+"""Seconds after which a thread that waits for the interpreter gets it."""
+STOPS = (signal.SIGTERM, signal.SIGINT)
+AT_ONCE = 1
+"""Exit code of a process that was told twice."""
+CHANGED = "the subscriptions were changed"
+
+
+class Feed(Protocol):
+    """A live feed."""
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """Names of a tick's values, in order."""
+
+    @property
+    def waiting(self) -> int:
+        """Events that wait to be taken."""
+
+    @property
+    def counters(self) -> Counter[str]:
+        """What became of frames and connections, by reason."""
+
+    def source(self) -> dict[str, Any]:
+        """Give the identity of the source, JSON-able."""
+
+    def status(self) -> Sequence[Any]:
+        """Give the state of each connection and topic."""
+
+    def batches(self, most: int) -> AsyncGenerator[list[Event], None]:
+        """Give the events as they come, at most so many at once.
+
+        Raises:
+            FeedError: when no try can help any more.
+        """
+
+    def stop(self) -> None:
+        """Close the connections; what waits is still given, then the events end."""
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """What a process is started with.
+
+    Attributes:
+        config: its settings.
+        folder: of its run.
+        open_feed: opens the feed of a configuration.
+        read: reads the configuration anew.
+        start: a run that a new one starts warm from.
+    """
+
+    config: Config
+    folder: Path
+    open_feed: Callable[[Config], Feed]
+    read: Callable[[], Config]
+    start: Run | None = None
+
+
+class Process:
+    """A model that lives on a feed.
+
+    Args:
+        given: settings, folder and feed.
+        say: takes a line for the log.
+
+    Attributes:
+        state: `starting`, `recovering`, `live`, `stopping` or `stopped`.
+    """
+
+    def __init__(self, given: Given, say: Callable[[str], None]) -> None:
+        self._given, self._say = given, say
+        self.state = "starting"
+        self._config = given.config
+        self._feed = given.open_feed(given.config)
+        self._next_feed: Feed | None = None
+        self._model = ThreadPoolExecutor(1, "model")
+        self._told_to_stop = asyncio.Event()
+        self._worker: Worker | None = None
+
+    async def run(self) -> None:
+        """Recover, live until told to stop, and leave everything in order.
+
+        Raises:
+            SFMStreamError: if it cannot start, or cannot go on.
+        """
+        sys.setswitchinterval(SWITCH)
+        with self._model:
+            self.state = "recovering"
+            worker = self._worker = await self._in_model(self._recovered)
+            try:
+                await self._live(worker)
+            finally:
+                self.state = "stopping"
+                await self._in_model(worker.close)
+                self.state = "stopped"
+
+    def stop(self) -> None:
+        """Stop in order: no new events, those that wait, a checkpoint, the end."""
+        self._told_to_stop.set()
+
+    async def reload(self) -> None:
+        """Read the configuration anew and go by it, or refuse it as a whole."""
+        try:
+            config = self._given.read()
+            expect_hot(self._config, config)
+            await self._obey(config)
+        except SFMStreamError as error:
+            self._say(f"not reloaded: {error}")
+            return
+        self._config = config
+        self._say("reloaded")
+
+    def _recovered(self) -> Worker:
+        given = self._given
+        found = recover(
+            self._config, self._feed, given.folder, start=given.start, say=self._say
+        )
+        if found.events:
+            self._say(f"recovered {found.events} events from the journal")
+        worker = Worker(found, self._config, lambda _: None, lambda _: None, self._say)
+        worker.begin()
+        # what is there by now stays: later collections need not look at it
+        gc.collect()
+        gc.freeze()
+        return worker
+
+    async def _live(self, worker: Worker) -> None:
+        """Feed the worker until told to stop, and then what still waits."""
+        self.state = "live"
+        feeding = asyncio.create_task(
+            runner.arun(self._batches(), worker.take, self._model)
+        )
+        beating = asyncio.create_task(self._beat(worker))
+        told = asyncio.create_task(self._told_to_stop.wait())
+        await asyncio.wait(
+            [feeding, beating, told], return_when=asyncio.FIRST_COMPLETED
+        )
+        self.state = "stopping"
+        self._feed.stop()
+        drain = seconds("daemon.drain", self._config.daemon.drain)
+        await asyncio.wait([feeding], timeout=drain)
+        for task in (feeding, beating, told):
+            task.cancel()
+        await asyncio.wait([feeding, beating, told])
+        for task in (feeding, beating):
+            if not task.cancelled():
+                task.result()
+
+    async def _batches(self) -> AsyncGenerator[list[Event], None]:
+        """Give the events of the feed, and of those that take its place."""
+        while True:
+            async with aclosing(self._feed.batches(MOST)) as batches:
+                async for batch in batches:
+                    yield batch
+            if self._next_feed is None:
+                return
+            self._feed, self._next_feed = self._next_feed, None
+            yield [Gap("", time.time_ns(), CHANGED)]
+
+    async def _beat(self, worker: Worker) -> None:
+        while True:
+            await asyncio.sleep(BEAT)
+            await self._in_model(worker.beat)
+
+    async def _obey(self, config: Config) -> None:
+        """Go by a configuration of which only what may change has changed.
+
+        Raises:
+            SFMStreamError: if it cannot be; then nothing has changed.
+        """
+        feed = None
+        if _subscriptions(config) != _subscriptions(self._config):
+            feed = self._given.open_feed(config)
+            if feed.fields != self._feed.fields:
+                problem = f"expected {self._feed.fields}, was {feed.fields}"
+                raise ConfigError("reload", problem, "a run keeps the fields it has")
+        if self._worker is not None:
+            await self._in_model(partial(self._worker.obey, config))
+        if feed is not None:
+            self._next_feed = feed
+            self._feed.stop()
+
+    async def _in_model(self, call: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._model, call)
+
+
+def _subscriptions(config: Config) -> list[tuple[Any, tuple[str, ...]]]:
+    return [(one.feed, one.stream.symbols) for one in each_feed(config)]
+
+
+async def live(given: Given, say: Callable[[str], None]) -> None:
+    """Run a process until it is told to stop, by SIGTERM or SIGINT.
+
+    A second signal ends it at once; what is lost then the journal has. SIGHUP reads the
+    configuration anew.
+
+    Raises:
+        SFMStreamError: if it cannot start, or cannot go on.
+    """
+    process, loop = Process(given, say), asyncio.get_running_loop()
+    reloading: set[asyncio.Task[None]] = set()
+
+    def stop() -> None:
+        for number in STOPS:
+            loop.add_signal_handler(number, os._exit, AT_ONCE)
+        say("stopping; a second signal stops at once")
+        process.stop()
+
+    def reload() -> None:
+        task = loop.create_task(process.reload())
+        reloading.add(task)  # the loop alone would forget it
+        task.add_done_callback(reloading.discard)
+
+    for number in STOPS:
+        loop.add_signal_handler(number, stop)
+    loop.add_signal_handler(signal.SIGHUP, reload)
+    await process.run()

@@ -1,0 +1,115 @@
+"""Streams that send nothing but garbage, shut out for a while; the others run on."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from sfm_stream.events import Control, Event, Gap, Tick
+from sfm_stream.records import Records
+
+LONGEST = 3600.0
+"""Seconds: a longer term would forget a stream that has been repaired."""
+
+
+@dataclass(slots=True)
+class _Term:
+    """How long a stream is shut out, and until when, in seconds."""
+
+    seconds: float
+    until: float
+
+
+class Quarantine:
+    """Decides which streams are let in.
+
+    A stream is shut out when so many of its ticks were rejected one after the other,
+    and let in again when its term is over; each further term is twice as long, until a
+    tick of it is taken in.
+
+    Args:
+        after: ticks rejected in a row.
+        seconds: the first term.
+
+    Attributes:
+        dropped: ticks left out so far, per stream.
+    """
+
+    def __init__(self, after: int, seconds: float) -> None:
+        self._after, self._seconds = after, seconds
+        self._rejected: Counter[str] = Counter()
+        self._terms: dict[str, _Term] = {}
+        self.dropped: Counter[str] = Counter()
+
+    def shut(self, elapsed: float) -> Mapping[str, float]:
+        """Give the streams that are shut out, and for how many seconds still."""
+        terms = self._terms.items()
+        return {s: t.until - elapsed for s, t in terms if t.until > elapsed}
+
+    def admit(
+        self, events: Sequence[Event], now: int, elapsed: float
+    ) -> Sequence[Event]:
+        """Leave out the ticks of streams that are shut out.
+
+        Args:
+            events: in order.
+            now: time of day, ns, for the decisions.
+            elapsed: seconds that never run backwards, for the terms.
+
+        Returns:
+            What is decided now, then the events let in.
+        """
+        if not self._terms and not self._rejected:
+            return events
+        decided = [*self._released(now, elapsed), *self._shut_out(now, elapsed)]
+        shut = self.shut(elapsed)
+        if not shut:
+            return [*decided, *events]
+        let_in = [e for e in events if not (isinstance(e, Tick) and e.stream in shut)]
+        self.dropped.update(
+            e.stream for e in events if isinstance(e, Tick) and e.stream in shut
+        )
+        return [*decided, *let_in]
+
+    def note(self, ticks: Mapping[str, int], records: Records) -> None:
+        """Learn from what became of ticks.
+
+        Args:
+            ticks: how many there were of each stream.
+            records: what the engine said of them.
+        """
+        rejected = rejections(records)
+        if not (rejected or self._rejected or self._terms):
+            return
+        for stream, count in ticks.items():
+            refused = rejected.get(stream, 0)
+            if refused < count:  # some tick was good
+                self._rejected.pop(stream, None)
+                self._terms.pop(stream, None)
+            else:
+                self._rejected[stream] += refused
+
+    def _released(self, now: int, elapsed: float) -> Iterable[Event]:
+        for stream, term in self._terms.items():
+            if 0 < term.until <= elapsed:
+                term.until = 0.0  # on trial, with the term it had
+                yield Control(stream, now, "release")
+
+    def _shut_out(self, now: int, elapsed: float) -> Iterable[Event]:
+        for stream in [s for s, n in self._rejected.items() if n >= self._after]:
+            del self._rejected[stream]
+            before = self._terms.get(stream)
+            seconds = self._seconds if before is None else 2 * before.seconds
+            seconds = min(seconds, LONGEST)
+            self._terms[stream] = _Term(seconds, elapsed + seconds)
+            yield Control(stream, now, "quarantine")
+            yield Gap(stream, now, f"{self._after} ticks in a row were rejected")
+
+
+def rejections(records: Records) -> Counter[str]:
+    """Count the rejected ticks per stream."""
+    if not records.count("rejected"):
+        return Counter()
+    codes, names = records.columns["rejected"]["stream"], records.tables["stream"]
+    return Counter(names[code] for code in codes.tolist())

@@ -1,0 +1,211 @@
+"""How a live process comes to be where it was: checkpoint, journal's tail, live.
+
+There is one way to start, whatever came before: a first start has no checkpoint and an
+empty journal. The journal is opened first, and its lock held, so that two processes
+never work on one run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, closing
+from dataclasses import dataclass, field
+from itertools import chain, islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sfm_stream import checkpoint, runner, runs, starting
+from sfm_stream.compiling import prepare
+from sfm_stream.config import of_model
+from sfm_stream.engine import Engine
+from sfm_stream.errors import ConfigError, JournalError
+from sfm_stream.events import Block, Event
+from sfm_stream.journal import Journal
+from sfm_stream.runs import Run, Source
+from sfm_stream.settings import Sink as Settings
+from sfm_stream.sinks import open_sink
+
+if TYPE_CHECKING:
+    from sfm_stream.config import Config
+    from sfm_stream.records import Records
+    from sfm_stream.sinks import Sink
+
+BATCH = 4_096
+RECORDS = "records"
+"""Name of the sink that is the run's own records."""
+OWN = Settings(kind="parquet", path=RECORDS)
+
+
+@dataclass(slots=True)
+class Recovered:
+    """A run at the end of its journal.
+
+    Attributes:
+        run: its folder and settings.
+        engine: has observed all that was journalled.
+        journal: open for more.
+        sinks: by name, the run's own records first; they hold what the engine said.
+        events: how many events were taken from the journal.
+        saved: events that the checkpoint begun with was taken after; 0 without one.
+    """
+
+    run: Run
+    engine: Engine
+    journal: Journal
+    sinks: dict[str, Sink] = field(default_factory=dict)
+    events: int = 0
+    saved: int = 0
+
+    def write(self, records: Records) -> None:
+        """Hand records to every sink, and wait for it.
+
+        Raises:
+            SinkError: if one could not take them.
+        """
+        for sink in self.sinks.values():
+            sink.write(records)
+
+
+def recover(
+    config: Config,
+    feed: Source,
+    folder: Path,
+    *,
+    start: Run | None = None,
+    say: Callable[[str], None],
+) -> Recovered:
+    """Begin a live run, or come back to where it was.
+
+    Args:
+        config: of the process; what decides the model must be the run's.
+        feed: which fields ticks have.
+        folder: of the run; made if absent.
+        start: a run that a new one starts warm from.
+        say: told what a person should know.
+
+    Raises:
+        JournalError: if another process works on the run, or the journal is damaged.
+        CheckpointMismatch: if the settings are not those of the run.
+        ConfigError: if the folder is not one of a live run, or fields differ.
+        SinkError: if a sink cannot be opened where it was.
+    """
+    _refuse_backtest(folder)
+    with ExitStack() as opened:
+        journal = opened.enter_context(Journal(folder / "journal"))
+        if journal.cut_bytes:
+            say(f"the journal ended in a torn entry: {journal.cut_bytes} bytes cut")
+        run, engine = _model(config, feed, folder, start, say)
+        prepare(run.config, run.info["fields"], say)
+        found = Recovered(run, engine, journal)
+        positions = _restored(found, say)
+        tail = _tail(journal, engine)
+        for name, settings in {RECORDS: OWN, **named(config)}.items():
+            sink = _open(settings, found, positions, name)
+            found.sinks[name] = opened.enter_context(closing(sink))
+        for block in tail:
+            found.events += len(block)
+            runner.step(block, engine, found.write)
+        _expect_end(found)
+        opened.pop_all()
+    return found
+
+
+def named(config: Config) -> dict[str, Settings]:
+    """Name the sinks of a configuration by kind and place."""
+    found = {}
+    for settings in config.sink:
+        place = settings.path or settings.kind
+        found[f"{settings.kind} {place}".replace("/", "-")] = settings
+    return found
+
+
+def _refuse_backtest(folder: Path) -> None:
+    if (folder / runs.INFO).exists() and not (folder / "journal").is_dir():
+        problem = "expected the folder of a live run, was a backtest"
+        hint = "start warm from it with --from, in a folder of its own"
+        raise ConfigError(str(folder), problem, hint)
+
+
+def _model(
+    config: Config,
+    feed: Source,
+    folder: Path,
+    start: Run | None,
+    say: Callable[[str], None],
+) -> tuple[Run, Engine]:
+    """Make a run and its engine, or load the run and make an engine for it."""
+    settings = of_model(config)
+    if not (folder / runs.INFO).exists():
+        engine = Engine(settings, feed.fields)
+        if start is not None:
+            starting.adopt(engine, start, say)
+        run = runs.create(folder, settings, feed, engine)
+        if start is not None:
+            starting.keep(run, engine)
+        return run, engine
+    run = runs.load(folder)
+    runs.expect_model(folder, run.info, settings)
+    fields = tuple(run.info["fields"])
+    if fields != tuple(feed.fields):
+        problem = f"expected {list(fields)}, was {list(feed.fields)}"
+        raise ConfigError("stream.fields", problem, "a run keeps the fields it has")
+    engine = Engine(run.config, fields)
+    if runs.differences(run, engine.backend):
+        say("this is another machine or version: records may differ in detail")
+        run = runs.note_resumed(run, engine.backend)
+    return run, engine
+
+
+def _restored(found: Recovered, say: Callable[[str], None]) -> Mapping[str, Any]:
+    """Bring the engine to the newest good checkpoint; give the sinks' positions.
+
+    A checkpoint beyond the journal's end, which a power cut may leave, is of no use:
+    what came after it could not be told from what came before.
+    """
+    run, position = found.run, found.journal.position
+    held = checkpoint.newest_good(run.checkpoints, say, position)
+    if held is None:
+        starting.restore(run, found.engine)
+        return {}
+    found.engine.restore(held.arrays, held.manifest["engine"])
+    found.saved = found.engine.seq
+    return {RECORDS: held.manifest["sink"], **held.manifest["sinks"]}
+
+
+def _tail(journal: Journal, engine: Engine) -> Iterator[Block]:
+    """Give the events after the engine's, the first of them read already.
+
+    So a journal that does not reach back far enough is refused before any sink is cut.
+    """
+    if journal.position == engine.seq:
+        return iter(())
+    events = journal.read(engine.seq)
+    first = list(islice(events, BATCH))
+    return _blocks(chain(first, events), len(engine.fields))
+
+
+def _blocks(events: Iterator[Event], width: int) -> Iterator[Block]:
+    while batch := list(islice(events, BATCH)):
+        yield Block.of(batch, width)
+
+
+def _open(
+    settings: Settings, found: Recovered, positions: Mapping[str, Any], name: str
+) -> Sink:
+    """Open a sink where the checkpoint left it.
+
+    Without a checkpoint it holds what the journal's events said, if there are any: all
+    of that will be said again.
+    """
+    held = positions.get(name)
+    if held is None and not found.saved and found.journal.position:
+        held = {}
+    tables = {"experts": found.engine.experts}
+    return open_sink(settings, found.run.folder, tables, held)
+
+
+def _expect_end(found: Recovered) -> None:
+    expected, was = found.journal.position, found.engine.seq
+    if expected != was:
+        problem = f"expected {expected} events, was {was}"
+        raise JournalError(str(found.run.journal), problem, "restore it from a copy")

@@ -1,0 +1,56 @@
+"""Which settings of a live process may change while it runs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from sfm_stream.config import Config, to_tree
+from sfm_stream.errors import ConfigError
+
+HOT = ("feed", "stream.symbols", "learn.enabled", "sink", "daemon")
+"""Keys, and tables, that may change."""
+COLD = ("daemon.listen",)
+"""Among them, those that may not."""
+HINT = "change it back, or start the process anew"
+
+
+def expect_hot(before: Config, after: Config) -> None:
+    """Refuse a configuration of which more has changed than may.
+
+    Raises:
+        ConfigError: naming every key that may not change, with both values.
+    """
+    cold = [
+        f"{key} {old!r} -> {new!r}"
+        for key, old, new in differences(before, after)
+        if not is_hot(key)
+    ]
+    if cold:
+        raise ConfigError("reload", f"cannot change {'; '.join(cold)}", HINT)
+
+
+def differences(before: Config, after: Config) -> list[tuple[str, Any, Any]]:
+    """Give key and both values of what differs; None where a key is absent."""
+    old, new = dict(_leaves("", to_tree(before))), dict(_leaves("", to_tree(after)))
+    names = dict.fromkeys([*old, *new])
+    return [(n, old.get(n), new.get(n)) for n in names if old.get(n) != new.get(n)]
+
+
+def is_hot(key: str) -> bool:
+    """Say whether a key may change."""
+    return not _within(key, COLD) and _within(key, HOT)
+
+
+def _within(key: str, places: tuple[str, ...]) -> bool:
+    return any(key == place or key.startswith(f"{place}.") for place in places)
+
+
+def _leaves(at: str, tree: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Give the keys of nested tables; a list of tables counts as one value."""
+    for name, value in tree.items():
+        key = f"{at}.{name}".lstrip(".")
+        if isinstance(value, Mapping):
+            yield from _leaves(key, value)
+        else:
+            yield key, value

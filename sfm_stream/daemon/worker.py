@@ -1,0 +1,196 @@
+"""The model's side of a live process: all that happens in the model's thread.
+
+Batches and beats come from the loop, one after the other; nothing here waits for a
+sink, and for a disk only the journal's write.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from typing import TYPE_CHECKING
+
+from sfm_stream.daemon.recovery import OWN, RECORDS, Recovered, named
+from sfm_stream.daemon.saving import Saver
+from sfm_stream.daemon.stepping import Stepper, seconds
+from sfm_stream.errors import CheckpointError, JournalError
+from sfm_stream.events import Control, Event, Floats, Gap
+from sfm_stream.settings import Sink as SinkSettings
+from sfm_stream.sinks import Delivery, open_sink
+
+if TYPE_CHECKING:
+    from sfm_stream.config import Config
+    from sfm_stream.records import Records
+    from sfm_stream.sinks import Sink
+
+SYNC = 1.0
+"""Seconds between syncs of the journal: what a power cut may cost."""
+REJOIN = 5.0
+"""Seconds a checkpoint may take that lets a journal begin again."""
+RESTARTED = "the process was restarted"
+
+
+class Worker:
+    """Keeps a recovered model going.
+
+    Args:
+        found: what recovery came to.
+        config: of the process.
+        publish: is given all records too; must not wait.
+        watch: told of latencies, seconds [T].
+        say: takes a line for the log.
+        now: gives the time of day, ns.
+
+    Attributes:
+        stepper: takes the batches.
+        saver: takes the checkpoints.
+        deliveries: the sinks by name.
+        steps: batches taken so far.
+    """
+
+    def __init__(
+        self,
+        found: Recovered,
+        config: Config,
+        publish: Callable[[Records], None],
+        watch: Callable[[Floats], None],
+        say: Callable[[str], None],
+        now: Callable[[], int] = time.time_ns,
+    ) -> None:
+        self._found, self._say, self._publish, self._now = found, say, publish, now
+        self.deliveries: dict[str, Delivery] = {}
+        self.steps, self._synced = 0, time.monotonic()
+        self.stepper = Stepper(
+            found.engine, found.journal, config.daemon, self._deliver, watch, now=now
+        )
+        keep = config.daemon.checkpoints
+        self.saver = Saver(found.run, found.engine, keep, found.saved)
+        settings = {RECORDS: OWN, **named(config)}
+        for name, sink in found.sinks.items():
+            self._deliver_to(name, sink, settings[name])
+        self._read(config)
+
+    def begin(self) -> Future[None]:
+        """Take up where recovery left off, and save that.
+
+        Returns:
+            Done when the checkpoint is on disk, or has failed.
+        """
+        engine, now = self._found.engine, self._now()
+        if engine.seq:
+            self.stepper.decide(Gap("", now, RESTARTED))
+        wanted = self._config.learn.enabled
+        if not (engine.learning and wanted):
+            self.stepper.decide(Control("", now, "caught-up"))
+            self.stepper.decide(Control("", now, "learn" if wanted else "freeze"))
+        return self.saver.begin(self.deliveries)
+
+    def take(self, batch: Sequence[Event]) -> None:
+        """Take the next events, and save when it is time.
+
+        Raises:
+            JournalError: if they cannot be journalled and are to be.
+        """
+        self.stepper.take(batch)
+        self.steps += 1
+        new = self._found.engine.seq > self.saver.saved.seq
+        if new and self._is_due() and not self.stepper.problem:
+            self._save()
+
+    def beat(self) -> None:
+        """Do what is due by time alone.
+
+        Raises:
+            JournalError: if the disk refuses, and events are to be journalled.
+        """
+        if time.monotonic() - self._synced >= SYNC:
+            self._synced = time.monotonic()
+            self.stepper.sync()
+        if self.stepper.problem and self._is_due():
+            self._rejoin()
+
+    def obey(self, config: Config) -> None:
+        """Go by settings of which only those have changed that may.
+
+        Raises:
+            SinkError: if a new sink cannot be opened; then nothing has changed.
+            ConfigError: if there is no such sink.
+        """
+        wanted = {RECORDS: OWN, **named(config)}
+        new = {name: s for name, s in wanted.items() if name not in self.deliveries}
+        opened = {name: self._open(settings) for name, settings in new.items()}
+        gone = [name for name in self.deliveries if name not in wanted]
+        for name, sink in opened.items():
+            self._deliver_to(name, sink, new[name])
+        for name in gone:
+            self.deliveries.pop(name).close(self._drain)
+        if config.learn.enabled != self._config.learn.enabled:
+            action = "learn" if config.learn.enabled else "freeze"
+            self.stepper.decide(Control("", self._now(), action))
+        if config.daemon != self._config.daemon:
+            self.stepper.obey(config.daemon)
+        self._read(config)
+        if opened or gone:  # a restart must know which sinks there are
+            self._save()
+
+    def close(self) -> None:
+        """Save, empty the sinks, and let go of everything.
+
+        Raises:
+            JournalError: if what was journalled could not be put on disk.
+        """
+        try:
+            self._save_last()
+            for name, delivery in self.deliveries.items():
+                if not delivery.close(self._drain):
+                    self._say(f"sink {name} was left behind: the journal has the rest")
+        finally:
+            self.saver.close()
+            self._found.journal.close()
+
+    def _deliver(self, records: Records) -> None:
+        for delivery in self.deliveries.values():
+            delivery.offer(records)
+        self._publish(records)
+
+    def _deliver_to(self, name: str, sink: Sink, settings: SinkSettings) -> None:
+        spill = self._found.run.folder / "spill"
+        delivery = Delivery(name, sink, settings, spill, self._say)
+        self.deliveries = {**self.deliveries, name: delivery}
+
+    def _open(self, settings: SinkSettings) -> Sink:
+        tables = {"experts": self._found.engine.experts}
+        return open_sink(settings, self._found.run.folder, tables, None)
+
+    def _read(self, config: Config) -> None:
+        daemon, self._config = config.daemon, config
+        self._every = seconds("daemon.checkpoint_every", daemon.checkpoint_every)
+        self._drain = seconds("daemon.drain", daemon.drain)
+        kept = daemon.retention
+        self._retention = seconds("daemon.retention", kept) if kept else None
+
+    def _is_due(self) -> bool:
+        return self.saver.age() >= self._every and not self.saver.busy
+
+    def _save(self) -> None:
+        self.saver.begin(self.deliveries)
+        if self._retention is not None:
+            covered = self.saver.covered(self._retention)
+            self._found.journal.delete_before(covered)
+
+    def _save_last(self) -> None:
+        """Save what there is, if the sinks come to an end in time."""
+        try:
+            self.saver.begin(self.deliveries).result(self._drain)
+        except (CheckpointError, TimeoutError) as error:
+            reason = str(error) or "a sink did not come to an end"
+            self._say(f"no last checkpoint: {reason}; the journal has the rest")
+
+    def _rejoin(self) -> None:
+        """Save, and journal again from there."""
+        try:
+            self.saver.begin(self.deliveries).result(REJOIN)
+            self.stepper.go_on_journalled()
+        except (CheckpointError, JournalError, TimeoutError) as error:
+            self._say(f"still without a journal: {error}")

@@ -1,0 +1,243 @@
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import time
+from collections import Counter
+
+import pytest
+
+from sfm_stream import checkpoint, durable, journal, runs
+from sfm_stream.daemon import process
+from sfm_stream.daemon.process import Given, Process, live
+from sfm_stream.errors import ConfigError, FeedError, JournalError
+from sfm_stream.events import Gap, Tick
+from tests.daemon_rig import full_disk, settings_of
+from tests.live_rig import until
+
+
+class Feed:
+    """A feed that gives what it is handed, until it is stopped or fails."""
+
+    def __init__(self, fields=("x",)):
+        self.fields, self.counters = fields, Counter()
+        self.queue, self.stopped, self.given = asyncio.Queue(), False, 0
+
+    @property
+    def waiting(self):
+        return self.queue.qsize()
+
+    def source(self):
+        return {"connector": "made up"}
+
+    def status(self):
+        return []
+
+    async def batches(self, most):
+        while (batch := await self.queue.get()) is not None:
+            if isinstance(batch, Exception):
+                raise batch
+            assert len(batch) <= most
+            self.given += len(batch)
+            yield batch
+
+    def stop(self):
+        self.stopped = True
+        self.queue.put_nowait(None)
+
+
+async def taken(process, steps):
+    """Wait until the model has taken so many batches."""
+    await until(lambda: process._worker and process._worker.steps == steps)
+
+
+def now_ticks(start, stop):
+    now = time.time_ns()
+    return [Tick("a", now + i, (float(i % 5),), now) for i in range(start, stop)]
+
+
+class Rig:
+    def __init__(self, folder, **tree):
+        self.folder, self.said, self.feeds = folder, [], []
+        # a slow machine is no reason to catch up
+        daemon = {"catch_up_after": "1h", **tree.pop("daemon", {})}
+        self.config = self.next_config = settings_of(daemon=daemon, **tree)
+        self.process = None
+
+    def open_feed(self, config):
+        del config
+        self.feeds.append(Feed())
+        return self.feeds[-1]
+
+    def given(self):
+        return Given(self.config, self.folder, self.open_feed, self.read)
+
+    def read(self):
+        if isinstance(self.next_config, Exception):
+            raise self.next_config
+        return self.next_config
+
+    async def lived(self, life):
+        """Run a process beside a life that it is told about."""
+        self.process = Process(self.given(), self.said.append)
+        living = asyncio.create_task(life(self.process, self.feeds))
+        try:
+            async with asyncio.timeout(60):
+                await self.process.run()
+                await living
+        finally:
+            living.cancel()
+
+    def events(self):
+        there = any((self.folder / "journal").glob("*.log"))
+        return list(journal.read(self.folder / "journal")) if there else []
+
+    def saved(self):
+        held = checkpoint.newest_good(runs.load(self.folder).checkpoints, pytest.fail)
+        return held.manifest["seq"]
+
+
+@pytest.fixture
+def rig(tmp_path):
+    return Rig(tmp_path / "run")
+
+
+def test_told_to_stop_it_takes_what_waits_and_saves(rig):
+    async def life(process, feeds):
+        (feed,) = feeds
+        feed.queue.put_nowait(now_ticks(0, 5))
+        await taken(process, 1)
+        assert process.state == "live"
+        for start in range(5, 305, 60):
+            feed.queue.put_nowait(now_ticks(start, start + 60))
+        process.stop()
+
+    asyncio.run(rig.lived(life))
+    assert rig.process.state == "stopped"
+    assert len(rig.events()) == rig.saved() == 305
+
+
+def test_a_feed_that_no_try_can_help_ends_it_after_a_checkpoint(rig):
+    async def life(process, feeds):
+        del process
+        feeds[0].queue.put_nowait(now_ticks(0, 5))
+        feeds[0].queue.put_nowait(FeedError("made up", "gone for good"))
+
+    with pytest.raises(FeedError, match="gone for good"):
+        asyncio.run(rig.lived(life))
+    assert rig.saved() == 5
+
+
+def test_a_journal_that_cannot_be_written_halts_it(rig, monkeypatch):
+    async def life(process, feeds):
+        feeds[0].queue.put_nowait(now_ticks(0, 5))
+        await taken(process, 1)
+        monkeypatch.setattr(durable, "append", full_disk)
+        feeds[0].queue.put_nowait(now_ticks(5, 9))
+
+    with pytest.raises(JournalError, match="the disk is full"):
+        asyncio.run(rig.lived(life))
+    assert len(rig.events()) == rig.saved() == 5
+
+
+def test_what_cannot_be_drained_in_time_is_left(tmp_path):
+    rig = Rig(tmp_path / "run", daemon={"drain": "10ms"})
+
+    async def life(process, feeds):
+        (feed,) = feeds
+        feed.queue.put_nowait(now_ticks(0, 5))
+        await taken(process, 1)
+        feed.stop = lambda: None  # a venue that never lets go
+        process.stop()
+
+    asyncio.run(rig.lived(life))
+    assert rig.process.state == "stopped"
+
+
+def test_a_reload_changes_feed_and_learning_and_keeps_the_model(rig):
+    rig.next_config = settings_of(
+        stream={"symbols": ["b"]},
+        learn={"window": 8, "every": 8, "enabled": False},
+        daemon={"catch_up_after": "1h"},
+    )
+
+    async def life(process, feeds):
+        feeds[0].queue.put_nowait(now_ticks(0, 5))
+        await taken(process, 1)
+        feeds[0].queue.put_nowait(now_ticks(5, 8))
+        await process.reload()
+        await until(lambda: len(feeds) == 2 and feeds[0].stopped)
+        feeds[1].queue.put_nowait(now_ticks(8, 10))
+        await taken(process, 4)
+        process.stop()
+
+    asyncio.run(rig.lived(life))
+    assert rig.said == ["reloaded"]
+    ticks = [e for e in rig.events() if isinstance(e, Tick)]
+    assert len(ticks) == 10
+    gaps = [e.reason for e in rig.events() if isinstance(e, Gap)]
+    assert gaps == [process.CHANGED]
+
+
+@pytest.mark.parametrize(
+    ("config", "said"),
+    [
+        (settings_of(stream={"every": "1s"}), "not reloaded: reload: cannot change "),
+        (ConfigError("x", "unknown key"), "not reloaded: x: unknown key"),
+        (settings_of(sink=[{"kind": "jsonk"}]), "not reloaded: sink.kind: "),
+    ],
+)
+def test_a_reload_that_cannot_be_is_refused_as_a_whole(rig, config, said):
+    rig.next_config = config
+
+    async def life(process, feeds):
+        feeds[0].queue.put_nowait(now_ticks(0, 5))
+        await taken(process, 1)
+        await process.reload()
+        feeds[0].queue.put_nowait(now_ticks(5, 8))
+        await taken(process, 2)
+        process.stop()
+
+    asyncio.run(rig.lived(life))
+    assert rig.said[0].startswith(said)
+    assert len(rig.feeds) == 1
+    assert len(rig.events()) == 8
+
+
+def test_other_fields_are_refused(rig):
+    rig.next_config = settings_of(stream={"symbols": ["b"]})
+    first = rig.open_feed
+
+    def other(config):
+        feed = first(config)
+        feed.fields = ("x",) if len(rig.feeds) == 1 else ("y",)
+        return feed
+
+    rig.open_feed = other
+
+    async def life(process, feeds):
+        feeds[0].queue.put_nowait(now_ticks(0, 5))
+        await taken(process, 1)
+        await process.reload()
+        process.stop()
+
+    asyncio.run(rig.lived(life))
+    assert "a run keeps the fields it has" in rig.said[0]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_stops_it_in_order(rig, number):
+    async def run():
+        living = asyncio.create_task(live(rig.given(), rig.said.append))
+        await until(lambda: rig.feeds)
+        rig.feeds[0].queue.put_nowait(now_ticks(0, 5))
+        await until(lambda: rig.folder.is_dir() and len(rig.events()) == 5)
+        os.kill(os.getpid(), signal.SIGHUP)
+        await until(lambda: rig.said)
+        os.kill(os.getpid(), number)
+        await living
+
+    asyncio.run(run())
+    assert rig.said == ["reloaded", "stopping; a second signal stops at once"]
+    assert rig.saved() == 5

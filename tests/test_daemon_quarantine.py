@@ -1,0 +1,108 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sfm_stream.daemon.quarantine import LONGEST, Quarantine, rejections
+from sfm_stream.events import Control, Gap, Tick
+from sfm_stream.records import Records
+
+NOW = 1_700_000_000 * 10**9
+
+
+def tick(stream="a"):
+    return Tick(stream, NOW, (1.0,), NOW)
+
+
+def rejected(**counts):
+    """Records that reject so many ticks of each stream."""
+    names = tuple(counts)
+    codes = [i for i, name in enumerate(names) for _ in range(counts[name])]
+    column = np.array(codes, np.int64)
+    columns = {"rejected": {"seq": column, "stream": column}}
+    return Records(columns, {"stream": names})
+
+
+def sentenced(quarantine, stream="a", *, at=0.0, after=3):
+    """Have a stream shut out; give what was decided."""
+    quarantine.note({stream: after}, rejected(**{stream: after}))
+    return list(quarantine.admit([tick(stream), tick("good")], NOW, at))
+
+
+def test_a_stream_of_garbage_is_shut_out_and_the_others_run_on():
+    quarantine = Quarantine(3, 60.0)
+    quarantine.note({"a": 2, "good": 5}, rejected(a=2))
+    assert quarantine.admit([tick()], NOW, 0.0) == [tick()]
+    quarantine.note({"a": 1}, rejected(a=1))
+    assert list(quarantine.admit([tick(), tick("good")], NOW, 0.0)) == [
+        Control("a", NOW, "quarantine"),
+        Gap("a", NOW, "3 ticks in a row were rejected"),
+        tick("good"),
+    ]
+    assert quarantine.shut(20.0) == {"a": 40.0}
+    assert quarantine.dropped == {"a": 1}
+
+
+def test_one_good_tick_among_them_is_enough():
+    quarantine = Quarantine(3, 60.0)
+    for _ in range(5):
+        quarantine.note({"a": 2}, rejected(a=2))
+        quarantine.note({"a": 2}, rejected(a=1))
+    events = [tick()]
+    assert quarantine.admit(events, NOW, 0.0) is events
+
+
+def test_after_its_term_it_is_let_in_and_a_good_tick_clears_it():
+    quarantine = Quarantine(3, 60.0)
+    sentenced(quarantine)
+    assert list(quarantine.admit([tick()], NOW, 59.0)) == []
+    release = Control("a", NOW, "release")
+    assert list(quarantine.admit([tick()], NOW, 60.0)) == [release, tick()]
+    quarantine.note({"a": 1}, rejected())
+    assert list(quarantine.admit([tick()], NOW, 61.0)) == [tick()]
+    sentenced(quarantine, at=100.0)
+    assert quarantine.shut(100.0) == {"a": 60.0}
+
+
+def test_each_further_term_is_twice_as_long_up_to_an_hour():
+    quarantine, at, terms = Quarantine(3, 60.0), 0.0, []
+    for _ in range(8):
+        sentenced(quarantine, at=at)
+        terms.append(quarantine.shut(at)["a"])
+        at += terms[-1]
+        assert next(iter(quarantine.admit([], NOW, at))).action == "release"
+    assert terms[:4] == [60.0, 120.0, 240.0, 480.0]
+    assert terms[-1] == LONGEST
+
+
+def test_gaps_and_decisions_are_never_left_out():
+    quarantine = Quarantine(3, 60.0)
+    sentenced(quarantine)
+    others = [Gap("a", NOW, "cut off"), Control("a", NOW, "freeze")]
+    assert list(quarantine.admit([tick(), *others], NOW, 1.0)) == others
+
+
+@given(st.lists(st.tuples(st.sampled_from("ab"), st.booleans()), max_size=60))
+@settings(max_examples=60, deadline=None)
+def test_every_tick_is_let_in_or_counted(said):
+    quarantine, let_in, at = Quarantine(2, 3.0), 0, 0.0
+    for stream, good in said:
+        at += 1.0
+        ticks = [
+            e for e in quarantine.admit([tick(stream)], NOW, at) if isinstance(e, Tick)
+        ]
+        let_in += len(ticks)
+        if ticks:
+            quarantine.note({stream: 1}, rejected(**{stream: 0 if good else 1}))
+    assert let_in + quarantine.dropped.total() == len(said)
+
+
+@pytest.mark.parametrize("records", [Records({}, {}), rejected()])
+def test_nothing_rejected_counts_nothing(records):
+    assert rejections(records) == {}
+
+
+def test_rejections_are_counted_by_name():
+    assert rejections(rejected(a=2, b=1)) == {"a": 2, "b": 1}

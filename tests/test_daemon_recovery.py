@@ -1,0 +1,217 @@
+from __future__ import annotations
+
+import json
+import shutil
+
+import pytest
+
+from sfm_stream import checkpoint, runs, sinks
+from sfm_stream.config import from_tree, of_model
+from sfm_stream.daemon.recovery import named, recover
+from sfm_stream.engine import Engine
+from sfm_stream.errors import CheckpointMismatch, ConfigError, JournalError, SinkError
+from sfm_stream.events import Block, Gap
+from tests.daemon_rig import START, settings_of, ticks
+
+JSONL = [{"kind": "jsonl"}]
+
+
+class Source:
+    """A feed that is only asked what it is."""
+
+    def __init__(self, *fields):
+        self.fields = fields or ("x",)
+
+    def source(self):
+        return {"connector": "made up"}
+
+
+def recovered(folder, *, said=None, config=None, source=None, **given):
+    config = config or settings_of(sink=JSONL)
+    say = pytest.fail if said is None else said.append
+    return recover(config, source or Source(), folder, say=say, **given)
+
+
+def let_go(found):
+    for sink in found.sinks.values():
+        sink.close()
+    found.journal.close()
+
+
+def live(found, events, *, save=False):
+    """Do what a worker does with events: journal, observe, deliver, save."""
+    found.journal.append(events)
+    found.write(found.engine.run(Block.of(events, 1)))
+    if save:
+        saved(found)
+
+
+def saved(found):
+    for sink in found.sinks.values():
+        sink.flush()
+    arrays, meta = found.engine.snapshot()
+    at = {name: sink.position() for name, sink in found.sinks.items()}
+    manifest = {"engine": meta, "sink": at.pop("records"), "sinks": at}
+    checkpoint.save(found.run.checkpoints, found.engine.seq, arrays, manifest)
+
+
+def killed(found):
+    """Leave everything as a killed process would."""
+    found.journal._worker.shutdown()
+    found.journal.close()
+
+
+def lines(folder):
+    return (folder / "records.jsonl").read_text().splitlines()
+
+
+def test_a_first_start_makes_the_run(tmp_path):
+    found = recovered(tmp_path / "run")
+    assert found.events == found.engine.seq == found.saved == 0
+    assert runs.load(tmp_path / "run").info["fields"] == ["x"]
+    assert set(found.sinks) == {"records", "jsonl jsonl"}
+    let_go(found)
+
+
+@pytest.mark.parametrize("at", [None, 0, 30])
+def test_a_killed_run_comes_back_to_the_end_of_its_journal(tmp_path, at):
+    found = recovered(tmp_path)
+    if at == 0:
+        saved(found)
+    live(found, ticks(0, 30), save=at == 30)
+    live(found, ticks(30, 50))
+    killed(found)
+    again = recovered(tmp_path)
+    assert again.events == 50 - (at or 0)
+    assert again.saved == (at or 0)
+    live(again, [Gap("", START, "restarted"), *ticks(50, 60)])
+    let_go(again)
+    events = [*ticks(0, 50), Gap("", START, "restarted"), *ticks(50, 60)]
+    engine = Engine(of_model(settings_of()), ("x",))
+    whole = list(engine.run(Block.of(events, 1)).rows())
+    assert len(lines(tmp_path)) == len(whole)
+    said = [json.loads(line) for line in lines(tmp_path)]
+    assert [(r["seq"], r["type"]) for r in said] == [
+        (r.seq, type(r).__name__.lower()) for r in whole
+    ]
+    kept = sum(len(p) for p in sinks.read(tmp_path / "records", "forecasts"))
+    assert kept == sum(r["type"] == "forecast" for r in said)
+
+
+def test_a_damaged_checkpoint_is_passed_over_with_a_warning(tmp_path):
+    found = recovered(tmp_path)
+    live(found, ticks(0, 20), save=True)
+    live(found, ticks(20, 40), save=True)
+    killed(found)
+    state = tmp_path / "checkpoints/000000000040/state.safetensors"
+    state.write_bytes(state.read_bytes()[:-9])
+    said = []
+    again = recovered(tmp_path, said=said)
+    assert "trying the checkpoint before" in said[0]
+    assert (again.saved, again.events) == (20, 20)
+    let_go(again)
+
+
+def test_a_checkpoint_beyond_a_torn_journal_is_of_no_use(tmp_path):
+    found = recovered(tmp_path)
+    live(found, ticks(0, 20), save=True)
+    live(found, ticks(20, 40), save=True)
+    killed(found)
+    path = next((tmp_path / "journal").glob("*.log"))
+    path.write_bytes(path.read_bytes()[:-3])
+    said = []
+    again = recovered(tmp_path, said=said)
+    assert said[0].startswith("the journal ended in a torn entry")
+    assert (again.saved, again.events, again.engine.seq) == (20, 19, 39)
+    let_go(again)
+
+
+def test_a_journal_that_does_not_reach_back_is_refused_before_a_sink_is_cut(tmp_path):
+    found = recovered(tmp_path)
+    live(found, ticks(0, 40))
+    let_go(found)
+    before = lines(tmp_path)
+    log = tmp_path / "journal/000000000000.log"
+    log.rename(log.with_name("000000000010.log"))
+    with pytest.raises(JournalError, match="earlier ones were deleted"):
+        recovered(tmp_path)
+    assert lines(tmp_path) == before
+
+
+def test_two_processes_never_work_on_one_run(tmp_path):
+    found = recovered(tmp_path)
+    with pytest.raises(JournalError, match="another process writes here"):
+        recovered(tmp_path)
+    let_go(found)
+    let_go(recovered(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "message"),
+    [
+        ({"target": {"horizons": [2]}}, CheckpointMismatch, "settings with digest"),
+        ({"fields": ("y",)}, ConfigError, "a run keeps the fields it has"),
+    ],
+)
+def test_another_model_is_refused_and_lets_the_run_go(tmp_path, change, error, message):
+    let_go(recovered(tmp_path))
+    fields = change.pop("fields", ("x",))
+    with pytest.raises(error, match=message):
+        recovered(tmp_path, config=settings_of(**change), source=Source(*fields))
+    let_go(recovered(tmp_path))
+
+
+def test_other_streams_and_a_freeze_are_the_same_model(tmp_path):
+    let_go(recovered(tmp_path))
+    learn = {"window": 8, "every": 8, "enabled": False}
+    config = settings_of(stream={"symbols": ["b"]}, learn=learn)
+    let_go(recovered(tmp_path, config=config))
+
+
+def test_a_backtest_is_no_run_to_live_in(tmp_path):
+    let_go(recovered(tmp_path))
+    shutil.rmtree(tmp_path / "journal")
+    with pytest.raises(ConfigError, match="start warm from it with --from"):
+        recovered(tmp_path)
+    assert not (tmp_path / "journal").exists()
+
+
+def test_a_new_run_starts_warm_and_remembers_it(tmp_path):
+    teacher = recovered(tmp_path / "one")
+    live(teacher, ticks(0, 40), save=True)
+    let_go(teacher)
+    start = runs.load(tmp_path / "one")
+    found = recovered(tmp_path / "two", start=start)
+    weights = found.engine.view("weights").tolist()
+    assert weights == teacher.engine.view("weights").tolist()
+    live(found, ticks(0, 10))
+    killed(found)
+    again = recovered(tmp_path / "two")
+    live(again, ticks(10, 12))
+    assert again.engine.ticks == {"a": 12}
+    let_go(again)
+
+
+def test_a_sink_that_holds_anothers_records_is_left_alone(tmp_path):
+    (tmp_path / "records.jsonl").write_text("precious\n")
+    for _ in range(2):
+        with pytest.raises(SinkError, match="holds records already"):
+            recovered(tmp_path)
+    assert lines(tmp_path) == ["precious"]
+
+
+def test_a_sink_that_is_new_begins_where_the_run_is(tmp_path):
+    found = recovered(tmp_path, config=settings_of())
+    live(found, ticks(0, 20), save=True)
+    let_go(found)
+    again = recovered(tmp_path)
+    live(again, ticks(20, 22))
+    let_go(again)
+    assert {json.loads(line)["seq"] for line in lines(tmp_path)} == {20, 21}
+
+
+def test_sinks_are_named_by_kind_and_place():
+    config = from_tree(
+        {"sink": [{"kind": "jsonl"}, {"kind": "jsonl", "path": "a/b.jsonl"}]}
+    )
+    assert list(named(config)) == ["jsonl jsonl", "jsonl a-b.jsonl"]

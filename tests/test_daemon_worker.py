@@ -1,0 +1,247 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+from msgspec.structs import replace
+
+from sfm_stream import checkpoint, durable, journal
+from sfm_stream.daemon import worker
+from sfm_stream.daemon.recovery import recover
+from sfm_stream.daemon.worker import Worker
+from sfm_stream.errors import CheckpointError, SinkError
+from sfm_stream.events import Control, Gap
+from tests.daemon_rig import START, full_disk, settings_of, ticks
+from tests.test_daemon_recovery import Source
+
+AT_EVERY_BATCH = {"checkpoint_every": "1ns", "drain": "10s"}
+
+
+class Rig:
+    """A worker on a folder; what it says and publishes is kept."""
+
+    def __init__(self, folder, **tree):
+        self.folder, self.said, self.published = folder, [], []
+        self.config = settings_of(**tree)
+        found = recover(self.config, Source(), folder, say=self.said.append)
+        self.engine = found.engine
+        self.worker = Worker(
+            found,
+            self.config,
+            self._publish,
+            lambda _: None,
+            self.said.append,
+            lambda: START,
+        )
+        self.worker.begin().result(10)
+
+    def _publish(self, records):
+        self.published += records.rows()
+
+    def kinds(self):
+        return [type(r).__name__ for r in self.published]
+
+    def journalled(self):
+        return list(journal.read(self.folder / "journal"))
+
+    def lines(self, name="records.jsonl"):
+        text = (self.folder / name).read_text()
+        return [json.loads(line) for line in text.splitlines()]
+
+    def newest(self):
+        held = checkpoint.newest_good(self.folder / "checkpoints", pytest.fail)
+        return held.manifest["seq"]
+
+
+def test_records_reach_every_sink_and_whoever_listens(tmp_path):
+    rig = Rig(tmp_path, sink=[{"kind": "jsonl"}])
+    rig.worker.take(ticks(0, 20))
+    rig.worker.close()
+    assert [r["type"] for r in rig.lines()] == [k.lower() for k in rig.kinds()]
+    assert rig.kinds().count("Forecast") == 20
+
+
+def test_closing_saves_what_there_is(tmp_path):
+    rig = Rig(tmp_path)
+    rig.worker.take(ticks(0, 20))
+    rig.worker.close()
+    assert rig.newest() == 20
+    assert rig.said == []
+
+
+def test_a_checkpoint_is_taken_when_it_is_time(tmp_path):
+    rig = Rig(tmp_path, daemon=AT_EVERY_BATCH)
+    rig.worker.take(ticks(0, 5))
+    rig.worker.saver._writing.result(10)
+    assert rig.newest() == 5
+    rig.worker.close()
+
+
+def test_a_started_run_begins_with_a_gap_only_if_it_was_there_before(tmp_path):
+    rig = Rig(tmp_path)
+    rig.worker.take(ticks(0, 2))
+    rig.worker.close()
+    rig = Rig(tmp_path)
+    rig.worker.take(ticks(2, 3))
+    rig.worker.close()
+    first, second, gap, third = rig.journalled()
+    assert [first, second, third] == ticks(0, 3)
+    assert (type(gap), gap.stream, gap.reason) == (Gap, "", worker.RESTARTED)
+
+
+def frozen_tree(enabled):
+    return {"window": 8, "every": 8, "enabled": enabled}
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "actions"),
+    [
+        (True, True, []),
+        (True, False, ["caught-up", "freeze"]),
+        (False, True, ["caught-up", "learn"]),
+    ],
+)
+def test_a_restart_obeys_the_settings_it_finds(tmp_path, before, after, actions):
+    for enabled in (before, after):
+        rig = Rig(tmp_path, learn=frozen_tree(enabled))
+        start = rig.engine.seq
+        rig.worker.take(ticks(start, start + 3))
+        assert rig.engine.learning == enabled
+        rig.worker.close()
+    events = rig.journalled()[start:]
+    assert [e.action for e in events if isinstance(e, Control)] == actions
+
+
+def test_a_process_killed_while_it_caught_up_learns_again(tmp_path):
+    rig = Rig(tmp_path)
+    rig.worker.take([*ticks(0, 3), Control("", 0, "catch-up")])
+    assert not rig.engine.learning
+    rig.worker.close()
+    rig = Rig(tmp_path)
+    rig.worker.take(ticks(3, 4))
+    assert rig.engine.learning
+    rig.worker.close()
+
+
+def test_settings_that_may_change_are_gone_by(tmp_path):
+    rig = Rig(tmp_path, sink=[{"kind": "jsonl", "path": "one.jsonl"}])
+    rig.worker.take(ticks(0, 10))
+    config = settings_of(
+        sink=[{"kind": "jsonl", "path": "two.jsonl"}],
+        learn=frozen_tree(enabled=False),
+        daemon={"catch_up_after": "9s"},
+    )
+    rig.worker.obey(config)
+    rig.worker.take(ticks(10, 20))
+    rig.worker.close()
+    assert rig.worker.stepper._patience == 9.0
+    assert not rig.engine.learning
+    assert {r["seq"] for r in rig.lines("one.jsonl")} == set(range(10))
+    assert min(r["seq"] for r in rig.lines("two.jsonl")) == 10
+    # a restart knows both the new sink's position and that the old one is gone
+    again = Rig(tmp_path, sink=[{"kind": "jsonl", "path": "two.jsonl"}])
+    again.worker.close()
+
+
+def test_a_sink_that_cannot_be_opened_changes_nothing(tmp_path):
+    rig = Rig(tmp_path, sink=[{"kind": "jsonl"}])
+    (tmp_path / "old.jsonl").write_text("precious\n")
+    config = replace(rig.config, sink=settings_of(
+        sink=[{"kind": "jsonl", "path": "old.jsonl"}]).sink)  # fmt: skip
+    with pytest.raises(SinkError, match="holds records already"):
+        rig.worker.obey(config)
+    rig.worker.take(ticks(0, 3))
+    rig.worker.close()
+    assert len(rig.lines()) == 5
+
+
+def test_the_journal_is_synced_once_a_second(tmp_path, monkeypatch):
+    rig = Rig(tmp_path)
+    synced, now = [], [0.0]
+    monkeypatch.setattr(rig.worker.stepper, "sync", lambda: synced.append(now[0]))
+    monkeypatch.setattr(worker.time, "monotonic", lambda: now[0])
+    rig.worker._synced = 0.0
+    for now[0] in (0.5, 1.0, 1.5, 1.9, 2.1):
+        rig.worker.beat()
+    assert synced == [1.0, 2.1]
+    monkeypatch.undo()
+    rig.worker.close()
+
+
+def test_old_segments_go_when_a_checkpoint_covers_them(tmp_path, monkeypatch):
+    monkeypatch.setattr(journal, "SEGMENT_BYTES", 1)
+    tree = {"daemon": {**AT_EVERY_BATCH, "retention": "1ns"}}
+    rig = Rig(tmp_path, **tree)
+    rig.worker._found.journal._limit = 1
+    for start in range(0, 50, 10):
+        rig.worker.take(ticks(start, start + 10))
+        rig.worker.saver._writing.result(10)
+    rig.worker.close()
+    assert journal.unbroken(tmp_path / "journal") > 0
+    again = Rig(tmp_path, **tree)
+    assert again.engine.seq == 50
+    again.worker.close()
+
+
+def test_after_a_full_disk_the_journal_goes_on_behind_a_checkpoint(
+    tmp_path, monkeypatch
+):
+    rig = Rig(tmp_path, daemon={**AT_EVERY_BATCH, "disk_full": "go-on"})
+    monkeypatch.setattr(worker, "REJOIN", 0.2)
+    with monkeypatch.context() as patch:
+        patch.setattr(durable, "append", full_disk)
+        rig.worker.take(ticks(0, 5))
+        patch.setattr(durable, "write", full_disk)
+        rig.worker.beat()
+        assert rig.worker.stepper.problem
+    rig.worker.saver._writing.result(10)  # the sink has tried again
+    rig.worker.beat()
+    assert rig.worker.stepper.problem == ""
+    rig.worker.take(ticks(5, 8))
+    rig.worker.close()
+    assert rig.kinds().count("Decision") == 2
+    again = Rig(tmp_path)
+    assert again.engine.seq == 10
+    again.worker.close()
+
+
+def test_a_run_killed_while_its_disk_was_full_goes_on_before_the_hole(
+    tmp_path, monkeypatch
+):
+    tree = {"daemon": {**AT_EVERY_BATCH, "disk_full": "go-on"}}
+    rig = Rig(tmp_path, sink=[{"kind": "jsonl"}], **tree)
+    rig.worker.take(ticks(0, 5))
+    with monkeypatch.context() as patch:
+        patch.setattr(durable, "append", full_disk)
+        rig.worker.take(ticks(5, 9))
+    rig.worker.close()  # its checkpoint lies behind the end of the journal
+    again = Rig(tmp_path, sink=[{"kind": "jsonl"}], **tree)
+    assert again.engine.seq == 5
+    again.worker.close()
+    assert {r["seq"] for r in again.lines()} == set(range(5))
+
+
+def test_a_last_checkpoint_that_fails_is_told_and_loses_nothing(tmp_path, monkeypatch):
+    rig = Rig(tmp_path)
+    rig.worker.take(ticks(0, 5))
+
+    def refuse(*_):
+        message = "the disk is full"
+        raise CheckpointError("checkpoints", message)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoint, "save", refuse)
+        rig.worker.close()
+    assert "no last checkpoint: checkpoints: the disk is full" in rig.said[0]
+    again = Rig(tmp_path)
+    assert again.engine.seq == 5
+    again.worker.close()
+
+
+def test_whoever_holds_the_engine_sees_it_between_batches(tmp_path):
+    rig = Rig(tmp_path)
+    with rig.worker.stepper.lock:
+        assert rig.engine.seq == 0
+    rig.worker.take(ticks(0, 1))
+    assert rig.worker.steps == 1
+    rig.worker.close()
