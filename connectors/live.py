@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from functools import partial
 from random import Random
@@ -76,8 +76,7 @@ class Live:
             problem = "expected what to subscribe to, was []"
             raise ConfigError("stream.symbols", problem, 'e.g. ["btcusdt"]')
         self._topics = first.topics
-        renamed = {column: field for field, column in config.feed.columns.items()}
-        there = [renamed.get(name, name) for name in first.fields]
+        there = _renamed(first.fields, config.feed.columns)
         self._chosen = chosen(there, config.stream.fields, self._url)
         self._whole = len(self._chosen) == len(there)
         self.fields = tuple(there[i] for i in self._chosen)
@@ -204,6 +203,14 @@ class Live:
         if host not in self._budgets:
             self._budgets[host] = Budget(self._clock, *limit)
         return self._budgets[host]
+
+
+def _renamed(fields: tuple[str, ...], columns: Mapping[str, str]) -> list[str]:
+    """Give the fields of a venue the names they are to have here."""
+    if set(columns) <= set(fields):
+        return list(fields)  # its protocol has named them so
+    names = {column: field for field, column in columns.items()}
+    return [names.get(field, field) for field in fields]
 
 
 async def one_by_one(

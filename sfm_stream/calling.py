@@ -27,6 +27,7 @@ class Caller:
     def __init__(self, advance: kernels.Advance, bank: Bank) -> None:
         self._advance, self._bank = advance, bank
         self._entry: kernels.Advance | None = None
+        self._nothing: Columns = {}
         self.out = room(bank.layout.sizes, PORTION)
 
     def few(self, events: Events, start: int, stop: int, phase: int) -> None:
@@ -43,6 +44,8 @@ class Caller:
         self, events: Events, start: int, stop: int, phase: int, owners: Owners
     ) -> Columns:
         """Take any events and give the records as columns."""
+        if not self._nothing:
+            self._nothing = transcript.nothing(self.out, owners)
         parts: list[Columns] = []
         while start < stop:
             end = min(start + PORTION, stop)
@@ -51,12 +54,9 @@ class Caller:
             if reached == start and not self.out.counts.any():
                 self._enlarge()
                 continue
-            parts.append(transcript.columns(self.out, owners))
+            parts.append(transcript.columns(self.out, owners, self._nothing))
             start = reached
-        if not parts:
-            self.out.counts[:] = 0
-            parts.append(transcript.columns(self.out, owners))
-        return transcript.join(parts)
+        return transcript.join(parts) if parts else self._nothing
 
     def _call_directly(self, events: Events, start: int, stop: int, phase: int) -> int:
         """Call the machine code itself: all `tick_and_label` have the same types."""

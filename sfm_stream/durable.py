@@ -46,13 +46,13 @@ def append(handle: int, data: Bytes) -> None:
     Raises:
         OSError: if the disk is full or refuses; the file is as long as before.
     """
-    size = os.fstat(handle).st_size
     rest = memoryview(data)
     try:
         while rest:
             rest = rest[os.write(handle, rest) :]
     except OSError:
-        os.ftruncate(handle, size)
+        written = len(data) - len(rest)
+        os.ftruncate(handle, os.fstat(handle).st_size - written)
         raise
 
 

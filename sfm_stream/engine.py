@@ -444,7 +444,7 @@ class Engine:
 
     def _said(self, columns: transcript.Columns, block: Block | None = None) -> Records:
         """Give columns as records, after the decisions that a block held."""
-        if block is not None:
+        if block is not None and CONTROL in block.kind:
             first, numbers = self.seq - len(block), self._roster.of(block)
             columns = {**transcript.decisions(block, first, numbers), **columns}
         return Records(columns, self._owners.tables(self.experts))

@@ -36,6 +36,8 @@ class Roster:
 
     def newcomers(self, block: Block) -> list[str]:
         """Name the streams first named by a tick or control of a block, in order."""
+        if all(name in self.numbers for name in block.streams):
+            return []
         # A control waits for no tick: a stream frozen by name is born frozen.
         named = (block.kind == TICK) | (block.kind == CONTROL)
         seen = block.stream[named & (block.stream != ALL_STREAMS)]

@@ -64,20 +64,45 @@ class Owners:
         }
 
 
-def columns(out: Out, owners: Owners) -> Columns:
-    """Copy what was written, as columns of each kind of record."""
-    forecasts, scores, notices = (int(n) for n in out.counts)
-    notes, reals = out.notice_int[:notices], out.notice_num[:notices]
+def columns(out: Out, owners: Owners, nothing: Columns) -> Columns:
+    """Copy what was written, as columns of each kind of record.
+
+    Args:
+        out: what the kernels wrote.
+        owners: whose it is.
+        nothing: columns of the kinds that nothing was written of; most live ticks have
+            some, and building them would double what they cost.
+    """
+    forecasts, scores, notices = out.counts.tolist()
+    found = dict(nothing)
+    if forecasts:
+        where = out.forecast_int[:forecasts].T.copy()
+        what = out.forecast_num[:forecasts].copy()
+        found["forecasts"] = _forecasts(where, what, owners)
+    if scores:
+        where, what = out.score_int[:scores].T.copy(), out.score_num[:scores].T.copy()
+        found["scores"] = _scores(where, what, owners)
+    if notices:
+        notes, reals = out.notice_int[:notices], out.notice_num[:notices]
+        found |= _notices(notes, reals, owners)
+    return found
+
+
+def nothing(out: Out, owners: Owners) -> Columns:
+    """Give the columns of no records."""
+    notes, reals = out.notice_int[:0], out.notice_num[:0]
+    return {
+        "forecasts": _forecasts(out.forecast_int[:0].T, out.forecast_num[:0], owners),
+        "scores": _scores(out.score_int[:0].T, out.score_num[:0].T, owners),
+        **_notices(notes, reals, owners),
+    }
+
+
+def _notices(
+    notes: Column, reals: Column, owners: Owners
+) -> dict[str, dict[str, Column]]:
     updated = notes[:, 0] == UPDATED
     return {
-        "forecasts": _forecasts(
-            out.forecast_int[:forecasts].T.copy(),
-            out.forecast_num[:forecasts].copy(),
-            owners,
-        ),
-        "scores": _scores(
-            out.score_int[:scores].T.copy(), out.score_num[:scores].T.copy(), owners
-        ),
         "updates": _updates(notes[updated].T.copy(), reals[updated].T.copy(), owners),
         "voided": _voided(notes[notes[:, 0] == VOIDED].T.copy(), owners),
         "rejected": _rejected(notes[notes[:, 0] == REJECTED].T.copy()),
@@ -85,7 +110,7 @@ def columns(out: Out, owners: Owners) -> Columns:
 
 
 def decisions(block: Block, seq: int, numbers: Column) -> Columns:
-    """Give the controls of a block as columns, if there are any.
+    """Give the controls of a block, of which there are some, as columns.
 
     Args:
         block: of which the first event is number `seq`.
@@ -93,8 +118,6 @@ def decisions(block: Block, seq: int, numbers: Column) -> Columns:
         numbers: of the events' streams, or ALL_STREAMS.
     """
     at = np.flatnonzero(block.kind == CONTROL)
-    if not len(at):
-        return {}
     columns = {
         "seq": seq + at,
         "stream": np.maximum(numbers[at], ALL_STREAMS) + 1,

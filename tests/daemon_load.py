@@ -1,0 +1,134 @@
+"""Load a live process with many streams, and see how fast and how large it is.
+
+    python -m tests.daemon_load [--streams 200] [--rate 20] [--seconds 60]
+
+makes up a capture of JSON frames, plays it on a socket at its own pace, lives on it, and
+prints a line of JSON: events taken, latency from receipt to delivery in milliseconds,
+processor seconds per second, resident memory at the start, after a third of the time and
+at the end, and how long the loop was ever held.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import gzip
+import json
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+
+from connectors import open_live
+from connectors.recording import received
+from sfm_stream.config import parse
+from sfm_stream.daemon.process import Given, Process
+
+START = 1_700_000_000 * 10**9
+WARM = 2.0
+CONFIG = """
+[feed]
+connector = "json"
+url = "{url}"
+columns = {{ value = "v" }}
+symbol = "s"
+time = "t"
+[feed.json]
+subscribe = ['{{{{"ask":{{topics}}}}}}']
+[stream]
+symbols = {symbols}
+[daemon]
+listen = ""
+"""
+
+
+def write(path, streams, rate, seconds):
+    """Make up a capture of random walks that come in turn."""
+    rng = np.random.default_rng(0)
+    level = np.zeros(streams)
+    with gzip.open(path, "wb", 1) as file:
+        for number in range(int(streams * rate * seconds)):
+            which = number % streams
+            level[which] += rng.standard_normal()
+            at = START + int(number * 1e9 / (streams * rate))
+            frame = b'{"s":"s%d","t":%d,"v":%.4f}' % (which, at, level[which])
+            file.write(received(frame, at))
+
+
+def memory_mib():
+    """Give the resident memory now, not at its highest."""
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * resource.getpagesize() / 2**20
+
+
+async def watched(held):
+    """Note how much later than asked for the loop comes back."""
+    while True:
+        begun = time.perf_counter()
+        await asyncio.sleep(0.001)
+        held.append(time.perf_counter() - begun - 0.001)
+
+
+async def live(config, folder, seconds):
+    given = Given(config, folder, open_live, lambda: config)
+    process = Process(given, lambda line: sys.stderr.write(f"{line}\n"))
+    held, found = [], {}
+    living = asyncio.create_task(process.run())
+    while process.state != "live":
+        await asyncio.sleep(0.01)
+    await asyncio.sleep(WARM)
+    watching = asyncio.create_task(watched(held))
+    before, begun = time.process_time(), time.perf_counter()
+    stepper = process._worker.stepper
+    found["start_mib"] = memory_mib()
+    await asyncio.sleep(seconds / 3)
+    found["third_mib"] = memory_mib()
+    await asyncio.sleep(2 * seconds / 3)
+    passed = time.perf_counter() - begun
+    found["end_mib"] = memory_mib()
+    found["cpu"] = (time.process_time() - before) / passed
+    latencies = stepper.latencies() * 1e3
+    for name, level in (("p50", 50), ("p99", 99), ("max", 100)):
+        found[f"{name}_ms"] = float(np.percentile(latencies, level))
+    found["held_ms"] = {
+        str(level): float(np.percentile(held, level)) * 1e3 for level in (50, 99, 100)
+    }
+    found["events"] = stepper.counts.ticks.total()
+    found["streams"] = len(stepper.counts.ticks)
+    found["gaps"] = stepper.counts.gaps
+    found["checkpoint_s"] = process._worker.saver.saved.seconds
+    watching.cancel()
+    process.stop()
+    await living
+    return found
+
+
+def main(arguments):
+    with tempfile.TemporaryDirectory() as name:
+        place = Path(name)
+        capture = place / "made_up.gz"
+        lasting = arguments.seconds + 30
+        write(capture, arguments.streams, arguments.rate, lasting)
+        line = [sys.executable, "-m", "sfm_stream", "simulate", str(capture),
+                "--venue", "plain", "--port", "0"]  # fmt: skip
+        simulator = subprocess.Popen(line, stdout=subprocess.PIPE, text=True)  # noqa: S603
+        try:
+            url = simulator.stdout.readline().strip()
+            symbols = json.dumps([f"s{i}" for i in range(arguments.streams)])
+            config = parse(CONFIG.format(url=url, symbols=symbols))
+            found = asyncio.run(live(config, place / "run", arguments.seconds))
+        finally:
+            simulator.kill()
+    sys.stdout.write(json.dumps(found) + "\n")
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--streams", type=int, default=200)
+    parser.add_argument("--rate", type=float, default=20.0)
+    parser.add_argument("--seconds", type=float, default=60.0)
+    main(parser.parse_args())
