@@ -1,0 +1,218 @@
+"""What a live process says of itself: plain data, and what of it makes it unready."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import msgspec
+
+from sfm_stream.config import duration_ns
+from sfm_stream.settings import Daemon
+
+SECOND = 10**9
+LIVE = "live"
+AT_WORK = (LIVE, "catching up")
+BLOCKED_S = 10.0
+"""Seconds a sink may take over one thing before that is a trouble."""
+GRACE_S = 10.0
+"""Seconds a checkpoint may be late, besides a period of its own."""
+
+
+class Stream(msgspec.Struct, frozen=True):
+    """One stream.
+
+    Attributes:
+        ticks: that came.
+        rejected: of them, by the engine.
+        age_s: seconds since the latest one, or None.
+        quarantined_s: seconds it is shut out still, or None if it is not.
+    """
+
+    ticks: int
+    rejected: int
+    age_s: float | None
+    quarantined_s: float | None = None
+
+
+class Connection(msgspec.Struct, frozen=True):
+    """One connection of a feed, as the feed gives it.
+
+    Attributes:
+        label: address, and number if there are several.
+        state: name of the state.
+        seconds: since it is in this state.
+        age: seconds since the latest data, or None.
+        reason: why the latest connection ended, or empty.
+        topics: per topic `pending`, `refused`, `stale` or `live`, and its age.
+    """
+
+    label: str
+    state: str
+    seconds: float
+    age: float | None
+    reason: str
+    topics: dict[str, tuple[str, float | None]]
+
+
+class Checkpoint(msgspec.Struct, frozen=True):
+    """The latest checkpoint.
+
+    Attributes:
+        seq: events it is taken after.
+        age_s: seconds since it was taken.
+        seconds: how long it took until it was on disk.
+        problem: why the latest try failed, or empty.
+    """
+
+    seq: int
+    age_s: float
+    seconds: float
+    problem: str = ""
+
+
+class Journal(msgspec.Struct, frozen=True):
+    """The event log.
+
+    Attributes:
+        position: events it holds.
+        journalled: whether events still go into it.
+        problem: why they do not, or empty.
+    """
+
+    position: int
+    journalled: bool = True
+    problem: str = ""
+
+
+class Sink(msgspec.Struct, frozen=True):
+    """One sink, as its delivery gives it.
+
+    Attributes:
+        name: of the sink.
+        kind: of the sink.
+        queued: rows that wait in memory.
+        spilled: rows that wait on disk.
+        dropped: rows lost.
+        written: rows the sink has taken.
+        blocked_s: seconds the present call of the sink has been going on.
+        error: what it complains of, or empty.
+    """
+
+    name: str
+    kind: str
+    queued: int
+    spilled: int
+    dropped: int
+    written: int
+    blocked_s: float
+    error: str
+
+
+class Latency(msgspec.Struct, frozen=True):
+    """Microseconds from receipt of a tick until its records were delivered.
+
+    Attributes:
+        p50: median of the latest ones.
+        p99: their 99th percentile.
+        max: the longest of them.
+        count: how many were measured since the start.
+    """
+
+    p50: float
+    p99: float
+    max: float
+    count: int
+
+
+class Vitals(msgspec.Struct, frozen=True):
+    """How a live process is at one moment.
+
+    Attributes:
+        version: of this project.
+        pid: of the process.
+        run: folder of its run.
+        state: `starting`, `recovering`, `live`, `catching up`, `stopping` or `stopped`.
+        since: when it started, ns.
+        uptime_s: seconds since then.
+        seq: events the engine has seen, over all starts.
+        recovered: events of the journal replayed at the start.
+        ticks: that came since the start.
+        rejected: of them, by the engine.
+        gaps: losses the feeds told of since the start.
+        streams: by name.
+        feeds: connections of all feeds.
+        waiting: events that wait to be taken.
+        lag_s: age of the oldest event taken last, seconds.
+        checkpoint: the latest one.
+        journal: the event log.
+        sinks: the sinks, clients of the websocket as one of them.
+        learning: whether the weights may change.
+        finite: whether all of the state is finite.
+        alarms: what a person should know, newest last.
+        latency_us: how fast it is, or None before the first tick.
+        memory_mib: resident memory.
+    """
+
+    version: str
+    pid: int
+    run: str
+    state: str
+    since: int
+    uptime_s: float
+    seq: int
+    recovered: int
+    ticks: int
+    rejected: int
+    gaps: int
+    streams: dict[str, Stream]
+    feeds: tuple[Connection, ...]
+    waiting: int
+    lag_s: float
+    checkpoint: Checkpoint
+    journal: Journal
+    sinks: tuple[Sink, ...]
+    learning: bool
+    finite: bool
+    alarms: tuple[str, ...]
+    latency_us: Latency | None
+    memory_mib: float
+
+
+def unready(vitals: Vitals, settings: Daemon) -> list[str]:
+    """Say why no one should rely on its forecasts now; nothing if one may.
+
+    Raises:
+        ConfigError: if a duration of the settings is none.
+    """
+    return list(_reasons(vitals, settings))
+
+
+def _reasons(vitals: Vitals, settings: Daemon) -> Iterator[str]:
+    if vitals.state not in AT_WORK:
+        yield f"state: expected {' or '.join(AT_WORK)}, was {vitals.state}"
+    if not any(connection.state == LIVE for connection in vitals.feeds):
+        yield f"feeds: expected a live connection, was none of {len(vitals.feeds)}"
+    most = duration_ns("daemon.ready_lag", settings.ready_lag) / SECOND
+    if vitals.lag_s > most:
+        yield f"lag: expected at most {most:.3g} s, was {vitals.lag_s:.3g} s"
+    yield from _about_disk(vitals, settings)
+    if not vitals.finite:
+        yield "model: expected finite numbers, was non-finite"
+    for sink in vitals.sinks:
+        if sink.error:
+            yield f"sink {sink.name}: {sink.error}"
+        elif sink.blocked_s > BLOCKED_S:
+            yield f"sink {sink.name}: has been writing for {sink.blocked_s:.3g} s"
+
+
+def _about_disk(vitals: Vitals, settings: Daemon) -> Iterator[str]:
+    """Say what a crash would cost more than it should."""
+    saved = vitals.checkpoint
+    every = settings.checkpoint_every
+    most = 2 * duration_ns("daemon.checkpoint_every", every) / SECOND + GRACE_S
+    # without new events an old checkpoint is as good as a new one
+    if saved.seq < vitals.seq and saved.age_s > most:
+        why = f": {saved.problem}" if saved.problem else ""
+        yield f"checkpoint: expected one of {most:.3g} s, was {saved.age_s:.3g} s{why}"
+    if vitals.journal.problem or not vitals.journal.journalled:
+        yield f"journal: {vitals.journal.problem or 'events are not journalled'}"

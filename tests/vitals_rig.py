@@ -1,0 +1,50 @@
+"""The vitals of a live process that is well, to be made worse."""
+
+from __future__ import annotations
+
+from msgspec.structs import replace
+
+from sfm_stream.daemon.vitals import (
+    Checkpoint,
+    Connection,
+    Journal,
+    Latency,
+    Sink,
+    Stream,
+    Vitals,
+)
+
+FEED = Connection("wss://venue", "live", 60.0, 0.1, "", {"btcusdt": ("live", 0.1)})
+SINK = Sink("records", "parquet", 3, 0, 0, 5_000, 0.0, "")
+WELL = Vitals(
+    version="0.1.0",
+    pid=42,
+    run="runs/venue",
+    state="live",
+    since=1_700_000_000 * 10**9,
+    uptime_s=61.5,
+    seq=1_500,
+    recovered=500,
+    ticks=1_000,
+    rejected=2,
+    gaps=1,
+    streams={
+        "btcusdt": Stream(900, 0, 0.1),
+        "ethusdt": Stream(100, 2, 2.5, quarantined_s=30.0),
+    },
+    feeds=(FEED,),
+    waiting=4,
+    lag_s=0.01,
+    checkpoint=Checkpoint(1_400, 9.0, 0.2),
+    journal=Journal(1_500),
+    sinks=(SINK,),
+    learning=True,
+    finite=True,
+    alarms=(),
+    latency_us=Latency(210.0, 3_000.0, 9_000.0, 1_000),
+    memory_mib=320.5,
+)
+
+
+def vitals(**worse):
+    return replace(WELL, **worse)
