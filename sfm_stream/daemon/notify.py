@@ -1,0 +1,133 @@
+"""What systemd is told, by its `sd_notify` protocol: datagrams to a socket it names."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from typing import NamedTuple
+
+from sfm_stream.errors import ConfigError
+
+SOCKET, WATCHDOG, WATCHDOG_PID = "NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID"
+US = 10**6
+SIGNS = 2
+"""Signs of life in the time after which a process counts as stuck."""
+
+
+class Progress(NamedTuple):
+    """How far the model has come.
+
+    Attributes:
+        steps: things it has done so far.
+        waiting: events that wait for it.
+    """
+
+    steps: int
+    waiting: int
+
+
+class Notifier:
+    """Tells the service manager that started this process, if one did.
+
+    Args:
+        environment: of the process, read here and never again.
+        say: told once if nothing can be sent.
+
+    Attributes:
+        interval: seconds between signs of life that are wanted; None: none are.
+
+    Raises:
+        ConfigError: if the environment makes no sense.
+    """
+
+    def __init__(
+        self, environment: Mapping[str, str], say: Callable[[str], None]
+    ) -> None:
+        self._say, self._failed = say, False
+        self._address = _address(environment.get(SOCKET, ""))
+        self.interval = _interval(environment) if self._address else None
+
+    def ready(self, status: str) -> None:
+        """Say that it is up, or reloaded, and how it stands."""
+        self._send(f"READY=1\nSTATUS={_line(status)}")
+
+    def status(self, status: str) -> None:
+        """Say in a line how it stands."""
+        self._send(f"STATUS={_line(status)}")
+
+    def reloading(self) -> None:
+        """Say that it reads its settings anew; `ready` ends that."""
+        now = time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1_000
+        self._send(f"RELOADING=1\nMONOTONIC_USEC={now}")
+
+    def stopping(self) -> None:
+        """Say that it is on its way out."""
+        self._send("STOPPING=1")
+
+    def alive(self) -> None:
+        """Give a sign of life."""
+        self._send("WATCHDOG=1")
+
+    def _send(self, message: str) -> None:
+        if not self._address:
+            return
+        try:
+            with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as there:
+                there.setblocking(False)
+                there.sendto(message.encode(), self._address)
+        except OSError as e:
+            if not self._failed:  # it would fail the same way each second
+                self._say(f"the service manager cannot be told: {e.strerror or e}")
+            self._failed = True
+
+
+async def watch(
+    notifier: Notifier,
+    progress: Callable[[], Progress],
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+) -> None:
+    """Give signs of life while the model gets on, or has nothing to do.
+
+    It ends only when cancelled, or at once if no signs are wanted. A venue that is away
+    leaves nothing to do: a restart would not bring it back.
+
+    Args:
+        notifier: gives the signs.
+        progress: says how far the model has come.
+        sleep: waits for so many seconds.
+    """
+    if notifier.interval is None:
+        return
+    before = None
+    while True:
+        now = progress()
+        if now.steps != before or not now.waiting:
+            notifier.alive()
+        before = now.steps
+        await sleep(notifier.interval)
+
+
+def _address(path: str) -> str:
+    """Give the address as the kernel knows it: an abstract one begins with a zero."""
+    if path and path[0] not in "/@":
+        problem = f"expected a path or an abstract name, was {path!r}"
+        raise ConfigError(SOCKET, problem, "unset it to tell no one")
+    return f"\0{path[1:]}" if path.startswith("@") else path
+
+
+def _interval(environment: Mapping[str, str]) -> float | None:
+    text = environment.get(WATCHDOG, "")
+    mine = environment.get(WATCHDOG_PID, "") in ("", str(os.getpid()))
+    if not (text and mine):
+        return None
+    if not text.isdecimal() or not int(text):
+        problem = f"expected a count of microseconds, was {text!r}"
+        raise ConfigError(WATCHDOG, problem, "unset it to be watched by no one")
+    return int(text) / US / SIGNS
+
+
+def _line(text: str) -> str:
+    return " ".join(text.split())
