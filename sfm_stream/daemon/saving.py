@@ -17,6 +17,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
+import numpy as np
 
 from sfm_stream import checkpoint
 from sfm_stream.daemon.recovery import RECORDS
@@ -25,6 +26,10 @@ from sfm_stream.runs import Run
 
 if TYPE_CHECKING:
     from sfm_stream.engine import Engine
+
+
+WEIGHTS = ("weights", "theta")
+"""Arrays of what is learned: of the cell, and of least squares."""
 
 
 class Delivery(Protocol):
@@ -61,6 +66,7 @@ class Saver:
     Attributes:
         saved: the latest one.
         problem: why the latest try failed, or empty.
+        finite: whether what the latest one holds of weights is finite.
     """
 
     def __init__(
@@ -79,7 +85,7 @@ class Saver:
         self._lock, self._closed = threading.Lock(), False
         self._covered: deque[tuple[float, int]] = deque([(elapsed(), saved)])
         self.saved = Saved(saved, elapsed(), 0.0)
-        self.problem = ""
+        self.problem, self.finite = "", True
 
     @property
     def busy(self) -> bool:
@@ -139,6 +145,7 @@ class Saver:
         manifest: Mapping[str, Any],
         written: Future[None],
     ) -> None:
+        self.finite = all(np.isfinite(arrays[name]).all() for name in WEIGHTS)
         try:
             checkpoint.save(self._run.checkpoints, seq, arrays, manifest, self._keep)
         except CheckpointError as error:

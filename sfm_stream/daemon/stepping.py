@@ -69,6 +69,7 @@ class Stepper:
         lag: age of the oldest event of the latest batch, seconds.
         catching_up: whether learning pauses for it.
         problem: why events are not journalled, or empty.
+        measured: latencies measured so far.
         quarantine: who is let in.
         lock: held while the engine works.
     """
@@ -89,8 +90,8 @@ class Stepper:
         self._now, self._elapsed = now, elapsed
         self.counts, self.lock = Counts(), threading.Lock()
         self.lag, self.catching_up, self.problem = 0.0, False, ""
+        self.measured = 0
         self._latencies: Floats = np.full(LATENCIES, np.nan)
-        self._measured = 0
         self._decided: list[Event] = []
         self.obey(settings)
 
@@ -142,7 +143,7 @@ class Stepper:
 
     def latencies(self) -> Floats:
         """Give the latest latencies, seconds, in no order."""
-        return self._latencies[: min(self._measured, LATENCIES)].copy()
+        return self._latencies[: min(self.measured, LATENCIES)].copy()
 
     def _carry_out(self, events: list[Event]) -> None:
         block = self._block(events)  # refuses what the engine would, before it is kept
@@ -207,9 +208,9 @@ class Stepper:
             return
         taken = np.maximum(self._now() - received, 0) / SECOND
         self._watch(taken)
-        at = (self._measured + np.arange(len(taken))) % LATENCIES
+        at = (self.measured + np.arange(len(taken))) % LATENCIES
         self._latencies[at] = taken
-        self._measured += len(taken)
+        self.measured += len(taken)
 
 
 def seconds(at: str, text: str) -> float:

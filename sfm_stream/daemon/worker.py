@@ -11,9 +11,12 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from typing import TYPE_CHECKING
 
+from msgspec import convert
+
 from sfm_stream.daemon.recovery import OWN, RECORDS, Recovered, named
 from sfm_stream.daemon.saving import Saver
 from sfm_stream.daemon.stepping import Stepper, seconds
+from sfm_stream.daemon.vitals import Sink
 from sfm_stream.errors import CheckpointError, JournalError
 from sfm_stream.events import Control, Event, Floats, Gap
 from sfm_stream.settings import Sink as SinkSettings
@@ -22,7 +25,7 @@ from sfm_stream.sinks import Delivery, open_sink
 if TYPE_CHECKING:
     from sfm_stream.config import Config
     from sfm_stream.records import Records
-    from sfm_stream.sinks import Sink
+    from sfm_stream.sinks import Sink as Place
 
 SYNC = 1.0
 """Seconds between syncs of the journal: what a power cut may cost."""
@@ -43,6 +46,9 @@ class Worker:
         now: gives the time of day, ns.
 
     Attributes:
+        engine: the model.
+        journal: of its events.
+        recovered: events that were taken from the journal.
         stepper: takes the batches.
         saver: takes the checkpoints.
         deliveries: the sinks by name.
@@ -59,6 +65,8 @@ class Worker:
         now: Callable[[], int] = time.time_ns,
     ) -> None:
         self._found, self._say, self._publish, self._now = found, say, publish, now
+        self.engine, self.journal = found.engine, found.journal
+        self.recovered = found.events
         self.deliveries: dict[str, Delivery] = {}
         self.steps, self._synced = 0, time.monotonic()
         self.stepper = Stepper(
@@ -77,11 +85,11 @@ class Worker:
         Returns:
             Done when the checkpoint is on disk, or has failed.
         """
-        engine, now = self._found.engine, self._now()
-        if engine.seq:
+        now = self._now()
+        if self.engine.seq:
             self.stepper.decide(Gap("", now, RESTARTED))
         wanted = self._config.learn.enabled
-        if not (engine.learning and wanted):
+        if not (self.engine.learning and wanted):
             self.stepper.decide(Control("", now, "caught-up"))
             self.stepper.decide(Control("", now, "learn" if wanted else "freeze"))
         return self.saver.begin(self.deliveries)
@@ -94,7 +102,7 @@ class Worker:
         """
         self.stepper.take(batch)
         self.steps += 1
-        new = self._found.engine.seq > self.saver.saved.seq
+        new = self.engine.seq > self.saver.saved.seq
         if new and self._is_due() and not self.stepper.problem:
             self._save()
 
@@ -134,6 +142,11 @@ class Worker:
         if opened or gone:  # a restart must know which sinks there are
             self._save()
 
+    def sinks(self) -> list[Sink]:
+        """Say how every sink gets on."""
+        states = [delivery.state() for delivery in self.deliveries.values()]
+        return [convert(state, Sink, from_attributes=True) for state in states]
+
     def close(self) -> None:
         """Save, empty the sinks, and let go of everything.
 
@@ -147,20 +160,20 @@ class Worker:
                     self._say(f"sink {name} was left behind: the journal has the rest")
         finally:
             self.saver.close()
-            self._found.journal.close()
+            self.journal.close()
 
     def _deliver(self, records: Records) -> None:
         for delivery in self.deliveries.values():
             delivery.offer(records)
         self._publish(records)
 
-    def _deliver_to(self, name: str, sink: Sink, settings: SinkSettings) -> None:
+    def _deliver_to(self, name: str, sink: Place, settings: SinkSettings) -> None:
         spill = self._found.run.folder / "spill"
         delivery = Delivery(name, sink, settings, spill, self._say)
         self.deliveries = {**self.deliveries, name: delivery}
 
-    def _open(self, settings: SinkSettings) -> Sink:
-        tables = {"experts": self._found.engine.experts}
+    def _open(self, settings: SinkSettings) -> Place:
+        tables = {"experts": self.engine.experts}
         return open_sink(settings, self._found.run.folder, tables, None)
 
     def _read(self, config: Config) -> None:
@@ -177,7 +190,7 @@ class Worker:
         self.saver.begin(self.deliveries)
         if self._retention is not None:
             covered = self.saver.covered(self._retention)
-            self._found.journal.delete_before(covered)
+            self.journal.delete_before(covered)
 
     def _save_last(self) -> None:
         """Save what there is, if the sinks come to an end in time."""
