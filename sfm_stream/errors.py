@@ -7,6 +7,7 @@
     +-- FeatureError           (ValueError)    a feature or target is no number
     +-- InvalidState           (RuntimeError)  calls came out of order
     +-- SourceChanged                          a run's source is not what it was
+    +-- AddressError                           no one can listen there, or answers
     +-- StorageError                           what a run keeps on disk
     |   +-- JournalError                       the event log cannot be used
     |   +-- SinkError                          records could not be written
@@ -134,6 +135,24 @@ class SourceChanged(SFMStreamError):
             f"{self.source}: expected {self.expected}, was {self.was}; "
             "restore the source or start a new run"
         )
+
+
+class AddressError(SFMStreamError):
+    """An address cannot be listened on, or no live process answers there.
+
+    Attributes:
+        address: as `host:port`, or whole.
+        problem: what was expected and what was there.
+        hint: what to do, or empty.
+    """
+
+    def __init__(self, address: str, problem: str, hint: str = "") -> None:
+        super().__init__(address, problem, hint)
+        self.address, self.problem, self.hint = address, problem, hint
+
+    def __str__(self) -> str:
+        tail = f"; {self.hint}" if self.hint else ""
+        return f"{self.address}: {self.problem}{tail}"
 
 
 class StorageError(SFMStreamError):

@@ -8,6 +8,7 @@ import pytest
 
 from sfm_stream import errors
 from sfm_stream.errors import (
+    AddressError,
     CheckpointCorrupt,
     CheckpointError,
     CheckpointMismatch,
@@ -52,6 +53,8 @@ MESSAGES = [
         ("a.csv: expected 10 bytes, was 11 bytes; "
         "restore the source or start a new run"),
     ),
+    (AddressError("h:1", "is taken", "take another"), "h:1: is taken; take another"),
+    (AddressError("h:1", "is taken"), "h:1: is taken"),
     (JournalError("log", "is torn", "cut it"), "log: is torn; cut it"),
     (JournalError("log", "is torn"), "log: is torn"),
     (CheckpointError("c", "is absent"), "c: is absent"),

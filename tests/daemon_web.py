@@ -1,0 +1,81 @@
+"""What tests of the live process's address share: records, pages, and who asks."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from contextlib import asynccontextmanager
+
+import numpy as np
+
+from sfm_stream.daemon.broadcast import Hub
+from sfm_stream.daemon.meters import Meters
+from sfm_stream.daemon.server import Pages, serving
+from sfm_stream.records import REJECTED_REASONS, Records
+from sfm_stream.settings import Daemon
+from tests.vitals_rig import WELL
+
+SWITCHED = 101
+"""A websocket: it ends when we do."""
+TABLES = {
+    "stream": ("a", "b", "c"),
+    "target": ("mid",),
+    "horizon": ("1", "10"),
+    "rejected.field": ("", "mid"),
+    "rejected.reason": REJECTED_REASONS,
+}
+
+
+def forecasts(start, stop, streams=1, experts=1):
+    """Make forecasts of events start..stop, streams and horizons in turn."""
+    seq = np.arange(start, stop)
+    nothing = np.full(len(seq), np.nan)
+    return Records(
+        {
+            "forecasts": {
+                "seq": seq, "stream": seq % streams, "target": seq * 0,
+                "horizon": seq * 0, "origin": seq, "time": seq, "due": seq + 1,
+                "mean": seq / 2, "lower": nothing, "upper": nothing,
+                "weights": np.full((len(seq), experts), 0.5),
+                "amplitude": np.zeros((len(seq), 0)),
+            }
+        },
+        TABLES,
+    )  # fmt: skip
+
+
+def mixed(seq=7):
+    """Make one forecast of `a`, and one rejected tick of `b`."""
+    rejected = {
+        "seq": np.array([seq + 1]), "stream": np.array([1]), "time": np.array([5]),
+        "field": np.array([1]), "reason": np.array([4]),
+    }  # fmt: skip
+    one = forecasts(seq, seq + 1).columns["forecasts"] | {"stream": np.array([0])}
+    return Records({"forecasts": one, "rejected": rejected}, TABLES)
+
+
+@asynccontextmanager
+async def served(ask=lambda: WELL, settings=Daemon, listen="127.0.0.1:0", **given):
+    """A served process; gives its hub and address."""
+    hub = Hub(**given)
+    async with serving(listen, Pages(ask, settings, Meters(ask), hub)) as url:
+        yield hub, url
+
+
+async def asked(url, path, *headers, method="GET"):
+    """Ask as a browser would; give status, headers and body."""
+    host, port = url.removeprefix("http://").rsplit(":", 1)
+    reader, writer = await asyncio.open_connection(host.strip("[]"), int(port))
+    lines = [f"{method} {path} HTTP/1.1", f"Host: {host}:{port}", *headers, "", ""]
+    writer.write("\r\n".join(lines).encode())
+    head = (await reader.readuntil(b"\r\n\r\n")).decode()
+    first, *rest = head.removesuffix("\r\n\r\n").split("\r\n")
+    status, fields = int(first.split()[1]), dict(line.split(": ", 1) for line in rest)
+    body = b"" if status == SWITCHED else await reader.read()
+    writer.close()
+    return status, fields, body
+
+
+def lines(frames):
+    """Give the lines of frames, read."""
+    return [json.loads(line) for frame in frames for line in frame.split("\n")]
