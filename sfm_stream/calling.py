@@ -40,12 +40,16 @@ class Caller:
             start = reached
             self._enlarge()
 
+    def said(self, owners: Owners) -> Columns:
+        """Give what the last call wrote as columns."""
+        if not self._nothing:
+            self._nothing = transcript.nothing(self.out, owners)
+        return transcript.columns(self.out, owners, self._nothing)
+
     def many(
         self, events: Events, start: int, stop: int, phase: int, owners: Owners
     ) -> Columns:
         """Take any events and give the records as columns."""
-        if not self._nothing:
-            self._nothing = transcript.nothing(self.out, owners)
         parts: list[Columns] = []
         while start < stop:
             end = min(start + PORTION, stop)
@@ -54,9 +58,12 @@ class Caller:
             if reached == start and not self.out.counts.any():
                 self._enlarge()
                 continue
-            parts.append(transcript.columns(self.out, owners, self._nothing))
+            parts.append(self.said(owners))
             start = reached
-        return transcript.join(parts) if parts else self._nothing
+        if not parts:
+            self.out.counts[:] = 0
+            parts.append(self.said(owners))
+        return transcript.join(parts)
 
     def _call_directly(self, events: Events, start: int, stop: int, phase: int) -> int:
         """Call the machine code itself: all `tick_and_label` have the same types."""

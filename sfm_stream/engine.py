@@ -20,10 +20,19 @@ from typing import Any, TypeGuard
 import numpy as np
 from numpy.typing import NDArray
 
-from sfm_stream import config, features, kernels, layout, targets, transcript, widening
+from sfm_stream import (
+    config,
+    features,
+    identity,
+    kernels,
+    layout,
+    targets,
+    transcript,
+    widening,
+)  # fmt: skip
 from sfm_stream.bank import Bank
 from sfm_stream.calling import Caller
-from sfm_stream.errors import CheckpointMismatch, InvalidState, ShapeError
+from sfm_stream.errors import InvalidState, ShapeError
 from sfm_stream.events import (
     ALL_STREAMS,
     CONTROL,
@@ -37,13 +46,12 @@ from sfm_stream.events import (
 )
 from sfm_stream.kernels.mature import FORECASTS, SCORES
 from sfm_stream.kernels.resample import Resampler
-from sfm_stream.kernels.rows import NO_ROW, Events, plain, tick_and_label
+from sfm_stream.kernels.rows import NO_ROW, Events, tick_and_label
 from sfm_stream.kernels.tick import KEEP, LEARN, OBSERVE, PEEK
 from sfm_stream.records import Forecast, Record, Records
 from sfm_stream.roster import Roster
 from sfm_stream.transcript import Columns, Owners
 
-FORMAT = 1
 Column = NDArray[Any]
 
 
@@ -125,14 +133,10 @@ class Engine:
         Raises:
             InvalidState: if the last observed event was not followed by `learn`.
         """
-        self._expect_learned("observe")
-        if self._resampler is not None or not self._is_single(event):
+        if not self._is_single(event):
             return list(self.begin(Block.of([event], len(self.fields))).rows())
-        self._place = int(isinstance(event, Label))
-        self._write(self._single, self._place, event)
-        self._observed = self._single
-        self.seq += 1
-        return self._carry_out_single(OBSERVE)
+        self._observe_single("observe", event)
+        return transcript.records(self._call.out, self._owners)
 
     def learn(self) -> list[Record]:
         """Learn from what the observed event settled.
@@ -144,8 +148,9 @@ class Engine:
             raise InvalidState("learn: expected observe(event) first, was learn()")
         if self._observed is not self._single:
             return list(self.finish().rows())
-        self._observed = self._expected = None
-        return self._carry_out_single(LEARN) if self._is_due(self._single) else []
+        if not self._learn_single():
+            return []
+        return transcript.records(self._call.out, self._owners)
 
     def begin(self, block: Block) -> Records:
         """Observe and learn every event of a block; the last is observed only.
@@ -154,6 +159,9 @@ class Engine:
             InvalidState: if the last observed event was not learned from.
             ShapeError: if its ticks do not have the engine's fields.
         """
+        if len(block) == 1 and self._is_single(event := next(block.events())):
+            self._observe_single("begin", event)
+            return self._said(self._call.said(self._owners))
         events = self._take_in("begin", block)
         self._observed = events
         # One event may close several bins: all but the last are past.
@@ -171,6 +179,9 @@ class Engine:
         """
         if self._observed is None:
             raise InvalidState("finish: expected begin(block) first, was finish()")
+        if self._observed is self._single:
+            there = self._learn_single()
+            return self._said(self._call.said(self._owners) if there else {})
         events, self._observed, self._expected = self._observed, None, None
         stop = len(events.kind)
         start = max(stop - 1, 0) if self._is_due(events) else stop
@@ -295,10 +306,8 @@ class Engine:
             for name, value in self._resampler.snapshot().items():
                 arrays[f"bin_{name}"] = value
         meta = {
-            "state_format": FORMAT,
-            "digest": config.digest(config.of_model(self.config)),
+            **identity.identity(self.config, self.fields),
             "seq": self.seq,
-            "fields": list(self.fields),
             "streams": list(self.streams),
             "first_row": self._roster.first_row.tolist(),
             "frozen": self._frozen,
@@ -311,7 +320,7 @@ class Engine:
         Raises:
             CheckpointMismatch: if it is another model's.
         """
-        self._expect(meta)
+        identity.expect(meta, self.config, self.fields)
         self._bank.restore({k: v for k, v in arrays.items() if k[:4] != "bin_"})
         if self._resampler is not None:
             bins = {k[4:]: v for k, v in arrays.items() if k[:4] == "bin_"}
@@ -345,22 +354,26 @@ class Engine:
         if self._resampler is not None:
             self._resampler = Resampler(self.config, self.fields)
 
-    def _expect(self, meta: Mapping[str, Any]) -> None:
-        expected = {
-            "state_format": FORMAT,
-            "digest": config.digest(config.of_model(self.config)),
-            "fields": list(self.fields),
-        }
-        for key, value in expected.items():
-            if meta.get(key) != value:
-                raise CheckpointMismatch(
-                    "checkpoint",
-                    f"expected {key} {value}, was {meta.get(key)}",
-                    "use the configuration and feed it was made with",
-                )
-
     def _is_single(self, event: Event) -> TypeGuard[Tick | Label]:
-        return isinstance(event, Tick | Label) and event.stream in self._roster.numbers
+        known = event.stream in self._roster.numbers and self._resampler is None
+        return known and isinstance(event, Tick | Label)
+
+    def _observe_single(self, call: str, event: Tick | Label) -> None:
+        """Observe an event of a known stream, without a block's cost."""
+        self._expect_learned(call)
+        self._place = int(isinstance(event, Label))
+        self._write(self._single, self._place, event)
+        self._observed = self._single
+        self.seq += 1
+        self._call.few(self._single, self._place, self._place + 1, OBSERVE)
+
+    def _learn_single(self) -> bool:
+        """Learn from it; say whether there was anything to learn."""
+        self._observed = self._expected = None
+        due = self._is_due(self._single)
+        if due:
+            self._call.few(self._single, self._place, self._place + 1, LEARN)
+        return due
 
     def _write(self, pair: Events, place: int, event: Tick | Label) -> None:
         """Write an event of a known stream into the columns kept for it."""
@@ -371,20 +384,12 @@ class Engine:
         pair.values[place] = expect_width(event, len(self.fields))
         pair.seq[place] = self.seq
 
-    def _carry_out_single(self, phase: int) -> list[Record]:
-        self._call.few(self._single, self._place, self._place + 1, phase)
-        return transcript.records(self._call.out, self._owners)
-
     def _own(self) -> Owners:
-        count = len(self.targets)
+        of_row = np.flatnonzero(self._roster.first_row >= 0).repeat(len(self.targets))
         return Owners(
-            streams=list(self.streams),
-            of_row=np.repeat(np.flatnonzero(self._roster.first_row >= 0), count),
-            targets=self.targets,
-            horizons=self.horizons,
-            fields=self.fields,
-            experts=len(self.experts),
-        )
+            list(self.streams), of_row, self.targets, self.horizons, self.fields,
+            len(self.experts),
+        )  # fmt: skip
 
     def _expect_learned(self, call: str) -> None:
         if self._observed is not None:
@@ -396,18 +401,11 @@ class Engine:
         if block.values.shape != shape:
             raise ShapeError("block.values", str(shape), str(block.values.shape))
         self._bear(block)
-        numbers = self._roster.of(block)
-        events = Events(
-            kind=plain(block.kind, np.int8),
-            stream=numbers,
-            row=self._roster.rows(numbers),
-            time=plain(block.time, np.int64),
-            values=plain(block.values, np.float64),
-            code=plain(block.code, np.int64),
-            seq=np.arange(self.seq, self.seq + len(block), dtype=np.int64),
-        )
+        events = self._roster.events(block, self.seq)
         self.seq += len(block)
-        for i in np.flatnonzero((block.kind == CONTROL) & (numbers == ALL_STREAMS)):
+        for i in np.flatnonzero(
+            (block.kind == CONTROL) & (events.stream == ALL_STREAMS)
+        ):
             self._frozen = pause(self._frozen, int(block.code[i]))
         return events if self._resampler is None else self._fold(events)
 

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sfm_stream.events import ALL_STREAMS, CONTROL, TICK, Block
-from sfm_stream.kernels.rows import ALL_ROWS, NO_ROW
+from sfm_stream.kernels.rows import ALL_ROWS, NO_ROW, Events, plain
 
 
 class Roster:
@@ -50,6 +50,19 @@ class Roster:
         # A gap or heartbeat may name a stream that never ticked: no row has it.
         table = [self.numbers.get(name, NO_ROW) for name in block.streams]
         return np.array([*table, ALL_STREAMS], np.int64)[block.stream]
+
+    def events(self, block: Block, seq: int) -> Events:
+        """Give a block as the kernels take it, from an event's number on."""
+        numbers = self.of(block)
+        return Events(
+            kind=plain(block.kind, np.int8),
+            stream=numbers,
+            row=self.rows(numbers),
+            time=plain(block.time, np.int64),
+            values=plain(block.values, np.float64),
+            code=plain(block.code, np.int64),
+            seq=np.arange(seq, seq + len(block), dtype=np.int64),
+        )
 
     def rows(self, numbers: NDArray[np.int64]) -> NDArray[np.int64]:
         """Give the first row of each stream by its number."""

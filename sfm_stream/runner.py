@@ -7,9 +7,14 @@ and say the same records.
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterable, Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Executor
+from collections.abc import (
+    AsyncIterable,
+    Awaitable,
+    Callable,
+    Iterable,
+    Iterator,
+    Sequence,
+)
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 import numpy as np
@@ -85,19 +90,16 @@ def step(block: Block, engine: Engine, write: Callable[[Records], None]) -> None
 
 async def arun(
     batches: AsyncIterable[Sequence[Event]],
-    take: Callable[[Sequence[Event]], None],
-    thread: Executor,
+    take: Callable[[Sequence[Event]], Awaitable[None]],
 ) -> None:
-    """Hand over batches of live events one after the other, while other tasks go on.
+    """Hand over batches of live events, one after the other.
 
     Args:
         batches: in order, none of them empty.
-        take: called with each of them in the thread.
-        thread: of one worker.
+        take: called with each of them.
     """
-    loop = asyncio.get_running_loop()
     async for batch in batches:
-        await loop.run_in_executor(thread, take, batch)
+        await take(batch)
 
 
 def run_blocks(

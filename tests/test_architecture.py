@@ -29,7 +29,7 @@ ROWS = [
     {"bank", "widening"},
     {"kernels"},
     {"transcript"},
-    {"calling", "roster"},
+    {"calling", "roster", "identity"},
     {"engine"},
     # The core ends here.
     {"durable", "memory"},

@@ -1,20 +1,30 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
+import socket
 import time
+import urllib.error
+import urllib.request
 from collections import Counter
+from contextlib import suppress
+from types import MappingProxyType
 
 import pytest
 
+from connectors.supervisor import Status
 from sfm_stream import checkpoint, durable, journal, runs
 from sfm_stream.daemon import process
 from sfm_stream.daemon.process import Given, Process, live
-from sfm_stream.errors import ConfigError, FeedError, JournalError
+from sfm_stream.errors import AddressError, ConfigError, FeedError, JournalError
 from sfm_stream.events import Gap, Tick
 from tests.daemon_rig import full_disk, settings_of
 from tests.live_rig import until
+
+# a slow machine is no reason to catch up
+DAEMON = {"catch_up_after": "1h", "listen": ""}
 
 
 class Feed:
@@ -23,6 +33,7 @@ class Feed:
     def __init__(self, fields=("x",)):
         self.fields, self.counters = fields, Counter()
         self.queue, self.stopped, self.given = asyncio.Queue(), False, 0
+        self.live = False
 
     @property
     def waiting(self):
@@ -32,7 +43,8 @@ class Feed:
         return {"connector": "made up"}
 
     def status(self):
-        return []
+        state = "live" if self.live else "connecting"
+        return [Status("made up", state, 1.0, None, "", {})]
 
     async def batches(self, most):
         while (batch := await self.queue.get()) is not None:
@@ -52,6 +64,18 @@ async def taken(process, steps):
     await until(lambda: process._worker and process._worker.steps == steps)
 
 
+async def page(address, name):
+    """Read a page, whatever its code."""
+
+    def read():
+        try:
+            return urllib.request.urlopen(f"{address}/{name}").read().decode()  # noqa: S310
+        except urllib.error.HTTPError as refused:
+            return refused.read().decode()
+
+    return await asyncio.to_thread(read)
+
+
 def now_ticks(start, stop):
     now = time.time_ns()
     return [Tick("a", now + i, (float(i % 5),), now) for i in range(start, stop)]
@@ -60,8 +84,7 @@ def now_ticks(start, stop):
 class Rig:
     def __init__(self, folder, **tree):
         self.folder, self.said, self.feeds = folder, [], []
-        # a slow machine is no reason to catch up
-        daemon = {"catch_up_after": "1h", **tree.pop("daemon", {})}
+        daemon = {**DAEMON, **tree.pop("daemon", {})}
         self.config = self.next_config = settings_of(daemon=daemon, **tree)
         self.process = None
 
@@ -78,9 +101,9 @@ class Rig:
             raise self.next_config
         return self.next_config
 
-    async def lived(self, life):
+    async def lived(self, life, environment=MappingProxyType({})):
         """Run a process beside a life that it is told about."""
-        self.process = Process(self.given(), self.said.append)
+        self.process = Process(self.given(), self.said.append, environment)
         living = asyncio.create_task(life(self.process, self.feeds))
         try:
             async with asyncio.timeout(60):
@@ -109,8 +132,8 @@ def test_told_to_stop_it_takes_what_waits_and_saves(rig):
         feed.queue.put_nowait(now_ticks(0, 5))
         await taken(process, 1)
         assert process.state == "live"
-        for start in range(5, 305, 60):
-            feed.queue.put_nowait(now_ticks(start, start + 60))
+        for start in range(5, 305, 30):
+            feed.queue.put_nowait(now_ticks(start, start + 30))
         process.stop()
 
     asyncio.run(rig.lived(life))
@@ -159,7 +182,7 @@ def test_a_reload_changes_feed_and_learning_and_keeps_the_model(rig):
     rig.next_config = settings_of(
         stream={"symbols": ["b"]},
         learn={"window": 8, "every": 8, "enabled": False},
-        daemon={"catch_up_after": "1h"},
+        daemon=DAEMON,
     )
 
     async def life(process, feeds):
@@ -183,9 +206,15 @@ def test_a_reload_changes_feed_and_learning_and_keeps_the_model(rig):
 @pytest.mark.parametrize(
     ("config", "said"),
     [
-        (settings_of(stream={"every": "1s"}), "not reloaded: reload: cannot change "),
+        (
+            settings_of(stream={"every": "1s"}, daemon=DAEMON),
+            "not reloaded: reload: cannot change stream.every",
+        ),
         (ConfigError("x", "unknown key"), "not reloaded: x: unknown key"),
-        (settings_of(sink=[{"kind": "jsonk"}]), "not reloaded: sink.kind: "),
+        (
+            settings_of(sink=[{"kind": "jsonk"}], daemon=DAEMON),
+            "not reloaded: sink.kind: ",
+        ),
     ],
 )
 def test_a_reload_that_cannot_be_is_refused_as_a_whole(rig, config, said):
@@ -206,7 +235,7 @@ def test_a_reload_that_cannot_be_is_refused_as_a_whole(rig, config, said):
 
 
 def test_other_fields_are_refused(rig):
-    rig.next_config = settings_of(stream={"symbols": ["b"]})
+    rig.next_config = settings_of(stream={"symbols": ["b"]}, daemon=DAEMON)
     first = rig.open_feed
 
     def other(config):
@@ -226,10 +255,71 @@ def test_other_fields_are_refused(rig):
     assert "a run keeps the fields it has" in rig.said[0]
 
 
+def test_its_pages_say_how_it_is_from_the_first_moment_on(tmp_path):
+    rig = Rig(tmp_path / "run", daemon={"listen": "127.0.0.1:0"})
+    seen = {}
+
+    async def life(process, feeds):
+        await until(lambda: process.address)
+        seen["first"] = await page(process.address, "status")
+        feeds[0].queue.put_nowait(now_ticks(0, 5))
+        await taken(process, 1)
+        seen["then"] = await page(process.address, "status")
+        seen["metrics"] = await page(process.address, "metrics")
+        seen["ready"] = await page(process.address, "readyz")
+        process.stop()
+
+    asyncio.run(rig.lived(life))
+    assert json.loads(seen["first"])["seq"] == 0
+    then = json.loads(seen["then"])
+    assert (then["state"], then["seq"], then["ticks"]) == ("live", 5, 5)
+    assert then["streams"]["a"]["ticks"] == 5
+    assert then["journal"] == {"position": 5, "journalled": True, "problem": ""}
+    assert then["latency_us"]["count"] == 5
+    assert [sink["name"] for sink in then["sinks"]] == ["records", "websocket"]
+    assert 'sfm_stream_ticks_total{stream="a"} 5.0' in seen["metrics"]
+    assert "sfm_stream_latency_seconds_count 5.0" in seen["metrics"]
+    assert "expected a live connection" in seen["ready"]
+
+
+def test_a_port_in_use_is_told_before_anything_is_touched(tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as taken_already:
+        port = taken_already.getsockname()[1]
+        rig = Rig(tmp_path / "run", daemon={"listen": f"127.0.0.1:{port}"})
+
+        async def life(process, feeds):
+            del process, feeds
+
+        with pytest.raises(AddressError, match="expected a free port, was in use"):
+            asyncio.run(rig.lived(life))
+    assert not (tmp_path / "run").exists()
+
+
+def test_the_service_manager_is_told(tmp_path):
+    path = str(tmp_path / "notify")
+    rig = Rig(tmp_path / "run")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(path)
+        manager.setblocking(False)
+
+        async def life(process, feeds):
+            feeds[0].live = True
+            await until(lambda: process._announced)
+            await process.reload()
+            process.stop()
+
+        asyncio.run(rig.lived(life, {"NOTIFY_SOCKET": path}))
+        told = []
+        with suppress(BlockingIOError):
+            while True:
+                told.append(manager.recv(4096).decode().splitlines()[0])
+    assert told == ["READY=1", "RELOADING=1", "READY=1", "STOPPING=1"]
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_stops_it_in_order(rig, number):
     async def run():
-        living = asyncio.create_task(live(rig.given(), rig.said.append))
+        living = asyncio.create_task(live(rig.given(), rig.said.append, {}))
         await until(lambda: rig.feeds)
         rig.feeds[0].queue.put_nowait(now_ticks(0, 5))
         await until(lambda: rig.folder.is_dir() and len(rig.events()) == 5)

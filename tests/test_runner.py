@@ -1,8 +1,6 @@
 from __future__ import annotations
 
 import asyncio
-import threading
-from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -63,21 +61,21 @@ def test_a_step_writes_what_was_said_before_the_last_event_is_learned_from():
     assert engine.log == ["begin 3", "said 3", "finish", "learned"]
 
 
-def test_arun_hands_batches_to_the_thread_one_after_the_other():
+def test_arun_hands_over_batches_one_after_the_other():
     async def batches():
         for event in EVENTS:
             await asyncio.sleep(0)
             yield [event]
 
-    taken = []
-    with ThreadPoolExecutor(1) as thread:
+    log = []
 
-        def take(batch):
-            taken.append((*batch, threading.current_thread()))
+    async def take(batch):
+        log.append(f"begun {batch[0].time}")
+        await asyncio.sleep(0)
+        log.append(f"taken {batch[0].time}")
 
-        asyncio.run(runner.arun(batches(), take, thread))
-    assert [event for event, _ in taken] == EVENTS
-    assert {worker for _, worker in taken} & set(threading.enumerate()) == set()
+    asyncio.run(runner.arun(batches(), take))
+    assert log == ["begun 1", "taken 1", "begun 2", "taken 2"]
 
 
 def test_run_blocks_writes_a_block_before_what_comes_after_it():

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from sfm_stream.cli.options import Overrides, Settings, app, load, say
+from sfm_stream.cli.options import Overrides, Settings, app, load
 
 
 @app.command()
@@ -25,9 +25,13 @@ def daemon(
 ) -> None:
     """Live on feeds for months: forecast, learn, and come back after any stop."""
     import asyncio
+    import logging
+    import os
+    import sys
 
     from connectors import open_live
     from sfm_stream import runs
+    from sfm_stream.daemon.logs import logging_to
     from sfm_stream.daemon.process import Given, live
 
     folder = out or Path("runs") / config.stem
@@ -38,4 +42,8 @@ def daemon(
         read=lambda: load(config, overrides),
         start=None if start is None else runs.load(start),
     )
-    asyncio.run(live(given, say))
+    with logging_to(sys.stderr):
+        # a line per page that a monitor reads would be all there is
+        logging.getLogger("websockets").setLevel(logging.WARNING)
+        log = logging.getLogger("sfm_stream.daemon")
+        asyncio.run(live(given, log.info, os.environ))

@@ -1,8 +1,11 @@
 """The live process itself: its parts, and the order in which they start and stop.
 
-    loop      sockets, timers, signals
-    model     batches, one after the other: decide, journal, observe, deliver, learn
+    loop      sockets, timers, signals; batches that are soon done
+    model     batches that are not, recovery, beats: whatever may take long
     others    sinks, checkpoints, the journal's fsync and compression
+
+A batch goes to the model's thread only if it would hold the loop for too long, for to
+be handed over costs more than a short one takes. Either way it is one at a time.
 
 Start is recovery, then live. Stop is: feeds, what waits, checkpoint, sinks, journal.
 """
@@ -15,19 +18,26 @@ import os
 import signal
 import sys
 import time
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import aclosing
+from contextlib import AsyncExitStack, aclosing
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from sfm_stream import runner
 from sfm_stream.config import each_feed
+from sfm_stream.daemon.broadcast import Hub
+from sfm_stream.daemon.meters import Meters
+from sfm_stream.daemon.notify import Notifier, Progress, watch
 from sfm_stream.daemon.recovery import recover
 from sfm_stream.daemon.reloading import expect_hot
+from sfm_stream.daemon.reporting import Birth, report
+from sfm_stream.daemon.server import Pages, serving
 from sfm_stream.daemon.stepping import seconds
+from sfm_stream.daemon.vitals import LIVE, Vitals
 from sfm_stream.daemon.worker import Worker
 from sfm_stream.errors import ConfigError, SFMStreamError
 from sfm_stream.events import Event, Gap
@@ -36,13 +46,19 @@ if TYPE_CHECKING:
     from collections import Counter
 
     from sfm_stream.config import Config
+    from sfm_stream.records import Records
     from sfm_stream.runs import Run
+    from sfm_stream.settings import Daemon
 
 T = TypeVar("T")
-MOST = 64
-"""Events taken at once: a few milliseconds of work."""
+MOST = 32
+"""Events taken at once."""
+HOLD = 0.004
+"""Seconds a batch may be expected to hold the loop."""
 BEAT = 0.25
 """Seconds between looks at what time alone changes."""
+PATIENCE = 30.0
+"""Seconds after which it counts as up without data: a venue may be away."""
 SWITCH = 0.0005
 """Seconds after which a thread that waits for the interpreter gets it."""
 STOPS = (signal.SIGTERM, signal.SIGINT)
@@ -108,18 +124,30 @@ class Process:
     Args:
         given: settings, folder and feed.
         say: takes a line for the log.
+        environment: in which a service manager may have left its address.
 
     Attributes:
         state: `starting`, `recovering`, `live`, `stopping` or `stopped`.
+        address: of its pages, once it is served.
     """
 
-    def __init__(self, given: Given, say: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        given: Given,
+        say: Callable[[str], None],
+        environment: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
         self._given, self._say = given, say
-        self.state = "starting"
+        self._notifier = Notifier(environment, say)
+        self.state, self.address = "starting", ""
+        self._birth = Birth(given.folder)
+        self._hub, self._meters = Hub(), Meters(self.vitals)
+        self._announced = False
         self._config = given.config
         self._feed = given.open_feed(given.config)
         self._next_feed: Feed | None = None
         self._model = ThreadPoolExecutor(1, "model")
+        self._turn = asyncio.Lock()
         self._told_to_stop = asyncio.Event()
         self._worker: Worker | None = None
 
@@ -130,6 +158,39 @@ class Process:
             SFMStreamError: if it cannot start, or cannot go on.
         """
         sys.setswitchinterval(SWITCH)
+        async with AsyncExitStack() as served:
+            if self._config.daemon.listen:
+                pages = Pages(self.vitals, self._settings, self._meters, self._hub)
+                serve = serving(self._config.daemon.listen, pages)
+                self.address = await served.enter_async_context(serve)
+                self._say(f"see {self.address}/status")
+            await self._recover_and_live()
+
+    def vitals(self) -> Vitals:
+        """Say how it is now."""
+        others = (self._hub.state(),) if self._config.daemon.listen else ()
+        return report(self._birth, self.state, self._feed, self._worker, others)
+
+    def stop(self) -> None:
+        """Stop in order: no new events, those that wait, a checkpoint, the end."""
+        self._notifier.stopping()
+        self._told_to_stop.set()
+
+    async def reload(self) -> None:
+        """Read the configuration anew and go by it, or refuse it as a whole."""
+        self._notifier.reloading()
+        try:
+            config = self._given.read()
+            expect_hot(self._config, config)
+            await self._obey(config)
+        except SFMStreamError as error:
+            self._say(f"not reloaded: {error}")
+        else:
+            self._config = config
+            self._say("reloaded")
+        self._notifier.ready(self.state)
+
+    async def _recover_and_live(self) -> None:
         with self._model:
             self.state = "recovering"
             worker = self._worker = await self._in_model(self._recovered)
@@ -140,22 +201,6 @@ class Process:
                 await self._in_model(worker.close)
                 self.state = "stopped"
 
-    def stop(self) -> None:
-        """Stop in order: no new events, those that wait, a checkpoint, the end."""
-        self._told_to_stop.set()
-
-    async def reload(self) -> None:
-        """Read the configuration anew and go by it, or refuse it as a whole."""
-        try:
-            config = self._given.read()
-            expect_hot(self._config, config)
-            await self._obey(config)
-        except SFMStreamError as error:
-            self._say(f"not reloaded: {error}")
-            return
-        self._config = config
-        self._say("reloaded")
-
     def _recovered(self) -> Worker:
         given = self._given
         found = recover(
@@ -163,7 +208,8 @@ class Process:
         )
         if found.events:
             self._say(f"recovered {found.events} events from the journal")
-        worker = Worker(found, self._config, lambda _: None, lambda _: None, self._say)
+        latencies = self._meters.observe_latencies
+        worker = Worker(found, self._config, self._publish, latencies, self._say)
         worker.begin()
         # what is there by now stays: later collections need not look at it
         gc.collect()
@@ -173,11 +219,12 @@ class Process:
     async def _live(self, worker: Worker) -> None:
         """Feed the worker until told to stop, and then what still waits."""
         self.state = "live"
-        feeding = asyncio.create_task(
-            runner.arun(self._batches(), worker.take, self._model)
-        )
+        take = partial(self._take, worker)
+        feeding = asyncio.create_task(runner.arun(self._batches(), take))
         beating = asyncio.create_task(self._beat(worker))
         told = asyncio.create_task(self._told_to_stop.wait())
+        progress = partial(self._progress, worker)
+        watched = asyncio.create_task(watch(self._notifier, progress))
         await asyncio.wait(
             [feeding, beating, told], return_when=asyncio.FIRST_COMPLETED
         )
@@ -185,12 +232,19 @@ class Process:
         self._feed.stop()
         drain = seconds("daemon.drain", self._config.daemon.drain)
         await asyncio.wait([feeding], timeout=drain)
-        for task in (feeding, beating, told):
+        for task in (feeding, beating, told, watched):
             task.cancel()
-        await asyncio.wait([feeding, beating, told])
+        await asyncio.wait([feeding, beating, told, watched])
         for task in (feeding, beating):
             if not task.cancelled():
                 task.result()
+
+    async def _take(self, worker: Worker, batch: Sequence[Event]) -> None:
+        if worker.expected(len(batch)) > HOLD:
+            await self._in_model(partial(worker.take, batch))
+            return
+        async with self._turn:
+            worker.take(batch)
 
     async def _batches(self) -> AsyncGenerator[list[Event], None]:
         """Give the events of the feed, and of those that take its place."""
@@ -207,6 +261,25 @@ class Process:
         while True:
             await asyncio.sleep(BEAT)
             await self._in_model(worker.beat)
+            if not self._announced:
+                self._announce()
+
+    def _announce(self) -> None:
+        """Say that it is up, once it has data, or has tried for long enough."""
+        waited = time.monotonic() - self._birth.elapsed > PATIENCE
+        if waited or any(one.state == LIVE for one in self._feed.status()):
+            self._announced = True
+            self._notifier.ready(self.state)
+
+    def _publish(self, records: Records) -> None:
+        self._hub.publish(records)
+        self._meters.observe_records(records)
+
+    def _progress(self, worker: Worker) -> Progress:
+        return Progress(worker.steps, self._feed.waiting)
+
+    def _settings(self) -> Daemon:
+        return self._config.daemon
 
     async def _obey(self, config: Config) -> None:
         """Go by a configuration of which only what may change has changed.
@@ -227,14 +300,17 @@ class Process:
             self._feed.stop()
 
     async def _in_model(self, call: Callable[[], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._model, call)
+        async with self._turn:
+            return await asyncio.get_running_loop().run_in_executor(self._model, call)
 
 
 def _subscriptions(config: Config) -> list[tuple[Any, tuple[str, ...]]]:
     return [(one.feed, one.stream.symbols) for one in each_feed(config)]
 
 
-async def live(given: Given, say: Callable[[str], None]) -> None:
+async def live(
+    given: Given, say: Callable[[str], None], environment: Mapping[str, str]
+) -> None:
     """Run a process until it is told to stop, by SIGTERM or SIGINT.
 
     A second signal ends it at once; what is lost then the journal has. SIGHUP reads the
@@ -243,7 +319,8 @@ async def live(given: Given, say: Callable[[str], None]) -> None:
     Raises:
         SFMStreamError: if it cannot start, or cannot go on.
     """
-    process, loop = Process(given, say), asyncio.get_running_loop()
+    loop = asyncio.get_running_loop()
+    process = Process(given, say, environment)
     reloading: set[asyncio.Task[None]] = set()
 
     def stop() -> None:

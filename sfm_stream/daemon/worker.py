@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 SYNC = 1.0
 """Seconds between syncs of the journal: what a power cut may cost."""
+FORGET = 0.99
 REJOIN = 5.0
 """Seconds a checkpoint may take that lets a journal begin again."""
 RESTARTED = "the process was restarted"
@@ -68,7 +69,7 @@ class Worker:
         self.engine, self.journal = found.engine, found.journal
         self.recovered = found.events
         self.deliveries: dict[str, Delivery] = {}
-        self.steps, self._synced = 0, time.monotonic()
+        self.steps, self._synced, self._pace = 0, time.monotonic(), 0.0
         self.stepper = Stepper(
             found.engine, found.journal, config.daemon, self._deliver, watch, now=now
         )
@@ -100,11 +101,17 @@ class Worker:
         Raises:
             JournalError: if they cannot be journalled and are to be.
         """
+        begun = time.perf_counter()
         self.stepper.take(batch)
+        self._note_pace(time.perf_counter() - begun, len(batch))
         self.steps += 1
         new = self.engine.seq > self.saver.saved.seq
         if new and self._is_due() and not self.stepper.problem:
             self._save()
+
+    def expected(self, count: int) -> float:
+        """Give the seconds so many events may take, by those before."""
+        return self._pace * count
 
     def beat(self) -> None:
         """Do what is due by time alone.
@@ -182,6 +189,10 @@ class Worker:
         self._drain = seconds("daemon.drain", daemon.drain)
         kept = daemon.retention
         self._retention = seconds("daemon.retention", kept) if kept else None
+
+    def _note_pace(self, seconds: float, count: int) -> None:
+        """Keep a slowly forgotten highest pace: a batch may be among the slow ones."""
+        self._pace = max(seconds / count, self._pace * FORGET)
 
     def _is_due(self) -> bool:
         return self.saver.age() >= self._every and not self.saver.busy

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from sfm_stream.settings import Sink as Settings
     from sfm_stream.sinks.contract import Sink
 
-LINGER_S = 0.01
+LINGER_S = 0.02
 """Records gather for so long: fewer turns leave the interpreter to the model."""
 BOX = 65_536
 """Most blocks in the box: it fills only while a disk holds up the keeper."""
