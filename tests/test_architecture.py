@@ -114,7 +114,6 @@ TESTED_IN = {
     "compare.online": "test_compare_models.py",
     "compare.recurrent": "test_compare_models.py",
     "compare.results": "test_compare_suite.py",
-    "sinks.contract": "test_sinks_delivery.py",
     "river.face": "test_river_regressor.py",
     "river.frames": "test_river_regressor.py",
     "connectors.feed": "test_connectors_capture.py",

@@ -119,7 +119,9 @@ def test_a_text_that_differs_is_named(copied):
 
 
 def test_a_missing_part_is_no_run(copied):
-    (copied.records / "scores-000001.parquet").unlink()
+    (copied.records / "scores-000000.parquet").rename(
+        copied.records / "scores-000001.parquet"
+    )
     with pytest.raises(SinkError, match="expected a part, was none"):
         verify(copied, lambda _: Waves())
 

@@ -18,7 +18,7 @@ from sfm_stream.records import Records
 from sfm_stream.sinks import spill
 from sfm_stream.sinks.gathering import Gathering
 
-PIECE_ROWS = 8_192
+PIECE_ROWS = 2_048
 """A piece is no greater, so that no write holds the interpreter for long."""
 PIECES = 8
 """Memory has room for so many at least."""

@@ -68,7 +68,9 @@ class Gathering:
         self._tables |= records.tables
         for kind, columns in records.columns.items():
             if count := len(columns["seq"]):
-                self._piles.setdefault(kind, Pile()).add(columns)
+                if kind not in self._piles:
+                    self._piles[kind] = Pile()
+                self._piles[kind].add(columns)
                 self.rows += count
 
     def take(self) -> Records:
