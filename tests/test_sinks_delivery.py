@@ -220,14 +220,26 @@ def test_sink_that_blocks_for_ever_is_abandoned_at_the_deadline(tmp_path, moody)
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
-def test_error_that_is_no_sink_error_ends_the_delivery_and_shows(tmp_path, moody):
-    delivery = deliver(moody, tmp_path, name="ended")
-    _, serving = (t for t in threading.enumerate() if t.name == "sink ended")
-    delivery.mark(lambda _: 1 / 0)
-    serving.join(DEADLINE_S)
-    delivery.offer(BLOCK)
+@pytest.mark.parametrize("ends", ["keeper", "sink"])
+def test_error_that_is_no_sink_error_ends_the_delivery_and_shows(
+    tmp_path, moody, monkeypatch, ends
+):
+    delivery = deliver(moody, tmp_path, name=ends)
+    keeper, serving = (t for t in threading.enumerate() if t.name == f"sink {ends}")
+    if ends == "keeper":
+        monkeypatch.setattr(delivery._backlog, "add", lambda _: 1 / 0)
+        delivery.offer(BLOCK)
+        keeper.join(DEADLINE_S)
+    else:
+        delivery.mark(lambda _: 1 / 0)
+        serving.join(DEADLINE_S)
+        delivery.offer(BLOCK)
     assert not delivery.close(0.05)
     assert delivery.state().error == sinks.delivery.ENDED
+    assert delivery.state().queued == len(ROWS)
+    for thread in (keeper, serving):
+        thread.join(DEADLINE_S)
+        assert not thread.is_alive()
 
 
 def test_nothing_is_not_delivered(tmp_path, moody):

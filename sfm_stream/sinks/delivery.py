@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from sfm_stream.settings import Sink as Settings
     from sfm_stream.sinks.contract import Sink
 
-LINGER_S = 0.02
+LINGER_S = 0.1
 """Records gather for so long: fewer turns leave the interpreter to the model."""
 BOX = 65_536
 """Most blocks in the box: it fills only while a disk holds up the keeper."""
@@ -76,7 +76,7 @@ Item: TypeAlias = "Records | Barrier"
 class Delivery:
     """A sink behind a bounded queue.
 
-    `offer`, `mark` and `close` belong to one thread, `state` to any.
+    `offer` belongs to one thread, all else to any.
 
     Args:
         name: of the sink, and of its folder of spilled records.
@@ -110,7 +110,9 @@ class Delivery:
         self._since: float | None = None
         for work in (self._keep, self._serve):
             # a sink that never comes back must not keep the process alive
-            threading.Thread(target=work, name=f"sink {name}", daemon=True).start()
+            threading.Thread(
+                target=self._to_its_end, args=(work,), name=f"sink {name}", daemon=True
+            ).start()
 
     def offer(self, records: Records) -> None:
         """Take records to deliver; returns at once, whatever the sink does."""
@@ -128,7 +130,7 @@ class Delivery:
 
         It is called in the sink's thread, and what it raises ends the delivery.
         """
-        self._box.put(Barrier(done))
+        self._urge(Barrier(done))
 
     def close(self, deadline_s: float) -> bool:
         """Deliver what waits, close the sink, and say whether there was time for it.
@@ -137,11 +139,12 @@ class Delivery:
         it, but for the journal.
         """
         self._closing.set()
-        self._signal(_Signal.CLOSE)
+        self._urge(_Signal.CLOSE)
         closed = self._closed.wait(deadline_s)
         if not closed:
             self._abandoned.set()
-            self._signal(_Signal.STOP)
+            self._urge(_Signal.STOP)
+            self._turns.put(None)
         return closed
 
     def state(self) -> Status:
@@ -160,9 +163,20 @@ class Delivery:
             error=self._error or self._backlog.trouble,
         )
 
-    def _signal(self, signal: _Signal) -> None:
-        self._box.put(signal)
+    def _urge(self, item: Barrier | _Signal) -> None:
+        """Put something into the box for which no records need to gather."""
+        self._box.put(item)
         self._hurry.set()
+
+    def _to_its_end(self, work: Callable[[], None]) -> None:
+        """Work in a thread of its own; that an error ended it will show."""
+        through = False
+        try:
+            work()
+            through = True
+        finally:
+            if not through:
+                self._error = ENDED
 
     def _keep(self) -> None:
         """Keep the backlog, in the keeper's thread."""
@@ -210,16 +224,12 @@ class Delivery:
 
     def _serve(self) -> None:
         """Carry out what the keeper hands out, in the sink's thread."""
-        try:
-            while (item := self._ask()) is not None:
-                self._carry_out(item)
-            self._let_go()
-        finally:
-            if not self._closed.is_set():
-                self._error = self._error or ENDED
+        while (item := self._ask()) is not None:
+            self._carry_out(item)
+        self._let_go()
 
     def _ask(self) -> Item | None:
-        self._signal(_Signal.NEXT)
+        self._urge(_Signal.NEXT)
         return self._turns.get()
 
     def _carry_out(self, item: Item) -> None:
