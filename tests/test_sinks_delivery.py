@@ -242,6 +242,30 @@ def test_error_that_is_no_sink_error_ends_the_delivery_and_shows(
         assert not thread.is_alive()
 
 
+def test_box_that_nobody_empties_does_not_grow_for_ever(tmp_path, moody, monkeypatch):
+    monkeypatch.setattr(sinks.delivery, "BOX", 3)
+    delivery, entered = deliver(moody, tmp_path), threading.Event()
+    add, free = delivery._backlog.add, threading.Event()
+
+    def hang(item):  # as a disk may, to which the keeper spills
+        entered.set()
+        free.wait()
+        add(item)
+
+    monkeypatch.setattr(delivery._backlog, "add", hang)
+    first, *others = ticks()
+    delivery.offer(first)
+    assert entered.wait(DEADLINE_S)
+    for records in others:
+        delivery.offer(records)
+    kept = sum(map(len, [first, *others[:3]]))
+    assert delivery.state().queued == kept
+    assert delivery.state().dropped == len(ROWS) - kept
+    free.set()
+    assert delivery.close(DEADLINE_S)
+    assert list(moody.rows()) == ROWS[:kept]
+
+
 def test_nothing_is_not_delivered(tmp_path, moody):
     delivery = deliver(moody, tmp_path)
     delivery.offer(Records({}, {}))

@@ -212,7 +212,8 @@ def test_full_disk_leaves_whole_parts_and_keeps_the_rows(tmp_path, monkeypatch):
     monkeypatch.undo()
     assert files(tmp_path) == before
     sink.flush()
-    assert stored_rows(tmp_path, "scores") == list(plain_rows("scores", written))
+    for kind in KINDS:
+        assert stored_rows(tmp_path, kind) == list(plain_rows(kind, written))
 
 
 def test_folder_that_cannot_be_made_is_named(tmp_path):

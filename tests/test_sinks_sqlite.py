@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sqlite3
 
 import msgspec
@@ -9,10 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sfm_stream import durable
 from sfm_stream.errors import SinkError
 from sfm_stream.records import KINDS, Records
 from sfm_stream.sinks import SqliteSink, sqlite
-from tests.records_rig import cut, some
+from tests.records_rig import cut, refuse, some
 
 BLOCK = some(0, 40)
 
@@ -99,11 +101,31 @@ def test_resume_forgets_what_was_said_after_the_position(tmp_path):
     expect(path, BLOCK)
 
 
-def test_process_that_dies_leaves_what_was_written(tmp_path):
-    path = tmp_path / "records.sqlite"
-    sink = filled(path, BLOCK)
-    expect(path, BLOCK)  # as another connection sees it, with nothing closed
+def test_files_of_a_process_that_died_are_enough_to_go_on(tmp_path):
+    path, copy = tmp_path / "live" / "records.sqlite", tmp_path / "dead"
+    first, rest = cut(BLOCK, 20)
+    sink = filled(path, first)
     sink.flush()
+    position = sink.position()
+    sink.write(some(20, 30, seed=4))
+    shutil.copytree(path.parent, copy)  # as kill -9 leaves them: nothing is closed
+    sink.close()
+    sink = SqliteSink(copy / path.name, position)
+    expect(copy / path.name, first)
+    sink.write(rest)
+    sink.close()
+    expect(copy / path.name, BLOCK)
+
+
+def test_flush_waits_for_the_disk_and_says_when_it_refuses(tmp_path, monkeypatch):
+    path, synced = tmp_path / "records.sqlite", []
+    sink = filled(path, BLOCK)
+    monkeypatch.setattr(durable, "sync", lambda path: synced.append(path.name))
+    sink.flush()
+    assert synced == ["records.sqlite-wal"]
+    monkeypatch.setattr(durable, "sync", refuse)
+    with pytest.raises(SinkError, match=r"records.sqlite: the disk is full"):
+        sink.flush()
     sink.close()
 
 
