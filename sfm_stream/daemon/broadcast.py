@@ -20,7 +20,6 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import msgspec
 from websockets.exceptions import ConnectionClosed
-from websockets.frames import CloseCode
 
 from sfm_stream.daemon.vitals import Sink
 from sfm_stream.records import KINDS, Forecast, Record, Records
@@ -241,7 +240,7 @@ class Hub:
                 except TimeoutError:
                     break
                 self._written += count
-            await socket.close(CloseCode.TRY_AGAIN_LATER, "too slow")
+            socket.transport.abort()  # a farewell would not be read either
 
 
 def _key(record: Record) -> Key | None:
