@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
-from rich.console import Console
+from rich.console import Console, Group
+from rich.live import Live
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -27,9 +28,14 @@ from sfm_stream import runs, sinks
 from sfm_stream.errors import FeedError
 from sfm_stream.replay import Watch
 
+if TYPE_CHECKING:
+    from sfm_stream.daemon.asking import Answer
+    from sfm_stream.daemon.vitals import Connection, Sink, Stream, Vitals
+
 SHOWN_FREQUENCIES = 3
 CONSTANT = 1e-12
 """Radians per tick below which a frequency is none."""
+SHOWN_STREAMS = 30
 
 
 class _Pace(ProgressColumn):
@@ -167,6 +173,83 @@ def show_live(statuses: Iterable[Any], counters: Mapping[str, int]) -> None:
     console.print(table)
     told = ", ".join(f"{name} {count:,}" for name, count in sorted(counters.items()))
     console.print(told, markup=False)
+
+
+@contextmanager
+def watching() -> Iterator[Callable[[Answer], None]]:
+    """Give what shows a live process, on standard output; in place on a terminal."""
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        yield lambda answer: console.print(_status(answer))
+        return
+    with Live(console=console, auto_refresh=False) as place:
+        yield lambda answer: place.update(_status(answer), refresh=True)
+
+
+def _status(answer: Answer) -> Group:
+    vitals = answer.vitals
+    readiness = [f"not ready: {reason}" for reason in answer.reasons] or ["ready"]
+    alarms = [f"alarm: {alarm}" for alarm in vitals.alarms]
+    parts = [_process(vitals), _streams(vitals.streams), _connections(vitals.feeds)]
+    told = [Text(line) for line in (*alarms, *readiness)]
+    return Group(*parts, _sinks(vitals.sinks), *told)
+
+
+def _process(vitals: Vitals) -> Table:
+    saved, journal, latency = vitals.checkpoint, vitals.journal, vitals.latency_us
+    told = {
+        "run": f"{vitals.run}, version {vitals.version}, process {vitals.pid}",
+        "state": f"{vitals.state}, up {vitals.uptime_s:,.0f} s",
+        "events": f"{vitals.seq:,}, of them {vitals.recovered:,} recovered",
+        "ticks": f"{vitals.ticks:,}, {vitals.rejected:,} rejected",
+        "gaps": f"{vitals.gaps:,}",
+        "waiting": f"{vitals.waiting:,}, {vitals.lag_s:.3g} s behind",
+        "checkpoint": f"at {saved.seq:,}, {saved.age_s:,.0f} s ago {saved.problem}",
+        "journal": f"{journal.position:,} {journal.problem}",
+        "learning": "yes" if vitals.learning else "no",
+        "memory": f"{vitals.memory_mib:,.0f} MiB",
+    }
+    if latency is not None:
+        shown = (
+            f"p50 {latency.p50:,.0f}, p99 {latency.p99:,.0f}, max {latency.max:,.0f}"
+        )
+        told["latency, us"] = shown
+    table = Table("daemon", "")
+    for name, value in told.items():
+        table.add_row(name, Text(value.strip()))
+    return table
+
+
+def _streams(streams: Mapping[str, Stream]) -> Table:
+    table = Table("stream")
+    for name in ("ticks", "rejected", "tick, s ago", "shut out, s"):
+        table.add_column(name, justify="right")
+    for name, stream in list(streams.items())[:SHOWN_STREAMS]:
+        ages = _number(stream.age_s), _number(stream.quarantined_s)
+        table.add_row(Text(name), f"{stream.ticks:,}", f"{stream.rejected:,}", *ages)
+    if len(streams) > SHOWN_STREAMS:
+        table.add_row(f"and {len(streams) - SHOWN_STREAMS:,} more")
+    return table
+
+
+def _connections(connections: Iterable[Connection]) -> Table:
+    table = Table("connection", "state", "for, s", "data, s ago", "last end")
+    for one in connections:
+        ages = _number(one.seconds), _number(one.age)
+        table.add_row(Text(one.label), one.state, *ages, Text(one.reason))
+    return table
+
+
+def _sinks(sinks: Iterable[Sink]) -> Table:
+    table = Table("sink", "kind")
+    for name in ("queued", "spilled", "dropped", "written"):
+        table.add_column(name, justify="right")
+    table.add_column("trouble")
+    for sink in sinks:
+        counts = (sink.queued, sink.spilled, sink.dropped, sink.written)
+        shown = (f"{count:,}" for count in counts)
+        table.add_row(Text(sink.name), Text(sink.kind), *shown, Text(sink.error))
+    return table
 
 
 def _scores(target: str, horizons: Mapping[str, Mapping[str, Any]]) -> Table:

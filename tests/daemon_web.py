@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-from contextlib import asynccontextmanager
+import threading
+from contextlib import asynccontextmanager, contextmanager
 
 import numpy as np
 
@@ -60,6 +61,29 @@ async def served(ask=lambda: WELL, settings=Daemon, listen="127.0.0.1:0", **give
     hub = Hub(**given)
     async with serving(listen, Pages(ask, settings, Meters(ask), hub)) as url:
         yield hub, url
+
+
+@contextmanager
+def served_apart(**given):
+    """A served process in a thread of its own; gives its address."""
+    ready, found = threading.Event(), []
+
+    async def serve():
+        done = asyncio.Event()
+        async with served(**given) as (_, url):
+            found.extend([url, asyncio.get_running_loop(), done])
+            ready.set()
+            await done.wait()
+
+    thread = threading.Thread(target=asyncio.run, args=(serve(),))
+    thread.start()
+    assert ready.wait(20)
+    url, loop, done = found
+    try:
+        yield url
+    finally:
+        loop.call_soon_threadsafe(done.set)
+        thread.join()
 
 
 async def asked(url, path, *headers, method="GET"):

@@ -1,0 +1,43 @@
+"""The command that asks a live process how it is."""
+
+from __future__ import annotations
+
+import time
+from typing import Annotated
+
+import typer
+
+from sfm_stream.cli.options import AsJson, app, print_json
+
+UNREADY = 2
+BETWEEN_S = 1.0
+
+
+@app.command()
+def status(
+    url: Annotated[
+        str, typer.Argument(metavar="[URL]", help="What its daemon.listen says.")
+    ] = "http://127.0.0.1:8765",
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Ask again each second.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Show how a daemon is; exit code 1 if none answers, 2 if it is not ready."""
+    import msgspec
+
+    from sfm_stream import screen
+    from sfm_stream.daemon.asking import Answer, ask
+
+    def tell(answer: Answer) -> None:
+        print_json({"unready": answer.reasons, **msgspec.to_builtins(answer.vitals)})
+
+    with screen.watching() as show:
+        answer = ask(url)
+        (tell if as_json else show)(answer)
+        while watch:
+            time.sleep(BETWEEN_S)
+            answer = ask(url)
+            (tell if as_json else show)(answer)
+    if answer.reasons:
+        raise typer.Exit(UNREADY)
