@@ -12,7 +12,7 @@ import pytest
 
 from sfm_stream.daemon.logs import BURST, LONGEST, TEXTS, WINDOW, logging_to
 
-LOG = logging.getLogger("tests.daemon")
+LOG = logging.getLogger("sfm_stream.daemon")
 
 
 class Log:
@@ -43,7 +43,7 @@ def test_an_event_is_a_line_of_json():
     assert stamp.endswith("Z")
     assert abs(datetime.fromisoformat(stamp).timestamp() - time.time()) < 60
     assert line == {
-        "level": "warning", "event": "sink is slow", "logger": "tests.daemon",
+        "level": "warning", "event": "sink is slow", "logger": "sfm_stream.daemon",
         "sink": "ticks", "rows": 7, "share": 0.5,
     }  # fmt: skip
 
@@ -115,7 +115,7 @@ def test_other_texts_and_loggers_are_not_held_back():
         for _ in range(BURST + 3):
             LOG.info("one")
         LOG.info("two")
-        logging.getLogger("tests.other").info("one")
+        logging.getLogger("connectors.other").info("one")
         assert found.events()[BURST:] == ["two", "one"]
 
 
@@ -164,13 +164,21 @@ def test_lines_below_the_level_are_not_written():
     assert found.events() == ["loud"]
 
 
-def test_the_logging_of_before_is_restored():
-    root = logging.getLogger()
-    before = root.level, list(root.handlers)
+def test_libraries_only_warn():
     with log() as found:
-        pass
+        logging.getLogger("websockets.server").info("connection open")
+        logging.getLogger("websockets.server").error("handshake failed")
+        logging.getLogger("connectors.live").info("live")
+    assert found.events() == ["handshake failed", "live"]
+
+
+def test_the_logging_of_before_is_restored():
+    root, ours = logging.getLogger(), logging.getLogger("sfm_stream")
+    before = root.level, ours.level, list(root.handlers)
+    with log() as found:
+        assert ours.level == logging.INFO
     LOG.error("after")
-    assert (root.level, root.handlers) == before
+    assert (root.level, ours.level, root.handlers) == before
     assert found.lines() == []
 
 

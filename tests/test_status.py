@@ -6,9 +6,10 @@ import sys
 import pytest
 from msgspec.structs import replace
 
-from sfm_stream import cli
+from sfm_stream import cli, settings
 from sfm_stream.cli import status
 from sfm_stream.daemon.vitals import Checkpoint, Journal, Stream
+from sfm_stream.settings import Daemon
 from tests.daemon_web import served_apart
 from tests.vitals_rig import FEED, SINK, WELL, vitals
 
@@ -133,3 +134,10 @@ def test_without_a_daemon_it_says_what_to_do(shown):
         "sfm-stream: error: http://127.0.0.1:1/status: no daemon answers: "
         "Connection refused; start one, or name the address that its daemon.listen names\n"
     )
+
+
+def test_unless_told_it_asks_where_daemons_listen(shown, monkeypatch):
+    with served_apart() as url:
+        there = lambda: Daemon(listen=url.removeprefix("http://"))  # noqa: E731
+        monkeypatch.setattr(settings, "Daemon", there)
+        assert shown()[0] == 0

@@ -16,8 +16,9 @@ BETWEEN_S = 1.0
 @app.command()
 def status(
     url: Annotated[
-        str, typer.Argument(metavar="[URL]", help="What its daemon.listen says.")
-    ] = "http://127.0.0.1:8765",
+        str | None,
+        typer.Argument(metavar="[URL]", help="Its daemon.listen [the default one]."),
+    ] = None,
     watch: Annotated[
         bool, typer.Option("--watch", help="Ask again each second.")
     ] = False,
@@ -28,16 +29,17 @@ def status(
 
     from sfm_stream import screen
     from sfm_stream.daemon.asking import Answer, ask
+    from sfm_stream.settings import Daemon
 
     def tell(answer: Answer) -> None:
         print_json({"unready": answer.reasons, **msgspec.to_builtins(answer.vitals)})
 
-    with screen.watching() as show:
-        answer = ask(url)
-        (tell if as_json else show)(answer)
+    place = url or Daemon().listen
+    with screen.watching() as draw:
+        show = tell if as_json else draw
+        show(answer := ask(place))
         while watch:
             time.sleep(BETWEEN_S)
-            answer = ask(url)
-            (tell if as_json else show)(answer)
+            show(answer := ask(place))
     if answer.reasons:
         raise typer.Exit(UNREADY)

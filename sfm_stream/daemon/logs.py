@@ -19,6 +19,7 @@ import msgspec
 
 LONGEST = 2_000
 """Characters of a value; what is cut off is counted."""
+OURS = ("sfm_stream", "connectors")
 BURST, WINDOW = 5, 10.0
 """Lines of the same text in so many seconds; those beyond are counted."""
 TEXTS = 1_024
@@ -38,17 +39,19 @@ def logging_to(
 
     Args:
         stream: e.g. standard error.
-        level: below which nothing is logged.
+        level: below which we log nothing; libraries only warn.
         elapsed: gives seconds that never run backwards.
     """
     root, lines = logging.getLogger(), Lines(stream, elapsed)
-    before = root.level
+    before = {name: logging.getLogger(name).level for name in OURS}
     root.addHandler(lines)
-    root.setLevel(level)
+    for name in OURS:
+        logging.getLogger(name).setLevel(level)
     try:
         yield
     finally:
-        root.setLevel(before)
+        for name, was in before.items():
+            logging.getLogger(name).setLevel(was)
         root.removeHandler(lines)
         lines.close()
 
