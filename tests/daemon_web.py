@@ -12,7 +12,7 @@ import numpy as np
 from sfm_stream.daemon.broadcast import Hub
 from sfm_stream.daemon.meters import Meters
 from sfm_stream.daemon.server import Pages, serving
-from sfm_stream.records import REJECTED_REASONS, Records
+from sfm_stream.records import REJECTED_REASONS, SKIPPED_REASONS, Records
 from sfm_stream.settings import Daemon
 from tests.vitals_rig import WELL
 
@@ -22,6 +22,7 @@ TABLES = {
     "stream": ("a", "b", "c"),
     "target": ("mid",),
     "horizon": ("1", "10"),
+    "updates.skipped": SKIPPED_REASONS,
     "rejected.field": ("", "mid"),
     "rejected.reason": REJECTED_REASONS,
 }
@@ -39,6 +40,21 @@ def forecasts(start, stop, streams=1, experts=1):
                 "mean": seq / 2, "lower": nothing, "upper": nothing,
                 "weights": np.full((len(seq), experts), 0.5),
                 "amplitude": np.zeros((len(seq), 0)),
+            }
+        },
+        TABLES,
+    )  # fmt: skip
+
+
+def scores(*rows):
+    """Make scores of (stream, horizon, truth, mean, naive)."""
+    stream, horizon, truth, mean, naive = (np.array(c) for c in zip(*rows, strict=True))
+    return Records(
+        {
+            "scores": {
+                "seq": np.arange(len(rows)), "stream": stream, "horizon": horizon,
+                "target": np.zeros(len(rows), int), "truth": truth, "mean": mean,
+                "naive": naive,
             }
         },
         TABLES,

@@ -10,30 +10,9 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from sfm_stream.daemon.meters import BUCKETS, Meters
 from sfm_stream.daemon.vitals import Stream
-from sfm_stream.records import SKIPPED_REASONS, Records
+from sfm_stream.records import Records
+from tests.daemon_web import TABLES, scores
 from tests.vitals_rig import FEED, SINK, WELL, vitals
-
-TABLES = {
-    "stream": ("a", "b"),
-    "target": ("mid",),
-    "horizon": ("1", "10"),
-    "updates.skipped": SKIPPED_REASONS,
-}
-
-
-def scores(*rows):
-    """Make scores of (stream, horizon, truth, mean, naive)."""
-    stream, horizon, truth, mean, naive = (np.array(c) for c in zip(*rows, strict=True))
-    return Records(
-        {
-            "scores": {
-                "seq": np.arange(len(rows)), "stream": stream, "horizon": horizon,
-                "target": np.zeros(len(rows), int), "truth": truth, "mean": mean,
-                "naive": naive,
-            }
-        },
-        TABLES,
-    )  # fmt: skip
 
 
 def updates(*skipped):

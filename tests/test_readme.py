@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import re
@@ -11,10 +12,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from sfm_stream import bench, cli, config
 from sfm_stream.config import keys
+from sfm_stream.daemon.meters import Meters
+from tests.daemon_web import asked, scores, served, served_apart
+from tests.vitals_rig import WELL
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -53,7 +58,9 @@ def commands():
 COMMANDS = commands()
 LIVE = [shlex.split(line)[1:] for block in blocks("sh", section("## Live feeds"))
         for line in block.splitlines()]  # fmt: skip
-ELSEWHERE = {("check",), ("bench",), *((words[0],) for words in LIVE)} - {("replay",)}
+ELSEWHERE = {("check",), ("bench",), ("status",), *((words[0],) for words in LIVE)} - {
+    ("replay",)
+}
 HERE = [words for words in COMMANDS
         if words[:1] not in ELSEWHERE and list(words) not in LIVE]  # fmt: skip
 
@@ -65,6 +72,12 @@ def reads_private_data(words):
     path = next((w for w in words if w.endswith(".toml")), None)
     is_set = any(w.startswith("feed.path=") for w in words)
     return bool(path) and not is_set and PRIVATE in (ROOT / path).read_text()
+
+
+async def index():
+    """Give a daemon's own list of its pages."""
+    async with served() as (_, url):
+        return (await asked(url, "/"))[2].decode()
 
 
 def without_output(words):
@@ -204,6 +217,57 @@ def test_the_bench_prints_what_its_table_explains(sfm_stream, monkeypatch):
         nested = isinstance(value, dict) and key != "config"
         said |= {f"{key}.{part}" for part in value} if nested else {key}
     assert set(first_column(section("## Pace"))) == said
+
+
+def test_a_daemon_is_asked_as_shown(sfm_stream):
+    shown = [words for words in COMMANDS if words[0] == "status"]
+    assert shown
+    with served_apart() as url:
+        for _, *words in shown:
+            given = [word for word in words if "://" not in word]
+            assert sfm_stream("status", url, *given)[0] == 0
+
+
+def test_what_a_daemon_answers_is_explained():
+    chapter = section("## Running it as a service")
+    tree = msgspec.to_builtins(WELL)
+    one_of = {"streams": tree["streams"]["btcusdt"], "feeds": tree["feeds"][0],
+              "sinks": tree["sinks"][0]}  # fmt: skip
+    for name, value in (tree | one_of).items():
+        (row,) = re.findall(rf"^\| `{name}` \| (.+)$", chapter, re.MULTILINE)
+        parts = value if isinstance(value, dict) else {}
+        assert [part for part in parts if f"`{part}`" not in row] == []
+    pages = {name for name in first_column(chapter) if name.startswith("/")}
+    _, *listed = asyncio.run(index()).split()
+    assert pages == {name for name in listed if name.startswith("/")}
+
+
+def test_every_metric_is_explained():
+    meters = Meters(lambda: WELL)
+    meters.observe_records(scores((0, 0, 1.0, 1.0, 0.0)))
+    rows = ["| name | kind | labels | meaning |", "|---|---|---|---|"]
+    for family in meters.registry.collect():
+        name = f"{family.name}_total" if family.type == "counter" else family.name
+        labels = ", ".join(key for key in family.samples[0].labels if key != "le")
+        rows.append(f"| `{name}` | {family.type} | {labels} | {family.documentation} |")
+    table = "\n".join(rows)
+    if table not in section("### Metrics"):
+        pytest.fail(f"the table of metrics in README.md should be:\n\n{table}\n")
+
+
+def test_systemd_takes_the_unit(tmp_path):
+    (unit,) = blocks("ini", section("## Running it as a service"))
+    assert "Type=notify\n" in unit
+    if shutil.which("systemd-analyze") is None:
+        pytest.skip("this machine has no systemd")
+    path = tmp_path / "sfm-stream.service"
+    program = re.compile(r"(?<=^ExecStart=)\S+", re.MULTILINE)
+    path.write_text(program.sub("/bin/true", unit))
+    said = subprocess.run(  # noqa: S603
+        [shutil.which("systemd-analyze"), "verify", path],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert (said.returncode, said.stderr) == (0, "")
 
 
 def test_the_summary_is_explained(lived_in):
