@@ -30,7 +30,8 @@ from sfm_stream.replay import Watch
 
 if TYPE_CHECKING:
     from sfm_stream.daemon.asking import Answer
-    from sfm_stream.daemon.vitals import Connection, Sink, Stream, Vitals
+    from sfm_stream.daemon.vitals import Connection, Stream, Vitals
+    from sfm_stream.sinks import Status
 
 SHOWN_FREQUENCIES = 3
 CONSTANT = 1e-12
@@ -240,7 +241,7 @@ def _connections(connections: Iterable[Connection]) -> Table:
     return table
 
 
-def _sinks(sinks: Iterable[Sink]) -> Table:
+def _sinks(sinks: Iterable[Status]) -> Table:
     table = Table("sink", "kind")
     for name in ("queued", "spilled", "dropped", "written"):
         table.add_column(name, justify="right")

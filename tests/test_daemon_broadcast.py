@@ -15,9 +15,8 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
 from sfm_stream.daemon.broadcast import BLOCKS, FRAME, Client, Hub
-from sfm_stream.daemon.vitals import Sink
 from sfm_stream.records import Records
-from sfm_stream.sinks import JsonlSink
+from sfm_stream.sinks import JsonlSink, Status
 from tests.daemon_web import asked, forecasts, lines, mixed, served
 from tests.live_rig import settle, until
 
@@ -337,7 +336,7 @@ def test_its_state_is_that_of_a_sink_that_never_fails():
             await read(socket, 9)
             return hub.state()
 
-    assert asyncio.run(run()) == Sink("websocket", "websocket", 0, 0, 0, 9, 0.0, "")
+    assert asyncio.run(run()) == Status("websocket", "websocket", 0, 0, 0, 9, 0.0, "")
 
 
 @given(

@@ -6,10 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from connectors.supervisor import Status
+from connectors.supervisor import Status as Connection
 from sfm_stream.daemon import vitals
 from sfm_stream.daemon.reporting import Birth, report
 from sfm_stream.events import Control, Gap, Tick
+from sfm_stream.sinks import Status
 from tests.daemon_rig import ticks
 from tests.test_daemon_worker import Rig
 
@@ -18,7 +19,7 @@ class Feed:
     waiting = 3
 
     def status(self):
-        return [Status("ws://venue", "live", 2.0, 0.5, "", {"a": ("live", 0.5)})]
+        return [Connection("ws://venue", "live", 2.0, 0.5, "", {"a": ("live", 0.5)})]
 
 
 BIRTH = Birth(Path("runs/live"))
@@ -79,7 +80,7 @@ def test_catching_up_is_a_state_of_its_own(rig):
 def test_troubles_are_alarms(rig):
     rig.worker.stepper.problem = "journal: the disk is full"
     rig.worker.saver.problem = "checkpoints: the disk is full"
-    lost = vitals.Sink("websocket", "websocket", 0, 0, 7, 0, 0.0, "")
+    lost = Status("websocket", "websocket", 0, 0, 7, 0, 0.0, "")
     said = report(BIRTH, "live", Feed(), rig.worker, (lost,))
     assert said.alarms == (
         "journal: the disk is full",

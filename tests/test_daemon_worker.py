@@ -26,12 +26,7 @@ class Rig:
         found = recover(self.config, Source(), folder, say=self.said.append)
         self.engine = found.engine
         self.worker = Worker(
-            found,
-            self.config,
-            self._publish,
-            lambda _: None,
-            self.said.append,
-            lambda: START,
+            found, self.config, Witness(self._publish), self.said.append, lambda: START
         )
         self.worker.begin().result(10)
 

@@ -9,13 +9,13 @@ from sfm_stream.daemon.vitals import (
     Connection,
     Journal,
     Latency,
-    Sink,
     Stream,
     Vitals,
 )
+from sfm_stream.sinks import Status
 
 FEED = Connection("wss://venue", "live", 60.0, 0.1, "", {"btcusdt": ("live", 0.1)})
-SINK = Sink("records", "parquet", 3, 0, 0, 5_000, 0.0, "")
+SINK = Status("records", "parquet", 3, 0, 0, 5_000, 0.0, "")
 WELL = Vitals(
     version="0.1.0",
     pid=42,

@@ -43,7 +43,5 @@ def daemon(
         start=None if start is None else runs.load(start),
     )
     with logging_to(sys.stderr):
-        # a line per page that a monitor reads would be all there is
-        logging.getLogger("websockets").setLevel(logging.WARNING)
         log = logging.getLogger("sfm_stream.daemon")
         asyncio.run(live(given, log.info, os.environ))

@@ -21,9 +21,9 @@ from typing import TYPE_CHECKING, TypeAlias
 import msgspec
 from websockets.exceptions import ConnectionClosed
 
-from sfm_stream.daemon.vitals import Sink
 from sfm_stream.records import KINDS, Forecast, Record, Records
 from sfm_stream.settings import RecordKind
+from sfm_stream.sinks import Status
 
 if TYPE_CHECKING:
     from websockets.asyncio.server import ServerConnection
@@ -163,9 +163,9 @@ class Hub:
             self._woken = True
             self._loop.call_soon_threadsafe(self._share)
 
-    def state(self) -> Sink:
+    def state(self) -> Status:
         """Say how the clients get on: as one sink, that never fails."""
-        return Sink(
+        return Status(
             name=NAME,
             kind=NAME,
             queued=sum(map(len, self._clients)),

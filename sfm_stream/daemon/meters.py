@@ -23,7 +23,8 @@ from prometheus_client.core import (
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
-from sfm_stream.daemon.vitals import LIVE, Connection, Sink, Stream, Vitals
+from sfm_stream.daemon.vitals import LIVE, Connection, Stream, Vitals
+from sfm_stream.sinks import Status
 
 if TYPE_CHECKING:
     from sfm_stream.events import Floats
@@ -259,7 +260,7 @@ def _by_label(connections: Iterable[Connection]) -> dict[Key, Connection]:
     return {(connection.label,): connection for connection in connections}
 
 
-def _by_name(sinks: Iterable[Sink]) -> dict[Key, Sink]:
+def _by_name(sinks: Iterable[Status]) -> dict[Key, Status]:
     return {(sink.name, sink.kind): sink for sink in sinks}
 
 

@@ -38,7 +38,7 @@ from sfm_stream.daemon.reporting import Birth, report
 from sfm_stream.daemon.server import Pages, serving
 from sfm_stream.daemon.stepping import seconds
 from sfm_stream.daemon.vitals import LIVE, Vitals
-from sfm_stream.daemon.worker import Worker
+from sfm_stream.daemon.worker import Witness, Worker
 from sfm_stream.errors import ConfigError, SFMStreamError
 from sfm_stream.events import Event, Gap
 
@@ -208,8 +208,9 @@ class Process:
         )
         if found.events:
             self._say(f"recovered {found.events} events from the journal")
-        latencies = self._meters.observe_latencies
-        worker = Worker(found, self._config, self._publish, latencies, self._say)
+        meters = self._meters
+        witness = Witness(self._publish, meters.observe_latencies, meters.observe_step)
+        worker = Worker(found, self._config, witness, self._say)
         worker.begin()
         # what is there by now stays: later collections need not look at it
         gc.collect()
@@ -324,6 +325,9 @@ async def live(
     reloading: set[asyncio.Task[None]] = set()
 
     def stop() -> None:
+        if process.state != LIVE:
+            say("stopped before it was live: nothing is lost")
+            os._exit(0)
         for number in STOPS:
             loop.add_signal_handler(number, os._exit, AT_ONCE)
         say("stopping; a second signal stops at once")

@@ -7,6 +7,7 @@ never work on one run.
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 BATCH = 4_096
 RECORDS = "records"
 """Name of the sink that is the run's own records."""
+SPILL = "spill"
 OWN = Settings(kind="parquet", path=RECORDS)
 
 
@@ -92,6 +94,8 @@ def recover(
     _refuse_backtest(folder)
     with ExitStack() as opened:
         journal = opened.enter_context(Journal(folder / "journal"))
+        # what was spilled the journal will say again
+        shutil.rmtree(folder / SPILL, ignore_errors=True)
         if journal.cut_bytes:
             say(f"the journal ended in a torn entry: {journal.cut_bytes} bytes cut")
         run, engine = _model(config, feed, folder, start, say)

@@ -15,6 +15,7 @@ from sfm_stream import __version__
 from sfm_stream.daemon import vitals
 from sfm_stream.daemon.vitals import Vitals
 from sfm_stream.memory import rss_mib
+from sfm_stream.sinks import Status
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -58,7 +59,7 @@ def report(
     state: str,
     feed: Feed,
     worker: Worker | None,
-    others: Sequence[vitals.Sink] = (),
+    others: Sequence[Status] = (),
 ) -> Vitals:
     """Gather what a live process says of itself.
 
@@ -76,9 +77,7 @@ def report(
         return _grown(unborn, worker)
 
 
-def _unborn(
-    birth: Birth, state: str, feed: Feed, sinks: tuple[vitals.Sink, ...]
-) -> Vitals:
+def _unborn(birth: Birth, state: str, feed: Feed, sinks: tuple[Status, ...]) -> Vitals:
     """Give what there is to say before the model is recovered."""
     return Vitals(
         version=__version__,
@@ -162,7 +161,7 @@ def _latency(stepper: Stepper) -> vitals.Latency | None:
 def _alarms(
     problems: Iterable[str],
     streams: dict[str, vitals.Stream],
-    sinks: Iterable[vitals.Sink],
+    sinks: Iterable[Status],
 ) -> list[str]:
     found = [problem for problem in problems if problem]
     found += [

@@ -8,6 +8,7 @@ import msgspec
 
 from sfm_stream.config import duration_ns
 from sfm_stream.settings import Daemon
+from sfm_stream.sinks import Status
 
 SECOND = 10**9
 LIVE = "live"
@@ -84,30 +85,6 @@ class Journal(msgspec.Struct, frozen=True):
     problem: str = ""
 
 
-class Sink(msgspec.Struct, frozen=True):
-    """One sink, as its delivery gives it.
-
-    Attributes:
-        name: of the sink.
-        kind: of the sink.
-        queued: rows that wait in memory.
-        spilled: rows that wait on disk.
-        dropped: rows lost.
-        written: rows the sink has taken.
-        blocked_s: seconds the present call of the sink has been going on.
-        error: what it complains of, or empty.
-    """
-
-    name: str
-    kind: str
-    queued: int
-    spilled: int
-    dropped: int
-    written: int
-    blocked_s: float
-    error: str
-
-
 class Latency(msgspec.Struct, frozen=True):
     """Microseconds from receipt of a tick until its records were delivered.
 
@@ -170,7 +147,7 @@ class Vitals(msgspec.Struct, frozen=True):
     lag_s: float
     checkpoint: Checkpoint
     journal: Journal
-    sinks: tuple[Sink, ...]
+    sinks: tuple[Status, ...]
     learning: bool
     finite: bool
     alarms: tuple[str, ...]

@@ -9,23 +9,21 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from msgspec import convert
-
-from sfm_stream.daemon.recovery import OWN, RECORDS, Recovered, named
+from sfm_stream.daemon.recovery import OWN, RECORDS, SPILL, Recovered, named
 from sfm_stream.daemon.saving import Saver
 from sfm_stream.daemon.stepping import Stepper, seconds
-from sfm_stream.daemon.vitals import Sink
 from sfm_stream.errors import CheckpointError, JournalError
 from sfm_stream.events import Control, Event, Floats, Gap
 from sfm_stream.settings import Sink as SinkSettings
-from sfm_stream.sinks import Delivery, open_sink
+from sfm_stream.sinks import Delivery, Status, open_sink
 
 if TYPE_CHECKING:
     from sfm_stream.config import Config
     from sfm_stream.records import Records
-    from sfm_stream.sinks import Sink as Place
+    from sfm_stream.sinks import Sink
 
 SYNC = 1.0
 """Seconds between syncs of the journal: what a power cut may cost."""
@@ -35,14 +33,28 @@ REJOIN = 5.0
 RESTARTED = "the process was restarted"
 
 
+@dataclass(frozen=True, slots=True)
+class Witness:
+    """Who is told of what happens, in the thread where it does.
+
+    Attributes:
+        records: of what the engine says.
+        latencies: seconds [T] from receipt of ticks until their records were delivered.
+        step: of the seconds a batch took.
+    """
+
+    records: Callable[[Records], None] = lambda _: None
+    latencies: Callable[[Floats], None] = lambda _: None
+    step: Callable[[float], None] = lambda _: None
+
+
 class Worker:
     """Keeps a recovered model going.
 
     Args:
         found: what recovery came to.
         config: of the process.
-        publish: is given all records too; must not wait.
-        watch: told of latencies, seconds [T].
+        witness: told of all that happens; must not wait.
         say: takes a line for the log.
         now: gives the time of day, ns.
 
@@ -60,18 +72,22 @@ class Worker:
         self,
         found: Recovered,
         config: Config,
-        publish: Callable[[Records], None],
-        watch: Callable[[Floats], None],
+        witness: Witness,
         say: Callable[[str], None],
         now: Callable[[], int] = time.time_ns,
     ) -> None:
-        self._found, self._say, self._publish, self._now = found, say, publish, now
+        self._found, self._say, self._witness, self._now = found, say, witness, now
         self.engine, self.journal = found.engine, found.journal
         self.recovered = found.events
         self.deliveries: dict[str, Delivery] = {}
         self.steps, self._synced, self._pace = 0, time.monotonic(), 0.0
         self.stepper = Stepper(
-            found.engine, found.journal, config.daemon, self._deliver, watch, now=now
+            found.engine,
+            found.journal,
+            config.daemon,
+            self._deliver,
+            witness.latencies,
+            now=now,
         )
         keep = config.daemon.checkpoints
         self.saver = Saver(found.run, found.engine, keep, found.saved)
@@ -103,7 +119,9 @@ class Worker:
         """
         begun = time.perf_counter()
         self.stepper.take(batch)
-        self._note_pace(time.perf_counter() - begun, len(batch))
+        taken = time.perf_counter() - begun
+        self._witness.step(taken)
+        self._note_pace(taken, len(batch))
         self.steps += 1
         new = self.engine.seq > self.saver.saved.seq
         if new and self._is_due() and not self.stepper.problem:
@@ -149,10 +167,9 @@ class Worker:
         if opened or gone:  # a restart must know which sinks there are
             self._save()
 
-    def sinks(self) -> list[Sink]:
+    def sinks(self) -> list[Status]:
         """Say how every sink gets on."""
-        states = [delivery.state() for delivery in self.deliveries.values()]
-        return [convert(state, Sink, from_attributes=True) for state in states]
+        return [delivery.state() for delivery in self.deliveries.values()]
 
     def close(self) -> None:
         """Save, empty the sinks, and let go of everything.
@@ -162,8 +179,9 @@ class Worker:
         """
         try:
             self._save_last()
+            end = time.monotonic() + self._drain
             for name, delivery in self.deliveries.items():
-                if not delivery.close(self._drain):
+                if not delivery.close(max(end - time.monotonic(), 0.0)):
                     self._say(f"sink {name} was left behind: the journal has the rest")
         finally:
             self.saver.close()
@@ -172,14 +190,14 @@ class Worker:
     def _deliver(self, records: Records) -> None:
         for delivery in self.deliveries.values():
             delivery.offer(records)
-        self._publish(records)
+        self._witness.records(records)
 
-    def _deliver_to(self, name: str, sink: Place, settings: SinkSettings) -> None:
-        spill = self._found.run.folder / "spill"
+    def _deliver_to(self, name: str, sink: Sink, settings: SinkSettings) -> None:
+        spill = self._found.run.folder / SPILL
         delivery = Delivery(name, sink, settings, spill, self._say)
         self.deliveries = {**self.deliveries, name: delivery}
 
-    def _open(self, settings: SinkSettings) -> Place:
+    def _open(self, settings: SinkSettings) -> Sink:
         tables = {"experts": self.engine.experts}
         return open_sink(settings, self._found.run.folder, tables, None)
 
