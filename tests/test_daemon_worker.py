@@ -8,7 +8,7 @@ from msgspec.structs import replace
 from sfm_stream import checkpoint, durable, journal
 from sfm_stream.daemon import worker
 from sfm_stream.daemon.recovery import recover
-from sfm_stream.daemon.worker import Worker
+from sfm_stream.daemon.worker import Witness, Worker
 from sfm_stream.errors import CheckpointError, SinkError
 from sfm_stream.events import Control, Gap
 from tests.daemon_rig import START, full_disk, settings_of, ticks

@@ -27,7 +27,9 @@ if TYPE_CHECKING:
 
 SYNC = 1.0
 """Seconds between syncs of the journal: what a power cut may cost."""
-FORGET = 0.99
+OVERHEAD = 10
+"""What a batch costs whatever its size, in events."""
+FORGET = 0.05
 REJOIN = 5.0
 """Seconds a checkpoint may take that lets a journal begin again."""
 RESTARTED = "the process was restarted"
@@ -129,7 +131,7 @@ class Worker:
 
     def expected(self, count: int) -> float:
         """Give the seconds so many events may take, by those before."""
-        return self._pace * count
+        return self._pace * (OVERHEAD + count)
 
     def beat(self) -> None:
         """Do what is due by time alone.
@@ -209,8 +211,8 @@ class Worker:
         self._retention = seconds("daemon.retention", kept) if kept else None
 
     def _note_pace(self, seconds: float, count: int) -> None:
-        """Keep a slowly forgotten highest pace: a batch may be among the slow ones."""
-        self._pace = max(seconds / count, self._pace * FORGET)
+        pace = seconds / (OVERHEAD + count)
+        self._pace += FORGET * (pace - self._pace)
 
     def _is_due(self) -> bool:
         return self.saver.age() >= self._every and not self.saver.busy
