@@ -34,6 +34,8 @@ from sfm_stream.layout import (
 
 # The counter LABELLED before the first label.
 NO_LABEL = -1
+# Room is made for so many times the rows there are; what is not used costs no memory.
+ROOM = 1.5
 
 
 class Bank:
@@ -47,7 +49,7 @@ class Bank:
         self._cell = cell_sizes(config, self.layout.sizes.inputs)
         self._seed = config.run.seed
         self._views: dict[str, NDArray[Any]] = {}
-        self.rows = arena(0, self.layout.places, real)
+        self.rows = self._room = arena(0, self.layout.places, real)
         self.work = arena(1, work_places(self.layout.sizes), real)
 
     def __len__(self) -> int:
@@ -66,13 +68,21 @@ class Bank:
     def grow(self, rows: int) -> None:
         """Add rows, born of the seed and their number alone."""
         first = len(self)
-        more = arena(first + rows, self.layout.places, self._real)
-        for name in Arena._fields:
-            getattr(more, name)[:first] = getattr(self.rows, name)
-        self.rows = more
+        if first + rows > len(self._room.i64):
+            self._make_room(first + rows)
+        there = first + rows
+        f32, f64, i64 = self._room
+        self.rows = Arena(f32[:there], f64[:there], i64[:there])
         self._views.clear()
         for row in range(first, first + rows):
             self._bear(row)
+
+    def _make_room(self, rows: int) -> None:
+        """Have room for so many rows and some more, or each would copy all others."""
+        room = arena(max(rows, int(ROOM * len(self))), self.layout.places, self._real)
+        for name in Arena._fields:
+            getattr(room, name)[: len(self)] = getattr(self.rows, name)
+        self._room = room
 
     def _bear(self, row: int) -> None:
         s = self.layout.sizes
@@ -143,7 +153,7 @@ class Bank:
                     f"expected shape {shape}, was {was}",
                     "use the configuration the checkpoint was made with",
                 )
-        self.rows = arena(rows, self.layout.places, self._real)
+        self.rows = self._room = arena(rows, self.layout.places, self._real)
         self._views.clear()
         for place in self.layout.places:
             self.view(place.name)[...] = arrays[place.name]

@@ -411,14 +411,15 @@ class Engine:
 
     def _bear(self, block: Block) -> None:
         """Give rows to the streams that appear in a block."""
-        wanted = self.config.stream.symbols
-        for name in self._roster.newcomers(block):
-            row = NO_ROW
-            if not wanted or name in wanted:
-                row = len(self._bank)
-                self._bank.grow(len(self.targets))
-                self._bank.view("counters")[row:, layout.FROZEN] = self._frozen
-            self._roster.enter(name, row)
+        newcomers, wanted = self._roster.newcomers(block), self.config.stream.symbols
+        born = before = len(self._bank)
+        for name in newcomers:
+            is_wanted = not wanted or name in wanted
+            self._roster.enter(name, born if is_wanted else NO_ROW)
+            born += len(self.targets) * is_wanted
+        if newcomers:
+            self._bank.grow(born - before)
+            self._bank.view("counters")[before:, layout.FROZEN] = self._frozen
             self._owners = self._own()
 
     def _fold(self, events: Events) -> Events:

@@ -29,7 +29,7 @@ from sfm_stream.config import parse
 from sfm_stream.daemon.process import Given, Process
 
 START = 1_700_000_000 * 10**9
-WARM = 2.0
+WARM, PAUSE = 5.0, 0.005
 CONFIG = """
 [feed]
 connector = "json"
@@ -69,8 +69,8 @@ async def watched(held):
     """Note how much later than asked for the loop comes back."""
     while True:
         begun = time.perf_counter()
-        await asyncio.sleep(0.001)
-        held.append(time.perf_counter() - begun - 0.001)
+        await asyncio.sleep(PAUSE)
+        held.append(time.perf_counter() - begun - PAUSE)
 
 
 async def live(config, folder, seconds):
@@ -84,6 +84,7 @@ async def live(config, folder, seconds):
     watching = asyncio.create_task(watched(held))
     before, begun = time.process_time(), time.perf_counter()
     stepper = process._worker.stepper
+    stepper.measured = 0
     found["start_mib"] = memory_mib()
     await asyncio.sleep(seconds / 3)
     found["third_mib"] = memory_mib()

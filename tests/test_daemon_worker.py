@@ -66,7 +66,11 @@ def test_closing_saves_what_there_is(tmp_path):
 
 def test_a_checkpoint_is_taken_when_it_is_time(tmp_path):
     rig = Rig(tmp_path, daemon=AT_EVERY_BATCH)
+    assert not rig.worker.is_due()
     rig.worker.take(ticks(0, 5))
+    assert rig.worker.is_due()
+    rig.worker.save()
+    assert not rig.worker.is_due()
     rig.worker.saver._writing.result(10)
     assert rig.newest() == 5
     rig.worker.close()
@@ -170,6 +174,7 @@ def test_old_segments_go_when_a_checkpoint_covers_them(tmp_path, monkeypatch):
     rig.worker._found.journal._limit = 1
     for start in range(0, 50, 10):
         rig.worker.take(ticks(start, start + 10))
+        rig.worker.save()
         rig.worker.saver._writing.result(10)
     rig.worker.close()
     assert journal.unbroken(tmp_path / "journal") > 0

@@ -243,9 +243,11 @@ class Process:
     async def _take(self, worker: Worker, batch: Sequence[Event]) -> None:
         if worker.expected(len(batch)) > HOLD:
             await self._in_model(partial(worker.take, batch))
-            return
-        async with self._turn:
-            worker.take(batch)
+        else:
+            async with self._turn:
+                worker.take(batch)
+        if worker.is_due():  # a thousand streams take a while to copy
+            await self._in_model(worker.save)
 
     async def _batches(self) -> AsyncGenerator[list[Event], None]:
         """Give the events of the feed, and of those that take its place."""

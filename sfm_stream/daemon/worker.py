@@ -114,7 +114,7 @@ class Worker:
         return self.saver.begin(self.deliveries)
 
     def take(self, batch: Sequence[Event]) -> None:
-        """Take the next events, and save when it is time.
+        """Take the next events.
 
         Raises:
             JournalError: if they cannot be journalled and are to be.
@@ -125,9 +125,18 @@ class Worker:
         self._witness.step(taken)
         self._note_pace(taken, len(batch))
         self.steps += 1
+
+    def is_due(self) -> bool:
+        """Say whether it is time to save; what no journal leads up to is not saved."""
         new = self.engine.seq > self.saver.saved.seq
-        if new and self._is_due() and not self.stepper.problem:
-            self._save()
+        return new and self._is_time() and not self.stepper.problem
+
+    def save(self) -> None:
+        """Begin a checkpoint, and drop the journal's segments that are old enough."""
+        self.saver.begin(self.deliveries)
+        if self._retention is not None:
+            covered = self.saver.covered(self._retention)
+            self.journal.delete_before(covered)
 
     def expected(self, count: int) -> float:
         """Give the seconds so many events may take, by those before."""
@@ -142,7 +151,7 @@ class Worker:
         if time.monotonic() - self._synced >= SYNC:
             self._synced = time.monotonic()
             self.stepper.sync()
-        if self.stepper.problem and self._is_due():
+        if self.stepper.problem and self._is_time():
             self._rejoin()
 
     def obey(self, config: Config) -> None:
@@ -167,7 +176,7 @@ class Worker:
             self.stepper.obey(config.daemon)
         self._read(config)
         if opened or gone:  # a restart must know which sinks there are
-            self._save()
+            self.save()
 
     def sinks(self) -> list[Status]:
         """Say how every sink gets on."""
@@ -214,14 +223,8 @@ class Worker:
         pace = seconds / (OVERHEAD + count)
         self._pace += FORGET * (pace - self._pace)
 
-    def _is_due(self) -> bool:
+    def _is_time(self) -> bool:
         return self.saver.age() >= self._every and not self.saver.busy
-
-    def _save(self) -> None:
-        self.saver.begin(self.deliveries)
-        if self._retention is not None:
-            covered = self.saver.covered(self._retention)
-            self.journal.delete_before(covered)
 
     def _save_last(self) -> None:
         """Save what there is, if the sinks come to an end in time."""
