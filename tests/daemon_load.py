@@ -4,8 +4,8 @@
 
 makes up a capture of JSON frames, plays it on a socket at its own pace, lives on it, and
 prints a line of JSON: events taken, latency from receipt to delivery in milliseconds,
-processor seconds per second, resident memory at the start, after a third of the time and
-at the end, and how long the loop was ever held.
+processor seconds per second, the most resident memory in each third of the time, and how
+long the loop was held.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from sfm_stream.config import parse
 from sfm_stream.daemon.process import Given, Process
 
 START = 1_700_000_000 * 10**9
-WARM, PAUSE = 5.0, 0.005
+WARM, PAUSE, BETWEEN = 5.0, 0.005, 1.0
 CONFIG = """
 [feed]
 connector = "json"
@@ -73,6 +73,13 @@ async def watched(held):
         held.append(time.perf_counter() - begun - PAUSE)
 
 
+async def weighed(samples):
+    """Note the resident memory now and then."""
+    while True:
+        samples.append(memory_mib())
+        await asyncio.sleep(BETWEEN)
+
+
 async def live(config, folder, seconds):
     given = Given(config, folder, open_live, lambda: config)
     process = Process(given, lambda line: sys.stderr.write(f"{line}\n"))
@@ -85,12 +92,12 @@ async def live(config, folder, seconds):
     before, begun = time.process_time(), time.perf_counter()
     stepper = process._worker.stepper
     stepper.measured = 0
-    found["start_mib"] = memory_mib()
-    await asyncio.sleep(seconds / 3)
-    found["third_mib"] = memory_mib()
-    await asyncio.sleep(2 * seconds / 3)
+    samples = []
+    weighing = asyncio.create_task(weighed(samples))
+    await asyncio.sleep(seconds)
     passed = time.perf_counter() - begun
-    found["end_mib"] = memory_mib()
+    third = len(samples) // 3
+    found["most_mib"] = [max(samples[i * third : (i + 1) * third]) for i in range(3)]
     found["cpu"] = (time.process_time() - before) / passed
     latencies = stepper.latencies() * 1e3
     for name, level in (("p50", 50), ("p99", 99), ("max", 100)):
@@ -103,6 +110,7 @@ async def live(config, folder, seconds):
     found["gaps"] = stepper.counts.gaps
     found["checkpoint_s"] = process._worker.saver.saved.seconds
     watching.cancel()
+    weighing.cancel()
     process.stop()
     await living
     return found

@@ -8,8 +8,12 @@ import os
 import re
 import shlex
 import shutil
+import signal
+import socket
 import subprocess
 import sys
+import time
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
@@ -17,7 +21,9 @@ import pytest
 
 from sfm_stream import bench, cli, config
 from sfm_stream.config import keys
+from sfm_stream.daemon.asking import ask
 from sfm_stream.daemon.meters import Meters
+from sfm_stream.errors import SFMStreamError
 from tests.daemon_web import asked, scores, served, served_apart
 from tests.vitals_rig import WELL
 
@@ -58,11 +64,14 @@ def commands():
 COMMANDS = commands()
 LIVE = [shlex.split(line)[1:] for block in blocks("sh", section("## Live feeds"))
         for line in block.splitlines()]  # fmt: skip
-ELSEWHERE = {("check",), ("bench",), ("status",), *((words[0],) for words in LIVE)} - {
-    ("replay",)
-}
+LIVING = [line for block in blocks("sh", section("## A model that lives"))
+          for line in block.splitlines()]  # fmt: skip
+WALKED = [*LIVE, *(shlex.split(line)[1:] for line in LIVING)]
+ELSEWHERE = {("check",), ("bench",), ("status",), *((words[0],) for words in WALKED)} - {
+    ("replay",), ("verify",)
+}  # fmt: skip
 HERE = [words for words in COMMANDS
-        if words[:1] not in ELSEWHERE and list(words) not in LIVE]  # fmt: skip
+        if words[:1] not in ELSEWHERE and list(words) not in WALKED]  # fmt: skip
 
 
 def reads_private_data(words):
@@ -165,6 +174,62 @@ def test_a_command_does_what_it_says(words, lived_in, sfm_stream):
     assert code == 0, err
     if "--json" in words:
         assert json.loads(out.splitlines()[-1])["horizons"]
+
+
+def free_port():
+    with socket.create_server(("127.0.0.1", 0)) as there:
+        return there.getsockname()[1]
+
+
+def until_live(address, events):
+    """Ask a daemon, which may not be there yet, until it has seen so many events."""
+    until = time.monotonic() + 120
+    while time.monotonic() < until:
+        with suppress(SFMStreamError):
+            answer = ask(address)
+            if answer.vitals.state == "live" and answer.vitals.seq >= events:
+                return answer.vitals
+    pytest.fail("the daemon did not come to live")
+
+
+@pytest.mark.usefixtures("lived_in")
+def test_the_chapter_of_the_daemon_is_walked_in_three_shells(sfm_stream):
+    assert [line.split()[:2] for line in LIVING] == [
+        ["sfm-stream", "simulate"], ["sfm-stream", "daemon"], ["sfm-stream", "status"],
+        ["pkill", "-9"], ["sfm-stream", "daemon"], ["sfm-stream", "status"],
+        ["pkill", "-f"], ["sfm-stream", "verify"],
+    ]  # fmt: skip
+    simulate, daemon = (shlex.split(line)[1:] for line in LIVING[:2])
+    address = f"127.0.0.1:{free_port()}"
+    given = {"env": {**os.environ, "PYTHONPATH": str(ROOT)}}
+    program = [sys.executable, "-m", "sfm_stream"]
+    words = ["0" if word == "8765" else word for word in simulate]
+    venue = subprocess.Popen(  # noqa: S603 our own interpreter
+        [*program, *words], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+        text=True, **given,
+    )  # fmt: skip
+    try:
+        url = venue.stdout.readline().strip()
+        text = Path("configs/daemon.toml").read_text()
+        changed = text.replace("ws://127.0.0.1:8765", url)
+        Path("configs/daemon.toml").write_text(changed)
+        seen = 0
+        for last in (False, True):
+            shell = subprocess.Popen(  # noqa: S603 our own interpreter
+                [*program, *daemon, "--set", f"daemon.listen={address}"],
+                stderr=subprocess.DEVNULL, **given,
+            )  # fmt: skip
+            seen = until_live(address, seen + 20).seq
+            assert sfm_stream("status", address)[0] == 0
+            shell.send_signal(signal.SIGTERM if last else signal.SIGKILL)
+            assert shell.wait(60) == (0 if last else -signal.SIGKILL)
+        code, out, err = sfm_stream(*shlex.split(LIVING[-1])[1:])
+        assert code == 0, err
+        assert "are identical" in out
+        assert int(out.split("records of ")[1].split()[0]) >= seen
+    finally:
+        venue.terminate()
+        venue.communicate()
 
 
 def test_the_live_chapter_is_walked_in_two_shells(lived_in, sfm_stream):
