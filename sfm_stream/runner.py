@@ -8,13 +8,14 @@ and say the same records.
 from __future__ import annotations
 
 from collections.abc import (
-    AsyncIterable,
+    AsyncGenerator,
     Awaitable,
     Callable,
     Iterable,
     Iterator,
     Sequence,
 )
+from contextlib import aclosing
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 import numpy as np
@@ -89,17 +90,18 @@ def step(block: Block, engine: Engine, write: Callable[[Records], None]) -> None
 
 
 async def arun(
-    batches: AsyncIterable[Sequence[Event]],
+    batches: AsyncGenerator[Sequence[Event], None],
     take: Callable[[Sequence[Event]], Awaitable[None]],
 ) -> None:
     """Hand over batches of live events, one after the other.
 
     Args:
-        batches: in order, none of them empty.
+        batches: in order, none of them empty; closed in the end.
         take: called with each of them.
     """
-    async for batch in batches:
-        await take(batch)
+    async with aclosing(batches):
+        async for batch in batches:
+            await take(batch)
 
 
 def run_blocks(

@@ -95,7 +95,7 @@ TESTED_IN = {
     "cli.backtest": "test_cli.py",
     "cli.comparison": "test_compare_suite.py",
     "cli.live": "test_cli.py",
-    "cli.service": "test_cli.py",
+    "cli.service": "test_readme.py",
     "eager": "test_bench.py",
     "cell.sfm": "test_cell.py",
     "cell.oracle": "test_cell.py",

@@ -196,7 +196,8 @@ def test_a_reload_changes_feed_and_learning_and_keeps_the_model(rig):
         process.stop()
 
     asyncio.run(rig.lived(life))
-    assert rig.said == ["reloaded"]
+    assert rig.said[0] == "reloaded"
+    assert rig.said[1].startswith("decided: freeze all streams")
     ticks = [e for e in rig.events() if isinstance(e, Tick)]
     assert len(ticks) == 10
     gaps = [e.reason for e in rig.events() if isinstance(e, Gap)]

@@ -122,6 +122,15 @@ def test_a_process_killed_while_it_caught_up_learns_again(tmp_path):
     rig.worker.close()
 
 
+def test_a_decision_is_logged(tmp_path):
+    rig = Rig(tmp_path)
+    rig.worker.take([Control("", START, "freeze"), Control("a", START, "quarantine")])
+    rig.worker.close()
+    assert rig.said == [
+        "decided: freeze all streams (lag 0 s)", "decided: quarantine a (lag 0 s)",
+    ]  # fmt: skip
+
+
 def test_settings_that_may_change_are_gone_by(tmp_path):
     rig = Rig(tmp_path, sink=[{"kind": "jsonl", "path": "one.jsonl"}])
     rig.worker.take(ticks(0, 10))
@@ -232,7 +241,7 @@ def test_a_last_checkpoint_that_fails_is_told_and_loses_nothing(tmp_path, monkey
     with monkeypatch.context() as patch:
         patch.setattr(checkpoint, "save", refuse)
         rig.worker.close()
-    assert "no last checkpoint: checkpoints: the disk is full" in rig.said[0]
+    assert "no last checkpoint: checkpoints: the disk is full" in rig.said[-1]
     again = Rig(tmp_path)
     assert again.engine.seq == 5
     again.worker.close()

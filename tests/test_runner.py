@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sfm_stream import runner
+from sfm_stream.errors import JournalError
 from sfm_stream.events import Block, Tick, concatenate
 
 EVENTS = [Tick("a", 1, (1.0,)), Tick("a", 2, (2.0,))]
@@ -76,6 +77,26 @@ def test_arun_hands_over_batches_one_after_the_other():
 
     asyncio.run(runner.arun(batches(), take))
     assert log == ["begun 1", "taken 1", "begun 2", "taken 2"]
+
+
+def test_arun_closes_the_feed_when_a_batch_cannot_be_taken():
+    closed = []
+
+    async def batches():
+        try:
+            yield EVENTS
+        finally:
+            closed.append(True)
+
+    async def refuse(_):
+        raise JournalError("journal", "the disk is full")
+
+    async def run():
+        with pytest.raises(JournalError):
+            await runner.arun(batches(), refuse)
+        return list(closed)
+
+    assert asyncio.run(run()) == [True]
 
 
 def test_run_blocks_writes_a_block_before_what_comes_after_it():

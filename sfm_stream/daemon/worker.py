@@ -17,12 +17,12 @@ from sfm_stream.daemon.saving import Saver
 from sfm_stream.daemon.stepping import Stepper, seconds
 from sfm_stream.errors import CheckpointError, JournalError
 from sfm_stream.events import Control, Event, Floats, Gap
+from sfm_stream.records import Decision, Records
 from sfm_stream.settings import Sink as SinkSettings
 from sfm_stream.sinks import Delivery, Status, open_sink
 
 if TYPE_CHECKING:
     from sfm_stream.config import Config
-    from sfm_stream.records import Records
     from sfm_stream.sinks import Sink
 
 SYNC = 1.0
@@ -202,6 +202,16 @@ class Worker:
         for delivery in self.deliveries.values():
             delivery.offer(records)
         self._witness.records(records)
+        if records.count("decisions"):
+            self._tell(records)
+
+    def _tell(self, records: Records) -> None:
+        """Log what was decided: rare, and what a person wants to know."""
+        why = self.stepper.problem or f"lag {self.stepper.lag:.3g} s"
+        for record in records.rows():
+            if isinstance(record, Decision):
+                whom = record.stream or "all streams"
+                self._say(f"decided: {record.action} {whom} ({why})")
 
     def _deliver_to(self, name: str, sink: Sink, settings: SinkSettings) -> None:
         spill = self._found.run.folder / SPILL
