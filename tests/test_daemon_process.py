@@ -235,6 +235,16 @@ def test_a_reload_that_cannot_be_is_refused_as_a_whole(rig, config, said):
     assert len(rig.events()) == 8
 
 
+def test_a_reload_before_it_is_live_is_refused(rig):
+    async def life(process, feeds):
+        del feeds
+        await process.reload()
+        process.stop()
+
+    asyncio.run(rig.lived(life))
+    assert rig.said == ["not reloaded: it is still recovering"]
+
+
 def test_other_fields_are_refused(rig):
     rig.next_config = settings_of(stream={"symbols": ["b"]}, daemon=DAEMON)
     first = rig.open_feed

@@ -64,6 +64,7 @@ SWITCH = 0.0005
 STOPS = (signal.SIGTERM, signal.SIGINT)
 AT_ONCE = 1
 """Exit code of a process that was told twice."""
+UNBORN = ("starting", "recovering")
 CHANGED = "the subscriptions were changed"
 
 
@@ -178,11 +179,14 @@ class Process:
 
     async def reload(self) -> None:
         """Read the configuration anew and go by it, or refuse it as a whole."""
+        if self._worker is None:
+            self._say("not reloaded: it is still recovering")
+            return
         self._notifier.reloading()
         try:
             config = self._given.read()
             expect_hot(self._config, config)
-            await self._obey(config)
+            await self._obey(self._worker, config)
         except SFMStreamError as error:
             self._say(f"not reloaded: {error}")
         else:
@@ -284,7 +288,7 @@ class Process:
     def _settings(self) -> Daemon:
         return self._config.daemon
 
-    async def _obey(self, config: Config) -> None:
+    async def _obey(self, worker: Worker, config: Config) -> None:
         """Go by a configuration of which only what may change has changed.
 
         Raises:
@@ -296,8 +300,7 @@ class Process:
             if feed.fields != self._feed.fields:
                 problem = f"expected {self._feed.fields}, was {feed.fields}"
                 raise ConfigError("reload", problem, "a run keeps the fields it has")
-        if self._worker is not None:
-            await self._in_model(partial(self._worker.obey, config))
+        await self._in_model(partial(worker.obey, config))
         if feed is not None:
             self._next_feed = feed
             self._feed.stop()
@@ -327,7 +330,7 @@ async def live(
     reloading: set[asyncio.Task[None]] = set()
 
     def stop() -> None:
-        if process.state != LIVE:
+        if process.state in UNBORN:
             say("stopped before it was live: nothing is lost")
             os._exit(0)
         for number in STOPS:
