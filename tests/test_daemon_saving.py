@@ -97,16 +97,6 @@ def test_no_more_than_asked_for_are_kept(rig):
     assert kept == ["000000000010", "000000000015"]
 
 
-def test_what_was_covered_so_long_ago_is_remembered(rig):
-    for at, stop in ((10.0, 5), (20.0, 10), (30.0, 15)):
-        rig.time.seconds = at
-        rig.live(stop - 5, stop)
-        rig.saver.begin({"records": Sink()}).result(10)
-    rig.time.seconds = 40.0
-    covered = [rig.saver.covered(seconds) for seconds in (60.0, 25.0, 20.0, 5.0)]
-    assert covered == [0, 5, 10, 15]
-
-
 def test_a_sink_that_answers_after_the_end_is_not_heard(rig):
     slow = Sink(prompt=False)
     rig.saver.begin({"slow": slow})

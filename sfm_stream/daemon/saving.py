@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
@@ -83,7 +82,6 @@ class Saver:
         self._writer = ThreadPoolExecutor(1, "checkpoint")
         self._writing: Future[None] | None = None
         self._lock, self._closed = threading.Lock(), False
-        self._covered: deque[tuple[float, int]] = deque([(elapsed(), saved)])
         self.saved = Saved(saved, elapsed(), 0.0)
         self.problem, self.finite = "", True
 
@@ -123,14 +121,6 @@ class Saver:
             delivery.mark(partial(answered, name))
         return written
 
-    def covered(self, seconds: float) -> int:
-        """Give the events that a checkpoint covered so long ago."""
-        limit = self._elapsed() - seconds
-        while len(self._covered) > 1 and self._covered[1][0] <= limit:
-            self._covered.popleft()
-        at, seq = self._covered[0]
-        return seq if at <= limit else 0
-
     def close(self) -> None:
         """Wait for what is being written; a sink that answers later is not heard."""
         with self._lock:
@@ -154,7 +144,6 @@ class Saver:
             return
         self.problem = ""
         self.saved = Saved(seq, begun, self._elapsed() - begun)
-        self._covered.append((begun, seq))
         written.set_result(None)
 
 

@@ -7,13 +7,14 @@ sink, and for a disk only the journal's write.
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sfm_stream.daemon.recovery import OWN, RECORDS, SPILL, Recovered, named
-from sfm_stream.daemon.saving import Saver
+from sfm_stream.daemon.saving import Saved, Saver
 from sfm_stream.daemon.stepping import Stepper, seconds
 from sfm_stream.errors import CheckpointError, JournalError
 from sfm_stream.events import Control, Event, Floats, Gap
@@ -82,6 +83,7 @@ class Worker:
         self.engine, self.journal = found.engine, found.journal
         self.recovered = found.events
         self.deliveries: dict[str, Delivery] = {}
+        self._covered: deque[Saved] = deque()
         self.steps, self._synced, self._pace = 0, time.monotonic(), 0.0
         self.stepper = Stepper(
             found.engine,
@@ -135,8 +137,7 @@ class Worker:
         """Begin a checkpoint, and drop the journal's segments that are old enough."""
         self.saver.begin(self.deliveries)
         if self._retention is not None:
-            covered = self.saver.covered(self._retention)
-            self.journal.delete_before(covered)
+            self._drop_old(time.monotonic() - self._retention)
 
     def expected(self, count: int) -> float:
         """Give the seconds so many events may take, by those before."""
@@ -235,6 +236,15 @@ class Worker:
 
     def _is_time(self) -> bool:
         return self.saver.age() >= self._every and not self.saver.busy
+
+    def _drop_old(self, limit: float) -> None:
+        """Drop the segments that were covered by a checkpoint before a moment."""
+        if not self._covered or self._covered[-1].seq < self.saver.saved.seq:
+            self._covered.append(self.saver.saved)
+        seq = 0
+        while self._covered and self._covered[0].at <= limit:
+            seq = self._covered.popleft().seq
+        self.journal.delete_before(seq)
 
     def _save_last(self) -> None:
         """Save what there is, if the sinks come to an end in time."""
