@@ -388,7 +388,7 @@ class Engine:
         of_row = np.flatnonzero(self._roster.first_row >= 0).repeat(len(self.targets))
         return Owners(
             list(self.streams), of_row, self.targets, self.horizons, self.fields,
-            len(self.experts),
+            self.experts,
         )  # fmt: skip
 
     def _expect_learned(self, call: str) -> None:
@@ -446,4 +446,4 @@ class Engine:
         if block is not None and CONTROL in block.kind:
             first, numbers = self.seq - len(block), self._roster.of(block)
             columns = {**transcript.decisions(block, first, numbers), **columns}
-        return Records(columns, self._owners.tables(self.experts))
+        return Records(columns, self._owners.tables)

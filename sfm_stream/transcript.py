@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -38,7 +38,8 @@ class Owners:
         targets: names.
         horizons: names.
         fields: names.
-        experts: how many there are.
+        experts: names.
+        tables: the texts that the codes in columns stand for.
     """
 
     streams: list[str]
@@ -46,15 +47,15 @@ class Owners:
     targets: tuple[str, ...]
     horizons: tuple[str, ...]
     fields: tuple[str, ...]
-    experts: int
+    experts: tuple[str, ...]
+    tables: Mapping[str, tuple[str, ...]] = field(init=False)
 
-    def tables(self, experts: tuple[str, ...]) -> dict[str, tuple[str, ...]]:
-        """Give the texts that the codes in columns stand for."""
-        return {
+    def __post_init__(self) -> None:
+        self.tables = {
             "stream": tuple(self.streams),
             "target": self.targets,
             "horizon": self.horizons,
-            "experts": experts,
+            "experts": self.experts,
             "updates.skipped": SKIPPED_REASONS,
             "voided.reason": VOIDED_REASONS,
             "rejected.reason": REJECTED_REASONS,
@@ -174,8 +175,8 @@ def _known(value: float) -> float | None:
 def _forecast(where: list[int], what: list[float], owners: Owners) -> Forecast:
     seq, row, horizon, origin, time, due = where
     stream, target = _owner(row, owners)
-    weights = tuple(what[3 : 3 + owners.experts])
-    amplitude = tuple(what[3 + owners.experts :])
+    split = 3 + len(owners.experts)
+    weights, amplitude = tuple(what[3:split]), tuple(what[split:])
     if amplitude and amplitude[0] != amplitude[0]:
         amplitude = ()
     return Forecast(
@@ -220,6 +221,7 @@ def _owned(rows: Column, owners: Owners) -> dict[str, Column]:
 
 
 def _forecasts(where: Column, what: Column, owners: Owners) -> dict[str, Column]:
+    split = 3 + len(owners.experts)
     return {
         "seq": where[0],
         **_owned(where[1], owners),
@@ -230,8 +232,8 @@ def _forecasts(where: Column, what: Column, owners: Owners) -> dict[str, Column]
         "mean": what[:, 0],
         "lower": what[:, 1],
         "upper": what[:, 2],
-        "weights": what[:, 3 : 3 + owners.experts],
-        "amplitude": what[:, 3 + owners.experts :].astype(np.float32),
+        "weights": what[:, 3:split],
+        "amplitude": what[:, split:].astype(np.float32),
     }
 
 

@@ -368,3 +368,16 @@ def test_a_peek_at_a_stream_nobody_knows_is_empty():
     one_by_one(engine, [Tick("stranger", START, (1.0, 2.0))])
     assert engine.peek(Tick("stranger", START, (1.0, 2.0))) == []
     assert engine.seq == 1
+
+
+def test_the_names_that_records_refer_to_are_made_anew_only_with_a_new_stream():
+    engine = make("plain")
+
+    def tables(stream, second):
+        tick = Tick(stream, START + second * 10**9, (1.0, 2.0))
+        return engine.run(Block.of([tick], len(FIELDS))).tables
+
+    first = tables("a", 0)
+    assert tables("a", 1) is first
+    assert tables("b", 2)["stream"] == ("a", "b")
+    assert first["stream"] == ("a",)
