@@ -83,6 +83,16 @@ def test_the_first_repeat_is_left_out():
     assert bench._medians(4, {"a": lambda: next(times)}) == {"a": 2.0}
 
 
+def test_a_measured_process_leaves_bytecode_for_the_next(monkeypatch, tmp_path):
+    monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
+    child, seen = bench._child, []
+    monkeypatch.setattr(bench, "_child", lambda *given: seen.append(given))
+    bench._replayed(tmp_path, tmp_path / "quotes.toml")
+    [(_, environment)] = seen
+    said = child(["-c", "import sys; print(sys.dont_write_bytecode)"], environment)
+    assert said.strip() == "False"
+
+
 def test_a_child_that_fails_is_an_error_with_its_last_words():
     with pytest.raises(RuntimeError, match="no such luck"):
         bench._child(["-c", "raise SystemExit('no such luck')"], {})
