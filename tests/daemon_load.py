@@ -4,8 +4,8 @@
 
 makes up a capture of JSON frames, plays it on a socket at its own pace, lives on it, and
 prints a line of JSON: events taken, latency from receipt to delivery in milliseconds,
-processor seconds per second, the most resident memory in each third of the time, and how
-long the loop was held.
+processor seconds per second, the least and most resident memory in each third of the
+time, and how long the loop was held.
 """
 
 from __future__ import annotations
@@ -97,7 +97,8 @@ async def live(config, folder, seconds):
     await asyncio.sleep(seconds)
     passed = time.perf_counter() - begun
     third = len(samples) // 3
-    found["most_mib"] = [max(samples[i * third : (i + 1) * third]) for i in range(3)]
+    for name, choose in (("least_mib", min), ("most_mib", max)):
+        found[name] = [choose(samples[i * third : (i + 1) * third]) for i in range(3)]
     found["cpu"] = (time.process_time() - before) / passed
     latencies = stepper.latencies() * 1e3
     for name, level in (("p50", 50), ("p99", 99), ("max", 100)):
