@@ -31,6 +31,7 @@ from sfm_stream.replay import Watch
 if TYPE_CHECKING:
     from sfm_stream.daemon.asking import Answer
     from sfm_stream.daemon.vitals import Connection, Stream, Vitals
+    from sfm_stream.paper import trials
     from sfm_stream.sinks import Status
 
 SHOWN_FREQUENCIES = 3
@@ -54,11 +55,7 @@ def watch(total: int | None) -> Iterator[Watch]:
     Args:
         total: number of events, if known.
     """
-    console = Console(stderr=True, soft_wrap=True, highlight=False)
-
-    def say(line: str) -> None:
-        console.print(f"sfm-stream: {line}", markup=False)
-
+    console, say = _people()
     if not sys.stderr.isatty():
         yield Watch(say)
         return
@@ -72,6 +69,36 @@ def watch(total: int | None) -> Iterator[Watch]:
     with Progress(*columns, console=console, transient=True) as bar:
         task = bar.add_task("events", total=total)
         yield Watch(say, lambda events: bar.update(task, completed=events))
+
+
+@contextmanager
+def training() -> Iterator[trials.Watch]:
+    """Tell a person how the paper's models get on; the bar is for terminals only."""
+    from sfm_stream.paper import trials  # loads torch
+
+    console, say = _people()
+    if not sys.stderr.isatty():
+        yield trials.Watch(say)
+        return
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
+               TimeRemainingColumn())  # fmt: skip
+    with Progress(*columns, console=console, transient=True) as bar:
+        task = bar.add_task("")
+
+        def progress(title: str, done: int, total: int) -> None:
+            bar.update(task, description=title, completed=done, total=total)
+
+        yield trials.Watch(say, progress)
+
+
+def _people() -> tuple[Console, Callable[[str], None]]:
+    """Give the console that people read, and how a line is put there."""
+    console = Console(stderr=True, soft_wrap=True, highlight=False)
+
+    def say(line: str) -> None:
+        console.print(f"sfm-stream: {line}", markup=False)
+
+    return console, say
 
 
 @contextmanager

@@ -32,7 +32,7 @@ ROWS = [
     {"calling", "roster", "identity"},
     {"engine"},
     # The core ends here.
-    {"durable", "memory"},
+    {"durable", "memory", "markdown"},
     {"journal", "checkpoint", "sinks"},
     {"metrics", "referee"},
     {"runner"},
@@ -96,6 +96,7 @@ TESTED_IN = {
     "cli.comparison": "test_compare_suite.py",
     "cli.live": "test_cli.py",
     "cli.service": "test_readme.py",
+    "cli.paper": "test_paper_signals.py",
     "eager": "test_bench.py",
     "cell.sfm": "test_cell.py",
     "cell.oracle": "test_cell.py",

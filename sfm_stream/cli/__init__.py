@@ -13,11 +13,11 @@ from typing import Annotated
 import typer
 
 from sfm_stream import __version__
-from sfm_stream.cli import backtest, comparison, live, service, status
+from sfm_stream.cli import backtest, comparison, live, paper, service, status
 from sfm_stream.cli.options import app, fail
 from sfm_stream.errors import SFMStreamError
 
-__all__ = ["backtest", "comparison", "live", "main", "service", "status"]
+__all__ = ["backtest", "comparison", "live", "main", "paper", "service", "status"]
 
 
 COLLECT_AFTER = 50_000

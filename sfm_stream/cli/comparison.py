@@ -14,6 +14,7 @@ from sfm_stream.cli.options import (
     Plot,
     app,
     expect_picture,
+    listed,
     load,
     next_folder,
     print_json,
@@ -65,10 +66,10 @@ def compare(
     if plot is not None:
         expect_picture(plot)
     compiling.prepare(Config(), ["value"], say)
-    names = _listed(models)
+    names = listed(models)
     if suite is not None:
         place = out or Path("runs/suite")
-        found = _suite(suite, _listed(sets), names, place, jobs, overrides, write)
+        found = _suite(suite, listed(sets), names, place, jobs, overrides, write)
     elif config is not None:
         settings = load(config, overrides)
         place = out or next_folder(config)
@@ -125,7 +126,3 @@ def _compared(
         omega = grids.frequencies(model.grid, model.frequencies, model.longest_period)
         picture.draw_comparison(out, names, omega.tolist(), plot)
     return found
-
-
-def _listed(text: str) -> list[str]:
-    return [name.strip() for name in text.split(",") if name.strip()]

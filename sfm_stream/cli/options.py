@@ -78,6 +78,11 @@ def next_folder(config: Path) -> Path:
     return folder
 
 
+def listed(text: str) -> list[str]:
+    """Give the names of a list that is written with commas."""
+    return [name.strip() for name in text.split(",") if name.strip()]
+
+
 def print_json(tree: Mapping[str, Any]) -> None:
     """Print JSON as a line of standard output: for programs."""
     import msgspec

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sfm_stream import runs
 from sfm_stream.errors import SinkError
+from sfm_stream.markdown import commit, table
 
 if TYPE_CHECKING:
     from sfm_stream.compare.suite import Benchmark, Results
 
 BEGIN, END = "<!-- suite: begin -->", "<!-- suite: end -->"
 PACE = ("ticks_per_s", "p50_us", "p99_us", "peak_rss_mib")
-PACKAGE = Path(__file__).parents[2]
 
 
 def keep(found: Mapping[str, Any], folder: Path) -> None:
@@ -71,7 +70,7 @@ def markdown(
             if benchmark.measure == measure
         ]
         if rows:
-            tables.append(_table([*head, *names], rows))
+            tables.append(table([*head, *names], rows))
     made = f"Made at commit {commit()} by\n\n```text\n{command}\n```"
     return "\n\n".join([*tables, made])
 
@@ -91,20 +90,6 @@ def _figure(found: Mapping[str, Any], measure: str) -> str:
     if len(found["values"]) > 1:
         shown += f" ({worst:.3f})"
     return shown
-
-
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = [head, ["---", *["--:"] * (len(head) - 1)], *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
-
-
-def commit() -> str:
-    """Name the commit of this code, and whether it was changed since."""
-    said = subprocess.run(
-        ["git", "describe", "--always", "--dirty"],  # noqa: S607 whichever git there is
-        cwd=PACKAGE, capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    return said.stdout.strip() or "unknown"
 
 
 def put(path: Path, text: str) -> None:

@@ -1,0 +1,87 @@
+"""Commands that carry out the paper's experiments."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from sfm_stream.cli.options import AsJson, app, listed, print_json
+from sfm_stream.errors import ConfigError
+
+if TYPE_CHECKING:
+    from sfm_stream.paper.trials import Order
+
+paper = typer.Typer(
+    help="Carry out the paper's experiments.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+app.add_typer(paper, name="paper")
+
+Out = Annotated[
+    Path,
+    typer.Option(
+        metavar="DIR", help="Folder of what is found; what it has is not done again."
+    ),
+]
+Quick = Annotated[
+    bool, typer.Option("--quick", help="Minutes instead of hours: less data and time.")
+]
+Models = Annotated[str, typer.Option(metavar="A,B", help="Models [all].")]
+Seeds = Annotated[str, typer.Option(metavar="0,1", help="Seeds.")]
+RESULTS = Path("results")
+
+
+@paper.command()
+def signals(
+    out: Out = RESULTS,
+    quick: Quick = False,
+    models: Models = "",
+    seeds: Seeds = "0,1,2",
+    as_json: AsJson = False,
+) -> None:
+    """Tell squares from sawtooths, as figure 2 of the slides, and under noise."""
+    from sfm_stream.paper import signals as task
+
+    with _ordered(out, models, seeds) as order:
+        found = task.carry_out(task.QUICK if quick else task.FULL, order)
+    _say(found, as_json=as_json)
+
+
+@contextmanager
+def _ordered(out: Path, models: str, seeds: str) -> Iterator[Order]:
+    """Give what experiments are told: where to, which models and seeds, who watches."""
+    import torch
+
+    from sfm_stream import screen
+    from sfm_stream.paper import figures
+    from sfm_stream.paper.trials import Order
+
+    figures.expect()
+    torch.set_num_threads(1)  # for matrices so small a second one costs time
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    with screen.training() as watch:
+        yield Order(out, listed(models), _numbers(seeds), device, watch)
+
+
+def _numbers(seeds: str) -> list[int]:
+    """Give the seeds that are listed."""
+    try:
+        numbers = [int(seed) for seed in listed(seeds)]
+    except ValueError:
+        numbers = []
+    if not numbers or min(numbers) < 0:
+        problem = f"expected numbers from 0 with commas between, was {seeds!r}"
+        raise ConfigError("--seeds", problem)
+    return numbers
+
+
+def _say(found: Mapping[str, Any], *, as_json: bool) -> None:
+    """Show the table to a person, and the figures to a program that asks."""
+    typer.echo(found["text"], err=True)
+    if as_json:
+        print_json(found)
