@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from sfm_stream.cell import grids
+from sfm_stream.cell import grids, sequence
 from sfm_stream.cell.birth import (
     EPSILON,
     FORGET_CAP,
@@ -264,6 +264,18 @@ class SFMCell(Cell[SFMState]):
             self.weights, self.omega, self.delta, projected, state, elapsed=elapsed
         )
         return z, state
+
+    def run(
+        self, x: Tensor, state: SFMState, elapsed: Tensor | None = None
+    ) -> tuple[Tensor, SFMState]:
+        """Give z [T, B, M] of every tick of x [T, B, N], and the state after."""
+        # The compiler fuses the general way itself; durations are rare in training.
+        if elapsed is not None or torch.compiler.is_compiling():
+            return super().run(x, state, elapsed)
+        every, re, im = sequence.run(
+            self.weights, self.omega, self.delta, self.project(x), *state
+        )
+        return every, SFMState(re, im, every[-1])
 
     def extra_repr(self) -> str:
         """Show the sizes when the module is printed."""
