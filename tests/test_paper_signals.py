@@ -37,17 +37,21 @@ def test_the_command_leaves_tables_figures_and_trials(sfm_stream, tmp_path):
     )
     assert code == 0, err
     found = json.loads(out.splitlines()[-1])
-    assert list(found["models"]) == list(CELLS)
+    assert list(found["variants"]) == ["signals", "disturbed"]
+    for part in found["variants"].values():
+        assert list(part["models"]) == list(CELLS)
     kept = {path.name for path in (tmp_path / "found").iterdir()}
     assert kept == {
         "trials",
         *(f"signals.{end}" for end in ("json", "md", "png", "svg")),
     }
     assert (tmp_path / "found/signals.md").read_text().startswith(found["text"])
-    assert len([*(tmp_path / "found/trials/signals").glob("*.json")]) == len(CELLS)
+    for name in found["variants"]:
+        made = [*(tmp_path / "found/trials" / name).glob("*.json")]
+        assert len(made) == len(CELLS)
 
 
-@pytest.mark.parametrize("seeds", ["", "a", "-1"])
+@pytest.mark.parametrize("seeds", [",", "a", "-1"])
 def test_seeds_that_are_none_are_refused(sfm_stream, seeds):
     code, _, err = sfm_stream("paper", "signals", "--quick", "--seeds", seeds)
     assert code == 1

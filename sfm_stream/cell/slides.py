@@ -96,6 +96,7 @@ def model(
     name: str,
     task: str,
     *,
+    options: Mapping[str, Any] | None = None,
     batch_first: bool = False,
     seed: Seed = None,
     dtype: torch.dtype | None = None,
@@ -106,6 +107,7 @@ def model(
     Args:
         name: one of `CELLS`.
         task: one of `TASKS`.
+        options: of the cell, in place of the table's.
         batch_first: sequences are [B, T, ...] instead of [T, B, ...].
         seed: of the initial weights; None draws one from torch's global generator.
         dtype: of the parameters; None is torch's default.
@@ -123,10 +125,11 @@ def model(
     _one_of("task", task, TASKS)
     sizes, width = TASKS[task], WIDTHS[name][list(TASKS).index(task)]
     rng = generator(seed)
+    memory = sizes.memory if name in ("sfm", "a-sfm") else {}
     cell = CELLS[name](
         sizes.inputs,
         width,
-        **(sizes.memory if name in ("sfm", "a-sfm") else {}),
+        **{**memory, **(options or {})},
         seed=rng,
         dtype=dtype,
         device=device,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from sfm_stream.cli.options import AsJson, app, listed, print_json
+from sfm_stream.cli.options import AsJson, app, listed, print_json, say
 from sfm_stream.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -32,7 +32,10 @@ Quick = Annotated[
     bool, typer.Option("--quick", help="Minutes instead of hours: less data and time.")
 ]
 Models = Annotated[str, typer.Option(metavar="A,B", help="Models [all].")]
-Seeds = Annotated[str, typer.Option(metavar="0,1", help="Seeds.")]
+Seeds = Annotated[
+    str, typer.Option(metavar="0,1", help="Seeds [0,1,2; with --quick 0].")
+]
+Task = Annotated[str, typer.Option(metavar="NAME", help="What they were trained on.")]
 RESULTS = Path("results")
 
 
@@ -41,14 +44,58 @@ def signals(
     out: Out = RESULTS,
     quick: Quick = False,
     models: Models = "",
-    seeds: Seeds = "0,1,2",
+    seeds: Seeds = "",
     as_json: AsJson = False,
 ) -> None:
     """Tell squares from sawtooths, as figure 2 of the slides, and under noise."""
     from sfm_stream.paper import signals as task
 
-    with _ordered(out, models, seeds) as order:
+    with _ordered(out, models, seeds or _seeds(quick)) as order:
         found = task.carry_out(task.QUICK if quick else task.FULL, order)
+    _say(found, as_json=as_json)
+
+
+@paper.command()
+def spectra(
+    out: Out = RESULTS,
+    quick: Quick = False,
+    task: Task = "signals",
+    seed: Annotated[int, typer.Option(min=0, help="Seed.")] = 0,
+    as_json: AsJson = False,
+) -> None:
+    """Look inside SFM and A-SFM: figure 5 of the slides, windows, frequencies."""
+    from sfm_stream.paper import spectra, tasks
+
+    chosen = tasks.find(task)
+    with _ordered(out, "", str(seed)) as order:
+        found = spectra.carry_out(chosen.quick() if quick else chosen.full(), order)
+    _say(found, as_json=as_json)
+
+
+@paper.command()
+def ablations(
+    out: Out = RESULTS,
+    quick: Quick = False,
+    task: Annotated[str, typer.Option(metavar="A,B", help="Tasks [all].")] = "",
+    variants: Annotated[str, typer.Option(metavar="A,B", help="Variants [all].")] = "",
+    seeds: Seeds = "",
+    as_json: AsJson = False,
+) -> None:
+    """Change one thing of SFM: on the tasks, and on two streams forecast online."""
+    from connectors import open_feed
+    from sfm_stream import compiling
+    from sfm_stream.config import Config
+    from sfm_stream.paper import ablations as study
+    from sfm_stream.paper import tasks
+
+    compiling.prepare(Config(), ["value"], say)
+    chosen = {name: tasks.find(name) for name in listed(task) or tasks.TASKS}
+    sized = {
+        name: (one, one.quick() if quick else one.full())
+        for name, one in chosen.items()
+    }
+    with _ordered(out, variants, seeds or _seeds(quick)) as order:
+        found = study.carry_out(sized, open_feed, order)
     _say(found, as_json=as_json)
 
 
@@ -66,6 +113,11 @@ def _ordered(out: Path, models: str, seeds: str) -> Iterator[Order]:
     device = "cuda" if torch.cuda.is_available() else "cpu"
     with screen.training() as watch:
         yield Order(out, listed(models), _numbers(seeds), device, watch)
+
+
+def _seeds(quick: bool) -> str:
+    """Give the seeds of a run where none are named."""
+    return "0" if quick else "0,1,2"
 
 
 def _numbers(seeds: str) -> list[int]:

@@ -12,7 +12,8 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 
 from sfm_stream.cell.slides import CELLS, model
 from sfm_stream.markdown import table
-from sfm_stream.paper import answers, figures, tables, trials
+from sfm_stream.paper import answers, figures, rules, tables, trials
+from sfm_stream.paper.disturbed import disturbed
 from sfm_stream.paper.sequences import Batch, Sequences
 from sfm_stream.paper.training import Contender, Schedule, Splits
 from sfm_stream.paper.trials import Experiment, Order
@@ -29,6 +30,11 @@ SLIDES: Mapping[str, float] = {
     "p-lstm": 0.9775,
     "sfm": 0.99,
     "a-sfm": 0.9975,
+}
+
+VARIANTS: Mapping[str, Callable[..., Waves]] = {
+    "signals": waves,
+    "disturbed": disturbed,
 }
 
 
@@ -50,56 +56,67 @@ class Size(NamedTuple):
     schedule: Schedule
 
 
-FULL = Size(4_000, 400, 400, 500, Schedule(60, 50, 5e-3, 8, 2))
-QUICK = Size(1_000, 200, 400, 125, Schedule(8, 50, 5e-3, 8))
+FULL = Size(3_000, 400, 400, 500, Schedule(10, 50, 5e-3, 1, 3))
+QUICK = Size(800, 200, 400, 100, Schedule(6, 50, 5e-3, 2))
 
 
 def carry_out(size: Size, order: Order) -> dict[str, Any]:
-    """Try the models on the slides' signals and on those under noise.
+    """Try the models on the slides' signals, and on disturbed ones.
 
     Args:
         size: how much.
         order: which models and seeds, and where to.
 
     Returns:
-        By variant, `models` as `tables.fold` gives them and what rules reach; `text`,
-        the tables in Markdown. The folder has it as `signals.json` and `signals.md`,
-        and drawn.
+        `variants`, of each the `models` as `tables.fold` gives them and the `rules`;
+        `text`, the table in Markdown. The folder has it as `signals.json` and
+        `signals.md`, and drawn.
 
     Raises:
         ConfigError: for a model that is not among them.
         SinkError: if results cannot be read or written.
     """
-    task = experiment(size)
-    results = trials.carry_out(task, order)
-    found = {"models": tables.fold(results)}
-    text = _table(found["models"])
-    figure, axes = figures.sheet(1, 2, (11.0, 4.0))
-    figures.side_by_side(axes[0, 0], found["models"], "accuracy", SLIDES)
-    figures.histories(axes[0, 1], results)
+    figure, axes = figures.sheet(2, 2, (11.0, 8.0))
+    found = {}
+    for name, row in zip(VARIANTS, axes, strict=True):
+        results = trials.carry_out(experiment(name, size), order)
+        models = tables.fold(results)
+        train, _, test = drawn(name, size)
+        found[name] = {"models": models, "rules": rules.accuracies(train, test)}
+        slides = SLIDES if name == "signals" else {}
+        figures.side_by_side(row[0], models, "accuracy", slides)
+        figures.histories(row[1], results)
+        row[0].set_title(name, loc="left")
+    text = _table(found)
     figures.save(figure, "signals", order.out)
-    tables.keep("signals", found, text, order.out)
-    return {**found, "text": text}
+    tables.keep("signals", {"variants": found}, text, order.out)
+    return {"variants": found, "text": text}
 
 
-def experiment(size: Size, draw: Callable[..., Waves] = waves) -> Experiment:
-    """Give the task with the nine models of the slides' figure.
+def drawn(name: str, size: Size) -> tuple[Waves, Waves, Waves]:
+    """Draw the signals of a variant to learn from, to stop by, and to count."""
+    draw = VARIANTS[name]
+    return (
+        draw(size.train, 1, samples=size.samples),
+        draw(size.valid, 2, samples=size.samples),
+        draw(size.test, 3, samples=size.samples),
+    )
+
+
+def experiment(name: str, size: Size) -> Experiment:
+    """Give a variant of the task with the nine models of the slides' figure.
 
     Args:
+        name: one of `VARIANTS`.
         size: how much.
-        draw: the generator, called with a count, a seed and `samples`.
     """
-    drawn = [
-        draw(count, seed, samples=size.samples)
-        for seed, count in enumerate((size.train, size.valid, size.test), 1)
-    ]
-    scale = drawn[0].inputs.mean((0, 1)), drawn[0].inputs.std((0, 1))
-    splits = Splits(*(_sequences(part, *scale) for part in drawn))
+    parts = drawn(name, size)
+    scale = parts[0].inputs.mean((0, 1)), parts[0].inputs.std((0, 1))
+    splits = Splits(*(_sequences(part, *scale) for part in parts))
     objective = answers.objective(_loss, _scores, "loss")
-    contenders = {name: Contender(partial(_born, name), objective) for name in CELLS}
-    data = {**size._asdict(), "draw": draw.__name__}
-    del data["schedule"]
-    return Experiment("signals", data, splits, size.schedule, contenders)
+    contenders = {cell: Contender(partial(_born, cell), objective) for cell in CELLS}
+    data = {key: value for key, value in size._asdict().items() if key != "schedule"}
+    return Experiment(name, data, splits, size.schedule, contenders)
 
 
 def _born(name: str, seed: int) -> nn.Module:
@@ -125,14 +142,21 @@ def _scores(outputs: Tensor, batch: Batch) -> Mapping[str, Tensor]:
 
 
 def _table(found: Mapping[str, Any]) -> str:
+    """Give a row per model and per rule, a column per variant."""
+    models = next(iter(found.values()))["models"]
     rows = [
         [
             name,
-            f"{figures['parameters']:,}",
-            tables.shown(figures["scores"]["accuracy"]),
+            f"{models[name]['parameters']:,}",
             f"{SLIDES[name]:.4f}",
-            f"{figures['seconds']:.0f}",
+            *(tables.shown(part["models"][name]["scores"]["accuracy"], 4)
+              for part in found.values()),
         ]
-        for name, figures in found.items()
-    ]
-    return table(["model", "parameters", "accuracy", "the slides'", "seconds"], rows)
+        for name in models
+    ]  # fmt: skip
+    rows += [
+        [f"rule: {name}", "", "", *(f"{part['rules'][name]:.4f}"
+                                    for part in found.values())]
+        for name in next(iter(found.values()))["rules"]
+    ]  # fmt: skip
+    return table(["accuracy", "parameters", "the slides", *found], rows)

@@ -115,7 +115,7 @@ def trained(experiment: Experiment, name: str, seed: int, out: Path) -> nn.Modul
     from safetensors.torch import load_model
 
     model = experiment.contenders[name].build(seed)
-    path = _path(experiment.name, name, seed, out).with_suffix(".safetensors")
+    path = place(experiment.name, name, seed, out).with_suffix(".safetensors")
     try:
         load_model(model, path)
     except OSError as e:
@@ -125,12 +125,46 @@ def trained(experiment: Experiment, name: str, seed: int, out: Path) -> nn.Modul
     return model
 
 
-def _tried(experiment: Experiment, name: str, seed: int, order: Order) -> Result:
-    path = _path(experiment.name, name, seed, order.out)
-    settings = _settings(experiment, order.device)
-    known = _known(path, settings)
-    if known is not None:
+def once(path: Path, settings: Result, make: Callable[[], Result]) -> Result:
+    """Give the result that is there, if it has these settings; else make and keep it.
+
+    Args:
+        path: of the result.
+        settings: plain values that a result is known by.
+        make: gives the rest of it.
+
+    Raises:
+        SinkError: if it cannot be read or written.
+    """
+    known = _known(path)
+    wanted = runs.plain(settings)
+    if known is not None and all(known.get(k) == v for k, v in wanted.items()):
         return known
+    result = runs.plain({**wanted, **make()})
+    runs.write(path, runs.to_json(result))
+    return result
+
+
+def _tried(experiment: Experiment, name: str, seed: int, order: Order) -> Result:
+    path = place(experiment.name, name, seed, order.out)
+    settings = {
+        "task": experiment.name,
+        "model": name,
+        "seed": seed,
+        "data": experiment.data,
+        "schedule": experiment.schedule._asdict(),
+        "device": order.device,
+        "torch": str(torch.__version__),
+    }
+    return once(path, settings, lambda: _train(experiment, name, seed, path, order))
+
+
+def _train(
+    experiment: Experiment, name: str, seed: int, path: Path, order: Order
+) -> Result:
+    """Train a model, keep its weights, and give its figures."""
+    from safetensors.torch import save
+
     title = f"{experiment.name}: {name}, seed {seed}"
     begun = time.monotonic()
     contender = experiment.contenders[name]
@@ -142,19 +176,13 @@ def _tried(experiment: Experiment, name: str, seed: int, order: Order) -> Result
         device=order.device,
         progress=lambda done, total: order.watch.progress(title, done, total),
     )
-    result = runs.plain(
-        {
-            "task": experiment.name,
-            "model": name,
-            "seed": seed,
-            **settings,
-            **_figures(contender, experiment, found, order.device),
-            "seconds": time.monotonic() - begun,
-        }
-    )
-    _keep(path, found.model, result)
-    order.watch.say(f"{title}: {_told(result['test'])}, {result['seconds']:.0f} s")
-    return result
+    result = _figures(contender, experiment, found, order.device)
+    weights = {key: part.cpu() for key, part in found.model.state_dict().items()}
+    runs.write(path.with_suffix(".safetensors"), save(weights))
+    seconds = time.monotonic() - begun
+    told = ", ".join(f"{score} {v:.4g}" for score, v in result["test"].items())
+    order.watch.say(f"{title}: {told}, {seconds:.0f} s")
+    return {**result, "seconds": seconds}
 
 
 def _figures(
@@ -177,40 +205,17 @@ def _figures(
     }
 
 
-def _settings(experiment: Experiment, device: str) -> Result:
-    settings = {
-        "data": experiment.data,
-        "schedule": experiment.schedule._asdict(),
-        "device": device,
-        "torch": str(torch.__version__),
-    }
-    return runs.plain(settings)
+def place(task: str, name: str, seed: int, out: Path) -> Path:
+    """Say where the result of a model and a seed is kept."""
+    return out / TRIALS / task / f"{name.replace(' ', '-')}-{seed}.json"
 
 
-def _known(path: Path, settings: Result) -> Result | None:
-    """Give the result that is there, if it was made with these settings."""
+def _known(path: Path) -> Result | None:
+    """Give the result that is there, if one is."""
     if not path.exists():
         return None
     try:
         result: Result = msgspec.json.decode(path.read_bytes(), type=Result)
     except (OSError, msgspec.MsgspecError) as e:
         raise SinkError(str(path), f"cannot be read: {e}", "delete it") from e
-    same = all(result.get(name) == value for name, value in settings.items())
-    return result if same else None
-
-
-def _keep(path: Path, model: nn.Module, result: Result) -> None:
-    """Write the weights and then the result: where that is, both are."""
-    from safetensors.torch import save
-
-    weights = {name: part.cpu() for name, part in model.state_dict().items()}
-    runs.write(path.with_suffix(".safetensors"), save(weights))
-    runs.write(path, runs.to_json(result))
-
-
-def _path(task: str, name: str, seed: int, out: Path) -> Path:
-    return out / TRIALS / task / f"{name}-{seed}.json"
-
-
-def _told(scores: Mapping[str, float]) -> str:
-    return ", ".join(f"{name} {value:.4g}" for name, value in scores.items())
+    return result

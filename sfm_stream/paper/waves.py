@@ -44,7 +44,13 @@ class Waves(NamedTuple):
         return np.diff(self.time, axis=-1, prepend=0.0)
 
 
-def waves(count: int, seed: int | np.random.Generator, *, samples: int = 500) -> Waves:
+def waves(
+    count: int,
+    seed: int | np.random.Generator,
+    *,
+    samples: int = 500,
+    period: tuple[float, float] = PERIOD,
+) -> Waves:
     """Draw signals, squares and sawtooths in turn.
 
     A signal has a span of U(15, 125), sampled at times uniform on it and sorted; a
@@ -56,6 +62,7 @@ def waves(count: int, seed: int | np.random.Generator, *, samples: int = 500) ->
         count: B, even, so that both kinds are equally many.
         seed: of everything drawn; train and test sets differ in it alone.
         samples: T.
+        period: its bounds; the default is the paper's.
 
     Raises:
         ConfigError: for a count that is odd or below 2, or samples below 1.
@@ -76,7 +83,7 @@ def waves(count: int, seed: int | np.random.Generator, *, samples: int = 500) ->
         return rng.uniform(low, high, (count, 1))
 
     time = np.sort(rng.random((count, samples)), axis=-1) * each(*SPAN)
-    turned = (time / each(*PERIOD) + each(0.0, 1.0)) % 1.0
+    turned = (time / each(*period) + each(0.0, 1.0)) % 1.0
     amplitude = each(*AMPLITUDE)
     square = np.where(turned < each(*DUTY), amplitude, -amplitude)
     sawtooth = amplitude * (2.0 * turned - 1.0)
