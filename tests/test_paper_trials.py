@@ -88,6 +88,15 @@ def test_a_result_of_other_settings_does_not_count(experiment, order, built, cha
     assert len(built) == 4
 
 
+def test_a_model_learns_at_its_own_rate(experiment, order):
+    own = experiment.contenders["b"]._replace(lr=0.0)
+    experiment = experiment._replace(contenders={**experiment.contenders, "b": own})
+    a, b, *_ = trials.carry_out(experiment, order)
+    assert (a["schedule"]["lr"], b["schedule"]["lr"]) == (0.1, 0.0)
+    assert len({epoch["valid"] for epoch in a["history"]}) == 2
+    assert len({epoch["valid"] for epoch in b["history"]}) == 1
+
+
 def test_models_are_chosen_by_name(experiment, order, built):
     trials.carry_out(experiment, order._replace(models=["b"]))
     assert built == ["b-0", "b-1"]

@@ -43,10 +43,12 @@ class Contender(NamedTuple):
     Attributes:
         build: gives it at birth, from a seed.
         objective: what it learns.
+        lr: its own learning rate; None is the schedule's.
     """
 
     build: Callable[[int], nn.Module]
     objective: Objective
+    lr: float | None = None
 
 
 class Splits(NamedTuple):

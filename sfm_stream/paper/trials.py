@@ -44,6 +44,11 @@ class Experiment(NamedTuple):
     schedule: Schedule
     contenders: Mapping[str, Contender]
 
+    def schedule_of(self, name: str) -> Schedule:
+        """Give how a model is trained: at its own learning rate, if it has one."""
+        lr = self.contenders[name].lr
+        return self.schedule if lr is None else self.schedule._replace(lr=lr)
+
 
 @dataclass(frozen=True, slots=True)
 class Watch:
@@ -152,7 +157,7 @@ def _tried(experiment: Experiment, name: str, seed: int, order: Order) -> Result
         "model": name,
         "seed": seed,
         "data": experiment.data,
-        "schedule": experiment.schedule._asdict(),
+        "schedule": experiment.schedule_of(name)._asdict(),
         "device": order.device,
         "torch": str(torch.__version__),
     }
@@ -171,7 +176,7 @@ def _train(
     found = train(
         contender,
         experiment.splits,
-        experiment.schedule,
+        experiment.schedule_of(name),
         seed=seed,
         device=order.device,
         progress=lambda done, total: order.watch.progress(title, done, total),
