@@ -80,7 +80,9 @@ class Headed(nn.Module, Generic[State]):
         head: from M to the outputs of the task.
     """
 
-    def __init__(self, layer: Layer[State], head: nn.Linear) -> None:
+    head: nn.Module
+
+    def __init__(self, layer: Layer[State], head: nn.Module) -> None:
         super().__init__()
         self.layer, self.head = layer, head
 

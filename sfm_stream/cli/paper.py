@@ -56,6 +56,29 @@ def signals(
 
 
 @paper.command()
+def music(
+    out: Out = RESULTS,
+    quick: Quick = False,
+    sets: Annotated[
+        str, typer.Option(metavar="A,B", help="Sets [those that are there].")
+    ] = "",
+    models: Models = "",
+    seeds: Seeds = "",
+    data: Annotated[
+        Path, typer.Option(metavar="DIR", help="Folder of the .mat files.")
+    ] = Path("../shared/data/music"),
+    as_json: AsJson = False,
+) -> None:
+    """Say which keys sound next, as the second table of the slides."""
+    from sfm_stream.paper import music as task
+
+    size = task.QUICK if quick else task.FULL
+    with _ordered(out, models, seeds or _seeds(quick)) as order:
+        found = task.carry_out(listed(sets), data, size, order)
+    _say(found, as_json=as_json)
+
+
+@paper.command()
 def spectra(
     out: Out = RESULTS,
     quick: Quick = False,

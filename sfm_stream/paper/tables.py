@@ -12,6 +12,9 @@ import numpy as np
 from sfm_stream import markdown, runs
 from sfm_stream.paper.trials import Result
 
+NOT_RUN = "not run"
+"""In the place of a figure that was not asked for."""
+
 
 def fold(results: Sequence[Result]) -> dict[str, Any]:
     """Give, by model, what its seeds found on the test split.
