@@ -79,6 +79,26 @@ def music(
 
 
 @paper.command()
+def phonemes(
+    out: Out = RESULTS,
+    quick: Quick = False,
+    models: Models = "",
+    seeds: Seeds = "",
+    data: Annotated[
+        Path, typer.Option(metavar="DIR", help="Folder of TIMIT, or of a sample.")
+    ] = Path("../shared/data/phonemes"),
+    as_json: AsJson = False,
+) -> None:
+    """Say which phone is spoken, frame by frame, as figure 4 of the slides."""
+    from sfm_stream.paper import phonemes as task
+
+    size = task.QUICK if quick else task.FULL
+    with _ordered(out, models, seeds or _seeds(quick)) as order:
+        found = task.carry_out(data, size, order)
+    _say(found, as_json=as_json)
+
+
+@paper.command()
 def spectra(
     out: Out = RESULTS,
     quick: Quick = False,
