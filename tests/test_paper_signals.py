@@ -6,6 +6,7 @@ import json
 import sys
 
 import pytest
+import torch
 
 from sfm_stream import cli
 from sfm_stream.cell.slides import CELLS
@@ -56,3 +57,34 @@ def test_seeds_that_are_none_are_refused(sfm_stream, seeds):
     code, _, err = sfm_stream("paper", "signals", "--quick", "--seeds", seeds)
     assert code == 1
     assert "--seeds: expected numbers from 0" in err
+
+
+def test_a_variant_can_be_left_out(sfm_stream):
+    words = ("paper", "signals", "--quick", "--models", "gru", "--json")
+    _, out, _ = sfm_stream(*words, "--variants", "disturbed")
+    assert list(json.loads(out.splitlines()[-1])["variants"]) == ["disturbed"]
+    code, _, err = sfm_stream(*words, "--variants", "waves")
+    assert code == 1
+    assert "--variants: expected some of signals, disturbed, was 'waves'" in err
+
+
+def test_the_table_has_every_model_and_every_rule(sfm_stream):
+    _, out, _ = sfm_stream(
+        "paper", "signals", "--quick", "--models", "gru,sfm", "--json"
+    )
+    rows = json.loads(out.splitlines()[-1])["text"].splitlines()
+    assert rows[0] == "| accuracy | parameters | the slides | signals | disturbed |"
+    assert rows[2].startswith("| gru | 1,207 | 0.9775 | 0.")
+    assert rows[3].startswith("| sfm | 1,038 | 0.9900 | 0.")
+    assert rows[4].startswith("| rule: repeats |  |  | ")
+    assert len(rows) == 8
+
+
+def test_inputs_are_scaled_by_what_is_learned_from():
+    task = signals.experiment("signals", TINY._replace(train=200))
+    x = torch.stack(list(task.splits.train.x))
+    torch.testing.assert_close(x.mean((0, 1)), torch.zeros(2), atol=1e-5, rtol=0)
+    torch.testing.assert_close(x.std((0, 1)), torch.ones(2), atol=1e-2, rtol=0)
+    assert len(task.splits.test.elapsed) == TINY.test
+    other = torch.stack(list(task.splits.test.x)).mean((0, 1))
+    assert other.abs().max() > 0.01

@@ -35,6 +35,7 @@ Models = Annotated[str, typer.Option(metavar="A,B", help="Models [all].")]
 Seeds = Annotated[
     str, typer.Option(metavar="0,1", help="Seeds [0,1,2; with --quick 0].")
 ]
+Variants = Annotated[str, typer.Option(metavar="A,B", help="Variants [all].")]
 Task = Annotated[str, typer.Option(metavar="NAME", help="What they were trained on.")]
 RESULTS = Path("results")
 
@@ -44,6 +45,7 @@ def signals(
     out: Out = RESULTS,
     quick: Quick = False,
     models: Models = "",
+    variants: Variants = "",
     seeds: Seeds = "",
     as_json: AsJson = False,
 ) -> None:
@@ -51,7 +53,8 @@ def signals(
     from sfm_stream.paper import signals as task
 
     with _ordered(out, models, seeds or _seeds(quick)) as order:
-        found = task.carry_out(task.QUICK if quick else task.FULL, order)
+        size = task.QUICK if quick else task.FULL
+        found = task.carry_out(size, order, listed(variants))
     _say(found, as_json=as_json)
 
 
@@ -120,7 +123,7 @@ def ablations(
     out: Out = RESULTS,
     quick: Quick = False,
     task: Annotated[str, typer.Option(metavar="A,B", help="Tasks [all].")] = "",
-    variants: Annotated[str, typer.Option(metavar="A,B", help="Variants [all].")] = "",
+    variants: Variants = "",
     seeds: Seeds = "",
     as_json: AsJson = False,
 ) -> None:

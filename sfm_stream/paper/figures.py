@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from sfm_stream.paper.trials import Result
 
 DOTS = 150
-PLAIN, OURS, SLIDES = "#8a96a3", "#c2410c", "#111111"
+PLAIN, OURS, SLIDES, BLUE = "#8a96a3", "#c2410c", "#111111", "#1d4ed8"
 
 
 def expect() -> None:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from sfm_stream.cell.slides import CELLS, model
+from sfm_stream.errors import ConfigError
 from sfm_stream.markdown import table
 from sfm_stream.paper import answers, figures, rules, tables, trials
 from sfm_stream.paper.disturbed import disturbed
@@ -18,6 +19,9 @@ from sfm_stream.paper.sequences import Batch, Sequences
 from sfm_stream.paper.training import Contender, Schedule, Splits
 from sfm_stream.paper.trials import Experiment, Order
 from sfm_stream.paper.waves import Floats, Waves, waves
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 # Read off the slides' figure 2: all are multiples of 1/400.
 SLIDES: Mapping[str, float] = {
@@ -56,16 +60,17 @@ class Size(NamedTuple):
     schedule: Schedule
 
 
-FULL = Size(3_000, 400, 400, 500, Schedule(10, 50, 5e-3, 1, 3))
-QUICK = Size(800, 200, 400, 100, Schedule(6, 50, 5e-3, 2))
+FULL = Size(2_000, 400, 400, 500, Schedule(14, 20, 1e-2, 0, 4))
+QUICK = Size(1_000, 200, 400, 100, Schedule(5, 25, 1e-2, 0, 4))
 
 
-def carry_out(size: Size, order: Order) -> dict[str, Any]:
+def carry_out(size: Size, order: Order, variants: Sequence[str] = ()) -> dict[str, Any]:
     """Try the models on the slides' signals, and on disturbed ones.
 
     Args:
         size: how much.
         order: which models and seeds, and where to.
+        variants: which of `VARIANTS`; all where none is named.
 
     Returns:
         `variants`, of each the `models` as `tables.fold` gives them and the `rules`;
@@ -73,20 +78,26 @@ def carry_out(size: Size, order: Order) -> dict[str, Any]:
         `signals.md`, and drawn.
 
     Raises:
-        ConfigError: for a model that is not among them.
+        ConfigError: for a model or a variant that there is not.
         SinkError: if results cannot be read or written.
     """
-    figure, axes = figures.sheet(2, 2, (11.0, 8.0))
+    for name in variants:
+        if name not in VARIANTS:
+            problem = f"expected some of {', '.join(VARIANTS)}, was {name!r}"
+            raise ConfigError("--variants", problem)
+    chosen = variants or list(VARIANTS)
+    figure, axes = figures.sheet(len(chosen), 3, (16.0, 4.0 * len(chosen)))
     found = {}
-    for name, row in zip(VARIANTS, axes, strict=True):
+    for name, row in zip(chosen, axes, strict=True):
         results = trials.carry_out(experiment(name, size), order)
         models = tables.fold(results)
         train, _, test = drawn(name, size)
         found[name] = {"models": models, "rules": rules.accuracies(train, test)}
         slides = SLIDES if name == "signals" else {}
-        figures.side_by_side(row[0], models, "accuracy", slides)
-        figures.histories(row[1], results)
+        _draw(row[0], test)
         row[0].set_title(name, loc="left")
+        figures.side_by_side(row[1], models, "accuracy", slides)
+        figures.histories(row[2], results)
     text = _table(found)
     figures.save(figure, "signals", order.out)
     tables.keep("signals", {"variants": found}, text, order.out)
@@ -139,6 +150,17 @@ def _scores(outputs: Tensor, batch: Batch) -> Mapping[str, Tensor]:
     said = answers.at_last(outputs, batch)[:, 0] > 0
     right = said == batch.y.bool()
     return {"accuracy": right.double(), "loss": _loss(outputs, batch)}
+
+
+def _draw(axes: Axes, signals: Waves) -> None:
+    """Draw the first signal of each kind, as the slides' figure 1."""
+    for at, (name, colour) in enumerate(
+        (("square", figures.OURS), ("sawtooth", figures.BLUE))
+    ):
+        axes.plot(signals.time[at], signals.value[at], "*", ms=3, color=colour,
+                  label=name)  # fmt: skip
+    axes.set_xlabel("time")
+    axes.legend(fontsize="small")
 
 
 def _table(found: Mapping[str, Any]) -> str:
