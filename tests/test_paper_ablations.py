@@ -28,7 +28,7 @@ def sfm_stream(monkeypatch, capsys, tmp_path):
     monkeypatch.setattr(ablations, "STREAMS", STREAMS)
 
     def call(*arguments):
-        words = ["paper", "ablations", "--quick", "--task", "signals", *arguments]
+        words = ["paper", "ablations", "--quick", "--tasks", "signals", *arguments]
         monkeypatch.setattr(sys, "argv", ["sfm-stream", *words])
         with pytest.raises(SystemExit) as exited:
             cli.main()

@@ -7,11 +7,9 @@ import sys
 
 import numpy as np
 import pytest
-from torch import nn
 
 from sfm_stream import cli
-from sfm_stream.errors import ConfigError
-from sfm_stream.paper import signals, spectra
+from sfm_stream.paper import signals
 from sfm_stream.paper.training import Schedule
 
 TINY = signals.Size(8, 4, 4, 12, Schedule(1, 4, 1e-2, 1))
@@ -48,8 +46,3 @@ def test_the_command_checks_the_expansion_and_draws_it(found, tmp_path):
     parts = ("amplitudes", "frequencies", "transform", "windows")
     assert pictures == {f"spectra-signals-{part}" for part in parts}
     assert (tmp_path / "found/spectra-signals.md").exists()
-
-
-def test_a_model_without_an_sfm_cell_is_refused():
-    with pytest.raises(ConfigError, match="expected an SFM cell, was Linear"):
-        spectra.cell_of(nn.Linear(1, 1))

@@ -4,26 +4,49 @@ from __future__ import annotations
 
 import pytest
 
-from sfm_stream.cell.slides import TASKS as SIZES
 from sfm_stream.errors import ConfigError
-from sfm_stream.paper import signals, tasks
+from sfm_stream.paper import music, phonemes, signals, tasks
 from sfm_stream.paper.training import Schedule
 
 TINY = signals.Size(8, 4, 4, 6, Schedule(1, 4, 1e-2, 1))
 
 
 @pytest.mark.parametrize("name", signals.VARIANTS)
-def test_a_task_of_signals_has_both_sizes(name, monkeypatch):
+def test_a_task_of_signals_has_both_sizes_and_needs_no_data(
+    name, monkeypatch, tmp_path
+):
     monkeypatch.setattr(signals, "FULL", TINY)
     monkeypatch.setattr(signals, "QUICK", TINY._replace(train=6))
     task = tasks.find(name)
-    assert (task.full().name, task.full().data["train"]) == (name, 8)
-    assert task.quick().data["train"] == 6
+    assert (task.full(tmp_path).name, task.full(tmp_path).data["train"]) == (name, 8)
+    assert task.quick(tmp_path).data["train"] == 6
+    assert tasks.present([name], tmp_path) == [name]
 
 
-@pytest.mark.parametrize("name", tasks.TASKS)
-def test_every_task_is_of_the_slides(name):
-    assert tasks.find(name).slides in SIZES
+@pytest.mark.parametrize(
+    ("module", "name", "place"),
+    [(music, "jsb", ("jsb", "music")), (phonemes, "phonemes", ("phonemes",))],
+)
+def test_a_task_with_data_is_read_from_its_folder(
+    module, name, place, monkeypatch, tmp_path
+):
+    task, asked = tasks.find(name), []
+    monkeypatch.setattr(module, "experiment", lambda *given: asked.append(given))
+    task.full(tmp_path)
+    task.quick(tmp_path)
+    *where, folder = place
+    expected = [
+        (*where, tmp_path / folder, size) for size in (module.FULL, module.QUICK)
+    ]
+    assert asked == expected
+
+
+def test_only_tasks_whose_data_is_there_are_present(tmp_path):
+    assert tasks.present(tasks.THREE, tmp_path) == ["signals"]
+    (tmp_path / "music").mkdir()
+    (tmp_path / "music/JSB_Chorales.mat").write_bytes(b"")
+    (tmp_path / "phonemes").mkdir()
+    assert tasks.present(tasks.THREE, tmp_path) == list(tasks.THREE)
 
 
 def test_a_task_that_there_is_not_is_refused():

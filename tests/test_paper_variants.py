@@ -8,15 +8,20 @@ import torch
 
 from sfm_stream import config
 from sfm_stream.cell.slides import model
+from sfm_stream.errors import ConfigError
 from sfm_stream.paper.absolute import AbsoluteCell
-from sfm_stream.paper.variants import VARIANTS
+from sfm_stream.paper.variants import VARIANTS, cell_of
 
 torch.set_num_threads(1)
 X = torch.linspace(-1, 1, 36).reshape(6, 3, 2)
 
 
+def born(name):
+    return lambda seed: model(name, "signals", seed=seed)
+
+
 def built(name):
-    return VARIANTS[name].build("signals", 0)
+    return VARIANTS[name].build(born(VARIANTS[name].name), 0)
 
 
 def memory(net):
@@ -38,6 +43,21 @@ def test_every_variant_answers_and_learns(name):
 @pytest.mark.parametrize(("name", "plain"), [("paper", "sfm"), ("adaptive", "a-sfm")])
 def test_what_is_unchanged_is_the_slides_model(name, plain):
     torch.testing.assert_close(built(name)(X)[0], model(plain, "signals", seed=0)(X)[0])
+
+
+def test_a_variant_keeps_the_sizes_and_the_memory_of_the_task():
+    def with_short_memory(seed):
+        return model("sfm", "signals", options={"longest_memory": 9.0}, seed=seed)
+
+    net = VARIANTS["half grid"].build(with_short_memory, 0)
+    assert cell_of(net).sizes == cell_of(with_short_memory(0)).sizes
+
+
+def test_a_model_that_is_no_sfm_is_refused():
+    with pytest.raises(ConfigError, match="expected an SFM cell, was GRUCell"):
+        VARIANTS["paper"].build(born("gru"), 0)
+    with pytest.raises(ConfigError, match="expected a layer and its head, was Linear"):
+        cell_of(torch.nn.Linear(1, 1))
 
 
 def test_without_a_basis_memory_is_real_and_all_frequencies_are_alike():

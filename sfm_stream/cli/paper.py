@@ -36,8 +36,11 @@ Seeds = Annotated[
     str, typer.Option(metavar="0,1", help="Seeds [0,1,2; with --quick 0].")
 ]
 Variants = Annotated[str, typer.Option(metavar="A,B", help="Variants [all].")]
-Task = Annotated[str, typer.Option(metavar="NAME", help="What they were trained on.")]
-RESULTS = Path("results")
+Data = Annotated[
+    Path,
+    typer.Option(metavar="DIR", help="Folder with the folders music and phonemes."),
+]
+RESULTS, DATA = Path("results"), Path("../shared/data")
 
 
 @paper.command()
@@ -105,7 +108,10 @@ def phonemes(
 def spectra(
     out: Out = RESULTS,
     quick: Quick = False,
-    task: Task = "signals",
+    task: Annotated[
+        str, typer.Option(metavar="NAME", help="What they are trained on.")
+    ] = "signals",
+    data: Data = DATA,
     seed: Annotated[int, typer.Option(min=0, help="Seed.")] = 0,
     as_json: AsJson = False,
 ) -> None:
@@ -114,7 +120,8 @@ def spectra(
 
     chosen = tasks.find(task)
     with _ordered(out, "", str(seed)) as order:
-        found = spectra.carry_out(chosen.quick() if quick else chosen.full(), order)
+        experiment = (chosen.quick if quick else chosen.full)(data)
+        found = spectra.carry_out(experiment, order)
     _say(found, as_json=as_json)
 
 
@@ -122,7 +129,15 @@ def spectra(
 def ablations(
     out: Out = RESULTS,
     quick: Quick = False,
-    task: Annotated[str, typer.Option(metavar="A,B", help="Tasks [all].")] = "",
+    chosen: Annotated[
+        str,
+        typer.Option(
+            "--tasks",
+            metavar="A,B",
+            help="Tasks [signals, jsb and phonemes where they are there].",
+        ),
+    ] = "",
+    data: Data = DATA,
     variants: Variants = "",
     seeds: Seeds = "",
     as_json: AsJson = False,
@@ -135,10 +150,11 @@ def ablations(
     from sfm_stream.paper import tasks
 
     compiling.prepare(Config(), ["value"], say)
-    chosen = {name: tasks.find(name) for name in listed(task) or tasks.TASKS}
+    names = listed(chosen) or tasks.present(tasks.THREE, data)
+    say(f"on {', '.join(names)} and {', '.join(study.STREAMS)}")
     sized = {
-        name: (one, one.quick() if quick else one.full())
-        for name, one in chosen.items()
+        name: (task, (task.quick if quick else task.full)(data))
+        for name, task in ((name, tasks.find(name)) for name in names)
     }
     with _ordered(out, variants, seeds or _seeds(quick)) as order:
         found = study.carry_out(sized, open_feed, order)

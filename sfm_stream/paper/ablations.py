@@ -17,7 +17,6 @@ from sfm_stream import config, replay
 from sfm_stream.errors import ConfigError
 from sfm_stream.markdown import table
 from sfm_stream.paper import tables, trials
-from sfm_stream.paper.training import Contender
 from sfm_stream.paper.trials import Experiment, Order, Result
 from sfm_stream.paper.variants import VARIANTS, Variant
 
@@ -69,7 +68,7 @@ def carry_out(
     names = _named(order)
     found: dict[str, Any] = {n: {"parameters": {}, "scores": {}} for n in names}
     for place, (task, experiment) in tasks.items():
-        for name, figures in tables.fold(_tried(task, experiment, order)).items():
+        for name, figures in tables.fold(_tried(experiment, order)).items():
             found[name]["parameters"][place] = figures["parameters"]
             found[name]["scores"][place] = figures["scores"][task.score]
     for place in STREAMS:
@@ -92,13 +91,12 @@ def _named(order: Order) -> list[str]:
     return list(order.models or VARIANTS)
 
 
-def _tried(task: Task, experiment: Experiment, order: Order) -> list[Result]:
-    """Train the variants as the task trains SFM."""
-    objective = experiment.contenders["sfm"].objective
-    contenders = {
-        name: Contender(partial(variant.build, task.slides), objective)
-        for name, variant in VARIANTS.items()
-    }
+def _tried(experiment: Experiment, order: Order) -> list[Result]:
+    """Train the variants as the task trains SFM or A-SFM."""
+    contenders = {}
+    for name, variant in VARIANTS.items():
+        plain = experiment.contenders[variant.name]
+        contenders[name] = plain._replace(build=partial(variant.build, plain.build))
     changed = experiment._replace(
         name=f"{experiment.name}-ablations", contenders=contenders
     )

@@ -5,15 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from torch import nn
 
-from sfm_stream.cell.sfm import SFMCell
-from sfm_stream.cell.slides import Headed
-from sfm_stream.errors import ConfigError
 from sfm_stream.markdown import table
 from sfm_stream.paper import expansion, portraits, tables, trials
 from sfm_stream.paper.expansion import Trace
 from sfm_stream.paper.trials import Experiment, Order
+from sfm_stream.paper.variants import cell_of
 
 MODELS = ("sfm", "a-sfm")
 
@@ -74,19 +71,6 @@ def figures(seen: Trace) -> dict[str, Any]:
             for t in portraits.quarters(len(seen.forget))
         },
     }
-
-
-def cell_of(model: nn.Module) -> SFMCell:
-    """Give the cell of a model of the slides' table.
-
-    Raises:
-        ConfigError: if it is no SFM.
-    """
-    cell = model.layer.cell if isinstance(model, Headed) else model
-    if not isinstance(cell, SFMCell):
-        problem = f"expected an SFM cell, was {type(cell).__name__}"
-        raise ConfigError("model", problem)
-    return cell
 
 
 def _table(models: dict[str, Any]) -> str:

@@ -2,40 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
 from typing import NamedTuple
 
 from sfm_stream.errors import ConfigError
-from sfm_stream.paper import signals
+from sfm_stream.paper import music, phonemes, rolls, signals
 from sfm_stream.paper.trials import Experiment
+
+THREE = ("signals", "jsb", "phonemes")
+"""One of each kind, where none is named."""
 
 
 class Task(NamedTuple):
     """One task.
 
     Attributes:
-        slides: its name in the slides' table of sizes.
         score: the one of its scores that stands in tables.
-        full: gives it at full size.
+        needs: what it reads, from the folder of all data; empty for what is generated.
+        full: gives it at full size, from that folder.
         quick: gives it at the size of minutes.
     """
 
-    slides: str
     score: str
-    full: Callable[[], Experiment]
-    quick: Callable[[], Experiment]
-
-
-def _signals(name: str) -> Task:
-    return Task(
-        "signals",
-        "accuracy",
-        lambda: signals.experiment(name, signals.FULL),
-        lambda: signals.experiment(name, signals.QUICK),
-    )
-
-
-TASKS: Mapping[str, Task] = {name: _signals(name) for name in signals.VARIANTS}
+    needs: str
+    full: Callable[[Path], Experiment]
+    quick: Callable[[Path], Experiment]
 
 
 def find(name: str) -> Task:
@@ -48,3 +41,51 @@ def find(name: str) -> Task:
         problem = f"expected one of {', '.join(TASKS)}, was {name!r}"
         raise ConfigError("--task", problem)
     return TASKS[name]
+
+
+def present(names: Sequence[str], data: Path) -> list[str]:
+    """Give those of some tasks whose data is there.
+
+    Args:
+        names: of tasks.
+        data: the folder of all data.
+    """
+    return [name for name in names if (data / find(name).needs).exists()]
+
+
+def _signals(name: str) -> Task:
+    def sized(size: Callable[[], signals.Size], data: Path) -> Experiment:
+        del data
+        return signals.experiment(name, size())
+
+    return Task(
+        "accuracy",
+        "",
+        partial(sized, lambda: signals.FULL),
+        partial(sized, lambda: signals.QUICK),
+    )
+
+
+def _music(name: str) -> Task:
+    def sized(size: Callable[[], music.Size], data: Path) -> Experiment:
+        return music.experiment(name, data / "music", size())
+
+    return Task(
+        "nll",
+        f"music/{rolls.FILES[name]}",
+        partial(sized, lambda: music.FULL),
+        partial(sized, lambda: music.QUICK),
+    )
+
+
+PHONEMES = Task(
+    "accuracy",
+    "phonemes",
+    lambda data: phonemes.experiment(data / "phonemes", phonemes.FULL),
+    lambda data: phonemes.experiment(data / "phonemes", phonemes.QUICK),
+)
+TASKS: Mapping[str, Task] = {
+    **{name: _signals(name) for name in signals.VARIANTS},
+    **{name: _music(name) for name in rolls.FILES},
+    "phonemes": PHONEMES,
+}

@@ -9,9 +9,10 @@ import torch
 from torch import nn
 
 from sfm_stream.cell.birth import columns, horizons
-from sfm_stream.cell.recurrence import Cell
+from sfm_stream.cell.recurrence import Cell, Layer
 from sfm_stream.cell.sfm import SFMCell
-from sfm_stream.cell.slides import model
+from sfm_stream.cell.slides import Headed
+from sfm_stream.errors import ConfigError
 from sfm_stream.paper.absolute import AbsoluteCell
 
 # What biases of 1 in both gates make of the forget gate: a memory of two ticks.
@@ -58,13 +59,55 @@ class Variant(NamedTuple):
     change: Callable[[SFMCell], Cell[Any]]
     online: Mapping[str, Any] | None
 
-    def build(self, task: str, seed: int) -> nn.Module:
-        """Give the changed model at the slides' size for a task."""
-        net = model(self.name, task, options=self.options, seed=seed)
-        cell = net.layer.cell
-        assert isinstance(cell, SFMCell)  # noqa: S101 the table has it so
-        net.layer.cell = self.change(cell)
+    def build(self, born: Callable[[int], nn.Module], seed: int) -> nn.Module:
+        """Give a model of a task with the changed cell in place of its own.
+
+        Args:
+            born: gives the model as the task has it.
+            seed: of both cells.
+
+        Raises:
+            ConfigError: if its cell is no SFM.
+        """
+        net = born(seed)
+        layer, sizes = layer_of(net), cell_of(net).sizes
+        options = {
+            "states": sizes.states,
+            "frequencies": sizes.frequencies,
+            "longest_memory": sizes.longest_memory,
+            "adaptive": sizes.adaptive,
+            "grid": "paper",
+            "readout": "amplitude",
+            **self.options,
+        }
+        cell = SFMCell(sizes.inputs, sizes.outputs, **options, seed=seed)
+        layer.cell = self.change(cell)
         return net
+
+
+def layer_of(net: nn.Module) -> Layer[Any]:
+    """Give the layer of a model of the slides' table.
+
+    Raises:
+        ConfigError: if it is not of that make.
+    """
+    if not isinstance(net, Headed):
+        problem = f"expected a layer and its head, was {type(net).__name__}"
+        raise ConfigError("model", problem)
+    return net.layer
+
+
+def cell_of(net: nn.Module) -> SFMCell:
+    """Give the cell of an SFM of the slides' table.
+
+    Raises:
+        ConfigError: if it is none.
+    """
+    cell = layer_of(net).cell
+    if not isinstance(cell, SFMCell):
+        problem = f"expected an SFM cell, was {type(cell).__name__}"
+        raise ConfigError("model", problem)
+    return cell
 
 
 def _paper(**changed: Any) -> Mapping[str, Any]:  # noqa: ANN401 settings are of any kind
