@@ -24,6 +24,8 @@ from sfm_stream.config import keys
 from sfm_stream.daemon.asking import ask
 from sfm_stream.daemon.meters import Meters
 from sfm_stream.errors import SFMStreamError
+from sfm_stream.paper import ablations, signals
+from sfm_stream.paper.training import Schedule
 from tests.daemon_web import asked, scores, served, served_apart
 from tests.vitals_rig import WELL
 
@@ -34,6 +36,8 @@ PRIVATE = "../shared/"
 NAMED_FILE = r"(?:sfm_stream|connectors|tests|configs)/[\w/]+\.\w+"
 # Small enough for a test; the numbers are nobody's.
 SMALL = ["--set", "feed.ticks=2000", "--set", "run.warmup=100"]
+BRIEF = Schedule(epochs=1, batch=4, lr=1e-2, patience=1)
+SIGNALS = signals.Size(train=4, valid=2, test=2, samples=8, schedule=BRIEF)
 BENCH = bench.Size(repeats=2, ticks=64, eager_ticks=64, live_ticks=20, file_ticks=50)
 
 
@@ -159,7 +163,16 @@ def test_a_block_of_python_runs(block, capsys):
     assert bool(shown.strip()) == ("print(" in block)
 
 
+@pytest.fixture
+def brief(monkeypatch):
+    """Make the paper's experiments as small as they can be."""
+    monkeypatch.setattr(signals, "QUICK", SIGNALS)
+    stream = {"feed": {"connector": "synthetic", "ticks": 100}, "run": {"warmup": 10}}
+    monkeypatch.setattr(ablations, "STREAMS", {"tones": stream})
+
+
 @pytest.mark.parametrize("words", HERE, ids=" ".join)
+@pytest.mark.usefixtures("brief")
 def test_a_command_does_what_it_says(words, lived_in, sfm_stream):
     if reads_private_data(words):
         path = lived_in / next(w for w in words if w.endswith(".toml"))

@@ -60,7 +60,7 @@ class Size(NamedTuple):
     schedule: Schedule
 
 
-FULL = Size(2_000, 400, 400, 500, Schedule(14, 20, 1e-2, 0, 4))
+FULL = Size(2_000, 400, 400, 500, Schedule(10, 20, 1e-2, 0, 4))
 QUICK = Size(1_000, 200, 400, 100, Schedule(5, 25, 1e-2, 0, 4))
 
 
