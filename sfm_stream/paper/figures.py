@@ -104,6 +104,7 @@ def histories(axes: Axes, results: Sequence[Result]) -> None:
         first = result["seed"] == results[0]["seed"]
         axes.plot(range(1, len(valid) + 1), valid, color=colours[name], lw=1.0,
                   label=name if first else None)  # fmt: skip
+    axes.locator_params("x", integer=True)
     axes.set_xlabel("epoch")
     axes.set_ylabel("validation")
     axes.legend(fontsize="small", loc="upper left", bbox_to_anchor=(1, 1))

@@ -160,6 +160,7 @@ def _draw(axes: Axes, signals: Waves) -> None:
         axes.plot(signals.time[at], signals.value[at], "*", ms=3, color=colour,
                   label=name)  # fmt: skip
     axes.set_xlabel("time")
+    axes.set_ylabel("value")
     axes.legend(fontsize="small")
 
 
