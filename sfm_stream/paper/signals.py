@@ -60,8 +60,8 @@ class Size(NamedTuple):
     schedule: Schedule
 
 
-FULL = Size(2_000, 400, 400, 500, Schedule(12, 20, 2e-2, 0, 5, 0.1))
-QUICK = Size(800, 200, 400, 100, Schedule(4, 25, 2e-2, 0, 5, 0.1))
+FULL = Size(2_000, 400, 400, 500, Schedule(40, 50, 1e-2, 2, 3, 0.1))
+QUICK = Size(800, 200, 400, 100, Schedule(4, 25, 1e-2, 2, 3, 0.1))
 
 
 def carry_out(size: Size, order: Order, variants: Sequence[str] = ()) -> dict[str, Any]:
