@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gc
 import json
 
 import pytest
@@ -253,4 +254,21 @@ def test_whoever_holds_the_engine_sees_it_between_batches(tmp_path):
         assert rig.engine.seq == 0
     rig.worker.take(ticks(0, 1))
     assert rig.worker.steps == 1
+    rig.worker.close()
+
+
+def test_what_it_holds_does_not_grow_with_what_it_has_seen(tmp_path):
+    rig = Rig(tmp_path, sink=[{"kind": "jsonl"}])
+
+    def held_after(start, stop):
+        for at in range(start, stop, 32):
+            rig.worker.take(ticks(at, at + 32))
+        rig.worker.saver.begin(rig.worker.deliveries).result(60)
+        rig.published.clear()
+        gc.collect()
+        return len(gc.get_objects())
+
+    before = held_after(0, 4_096)
+    # one object per tick would be 8,192 more
+    assert held_after(4_096, 12_288) < before + 2_000
     rig.worker.close()
