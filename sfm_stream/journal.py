@@ -58,7 +58,7 @@ class Journal:
 
     def __init__(self, folder: Path, *, segment_bytes: int = SEGMENT_BYTES) -> None:
         self._folder, self._limit = folder, segment_bytes
-        self._encode = msgspec.msgpack.Encoder().encode
+        self._encode = msgspec.msgpack.Encoder(enc_hook=_plain).encode
         self._position = 0
         self._compressing: Future[None] | None = None
         self._syncing: Future[None] | None = None
@@ -260,6 +260,13 @@ def read(folder: Path, after: int = 0) -> Iterator[Event]:
         if end != following:
             problem = f"events from {end} to {following} were not journalled"
             raise JournalError(str(folder), problem, "a checkpoint covers them")
+
+
+def _plain(value: object) -> object:
+    """Give a number of numpy's, which a feed may well hold, as one of Python's."""
+    if isinstance(value, np.generic):
+        return value.item()
+    raise NotImplementedError
 
 
 def unbroken(folder: Path) -> int:

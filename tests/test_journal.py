@@ -13,6 +13,7 @@ import zlib
 from pathlib import Path
 
 import msgspec
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -413,3 +414,17 @@ def test_a_disk_that_refuses_to_sync_is_told_at_the_next_call(tmp_path, monkeypa
                 log.sync_soon()
         log.append(ticks(1, 2))
     assert list(journal.read(tmp_path)) == ticks(0, 2)
+
+
+def test_numbers_of_numpy_are_journalled_as_numbers(tmp_path):
+    event = Tick("a", np.int64(7), (np.float64(1.5), np.float32(0.5), 2.0), 7)
+    with Journal(tmp_path) as log:
+        log.append([event])
+        assert list(log.read()) == [Tick("a", 7, (1.5, 0.5, 2.0), 7)]
+
+
+def test_what_is_no_number_is_not_journalled(tmp_path):
+    with Journal(tmp_path) as log:
+        with pytest.raises(NotImplementedError):
+            log.append([Tick("a", 7, (object(),), 7)])
+        assert log.position == 0
