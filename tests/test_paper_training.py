@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
+import math
+
 import pytest
 import torch
 from torch import nn
@@ -92,6 +95,23 @@ def test_halving_goes_on_from_the_best_weights_at_half_the_rate():
     assert starts == [0.0, ends[0], ends[0], ends[0]]
     _, *steps = (b - a for a, b in zip(starts, ends, strict=True))
     assert steps == pytest.approx([0.05, 0.025, 0.0125], rel=0.05)
+
+
+def test_the_rate_falls_along_half_a_cosine():
+    weights = []
+
+    def loss(model, batch):
+        weights.append(model.weight.item())
+        return error(model, batch)
+
+    contender = Contender(linear, Objective(loss, OBJECTIVE.scores, "mse"))
+    far = Splits(line(16, 1e3), line(8, 1e3), line(8, 1e3))
+    # one update an epoch, on a slope so steep that Adam takes whole steps
+    schedule = SCHEDULE._replace(epochs=5, batch=16, last=0.2)
+    train(contender, far, schedule, seed=0)
+    steps = [b - a for a, b in itertools.pairwise(weights)]
+    shares = [0.2 + 0.8 * (1 + math.cos(math.pi * k / 5)) / 2 for k in range(4)]
+    assert steps == pytest.approx([0.05 * share for share in shares], rel=0.01)
 
 
 def test_a_seed_decides_everything_and_torch_is_left_alone():

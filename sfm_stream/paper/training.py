@@ -70,6 +70,8 @@ class Schedule(NamedTuple):
             halved; training goes on from the best weights.
         halvings: how often; the next time training stops.
         clip: largest norm of the gradient.
+        last: the share of `lr` that would be left after all epochs, along half a
+            cosine; 1 leaves it as it is.
     """
 
     epochs: int
@@ -78,6 +80,7 @@ class Schedule(NamedTuple):
     patience: int
     halvings: int = 0
     clip: float = 1.0
+    last: float = 1.0
 
 
 class Epoch(NamedTuple):
@@ -188,10 +191,20 @@ class _Descent:
         spent = len(self._history) >= self._schedule.epochs
         return spent or self._halved > self._schedule.halvings
 
+    @property
+    def _rate(self) -> float:
+        """The learning rate of this epoch."""
+        lr, last = self._schedule.lr, self._schedule.last
+        turned = math.pi * len(self._history) / self._schedule.epochs
+        share = last + (1.0 - last) * (1.0 + math.cos(turned)) / 2.0
+        return lr * share / 2.0**self._halved
+
     def update(self, batch: Batch) -> float:
         """Take a step on a batch, unless its gradient is not finite; give the loss."""
         self._model.train()
         loss = self._objective.loss(self._model, batch).mean()
+        for group in self._adam.param_groups:
+            group["lr"] = self._rate
         self._adam.zero_grad()
         torch.autograd.backward(loss)
         norm = nn.utils.clip_grad_norm_(self._model.parameters(), self._schedule.clip)
@@ -212,8 +225,6 @@ class _Descent:
         if self._waited > self._schedule.patience:
             self._model.load_state_dict(self._kept)
             self._halved, self._waited = self._halved + 1, 0
-            for group in self._adam.param_groups:
-                group["lr"] /= 2.0
 
     def finish(self) -> Trained:
         """Give the model with its best weights."""
