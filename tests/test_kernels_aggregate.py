@@ -6,12 +6,16 @@ import numpy as np
 import pytest
 
 from sfm_stream import kernels
+from sfm_stream.config import from_tree
+from sfm_stream.engine import Engine
+from sfm_stream.events import Block
 from sfm_stream.kernels import aggregate
 
 # Throws away what older sources were compiled to.
 kernels.choose("numba", "cpu")
 
 EXPERTS = 3
+START, SECOND = 1_600_000_000 * 10**9, 10**9
 
 
 class Mixer:
@@ -23,27 +27,27 @@ class Mixer:
         self.weight = self.prior.copy()
         self.regret, self.square, self.bound = np.zeros((3, experts))
 
-    def learn(self, experts, label):
+    def learn(self, experts, label, wait=1):
         mixed = aggregate.mixture(self.weight, experts)
         aggregate.update(
             self.weight, self.regret, self.square, self.bound, self.prior, experts,
-            mixed, label,
+            mixed, label, wait,
         )  # fmt: skip
         return mixed
 
 
-def transcribed(m, experts, label):
+def transcribed(m, experts, label, wait):
     """Write the update of all weights as formulas over arrays."""
     mixed = m.weight @ experts
     r = 2.0 * (mixed - label) * (mixed - experts)
-    square = aggregate.DISCOUNT * m.square + r**2
+    square = aggregate.DISCOUNT * m.square + wait * r**2
     bound = np.maximum(aggregate.DISCOUNT * m.bound, np.abs(r))
     eta = np.minimum(
         0.5 / np.maximum(bound, aggregate.TINY),
         np.sqrt(np.log(2.0 / m.prior) / np.maximum(square, aggregate.TINY)),
     )
     surplus = np.where(eta * r > 0.5, bound, 0.0)
-    regret = aggregate.DISCOUNT * m.regret + 0.5 * (r - eta * r**2) + surplus
+    regret = aggregate.DISCOUNT * m.regret + 0.5 * (r - eta * wait * r**2) + surplus
     score = np.log(m.prior * eta) + eta * regret
     trust = np.exp(score - score.max())
     share = aggregate.SHARE
@@ -56,12 +60,13 @@ def noisy(count, spread, seed=0):
     return labels[:, None] + spread * rng.standard_normal((count, len(spread))), labels
 
 
-def test_weights_are_those_of_the_formula():
+@pytest.mark.parametrize("wait", [1, 24])
+def test_weights_are_those_of_the_formula(wait):
     m = Mixer()
     experts, labels = noisy(500, np.array([1.0, 0.5, 2.0]))
     for said, label in zip(experts, labels, strict=True):
-        expected = transcribed(m, said, label)
-        m.learn(said, label)
+        expected = transcribed(m, said, label, wait)
+        m.learn(said, label, wait)
         np.testing.assert_allclose(m.weight, expected, rtol=1e-9, atol=1e-300)
 
 
@@ -75,6 +80,21 @@ def test_best_expert_wins_and_weights_sum_to_one(best):
         assert (m.weight > 0).all()
     assert m.weight.argmax() == best
     assert m.weight[best] > 0.9
+
+
+def test_labels_that_overlap_talk_nobody_into_forecasting_a_random_walk():
+    skills = []
+    for seed in range(8):
+        walk = np.random.default_rng(seed).standard_normal(12_000).cumsum()
+        time = START + np.arange(len(walk)) * 86_400 * SECOND
+        engine = Engine(from_tree({"target": {"horizons": [48]}}), ["x"])
+        said = engine.run(Block.ticks(time, walk[:, None], streams=("s",)))
+        # the first hundreds go to finding out that there is nothing to find
+        scores = {k: column[600:] for k, column in said.columns["scores"].items()}
+        truth = scores["truth"]
+        mse, naive = (np.square(truth - scores[k]).mean() for k in ("mean", "naive"))
+        skills.append(1.0 - mse / naive)
+    assert np.mean(skills) > -0.004
 
 
 def test_mixture_loses_little_to_the_best_expert():

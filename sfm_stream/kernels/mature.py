@@ -64,6 +64,7 @@ def settle(s, tables, row, work, out, seq, number, time, q, origin, truth):
     label = anchor + clip(raw / unit - anchor, s.input_clip)
     covered = cover(bounds, truth)
     write_score(out, seq, number, time, q, origin, covered, truth, bounds[0], value)
+    wait = row.i64[s.at_counters + TICKS] - origin
     teach_least_squares(s, tables, row, work, slot, q, label)
     aggregate.update(
         matrix(y, s.at_mix_weight, s.horizons, s.experts)[q],
@@ -71,7 +72,7 @@ def settle(s, tables, row, work, out, seq, number, time, q, origin, truth):
         matrix(y, s.at_mix_square, s.horizons, s.experts)[q],
         matrix(y, s.at_mix_bound, s.horizons, s.experts)[q],
         vector(tables.f64, s.at_prior, s.experts),
-        experts, mixed, label,
+        experts, mixed, label, wait,
     )  # fmt: skip
     state = matrix(y, s.at_interval, s.horizons, 2 + 2 * ERRORS_KEPT)[q]
     error = clip(raw / unit - mixed, FARTHEST)
@@ -79,7 +80,6 @@ def settle(s, tables, row, work, out, seq, number, time, q, origin, truth):
         place = (row.i64[s.at_counters + MISSES] + 1) % s.errors
         row.i64[s.at_counters + MISSES] = place
         y[s.at_errors + place] = clip(error, s.input_clip)
-    wait = row.i64[s.at_counters + TICKS] - origin
     interval.update(state, error, covered, s.level, wait)
     learn_scale(s, row, q, raw)
     matrix(row.f32, s.at_labels, s.ring, s.horizons)[slot, q] = label
