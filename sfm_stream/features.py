@@ -30,11 +30,13 @@ DERIVED = {
 
 # Codes of inputs.
 NOTHING, LEVEL, CHANGE, LOG_RETURN, ELAPSED = range(5)
-HOUR_SIN, HOUR_COS, WEEKDAY_SIN, WEEKDAY_COS = range(5, 9)
+HOUR_SIN, HOUR_COS, HALF_DAY_SIN, HALF_DAY_COS, WEEKDAY_SIN, WEEKDAY_COS = range(5, 11)
+HANDS = HOUR_SIN
+"""From this code on, inputs are sines and cosines of the time."""
 TRANSFORMS = {"level": LEVEL, "change": CHANGE, "log-return": LOG_RETURN}
 CLOCKS = {
     "elapsed": (ELAPSED,),
-    "hour": (HOUR_SIN, HOUR_COS),
+    "hour": (HOUR_SIN, HOUR_COS, HALF_DAY_SIN, HALF_DAY_COS),
     "weekday": (WEEKDAY_SIN, WEEKDAY_COS),
 }
 CALL = re.compile(r"\s*([a-z-]+)\s*\(\s*([^()]+?)\s*\)\s*")

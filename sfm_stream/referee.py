@@ -34,12 +34,14 @@ class Seen(NamedTuple):
     Attributes:
         stream: its number.
         origin: its number in the stream, from 0.
+        time: ns.
         values: float64 [S], the targets first, then the other fields.
         fresh: whether it is the first of its stream or the first after a gap.
     """
 
     stream: int
     origin: int
+    time: int
     values: Floats
     fresh: bool
 
@@ -176,9 +178,10 @@ class Referee:
         values = forecasts["mean"][:: len(self.horizons)].reshape(-1, len(self.values))
         streams = forecasts["stream"][::width].tolist()
         origins = forecasts["origin"][::width].tolist()
+        ticks = zip(streams, origins, first["time"].tolist(), values, strict=True)
         made = [
-            Seen(stream, origin, row, self._begins(stream, origin))
-            for stream, origin, row in zip(streams, origins, values, strict=True)
+            Seen(stream, origin, time, row, self._begins(stream, origin))
+            for stream, origin, time, row in ticks
         ]
         return made, np.stack([first["seq"], first["time"]])
 

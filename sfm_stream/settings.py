@@ -198,9 +198,10 @@ class Features(Section, frozen=True):
         tuple[str, ...],
         _doc(
             "`change`, `level`, `log-return` of the target; `change(bid)` of a field; "
-            "`change(*)` of all; derived values; `elapsed`, `hour`, `weekday`"
+            "`change(*)` of all; derived values; `elapsed`, `weekday`, "
+            "`hour`, which is sine and cosine of a day's and of half a day's turn"
         ),
-    ] = ("change", "level", "change(*)", "level(*)")
+    ] = ("change", "level", "change(*)", "level(*)", "hour")
     lags: Annotated[
         Positive, _doc("own past changes given to the least-squares experts")
     ] = 24

@@ -89,10 +89,17 @@ def test_regressors_are_own_moves_newest_first_and_bounded():
     task = Task(0, 1, np.array([1]), 1, 100, config_of())
     regressors = Regressors(task, 3, rest=False)
     for i, value in enumerate((0.0, 1.0, 3.0, 1e9)):
-        x = regressors.take(Seen(0, i, np.array([value]), i == 0))
+        x = regressors.take(Seen(0, i, 0, np.array([value]), i == 0))
     assert x[0] == 8
     assert x[-1] == 1
     assert 0 < x[2] < x[1] < 8
+
+
+def test_peers_of_all_fields_read_the_clock_as_we_do():
+    task = Task(0, 1, np.array([1]), 4, 100, config_of())
+    six = 6 * 3600 * SECOND
+    x = Regressors(task, 0, rest=True).take(Seen(0, 0, six, np.zeros(1), True))
+    assert x[-4:] == pytest.approx(np.sqrt(2.0) * np.array([1, 0, 0, -1]))
 
 
 def test_a_recurrent_layer_has_as_many_weights_as_ours():

@@ -13,6 +13,8 @@ from sfm_stream.features import (
     CHANGE,
     ELAPSED,
     FIELD,
+    HALF_DAY_COS,
+    HALF_DAY_SIN,
     HOUR_COS,
     HOUR_SIN,
     IMBALANCE,
@@ -97,7 +99,8 @@ def test_a_bare_value_is_its_level():
 
 def test_readings_of_the_clock_need_no_field():
     made = plan(["x"], ["x"], ["elapsed", "hour", "weekday"])
-    codes = [ELAPSED, HOUR_SIN, HOUR_COS, WEEKDAY_SIN, WEEKDAY_COS]
+    hands = [HOUR_SIN, HOUR_COS, HALF_DAY_SIN, HALF_DAY_COS]
+    codes = [ELAPSED, *hands, WEEKDAY_SIN, WEEKDAY_COS]
     assert made.inputs[0, :, 0].tolist() == codes
 
 
@@ -224,14 +227,19 @@ def test_inputs_are_read_from_the_tick_and_the_one_before():
 
 @pytest.mark.parametrize(
     ("seconds", "expected"),
-    [(0, (0.0, 1.0)), (6 * 3600, (1.0, 0.0)), (12 * 3600, (0.0, -1.0))],
+    [
+        (0, (0.0, 1.0, 0.0, 1.0)),
+        (3 * 3600, (math.sqrt(0.5), math.sqrt(0.5), 1.0, 0.0)),
+        (6 * 3600, (1.0, 0.0, 0.0, -1.0)),
+        (12 * 3600, (0.0, -1.0, 0.0, 1.0)),
+    ],
 )
-def test_the_hour_is_a_point_on_the_circle_of_the_day(seconds, expected):
+def test_the_hour_is_a_point_on_the_circles_of_day_and_half_day(seconds, expected):
     tree = {"model": SMALL, "features": {"inputs": ["hour", "weekday"]}}
     engine = Engine(from_tree(tree), ["x"])
     midnight = 1_700_006_400 * 10**9 // (86_400 * 10**9) * (86_400 * 10**9)
     engine.observe(Tick("a", midnight + seconds * 10**9, (1.0,)))
-    hour = engine.view("tape_u")[0, 0, :2]
+    hour = engine.view("tape_u")[0, 0, :4]
     assert hour.tolist() == pytest.approx(expected, abs=1e-6)
-    week = engine.view("tape_u")[0, 0, 2:4]
+    week = engine.view("tape_u")[0, 0, 4:6]
     assert math.hypot(*week) == pytest.approx(1.0)

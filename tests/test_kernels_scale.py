@@ -113,7 +113,7 @@ def test_clock_inputs_are_the_time_of_day_and_week_and_the_time_passed():
     hours = np.array([m.hour + m.minute / 60 + m.second / 3600 for m in moments])
     # Thursday, on which the epoch fell, begins the week.
     days = np.array([(m.weekday() - 3) % 7 for m in moments]) + hours / 24
-    for column, angle in ((1, hours / 24), (3, days / 7)):
+    for column, angle in ((1, hours / 24), (3, hours / 12), (5, days / 7)):
         expected = np.stack([np.sin(2 * np.pi * angle), np.cos(2 * np.pi * angle)], 1)
         np.testing.assert_allclose(found[:, column : column + 2], expected, atol=1e-9)
     tau, unit = [1.0], 0.0
@@ -123,6 +123,20 @@ def test_clock_inputs_are_the_time_of_day_and_week_and_the_time_passed():
             unit = passed if unit <= 0 else unit * 1.02 ** np.sign(passed - unit)
     np.testing.assert_allclose(found[:, 0], np.log1p(tau), atol=1e-9)
     assert r.view("gauges")[UNIT_NS] == pytest.approx(unit)
+
+
+def hands(step):
+    r = Rig({"features": {"inputs": ["hour"]}})
+    read = []
+    for t in range(200):
+        r.run(ticks(np.zeros(1), np.array([START + t * step])), OBSERVE)
+        read.append(r.view("tape_u")[t % (r.sizes.ring - 1), :4].copy())
+    return np.array(read)
+
+
+def test_hands_turn_at_full_size_between_hours_and_hardly_between_milliseconds():
+    assert np.square(hands(3600 * SECOND)).mean(0) == pytest.approx(1.0, abs=0.2)
+    assert np.abs(hands(SECOND // 1000)[2:]).max() < 1e-4
 
 
 def test_unit_of_time_settles_on_the_median_step():

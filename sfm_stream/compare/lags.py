@@ -23,6 +23,10 @@ LAGS = 24
 """Own past changes given to a regression."""
 STEADY_AFTER = 50
 """Values after which a wild one is held to the clip in what it does to the scale."""
+DAY = 86_400 * 10**9
+"""In ns."""
+HANDS = 4
+"""Readings of the time of day."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +66,8 @@ class Regressors:
     Args:
         task: whose target the moves are of.
         lags: number of moves; with none there is no constant either.
-        rest: whether changes and levels of all values stand between.
+        rest: whether changes and levels of all values, and the time of day, stand
+            between.
     """
 
     def __init__(self, task: Task, lags: int, *, rest: bool) -> None:
@@ -74,7 +79,8 @@ class Regressors:
         self._moves, self._square = np.zeros(lags), 0.0
         self._count = 0
         self._constant = np.ones(1 if lags else 0)
-        self.size = lags + len(self._constant) + (2 * task.values if rest else 0)
+        others = 2 * task.values + HANDS if rest else 0
+        self.size = lags + len(self._constant) + others
 
     def take(self, seen: Seen) -> Floats:
         """Take a tick; give its regressors [P]."""
@@ -89,17 +95,18 @@ class Regressors:
         unit = np.sqrt(self._square) or 1.0
         moves = np.clip(self._moves / unit, -self._clip, self._clip)
         self._square += rate * (self._held(move, unit) ** 2 - self._square)
-        rest = self._scaled(np.concatenate([change, seen.values]), rate)
+        rest = []
+        if self._rest:
+            levels = self._scaled(np.concatenate([change, seen.values]), rate)
+            rest = [levels, hands(seen.time)]
         self._count += 1
-        return np.concatenate([moves, rest, self._constant])
+        return np.concatenate([moves, *rest, self._constant])
 
     def _held(self, move: float, unit: float) -> float:
         most = self._clip * unit if self._count > STEADY_AFTER else np.inf
         return max(-most, min(move, most))
 
     def _scaled(self, raw: Floats, rate: float) -> Floats:
-        if not self._rest:
-            return raw[:0]
         away = raw - self._mean
         deviation = np.sqrt(self._variance)
         deviation[deviation == 0] = 1.0
@@ -107,6 +114,13 @@ class Regressors:
         self._mean += rate * away
         self._variance = (1.0 - rate) * (self._variance + rate * away**2)
         return scaled
+
+
+def hands(time: int) -> Floats:
+    """Give sine and cosine of the time of day and of twice its angle [4], as ours."""
+    angle = 2.0 * np.pi * (time % DAY) / DAY * np.array([1.0, 2.0])
+    read: Floats = np.sqrt(2.0) * np.concatenate([np.sin(angle), np.cos(angle)])
+    return read
 
 
 class Regressed:

@@ -11,6 +11,9 @@ import math
 from sfm_stream.features import (
     CHANGE,
     ELAPSED,
+    HALF_DAY_COS,
+    HALF_DAY_SIN,
+    HANDS,
     HOUR_COS,
     HOUR_SIN,
     IMBALANCE,
@@ -50,6 +53,8 @@ from sfm_stream.layout import (
 from sfm_stream.targets import PREDICT_LOG_RETURN
 
 DAY_S = 86_400.0
+# How far the hand of a clock deviates over all its turn.
+OF_A_TURN = math.sqrt(0.5)
 # A deviation counts with at most this many times the clip: one wild tick must not
 # blind the model for thousands, yet a new regime is adopted within hundreds.
 OUTLIER = 4.0
@@ -136,6 +141,10 @@ def look(code, now, past, fresh, time, tau):
         return math.sin(day)
     if code == HOUR_COS:
         return math.cos(day)
+    if code == HALF_DAY_SIN:
+        return math.sin(2.0 * day)
+    if code == HALF_DAY_COS:
+        return math.cos(2.0 * day)
     if code == WEEKDAY_SIN:
         return math.sin(week)
     return math.cos(week)
@@ -159,6 +168,8 @@ def deviation(variance):
 def scale_inputs(s, row, inputs, now, time, tau, commit, u):
     """Write the scaled inputs of a tick to u[:N]; if `commit`, learn from them.
 
+    The hand of a clock has the scale of its whole turn: where it hardly moves, between
+    ticks a millisecond apart, it is not blown up.
     Shapes: inputs [N, 2], now [S], u [N+M+1].
     """
     mean = vector(row.f64, s.at_input_mean, s.inputs)
@@ -172,7 +183,7 @@ def scale_inputs(s, row, inputs, now, time, tau, commit, u):
         u[i] = ZERO
         if code == NOTHING or math.isnan(raw):
             continue
-        sd = deviation(variance[i])
+        sd = OF_A_TURN if code >= HANDS else deviation(variance[i])
         away = clip(raw - mean[i], LARGEST_ROOT)
         u[i] = clip(away / sd if count[i] > 1.0 else away, s.input_clip)
         if commit:

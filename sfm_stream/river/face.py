@@ -13,12 +13,15 @@ from river import base, conf
 from sfm_stream import config
 from sfm_stream.cell import grids
 from sfm_stream.errors import ConfigError
+from sfm_stream.features import CLOCKS
 from sfm_stream.river.features import Row
 from sfm_stream.river.learner import STREAM, Floats, Learner
 
 # The one default model that serves every stream, but for what least squares see:
 # River's streams are often short, and every regressor costs the first hundred rows.
 DEFAULT = config.Config()
+# River has no clock.
+INPUTS = [name for name in DEFAULT.features.inputs if name not in CLOCKS]
 LAGS = 16
 SHOWN = 3
 
@@ -78,7 +81,7 @@ class Face(base.Base):
                     "values": [f"y{i}" for i in range(targets)],
                     "horizons": [f"1..{self._heads}"],
                 },
-                "features": {"lags": self.lags, "errors": 0},
+                "features": {"lags": self.lags, "errors": 0, "inputs": INPUTS},
                 "model": {
                     "cell": self.cell,
                     "states": self.n_states,
