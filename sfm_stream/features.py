@@ -35,9 +35,14 @@ HANDS = HOUR_SIN
 """From this code on, inputs are sines and cosines of the time."""
 TRANSFORMS = {"level": LEVEL, "change": CHANGE, "log-return": LOG_RETURN}
 CLOCKS = {
-    "elapsed": (ELAPSED,),
-    "hour": (HOUR_SIN, HOUR_COS, HALF_DAY_SIN, HALF_DAY_COS),
-    "weekday": (WEEKDAY_SIN, WEEKDAY_COS),
+    "elapsed": {"elapsed": ELAPSED},
+    "hour": {
+        "sin day": HOUR_SIN,
+        "cos day": HOUR_COS,
+        "sin half-day": HALF_DAY_SIN,
+        "cos half-day": HALF_DAY_COS,
+    },
+    "weekday": {"sin week": WEEKDAY_SIN, "cos week": WEEKDAY_COS},
 }
 CALL = re.compile(r"\s*([a-z-]+)\s*\(\s*([^()]+?)\s*\)\s*")
 
@@ -157,7 +162,7 @@ def _read(
     at: str, text: str, signals: _Signals, target: str
 ) -> list[tuple[str, int, int]]:
     if text in CLOCKS:
-        return [(text, code, 0) for code in CLOCKS[text]]
+        return [(name, code, 0) for name, code in CLOCKS[text].items()]
     if text in TRANSFORMS:
         return [(text, TRANSFORMS[text], signals.number(at, target))]
     call = CALL.fullmatch(text)

@@ -168,7 +168,8 @@ def test_check_shows_what_a_configuration_resolves_to(sfm_stream):
     tree = json.loads(out)
     assert tree["config"]["model"]["states"] == 5
     assert tree["fields"] == ["value"]
-    assert tree["inputs"] == {"value": ["change", "level"]}
+    hands = ["sin day", "cos day", "sin half-day", "cos half-day"]
+    assert tree["inputs"] == {"value": ["change", "level", *hands]}
     assert tree["events"] == 20_000
 
 

@@ -19,6 +19,7 @@ from sfm_stream.events import (
     Heartbeat,
     Tick,
 )
+from sfm_stream.features import CLOCKS
 from sfm_stream.records import Decision, Forecast, Rejected, Score, Update, Voided
 
 START = 1_700_000_000 * 10**9
@@ -184,7 +185,8 @@ def test_an_engine_names_what_its_records_hold():
     )
     assert (engine.targets, engine.horizons) == (("y", "x"), ("3", "1s"))
     assert (engine.experts, engine.fields) == (("rls", "last"), ("x", "y"))
-    assert engine.inputs["y"] == ("change", "level", "change(x)", "level(x)")
+    assert engine.inputs["y"][:4] == ("change", "level", "change(x)", "level(x)")
+    assert engine.inputs["y"][4:] == tuple(CLOCKS["hour"])
     forecasts = of(Forecast, drive(engine, [tick(0, 1, 2)]))
     named = [(f.target, f.horizon, f.due) for f in forecasts]
     assert named == [

@@ -76,11 +76,12 @@ def test_a_check_of_river_passes(check):
     check(SFMRegressor())
 
 
-def test_defaults_are_those_of_the_one_shared_model_but_for_fewer_regressors():
+def test_defaults_are_those_of_the_one_shared_model_but_for_clock_and_regressors():
     assert SFMRegressor()._settings(1).model == DEFAULT.model
     assert SFMRegressor()._settings(1).learn == DEFAULT.learn
     assert SFMRegressor()._settings(1).forecast == DEFAULT.forecast
-    fewer = replace(DEFAULT.features, lags=16, errors=0)
+    inputs = ("change", "level", "change(*)", "level(*)")
+    fewer = replace(DEFAULT.features, lags=16, errors=0, inputs=inputs)
     assert SFMRegressor()._settings(1).features == fewer
 
 
