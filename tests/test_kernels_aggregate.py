@@ -40,14 +40,14 @@ def transcribed(m, experts, label, wait):
     """Write the update of all weights as formulas over arrays."""
     mixed = m.weight @ experts
     r = 2.0 * (mixed - label) * (mixed - experts)
-    square = aggregate.DISCOUNT * m.square + wait * r**2
+    square = aggregate.DISCOUNT * m.square + np.sqrt(wait) * r**2
     bound = np.maximum(aggregate.DISCOUNT * m.bound, np.abs(r))
     eta = np.minimum(
         0.5 / np.maximum(bound, aggregate.TINY),
         np.sqrt(np.log(2.0 / m.prior) / np.maximum(square, aggregate.TINY)),
     )
     surplus = np.where(eta * r > 0.5, bound, 0.0)
-    regret = aggregate.DISCOUNT * m.regret + 0.5 * (r - eta * wait * r**2) + surplus
+    regret = aggregate.DISCOUNT * m.regret + 0.5 * (r - eta * np.sqrt(wait) * r**2) + surplus
     score = np.log(m.prior * eta) + eta * regret
     trust = np.exp(score - score.max())
     share = aggregate.SHARE

@@ -30,19 +30,20 @@ def mixture(weight, experts):
 def update(weight, regret, square, bound, prior, experts, mixed, label, wait):
     """Learn from one matured label; all arrays [E], forecasts as made at the origin.
 
-    Labels that are waited for overlap, and `wait` of them say little more than one: so
-    the variance of their sum is that many times as large.
+    Labels that are waited for overlap, and say less than as many that do not: squares
+    count by the root of the wait, which did better than by 1 or by all of it.
     """
+    overlap = math.sqrt(wait)
     count = len(experts)
     gradient = 2.0 * (mixed - label)
     top = -math.inf
     for e in range(count):
         r = gradient * (mixed - experts[e])
-        square[e] = DISCOUNT * square[e] + wait * r * r
+        square[e] = DISCOUNT * square[e] + overlap * r * r
         bound[e] = max(DISCOUNT * bound[e], abs(r))
         eta = rate(square[e], bound[e], prior[e])
         surplus = bound[e] if eta * r > 0.5 else 0.0
-        regret[e] = DISCOUNT * regret[e] + 0.5 * (r - eta * wait * r * r) + surplus
+        regret[e] = DISCOUNT * regret[e] + 0.5 * (r - eta * overlap * r * r) + surplus
         weight[e] = eta * regret[e] + math.log(prior[e] * eta)
         top = max(top, weight[e])
     total = 0.0
