@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import polars as pl
 import pytest
@@ -8,10 +10,12 @@ from sfm_stream.compare import contest, models, recurrent
 from sfm_stream.compare.lags import Regressors, Task
 from sfm_stream.compare.simple import LeastSquares
 from sfm_stream.config import from_tree
+from sfm_stream.engine import Engine
 from sfm_stream.errors import ConfigError
 from sfm_stream.events import Block
 from sfm_stream.referee import Seen
 
+GOLD = Path(__file__).parents[2] / "shared/data/fx_ticks/oanda_xauusd_0501_0509.parquet"
 START, SECOND = 1_600_000_000 * 10**9, 10**9
 TICKS, CUT = 160, 110
 EVERYONE = (*models.ENGINES, *models.PEERS)
@@ -117,3 +121,22 @@ def test_a_horizon_in_time_has_no_place_on_a_path(tmp_path):
 def test_an_unknown_model_is_named():
     with pytest.raises(ConfigError, match="did you mean 'lstm'"):
         models.check(["lstn"])
+
+
+@pytest.mark.skipif(not GOLD.exists(), reason="the shared data sets are not here")
+def test_golds_moves_in_another_order_are_not_forecast():
+    seconds = pl.read_parquet(GOLD, columns=["t_100ns", "bid_pt", "ask_pt"]).with_columns(
+        pl.col("t_100ns") // 10_000_000
+    )  # fmt: skip
+    last = seconds.group_by("t_100ns", maintain_order=True).last().head(120_000)
+    quotes = last.select("bid_pt", "ask_pt").to_numpy().astype(float)
+    moves = np.random.default_rng(0).permutation(np.diff(quotes, axis=0))
+    shuffled = quotes[0] + np.concatenate([np.zeros((1, 2)), moves]).cumsum(0)
+    engine = Engine(from_tree({"target": {"values": ["mid"]}}), ["bid", "ask"])
+    time = last["t_100ns"].to_numpy() * SECOND
+    said = engine.run(Block.ticks(time, shuffled, streams=("gold",)))
+    scores = {k: column[6_000:] for k, column in said.columns["scores"].items()}
+    mse, naive = (
+        np.square(scores["truth"] - scores[k]).mean() for k in ("mean", "naive")
+    )
+    assert abs(1.0 - mse / naive) < 0.002

@@ -47,7 +47,9 @@ def transcribed(m, experts, label, wait):
         np.sqrt(np.log(2.0 / m.prior) / np.maximum(square, aggregate.TINY)),
     )
     surplus = np.where(eta * r > 0.5, bound, 0.0)
-    regret = aggregate.DISCOUNT * m.regret + 0.5 * (r - eta * np.sqrt(wait) * r**2) + surplus
+    regret = (
+        aggregate.DISCOUNT * m.regret + 0.5 * (r - eta * np.sqrt(wait) * r**2) + surplus
+    )
     score = np.log(m.prior * eta) + eta * regret
     trust = np.exp(score - score.max())
     share = aggregate.SHARE
