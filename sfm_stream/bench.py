@@ -35,6 +35,7 @@ CELL = {"states": 32, "frequencies": 8, "outputs": 32}
 READOUT = "amplitude"
 WINDOW = 32
 INPUTS = 8
+FIELDS = 4
 # One thread; and bytecode on disk after the first repeat, as an installed package has
 # it, even if this process may not write it.
 ENVIRONMENT = {"POLARS_MAX_THREADS": "1", "PYTHONDONTWRITEBYTECODE": ""}
@@ -145,8 +146,8 @@ def _cell_engine(*, learns: bool) -> Engine:
 
 
 def _full_tick(size: Size) -> float:
-    """Time the default model: all experts, intervals, 8 inputs, learning."""
-    engine = Engine(Config(), [f"field_{i}" for i in range(INPUTS // 2)])
+    """Time the default model: all experts, intervals, clock, learning."""
+    engine = Engine(Config(), [f"field_{i}" for i in range(FIELDS)])
     return _medians(size.repeats, {"": lambda: _run(engine, size.ticks)})[""]
 
 
@@ -163,10 +164,10 @@ def _live(size: Size, kernel_us: float) -> dict[str, float]:
         size: how much.
         kernel_us: what the compiled tick itself takes.
     """
-    engine = Engine(Config(), [f"field_{i}" for i in range(INPUTS // 2)])
+    engine = Engine(Config(), [f"field_{i}" for i in range(FIELDS)])
     _run(engine, size.ticks)
     taken = []
-    for event in _block(engine.seq, size.live_ticks, INPUTS // 2).events():
+    for event in _block(engine.seq, size.live_ticks, FIELDS).events():
         begun = time.perf_counter_ns()
         engine.observe(event)
         engine.learn()
