@@ -34,8 +34,11 @@ PRICES = frozenset(("price", "bid", "ask"))
 BUY, SELL = 1.0, -1.0
 MISSING = nan
 """The value that a message does not hold; text that reads `nan` is garbage instead."""
-LAST_TIME = 4_102_444_800 * SECOND
-"""2100-01-01T00:00:00Z in ns: from there, and before 2000, times are absurd."""
+AHEAD = 86_400 * SECOND
+"""Times farther ahead of their receipt, and times before 2000, are absurd.
+
+One of them would make every later tick one from the past.
+"""
 MANY = 2
 UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
@@ -192,7 +195,7 @@ class Exchange:
             self._ids[stream] = last
         if time is None:
             time = received
-        elif FIRST_TIME <= time < LAST_TIME:
+        elif FIRST_TIME <= time <= received + AHEAD:
             if time < self._latest.get(stream, time):
                 self.counters["earlier times"] += 1
             self._latest[stream] = time

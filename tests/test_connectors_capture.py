@@ -63,13 +63,13 @@ def test_lines_of_receive_stamps_become_ticks(tmp_path):
 def test_cryptofeed_lines_become_ticks_with_exact_stamps(tmp_path):
     frame = LINES[0].partition(b" ")[2]
     text = (
-        b"wss://stream <-> 1633998512.06\n"
-        b'wss://stream <- 1633998512.07: {"method":"SUBSCRIBE"}\n'
-        b"1633998512.0633569: " + frame
+        b"wss://stream <-> 1723161255.06\n"
+        b'wss://stream <- 1723161255.07: {"method":"SUBSCRIBE"}\n'
+        b"1723161255.0633569: " + frame
     )
     feed = opened(written(tmp_path, text))
     (block,) = feed.blocks(10)
-    assert block.received.tolist() == [1_633_998_512_063_356_900]
+    assert block.received.tolist() == [1_723_161_255_063_356_900]
     assert feed.counters == {"connections": 1, "sent": 1}
 
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connectors.exchange import LAST_TIME, Exchange
+from connectors.exchange import AHEAD, Exchange
 from connectors.feed import FIRST_TIME
 from sfm_stream.config import Config
 from sfm_stream.events import Gap, Tick
@@ -22,14 +22,18 @@ def observe(exchange, time, price=1.0, **more):
     return said
 
 
-@pytest.mark.parametrize("time", [NOW, NOW + 1_270_000_000, NOW - 107 * 10**9])
+@pytest.mark.parametrize(
+    "time", [NOW, NOW + 1_270_000_000, NOW + AHEAD, NOW - 107 * 10**9]
+)
 def test_a_clock_ahead_or_behind_is_left_as_it_is(time):
     exchange = Plain(Config())
     assert observe(exchange, time) == [Tick("a", time, (1.0, 0.0, 1.0), NOW)]
     assert not exchange.counters
 
 
-@pytest.mark.parametrize("time", [0, -1, FIRST_TIME - 1, LAST_TIME, 2**200, -(2**63)])
+@pytest.mark.parametrize(
+    "time", [0, -1, FIRST_TIME - 1, NOW + AHEAD + 1, 2**200, -(2**63)]
+)
 def test_an_absurd_time_becomes_that_of_receipt_and_is_counted(time):
     exchange = Plain(Config())
     (tick,) = observe(exchange, time)
