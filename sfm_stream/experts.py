@@ -40,6 +40,9 @@ LEAST_SQUARES = {
     "rls-fast": LeastSquares(LAGS, ONE, fast=True),
     "sfm-rls": LeastSquares(INPUTS, CELL),
 }
+# Parts of the trust at birth, when all still say the last value. Least squares learn
+# first; where they have nothing to go by, the last value soon has their share.
+TRUST = {"last": 7.0, "rls": 6.0, "rls-fast": 1.0, "sfm": 3.0, "sfm-rls": 2.0}
 # Columns of `squares`: number of the expert, first regressor, how many, and where its
 # coefficients and their covariance begin.
 EXPERT, FIRST, SIZE, THETA, COV = range(5)
@@ -55,6 +58,13 @@ def regressors(config: Config, inputs: int) -> NDArray[np.int64]:
 def uses_cell(config: Config) -> bool:
     """Say whether any expert needs the cell."""
     return any(name.startswith("sfm") for name in config.forecast.experts)
+
+
+def trust(config: Config) -> NDArray[np.float64]:
+    """Give the weights of the experts at birth [E], sum 1."""
+    parts = np.array([TRUST[name] for name in config.forecast.experts])
+    weights: NDArray[np.float64] = parts / parts.sum()
+    return weights
 
 
 def squares(config: Config, inputs: int) -> tuple[NDArray[np.int64], list[float]]:

