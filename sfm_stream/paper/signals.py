@@ -42,8 +42,8 @@ VARIANTS: Mapping[str, Callable[..., Waves]] = {
 }
 
 
-# A-SFM among 1e-2, 5e-3 and 3e-3, on the validation split: at the first it lost what it
-# had learned. The others learn at the schedule's.
+# A-SFM among 1e-2 and 3e-3, on the validation split: at the first it lost what it had
+# learned. The others learn at the schedule's.
 RATES: Mapping[str, float] = {"a-sfm": 3e-3}
 
 
