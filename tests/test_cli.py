@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from connectors.synthetic import Synthetic
-from sfm_stream import cli, runs, screen
+from sfm_stream import runs, screen
 from tests.live_rig import made_up
 
 ROOT = Path(__file__).parents[1]
@@ -26,18 +26,10 @@ SMALL = [
 
 
 @pytest.fixture
-def sfm_stream(monkeypatch, capsys, tmp_path):
-    """Give the program as a function: arguments in; exit code, stdout, stderr out."""
+def sfm_stream(sfm_stream, monkeypatch, tmp_path):
+    """Give the program in an empty folder."""
     monkeypatch.chdir(tmp_path)
-
-    def call(*arguments):
-        monkeypatch.setattr(sys, "argv", ["sfm-stream", *map(str, arguments)])
-        with pytest.raises(SystemExit) as exited:
-            cli.main()
-        said = capsys.readouterr()
-        return exited.value.code, said.out, said.err
-
-    return call
+    return sfm_stream
 
 
 def test_importing_the_command_line_loads_nothing_heavy():

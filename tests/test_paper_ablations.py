@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import sys
+from functools import partial
 
 import pytest
 
-from sfm_stream import cli, replay
+from sfm_stream import replay
 from sfm_stream.paper import ablations, signals
 from sfm_stream.paper.training import Schedule
 from sfm_stream.paper.variants import VARIANTS
@@ -22,20 +22,12 @@ STREAMS = {
 
 
 @pytest.fixture
-def sfm_stream(monkeypatch, capsys, tmp_path):
+def sfm_stream(sfm_stream, monkeypatch, tmp_path):
+    """Give the command in an empty folder, on tiny data."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(signals, "QUICK", TINY)
     monkeypatch.setattr(ablations, "STREAMS", STREAMS)
-
-    def call(*arguments):
-        words = ["paper", "ablations", "--quick", "--tasks", "signals", *arguments]
-        monkeypatch.setattr(sys, "argv", ["sfm-stream", *words])
-        with pytest.raises(SystemExit) as exited:
-            cli.main()
-        said = capsys.readouterr()
-        return exited.value.code, said.out, said.err
-
-    return call
+    return partial(sfm_stream, "paper", "ablations", "--quick", "--tasks", "signals")
 
 
 def test_every_variant_stands_in_one_table(sfm_stream, tmp_path):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-import sys
+from functools import partial
 
 import numpy as np
 import pytest
@@ -13,7 +13,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.io import savemat
 
-from sfm_stream import cli
 from sfm_stream.paper import music, rolls
 from sfm_stream.paper.sequences import Sequences, side_by_side
 from sfm_stream.paper.training import Schedule
@@ -34,20 +33,11 @@ def folder(tmp_path):
 
 
 @pytest.fixture
-def sfm_stream(monkeypatch, capsys, tmp_path):
+def sfm_stream(sfm_stream, monkeypatch, tmp_path):
     """Give the program in an empty folder, with the quick size made tiny."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(music, "QUICK", TINY)
-
-    def call(*arguments):
-        command = ["sfm-stream", "paper", "music", "--quick", *arguments]
-        monkeypatch.setattr(sys, "argv", command)
-        with pytest.raises(SystemExit) as exited:
-            cli.main()
-        said = capsys.readouterr()
-        return exited.value.code, said.out, said.err
-
-    return call
+    return partial(sfm_stream, "paper", "music", "--quick")
 
 
 def test_the_command_tries_every_model_of_the_slides(sfm_stream, folder, tmp_path):

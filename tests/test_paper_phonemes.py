@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import sys
+from functools import partial
 
 import numpy as np
 import pytest
 import soundfile
 import torch
 
-from sfm_stream import cli
 from sfm_stream.cell.slides import CELLS
 from sfm_stream.paper import phonemes, speech
 from sfm_stream.paper.sequences import Sequences, side_by_side
@@ -32,20 +31,11 @@ def folder(tmp_path):
 
 
 @pytest.fixture
-def sfm_stream(monkeypatch, capsys, tmp_path):
+def sfm_stream(sfm_stream, monkeypatch, tmp_path):
     """Give the program in an empty folder, with the quick size made tiny."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(phonemes, "QUICK", TINY)
-
-    def call(*arguments):
-        command = ["sfm-stream", "paper", "phonemes", "--quick", *arguments]
-        monkeypatch.setattr(sys, "argv", command)
-        with pytest.raises(SystemExit) as exited:
-            cli.main()
-        said = capsys.readouterr()
-        return exited.value.code, said.out, said.err
-
-    return call
+    return partial(sfm_stream, "paper", "phonemes", "--quick")
 
 
 def test_the_command_tries_every_model_of_the_slides(sfm_stream, folder, tmp_path):

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import json
-import sys
 
 import pytest
 import torch
 
-from sfm_stream import cli
 from sfm_stream.cell.slides import CELLS
 from sfm_stream.paper import signals
 from sfm_stream.paper.training import Schedule
@@ -17,19 +15,11 @@ TINY = signals.Size(8, 4, 4, 6, Schedule(1, 4, 1e-2, 1))
 
 
 @pytest.fixture
-def sfm_stream(monkeypatch, capsys, tmp_path):
+def sfm_stream(sfm_stream, monkeypatch, tmp_path):
     """Give the program in an empty folder, with the quick size made tiny."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(signals, "QUICK", TINY)
-
-    def call(*arguments):
-        monkeypatch.setattr(sys, "argv", ["sfm-stream", *arguments])
-        with pytest.raises(SystemExit) as exited:
-            cli.main()
-        said = capsys.readouterr()
-        return exited.value.code, said.out, said.err
-
-    return call
+    return sfm_stream
 
 
 def test_the_command_leaves_tables_figures_and_trials(sfm_stream, tmp_path):

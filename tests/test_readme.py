@@ -19,7 +19,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from sfm_stream import bench, cli, config
+from sfm_stream import bench, config
 from sfm_stream.config import keys
 from sfm_stream.daemon.asking import ask
 from sfm_stream.daemon.meters import Meters
@@ -97,20 +97,6 @@ def without_output(words):
     """Turn a replay into a check of the same settings."""
     kept = [word for word in words[1:] if word != "--json"]
     return ["check", *kept]
-
-
-@pytest.fixture
-def sfm_stream(monkeypatch, capsys):
-    """Give the program as a function: arguments in; exit code, stdout, stderr out."""
-
-    def call(*arguments):
-        monkeypatch.setattr(sys, "argv", ["sfm-stream", *map(str, arguments)])
-        with pytest.raises(SystemExit) as exited:
-            cli.main()
-        said = capsys.readouterr()
-        return exited.value.code, said.out, said.err
-
-    return call
 
 
 @pytest.fixture
