@@ -5,12 +5,11 @@ Importing this package loads neither numba nor torch.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Sequence
 from importlib.util import find_spec
-from pathlib import Path
 from typing import Any, TypeAlias
 
+from sfm_stream.arithmetic import stale
 from sfm_stream.errors import ConfigError
 
 # Called as `sfm_stream.kernels.tick.advance` is.
@@ -18,19 +17,21 @@ Advance: TypeAlias = Callable[..., int]
 
 BACKENDS = ("numba", "torch")
 ENTRY = "advance"
-# What the compiled tick is made of, from the root of the package.
-SOURCES = (
-    "kernels/*.py",
-    "cell/birth.py",
-    "arena.py",
-    "layout.py",
-    "experts.py",
-    "events.py",
-    "features.py",
-    "targets.py",
+# What the compiled tick is made of.
+SOURCES = stale.Sources(
+    (
+        "arithmetic/*.py",
+        "kernels/*.py",
+        "cell/birth.py",
+        "arena.py",
+        "layout.py",
+        "experts.py",
+        "events.py",
+        "features.py",
+        "targets.py",
+    ),
+    ("__init__.py", "stale.py", "torch.py"),
 )
-NOT_COMPILED = ("__init__.py", "torch.py")
-STAMP = "sfm-stream.sources"
 
 
 def choose(backend: str, device: str) -> tuple[str, Advance]:
@@ -54,7 +55,7 @@ def choose(backend: str, device: str) -> tuple[str, Advance]:
     if name == "numba" and device != "cpu":
         problem = f"the numba backend computes on cpu, was {device!r}"
         raise ConfigError("run.device", problem, 'set run.backend = "torch"')
-    _discard_stale()
+    stale.discard(_cache(), SOURCES)
     return name, _advance(name, device)
 
 
@@ -79,13 +80,8 @@ def resolve(advance: Advance, arguments: Sequence[Any]) -> Advance:
 
 
 def is_compiled() -> bool:
-    """Say whether a compiled tick of these sources lies on disk.
-
-    An approximation: one made for another processor is found too.
-    """
-    python = f"py{sys.version_info.major}{sys.version_info.minor}"
-    made = any(_cache().glob(f"tick.{ENTRY}-*.{python}.nbi"))
-    return made and _stamped() == _sources()
+    """Say whether a compiled tick of these sources lies on disk."""
+    return stale.holds(_cache(), f"tick.{ENTRY}", SOURCES)
 
 
 def _advance(name: str, device: str) -> Advance:
@@ -99,35 +95,10 @@ def _advance(name: str, device: str) -> Advance:
     return entry
 
 
-# numba renews a cached function when the file that holds it changes, and does not look
-# at the files whose functions were compiled into it.
-def _discard_stale() -> None:
-    now, cache = _sources(), _cache()
-    if _stamped() == now:
-        return
-    for index in cache.glob("*.nbi"):
-        index.unlink(missing_ok=True)
-    cache.mkdir(parents=True, exist_ok=True)
-    (cache / STAMP).write_text(now, encoding="utf-8")
-
-
-def _stamped() -> str:
-    stamp = _cache() / STAMP
-    return stamp.read_text(encoding="utf-8") if stamp.exists() else ""
-
-
-# Where numba keeps what it compiled: beside the sources, or in the user's own folder
-# where these cannot be written.
-def _cache() -> Path:
+# Beside the sources, or in the user's own folder where these cannot be written.
+def _cache() -> str:
     from sfm_stream.kernels import tick
 
     dispatcher: Any = tick.advance
-    return Path(dispatcher.stats.cache_path)
-
-
-# Times and sizes rather than "newer than": an older version put back is a change too.
-def _sources() -> str:
-    root = Path(__file__).parents[1]
-    files = sorted(path for pattern in SOURCES for path in root.glob(pattern))
-    stats = [(p.name, p.stat()) for p in files if p.name not in NOT_COMPILED]
-    return "\n".join(f"{name} {s.st_mtime_ns} {s.st_size}" for name, s in stats)
+    path: str = dispatcher.stats.cache_path
+    return path

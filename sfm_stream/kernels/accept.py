@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 
+from sfm_stream.arithmetic.numeric import inline, jit
 from sfm_stream.events import LATE, NO_TIME
 from sfm_stream.kernels import scale
 from sfm_stream.kernels.mature import REJECTED, notice
-from sfm_stream.kernels.numeric import inline, jit
 from sfm_stream.kernels.rows import matrix, vector
 from sfm_stream.layout import COUNTERS, LAST_TIME, MISSING_MEAN, SEEN, TICKS
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from sfm_stream.arithmetic.numeric import ZERO, jit
 from sfm_stream.experts import COV, SIZE
-from sfm_stream.kernels.numeric import ZERO, jit
 from sfm_stream.kernels.rows import matrix
 from sfm_stream.layout import ADAM_STEP
 

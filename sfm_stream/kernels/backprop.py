@@ -11,9 +11,9 @@ from __future__ import annotations
 
 import math
 
+from sfm_stream.arithmetic.lanes import LANES, fma, load, load_or, splat, store, total
+from sfm_stream.arithmetic.numeric import ONE, TWO, ZERO, inline, jit
 from sfm_stream.kernels.cell import FORGET_CAP, TINY
-from sfm_stream.kernels.lanes import LANES, fma, load, load_or, splat, store, total
-from sfm_stream.kernels.numeric import ONE, TWO, ZERO, inline, jit
 from sfm_stream.kernels.products import add_products, row_products
 from sfm_stream.kernels.rows import (
     bias_z,

@@ -10,9 +10,8 @@ import math
 
 import numpy as np
 
-from sfm_stream.cell import birth
-from sfm_stream.kernels.lanes import LANES, fma, load, root, splat, store
-from sfm_stream.kernels.numeric import (
+from sfm_stream.arithmetic.lanes import LANES, fma, load, root, splat, store
+from sfm_stream.arithmetic.numeric import (
     ONE,
     ZERO,
     inline,
@@ -22,6 +21,7 @@ from sfm_stream.kernels.numeric import (
     tanh,
     tanh_lanes,
 )
+from sfm_stream.cell import birth
 from sfm_stream.kernels.products import weighted_rows
 from sfm_stream.kernels.rows import (
     bias_z,

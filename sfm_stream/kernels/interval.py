@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 
-from sfm_stream.kernels.numeric import jit
+from sfm_stream.arithmetic.numeric import jit
 from sfm_stream.layout import ERRORS_KEPT as WINDOW
 
 STEP = 0.1

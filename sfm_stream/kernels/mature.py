@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import math
 
+from sfm_stream.arithmetic.numeric import FARTHEST, clip, inline, jit
 from sfm_stream.experts import COV, FIRST, SIZE, THETA
 from sfm_stream.kernels import aggregate, interval, least_squares
-from sfm_stream.kernels.numeric import FARTHEST, clip, inline, jit
 from sfm_stream.kernels.rows import cube, matrix, vector
 from sfm_stream.kernels.scale import held_square, log_ratio
 from sfm_stream.layout import ERRORS_KEPT, MISSES, TICKS

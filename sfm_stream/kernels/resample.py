@@ -22,11 +22,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from sfm_stream.arithmetic.numeric import strict
 from sfm_stream.config import Config, duration_ns
 from sfm_stream.errors import CheckpointMismatch, ConfigError, ShapeError
 from sfm_stream.events import ALL_STREAMS, GAP, HEARTBEAT, LATE, TICK, Floats, Ints
 from sfm_stream.kernels.accept import EARLIEST, LATEST
-from sfm_stream.kernels.numeric import strict
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -18,8 +18,8 @@ from numba.np.arrayobj import populate_array
 from numpy.typing import NDArray
 
 from sfm_stream.arena import Arena
+from sfm_stream.arithmetic.numeric import inline
 from sfm_stream.events import LABEL, TICK
-from sfm_stream.kernels.numeric import inline
 from sfm_stream.layout import Sizes
 
 

@@ -8,6 +8,14 @@ from __future__ import annotations
 
 import math
 
+from sfm_stream.arithmetic.numeric import (
+    LARGEST_ROOT,
+    LONGEST_LOG,
+    ZERO,
+    clip,
+    inline,
+    jit,
+)
 from sfm_stream.features import (
     CHANGE,
     ELAPSED,
@@ -24,14 +32,6 @@ from sfm_stream.features import (
     NOTHING,
     SPREAD,
     WEEKDAY_SIN,
-)
-from sfm_stream.kernels.numeric import (
-    LARGEST_ROOT,
-    LONGEST_LOG,
-    ZERO,
-    clip,
-    inline,
-    jit,
 )
 from sfm_stream.kernels.rows import vector
 from sfm_stream.layout import (

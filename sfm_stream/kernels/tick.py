@@ -19,6 +19,15 @@ from __future__ import annotations
 
 import math
 
+from sfm_stream.arithmetic.numeric import (
+    FARTHEST,
+    LONGEST_LOG,
+    ONE,
+    ZERO,
+    clip,
+    inline,
+    jit,
+)
 from sfm_stream.events import (
     ADAPT,
     CONTROL,
@@ -43,15 +52,6 @@ from sfm_stream.kernels import (
 )
 from sfm_stream.kernels.least_squares import predict
 from sfm_stream.kernels.mature import FORECASTS, NOTICES, SCORES, UPDATED
-from sfm_stream.kernels.numeric import (
-    FARTHEST,
-    LONGEST_LOG,
-    ONE,
-    ZERO,
-    clip,
-    inline,
-    jit,
-)
 from sfm_stream.kernels.rows import (
     ALL_ROWS,
     NO_ROW,

@@ -7,8 +7,8 @@ import pytest
 from numba import njit
 
 from sfm_stream import kernels
-from sfm_stream.kernels import numeric
-from sfm_stream.kernels.lanes import LANES, load, store
+from sfm_stream.arithmetic import numeric
+from sfm_stream.arithmetic.lanes import LANES, load, store
 
 # Throws away what older sources were compiled to.
 kernels.choose("numba", "cpu")

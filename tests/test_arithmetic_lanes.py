@@ -7,7 +7,7 @@ import pytest
 from numba import njit
 from numba.core.errors import TypingError
 
-from sfm_stream.kernels.lanes import (
+from sfm_stream.arithmetic.lanes import (
     LANES,
     fma,
     hold,

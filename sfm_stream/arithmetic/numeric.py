@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 import numba
 import numpy as np
 
-from sfm_stream.kernels.lanes import hold
+from sfm_stream.arithmetic.lanes import hold
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -75,8 +75,8 @@ def ratio(x):
 @inline
 def tanh(x):
     """Give tanh x in float32; NaN stays NaN."""
-    x = LIMIT if x > LIMIT else x
-    x = -LIMIT if x < -LIMIT else x
+    x = min(x, LIMIT)
+    x = max(x, -LIMIT)
     return ratio(x)
 
 
@@ -101,4 +101,4 @@ def logistic_lanes(x):
 @inline
 def clip(x, limit):
     """Give x held within +-limit."""
-    return limit if x > limit else (-limit if x < -limit else x)
+    return limit if x > limit else (max(x, -limit))
