@@ -1,0 +1,146 @@
+"""A sequence of SFM on the CPU: tensors lent to machine code, with its gradient.
+
+What `sequence` says to torch for any device and kind of number, `sweep` computes in
+float32 without a call of torch per tick.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from sfm_stream.cell.birth import Weights
+from sfm_stream.errors import InvalidState
+
+
+def suits(projected: Tensor) -> bool:
+    """Say whether a sequence is of the kind that is compiled."""
+    return projected.device.type == "cpu" and projected.dtype == torch.float32
+
+
+def run(
+    weights: Weights[Tensor],
+    omega: Tensor,
+    delta: Tensor | None,
+    projected: Tensor,
+    re: Tensor,
+    im: Tensor,
+    z: Tensor,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Advance by T ticks, as `sequence.run` does, where `suits` says so.
+
+    Args:
+        weights: shared by the batch.
+        omega: ω [K] in radians per tick; like delta, it gets no gradient.
+        delta: δ [K] in radians per tick for A-SFM; None for SFM.
+        projected: `sfm.project` of all ticks [T, ..., G].
+        re: Re R before the first tick [..., K, D].
+        im: Im R likewise.
+        z: the output before the first tick [..., M].
+
+    Returns:
+        z of every tick [T, ..., M], and Re R and Im R after the last.
+
+    Raises:
+        InvalidState: when the gradient is asked to have a gradient itself.
+    """
+    outputs, states = z.shape[-1], re.shape[-1]
+    memory = torch.cat([re, im], -1)
+    every, last = _Sweep.apply(  # type: ignore[no-untyped-call] # torch's own
+        projected.reshape(len(projected), -1, projected.shape[-1]),
+        weights.w_in[-1 - outputs : -1],
+        weights.w_heads,
+        weights.b_z,
+        omega,
+        delta,
+        memory.reshape(-1, *memory.shape[-2:]),
+        z.reshape(-1, outputs),
+    )
+    last = last.reshape(memory.shape)
+    return every.reshape(-1, *z.shape), last[..., :states], last[..., states:]
+
+
+class _Sweep(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any,  # noqa: ANN401 torch's own, which it does not name
+        projected: Tensor,
+        w_z: Tensor,
+        w_heads: Tensor,
+        b_z: Tensor,
+        omega: Tensor,
+        delta: Tensor | None,
+        memory: Tensor,
+        z: Tensor,
+    ) -> tuple[Tensor, Tensor]:
+        from sfm_stream.cell import sweep
+
+        # its batch comes last: it lies in the lanes of a processor
+        (ticks, batch, _), (k, m) = projected.shape, b_z.shape
+        gates = _widened(projected.transpose(1, 2))
+        room, states = gates.shape[-1], memory.shape[-1] // 2
+        read = gates.new_empty(ticks + 1, k, 3 * states, room)
+        read[0, :, states:] = _widened(memory.permute(1, 2, 0))
+        every = gates.new_empty(ticks + 1, m, room)
+        every[0] = _widened(z.T)
+        heads = gates.new_empty(ticks, k, 2 * m, room)
+        turns = gates.new_empty(1 if delta is None else ticks, 2, k, room)
+        shift = omega if delta is None else delta
+        sweep.forth(  # type: ignore[no-untyped-call] # numba infers its types
+            *_lent(gates, read, heads, every, turns),
+            *_lent(w_z, w_heads, b_z, omega, shift),
+        )
+        ctx.batch = batch
+        ctx.save_for_backward(w_z, w_heads, shift, gates, read, heads, every, turns)
+        after = read[-1, :, states:, :batch].permute(2, 0, 1)
+        return every[1:, :, :batch].transpose(1, 2).contiguous(), after.contiguous()
+
+    @staticmethod
+    def backward(
+        ctx: Any,  # noqa: ANN401
+        d_said: Tensor,
+        d_last: Tensor,
+    ) -> tuple[Tensor | None, ...]:
+        if torch.is_grad_enabled():
+            problem = "gradient: expected create_graph=False, was True"
+            raise InvalidState(f"{problem}; fold the cell's ticks")
+        from sfm_stream.cell import sweep
+
+        w_z, w_heads, shift, gates, read, heads, every, turns = ctx.saved_tensors
+        d_every = _widened(d_said.transpose(1, 2))
+        d_memory = _widened(d_last.permute(1, 2, 0))
+        d_gates, d_heads = torch.empty_like(gates), torch.empty_like(heads)
+        d_z, d_read = torch.empty_like(every[0]), torch.empty_like(read[0, 0])
+        sweep.back(  # type: ignore[no-untyped-call]
+            *_lent(gates, read, heads, turns),
+            *_lent(w_z.T, w_heads.transpose(1, 2), shift, d_every),
+            *_lent(d_gates, d_heads, d_memory, d_z, d_read),
+        )
+        seen = read[1:, :, : w_heads.shape[1]]
+        return (
+            d_gates[..., : ctx.batch].transpose(1, 2),
+            torch.einsum("tmb,tgb->mg", every[:-1], d_gates),
+            torch.einsum("tkab,tkmb->kam", seen, d_heads),
+            d_heads[:, :, every.shape[1] :].sum((0, 3)),
+            None,
+            None,
+            d_memory[..., : ctx.batch].permute(2, 0, 1),
+            d_z[:, : ctx.batch].T,
+        )
+
+
+def _widened(parts: Tensor) -> Tensor:
+    """Give a copy whose last axis, the batch, fills whole lanes; zero beyond."""
+    from sfm_stream.arithmetic.lanes import LANES
+
+    batch = parts.shape[-1]
+    wide = parts.new_empty(*parts.shape[:-1], -(-batch // LANES) * LANES)
+    wide[..., :batch], wide[..., batch:] = parts, 0.0
+    return wide
+
+
+def _lent(*tensors: Tensor) -> list[NDArray[Any]]:
+    return [part.detach().contiguous().numpy() for part in tensors]
