@@ -420,6 +420,17 @@ def test_omega_and_reach_come_from_the_grid():
     assert make().delta is None
 
 
+def test_frequencies_can_be_kept_from_moving_far():
+    cell, near = (make(grid="half", adaptive=True, reach=reach) for reach in (1.0, 0.1))
+    torch.testing.assert_close(near.delta, 0.1 * cell.delta)
+
+
+@pytest.mark.parametrize("reach", [0.0, -0.1, 1.1, float("nan")])
+def test_a_reach_that_would_let_frequencies_change_places_is_refused(reach):
+    with pytest.raises(ConfigError, match="reach: expected more than 0 and at most 1"):
+        make(adaptive=True, reach=reach)
+
+
 def test_printed_module_shows_its_sizes():
     assert "states=5, frequencies=6" in repr(make())
 

@@ -10,6 +10,7 @@ import torch
 from sfm_stream.cell.slides import CELLS
 from sfm_stream.paper import signals
 from sfm_stream.paper.training import Schedule
+from sfm_stream.paper.variants import cell_of
 
 TINY = signals.Size(8, 4, 4, 6, Schedule(1, 4, 1e-2, 1))
 
@@ -78,3 +79,10 @@ def test_inputs_are_scaled_by_what_is_learned_from():
     assert len(task.splits.test.elapsed) == TINY.test
     other = torch.stack(list(task.splits.test.x)).mean((0, 1))
     assert other.abs().max() > 0.01
+
+
+def test_the_frequencies_of_a_sfm_move_a_tenth_of_the_way():
+    task = signals.experiment("signals", TINY)
+    cell = cell_of(task.contenders["a-sfm"].build(0))
+    torch.testing.assert_close(cell.delta, torch.full((4,), 0.1 * torch.pi / 4))
+    assert task.data["reach"] == 0.1

@@ -185,13 +185,15 @@ class SFMCell(Cell[SFMState]):
         longest_period: of the `log` grid, in ticks.
         longest_memory: the horizon of the slowest state at birth, in ticks.
         adaptive: A-SFM: the frequencies move with the input.
+        reach: of A-SFM, how far a frequency may move, as a share of half the distance
+            to its neighbour on the grid.
         readout: `amplitude` (the paper's) or `amplitude+phase`.
         seed: of the initial weights; None draws one from torch's global generator.
         dtype: of the parameters; None is torch's default.
         device: of the parameters; None is torch's default.
 
     Raises:
-        ConfigError: for sizes, a grid or a read-out that cannot be.
+        ConfigError: for sizes, a grid, a reach or a read-out that cannot be.
 
     References:
         Hu & Qi, State-Frequency Memory Recurrent Neural Networks, ICML 2017.
@@ -212,6 +214,7 @@ class SFMCell(Cell[SFMState]):
         longest_period: float = 256.0,
         longest_memory: float = 256.0,
         adaptive: bool = False,
+        reach: float = 1.0,
         readout: str = "amplitude+phase",
         seed: Seed = None,
         dtype: torch.dtype | None = None,
@@ -236,7 +239,9 @@ class SFMCell(Cell[SFMState]):
         self.b_z = nn.Parameter(put(born.b_z))
         omega = grids.frequencies(grid, frequencies, longest_period)
         self.register_buffer("omega", put(omega))
-        self.register_buffer("delta", put(grids.spacing(omega)) if adaptive else None)
+        self.reach = reach
+        delta = put(_expect_share(reach) * grids.spacing(omega)) if adaptive else None
+        self.register_buffer("delta", delta)
 
     @property
     def weights(self) -> Weights[Tensor]:
@@ -296,6 +301,8 @@ class SFM(Layer[SFMState]):
         longest_period: of the `log` grid, in ticks.
         longest_memory: the horizon of the slowest state at birth, in ticks.
         adaptive: A-SFM: the frequencies move with the input.
+        reach: of A-SFM, how far a frequency may move, as a share of half the distance
+            to its neighbour on the grid.
         readout: `amplitude` (the paper's) or `amplitude+phase`.
         batch_first: sequences are [B, T, ...] instead of [T, B, ...].
         seed: of the initial weights; None draws one from torch's global generator.
@@ -303,7 +310,7 @@ class SFM(Layer[SFMState]):
         device: of the parameters; None is torch's default.
 
     Raises:
-        ConfigError: for sizes, a grid or a read-out that cannot be.
+        ConfigError: for sizes, a grid, a reach or a read-out that cannot be.
 
     References:
         Hu & Qi, State-Frequency Memory Recurrent Neural Networks, ICML 2017.
@@ -320,6 +327,7 @@ class SFM(Layer[SFMState]):
         longest_period: float = 256.0,
         longest_memory: float = 256.0,
         adaptive: bool = False,
+        reach: float = 1.0,
         readout: str = "amplitude+phase",
         batch_first: bool = False,
         seed: Seed = None,
@@ -335,6 +343,7 @@ class SFM(Layer[SFMState]):
             longest_period=longest_period,
             longest_memory=longest_memory,
             adaptive=adaptive,
+            reach=reach,
             readout=readout,
             seed=seed,
             dtype=dtype,
@@ -386,3 +395,10 @@ def _sees_phase(readout: str) -> bool:
         problem = f"expected one of {', '.join(READOUTS)}, was {readout!r}"
         raise ConfigError("model.readout", problem, "the paper's is amplitude")
     return readout == "amplitude+phase"
+
+
+def _expect_share(reach: float) -> float:
+    if not 0.0 < reach <= 1.0:
+        problem = f"expected more than 0 and at most 1, was {reach}"
+        raise ConfigError("reach", problem, "1 lets two frequencies meet")
+    return reach

@@ -70,12 +70,14 @@ class Variant(NamedTuple):
             ConfigError: if its cell is no SFM.
         """
         net = born(seed)
-        layer, sizes = layer_of(net), cell_of(net).sizes
+        layer, replaced = layer_of(net), cell_of(net)
+        sizes = replaced.sizes
         options = {
             "states": sizes.states,
             "frequencies": sizes.frequencies,
             "longest_memory": sizes.longest_memory,
             "adaptive": sizes.adaptive,
+            "reach": replaced.reach,
             "grid": "paper",
             "readout": "amplitude",
             **self.options,
