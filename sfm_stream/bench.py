@@ -11,6 +11,7 @@ import tempfile
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -36,6 +37,10 @@ READOUT = "amplitude"
 WINDOW = 32
 INPUTS = 8
 FIELDS = 4
+# Those of the paper that learn whole sequences, at their size for music, and how many
+# sequences they read side by side.
+LEARNERS = ("sfm", "a-sfm", "lstm")
+SIDE_BY_SIDE = 16
 # One thread; and bytecode on disk after the first repeat, as an installed package has
 # it, even if this process may not write it.
 ENVIRONMENT = {"POLARS_MAX_THREADS": "1", "PYTHONDONTWRITEBYTECODE": ""}
@@ -51,6 +56,7 @@ class Size:
         eager_ticks: per repeat of eager torch, a multiple of the window.
         live_ticks: observed and learned one by one.
         file_ticks: in the replayed file.
+        sequence_ticks: of a sequence that is learned whole.
     """
 
     repeats: int = 7
@@ -58,6 +64,7 @@ class Size:
     eager_ticks: int = 1_280
     live_ticks: int = 10_000
     file_ticks: int = 300_000
+    sequence_ticks: int = 80
 
 
 def measure(say: Callable[[str], None], size: Size | None = None) -> dict[str, Any]:
@@ -74,6 +81,8 @@ def measure(say: Callable[[str], None], size: Size | None = None) -> dict[str, A
     size = size or Size()
     say("measuring the cell: fused kernels and eager torch")
     predict, learn = _cell(size)
+    say("measuring sequences: SFM, A-SFM and an LSTM")
+    sequences = _sequences(size)
     say("measuring the whole tick")
     full = _full_tick(size)
     live = _live(size, full)
@@ -92,6 +101,7 @@ def measure(say: Callable[[str], None], size: Size | None = None) -> dict[str, A
         },
         "predict_us": predict,
         "learn_us": learn,
+        "sequence_us": sequences,
         "full_tick_us": full,
         "replay_ticks_per_s": replay_pace,
         "observe_learn_us": live,
@@ -132,6 +142,25 @@ def _cell(size: Size) -> tuple[dict[str, float], dict[str, float]]:
         {"numba": found["predict numba"], "torch": found["predict torch"]},
         {"numba": found["learn numba"], "torch": found["learn torch"]},
     )
+
+
+def _sequences(size: Size) -> dict[str, float]:
+    """Time a forward and a backward pass over sequences, per tick of all of them."""
+    import torch
+
+    from sfm_stream.cell import slides
+
+    torch.set_num_threads(1)
+    keys = slides.TASKS["music"].inputs
+    walk = _walk(size.sequence_ticks * SIDE_BY_SIDE, keys)
+    x = torch.tensor(walk, dtype=torch.float32).view(-1, SIDE_BY_SIDE, keys)
+
+    def learn(net: slides.Headed[Any]) -> float:
+        return _timed(lambda: net(x)[0].square().mean().backward()) / len(x)
+
+    nets = {name: slides.model(name, "music", seed=SEED) for name in LEARNERS}
+    passes = {name: partial(learn, net) for name, net in nets.items()}
+    return _medians(size.repeats, passes)
 
 
 def _cell_engine(*, learns: bool) -> Engine:

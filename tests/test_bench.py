@@ -56,12 +56,21 @@ def test_learning_goes_on_after_predicting():
 def test_the_benchmark_prints_the_published_shape(monkeypatch):
     monkeypatch.setattr(bench, "_compile", lambda: 1.0)
     said = []
-    size = bench.Size(repeats=2, ticks=64, eager_ticks=64, live_ticks=20, file_ticks=50)
+    size = bench.Size(
+        repeats=2,
+        ticks=64,
+        eager_ticks=64,
+        live_ticks=20,
+        file_ticks=50,
+        sequence_ticks=3,
+    )
     found = bench.measure(said.append, size)
     assert list(found) == [
-        "config", "predict_us", "learn_us", "full_tick_us", "replay_ticks_per_s",
-        "observe_learn_us", "compile_s", "warm_start_s",
+        "config", "predict_us", "learn_us", "sequence_us", "full_tick_us",
+        "replay_ticks_per_s", "observe_learn_us", "compile_s", "warm_start_s",
     ]  # fmt: skip
+    assert set(found["sequence_us"]) == {"sfm", "a-sfm", "lstm"}
+    assert min(found["sequence_us"].values()) > 0
     assert set(found["predict_us"]) == set(found["learn_us"]) == {"numba", "torch"}
     assert {"p50", "p99"} <= set(found["observe_learn_us"])
     numbers = [v for v in found.values() if isinstance(v, float)]

@@ -38,7 +38,9 @@ NAMED_FILE = r"(?:sfm_stream|connectors|tests|configs)/[\w/]+\.\w+"
 SMALL = ["--set", "feed.ticks=2000", "--set", "run.warmup=100"]
 BRIEF = Schedule(epochs=1, batch=4, lr=1e-2, patience=1)
 SIGNALS = signals.Size(train=4, valid=2, test=2, samples=8, schedule=BRIEF)
-BENCH = bench.Size(repeats=2, ticks=64, eager_ticks=64, live_ticks=20, file_ticks=50)
+BENCH = bench.Size(
+    repeats=2, ticks=64, eager_ticks=64, live_ticks=20, file_ticks=50, sequence_ticks=3
+)
 
 
 def blocks(language, text=README):
@@ -47,7 +49,7 @@ def blocks(language, text=README):
 
 def first_column(text):
     """Give the names in code of the first column of a section's tables."""
-    return re.findall(r"^\| `([\w./]+)` \|", text, re.MULTILINE)
+    return re.findall(r"^\| `([\w./-]+)` \|", text, re.MULTILINE)
 
 
 def section(heading):
