@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 from functools import partial
 
 import numpy as np
@@ -16,6 +17,7 @@ from scipy.io import savemat
 from sfm_stream.paper import music, rolls
 from sfm_stream.paper.sequences import Sequences, side_by_side
 from sfm_stream.paper.training import Schedule
+from sfm_stream.paper.variants import cell_of
 
 TINY = music.Size(None, Schedule(1, 4, 1e-2, 1))
 
@@ -69,6 +71,22 @@ def test_a_folder_without_a_set_ends_with_a_hint(sfm_stream, tmp_path):
     code, _, err = sfm_stream("--data", str(tmp_path))
     assert code == 1
     assert "name their folder with --data" in err
+
+
+def test_a_set_is_learned_as_was_found_best_for_it(folder):
+    source = folder.rename(folder.with_name("source")) / "JSB_Chorales.mat"
+    folder.mkdir()
+    for name, known in (("jsb", "jsb"), ("nottingham", "nottingham"),
+                        ("piano-midi", "jsb")):  # fmt: skip
+        shutil.copy(source, folder / rolls.FILES[name])
+        task, found = music.experiment(name, folder, music.FULL), music.SEARCHED[known]
+        assert task.schedule == found.schedule
+        assert task.schedule_of("sfm").lr == found.rates["sfm"]
+        assert task.schedule_of("rhn").lr == found.schedule.lr
+        net = task.contenders["a-sfm"].build(0)
+        assert cell_of(net).sizes.longest_memory == found.longest_memory
+        assert net.head[0].p == found.dropouts.said
+        assert task.data["dropouts"] == found.dropouts._asdict()
 
 
 def scored(logits, frames):

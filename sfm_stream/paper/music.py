@@ -41,13 +41,42 @@ SLIDES: Mapping[str, Mapping[str, float]] = {
     }.items()
 }
 
-# Searched on the validation split of the chorales, among 3e-3, 1e-2 and 2e-2; A-SFM
-# follows SFM. The others learn at the schedule's: at 1e-2 the RHN broke.
-RATES: Mapping[str, float] = {"lstm": 1e-2, "gru": 1e-2, "sfm": 2e-2, "a-sfm": 2e-2}
-DROPOUTS = Dropouts(inputs=0.2, said=0.3)
-# In ticks: what an SFM holds at birth. A chord lasts few frames; born with hundreds,
-# it learned more slowly.
-LONGEST_MEMORY = 16.0
+
+class Searched(NamedTuple):
+    """What was found on the validation split of a set.
+
+    Attributes:
+        dropouts: the same for every model.
+        rates: learning rates by model; the others learn at the schedule's.
+        longest_memory: what an SFM holds at birth, in ticks.
+        schedule: how each model is trained at full size.
+    """
+
+    dropouts: Dropouts
+    rates: Mapping[str, float]
+    longest_memory: float
+    schedule: Schedule
+
+
+# Rates among 3e-3, 1e-2 and 2e-2; A-SFM follows SFM, and the RHN broke at 1e-2. A chord
+# lasts few frames: born with hundreds, SFM learned more slowly.
+CHORALES = Searched(
+    Dropouts(inputs=0.2, said=0.3),
+    {"lstm": 1e-2, "gru": 1e-2, "sfm": 2e-2, "a-sfm": 2e-2},
+    16.0,
+    Schedule(200, 16, 3e-3, 5, 3, 5.0),
+)
+# Thrice as many pieces, and longer: of the chorales' dropouts SFM learned too little.
+# Searched with SFM: dropouts of inputs up to .2, of what is said .1 to .3, and memories
+# of 16, 64 and 256 ticks.
+TUNES = Searched(
+    Dropouts(inputs=0.05, said=0.1),
+    {"lstm": 1e-2, "gru": 1e-2, "sfm": 1e-2, "a-sfm": 1e-2},
+    64.0,
+    Schedule(60, 16, 3e-3, 60, 0, 5.0, 0.0),
+)
+SEARCHED: Mapping[str, Searched] = {"jsb": CHORALES, "nottingham": TUNES}
+"""By set; for one that was not searched the chorales' stand."""
 
 
 class Size(NamedTuple):
@@ -55,14 +84,14 @@ class Size(NamedTuple):
 
     Attributes:
         pieces: of each split, the first so many; None is all.
-        schedule: how each model is trained.
+        schedule: how each model is trained; None is as `SEARCHED` has it.
     """
 
     pieces: int | None
-    schedule: Schedule
+    schedule: Schedule | None
 
 
-FULL = Size(None, Schedule(200, 16, 3e-3, 5, 3, 5.0))
+FULL = Size(None, None)
 QUICK = Size(32, Schedule(6, 8, 3e-3, 2, 0, 5.0))
 
 
@@ -121,20 +150,22 @@ def experiment(name: str, folder: Path, size: Size) -> Experiment:
         FeedError: if the file cannot be used.
     """
     splits = rolls.load(name, folder, size.pieces)
-    objective = answers.objective(_loss, _scores, "nll", DROPOUTS.ask)
+    found = SEARCHED.get(name, CHORALES)
+    objective = answers.objective(_loss, _scores, "nll", found.dropouts.ask)
     keywise = {
-        cell: Contender(partial(_born, cell), objective, RATES.get(cell))
+        cell: Contender(partial(_born, cell, found), objective, found.rates.get(cell))
         for cell in CELLS
     }
-    contenders = {**keywise, **chords.contenders(rolls.KEYS, DROPOUTS)}
+    contenders = {**keywise, **chords.contenders(rolls.KEYS, found.dropouts)}
     data = {
         "pieces": size.pieces,
         "frames": sum(len(x) for part in splits for x in part.x),
-        "dropouts": DROPOUTS._asdict(),
-        "longest_memory": LONGEST_MEMORY,
+        "dropouts": found.dropouts._asdict(),
+        "longest_memory": found.longest_memory,
     }
     in_order = {cell: contenders[cell] for cell in SLIDES}
-    return Experiment(f"music-{name}", data, splits, size.schedule, in_order)
+    schedule = size.schedule or found.schedule
+    return Experiment(f"music-{name}", data, splits, schedule, in_order)
 
 
 def bound(sequences: Sequences) -> float:
@@ -148,9 +179,10 @@ def bound(sequences: Sequences) -> float:
     )
 
 
-def _born(name: str, seed: int) -> nn.Module:
-    kept = {"longest_memory": LONGEST_MEMORY} if name in ("sfm", "a-sfm") else {}
-    return DROPOUTS.born(name, "music", kept, seed)
+def _born(name: str, found: Searched, seed: int) -> nn.Module:
+    kept = {"longest_memory": found.longest_memory}
+    options = kept if name in ("sfm", "a-sfm") else {}
+    return found.dropouts.born(name, "music", options, seed)
 
 
 def _loss(outputs: Tensor, batch: Batch) -> Tensor:
