@@ -113,6 +113,19 @@ def test_what_was_given_is_not_written_to():
         assert torch.equal(before, after)
 
 
+def test_autocast_leaves_its_gradient_precise():
+    cell, x = make(3, 5, 6, 4), noise(9, 8, 3).float()
+    state, found = cell.initial_state((8,)), []
+    for coarse in (False, True):
+        projected = cell.project(x)
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=coarse):
+            every, _, _ = compiled.run(
+                cell.weights, cell.omega, cell.delta, projected, *state
+            )
+            found.append(torch.autograd.grad(every.sum(), cell.w_heads)[0])
+    assert torch.equal(*found)
+
+
 def test_a_gradient_may_be_asked_for_again():
     cell = make(3, 5, 6, 4)
     every, _ = cell.run(noise(5, 2, 3).float(), cell.initial_state((2,)))

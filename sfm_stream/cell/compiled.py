@@ -120,10 +120,13 @@ class _Sweep(torch.autograd.Function):
             *_lent(d_gates, d_heads, d_memory, d_z, d_read),
         )
         seen = read[1:, :, : w_heads.shape[1]]
+        with torch.autocast("cpu", enabled=False):
+            d_w_z = torch.einsum("tmb,tgb->mg", every[:-1], d_gates)
+            d_w_heads = torch.einsum("tkab,tkmb->kam", seen, d_heads)
         return (
             d_gates[..., : ctx.batch].transpose(1, 2),
-            torch.einsum("tmb,tgb->mg", every[:-1], d_gates),
-            torch.einsum("tkab,tkmb->kam", seen, d_heads),
+            d_w_z,
+            d_w_heads,
             d_heads[:, :, every.shape[1] :].sum((0, 3)),
             None,
             None,
