@@ -70,10 +70,10 @@ CHORALES = Searched(
 # Searched with SFM: dropouts of inputs up to .2, of what is said .1 to .3, and memories
 # of 16, 64 and 256 ticks.
 TUNES = Searched(
-    Dropouts(inputs=0.05, said=0.1),
+    Dropouts(inputs=0.05, said=0.15),
     {"lstm": 1e-2, "gru": 1e-2, "sfm": 1e-2, "a-sfm": 1e-2},
     64.0,
-    Schedule(60, 16, 3e-3, 60, 0, 5.0, 0.0),
+    Schedule(100, 16, 3e-3, 100, 0, 5.0, 0.0),
 )
 SEARCHED: Mapping[str, Searched] = {"jsb": CHORALES, "nottingham": TUNES}
 """By set; for one that was not searched the chorales' stand."""
