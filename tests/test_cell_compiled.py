@@ -8,7 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sfm_stream.cell import SFMCell, compiled, sequence
+from sfm_stream.cell import SFMCell, compiled, sequence, sweep
 from sfm_stream.cell.birth import columns
 from sfm_stream.errors import InvalidState
 
@@ -32,11 +32,11 @@ def make(n, m, d, k, *, adaptive=True, readout="amplitude"):
     return cell
 
 
-def told(run, cell, x, state):
+def told(cell, x, state):
     """Give all that a run says, and the gradients of a sum that sees all of it."""
     kind = cell.w_in.dtype
     x, *state = (part.to(kind).requires_grad_() for part in (x, *state))
-    said = run(cell.weights, cell.omega, cell.delta, cell.project(x), *state)
+    said = sequence.run(cell.weights, cell.omega, cell.delta, cell.project(x), *state)
     total = sum(
         (part * noise(*part.shape, seed=i).to(kind)).sum()
         for i, part in enumerate(said)
@@ -48,8 +48,8 @@ def told(run, cell, x, state):
 def assert_near(cell, ticks, batch):
     x = noise(ticks, *batch, cell.input_size)
     state = [noise(*part.shape, seed=9) for part in cell.initial_state(batch)]
-    fast = told(compiled.run, cell, x, state)
-    true = told(sequence.run, cell.double(), x, state)
+    fast = told(cell, x, state)
+    true = told(cell.double(), x, state)
     assert all(part.dtype == torch.float32 for part in fast)
     for said, expected in zip(fast, true, strict=True):
         scale = float(expected.abs().max())
@@ -105,7 +105,7 @@ def test_what_was_given_is_not_written_to():
     cell, x = make(3, 5, 6, 4), noise(5, 8, 3).float()
     projected, state = cell.project(x), cell.initial_state((8,))
     kept = [part.clone() for part in (projected, *state, *cell.parameters())]
-    every, _, _ = compiled.run(cell.weights, cell.omega, cell.delta, projected, *state)
+    every, _, _ = sequence.run(cell.weights, cell.omega, cell.delta, projected, *state)
     every.square().sum().backward()
     for before, after in zip(
         kept, (projected, *state, *cell.parameters()), strict=True
@@ -119,7 +119,7 @@ def test_autocast_leaves_its_gradient_precise():
     for coarse in (False, True):
         projected = cell.project(x)
         with torch.autocast("cpu", dtype=torch.bfloat16, enabled=coarse):
-            every, _, _ = compiled.run(
+            every, _, _ = sequence.run(
                 cell.weights, cell.omega, cell.delta, projected, *state
             )
             found.append(torch.autograd.grad(every.sum(), cell.w_heads)[0])
@@ -157,8 +157,8 @@ def test_it_is_for_single_precision_on_the_processor(kind, device, expected):
 
 
 def test_a_cell_in_single_precision_runs_it(monkeypatch):
-    runs = []
-    monkeypatch.setattr(compiled, "run", lambda *_: runs.append(1) or noise(3, 4, 2, 5))
+    runs, forth = [], sweep.forth
+    monkeypatch.setattr(sweep, "forth", lambda *given: runs.append(forth(*given)))
     cell = make(3, 5, 6, 4)
     cell.run(noise(5, 2, 3).float(), cell.initial_state((2,)))
     cell.double().run(noise(5, 2, 3), cell.initial_state((2,)))

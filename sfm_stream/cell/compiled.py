@@ -12,7 +12,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from sfm_stream.cell.birth import Weights
 from sfm_stream.errors import InvalidState
 
 
@@ -21,49 +20,9 @@ def suits(projected: Tensor) -> bool:
     return projected.device.type == "cpu" and projected.dtype == torch.float32
 
 
-def run(
-    weights: Weights[Tensor],
-    omega: Tensor,
-    delta: Tensor | None,
-    projected: Tensor,
-    re: Tensor,
-    im: Tensor,
-    z: Tensor,
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Advance by T ticks, as `sequence.run` does, where `suits` says so.
+class Sweep(torch.autograd.Function):
+    """All ticks forth and back, called as `sequence` calls its own."""
 
-    Args:
-        weights: shared by the batch.
-        omega: ω [K] in radians per tick; like delta, it gets no gradient.
-        delta: δ [K] in radians per tick for A-SFM; None for SFM.
-        projected: `sfm.project` of all ticks [T, ..., G].
-        re: Re R before the first tick [..., K, D].
-        im: Im R likewise.
-        z: the output before the first tick [..., M].
-
-    Returns:
-        z of every tick [T, ..., M], and Re R and Im R after the last.
-
-    Raises:
-        InvalidState: when the gradient is asked to have a gradient itself.
-    """
-    outputs, states = z.shape[-1], re.shape[-1]
-    memory = torch.cat([re, im], -1)
-    every, last = _Sweep.apply(  # type: ignore[no-untyped-call] # torch's own
-        projected.reshape(len(projected), -1, projected.shape[-1]),
-        weights.w_in[-1 - outputs : -1],
-        weights.w_heads,
-        weights.b_z,
-        omega,
-        delta,
-        memory.reshape(-1, *memory.shape[-2:]),
-        z.reshape(-1, outputs),
-    )
-    last = last.reshape(memory.shape)
-    return every.reshape(-1, *z.shape), last[..., :states], last[..., states:]
-
-
-class _Sweep(torch.autograd.Function):
     @staticmethod
     def forward(
         ctx: Any,  # noqa: ANN401 torch's own, which it does not name
@@ -76,14 +35,15 @@ class _Sweep(torch.autograd.Function):
         memory: Tensor,
         z: Tensor,
     ) -> tuple[Tensor, Tensor]:
+        """Give z of every tick [T, B, M], and Re R and Im R after [2, K, B, D]."""
         from sfm_stream.cell import sweep
 
         # its batch comes last: it lies in the lanes of a processor
         (ticks, batch, _), (k, m) = projected.shape, b_z.shape
         gates = _widened(projected.transpose(1, 2))
-        room, states = gates.shape[-1], memory.shape[-1] // 2
+        room, states = gates.shape[-1], memory.shape[-1]
         read = gates.new_empty(ticks + 1, k, 3 * states, room)
-        read[0, :, states:] = _widened(memory.permute(1, 2, 0))
+        read[0, :, states:] = _lanes_last(memory)
         every = gates.new_empty(ticks + 1, m, room)
         every[0] = _widened(z.T)
         heads = gates.new_empty(ticks, k, 2 * m, room)
@@ -95,7 +55,7 @@ class _Sweep(torch.autograd.Function):
         )
         ctx.batch = batch
         ctx.save_for_backward(w_z, w_heads, shift, gates, read, heads, every, turns)
-        after = read[-1, :, states:, :batch].permute(2, 0, 1)
+        after = _parts_first(read[-1, :, states:, :batch])
         return every[1:, :, :batch].transpose(1, 2).contiguous(), after.contiguous()
 
     @staticmethod
@@ -104,6 +64,11 @@ class _Sweep(torch.autograd.Function):
         d_said: Tensor,
         d_last: Tensor,
     ) -> tuple[Tensor | None, ...]:
+        """Give the gradient of everything but ω and δ.
+
+        Raises:
+            InvalidState: when that is asked to have a gradient itself.
+        """
         if torch.is_grad_enabled():
             problem = "gradient: expected create_graph=False, was True"
             raise InvalidState(f"{problem}; fold the cell's ticks")
@@ -111,7 +76,7 @@ class _Sweep(torch.autograd.Function):
 
         w_z, w_heads, shift, gates, read, heads, every, turns = ctx.saved_tensors
         d_every = _widened(d_said.transpose(1, 2))
-        d_memory = _widened(d_last.permute(1, 2, 0))
+        d_memory = _lanes_last(d_last)
         d_gates, d_heads = torch.empty_like(gates), torch.empty_like(heads)
         d_z, d_read = torch.empty_like(every[0]), torch.empty_like(read[0, 0])
         sweep.back(  # type: ignore[no-untyped-call]
@@ -130,7 +95,7 @@ class _Sweep(torch.autograd.Function):
             d_heads[:, :, every.shape[1] :].sum((0, 3)),
             None,
             None,
-            d_memory[..., : ctx.batch].permute(2, 0, 1),
+            _parts_first(d_memory[..., : ctx.batch]),
             d_z[:, : ctx.batch].T,
         )
 
@@ -143,6 +108,17 @@ def _widened(parts: Tensor) -> Tensor:
     wide = parts.new_empty(*parts.shape[:-1], -(-batch // LANES) * LANES)
     wide[..., :batch], wide[..., batch:] = parts, 0.0
     return wide
+
+
+def _lanes_last(memory: Tensor) -> Tensor:
+    """Give Re R and Im R [2, K, B, D] as machine code has them [K, 2D, B]."""
+    return _widened(memory.permute(1, 0, 3, 2).flatten(1, 2))
+
+
+def _parts_first(memory: Tensor) -> Tensor:
+    """Undo `_lanes_last`, but for the lanes that were added."""
+    k, _, batch = memory.shape
+    return memory.reshape(k, 2, -1, batch).permute(1, 0, 3, 2)
 
 
 def _lent(*tensors: Tensor) -> list[NDArray[Any]]:

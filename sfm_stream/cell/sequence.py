@@ -3,7 +3,8 @@
 `sfm.step_projected` says what a tick is, and autograd could fold it; but the matrices
 are so small that recording some forty operations per tick and playing them back takes
 most of the time. Here a tick is half as many, which write where their results are kept,
-and what the gradient can take from all ticks at once, it does.
+and what the gradient can take from all ticks at once, it does. In float32 on the CPU
+even these calls are left to machine code (`compiled`).
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from sfm_stream.cell import compiled
 from sfm_stream.cell.birth import EPSILON, FORGET_CAP, Sizes, Weights, columns
 from sfm_stream.errors import InvalidState
 
@@ -79,7 +81,8 @@ def run(
     """
     outputs = z.shape[-1]
     memory = torch.stack([re, im]).reshape(2, -1, *re.shape[-2:])
-    every, last = _Sweep.apply(  # type: ignore[no-untyped-call] # torch's own
+    sweep = compiled.Sweep if compiled.suits(projected) else _Sweep
+    every, last = sweep.apply(  # type: ignore[no-untyped-call] # torch's own
         projected.reshape(len(projected), -1, projected.shape[-1]),
         weights.w_in[-1 - outputs : -1],
         weights.w_heads,

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from sfm_stream.cell import compiled, grids, sequence
+from sfm_stream.cell import grids, sequence
 from sfm_stream.cell.birth import (
     EPSILON,
     FORGET_CAP,
@@ -277,9 +277,9 @@ class SFMCell(Cell[SFMState]):
         # The compiler fuses the general way itself; durations are rare in training.
         if elapsed is not None or torch.compiler.is_compiling():
             return super().run(x, state, elapsed)
-        projected = self.project(x)
-        run = compiled.run if compiled.suits(projected) else sequence.run
-        every, re, im = run(self.weights, self.omega, self.delta, projected, *state)
+        every, re, im = sequence.run(
+            self.weights, self.omega, self.delta, self.project(x), *state
+        )
         return every, SFMState(re, im, every[-1])
 
     def extra_repr(self) -> str:
