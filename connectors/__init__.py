@@ -5,27 +5,27 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from connectors.feed import Feed, did_you_mean
-from connectors.venue import VENUES
+from connectors.contract import Feed, did_you_mean
+from connectors.venues.protocol import VENUES
 from sfm_stream.config import each_feed
 from sfm_stream.errors import ConfigError
 
 if TYPE_CHECKING:
-    from connectors.live import Live
-    from connectors.merged import Merged
-    from connectors.supervisor import Record
-    from connectors.timing import Budget
+    from connectors.live.feed import Live
+    from connectors.live.merged import Merged
+    from connectors.live.supervisor import Record
+    from connectors.live.timing import Budget
     from sfm_stream.config import Config
 
 __all__ = ["Feed", "channels", "is_live", "open_feed", "open_live"]
 
 FEEDS = {
-    "activity": "connectors.activity:Activity",
-    "capture": "connectors.capture:Capture",
-    "csv": "connectors.csv:Csv",
-    "parquet": "connectors.parquet:Parquet",
-    "river": "connectors.river:River",
-    "synthetic": "connectors.synthetic:Synthetic",
+    "activity": "connectors.files.activity:Activity",
+    "capture": "connectors.capture.reader:Capture",
+    "csv": "connectors.files.csv:Csv",
+    "parquet": "connectors.files.parquet:Parquet",
+    "river": "connectors.made.river:River",
+    "synthetic": "connectors.made.synthetic:Synthetic",
 }
 
 
@@ -77,8 +77,8 @@ def open_live(config: Config, records: tuple[Record, ...] = ()) -> Live | Merged
         ConfigError: if there is no such venue, or its settings cannot be meant.
         FeedError: if a field is not of the channel.
     """
-    from connectors.live import Live
-    from connectors.merged import Merged
+    from connectors.live.feed import Live
+    from connectors.live.merged import Merged
 
     each = each_feed(config)
     budgets: dict[str, Budget] = {}

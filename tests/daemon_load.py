@@ -24,7 +24,7 @@ from pathlib import Path
 import numpy as np
 
 from connectors import open_live
-from connectors.recording import received
+from connectors.capture.format import received
 from sfm_stream.config import parse
 from sfm_stream.daemon.process import Given, Process
 

@@ -9,9 +9,9 @@ from contextlib import asynccontextmanager, contextmanager
 
 import numpy as np
 
-from sfm_stream.daemon.broadcast import Hub
-from sfm_stream.daemon.meters import Meters
-from sfm_stream.daemon.server import Pages, serving
+from sfm_stream.daemon.http.broadcast import Hub
+from sfm_stream.daemon.http.prometheus import Meters
+from sfm_stream.daemon.http.server import Pages, serving
 from sfm_stream.records import REJECTED_REASONS, SKIPPED_REASONS, Records
 from sfm_stream.settings import Daemon
 from tests.vitals_rig import WELL

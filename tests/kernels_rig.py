@@ -6,10 +6,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from sfm_stream import arena, bank, config, features, kernels, layout
+from sfm_stream import config
+from sfm_stream.backends import contract
 from sfm_stream.events import ALL_STREAMS, CONTROL, GAP, HEARTBEAT, TICK
 from sfm_stream.kernels.rows import ALL_ROWS, Events, Out
 from sfm_stream.kernels.tick import LEARN, OBSERVE, PEEK
+from sfm_stream.state import arena, bank, inputs, layout
 
 __all__ = ["LEARN", "OBSERVE", "PEEK", "Rig", "control", "gap", "heartbeat", "join",
            "ticks", "tones"]  # fmt: skip
@@ -43,11 +45,11 @@ class Rig:
         for section, values in (tree or {}).items():
             merged.setdefault(section, {}).update(values)
         self.config = config.from_tree(merged)
-        plan = features.plan(self.config, fields)
+        plan = inputs.plan(self.config, fields)
         self.bank = bank.Bank(self.config, plan, real)
         self.bank.grow(rows * len(plan.targets))
         self.sizes = self.bank.layout.sizes
-        self.advance = kernels.choose(backend, "cpu")[1]
+        self.advance = contract.choose(backend, "cpu")[1]
 
     def run(self, events, phase=OBSERVE + LEARN, start=0, stop=None):
         """Take the events through the phases; give what was said."""

@@ -15,13 +15,20 @@ from typing import ClassVar
 from websockets.asyncio.server import serve
 from websockets.exceptions import ConnectionClosed
 
-from connectors.faults import parse
-from connectors.live import Live
-from connectors.manners import MANNERS
-from connectors.recording import received
-from connectors.simulator import Simulator
-from connectors.timing import Clock
-from connectors.venue import Alive, Departing, History, Limits, Refused, Subscribed
+from connectors.capture.faults import parse
+from connectors.capture.format import received
+from connectors.capture.replies import MANNERS
+from connectors.capture.simulator import Simulator
+from connectors.live.feed import Live
+from connectors.live.timing import Clock
+from connectors.venues.protocol import (
+    Alive,
+    Departing,
+    History,
+    Limits,
+    Refused,
+    Subscribed,
+)
 from sfm_stream.config import from_tree
 from sfm_stream.events import Tick
 

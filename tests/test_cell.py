@@ -10,9 +10,9 @@ import pytest
 import torch
 
 from sfm_stream.cell import SFM, SFMCell
-from sfm_stream.cell.birth import Sizes, Weights, columns
-from sfm_stream.cell.grids import frequencies, spacing
+from sfm_stream.cell.frequencies import frequencies, spacing
 from sfm_stream.cell.oracle import oracle_start, oracle_step
+from sfm_stream.cell.parameters import Sizes, Weights, columns
 from sfm_stream.cell.sfm import SFMState, project, sigmoid, step
 from sfm_stream.errors import ConfigError, ShapeError
 

@@ -12,8 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from connectors.synthetic import Synthetic
-from sfm_stream import runs, screen
+from connectors.made.synthetic import Synthetic
+from sfm_stream.report import terminal
+from sfm_stream.storage import run_folder
 from tests.live_rig import made_up
 
 ROOT = Path(__file__).parents[1]
@@ -204,12 +205,12 @@ def test_a_path_is_meant_from_where_it_is_written(sfm_stream, tmp_path):
 
 def test_a_bar_with_pace_shows_on_a_terminal_alone(monkeypatch, capsys):
     monkeypatch.setenv("COLUMNS", "100")
-    with screen.watch(100) as quiet:
+    with terminal.watch(100) as quiet:
         quiet.progress(50)
     assert capsys.readouterr().err == ""
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
     monkeypatch.setenv("FORCE_COLOR", "1")
-    with screen.watch(100) as watch:
+    with terminal.watch(100) as watch:
         watch.progress(50)
         watch.say("something [odd] happened")
     shown = capsys.readouterr().err
@@ -225,12 +226,16 @@ def test_tables_of_several_targets_are_titled(tmp_path, capsys):
         "experts": {"last": 1.0}, "peak_rss_mib": 1.0,
         "targets": {"bid": horizons, "ask": horizons},
     }  # fmt: skip
-    runs.write(tmp_path / "summary.json", runs.to_json(summary))
-    runs.write(tmp_path / "config.toml", b"")
-    info = {"fingerprint": {"config": runs.config.digest(runs.config.Config())}}
-    runs.write(tmp_path / "run.json", runs.to_json(info | {"frequencies": []}))
+    run_folder.write(tmp_path / "summary.json", run_folder.to_json(summary))
+    run_folder.write(tmp_path / "config.toml", b"")
+    info = {
+        "fingerprint": {"config": run_folder.config.digest(run_folder.config.Config())}
+    }
+    run_folder.write(
+        tmp_path / "run.json", run_folder.to_json(info | {"frequencies": []})
+    )
     (tmp_path / "records").mkdir()
-    screen.show_run(tmp_path)
+    terminal.show_run(tmp_path)
     shown = capsys.readouterr().err
     assert "bid" in shown
     assert "ask" in shown

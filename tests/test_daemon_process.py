@@ -14,12 +14,12 @@ from types import MappingProxyType
 
 import pytest
 
-from connectors.supervisor import Status
-from sfm_stream import checkpoint, durable, journal, runs
+from connectors.live.supervisor import Status
 from sfm_stream.daemon import process
 from sfm_stream.daemon.process import Given, Process, live
 from sfm_stream.errors import AddressError, ConfigError, FeedError, JournalError
 from sfm_stream.events import Gap, Tick
+from sfm_stream.storage import atomic, checkpoint, journal, run_folder
 from tests.daemon_rig import full_disk, settings_of
 from tests.live_rig import until
 
@@ -117,7 +117,9 @@ class Rig:
         return list(journal.read(self.folder / "journal")) if there else []
 
     def saved(self):
-        held = checkpoint.newest_good(runs.load(self.folder).checkpoints, pytest.fail)
+        held = checkpoint.newest_good(
+            run_folder.load(self.folder).checkpoints, pytest.fail
+        )
         return held.manifest["seq"]
 
 
@@ -156,7 +158,7 @@ def test_a_journal_that_cannot_be_written_halts_it(rig, monkeypatch):
     async def life(process, feeds):
         feeds[0].queue.put_nowait(now_ticks(0, 5))
         await taken(process, 1)
-        monkeypatch.setattr(durable, "append", full_disk)
+        monkeypatch.setattr(atomic, "append", full_disk)
         feeds[0].queue.put_nowait(now_ticks(5, 9))
 
     with pytest.raises(JournalError, match="the disk is full"):

@@ -5,12 +5,13 @@ import shutil
 
 import pytest
 
-from sfm_stream import checkpoint, runs, sinks
+from sfm_stream import sinks
 from sfm_stream.config import from_tree, of_model
 from sfm_stream.daemon.recovery import named, recover
 from sfm_stream.engine import Engine
 from sfm_stream.errors import CheckpointMismatch, ConfigError, JournalError, SinkError
 from sfm_stream.events import Block, Gap
+from sfm_stream.storage import checkpoint, run_folder
 from tests.daemon_rig import START, settings_of, ticks
 
 JSONL = [{"kind": "jsonl"}]
@@ -68,7 +69,7 @@ def lines(folder):
 def test_a_first_start_makes_the_run(tmp_path):
     found = recovered(tmp_path / "run")
     assert found.events == found.engine.seq == found.saved == 0
-    assert runs.load(tmp_path / "run").info["fields"] == ["x"]
+    assert run_folder.load(tmp_path / "run").info["fields"] == ["x"]
     assert set(found.sinks) == {"records", "jsonl jsonl"}
     let_go(found)
 
@@ -180,7 +181,7 @@ def test_a_new_run_starts_warm_and_remembers_it(tmp_path):
     teacher = recovered(tmp_path / "one")
     live(teacher, ticks(0, 40), save=True)
     let_go(teacher)
-    start = runs.load(tmp_path / "one")
+    start = run_folder.load(tmp_path / "one")
     found = recovered(tmp_path / "two", start=start)
     weights = found.engine.view("weights").tolist()
     assert weights == teacher.engine.view("weights").tolist()

@@ -6,12 +6,12 @@ import json
 import pytest
 from msgspec.structs import replace
 
-from sfm_stream import checkpoint, durable, journal
 from sfm_stream.daemon import worker
 from sfm_stream.daemon.recovery import recover
 from sfm_stream.daemon.worker import Witness, Worker
 from sfm_stream.errors import CheckpointError, SinkError
 from sfm_stream.events import Control, Gap
+from sfm_stream.storage import atomic, checkpoint, journal
 from tests.daemon_rig import START, full_disk, settings_of, ticks
 from tests.test_daemon_recovery import Source
 
@@ -199,9 +199,9 @@ def test_after_a_full_disk_the_journal_goes_on_behind_a_checkpoint(
     rig = Rig(tmp_path, daemon={**AT_EVERY_BATCH, "disk_full": "go-on"})
     monkeypatch.setattr(worker, "REJOIN", 0.2)
     with monkeypatch.context() as patch:
-        patch.setattr(durable, "append", full_disk)
+        patch.setattr(atomic, "append", full_disk)
         rig.worker.take(ticks(0, 5))
-        patch.setattr(durable, "write", full_disk)
+        patch.setattr(atomic, "write", full_disk)
         rig.worker.beat()
         assert rig.worker.stepper.problem
     rig.worker.saver._writing.result(10)  # the sink has tried again
@@ -222,7 +222,7 @@ def test_a_run_killed_while_its_disk_was_full_goes_on_before_the_hole(
     rig = Rig(tmp_path, sink=[{"kind": "jsonl"}], **tree)
     rig.worker.take(ticks(0, 5))
     with monkeypatch.context() as patch:
-        patch.setattr(durable, "append", full_disk)
+        patch.setattr(atomic, "append", full_disk)
         rig.worker.take(ticks(5, 9))
     rig.worker.close()  # its checkpoint lies behind the end of the journal
     again = Rig(tmp_path, sink=[{"kind": "jsonl"}], **tree)

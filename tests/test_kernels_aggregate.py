@@ -5,14 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from sfm_stream import kernels
+from sfm_stream.backends import contract
 from sfm_stream.config import from_tree
 from sfm_stream.engine import Engine
 from sfm_stream.events import Block
 from sfm_stream.kernels import aggregate
 
 # Throws away what older sources were compiled to.
-kernels.choose("numba", "cpu")
+contract.choose("numba", "cpu")
 
 EXPERTS = 3
 START, SECOND = 1_600_000_000 * 10**9, 10**9

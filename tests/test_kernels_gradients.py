@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from sfm_stream import arena, layout
-from sfm_stream.cell.birth import FORGET_CAP, Weights
+from sfm_stream.cell.parameters import FORGET_CAP, Weights
 from sfm_stream.cell.sfm import SFMState, step
 from sfm_stream.events import FREEZE
-from sfm_stream.layout import SEGMENT, UNIT_NS
+from sfm_stream.state import arena, layout
+from sfm_stream.state.layout import SEGMENT, UNIT_NS
 from tests.kernels_rig import (
     LEARN,
     OBSERVE,

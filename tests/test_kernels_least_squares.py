@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from numba import njit
 
-from sfm_stream import kernels
+from sfm_stream.backends import contract
 from sfm_stream.kernels import least_squares
 
 # Throws away what older sources were compiled to.
-kernels.choose("numba", "cpu")
+contract.choose("numba", "cpu")
 
 RIDGE = 0.7
 

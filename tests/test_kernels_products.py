@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from sfm_stream import kernels
+from sfm_stream.backends import contract
 from sfm_stream.kernels import products
 
 # Throws away what older sources were compiled to.
-kernels.choose("numba", "cpu")
+contract.choose("numba", "cpu")
 CLOSE = {"rtol": 1e-5, "atol": 1e-5}
 # Around every width and number of rows that is treated on its own.
 WIDTHS = [1, 5, 8, 15, 16, 17, 63, 64, 65, 88]

@@ -10,7 +10,7 @@ import pytest
 
 from sfm_stream.kernels.accept import ABSENT, INFINITE
 from sfm_stream.kernels.scale import LONGEST_TAU, OUTLIER, STEADY_AFTER
-from sfm_stream.layout import UNIT_NS
+from sfm_stream.state.layout import UNIT_NS
 from tests.kernels_rig import OBSERVE, SECOND, START, Rig, irregular, ticks
 
 QUOTES = ("bid", "ask", "bid_qty", "ask_qty")

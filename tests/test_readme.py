@@ -19,13 +19,15 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from sfm_stream import bench, config
+from sfm_stream import config
 from sfm_stream.config import keys
-from sfm_stream.daemon.asking import ask
-from sfm_stream.daemon.meters import Meters
+from sfm_stream.daemon.http.client import ask
+from sfm_stream.daemon.http.prometheus import Meters
 from sfm_stream.errors import SFMStreamError
-from sfm_stream.paper import ablations, music, phonemes, signals
-from sfm_stream.paper.training import Schedule
+from sfm_stream.evaluate.pace import bench
+from sfm_stream.paper.analyses import ablations
+from sfm_stream.paper.tasks import music, phonemes, signals
+from sfm_stream.paper.training.loop import Schedule
 from tests.daemon_web import asked, scores, served, served_apart
 from tests.vitals_rig import WELL
 

@@ -30,7 +30,7 @@ from river import (
 
 from sfm_stream.errors import ConfigError, FeatureError
 from sfm_stream.river import SFMRegressor
-from sfm_stream.river.face import DEFAULT
+from sfm_stream.river.base import DEFAULT
 
 NAN, INF = float("nan"), float("inf")
 COPIES = {

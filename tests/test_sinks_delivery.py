@@ -6,9 +6,10 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from sfm_stream import durable, settings, sinks
+from sfm_stream import settings, sinks
 from sfm_stream.records import Records
 from sfm_stream.sinks import Delivery, JsonlSink
+from sfm_stream.storage import atomic
 from tests.records_rig import cut, refuse, some
 from tests.sinks_rig import Moody, settle
 
@@ -192,13 +193,13 @@ def test_trouble_of_the_sink_shows_while_it_lasts(tmp_path, moody):
 
 def test_full_disk_delays_lines_and_doubles_none(tmp_path, monkeypatch):
     monkeypatch.setattr(sinks.delivery, "RETRY_S", 0.001)
-    said, append = Lines(), durable.append
+    said, append = Lines(), atomic.append
     delivery = deliver(JsonlSink(tmp_path / "records.jsonl"), tmp_path, said)
-    monkeypatch.setattr(durable, "append", refuse)
+    monkeypatch.setattr(atomic, "append", refuse)
     for records in ticks():
         delivery.offer(records)
     said.wait_for("the disk is full")
-    monkeypatch.setattr(durable, "append", append)
+    monkeypatch.setattr(atomic, "append", append)
     assert delivery.close(DEADLINE_S)
     lines = (tmp_path / "records.jsonl").read_bytes().splitlines()
     assert lines == list(map(msgspec.json.encode, ROWS))

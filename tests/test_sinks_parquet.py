@@ -12,10 +12,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sfm_stream import durable, sinks
+from sfm_stream import sinks
 from sfm_stream.errors import SinkError
 from sfm_stream.records import KINDS, Records
 from sfm_stream.sinks import JsonlSink, ParquetSink
+from sfm_stream.storage import atomic
 from tests.records_rig import TABLES, cut, files, plain_rows, refuse, some, stored_rows
 
 
@@ -252,7 +253,7 @@ def test_flush_writes_only_what_has_grown(tmp_path, monkeypatch):
     sink.write(some(0, 50))
     sink.flush()
     written = []
-    monkeypatch.setattr(durable, "write", lambda path, _: written.append(path.name))
+    monkeypatch.setattr(atomic, "write", lambda path, _: written.append(path.name))
     sink.flush()
     assert written == []
     sink.write(Records({"scores": some(50, 1).columns["scores"]}, some(50, 1).tables))

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sfm_stream import durable
 from sfm_stream.errors import SinkError
 from sfm_stream.records import KINDS, Records
 from sfm_stream.sinks import SqliteSink, sqlite
+from sfm_stream.storage import atomic
 from tests.records_rig import cut, refuse, some
 
 BLOCK = some(0, 40)
@@ -120,10 +120,10 @@ def test_files_of_a_process_that_died_are_enough_to_go_on(tmp_path):
 def test_flush_waits_for_the_disk_and_says_when_it_refuses(tmp_path, monkeypatch):
     path, synced = tmp_path / "records.sqlite", []
     sink = filled(path, BLOCK)
-    monkeypatch.setattr(durable, "sync", lambda path: synced.append(path.name))
+    monkeypatch.setattr(atomic, "sync", lambda path: synced.append(path.name))
     sink.flush()
     assert synced == ["records.sqlite-wal"]
-    monkeypatch.setattr(durable, "sync", refuse)
+    monkeypatch.setattr(atomic, "sync", refuse)
     with pytest.raises(SinkError, match=r"records.sqlite: the disk is full"):
         sink.flush()
     sink.close()

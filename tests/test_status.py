@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from sfm_stream import cli, settings
 from sfm_stream.cli import status
-from sfm_stream.daemon.vitals import Checkpoint, Journal, Stream
+from sfm_stream.daemon.status.model import Checkpoint, Journal, Stream
 from sfm_stream.settings import Daemon
 from tests.daemon_web import served_apart
 from tests.vitals_rig import FEED, SINK, WELL, vitals

@@ -11,7 +11,7 @@ from __future__ import annotations
 import sys
 import time
 
-from connectors.venue import open_venue
+from connectors.venues.protocol import open_venue
 from tests.venue_frames import NOW, TICKS, frames, settings_of
 
 FRAMES = 400

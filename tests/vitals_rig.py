@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
-from sfm_stream.daemon.vitals import (
+from sfm_stream.daemon.status.model import (
     Checkpoint,
     Connection,
     Journal,

@@ -1,7 +1,7 @@
 """The mathematics of the State-Frequency Memory, and the cells it is measured against.
 
-Names are loaded on first use, so that the numpy-only rooms (`birth`, `grids`) can be
-imported by a backend that must not pay for torch.
+Names are loaded on first use, so that `parameters` and `frequencies`, which need numpy
+alone, can be imported by a backend that must not pay for torch.
 """
 
 from __future__ import annotations
@@ -10,19 +10,19 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from sfm_stream.cell.act import ACTCell, ACTState
-    from sfm_stream.cell.associative import AssociativeCell, AssociativeState
-    from sfm_stream.cell.clockwork import CWRNNCell, CWRNNState
-    from sfm_stream.cell.highway import RHNCell, RHNState
-    from sfm_stream.cell.native import (
+    from sfm_stream.cell.baselines.act import ACTCell, ACTState
+    from sfm_stream.cell.baselines.associative import AssociativeCell, AssociativeState
+    from sfm_stream.cell.baselines.clockwork import CWRNNCell, CWRNNState
+    from sfm_stream.cell.baselines.highway import RHNCell, RHNState
+    from sfm_stream.cell.baselines.phased import PhasedLSTMCell, PhasedState
+    from sfm_stream.cell.baselines.torch_native import (
         GRUCell,
         HiddenState,
         LSTMCell,
         LSTMState,
         RNNCell,
     )
-    from sfm_stream.cell.phased import PhasedLSTMCell, PhasedState
-    from sfm_stream.cell.recurrence import Cell, Layer
+    from sfm_stream.cell.layer import Cell, Layer
     from sfm_stream.cell.sfm import SFM, SFMCell, SFMState
 
 __all__ = [
@@ -50,13 +50,19 @@ __all__ = [
 
 # Which room a name is kept in.
 KEPT = {
-    "act": ("ACTCell", "ACTState"),
-    "associative": ("AssociativeCell", "AssociativeState"),
-    "clockwork": ("CWRNNCell", "CWRNNState"),
-    "highway": ("RHNCell", "RHNState"),
-    "native": ("GRUCell", "HiddenState", "LSTMCell", "LSTMState", "RNNCell"),
-    "phased": ("PhasedLSTMCell", "PhasedState"),
-    "recurrence": ("Cell", "Layer"),
+    "baselines.act": ("ACTCell", "ACTState"),
+    "baselines.associative": ("AssociativeCell", "AssociativeState"),
+    "baselines.clockwork": ("CWRNNCell", "CWRNNState"),
+    "baselines.highway": ("RHNCell", "RHNState"),
+    "baselines.torch_native": (
+        "GRUCell",
+        "HiddenState",
+        "LSTMCell",
+        "LSTMState",
+        "RNNCell",
+    ),
+    "baselines.phased": ("PhasedLSTMCell", "PhasedState"),
+    "layer": ("Cell", "Layer"),
     "sfm": ("SFM", "SFMCell", "SFMState"),
 }
 

@@ -11,7 +11,7 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor
 
-from sfm_stream.cell.birth import EPSILON, FORGET_CAP, Sizes, Weights, columns
+from sfm_stream.cell.parameters import EPSILON, FORGET_CAP, Sizes, Weights, columns
 
 Phase = Literal["accumulated", "absolute"]
 

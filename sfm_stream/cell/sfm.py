@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from sfm_stream.cell import grids, sequence
-from sfm_stream.cell.birth import (
+from sfm_stream.cell import frequencies as grids
+from sfm_stream.cell.layer import Cell, Layer
+from sfm_stream.cell.parameters import (
     EPSILON,
     FORGET_CAP,
     Sizes,
@@ -21,8 +22,8 @@ from sfm_stream.cell.birth import (
     birth,
     columns,
 )
-from sfm_stream.cell.recurrence import Cell, Layer
 from sfm_stream.cell.seeding import Seed, generator
+from sfm_stream.cell.sequence import torch as sequence
 from sfm_stream.errors import ConfigError, ShapeError
 
 if TYPE_CHECKING:
@@ -181,7 +182,7 @@ class SFMCell(Cell[SFMState]):
         output_size: M.
         states: D.
         frequencies: K.
-        grid: `paper`, `half` or `log` (see `sfm_stream.cell.grids.frequencies`).
+        grid: `paper`, `half` or `log` (see `sfm_stream.cell.frequencies.frequencies`).
         longest_period: of the `log` grid, in ticks.
         longest_memory: the horizon of the slowest state at birth, in ticks.
         adaptive: A-SFM: the frequencies move with the input.
@@ -297,7 +298,7 @@ class SFM(Layer[SFMState]):
         output_size: M.
         states: D.
         frequencies: K.
-        grid: `paper`, `half` or `log` (see `sfm_stream.cell.grids.frequencies`).
+        grid: `paper`, `half` or `log` (see `sfm_stream.cell.frequencies.frequencies`).
         longest_period: of the `log` grid, in ticks.
         longest_memory: the horizon of the slowest state at birth, in ticks.
         adaptive: A-SFM: the frequencies move with the input.

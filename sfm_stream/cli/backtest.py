@@ -69,9 +69,9 @@ def replay(
         say(f"interrupted{hint}")
         raise typer.Exit(INTERRUPTED) from e
     if plot is not None:
-        from sfm_stream import picture
+        from sfm_stream.report import charts
 
-        picture.draw_run(folder, plot)
+        charts.draw_run(folder, plot)
     if as_json:
         print_json(summary)
 
@@ -82,11 +82,12 @@ def verify(
 ) -> None:
     """Replay a run's source and compare every record with what the run said."""
     from connectors import open_feed
-    from sfm_stream import runs, screen
-    from sfm_stream import verify as verification
+    from sfm_stream.report import terminal
+    from sfm_stream.running import verify as verification
+    from sfm_stream.storage import run_folder
 
-    made = runs.load(run)
-    with screen.watch(None) as watch:
+    made = run_folder.load(run)
+    with terminal.watch(None) as watch:
         found = verification.verify(made, open_feed, watch=watch)
     for name, (before, now) in found.differences.items():
         say(f"{name} differs: the run had {before}, here it is {now}")
@@ -101,8 +102,10 @@ def check(
 ) -> None:
     """Validate a configuration, open its feed, and show what both resolve to."""
     from connectors import is_live, open_feed, open_live
-    from sfm_stream import features, layout, runs
     from sfm_stream.config import to_tree
+    from sfm_stream.state import inputs as features
+    from sfm_stream.state import layout
+    from sfm_stream.storage import run_folder
 
     settings = load(config, overrides)
     live = is_live(settings.feed.connector)
@@ -119,7 +122,7 @@ def check(
         }
         print_json(tree)
         return
-    typer.echo(runs.to_toml(to_tree(settings)))
+    typer.echo(run_folder.to_toml(to_tree(settings)))
     for target, names in inputs.items():
         typer.echo(f"# inputs for {target}: {', '.join(names)}")
 
@@ -127,11 +130,11 @@ def check(
 @app.command()
 def bench(as_json: AsJson = False) -> None:
     """Measure the pace of both backends and of a whole replay on this machine."""
-    from sfm_stream import bench as benchmark
-    from sfm_stream import screen
+    from sfm_stream.evaluate.pace import bench as benchmark
+    from sfm_stream.report import terminal
 
     found = benchmark.measure(say)
-    screen.show_bench(found)
+    terminal.show_bench(found)
     if as_json:
         print_json(found)
 
@@ -139,24 +142,26 @@ def bench(as_json: AsJson = False) -> None:
 def _begun(folder: Path, settings: Config, start: Path | None) -> dict[str, Any]:
     """Make a new run and show how it ended."""
     from connectors import open_feed
-    from sfm_stream import replay as backtest
-    from sfm_stream import runs, screen
+    from sfm_stream.report import terminal
+    from sfm_stream.running import replay as backtest
+    from sfm_stream.storage import run_folder
 
-    warm = None if start is None else runs.load(start)
+    warm = None if start is None else run_folder.load(start)
     feed = open_feed(settings)
-    with screen.showing(folder), screen.watch(feed.total()) as watch:
+    with terminal.showing(folder), terminal.watch(feed.total()) as watch:
         return backtest.replay(settings, feed, folder, start=warm, watch=watch)
 
 
 def _resumed(folder: Path, config: Path | None) -> dict[str, Any]:
     """Go on with a run and show how it ended."""
     from connectors import open_feed
-    from sfm_stream import replay as backtest
-    from sfm_stream import runs, screen
+    from sfm_stream.report import terminal
+    from sfm_stream.running import replay as backtest
+    from sfm_stream.storage import run_folder
 
-    run = runs.load(folder)
+    run = run_folder.load(folder)
     if config is not None:
-        runs.expect_model(folder, run.info, load(config, None))
+        run_folder.expect_model(folder, run.info, load(config, None))
     feed = open_feed(run.config)
-    with screen.showing(folder), screen.watch(feed.total()) as watch:
+    with terminal.showing(folder), terminal.watch(feed.total()) as watch:
         return backtest.resume(run, feed, watch=watch)

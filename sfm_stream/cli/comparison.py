@@ -58,14 +58,14 @@ def compare(
     overrides: Overrides = None,
 ) -> None:  # fmt: skip
     """Run models side by side: the same ticks, the same rules."""
-    from sfm_stream import compiling
     from sfm_stream.config import Config
+    from sfm_stream.running import precompile
 
     if (config is None) == (suite is None):
         raise typer.BadParameter("expected a CONFIG or --suite DIR, one of them")
     if plot is not None:
         expect_picture(plot)
-    compiling.prepare(Config(), ["value"], say)
+    precompile.prepare(Config(), ["value"], say)
     names = listed(models)
     if suite is not None:
         place = out or Path("runs/suite")
@@ -89,8 +89,8 @@ def _suite(
 ) -> dict[str, Any]:
     """Run a suite, show its tables and write them where they are wanted."""
     from connectors import open_feed
-    from sfm_stream.compare import results
-    from sfm_stream.compare import suite as benchmarks
+    from sfm_stream.evaluate import results
+    from sfm_stream.evaluate import suite as benchmarks
 
     chosen = benchmarks.read(folder, sets)
     source = benchmarks.Source(load, open_feed)
@@ -111,18 +111,20 @@ def _compared(
 ) -> dict[str, Any]:
     """Compare models on one feed, and show how they did."""
     from connectors import open_feed
-    from sfm_stream import screen
-    from sfm_stream.compare import contest, results
+    from sfm_stream.evaluate import contest, results
+    from sfm_stream.report import terminal
 
     found = contest.hold(settings, open_feed, names, out, jobs=jobs, say=say)
     results.keep(found, out)
-    screen.show_comparison(found["models"])
+    terminal.show_comparison(found["models"])
     say(f"records and figures: {out}")
     if plot is not None:
-        from sfm_stream import picture
-        from sfm_stream.cell import grids
+        from sfm_stream.cell import frequencies
+        from sfm_stream.report import charts
 
         model = settings.model
-        omega = grids.frequencies(model.grid, model.frequencies, model.longest_period)
-        picture.draw_comparison(out, names, omega.tolist(), plot)
+        omega = frequencies.frequencies(
+            model.grid, model.frequencies, model.longest_period
+        )
+        charts.draw_comparison(out, names, omega.tolist(), plot)
     return found

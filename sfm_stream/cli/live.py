@@ -19,8 +19,8 @@ from sfm_stream.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from connectors.live import Live
-    from connectors.merged import Merged
+    from connectors.live.feed import Live
+    from connectors.live.merged import Merged
     from sfm_stream.events import Event
 
 Count = Annotated[
@@ -35,14 +35,14 @@ For = Annotated[
 def feeds(as_json: AsJson = False) -> None:
     """List the connectors, and the channels of the venues with a tick's fields."""
     from connectors import FEEDS, channels
-    from connectors.venue import VENUES
-    from sfm_stream import screen
+    from connectors.venues.protocol import VENUES
+    from sfm_stream.report import terminal
 
     venues = {name: channels(name) for name in VENUES}
     if as_json:
         print_json({"files": list(FEEDS), "live": venues})
         return
-    screen.show_feeds(list(FEEDS), venues)
+    terminal.show_feeds(list(FEEDS), venues)
 
 
 @app.command()
@@ -73,7 +73,7 @@ def record(
 ) -> None:
     """Write down what a live feed sends, to be replayed by the `capture` connector."""
     from connectors import open_live
-    from connectors.recorder import MIB, Recorder
+    from connectors.capture.recorder import MIB, Recorder
 
     settings = load(config, overrides)
     recorder = Recorder(out, quota=quota * MIB)
@@ -108,12 +108,13 @@ def simulate(
     seed: Annotated[int, typer.Option(help="Of the faults' chance.")] = 0,
 ) -> None:
     """Serve a capture as a venue would, with faults on demand."""
-    from connectors import files, simulator
-    from connectors.faults import parse
-    from connectors.manners import manners
+    from connectors.capture import simulator
+    from connectors.capture.faults import parse
+    from connectors.capture.replies import manners
+    from connectors.files import text
 
     playing = simulator.Simulator(
-        simulator.Tape(files.expand(tuple(captures))),
+        simulator.Tape(text.expand(tuple(captures))),
         manners(venue),
         speed=speed,
         loop=loop,
@@ -128,15 +129,15 @@ def _follow(
     feed: Live | Merged, show: Callable[[Event], None], count: int | None, lasting: str
 ) -> None:
     """Follow a live feed to the end asked for, and show how it went."""
-    from sfm_stream import screen
     from sfm_stream.config import duration_ns
-    from sfm_stream.tail import tail
+    from sfm_stream.report import terminal
+    from sfm_stream.running.tail import tail
 
     seconds = duration_ns("--for", lasting) / 10**9 if lasting else None
     try:
         _run(tail(feed, show, count=count, seconds=seconds))
     finally:
-        screen.show_live(feed.status(), feed.counters)
+        terminal.show_live(feed.status(), feed.counters)
 
 
 def _run(work: Coroutine[Any, Any, Any]) -> None:

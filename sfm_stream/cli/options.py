@@ -39,9 +39,9 @@ Overrides = Annotated[
 
 def expect_picture(path: Path) -> None:
     """Refuse a picture that cannot be drawn, before the work is done."""
-    from sfm_stream import picture
+    from sfm_stream.report import charts
 
-    picture.expect(path)
+    charts.expect(path)
 
 
 def load(path: Path, overrides: list[str] | None) -> Config:

@@ -13,7 +13,7 @@ from sfm_stream.cli.options import AsJson, app, listed, print_json, say
 from sfm_stream.errors import ConfigError
 
 if TYPE_CHECKING:
-    from sfm_stream.paper.trials import Order
+    from sfm_stream.paper.training.trials import Order
 
 paper = typer.Typer(
     help="Carry out the paper's experiments.",
@@ -53,7 +53,7 @@ def signals(
     as_json: AsJson = False,
 ) -> None:
     """Tell squares from sawtooths, as figure 2 of the slides, and under noise."""
-    from sfm_stream.paper import signals as task
+    from sfm_stream.paper.tasks import signals as task
 
     with _ordered(out, models, seeds or _seeds(quick)) as order:
         size = task.QUICK if quick else task.FULL
@@ -76,7 +76,7 @@ def music(
     as_json: AsJson = False,
 ) -> None:
     """Say which keys sound next, as the second table of the slides."""
-    from sfm_stream.paper import music as task
+    from sfm_stream.paper.tasks import music as task
 
     size = task.QUICK if quick else task.FULL
     with _ordered(out, models, seeds or _seeds(quick)) as order:
@@ -96,7 +96,7 @@ def phonemes(
     as_json: AsJson = False,
 ) -> None:
     """Say which phone is spoken, frame by frame, as figure 4 of the slides."""
-    from sfm_stream.paper import phonemes as task
+    from sfm_stream.paper.tasks import phonemes as task
 
     size = task.QUICK if quick else task.FULL
     with _ordered(out, models, seeds or _seeds(quick)) as order:
@@ -116,9 +116,10 @@ def spectra(
     as_json: AsJson = False,
 ) -> None:
     """Look inside SFM and A-SFM: figure 5 of the slides, windows, frequencies."""
-    from sfm_stream.paper import spectra, tasks
+    from sfm_stream.paper.analyses import spectra
+    from sfm_stream.paper.tasks import registry
 
-    chosen = tasks.find(task)
+    chosen = registry.find(task)
     with _ordered(out, "", str(seed)) as order:
         experiment = (chosen.quick if quick else chosen.full)(data)
         found = spectra.carry_out(experiment, order)
@@ -144,17 +145,17 @@ def ablations(
 ) -> None:
     """Change one thing of SFM: on the tasks, and on two streams forecast online."""
     from connectors import open_feed
-    from sfm_stream import compiling
     from sfm_stream.config import Config
-    from sfm_stream.paper import ablations as study
-    from sfm_stream.paper import tasks
+    from sfm_stream.paper.analyses import ablations as study
+    from sfm_stream.paper.tasks import registry
+    from sfm_stream.running import precompile
 
-    compiling.prepare(Config(), ["value"], say)
-    names = listed(chosen) or tasks.present(tasks.THREE, data)
+    precompile.prepare(Config(), ["value"], say)
+    names = listed(chosen) or registry.present(registry.THREE, data)
     say(f"on {', '.join(names)} and {', '.join(study.STREAMS)}")
     sized = {
         name: (task, (task.quick if quick else task.full)(data))
-        for name, task in ((name, tasks.find(name)) for name in names)
+        for name, task in ((name, registry.find(name)) for name in names)
     }
     with _ordered(out, variants, seeds or _seeds(quick)) as order:
         found = study.carry_out(sized, open_feed, order)
@@ -166,14 +167,13 @@ def _ordered(out: Path, models: str, seeds: str) -> Iterator[Order]:
     """Give what experiments are told: where to, which models and seeds, who watches."""
     import torch
 
-    from sfm_stream import screen
-    from sfm_stream.paper import figures
-    from sfm_stream.paper.trials import Order
+    from sfm_stream.paper.output import figures, progress
+    from sfm_stream.paper.training.trials import Order
 
     figures.expect()
     torch.set_num_threads(1)  # for matrices so small a second one costs time
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    with screen.training() as watch:
+    with progress.show() as watch:
         yield Order(out, listed(models), _numbers(seeds), device, watch)
 
 

@@ -30,9 +30,9 @@ def daemon(
     import sys
 
     from connectors import open_live
-    from sfm_stream import runs
-    from sfm_stream.daemon.logs import logging_to
+    from sfm_stream.daemon.host.logs import logging_to
     from sfm_stream.daemon.process import Given, live
+    from sfm_stream.storage import run_folder
 
     folder = out or Path("runs") / config.stem
     given = Given(
@@ -40,7 +40,7 @@ def daemon(
         folder=folder,
         open_feed=open_live,
         read=lambda: load(config, overrides),
-        start=None if start is None else runs.load(start),
+        start=None if start is None else run_folder.load(start),
     )
     with logging_to(sys.stderr):
         log = logging.getLogger("sfm_stream.daemon")

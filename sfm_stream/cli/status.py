@@ -27,15 +27,15 @@ def status(
     """Show how a daemon is; exit code 1 if none answers, 2 if it is not ready."""
     import msgspec
 
-    from sfm_stream import screen
-    from sfm_stream.daemon.asking import Answer, ask
+    from sfm_stream.daemon.http.client import Answer, ask
+    from sfm_stream.report import terminal
     from sfm_stream.settings import Daemon
 
     def tell(answer: Answer) -> None:
         print_json({"unready": answer.reasons, **msgspec.to_builtins(answer.vitals)})
 
     place = url or Daemon().listen
-    with screen.watching() as draw:
+    with terminal.watching() as draw:
         show = tell if as_json else draw
         show(answer := ask(place))
         while watch:

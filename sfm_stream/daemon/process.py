@@ -27,28 +27,28 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
-from sfm_stream import runner
 from sfm_stream.config import each_feed
-from sfm_stream.daemon.broadcast import Hub
-from sfm_stream.daemon.meters import Meters
-from sfm_stream.daemon.notify import Notifier, Progress, watch
+from sfm_stream.daemon.host.systemd import Notifier, Progress, watch
+from sfm_stream.daemon.http.broadcast import Hub
+from sfm_stream.daemon.http.prometheus import Meters
+from sfm_stream.daemon.http.server import Pages, serving
 from sfm_stream.daemon.recovery import recover
-from sfm_stream.daemon.reloading import expect_hot
-from sfm_stream.daemon.reporting import Birth, report
-from sfm_stream.daemon.server import Pages, serving
-from sfm_stream.daemon.stepping import seconds
-from sfm_stream.daemon.vitals import LIVE, Vitals
+from sfm_stream.daemon.reload import expect_hot
+from sfm_stream.daemon.status.collect import Birth, report
+from sfm_stream.daemon.status.model import LIVE, Vitals
+from sfm_stream.daemon.stepper import seconds
 from sfm_stream.daemon.worker import Witness, Worker
 from sfm_stream.errors import ConfigError, SFMStreamError
 from sfm_stream.events import Event, Gap
+from sfm_stream.running import loops
 
 if TYPE_CHECKING:
     from collections import Counter
 
     from sfm_stream.config import Config
     from sfm_stream.records import Records
-    from sfm_stream.runs import Run
     from sfm_stream.settings import Daemon
+    from sfm_stream.storage.run_folder import Run
 
 T = TypeVar("T")
 MOST = 32
@@ -225,7 +225,7 @@ class Process:
         """Feed the worker until told to stop, and then what still waits."""
         self.state = "live"
         take = partial(self._take, worker)
-        feeding = asyncio.create_task(runner.arun(self._batches(), take))
+        feeding = asyncio.create_task(loops.arun(self._batches(), take))
         beating = asyncio.create_task(self._beat(worker))
         told = asyncio.create_task(self._told_to_stop.wait())
         progress = partial(self._progress, worker)

@@ -15,16 +15,17 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sfm_stream import checkpoint, runner, runs, starting
-from sfm_stream.compiling import prepare
 from sfm_stream.config import of_model
 from sfm_stream.engine import Engine
 from sfm_stream.errors import ConfigError, JournalError
 from sfm_stream.events import Block, Event
-from sfm_stream.journal import Journal
-from sfm_stream.runs import Run, Source
+from sfm_stream.running import loops, warm_start
+from sfm_stream.running.precompile import prepare
 from sfm_stream.settings import Sink as Settings
 from sfm_stream.sinks import open_sink
+from sfm_stream.storage import checkpoint, run_folder
+from sfm_stream.storage.journal import Journal
+from sfm_stream.storage.run_folder import Run, Source
 
 if TYPE_CHECKING:
     from sfm_stream.config import Config
@@ -108,7 +109,7 @@ def recover(
             found.sinks[name] = opened.enter_context(closing(sink))
         for block in tail:
             found.events += len(block)
-            runner.step(block, engine, found.write)
+            loops.step(block, engine, found.write)
         _expect_end(found)
         opened.pop_all()
     return found
@@ -124,7 +125,7 @@ def named(config: Config) -> dict[str, Settings]:
 
 
 def _refuse_backtest(folder: Path) -> None:
-    if (folder / runs.INFO).exists() and not (folder / "journal").is_dir():
+    if (folder / run_folder.INFO).exists() and not (folder / "journal").is_dir():
         problem = "expected the folder of a live run, was a backtest"
         hint = "start warm from it with --from, in a folder of its own"
         raise ConfigError(str(folder), problem, hint)
@@ -139,24 +140,24 @@ def _model(
 ) -> tuple[Run, Engine]:
     """Make a run and its engine, or load the run and make an engine for it."""
     settings = of_model(config)
-    if not (folder / runs.INFO).exists():
+    if not (folder / run_folder.INFO).exists():
         engine = Engine(settings, feed.fields)
         if start is not None:
-            starting.adopt(engine, start, say)
-        run = runs.create(folder, settings, feed, engine)
+            warm_start.adopt(engine, start, say)
+        run = run_folder.create(folder, settings, feed, engine)
         if start is not None:
-            starting.keep(run, engine)
+            warm_start.keep(run, engine)
         return run, engine
-    run = runs.load(folder)
-    runs.expect_model(folder, run.info, settings)
+    run = run_folder.load(folder)
+    run_folder.expect_model(folder, run.info, settings)
     fields = tuple(run.info["fields"])
     if fields != tuple(feed.fields):
         problem = f"expected {list(fields)}, was {list(feed.fields)}"
         raise ConfigError("stream.fields", problem, "a run keeps the fields it has")
     engine = Engine(run.config, fields)
-    if runs.differences(run, engine.backend):
+    if run_folder.differences(run, engine.backend):
         say("this is another machine or version: records may differ in detail")
-        run = runs.note_resumed(run, engine.backend)
+        run = run_folder.note_resumed(run, engine.backend)
     return run, engine
 
 
@@ -169,7 +170,7 @@ def _restored(found: Recovered, say: Callable[[str], None]) -> Mapping[str, Any]
     run, position = found.run, found.journal.position
     held = checkpoint.newest_good(run.checkpoints, say, position)
     if held is None:
-        starting.restore(run, found.engine)
+        warm_start.restore(run, found.engine)
         return {}
     found.engine.restore(held.arrays, held.manifest["engine"])
     found.saved = found.engine.seq

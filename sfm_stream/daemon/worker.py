@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sfm_stream.daemon.recovery import OWN, RECORDS, SPILL, Recovered, named
-from sfm_stream.daemon.saving import Saved, Saver
-from sfm_stream.daemon.stepping import Stepper, seconds
+from sfm_stream.daemon.saver import Saved, Saver
+from sfm_stream.daemon.stepper import Stepper, seconds
 from sfm_stream.errors import CheckpointError, JournalError
 from sfm_stream.events import Control, Event, Floats, Gap
 from sfm_stream.records import Decision, Records

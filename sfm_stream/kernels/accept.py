@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 
-from sfm_stream.arithmetic.numeric import inline, jit
 from sfm_stream.events import LATE, NO_TIME
+from sfm_stream.jit.scalars import inline, jit
 from sfm_stream.kernels import scale
 from sfm_stream.kernels.mature import REJECTED, notice
 from sfm_stream.kernels.rows import matrix, vector
-from sfm_stream.layout import COUNTERS, LAST_TIME, MISSING_MEAN, SEEN, TICKS
+from sfm_stream.state.layout import COUNTERS, LAST_TIME, MISSING_MEAN, SEEN, TICKS
 
 # 2000-01-01 and 2100-01-01, ns.
 EARLIEST, LATEST = 946_684_800 * 10**9, 4_102_444_800 * 10**9

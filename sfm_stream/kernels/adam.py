@@ -10,7 +10,7 @@ import math
 
 import numpy as np
 
-from sfm_stream.arithmetic.numeric import ONE, jit
+from sfm_stream.jit.scalars import ONE, jit
 
 BETA1, BETA2 = np.float32(0.9), np.float32(0.999)
 EPSILON = np.float32(1e-8)

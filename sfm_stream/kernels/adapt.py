@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from sfm_stream.arithmetic.numeric import ZERO, jit
-from sfm_stream.experts import COV, SIZE
+from sfm_stream.jit.scalars import ZERO, jit
 from sfm_stream.kernels.rows import matrix
-from sfm_stream.layout import ADAM_STEP
+from sfm_stream.state.experts import COV, SIZE
+from sfm_stream.state.layout import ADAM_STEP
 
 
 @jit

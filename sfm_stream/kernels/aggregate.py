@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 
-from sfm_stream.arithmetic.numeric import jit
+from sfm_stream.jit.scalars import jit
 
 DISCOUNT = 1.0 - 1.0 / 20_000.0
 # No expert falls below this share of its prior, or it could not come back in time.

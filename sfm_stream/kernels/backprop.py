@@ -11,8 +11,8 @@ from __future__ import annotations
 
 import math
 
-from sfm_stream.arithmetic.lanes import LANES, fma, load, load_or, splat, store, total
-from sfm_stream.arithmetic.numeric import ONE, TWO, ZERO, inline, jit
+from sfm_stream.jit.lanes import LANES, fma, load, load_or, splat, store, total
+from sfm_stream.jit.scalars import ONE, TWO, ZERO, inline, jit
 from sfm_stream.kernels.cell import FORGET_CAP, TINY
 from sfm_stream.kernels.products import add_products, row_products
 from sfm_stream.kernels.rows import (
@@ -25,7 +25,7 @@ from sfm_stream.kernels.rows import (
     weights_heads,
     weights_in,
 )
-from sfm_stream.layout import CHUNK, SEGMENT, TICKS
+from sfm_stream.state.layout import CHUNK, SEGMENT, TICKS
 
 
 @jit

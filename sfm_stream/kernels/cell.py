@@ -10,8 +10,9 @@ import math
 
 import numpy as np
 
-from sfm_stream.arithmetic.lanes import LANES, fma, load, root, splat, store
-from sfm_stream.arithmetic.numeric import (
+from sfm_stream.cell import parameters
+from sfm_stream.jit.lanes import LANES, fma, load, root, splat, store
+from sfm_stream.jit.scalars import (
     ONE,
     ZERO,
     inline,
@@ -21,7 +22,6 @@ from sfm_stream.arithmetic.numeric import (
     tanh,
     tanh_lanes,
 )
-from sfm_stream.cell import birth
 from sfm_stream.kernels.products import weighted_rows
 from sfm_stream.kernels.rows import (
     bias_z,
@@ -32,8 +32,8 @@ from sfm_stream.kernels.rows import (
     weights_in,
 )
 
-EPSILON = np.float32(birth.EPSILON)
-FORGET_CAP = np.float32(birth.FORGET_CAP)
+EPSILON = np.float32(parameters.EPSILON)
+FORGET_CAP = np.float32(parameters.FORGET_CAP)
 # A gate can saturate to exactly 0, whose power has no gradient.
 TINY = np.float32(1.2e-38)
 

@@ -13,8 +13,8 @@ from __future__ import annotations
 
 import math
 
-from sfm_stream.arithmetic.numeric import jit
-from sfm_stream.layout import ERRORS_KEPT as WINDOW
+from sfm_stream.jit.scalars import jit
+from sfm_stream.state.layout import ERRORS_KEPT as WINDOW
 
 STEP = 0.1
 # Scores before an interval is stated.

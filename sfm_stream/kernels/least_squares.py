@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 
-from sfm_stream.arithmetic.numeric import jit, strict
+from sfm_stream.jit.scalars import jit, strict
 
 # Below this x'Px carries no information and only forgetting would act.
 QUIET = 1e-9

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import math
 
-from sfm_stream.arithmetic.numeric import FARTHEST, clip, inline, jit
-from sfm_stream.experts import COV, FIRST, SIZE, THETA
+from sfm_stream.jit.scalars import FARTHEST, clip, inline, jit
 from sfm_stream.kernels import aggregate, interval, least_squares
 from sfm_stream.kernels.rows import cube, matrix, vector
 from sfm_stream.kernels.scale import held_square, log_ratio
-from sfm_stream.layout import ERRORS_KEPT, MISSES, TICKS
-from sfm_stream.targets import PREDICT_CHANGE, PREDICT_LEVEL
+from sfm_stream.state.experts import COV, FIRST, SIZE, THETA
+from sfm_stream.state.layout import ERRORS_KEPT, MISSES, TICKS
+from sfm_stream.state.targets import PREDICT_CHANGE, PREDICT_LEVEL
 
 FORECASTS, SCORES, NOTICES = range(3)
 UPDATED, VOIDED, REJECTED = range(3)

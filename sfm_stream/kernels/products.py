@@ -6,8 +6,8 @@ what is added up stays in registers.
 
 from __future__ import annotations
 
-from sfm_stream.arithmetic.lanes import LANES, fma, load, splat, spread, store, totals
-from sfm_stream.arithmetic.numeric import ZERO, inline, jit
+from sfm_stream.jit.lanes import LANES, fma, load, splat, spread, store, totals
+from sfm_stream.jit.scalars import ZERO, inline, jit
 
 # Columns that `weighted_rows` and `add_products` hold in registers at once.
 WIDE, PAIR = 8 * LANES, 2 * LANES

@@ -17,10 +17,10 @@ from numba.extending import lower_builtin, type_callable
 from numba.np.arrayobj import populate_array
 from numpy.typing import NDArray
 
-from sfm_stream.arena import Arena
-from sfm_stream.arithmetic.numeric import inline
 from sfm_stream.events import LABEL, TICK
-from sfm_stream.layout import Sizes
+from sfm_stream.jit.scalars import inline
+from sfm_stream.state.arena import Arena
+from sfm_stream.state.layout import Sizes
 
 
 class Events(NamedTuple):

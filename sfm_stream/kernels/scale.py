@@ -8,15 +8,9 @@ from __future__ import annotations
 
 import math
 
-from sfm_stream.arithmetic.numeric import (
-    LARGEST_ROOT,
-    LONGEST_LOG,
-    ZERO,
-    clip,
-    inline,
-    jit,
-)
-from sfm_stream.features import (
+from sfm_stream.jit.scalars import LARGEST_ROOT, LONGEST_LOG, ZERO, clip, inline, jit
+from sfm_stream.kernels.rows import vector
+from sfm_stream.state.inputs import (
     CHANGE,
     ELAPSED,
     HALF_DAY_COS,
@@ -33,8 +27,7 @@ from sfm_stream.features import (
     SPREAD,
     WEEKDAY_SIN,
 )
-from sfm_stream.kernels.rows import vector
-from sfm_stream.layout import (
+from sfm_stream.state.layout import (
     COUNTERS,
     FRESH,
     GAUGES,
@@ -50,7 +43,7 @@ from sfm_stream.layout import (
     VALUE_MEAN,
     VALUE_VAR,
 )
-from sfm_stream.targets import PREDICT_LOG_RETURN
+from sfm_stream.state.targets import PREDICT_LOG_RETURN
 
 DAY_S = 86_400.0
 # How far the hand of a clock deviates over all its turn.

@@ -19,15 +19,6 @@ from __future__ import annotations
 
 import math
 
-from sfm_stream.arithmetic.numeric import (
-    FARTHEST,
-    LONGEST_LOG,
-    ONE,
-    ZERO,
-    clip,
-    inline,
-    jit,
-)
 from sfm_stream.events import (
     ADAPT,
     CONTROL,
@@ -38,7 +29,7 @@ from sfm_stream.events import (
     TICK,
     pause,
 )
-from sfm_stream.experts import EXPERT, FIRST, SIZE, THETA
+from sfm_stream.jit.scalars import FARTHEST, LONGEST_LOG, ONE, ZERO, clip, inline, jit
 from sfm_stream.kernels import (
     accept,
     adam,
@@ -62,7 +53,8 @@ from sfm_stream.kernels.rows import (
     matrix,
     vector,
 )
-from sfm_stream.layout import (
+from sfm_stream.state.experts import EXPERT, FIRST, SIZE, THETA
+from sfm_stream.state.layout import (
     ADAM_STEP,
     COUNTERS,
     ERRORS_KEPT,
@@ -84,7 +76,7 @@ from sfm_stream.layout import (
     VALUE_VAR,
     VERSION,
 )
-from sfm_stream.targets import PREDICT_LEVEL, PREDICT_LOG_RETURN
+from sfm_stream.state.targets import PREDICT_LEVEL, PREDICT_LOG_RETURN
 
 OBSERVE, LEARN, PEEK, KEEP = 1, 2, 4, 8
 NO_SKIP, SKIP_LOSS, SKIP_GRADIENT = range(3)

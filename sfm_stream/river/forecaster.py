@@ -9,8 +9,8 @@ from river import base, conf
 from river.time_series.base import Forecaster
 
 from sfm_stream.errors import ShapeError
-from sfm_stream.river.face import DEFAULT, LAGS, OneTarget, interval
-from sfm_stream.river.features import Row
+from sfm_stream.river.base import DEFAULT, LAGS, OneTarget, interval
+from sfm_stream.river.rows import Row
 
 
 class SFMForecaster(OneTarget, Forecaster):

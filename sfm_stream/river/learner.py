@@ -15,11 +15,11 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from sfm_stream.compiling import prepare
 from sfm_stream.config import Config, horizons
 from sfm_stream.engine import Engine
 from sfm_stream.events import LABEL, TICK, Block, Control, Label, Tick
-from sfm_stream.river.features import Features, Row, number
+from sfm_stream.river.rows import Features, Row, number
+from sfm_stream.running.precompile import prepare
 
 STREAM = "river"
 # Ticks are a second apart: River has no clock, and the model does not look at this one.

@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from river import base, conf
 
 from sfm_stream.errors import ConfigError
-from sfm_stream.river.face import Face, anything, interval
-from sfm_stream.river.features import Row, in_order
+from sfm_stream.river.base import Face, anything, interval
 from sfm_stream.river.learner import Learner
+from sfm_stream.river.rows import Row, in_order
 
 
 class SFMMultiTargetRegressor(Face, base.MultiTargetRegressor):

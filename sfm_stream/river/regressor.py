@@ -8,9 +8,9 @@ import numpy as np
 from narwhals.stable.v2.typing import IntoDataFrame, IntoSeries
 from river import base, conf
 
-from sfm_stream.river import frames
-from sfm_stream.river.face import OneTarget, anything, interval
-from sfm_stream.river.features import Row
+from sfm_stream.river import dataframes
+from sfm_stream.river.base import OneTarget, anything, interval
+from sfm_stream.river.rows import Row
 
 
 class SFMRegressor(OneTarget, base.MiniBatchRegressor):
@@ -158,8 +158,8 @@ class SFMRegressor(OneTarget, base.MiniBatchRegressor):
             A series of targets.
 
         """
-        names, rows = frames.columns(X)
-        truth = frames.column(y, "y")
+        names, rows = dataframes.columns(X)
+        truth = dataframes.column(y, "y")
         if self._detector is None:
             self._learner.learn_many(names, rows, truth)
             return
@@ -175,9 +175,9 @@ class SFMRegressor(OneTarget, base.MiniBatchRegressor):
             A data frame of features.
 
         """
-        names, rows = frames.columns(X)
+        names, rows = dataframes.columns(X)
         xs = (dict(zip(names, row, strict=True)) for row in rows.tolist())
-        return frames.series(np.array([self.predict_one(x) for x in xs]), "y", X)
+        return dataframes.series(np.array([self.predict_one(x) for x in xs]), "y", X)
 
     def debug_one(self, x: Row) -> str:
         """Say how the prediction comes about: experts, inputs, frequencies.

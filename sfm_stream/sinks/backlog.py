@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from sfm_stream import durable
 from sfm_stream.errors import SinkError
 from sfm_stream.records import Records
 from sfm_stream.sinks import spill
 from sfm_stream.sinks.gathering import Gathering
+from sfm_stream.storage import atomic
 
 PIECE_ROWS = 2_048
 """A piece is no greater, so that no write holds the interpreter for long."""
@@ -76,7 +76,7 @@ class Backlog:
             for path in folder.glob(f"*{SUFFIX}"):
                 path.unlink()
         except OSError as e:
-            raise SinkError(str(folder), *durable.explain(e)) from e
+            raise SinkError(str(folder), *atomic.explain(e)) from e
 
     def add(self, item: Records | Barrier) -> None:
         """Put records or a barrier at the end; a barrier is never lost."""

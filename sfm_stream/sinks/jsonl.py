@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from sfm_stream import durable
 from sfm_stream.errors import SinkError
 from sfm_stream.sinks.contract import NOT_RESUMED
+from sfm_stream.storage import atomic
 
 if TYPE_CHECKING:
     from sfm_stream.records import Records
@@ -38,7 +38,7 @@ class JsonlSink:
             self._handle = os.open(path, flags, 0o644)
             size = os.fstat(self._handle).st_size
         except OSError as e:
-            raise SinkError(str(path), *durable.explain(e)) from e
+            raise SinkError(str(path), *atomic.explain(e)) from e
         self._bytes = size if position is None else int(position.get("bytes", 0))
         try:
             self._expect(size, position is None)
@@ -55,9 +55,9 @@ class JsonlSink:
         """
         lines = self._encoder.encode_lines(records.rows())
         try:
-            durable.append(self._handle, lines)
+            atomic.append(self._handle, lines)
         except OSError as e:
-            raise SinkError(str(self._path), *durable.explain(e)) from e
+            raise SinkError(str(self._path), *atomic.explain(e)) from e
         self._bytes += len(lines)
 
     def flush(self) -> None:
@@ -69,7 +69,7 @@ class JsonlSink:
         try:
             os.fsync(self._handle)
         except OSError as e:
-            raise SinkError(str(self._path), *durable.explain(e)) from e
+            raise SinkError(str(self._path), *atomic.explain(e)) from e
 
     def position(self) -> dict[str, Any]:
         """Say how many bytes were written."""

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from sfm_stream import durable
 from sfm_stream.errors import SinkError
 from sfm_stream.sinks.contract import NOT_RESUMED
 from sfm_stream.sinks.gathering import Pile
+from sfm_stream.storage import atomic
 
 if TYPE_CHECKING:
     import polars as pl
@@ -62,7 +62,7 @@ class ParquetSink:
                 raise SinkError(str(folder), "holds records already", NOT_RESUMED)
             _cut(folder, held.get("parts", {}))
         except OSError as e:
-            raise SinkError(str(folder), *durable.explain(e)) from e
+            raise SinkError(str(folder), *atomic.explain(e)) from e
         for kind, count in held.get("parts", {}).items():
             _complete(folder, kind)
             self._growing[kind] = self._resume(kind, count - 1, held["last"][kind])
@@ -133,9 +133,9 @@ class ParquetSink:
         # zstd would save a sixth of the bytes and take twice the time
         part.frame.write_parquet(content, compression="lz4")
         try:
-            durable.write(path, content.getbuffer())
+            atomic.write(path, content.getbuffer())
         except OSError as e:
-            raise SinkError(str(path), *durable.explain(e)) from e
+            raise SinkError(str(path), *atomic.explain(e)) from e
 
     def _resume(self, kind: str, number: int, rows: int) -> _Part:
         """Take in the last part as it was, and cut what came later."""

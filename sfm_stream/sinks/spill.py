@@ -16,9 +16,9 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from sfm_stream import durable
 from sfm_stream.errors import SinkError
 from sfm_stream.records import Records
+from sfm_stream.storage import atomic
 
 
 class _Column(msgspec.Struct, frozen=True, array_like=True):
@@ -56,7 +56,7 @@ def write(path: Path, records: Records) -> None:
     except OSError as e:
         with suppress(OSError):
             path.unlink()
-        raise SinkError(str(path), *durable.explain(e)) from e
+        raise SinkError(str(path), *atomic.explain(e)) from e
 
 
 def take(path: Path) -> Records:
@@ -69,7 +69,7 @@ def take(path: Path) -> Records:
         data = path.read_bytes()
         path.unlink()
     except OSError as e:
-        raise SinkError(str(path), *durable.explain(e)) from e
+        raise SinkError(str(path), *atomic.explain(e)) from e
     try:
         block = msgspec.msgpack.decode(data, type=_Block)
         columns = {

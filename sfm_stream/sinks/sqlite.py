@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING, Any, get_type_hints
 
 import msgspec
 
-from sfm_stream import durable
 from sfm_stream.errors import SinkError
 from sfm_stream.records import KINDS
 from sfm_stream.sinks.contract import NOT_RESUMED
+from sfm_stream.storage import atomic
 
 if TYPE_CHECKING:
     from sfm_stream.records import Records
@@ -57,7 +57,7 @@ class SqliteSink:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
         except OSError as e:
-            raise SinkError(str(path), *durable.explain(e)) from e
+            raise SinkError(str(path), *atomic.explain(e)) from e
         with self._explained():
             self._base = sqlite3.connect(
                 path, timeout=WAIT_S, isolation_level=None, check_same_thread=False
@@ -90,9 +90,9 @@ class SqliteSink:
             SinkError: if the disk refuses.
         """
         try:
-            durable.sync(self._path.with_name(f"{self._path.name}-wal"))
+            atomic.sync(self._path.with_name(f"{self._path.name}-wal"))
         except OSError as e:
-            raise SinkError(str(self._path), *durable.explain(e)) from e
+            raise SinkError(str(self._path), *atomic.explain(e)) from e
 
     def position(self) -> dict[str, Any]:
         """Say which database it is, and the last event of which it holds records."""

@@ -1,0 +1,1 @@
+"""Recorded frames: written, read again, and served as a venue would."""

@@ -1,0 +1,151 @@
+"""What may go wrong with a venue, on demand.
+
+A fault is written `name[:argument][@number | %chance]`: at the message or connection of
+that number, or by a seeded chance at each; without either, always.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from random import Random
+from typing import NamedTuple
+
+import msgspec
+
+from connectors.contract import did_you_mean
+from sfm_stream.errors import ConfigError
+
+MIB = 2**20
+LATEST = 1000
+
+
+class Sort(NamedTuple):
+    """A sort of fault: what its argument means and is by default, and what it does."""
+
+    argument: float
+    meaning: str
+
+
+MESSAGES = {
+    "drop": Sort(0, "break all connections off"),
+    "close": Sort(1001, "close all connections with the code"),
+    "mute": Sort(0, "say nothing more on the connections that stand"),
+    "missing": Sort(1, "leave so many messages out"),
+    "duplicate": Sort(1, "send it so many times more"),
+    "reorder": Sort(1, "send it after so many that follow"),
+    "snapshot": Sort(20, "send the latest so many once more"),
+    "oversize": Sort(5, "send so many MiB of blanks before it"),
+    "garbage": Sort(64, "send so many random bytes before it"),
+    "slow": Sort(0.05, "wait so many seconds before it"),
+}
+CONNECTIONS = {
+    "http": Sort(429, "answer the handshake with the status"),
+    "accept-close": Sort(1008, "close right after the handshake with the code"),
+    "mute-after-ack": Sort(0, "confirm subscriptions and say nothing more"),
+}
+SORTS = MESSAGES | CONNECTIONS
+
+
+class Fault(msgspec.Struct, frozen=True):
+    """A fault and when it strikes.
+
+    Attributes:
+        name: one of `SORTS`.
+        argument: what it needs to know.
+        number: at which message or connection, counted from 1; or None.
+        chance: at each one; or None.
+    """
+
+    name: str
+    argument: float
+    number: int | None = None
+    chance: float | None = None
+
+    def strikes(self, number: int, random: Random) -> bool:
+        """Say whether it strikes at the message or connection of a number."""
+        if self.chance is not None:
+            return random.random() < self.chance
+        return self.number is None or self.number == number
+
+
+def parse(text: str) -> Fault:
+    """Read a fault.
+
+    Raises:
+        ConfigError: if there is no such fault, or its numbers are none.
+    """
+    body, at, number = text.partition("@")
+    body, percent, chance = body.partition("%")
+    name, colon, argument = body.partition(":")
+    if name not in SORTS:
+        problem = f"unknown fault {name!r}"
+        raise ConfigError("--fault", problem, did_you_mean(name, SORTS))
+    try:
+        return Fault(
+            name,
+            float(argument) if colon else SORTS[name].argument,
+            int(number) if at else None,
+            float(chance) if percent else None,
+        )
+    except ValueError as e:
+        problem = f"expected name[:number][@number | %chance], was {text!r}"
+        raise ConfigError("--fault", problem, "e.g. drop@100 or garbage%0.01") from e
+
+
+class Faults:
+    """The faults of a venue.
+
+    Args:
+        faults: that may strike.
+        seed: of chance.
+    """
+
+    def __init__(self, faults: Sequence[Fault], seed: int) -> None:
+        self._faults = faults
+        self._random = Random(seed)  # noqa: S311 repeatable on purpose
+        self._skip = 0
+        self._later: list[tuple[int, bytes]] = []
+        self._latest: deque[bytes] = deque(maxlen=LATEST)
+
+    def struck(self, number: int, sorts: dict[str, Sort]) -> dict[str, float]:
+        """Give name and argument of the faults that strike at a number."""
+        return {
+            fault.name: fault.argument
+            for fault in self._faults
+            if fault.name in sorts and fault.strikes(number, self._random)
+        }
+
+    def frames(self, frame: bytes, struck: dict[str, float]) -> list[bytes]:
+        """Say what is sent in a message's place.
+
+        Args:
+            frame: the message.
+            struck: faults that strike at it.
+        """
+        if "missing" in struck:
+            self._skip = int(struck["missing"])
+        if self._skip:
+            self._skip -= 1
+            return []
+        sent: list[bytes] = []
+        if "oversize" in struck:
+            sent.append(b" " * int(struck["oversize"] * MIB))
+        if "garbage" in struck:
+            sent.append(self._random.randbytes(int(struck["garbage"])))
+        if "snapshot" in struck:
+            sent += list(self._latest)[-int(struck["snapshot"]) :]
+        if "reorder" in struck:
+            self._later.append((int(struck["reorder"]), frame))
+        else:
+            sent += [frame] * (1 + int(struck.get("duplicate", 0)))
+            sent += self._due()
+        self._latest.append(frame)
+        return sent
+
+    def _due(self) -> list[bytes]:
+        """Give the messages that have been held back for long enough."""
+        self._later = [(left - 1, frame) for left, frame in self._later]
+        due = [frame for left, frame in self._later if left <= 0]
+        self._later = [(left, frame) for left, frame in self._later if left > 0]
+        return due

@@ -1,0 +1,308 @@
+"""A local exchange: serves a capture over a real websocket, with faults on demand.
+
+It listens on 127.0.0.1 alone. Like an exchange it has one time for all who are
+connected: who comes late has missed what was before. At the greatest speed it goes as
+fast as its clients read, and stands still while there are none.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+from contextlib import asynccontextmanager
+from http import HTTPStatus
+from itertools import chain, count
+
+from websockets.asyncio.server import Server, ServerConnection, serve
+from websockets.exceptions import ConnectionClosed
+from websockets.http11 import Request, Response
+
+from connectors.capture import format as recording
+from connectors.capture.faults import CONNECTIONS, MESSAGES, Fault, Faults
+from connectors.capture.format import Kind
+from connectors.capture.replies import Manners, heard
+from connectors.live.timing import Clock
+from sfm_stream.errors import ConfigError
+
+HOST = "127.0.0.1"
+SECOND = 10**9
+GOING_AWAY = 1001
+LARGEST = 2**24
+
+
+class Client:
+    """Someone who is connected.
+
+    Attributes:
+        topics: what was subscribed to; None before anything was.
+        mute: whether nothing more is sent.
+    """
+
+    def __init__(self, socket: ServerConnection) -> None:
+        self.socket = socket
+        self.topics: set[str] | None = None
+        self.mute = False
+
+    def wants(self, subject: str | None) -> bool:
+        """Say whether a message is for this client."""
+        if self.mute or self.topics is None:
+            return False
+        return subject is None or not self.topics or subject in self.topics
+
+
+class Simulator:
+    """Plays a capture to all who connect and subscribe.
+
+    Args:
+        frames: pairs of time in ns and frame, in order, as often as it is iterated.
+        manners: those of a venue.
+        speed: times the recorded pace; 0 is as fast as they read.
+        loop: whether it begins again at the end; ids go on rising.
+        faults: that may strike.
+        seed: of chance.
+        clock: keeps the pace.
+
+    Attributes:
+        sent: messages of the capture played so far.
+        connections: handshakes asked for so far.
+    """
+
+    def __init__(
+        self,
+        frames: Iterable[tuple[int, bytes]],
+        manners: Manners,
+        *,
+        speed: float = 0.0,
+        loop: bool = False,
+        faults: Sequence[Fault] = (),
+        seed: int = 0,
+        clock: Clock | None = None,
+    ) -> None:
+        self.sent = self.connections = 0
+        self._frames, self._manners = frames, manners
+        self._speed, self._loop = speed, loop
+        self._faults = Faults(faults, seed)
+        self._clock = clock or Clock()
+        self._clients: set[Client] = set()
+        self._someone = asyncio.Event()
+        self._struck: dict[ServerConnection, dict[str, float]] = {}
+
+    @asynccontextmanager
+    async def listening(self, port: int) -> AsyncIterator[str]:
+        """Listen while the context lasts; gives the address.
+
+        Args:
+            port: to listen on; 0 for any that is free.
+
+        Raises:
+            OSError: if the port is taken.
+        """
+        async with serve(
+            self._serve,
+            HOST,
+            port,
+            process_request=self._handshake,
+            compression=None,
+            max_size=LARGEST,
+            close_timeout=1.0,
+        ) as server:
+            yield f"ws://{HOST}:{_port(server)}"
+
+    async def play(self) -> None:
+        """Send the capture, from when the first client has subscribed to its end."""
+        await self._someone.wait()
+        start = self._clock.elapsed()
+        for time, frame in self._timed():
+            await self._keep_pace(start, time)
+            self.sent += 1
+            struck = self._faults.struck(self.sent, MESSAGES)
+            if "slow" in struck:
+                await self._clock.sleep(struck["slow"])
+            subject = self._manners.subject(frame)
+            for one in self._faults.frames(frame, struck):
+                await self._send(one, subject)
+            await self._break(struck)
+        await self._close_all(GOING_AWAY, "the capture has ended")
+
+    def _timed(self) -> Iterator[tuple[float, bytes]]:
+        """Give seconds from the start and frames, over and over if it loops."""
+        ids = Ids(self._manners)
+        begun = at = 0.0
+        for turn in count():
+            first: int | None = None
+            for time, frame in self._frames:
+                first = time if first is None else first
+                at = begun + (time - first) / SECOND
+                yield at, ids.renewed(frame, turn) if self._loop else frame
+            if first is None or not self._loop:
+                return
+            begun = at
+
+    async def _keep_pace(self, start: float, time: float) -> None:
+        if not self._speed:
+            await self._someone.wait()
+            return
+        ahead = start + time / self._speed - self._clock.elapsed()
+        if ahead > 0:
+            await self._clock.sleep(ahead)
+
+    async def _send(self, frame: bytes, subject: str | None) -> None:
+        text = _is_text(frame)
+        for client in [c for c in self._clients if c.wants(subject)]:
+            try:
+                await client.socket.send(frame, text=text)
+            except ConnectionClosed:
+                self._left(client)
+
+    async def _break(self, struck: dict[str, float]) -> None:
+        """Let the faults of connections strike at those that stand."""
+        if "drop" in struck:
+            for client in tuple(self._clients):
+                client.socket.transport.abort()
+                self._left(client)
+        if "close" in struck:
+            await self._close_all(int(struck["close"]), "simulated")
+        if "mute" in struck:
+            for client in self._clients:
+                client.mute = True
+            self._counted()
+
+    async def _close_all(self, code: int, reason: str) -> None:
+        clients = tuple(self._clients)
+        for client in clients:
+            self._left(client)
+        await asyncio.gather(*(c.socket.close(code, reason) for c in clients))
+
+    def _left(self, client: Client) -> None:
+        self._clients.discard(client)
+        self._counted()
+
+    def _counted(self) -> None:
+        """See whether there is anyone to talk to."""
+        if any(c.topics is not None and not c.mute for c in self._clients):
+            self._someone.set()
+        else:
+            self._someone.clear()
+
+    def _handshake(self, socket: ServerConnection, _: Request) -> Response | None:
+        """Count a connection, and refuse it if that is what is to happen."""
+        self.connections += 1
+        struck = self._faults.struck(self.connections, CONNECTIONS)
+        if "http" in struck:
+            return socket.respond(HTTPStatus(int(struck["http"])), "simulated\n")
+        self._struck[socket] = struck
+        return None
+
+    async def _serve(self, socket: ServerConnection) -> None:
+        """Listen to a client until it leaves."""
+        struck = self._struck.pop(socket)
+        if "accept-close" in struck:
+            await socket.close(int(struck["accept-close"]), "simulated")
+            return
+        client = Client(socket)
+        client.mute = "mute-after-ack" in struck
+        self._clients.add(client)
+        if self._manners.unasked:
+            client.topics = set()
+            self._counted()
+        try:
+            while True:
+                await self._hear(client, await socket.recv(decode=False))
+        except ConnectionClosed:
+            self._left(client)
+
+    async def _hear(self, client: Client, frame: bytes) -> None:
+        topics, answers = heard(self._manners, frame)
+        for answer in answers:
+            await client.socket.send(answer, text=True)
+        if topics:
+            client.topics = (client.topics or set()) | set(topics)
+            self._counted()
+
+
+class Ids:
+    """The numbers of a capture that only rise, and go on rising when it is repeated.
+
+    Args:
+        manners: say which numbers these are.
+    """
+
+    def __init__(self, manners: Manners) -> None:
+        self._manners = manners
+        self._ranges: dict[tuple[str | None, bytes], tuple[int, int]] = {}
+
+    def renewed(self, frame: bytes, turn: int) -> bytes:
+        """Give a frame as it is to be in a turn, counted from 0.
+
+        The first turn is looked at, so that later ones follow on from it.
+        """
+        pattern = self._manners.ids
+        if pattern is None:
+            return frame
+        subject = self._manners.subject(frame)
+
+        def number(found: re.Match[bytes]) -> bytes:
+            key, now = (subject, found[1]), int(found[2])
+            low, high = self._ranges.get(key, (now, now))
+            if turn == 0:
+                self._ranges[key] = min(low, now), max(high, now)
+            return b'"%b":%d' % (found[1], now + turn * (high - low + 1))
+
+        return pattern.sub(number, frame)
+
+
+class Tape:
+    """The frames of a capture, read anew each time.
+
+    Args:
+        paths: of its files, in order.
+    """
+
+    def __init__(self, paths: Sequence[str]) -> None:
+        self._paths = paths
+
+    def __iter__(self) -> Iterator[tuple[int, bytes]]:
+        """Give time in ns and content of each frame.
+
+        Raises:
+            FeedError: if a file cannot be read.
+        """
+        for line in chain.from_iterable(map(recording.read, self._paths)):
+            if line.kind is Kind.FRAME:
+                yield line.time, line.body
+
+
+async def serve_until_played(
+    simulator: Simulator, port: int, say: Callable[[str], None]
+) -> None:
+    """Serve until the capture has ended.
+
+    Args:
+        simulator: whose capture.
+        port: to listen on; 0 for any that is free.
+        say: is told the address once it can be connected to.
+
+    Raises:
+        ConfigError: if the port cannot be had.
+        FeedError: if the capture cannot be read on.
+    """
+    try:
+        async with simulator.listening(port) as url:
+            say(url)
+            await simulator.play()
+    except OSError as e:
+        raise ConfigError("--port", f"{port} cannot be had: {e.strerror}") from e
+
+
+def _is_text(frame: bytes) -> bool:
+    try:
+        frame.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _port(server: Server) -> int:
+    port: int = next(iter(server.sockets)).getsockname()[1]
+    return port

@@ -1,0 +1,1 @@
+"""Feeds from files of rows."""

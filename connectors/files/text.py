@@ -1,0 +1,210 @@
+"""Files as pieces of text, whatever they are compressed with, in bounded memory."""
+
+from __future__ import annotations
+
+import glob
+import hashlib
+import re
+import zipfile
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, Any
+
+from connectors.contract import did_you_mean
+from sfm_stream.errors import ConfigError, FeedError
+
+PIECE = 1 << 22
+LONGEST_LINE = 1 << 26
+GZIP, ZSTD, ZIP = b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"PK\x03\x04"
+GZIP_FRAMING = 31
+ZSTD_LINES = 10_000
+DIGITS = re.compile(r"([0-9]+)")
+
+
+def expand(path: str | tuple[str, ...]) -> tuple[str, ...]:
+    """Give the files meant by `feed.path` in natural order: g_2 before g_10.
+
+    Raises:
+        ConfigError: if no path is given.
+        FeedError: if there is no such file.
+    """
+    given = (path,) if isinstance(path, str) else path
+    if not any(given):
+        raise ConfigError("feed.path", "expected a file, a glob or a list, was ''")
+    found = dict.fromkeys(p for item in given for p in _matches(item))
+    return tuple(sorted(found, key=_natural))
+
+
+def _matches(item: str) -> list[str]:
+    if Path(item).is_file():
+        return [item]
+    found = [p for p in glob.glob(item, recursive=True) if Path(p).is_file()]  # noqa: PTH207 paths stay as they were given
+    if found:
+        return found
+    if Path(item).is_dir():
+        raise FeedError(item, "expected a file, was a folder", f"try {item}/*")
+    folder = Path(item).parent
+    there = [str(p) for p in folder.iterdir()] if folder.is_dir() else []
+    raise FeedError(item, "no such file", did_you_mean(item, sorted(there)))
+
+
+def _natural(path: str) -> list[tuple[int, str]]:
+    parts = DIGITS.split(path)
+    return [(int(p), "") if i % 2 else (-1, p) for i, p in enumerate(parts)]
+
+
+def identity(path: str) -> dict[str, Any]:
+    """Give path, size in bytes and SHA-256 of a file.
+
+    Raises:
+        FeedError: if it cannot be read.
+    """
+    try:
+        with Path(path).open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+            return {"path": path, "size": file.tell(), "sha256": digest}
+    except OSError as e:
+        raise FeedError(path, f"cannot be read: {e.strerror}") from e
+
+
+def texts(path: str, quote: bytes = b"") -> Iterator[tuple[bytes, bool]]:
+    """Give a file as pieces of whole lines; the last piece ends the file.
+
+    Args:
+        path: plain, gzip, zstandard or zip of one file, told by its first bytes.
+        quote: character between which a newline ends no line, or none.
+
+    Yields:
+        bytes that end in a newline, and whether they are the last; those may lack it.
+
+    Raises:
+        FeedError: if the file is damaged or cut off, after the lines before that.
+    """
+    rest = b""
+    try:
+        for piece in _pieces(path):
+            rest += piece
+            whole = _end_of_lines(rest, quote)
+            # The last whole line stays here, so that the end of file can be told.
+            cut = _end_of_lines(rest[: max(0, whole - 1)], quote)
+            if cut:
+                yield rest[:cut], False
+                rest = rest[cut:]
+            else:
+                _refuse_endless(path, rest)
+    except FeedError:
+        if whole := _end_of_lines(rest, quote):
+            yield rest[:whole], False
+        raise
+    yield rest, True
+
+
+def head(path: str, lines: int, quote: bytes = b"") -> bytes:
+    """Give at least so many lines of the start of a file, or what can be read of it.
+
+    Raises:
+        FeedError: if nothing can be read.
+    """
+    text = b""
+    try:
+        for piece, _ in texts(path, quote):
+            text += piece
+            if text.count(b"\n") >= lines:
+                break
+    except FeedError:
+        if not text:
+            raise
+    return text
+
+
+def _refuse_endless(path: str, line: bytes) -> None:
+    if len(line) > LONGEST_LINE:
+        problem = f"expected lines, was none within {len(line)} bytes"
+        raise FeedError(path, problem, "is it text, and is a quotation mark open?")
+
+
+def last_line(text: bytes, quote: bytes = b"") -> tuple[bytes, bytes]:
+    """Split whole lines into all but the last one, and that."""
+    cut = _end_of_lines(text.rstrip(b"\r\n"), quote)
+    return text[:cut], text[cut:]
+
+
+def _end_of_lines(text: bytes, quote: bytes) -> int:
+    """Find where the last whole line ends, 0 if there is none."""
+    cut = text.rfind(b"\n") + 1
+    if not quote or quote not in text:
+        return cut
+    while cut and text.count(quote, 0, cut) % 2:
+        cut = text.rfind(b"\n", 0, cut - 1) + 1
+    return cut
+
+
+def _pieces(path: str) -> Iterator[bytes]:
+    """Give the content of a file, decompressed, in pieces of about PIECE."""
+    try:
+        with Path(path).open("rb") as file:
+            magic = file.read(len(ZSTD))
+            file.seek(0)
+            if magic.startswith(GZIP):
+                yield from _inflated(path, file)
+            elif magic == ZSTD:
+                yield from _zstandard(path)
+            elif magic == ZIP:
+                yield from _unzipped(path, file)
+            else:
+                yield from iter(lambda: file.read(PIECE), b"")
+    except (
+        OSError,
+        EOFError,
+        zlib.error,
+        zipfile.BadZipFile,
+        NotImplementedError,
+    ) as e:
+        raise FeedError(path, f"cannot be read on: {e}", "is the file whole?") from e
+
+
+def _inflated(path: str, file: IO[bytes]) -> Iterator[bytes]:
+    """Read gzip of any number of members, giving all there is before it breaks."""
+    member = zlib.decompressobj(GZIP_FRAMING)
+    data = b""
+    while data := data or file.read(PIECE // 8):
+        if member.eof:
+            data = data.lstrip(b"\0")  # padding between members
+            member = zlib.decompressobj(GZIP_FRAMING)
+            continue
+        yield member.decompress(data, PIECE)
+        data = member.unused_data if member.eof else member.unconsumed_tail
+    if not member.eof:
+        raise FeedError(path, "gzip ends too early", "the file was cut off")
+
+
+def _unzipped(path: str, file: IO[bytes]) -> Iterator[bytes]:
+    with zipfile.ZipFile(file) as archive:
+        names = [i.filename for i in archive.infolist() if not i.is_dir()]
+        if len(names) != 1:
+            hint = did_you_mean("", names) or "it holds no file"
+            raise FeedError(path, f"expected a zip of 1 file, was {len(names)}", hint)
+        with archive.open(names[0]) as member:
+            yield from iter(lambda: member.read(PIECE), b"")
+
+
+def _zstandard(path: str) -> Iterator[bytes]:
+    """Read zstandard by Polars, which alone of what we depend on knows it."""
+    import polars as pl
+
+    lines = pl.scan_csv(
+        path,
+        has_header=False,
+        separator="\x1f",  # the unit separator: a line is one cell
+        quote_char=None,
+        schema={"line": pl.String},
+        empty_string_is_null=False,
+        encoding="utf8-lossy",
+        truncate_ragged_lines=True,
+    )
+    try:
+        for batch in lines.collect_batches(chunk_size=ZSTD_LINES, lazy=True):
+            yield b"%b\n" % batch["line"].str.join("\n").item().encode()
+    except pl.exceptions.PolarsError as e:
+        raise FeedError(path, f"cannot be read on: {e}", "is the file whole?") from e

@@ -1,0 +1,1 @@
+"""Live feeds: the only room with sockets."""

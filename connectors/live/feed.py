@@ -1,0 +1,238 @@
+"""A feed of live events from a venue, over as many connections as it takes."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import aclosing
+from functools import partial
+from random import Random
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from msgspec.structs import replace
+
+from connectors.capture import format as recording
+from connectors.contract import chosen
+from connectors.live.backoff import End
+from connectors.live.liveness import Liveness
+from connectors.live.queue import Queue
+from connectors.live.supervisor import Record, Status, Supervisor
+from connectors.live.timing import Budget, Clock
+from connectors.live.websocket import Shard
+from connectors.venues.protocol import open_venue
+from sfm_stream.config import duration_ns
+from sfm_stream.errors import ConfigError, FeedError
+from sfm_stream.events import Event, Tick
+
+if TYPE_CHECKING:
+    from sfm_stream.config import Config
+
+SECOND = 10**9
+CONNECTOR = "feed.connector"
+BREATH = 64
+"""Events after which other tasks get their turn, however fast the consumer is."""
+
+
+class Live:
+    """The events of a venue as they come.
+
+    Args:
+        config: feed and stream are used.
+        records: are told of connections, frames and losses.
+        clock: for stamps and durations.
+        random: for jitter.
+        budgets: connections per host; hand the same to feeds that share an address.
+        alone: whether no other feed speaks to the same model, so that a loss of all
+            its streams is a loss of everything.
+
+    Attributes:
+        fields: names of a tick's values.
+
+    Raises:
+        ConfigError: if venue, channel or address cannot be meant, or no symbol is
+            named.
+        FeedError: if a field is not of the channel.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        records: tuple[Record, ...] = (),
+        *,
+        clock: Clock | None = None,
+        random: Random | None = None,
+        budgets: dict[str, Budget] | None = None,
+        alone: bool = True,
+    ) -> None:
+        self._config, self._alone = config, alone
+        self._clock = clock or Clock()
+        self._random = random or Random()  # noqa: S311 jitter hides nothing
+        self._records, self._budgets = records, {} if budgets is None else budgets
+        first = open_venue(config, config.feed.connector, CONNECTOR)
+        self._url = recording.label(_address(first.url()), None)
+        if not first.topics:
+            problem = "expected what to subscribe to, was []"
+            raise ConfigError("stream.symbols", problem, 'e.g. ["btcusdt"]')
+        self._topics = first.topics
+        there = _renamed(first.fields, config.feed.columns)
+        self._chosen = chosen(there, config.stream.fields, self._url)
+        self._whole = len(self._chosen) == len(there)
+        self.fields = tuple(there[i] for i in self._chosen)
+        self._running: asyncio.Task[list[End]] | None = None
+        self._queue = Queue(config.feed.queue, config.feed.overload)
+        self._supervisors = self._distributed(first.limits.topics)
+
+    @property
+    def counters(self) -> Counter[str]:
+        """What became of frames and connections, by reason."""
+        parts = [self._queue.counters, *(s.counters for s in self._supervisors)]
+        return sum(parts, Counter())
+
+    @property
+    def topics(self) -> tuple[str, ...]:
+        """Names of the streams asked for."""
+        return tuple(self._config.feed.prefix + topic for topic in self._topics)
+
+    @property
+    def waiting(self) -> int:
+        """Events that wait in the queue."""
+        return len(self._queue)
+
+    def source(self) -> dict[str, Any]:
+        """Give venue, channel, address and topics."""
+        feed = self._config.feed
+        return {
+            "connector": feed.connector,
+            "channel": feed.channel,
+            "url": self._url,
+            "topics": list(self._topics),
+        }
+
+    def total(self) -> int | None:
+        """Give None: it has no end."""
+        return None
+
+    def status(self) -> list[Status]:
+        """Give the state of each connection and topic."""
+        return [supervisor.status() for supervisor in self._supervisors]
+
+    def events(self) -> AsyncGenerator[Event, None]:
+        """Give the events as they come, as `batches` does, one by one."""
+        return one_by_one(self.batches(BREATH))
+
+    async def batches(self, most: int) -> AsyncGenerator[list[Event], None]:
+        """Give the events as they come; closing the iterator closes the connections.
+
+        Args:
+            most: events given at once, of those that wait; other tasks get their turn
+                in between.
+
+        Raises:
+            FeedError: when no try can help any more.
+        """
+        self._running = asyncio.create_task(self._run())
+        try:
+            while batch := await self._queue.take(most):
+                yield [self._told(event) for event in batch]
+                await asyncio.sleep(0)
+        finally:
+            self.stop()
+            await asyncio.wait([self._running])
+        if not self._running.cancelled():
+            ends = self._running.result()
+            reasons = "; ".join(dict.fromkeys(end.reason for end in ends))
+            raise FeedError(self._url, reasons, "no further try can help")
+
+    def stop(self) -> None:
+        """Close the connections; what waits is still given, then the events end."""
+        if self._running is not None:
+            self._running.cancel()
+
+    async def _run(self) -> list[End]:
+        try:
+            async with asyncio.TaskGroup() as group:
+                tasks = [group.create_task(s.run()) for s in self._supervisors]
+        finally:
+            self._queue.close()
+        return [task.result() for task in tasks]
+
+    def _told(self, event: Event) -> Event:
+        """Give an event with the fields and the stream's name that were asked for."""
+        if not self._whole and isinstance(event, Tick):
+            event = replace(event, values=tuple(event.values[i] for i in self._chosen))
+        prefix = self._config.feed.prefix
+        return replace(event, stream=prefix + event.stream) if prefix else event
+
+    def _distributed(self, most: int) -> list[Supervisor]:
+        """Share the topics out among as few connections as may carry them."""
+        parts = range(0, len(self._topics), most)
+        several = len(parts) > 1
+        return [
+            self._supervisor(self._topics[at : at + most], i if several else None)
+            for i, at in enumerate(parts, 1)
+        ]
+
+    def _supervisor(self, topics: tuple[str, ...], number: int | None) -> Supervisor:
+        protocol = partial(
+            open_venue, self._config, self._config.feed.connector, CONNECTOR
+        )
+        venue = protocol()
+        quiet = venue.limits.quiet
+        if self._config.feed.stale_after:
+            given = self._config.feed.stale_after
+            quiet = duration_ns("feed.stale_after", given) / SECOND
+        shard = Shard(
+            label=recording.label(venue.url(), number),
+            venue=venue,
+            topics=topics,
+            clock=self._clock,
+            random=self._random,
+            connects=self._budget(venue.url(), venue.limits.connects),
+            queue=self._queue,
+            liveness=Liveness(topics, quiet),
+            logs=self._records,
+        )
+        whole = number is None and self._alone
+        return Supervisor(shard, self._records, protocol, whole=whole)
+
+    def _budget(self, url: str, limit: tuple[int, float]) -> Budget:
+        """Give the budget of connections to a host, the same for all of them."""
+        host = urlsplit(url).netloc
+        if host not in self._budgets:
+            self._budgets[host] = Budget(self._clock, *limit)
+        return self._budgets[host]
+
+
+def _renamed(fields: tuple[str, ...], columns: Mapping[str, str]) -> list[str]:
+    """Give the fields of a venue the names they are to have here."""
+    if set(columns) <= set(fields):
+        return list(fields)  # its protocol has named them so
+    names = {column: field for field, column in columns.items()}
+    return [names.get(field, field) for field in fields]
+
+
+async def one_by_one(
+    batches: AsyncGenerator[list[Event], None],
+) -> AsyncGenerator[Event, None]:
+    """Give the events of batches one by one; closing the iterator closes them."""
+    async with aclosing(batches):
+        async for batch in batches:
+            for event in batch:
+                yield event
+
+
+def _address(url: str) -> str:
+    """Refuse what no websocket can be opened to."""
+    try:
+        parts = urlsplit(url)
+        host = (parts.hostname or "").encode("idna")
+        right = parts.scheme in ("ws", "wss") and bool(host)
+        _ = parts.port
+    except ValueError:
+        right = False
+    if not right:
+        problem = f"expected an address, was {url!r}"
+        raise ConfigError("feed.url", problem, "e.g. wss://host:443/path")
+    return url

@@ -1,0 +1,306 @@
+"""Whoever keeps a shard connected, whatever happens, and says what was lost.
+
+A connection that must go is replaced before it goes: the new one's frames are held
+until it has data for every topic and a grace has passed; then the old one is closed and
+read to its end, and the held frames follow through the same protocol, whose ids drop
+what both have brought. A connection that breaks is a `Gap`, and the next one waits its
+turn.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable
+from enum import Enum
+from typing import Protocol
+
+import msgspec
+
+from connectors.live.backoff import Backoff, End
+from connectors.live.timing import first_of
+from connectors.live.websocket import Link, Log, Shard
+from connectors.venues.protocol import Venue
+from sfm_stream.events import Gap
+
+GRACE = 2.0
+"""Seconds both connections stand side by side, so that the slower one catches up."""
+PATIENCE = 30.0
+"""Seconds a replacement may take until it has data for every topic."""
+STEADY = 30.0
+"""Seconds of data after which the first try comes at once."""
+BEAT = 1.0
+BEATS_PER_SILENCE = 4
+LIFE = (0.92, 0.96)
+"""Shares of a venue's lifetime between which a connection is replaced."""
+
+
+class State(Enum):
+    """Where a supervisor stands."""
+
+    INIT = "init"
+    CONNECTING = "connecting"
+    SUBSCRIBING = "subscribing"
+    LIVE = "live"
+    STALE = "stale"
+    BACKOFF = "backoff"
+    CLOSED = "closed"
+
+
+class Record(Log, Protocol):
+    """A log that hears of the ends too."""
+
+    def closed(self, label: str, time: int, reason: str) -> None:
+        """Note that a connection closed."""
+
+    def gap(self, label: str, gap: Gap) -> None:
+        """Note a loss of data."""
+
+
+class Status(msgspec.Struct, frozen=True):
+    """What a person or a monitor wants to know of a connection.
+
+    Attributes:
+        label: address, and number if there are several.
+        state: name of the state.
+        seconds: since it is in this state.
+        age: seconds since the latest data, or None.
+        reason: why the latest connection ended, or empty.
+        topics: per topic `pending`, `refused`, `stale` or `live`, and its age.
+    """
+
+    label: str
+    state: str
+    seconds: float
+    age: float | None
+    reason: str
+    topics: dict[str, tuple[str, float | None]]
+
+
+class Supervisor:
+    """Keeps the topics of a shard coming.
+
+    Args:
+        shard: topics, protocol and budgets.
+        records: are told of connections and losses, in the order of events.
+        protocol: makes a protocol like the shard's, to look at held frames.
+        whole: whether the shard has all topics of the feed, so that one gap will do.
+
+    Attributes:
+        state: where it stands.
+        reason: why the latest connection ended, or empty.
+    """
+
+    def __init__(
+        self,
+        shard: Shard,
+        records: tuple[Record, ...],
+        protocol: Callable[[], Venue],
+        *,
+        whole: bool,
+    ) -> None:
+        self.state, self.reason = State.INIT, ""
+        self._since = shard.clock.elapsed()
+        self._shard, self._records, self._protocol = shard, records, protocol
+        self._streams = ("",) if whole else shard.topics
+        self._backoff = Backoff(shard.random)
+        self._link: Link | None = None
+        self._lost = False
+        self._renew: float | None = None
+
+    async def run(self) -> End:
+        """Keep connected until no try can help; say why."""
+        async with asyncio.TaskGroup() as group:
+            watching = group.create_task(self._watch())
+            try:
+                while (end := await self._once()).kind != "fatal":
+                    self._enter(State.BACKOFF)
+                    await self._shard.clock.sleep(max(end.wait, self._delay()))
+            finally:
+                self._enter(State.CLOSED)
+                watching.cancel()
+        return end
+
+    @property
+    def counters(self) -> Counter[str]:
+        """What became of frames and connections, by reason."""
+        return self._shard.counters + self._shard.venue.counters
+
+    def status(self) -> Status:
+        """Give what is known now."""
+        now = self._shard.clock.elapsed()
+        topics = {
+            topic: (self._standing(topic, now), self._age(now, topic))
+            for topic in self._shard.topics
+        }
+        since, name = now - self._since, self.state.value
+        age = self._age(now)
+        return Status(self._shard.label, name, since, age, self.reason, topics)
+
+    def _age(self, now: float, topic: str = "") -> float | None:
+        heard = self._shard.liveness.heard(topic)
+        return None if heard is None else now - heard
+
+    def _standing(self, topic: str, now: float) -> str:
+        asked = self._link.subscriptions if self._link else None
+        if asked is None or topic in asked.pending:
+            return "pending"
+        if topic in asked.refused:
+            return "refused"
+        return "stale" if self._shard.liveness.stale(now, topic) else "live"
+
+    async def _once(self) -> End:
+        """Hold a connection, and those that replace it, until none stands."""
+        self._enter(State.CONNECTING)
+        await self._shard.connects.take()
+        try:
+            async with asyncio.TaskGroup() as group:
+                link = self._link = self._open(group, Link(self._shard))
+                follow = group.create_task(self._follow(link))
+                while not link.task.done():
+                    await first_of(link.task, link.leaving.wait())
+                    if not link.task.done():
+                        link = self._link = await self._replaced(group, link)
+                follow.cancel()
+        except asyncio.CancelledError:
+            if link.opened is not None:
+                self._note_closed("stopped")
+            raise
+        end = link.task.result()
+        self._ended(link, end)
+        return end
+
+    def _open(self, group: asyncio.TaskGroup, link: Link) -> Link:
+        link.task = group.create_task(link.run())
+        life = self._shard.venue.limits.lifetime
+        self._renew = life and (
+            self._shard.clock.elapsed() + life * self._shard.random.uniform(*LIFE)
+        )
+        return link
+
+    async def _follow(self, link: Link) -> None:
+        """Name the states on the way to the first data."""
+        await link.standing.wait()
+        self._enter(State.SUBSCRIBING)
+        await link.speaking.wait()
+        self._enter(State.LIVE)
+
+    async def _replaced(self, group: asyncio.TaskGroup, old: Link) -> Link:
+        """Open another connection; give whichever of both is to be held."""
+        shard = self._shard
+        reason, heard = old.reason, shard.liveness.heard()
+        old.leaving.clear()
+        await shard.connects.take()
+        new = self._open(group, Link(shard, self._protocol()))
+        await first_of(
+            old.task, new.task, new.ready.wait(), shard.clock.sleep(PATIENCE)
+        )
+        quiet = heard == shard.liveness.heard()
+        if not new.task.done() and (new.heard or quiet):
+            await first_of(old.task, new.task, shard.clock.sleep(GRACE))
+        if new.task.done() or not (new.heard or quiet or old.task.done()):
+            return await self._kept(old, new)
+        if old.task.done():
+            end = old.task.result()
+            if not new.ready.is_set():
+                self._lose(end.reason)
+        else:
+            end = End(f"replaced: {reason}")
+            await old.close(end)
+        self._note_closed(end.reason)
+        shard.counters["replaced"] += 1
+        new.promote()
+        if new.heard:
+            self._enter(State.LIVE)
+        return new
+
+    async def _kept(self, old: Link, new: Link) -> Link:
+        """Go on with the old connection, as no new one came to be."""
+        if not new.task.done():
+            await new.close(End("the replacement brought no data"))
+        self._shard.counters["not replaced"] += 1
+        self._renew = self._shard.clock.elapsed() + self._backoff.delay()
+        return old
+
+    def _ended(self, link: Link, end: End) -> None:
+        """Take note of an end: what it means for the data, and for the next try."""
+        shard = self._shard
+        self.reason = end.reason
+        shard.counters["ended"] += 1
+        if link.heard:
+            self._backoff.reset()
+            self._lost = False
+        if link.opened is None:
+            return
+        self._note_closed(end.reason)
+        if not self._lost:
+            self._lost = True
+            self._lose(end.reason)
+
+    def _delay(self) -> float:
+        """Give the wait before the next try; none after a steady connection."""
+        link, now = self._link, self._shard.clock.elapsed()
+        opened = link.opened if link and link.heard else None
+        if opened is not None and now - opened > STEADY:
+            return 0.0
+        return self._backoff.delay()
+
+    def _note_closed(self, reason: str) -> None:
+        for record in self._records:
+            record.closed(self._shard.label, self._shard.clock.now(), reason)
+
+    def _lose(self, reason: str, streams: tuple[str, ...] = ()) -> None:
+        """Say that data was lost."""
+        time = self._shard.clock.now()
+        for stream in streams or self._streams:
+            gap = Gap(stream, time, reason)
+            for record in self._records:
+                record.gap(self._shard.label, gap)
+            self._shard.queue.put(gap)
+
+    def _enter(self, state: State) -> None:
+        if state is not self.state:
+            self.state, self._since = state, self._shard.clock.elapsed()
+            self._shard.counters[state.value] += 1
+
+    async def _watch(self) -> None:
+        """Look at the ages now and then."""
+        quiet = self._shard.liveness.quiet
+        while True:
+            await self._shard.clock.sleep(min(BEAT, quiet / BEATS_PER_SILENCE))
+            if link := self._link:
+                await self._look(link)
+
+    async def _look(self, link: Link) -> None:
+        shard, now = self._shard, self._shard.clock.elapsed()
+        if link.opened is None or link.task.done():
+            return
+        if link.blocked:  # it is we who are silent
+            shard.liveness.opened(now)
+            return
+        if shard.liveness.dead(now):
+            shard.liveness.gave_up()
+            silence = shard.liveness.silence(now)
+            await link.close(End(f"no data for {silence:.3g} s"))
+            return
+        if shard.liveness.stale(now):
+            self._enter(State.STALE)
+        elif self.state is State.STALE:
+            self._enter(State.LIVE)
+        if self._renew and now > self._renew:
+            self._renew = None
+            link.replace("its time is up")
+        self._look_at_topics(link, now)
+
+    def _look_at_topics(self, link: Link, now: float) -> None:
+        """Replace a connection on which a topic is dead while others speak."""
+        liveness = self._shard.liveness
+        if len(self._shard.topics) == 1 or liveness.stale(now):
+            return
+        for topic in self._shard.topics:
+            if topic in link.subscriptions.refused or not liveness.dead(now, topic):
+                continue
+            reason = f"no data for {liveness.silence(now, topic):.3g} s"
+            liveness.gave_up(topic)
+            self._lose(f"{topic}: {reason}", (topic,))
+            link.replace(f"{topic}: {reason}")

@@ -1,0 +1,321 @@
+"""One websocket to a venue, from handshake to close: the only file that opens one.
+
+The reader stamps a frame, records it, lets the protocol say what it means, and puts the
+events into the feed's queue. It does so at once, because what the venue has confirmed
+and how old the data is must be known however slow the other end of the queue is; a
+protocol takes some microseconds. Nothing else happens in the reader.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from dataclasses import dataclass, field
+from random import Random
+from typing import Protocol
+
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import WebSocketException
+
+from connectors.live.backoff import End, judge
+from connectors.live.liveness import Liveness
+from connectors.live.queue import Queue
+from connectors.live.subscriptions import Subscriptions
+from connectors.live.timing import Budget, Clock, first_of
+from connectors.venues.protocol import (
+    NOTICES,
+    Departing,
+    History,
+    Notice,
+    Refused,
+    Subscribed,
+    Venue,
+)
+from sfm_stream.events import Tick
+
+ANSWER = 10.0
+"""Seconds in which a venue should answer a subscription."""
+ROUNDS = 3
+OPEN, CLOSE, PING = 10.0, 2.0, 20.0
+BUFFERED = (1024, 256)
+SECOND = 10**9
+
+
+class Log(Protocol):
+    """Who writes down what happens on connections; must not wait."""
+
+    def opened(self, label: str, time: int) -> None:
+        """Note that a connection opened."""
+
+    def sent(self, label: str, time: int, frame: bytes) -> None:
+        """Note what was sent."""
+
+    def received(self, label: str, time: int, frame: bytes) -> None:
+        """Note what came."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shard:
+    """Some topics of a feed, and what their connections have in common.
+
+    Attributes:
+        label: its name in recordings and errors.
+        venue: the protocol, which lives on from one connection to the next.
+        topics: what is subscribed to.
+        clock: for stamps and durations.
+        random: for jitter.
+        connects: budget of connections to the host.
+        queue: where events go.
+        liveness: ages of the data.
+        logs: who else is told.
+        counters: what happened, by name.
+    """
+
+    label: str
+    venue: Venue
+    topics: tuple[str, ...]
+    clock: Clock
+    random: Random
+    connects: Budget
+    queue: Queue
+    liveness: Liveness
+    logs: tuple[Log, ...] = ()
+    counters: Counter[str] = field(default_factory=Counter)
+
+
+class Link:
+    """A connection of a shard.
+
+    Args:
+        shard: whose topics it carries.
+        scout: a protocol of its own, for a connection whose frames are held until it
+            replaces another one; without it events go to the queue at once.
+
+    Attributes:
+        subscriptions: what the venue has answered so far.
+        opened: when the handshake was done, s of the clock; None before.
+        heard: whether data came.
+        blocked: whether the reader waits for room in the queue.
+        standing: set when the handshake is done.
+        speaking: set when the first data came.
+        ready: set when nothing is missing to replace another connection.
+        leaving: set when it should be replaced.
+        reason: why it should be.
+    """
+
+    task: asyncio.Task[End]
+
+    def __init__(self, shard: Shard, scout: Venue | None = None) -> None:
+        self.subscriptions = Subscriptions(shard.topics)
+        self.opened: float | None = None
+        self.heard = self.blocked = False
+        self.standing, self.speaking = asyncio.Event(), asyncio.Event()
+        self.ready = asyncio.Event()
+        self.leaving, self.reason = asyncio.Event(), ""
+        self._shard = shard
+        self._venue = shard.venue if scout is None else scout
+        self._held: list[tuple[bytes, int]] | None = None if scout is None else []
+        self._sent: list[tuple[bytes, int]] = []
+        self._budget = Budget(shard.clock, *shard.venue.limits.messages)
+        self._socket: ClientConnection | None = None
+        self._answer = asyncio.Event()
+        self._end: End | None = None
+
+    async def run(self) -> End:
+        """Connect, subscribe, and read until the connection ends; say why it did."""
+        end = End("cancelled")
+        limits = self._shard.venue.limits
+        try:
+            async with (
+                connect(
+                    self._shard.venue.url(),
+                    open_timeout=OPEN,
+                    ping_interval=PING,
+                    ping_timeout=PING,
+                    close_timeout=CLOSE,
+                    max_size=limits.largest,
+                    max_queue=BUFFERED,
+                    compression="deflate" if limits.compression else None,
+                ) as socket,
+                asyncio.TaskGroup() as tasks,
+            ):
+                self._socket = socket
+                self._begin()
+                tasks.create_task(self._subscribe())
+                tasks.create_task(self._ping())
+                await self._read(socket)
+        except* (OSError, EOFError, WebSocketException) as errors:
+            now = self._shard.clock.now() / SECOND
+            end = self._end or judge(_first(errors), now)
+        return end
+
+    async def close(self, end: End) -> None:
+        """Close the connection for a reason of ours; what came before is still read."""
+        self._end = end
+        if self._socket is None:
+            self.task.cancel()
+        else:
+            await self._socket.close()
+        await first_of(self.task)
+
+    def replace(self, reason: str) -> None:
+        """Ask for another connection in this one's place."""
+        self.reason = reason
+        self.leaving.set()
+
+    def promote(self) -> None:
+        """Let the held frames through, and all that come from now on."""
+        held, self._held = self._held or [], None
+        shard = self._shard
+        self._venue = shard.venue
+        shard.venue.opened()
+        shard.liveness.opened(shard.clock.elapsed())
+        for log in shard.logs:
+            log.opened(shard.label, shard.clock.now())
+            for frame, time in self._sent:
+                log.sent(shard.label, time, frame)
+        for frame, received in held:
+            for notice in self._pass(frame, received):
+                if isinstance(notice, History):  # the others were noted when they came
+                    self._note(notice)
+
+    def _begin(self) -> None:
+        """Note that the handshake is done."""
+        self.opened = self._shard.clock.elapsed()
+        if self._held is None:
+            self.promote()
+        self.standing.set()
+
+    async def _read(self, socket: ClientConnection) -> None:
+        """Read frames until the socket raises."""
+        receive, now = socket.recv, self._shard.clock.now
+        queue = self._shard.queue
+        while True:
+            frame = await receive(decode=False)
+            received = now()
+            if self._held is None:
+                notices = self._pass(frame, received)
+            else:
+                self._held.append((frame, received))
+                notices = self._scouted(frame, received)
+            for notice in notices:
+                self._note(notice)
+            if queue.full:
+                self.blocked = True
+                await queue.room()
+                self.blocked = False
+
+    def _pass(self, frame: bytes, received: int) -> list[Notice]:
+        """Record a frame and hand on the events in it; give the notices."""
+        shard, notices = self._shard, list[Notice]()
+        for log in shard.logs:
+            log.received(shard.label, received, frame)
+        for said in self._venue.receive(frame, received):
+            if isinstance(said, NOTICES):
+                notices.append(said)
+                continue
+            if isinstance(said, Tick):
+                self._hear(said)
+                shard.liveness.data(said.stream, shard.clock.elapsed())
+            shard.queue.put(said)
+        return notices
+
+    def _scouted(self, frame: bytes, received: int) -> list[Notice]:
+        """Look what a held frame will say; give the notices."""
+        notices: list[Notice] = []
+        for said in self._venue.receive(frame, received):
+            if isinstance(said, NOTICES):
+                notices.append(said)
+            elif isinstance(said, Tick):
+                self._hear(said)
+        return notices
+
+    def _hear(self, tick: Tick) -> None:
+        """Data came, which answers a subscription too."""
+        if not self.heard:
+            self.heard = True
+            self.speaking.set()
+        if self.subscriptions.pending:
+            self.subscriptions.data(tick.stream)
+            self._answered()
+        elif not self.ready.is_set():
+            self._answered()
+
+    def _note(self, notice: Notice) -> None:
+        """Act on what the venue says about the connection."""
+        match notice:
+            case Subscribed() | Refused():
+                self.subscriptions.hear(notice)
+                self._answered()
+            case Departing():
+                self.replace(f"the venue announced {notice.reason}")
+            case History() if self._held is None:
+                self._shard.counters["history"] += 1
+
+    def _answered(self) -> None:
+        if self.subscriptions.answered:
+            self._answer.set()
+        if self.heard and not self.subscriptions.pending:
+            self.ready.set()
+
+    async def _subscribe(self) -> None:
+        """Ask for the topics, and again, one at a time, for those without an answer.
+
+        A venue that answers nothing at all is not asked again: it may be its way.
+        """
+        subscriptions = self.subscriptions
+        await self._ask(tuple(subscriptions.pending))
+        for _ in range(ROUNDS):
+            if not (subscriptions.pending and subscriptions.answers):
+                break
+            for topic in tuple(subscriptions.pending):
+                await self._ask((topic,))
+        if subscriptions.all_refused:
+            words = ", ".join(sorted(set(subscriptions.refused.values())))
+            await self._give_up(
+                End(f"every subscription was refused: {words}", "fatal")
+            )
+
+    async def _ask(self, topics: tuple[str, ...]) -> None:
+        """Send subscriptions and wait for the answer, but not for ever."""
+        frames = self._venue.subscribe(topics)
+        self.subscriptions.ask(topics, len(frames))
+        self._answer.clear()
+        for frame in frames:
+            await self._send(frame)
+        self._answered()
+        await first_of(self._answer.wait(), self._shard.clock.sleep(ANSWER))
+
+    async def _ping(self) -> None:
+        """Send what keeps a connection alive, where a venue wants it."""
+        if self._shard.venue.limits.ping is None:
+            return
+        every, frame = self._shard.venue.limits.ping
+        while True:
+            await self._shard.clock.sleep(every)
+            await self._send(frame)
+
+    async def _send(self, frame: bytes) -> None:
+        await self._budget.take()
+        if self._socket is not None:
+            await self._socket.send(frame, text=True)
+        time = self._shard.clock.now()
+        if self._held is None:
+            for log in self._shard.logs:
+                log.sent(self._shard.label, time, frame)
+        else:
+            self._sent.append((frame, time))
+
+    async def _give_up(self, end: End) -> None:
+        """Close from within: the reader ends when the socket has."""
+        self._end = end
+        if self._socket is not None:
+            await self._socket.close()
+
+
+def _first(errors: BaseExceptionGroup[BaseException]) -> BaseException:
+    """Give the first error of a tree of them."""
+    error: BaseException = errors
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error

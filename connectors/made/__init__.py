@@ -1,0 +1,1 @@
+"""Feeds that need no file and no network."""

@@ -1,0 +1,150 @@
+"""River's data sets as ticks: the features in order, then the target as `y`."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Generator, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, date, datetime, time, timedelta
+from importlib.metadata import version
+from inspect import isclass
+from itertools import islice
+from numbers import Real
+from typing import Any
+
+from connectors.contract import FIRST_TIME, chosen, did_you_mean
+from sfm_stream.config import Config, duration_ns
+from sfm_stream.errors import ConfigError, FeedError
+from sfm_stream.events import NO_TIME, Block, Tick
+
+TARGET = "y"
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class River:
+    """Ticks from a data set of River.
+
+    Those that come with River need no network; another must have been downloaded.
+
+    Args:
+        config: feed and stream are used.
+
+    Raises:
+        ConfigError: if River has no such data set.
+        FeedError: if it must be downloaded first, or a field is no number.
+    """
+
+    def __init__(self, config: Config) -> None:
+        self._dataset = config.feed.dataset
+        self._stream = config.stream.name
+        self._period = duration_ns("feed.period", config.feed.period)
+        dataset = _opened(self._dataset)
+        self._total: int | None = dataset.n_samples
+        with _reading(dataset) as rows:
+            first = _named(*next(rows))
+        self._clock = next((k for k, v in first.items() if isinstance(v, date)), None)
+        there = [name for name in first if name != self._clock]
+        wanted = config.stream.fields
+        at = chosen(there, wanted, f"river.{self._dataset}")
+        self.fields = tuple(there[i] for i in at)
+        self._values(first, 0)
+
+    def source(self) -> dict[str, Any]:
+        """Give connector, data set and the version of River."""
+        return {
+            "connector": "river",
+            "dataset": self._dataset,
+            "river": version("river"),
+        }
+
+    def total(self) -> int | None:
+        """Give the number of instances, where River knows it."""
+        return self._total
+
+    def blocks(self, size: int, after: int = 0) -> Iterator[Block]:
+        """Give the instances as blocks of at most `size` ticks.
+
+        Raises:
+            FeedError: at a field that is no number.
+        """
+        with _reading(_opened(self._dataset)) as rows:
+            rest = islice(enumerate(rows), after, None)
+            while ticks := [self._tick(i, x, y) for i, (x, y) in islice(rest, size)]:
+                yield Block.of(ticks, len(self.fields))
+
+    def _tick(self, index: int, x: Mapping[str, Any], y: object) -> Tick:
+        row = _named(x, y)
+        if self._clock is None:
+            time = FIRST_TIME + index * self._period
+        else:
+            time = _nanoseconds(row.get(self._clock))
+        return Tick(self._stream, time, self._values(row, index), time)
+
+    def _values(self, row: Mapping[str, Any], index: int) -> tuple[float, ...]:
+        source = f"river.{self._dataset}"
+        return tuple(_number(row.get(n), n, source, index + 1) for n in self.fields)
+
+
+def _opened(name: str) -> Any:  # noqa: ANN401 River has no types
+    """Make the data set of that name."""
+    from river import datasets
+    from river.datasets import base
+
+    known: dict[str, Any] = {
+        key: kind
+        for key, kind in vars(datasets).items()
+        if isclass(kind) and issubclass(kind, base.Dataset)
+    }
+    if name not in known:
+        hint = did_you_mean(name, known)
+        raise ConfigError("feed.dataset", f"River has no data set {name!r}", hint)
+    rows = known[name]()
+    if isinstance(rows, base.RemoteDataset) and not rows.is_downloaded:
+        hint = f"run river.datasets.{name}().download() once, or take WaterFlow"
+        raise FeedError(f"river.{name}", "expected it downloaded, was not", hint)
+    return rows
+
+
+@contextmanager
+def _reading(dataset: Iterable[Any]) -> Iterator[Iterator[Any]]:
+    """Read a data set, perhaps not to its end.
+
+    River closes its file at the end only; left early, it is closed by being forgotten,
+    of which Python warns.
+    """
+    rows = iter(dataset)
+    try:
+        yield rows
+    finally:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ResourceWarning)
+            if isinstance(rows, Generator):
+                rows.close()
+
+
+def _named(x: Mapping[str, Any], y: object) -> dict[str, Any]:
+    """Give the target its place after the features."""
+    return {**{str(name): value for name, value in x.items()}, TARGET: y}
+
+
+def _number(value: object, name: str, source: str, row: int) -> float:
+    if value is None:
+        return math.nan
+    if isinstance(value, Real):
+        return float(value)
+    problem = f"expected a number, was {value!r:.60}"
+    hint = "name the fields that are numbers in stream.fields"
+    raise FeedError(source, problem, hint, row=row, column=name)
+
+
+def _nanoseconds(value: object) -> int:
+    """Turn a date into ns exactly; UTC where it names no zone."""
+    if not isinstance(value, date):
+        return NO_TIME
+    if not isinstance(value, datetime):
+        value = datetime.combine(value, time())
+    if value.tzinfo is None:
+        value = value.replace(tzinfo=UTC)
+    ns = (value - EPOCH) // timedelta(microseconds=1) * 1000
+    return ns if abs(ns) < -NO_TIME else NO_TIME

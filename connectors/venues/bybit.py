@@ -1,0 +1,259 @@
+"""Bybit's public feed, version 5: frames in, events out.
+
+Source: the venue's documentation of its websocket API. The products have addresses of
+their own, here that of spot; `feed.url` names another, as ending in linear or inverse.
+Trade ids are in no order, so the latest are remembered to leave repeated ones out. The
+`type` of trades is always snapshot and means nothing. What a ticker or a book leaves
+out has not changed; spot tickers hold no quotes, `orderbook.1` does everywhere.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
+
+import msgspec
+from msgspec import Raw, Struct
+
+from connectors.stamps import MS, SECOND
+from connectors.venues.base import (
+    BUY,
+    CANDLE,
+    MISSING,
+    QUOTE,
+    SELL,
+    TRADE,
+    Exchange,
+    Id,
+    Level,
+    Name,
+    Prices,
+    Said,
+    Some,
+    decoder,
+    in_parts,
+    text_of,
+)
+from connectors.venues.protocol import Alive, Limits, Notice
+from sfm_stream.events import Event
+
+if TYPE_CHECKING:
+    from sfm_stream.config import Config
+
+TOPICS_PER_FRAME = 10
+T = TypeVar("T")
+REMEMBERED = 1024
+MINUTES = (1, 3, 5, 15, 30, 60, 120, 240, 360, 720)
+DAY = 86_400 * SECOND
+LENGTHS = {f"kline.{m}": m * 60 * SECOND for m in MINUTES} | {"kline.D": DAY}
+CHANNELS = {
+    "orderbook.1": QUOTE,
+    "tickers": QUOTE,
+    "publicTrade": TRADE,
+    **dict.fromkeys(LENGTHS, CANDLE),
+}
+
+
+class Frame(Struct, gc=False):
+    """What tells frames apart: a topic, or the operation that is answered."""
+
+    topic: str = ""
+    data: Raw = Raw()
+    op: str = ""
+    success: bool = True
+    req_id: str = ""
+
+
+class Trade(Struct, gc=False):
+    """A trade, with the side of the aggressor."""
+
+    stream: Name = msgspec.field(name="s")
+    id: Name = msgspec.field(name="i")
+    side: Literal["Buy", "Sell"] = msgspec.field(name="S")
+    price: float = msgspec.field(name="p")
+    qty: float = msgspec.field(name="v")
+    time: Id = msgspec.field(name="T")
+
+    @property
+    def values(self) -> tuple[float, ...]:
+        """What becomes a tick."""
+        return self.price, self.qty, BUY if self.side == "Buy" else SELL
+
+
+class Ticker(Struct, gc=False):
+    """The best bid and ask, or what has changed of them."""
+
+    bid: float | None = msgspec.field(name="bid1Price", default=None)
+    bid_qty: float | None = msgspec.field(name="bid1Size", default=None)
+    ask: float | None = msgspec.field(name="ask1Price", default=None)
+    ask_qty: float | None = msgspec.field(name="ask1Size", default=None)
+
+    @property
+    def values(self) -> tuple[float | None, ...]:
+        """What becomes a tick, where it has changed."""
+        return self.bid, self.bid_qty, self.ask, self.ask_qty
+
+
+class Book(Struct, gc=False):
+    """The best levels, or what has changed of them; a quantity of 0 takes one away."""
+
+    bids: tuple[Level, ...] = msgspec.field(name="b")
+    asks: tuple[Level, ...] = msgspec.field(name="a")
+
+    @property
+    def values(self) -> tuple[float | None, ...]:
+        """What becomes a tick, where it has changed."""
+        return *_best(self.bids), *_best(self.asks)
+
+
+class Candle(Prices, kw_only=True, gc=False):
+    """A candle that began at `start`."""
+
+    start: Id
+    finished: bool = msgspec.field(name="confirm")
+
+
+class Message(Struct, Generic[T], gc=False):
+    """A message with data of any kind."""
+
+    topic: str
+    data: T
+    type: str
+    time: Id = msgspec.field(name="ts")
+
+
+FRAME = decoder(Frame)
+TICKERS, BOOKS = decoder(Message[Ticker]), decoder(Message[Book])
+TRADES, CANDLES = decoder(Message[Some[Trade]]), decoder(Message[Some[Candle]])
+NOTHING: tuple[float, ...] = (MISSING,) * 4
+KNOWN = ("publicTrade", "tickers", "orderbook", "kline", "allLiquidation")
+
+
+class Bybit(Exchange):
+    """The protocol; topics are symbols, e.g. BTCUSDT. `kline.5` is of five minutes."""
+
+    limits = Limits(connects=(500, 300.0), ping=(20.0, b'{"op":"ping"}'))
+    address = "wss://stream.bybit.com/v5/public/spot"
+    channels = CHANNELS
+    candles = LENGTHS
+
+    def __init__(self, config: Config) -> None:
+        super().__init__(config)
+        self._prefix = f"{self._channel}."
+        self._say: Callable[[Said, Any, str, int], None]
+        if self.fields == TRADE:
+            self._decode, self._say = TRADES.decode, self._trades
+        elif self.fields == CANDLE:
+            self._decode, self._say = CANDLES.decode, self._klines
+        else:
+            kind = TICKERS if self._channel == "tickers" else BOOKS
+            self._decode, self._say = kind.decode, self._quote
+        self._quotes: dict[str, tuple[float, ...]] = {}
+        self._recent: defaultdict[str, Recent] = defaultdict(Recent)
+
+    def opened(self) -> None:
+        """Forget what belonged to the connection before: quotes are sent anew."""
+        super().opened()
+        self._quotes.clear()
+
+    def subscribe(self, topics: Sequence[str]) -> list[bytes]:
+        """Give the frames that subscribe to symbols, ten in each."""
+        return [
+            msgspec.json.encode(
+                {
+                    "op": "subscribe",
+                    "args": [self._prefix + topic for topic in part],
+                    "req_id": str(self._request(part)),
+                }
+            )
+            for part in in_parts(topics, TOPICS_PER_FRAME)
+        ]
+
+    def _ticks(self, message: Message[Any], received: int) -> Said | None:
+        stream, said = message.topic.removeprefix(self._prefix), list[Event | Notice]()
+        if stream in ("", message.topic):
+            return None
+        self._say(said, message, stream, received)
+        return said
+
+    def _other(self, frame: bytes, received: int) -> Said:
+        head = FRAME.decode(frame)
+        if head.topic.startswith(self._prefix):
+            return self._one_by_one(frame, head.data, received)
+        if head.op in ("ping", "pong"):
+            self.counters["heartbeats"] += 1
+            return [Alive()]
+        if head.op == "subscribe":
+            if head.success:
+                return self._answered(head.req_id)
+            return self._refused(text_of(frame))
+        kind = head.topic.partition(".")[0]
+        return self._dropped(kind if kind in KNOWN else "unknown")
+
+    def _trades(
+        self, said: Said, message: Message[Some[Trade]], stream: str, received: int
+    ) -> None:
+        recent = self._recent[stream]
+        for trade in message.data:
+            if recent.is_new(trade.id):
+                time = trade.time * MS
+                self._observe(said, stream, time, trade.values, received)
+            else:
+                self.counters["duplicates"] += 1
+
+    def _klines(
+        self, said: Said, message: Message[Some[Candle]], stream: str, received: int
+    ) -> None:
+        for candle in message.data:
+            if candle.finished:
+                start = candle.start * MS
+                self._finished(said, stream, start, candle.values, received)
+            else:
+                self.counters["unfinished"] += 1
+
+    def _quote(
+        self, said: Said, message: Message[Ticker | Book], stream: str, received: int
+    ) -> None:
+        known = self._quotes.get(stream)
+        if message.type == "delta" and known is None:
+            self.counters["changes of nothing known"] += 1
+            return
+        base = known if known and message.type == "delta" else NOTHING
+        values = _merged(base, message.data.values)
+        if values == (known or NOTHING):
+            self.counters["unchanged"] += 1
+            return
+        self._quotes[stream] = values
+        self._observe(said, stream, message.time * MS, values, received)
+
+
+class Recent:
+    """Remembers the latest ids, from `REMEMBERED` to twice as many."""
+
+    def __init__(self) -> None:
+        self._young: set[str] = set()
+        self._old: set[str] = set()
+
+    def is_new(self, name: str) -> bool:
+        """Say whether an id was not seen lately, and remember it."""
+        if name in self._young or name in self._old:
+            return False
+        self._young.add(name)
+        if len(self._young) == REMEMBERED:
+            self._young, self._old = set(), self._young
+        return True
+
+
+def _merged(old: tuple[float, ...], new: tuple[float | None, ...]) -> tuple[float, ...]:
+    """Take what is new, and what is old where nothing is."""
+    pairs = zip(old, new, strict=True)
+    return tuple([before if now is None else now for before, now in pairs])
+
+
+def _best(levels: tuple[Level, ...]) -> tuple[float | None, float | None]:
+    """Give the first level that is left, or nothing where nothing has changed."""
+    for level in levels:
+        if level[1] > 0:
+            return level
+    return (MISSING, MISSING) if levels else (None, None)

@@ -1,0 +1,234 @@
+"""Coinbase Advanced Trade's public feed: frames in, events out.
+
+Source: the venue's documentation of its websocket channels. `sequence_num` counts the
+messages of a connection, whatever they hold, so a number left out is a loss for all
+streams. Lists may run from the newest to the oldest. A channel without updates is
+closed after a minute or so, unless heartbeats are asked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import chain
+from operator import attrgetter
+from typing import TYPE_CHECKING, Literal
+
+import msgspec
+from msgspec import Raw, Struct
+
+from connectors.stamps import SECOND
+from connectors.venues.base import (
+    BUY,
+    CANDLE,
+    MISSING,
+    QUOTE,
+    RAWS,
+    SELL,
+    TRADE,
+    UNREADABLE,
+    Exchange,
+    Id,
+    Name,
+    Prices,
+    Said,
+    decoder,
+    text_of,
+)
+from connectors.venues.protocol import Alive, Limits, Notice
+from sfm_stream.events import Event, Gap
+
+if TYPE_CHECKING:
+    from sfm_stream.config import Config
+
+
+class Frame(Struct, gc=False):
+    """What tells frames apart."""
+
+    channel: str = ""
+    sequence_num: Id | None = None
+    timestamp: str = ""
+    events: Raw = Raw()
+    type: str = ""
+
+
+class Subscriptions(Struct, gc=False):
+    """All channels that stand."""
+
+    subscriptions: Mapping[str, tuple[str, ...]] = {}
+
+
+class Trade(Struct, gc=False):
+    """A trade, with the side of the aggressor."""
+
+    product_id: Name
+    id: Id = msgspec.field(name="trade_id")
+    side: Literal["BUY", "SELL"]
+    price: float
+    size: float
+    time: str
+
+    @property
+    def values(self) -> tuple[float, ...]:
+        """What becomes a tick."""
+        return self.price, self.size, BUY if self.side == "BUY" else SELL
+
+
+class Ticker(Struct, gc=False):
+    """The best bid and ask; its time is its message's."""
+
+    product_id: Name
+    best_bid: float
+    best_ask: float
+    best_bid_quantity: float = MISSING
+    best_ask_quantity: float = MISSING
+
+    @property
+    def values(self) -> tuple[float, ...]:
+        """What becomes a tick."""
+        bid, ask = self.best_bid, self.best_ask
+        return bid, self.best_bid_quantity, ask, self.best_ask_quantity
+
+
+class Candle(Prices, gc=False):
+    """A candle that began at `start`, in seconds."""
+
+    product_id: Name
+    start: Id
+
+
+CHANNELS = {"ticker": QUOTE, "market_trades": TRADE, "candles": CANDLE}
+CANDLE_LENGTHS = {"candles": 300 * SECOND}
+
+
+class Part(Struct, gc=False):
+    """A part of a message: records of the channel it belongs to."""
+
+    type: str = ""
+    trades: list[Trade] = []
+    tickers: list[Ticker] = []
+    candles: list[Candle] = []
+
+
+class Message(Struct, gc=False):
+    """What all channels of ticks send."""
+
+    channel: Literal["market_trades", "ticker", "candles"]
+    timestamp: str
+    events: list[Part]
+    sequence_num: Id | None = None
+
+
+FRAME, MESSAGE = decoder(Frame), decoder(Message)
+ANSWERS, PARTS = decoder(list[Subscriptions]), decoder(list[dict[str, Raw]])
+KEYS = {"market_trades": "trades", "ticker": "tickers", "candles": "candles"}
+KNOWN = frozenset(("market_trades", "ticker", "ticker_batch", "candles", "l2_data",
+                   "status", "user", "futures_balance_summary"))  # fmt: skip
+
+
+class CoinbaseAdvanced(Exchange):
+    """The protocol; topics are products, e.g. BTC-USD. Candles are of five minutes."""
+
+    limits = Limits(connects=(8, 1.0), messages=(8, 1.0), compression=True)
+    address = "wss://advanced-trade-ws.coinbase.com"
+    channels = CHANNELS
+    candles = CANDLE_LENGTHS
+
+    def __init__(self, config: Config) -> None:
+        super().__init__(config)
+        self._decode = MESSAGE.decode
+        self._expected: int | None = None
+
+    def opened(self) -> None:
+        """Forget what belonged to the connection before: messages count anew."""
+        super().opened()
+        self._expected = None
+
+    def subscribe(self, topics: Sequence[str]) -> list[bytes]:
+        """Give one frame for the channel and one for heartbeats."""
+        ask = {"type": "subscribe", "product_ids": topics, "channel": self._channel}
+        beats = {"type": "subscribe", "channel": "heartbeats"}
+        return [msgspec.json.encode(x) for x in (ask, beats)] if topics else []
+
+    def _other(self, frame: bytes, received: int) -> Said:
+        head = FRAME.decode(frame)
+        said = self._numbered(head.sequence_num, received)
+        if said is None:
+            return self._dropped("duplicates")
+        if head.channel == self._channel:
+            return said + self._each(head, received)
+        if head.channel == "heartbeats":
+            self.counters["heartbeats"] += 1
+            return [*said, Alive()]
+        if head.channel == "subscriptions":
+            answers = ANSWERS.decode(head.events)
+            topics = [x.subscriptions.get(self._channel, ()) for x in answers]
+            return said + self._taken(chain.from_iterable(topics))
+        if head.type == "error":
+            return said + self._refused(text_of(frame))
+        kind = head.channel if head.channel in KNOWN else "unknown"
+        return said + self._dropped(kind)
+
+    def _numbered(self, number: int | None, received: int) -> Said | None:
+        """Say what a message's number tells: nothing, a gap; None if it came before."""
+        expected = self._expected
+        if number is None:
+            return []
+        if expected is not None and number < expected:
+            return None
+        self._expected = number + 1
+        if expected is None or number == expected:
+            return []
+        return [Gap("", received, f"messages {expected}..{number - 1} missing")]
+
+    def _each(self, head: Frame, received: int) -> Said:
+        """Read the records of a message each for itself, for one of them is garbage."""
+        self.counters["garbage"] += 1
+        key, said = KEYS[self._channel], list[Event | Notice]()
+        for part in PARTS.decode(head.events):
+            for record in RAWS.decode(part.get(key, Raw(b"[]"))):
+                alone = {**part, key: [record]}
+                text = msgspec.json.encode(
+                    {"channel": head.channel, "timestamp": head.timestamp,
+                     "events": [alone]}
+                )  # fmt: skip
+                try:
+                    said += self._ticks(MESSAGE.decode(text), received) or []
+                except UNREADABLE:
+                    continue
+        return said
+
+    def _ticks(self, message: Message, received: int) -> Said | None:
+        if message.channel != self._channel:
+            return None
+        said = self._numbered(message.sequence_num, received)
+        if said is None:
+            return self._dropped("duplicates")
+        for part in message.events:
+            self._part(said, part, message, received)
+        if not said and not any(
+            p.trades or p.tickers or p.candles for p in message.events
+        ):
+            self.counters["empty"] += 1
+        return said
+
+    def _part(self, said: Said, part: Part, message: Message, received: int) -> None:
+        past = part.type == "snapshot"
+        if len(part.trades) > 1:
+            part.trades.sort(key=attrgetter("id"))
+        for trade in part.trades:
+            self._observe(
+                said, trade.product_id, self._iso(trade.time), trade.values, received,
+                last=trade.id, past=past,
+            )  # fmt: skip
+        for quote in part.tickers:
+            self._observe(
+                said, quote.product_id, self._iso(message.timestamp), quote.values,
+                received, past=past,
+            )  # fmt: skip
+        if len(part.candles) > 1:
+            part.candles.sort(key=attrgetter("start"))
+        for candle in part.candles:
+            self._growing(
+                said, candle.product_id, candle.start * SECOND, candle.values, received,
+                past=past,
+            )  # fmt: skip

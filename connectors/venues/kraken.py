@@ -1,0 +1,211 @@
+"""Kraken's public feed, version 2: frames in, events out.
+
+Source: the venue's documentation of its websocket API v2. Trade ids are contiguous
+within a book. What a `snapshot` holds is of before the subscription; its default has
+changed over time, so it is always asked for. Candles do not say that they are finished.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any, Literal
+
+import msgspec
+from msgspec import Raw, Struct
+
+from connectors.stamps import SECOND
+from connectors.venues.base import (
+    BUY,
+    CANDLE,
+    QUOTE,
+    SELL,
+    TRADE,
+    Exchange,
+    Id,
+    Name,
+    Prices,
+    Said,
+    Some,
+    decoder,
+    in_parts,
+    text_of,
+)
+from connectors.venues.protocol import Alive, Limits
+
+if TYPE_CHECKING:
+    from sfm_stream.config import Config
+
+TOPICS_PER_FRAME = 100
+MINUTES = (1, 5, 15, 30, 60, 240, 1440, 10080, 21600)
+
+LENGTHS = {f"ohlc-{minutes}": minutes * 60 * SECOND for minutes in MINUTES}
+CHANNELS = {"ticker": QUOTE, "trade": TRADE, **dict.fromkeys(LENGTHS, CANDLE)}
+
+
+class Result(Struct, frozen=True, gc=False):
+    """What a request was about."""
+
+    symbol: str = ""
+
+
+class Frame(Struct, gc=False):
+    """What tells frames apart: a channel, or the method that is answered."""
+
+    channel: str = ""
+    type: str = ""
+    data: Raw = Raw()
+    method: str = ""
+    success: bool = False
+    result: Result = Result()
+    symbol: str = ""
+
+
+class Trade(Struct, gc=False):
+    """A trade, with the side of the aggressor."""
+
+    symbol: Name
+    id: Id = msgspec.field(name="trade_id")
+    side: Literal["buy", "sell"]
+    price: float
+    qty: float
+    timestamp: str
+
+    @property
+    def values(self) -> tuple[float, ...]:
+        """What becomes a tick."""
+        return self.price, self.qty, BUY if self.side == "buy" else SELL
+
+
+class Ticker(Struct, gc=False):
+    """The best bid and ask; without a time until 2024."""
+
+    symbol: Name
+    bid: float
+    bid_qty: float
+    ask: float
+    ask_qty: float
+    timestamp: str | None = None
+
+    @property
+    def values(self) -> tuple[float, ...]:
+        """What becomes a tick."""
+        return self.bid, self.bid_qty, self.ask, self.ask_qty
+
+
+class Candle(Prices, gc=False):
+    """A candle of so many minutes."""
+
+    symbol: Name
+    interval: int
+    interval_begin: str
+
+
+class Trades(Struct, tag_field="channel", tag="trade", gc=False):
+    """A message of trades."""
+
+    type: str
+    data: Some[Trade]
+
+
+class Tickers(Struct, tag_field="channel", tag="ticker", gc=False):
+    """A message of tickers."""
+
+    type: str
+    data: Some[Ticker]
+
+
+class Candles(Struct, tag_field="channel", tag="ohlc", gc=False):
+    """A message of candles."""
+
+    type: str
+    data: Some[Candle]
+
+
+FRAME = decoder(Frame)
+KNOWN = frozenset(("trade", "ticker", "ohlc", "book", "level3", "instrument", "status"))
+
+
+class Kraken(Exchange):
+    """The protocol; topics are pairs, e.g. BTC/USD. `ohlc-5` is of five minutes."""
+
+    limits = Limits(ping=(15.0, b'{"method":"ping"}'))
+    address = "wss://ws.kraken.com/v2"
+    channels = CHANNELS
+    candles = LENGTHS
+
+    def __init__(self, config: Config) -> None:
+        super().__init__(config)
+        self._name, _, minutes = self._channel.partition("-")
+        self._minutes = int(minutes or 0)
+        if self._name == "trade":
+            self._decode, self._ticks = decoder(Trades).decode, self._trades
+        elif self._name == "ticker":
+            self._decode, self._ticks = decoder(Tickers).decode, self._tickers
+        else:
+            self._decode, self._ticks = decoder(Candles).decode, self._ohlc
+
+    def subscribe(self, topics: Sequence[str]) -> list[bytes]:
+        """Give the frames that subscribe to pairs, some hundred in each."""
+        params: dict[str, Any] = {"channel": self._name, "snapshot": True}
+        if self._name == "ticker":
+            params["event_trigger"] = "bbo"
+        if self._name == "ohlc":
+            params["interval"] = self._minutes
+        return [
+            msgspec.json.encode(
+                {"method": "subscribe", "params": {**params, "symbol": part}}
+            )
+            for part in in_parts(topics, TOPICS_PER_FRAME)
+        ]
+
+    def _other(self, frame: bytes, received: int) -> Said:
+        if frame.startswith(b"["):  # as all data of version 1 did
+            return self._dropped("unknown")
+        head = FRAME.decode(frame)
+        if head.channel == self._name:
+            return self._one_by_one(frame, head.data, received)
+        if head.channel == "heartbeat" or head.method == "pong":
+            self.counters["heartbeats"] += 1
+            return [Alive()]
+        if head.method == "subscribe":
+            if head.success:
+                return self._taken([head.result.symbol])
+            return self._refused(text_of(frame), head.symbol)
+        return self._dropped(head.channel if head.channel in KNOWN else "unknown")
+
+    def _trades(self, message: Trades, received: int) -> Said:
+        said: Said = []
+        past = message.type == "snapshot"
+        if len(message.data) > 1:
+            message.data.sort(key=attrgetter("id"))
+        for trade in message.data:
+            self._observe(
+                said, trade.symbol, self._iso(trade.timestamp), trade.values, received,
+                first=trade.id, last=trade.id, past=past,
+            )  # fmt: skip
+        return said
+
+    def _tickers(self, message: Tickers, received: int) -> Said:
+        said: Said = []
+        past = message.type == "snapshot"
+        for quote in message.data:
+            stamp = quote.timestamp
+            time = None if stamp is None else self._iso(stamp)
+            self._observe(said, quote.symbol, time, quote.values, received, past=past)
+        return said
+
+    def _ohlc(self, message: Candles, received: int) -> Said:
+        said: Said = []
+        past = message.type == "snapshot"
+        if len(message.data) > 1:
+            message.data.sort(key=attrgetter("interval_begin"))
+        for candle in message.data:
+            if candle.interval != self._minutes:
+                self.counters["ohlc"] += 1
+                continue
+            start = self._iso(candle.interval_begin)
+            self._growing(
+                said, candle.symbol, start, candle.values, received, past=past
+            )
+        return said

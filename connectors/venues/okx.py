@@ -1,0 +1,256 @@
+"""OKX's public feed, version 5: frames in, events out.
+
+Source: the venue's documentation of its websocket API. `trades` joins what one order
+did at one price: `tradeId` is the last of `count` ids, which are contiguous. The first
+message of a stream repeats what stood before, however old. Candles and single trades
+have an address of their own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from operator import attrgetter
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Generic, Literal, TypeVar
+
+import msgspec
+from msgspec import Meta, Raw, Struct
+
+from connectors.stamps import MS
+from connectors.venues.base import (
+    BUY,
+    CANDLE,
+    MISSING,
+    QUOTE,
+    SELL,
+    TRADE,
+    Exchange,
+    Id,
+    Said,
+    Some,
+    decoder,
+    in_parts,
+    text_of,
+)
+from connectors.venues.protocol import Alive, Departing, Limits, Notice
+from sfm_stream.config import duration_ns
+from sfm_stream.events import Event
+
+if TYPE_CHECKING:
+    from sfm_stream.config import Config
+
+TOPICS_PER_FRAME = 100
+T = TypeVar("T")
+LENGTHS = ("1s", "1m", "3m", "5m", "15m", "30m", "1H", "2H", "4H", "6H", "12H", "1D",
+           "2D", "3D", "6Hutc", "12Hutc", "1Dutc", "2Dutc", "3Dutc")  # fmt: skip
+CANDLES = {
+    f"candle{name}": duration_ns("feed.channel", name.removesuffix("utc").lower())
+    for name in LENGTHS
+}
+CHANNELS = {
+    "tickers": QUOTE,
+    "bbo-tbt": QUOTE,
+    "trades": TRADE,
+    "trades-all": TRADE,
+    **dict.fromkeys(CANDLES, CANDLE),
+}
+BUSINESS = "wss://ws.okx.com:8443/ws/v5/business"
+
+
+class Argument(Struct, frozen=True, gc=False):
+    """What a message is about."""
+
+    channel: str = ""
+    stream: str = msgspec.field(name="instId", default="")
+
+
+class Frame(Struct, gc=False):
+    """What tells frames apart: an event, or data of a channel."""
+
+    event: str = ""
+    arg: Argument = Argument()
+    data: Raw = Raw()
+
+
+class Trade(Struct, gc=False):
+    """Trades of one order at one price."""
+
+    id: Id = msgspec.field(name="tradeId")
+    price: float = msgspec.field(name="px")
+    qty: float = msgspec.field(name="sz")
+    side: Literal["buy", "sell"]
+    time: Id = msgspec.field(name="ts")
+    count: Annotated[int, Meta(ge=1)] | None = None
+
+    @property
+    def first(self) -> int | None:
+        """The first id it holds, if it says how many."""
+        return None if self.count is None else self.id - self.count + 1
+
+    @property
+    def values(self) -> tuple[float, ...]:
+        """What becomes a tick."""
+        return self.price, self.qty, BUY if self.side == "buy" else SELL
+
+
+class Ticker(Struct, gc=False):
+    """The best bid and ask, with the last trade."""
+
+    bid: float = msgspec.field(name="bidPx")
+    bid_qty: float = msgspec.field(name="bidSz")
+    ask: float = msgspec.field(name="askPx")
+    ask_qty: float = msgspec.field(name="askSz")
+    time: Id = msgspec.field(name="ts")
+    id: ClassVar[None] = None
+    first: ClassVar[None] = None
+
+    @property
+    def values(self) -> tuple[float, ...]:
+        """What becomes a tick."""
+        return self.bid, self.bid_qty, self.ask, self.ask_qty
+
+
+class Level(Struct, gc=False, array_like=True):
+    """A price, and what there is at it; the rest is of no use here."""
+
+    price: float
+    qty: float
+
+
+class Book(Struct, gc=False):
+    """The best bid and ask at every change; a side may be empty."""
+
+    bids: tuple[Level, ...]
+    asks: tuple[Level, ...]
+    time: Id = msgspec.field(name="ts")
+    id: Id = msgspec.field(name="seqId")
+    first: ClassVar[None] = None
+
+    @property
+    def values(self) -> tuple[float, ...]:
+        """What becomes a tick."""
+        bid, ask = (side[0] if side else NONE for side in (self.bids, self.asks))
+        return bid.price, bid.qty, ask.price, ask.qty
+
+
+class Candle(Struct, gc=False, array_like=True):
+    """Prices and volume since `start`; whatever kind of volume."""
+
+    start: Id
+    open: float
+    high: float
+    low: float
+    close: float
+    volume: float
+    of_currency: float
+    of_quote: float
+    finished: Literal["0", "1"]
+
+    @property
+    def values(self) -> tuple[float, ...]:
+        """What becomes a tick."""
+        return self.open, self.high, self.low, self.close, self.volume
+
+
+NONE = Level(MISSING, MISSING)
+
+
+class Message(Struct, Generic[T], gc=False):
+    """A message with records of any kind."""
+
+    arg: Argument
+    data: Some[T]
+
+
+FRAME = decoder(Frame)
+ROWS = decoder(Message[Candle])
+DECODERS: dict[str, msgspec.json.Decoder[Any]] = {
+    "tickers": decoder(Message[Ticker]),
+    "bbo-tbt": decoder(Message[Book]),
+    "trades": decoder(Message[Trade]),
+    "trades-all": decoder(Message[Trade]),
+}
+
+
+class Okx(Exchange):
+    """The protocol; topics are instruments, e.g. BTC-USDT or BTC-USDT-SWAP."""
+
+    limits = Limits(connects=(3, 1.0), ping=(20.0, b"ping"))
+    address = "wss://ws.okx.com:8443/ws/v5/public"
+    channels = CHANNELS
+    candles = CANDLES
+
+    def __init__(self, config: Config) -> None:
+        super().__init__(config)
+        if self.fields == CANDLE:
+            self._decode, self._ticks = ROWS.decode, self._rows
+        else:
+            self._decode, self._ticks = DECODERS[self._channel].decode, self._records
+
+    def url(self) -> str:
+        """Give the address to connect to, of which there are two."""
+        business = self._channel in (*self.candles, "trades-all")
+        return self._url or (BUSINESS if business else self.address)
+
+    def subscribe(self, topics: Sequence[str]) -> list[bytes]:
+        """Give the frames that subscribe to instruments, some hundred in each."""
+        return [
+            msgspec.json.encode(
+                {
+                    "op": "subscribe",
+                    "args": [
+                        {"channel": self._channel, "instId": topic} for topic in part
+                    ],
+                }
+            )
+            for part in in_parts(topics, TOPICS_PER_FRAME)
+        ]
+
+    def _other(self, frame: bytes, received: int) -> Said:
+        if frame == b"pong":
+            self.counters["heartbeats"] += 1
+            return [Alive()]
+        head = FRAME.decode(frame)
+        match head.event:
+            case "" if head.arg.channel == self._channel:
+                return self._one_by_one(frame, head.data, received)
+            case "":
+                return self._dropped(
+                    "other channels" if head.arg.channel else "unknown"
+                )
+            case "subscribe":
+                mine = head.arg.channel == self._channel
+                return self._taken([head.arg.stream] if mine else [])
+            case "error":
+                return self._refused(text_of(frame), head.arg.stream)
+            case "notice":
+                self.counters["notices"] += 1
+                return [Departing(text_of(frame))]
+        return self._dropped("unknown")
+
+    def _records(self, message: Message[Any], received: int) -> Said | None:
+        """Say what trades, tickers or books amount to."""
+        stream, said = message.arg.stream, list[Event | Notice]()
+        if message.arg.channel != self._channel or not stream:
+            return None
+        past, records = self._first_heard(stream), message.data
+        if len(records) > 1:
+            records.sort(key=lambda record: (record.time, record.id or 0))
+        for record in records:
+            self._observe(
+                said, stream, record.time * MS, record.values, received,
+                first=record.first, last=record.id, past=past,
+            )  # fmt: skip
+        return said
+
+    def _rows(self, message: Message[Candle], received: int) -> Said | None:
+        stream, said = message.arg.stream, list[Event | Notice]()
+        if message.arg.channel != self._channel or not stream:
+            return None
+        if len(message.data) > 1:
+            message.data.sort(key=attrgetter("start"))
+        for candle in message.data:
+            if candle.finished == "1":
+                self._finished(said, stream, candle.start * MS, candle.values, received)
+            else:
+                self.counters["unfinished"] += 1
+        return said

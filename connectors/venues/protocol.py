@@ -1,0 +1,166 @@
+"""What every venue offers: frames in, events and notices out; no socket, no clock.
+
+A protocol is told when a connection has opened and what came through it. It says what
+that means: events for the engine, and notices for whoever holds the connection. So the
+same object reads a live socket, a recorded capture, and what a test makes up.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from importlib import import_module
+from importlib.metadata import entry_points
+from typing import TYPE_CHECKING, Protocol, TypeAlias
+
+import msgspec
+
+from connectors.contract import did_you_mean
+from sfm_stream.errors import ConfigError
+from sfm_stream.events import Event, Tick
+
+if TYPE_CHECKING:
+    from sfm_stream.config import Config
+
+VENUES = {
+    "binance": "connectors.venues.binance:Binance",
+    "binance-usdm": "connectors.venues.binance:BinanceUsdM",
+    "bitstamp": "connectors.venues.bitstamp:Bitstamp",
+    "bybit": "connectors.venues.bybit:Bybit",
+    "coinbase": "connectors.venues.coinbase:Coinbase",
+    "coinbase-advanced": "connectors.venues.coinbase_advanced:CoinbaseAdvanced",
+    "json": "connectors.venues.json:Json",
+    "kraken": "connectors.venues.kraken:Kraken",
+    "okx": "connectors.venues.okx:Okx",
+}
+GROUP = "sfm_stream.venues"
+MIB = 2**20
+
+
+class Subscribed(msgspec.Struct, frozen=True, gc=False):
+    """The venue has taken a subscription; empty for all that were asked for."""
+
+    topic: str
+
+
+class Refused(msgspec.Struct, frozen=True, gc=False):
+    """The venue has refused a subscription; the topic is empty if it did not say."""
+
+    topic: str
+    reason: str
+
+
+class Alive(msgspec.Struct, frozen=True, gc=False):
+    """A heartbeat or pong: the connection stands, which says nothing of its data."""
+
+
+class Departing(msgspec.Struct, frozen=True, gc=False):
+    """The venue is about to close this connection: open another one first."""
+
+    reason: str
+
+
+class History(msgspec.Struct, frozen=True, gc=False):
+    """A tick from before the subscription, as snapshots hold; never forecast from."""
+
+    tick: Tick
+
+
+Notice: TypeAlias = Subscribed | Refused | Alive | Departing | History
+NOTICES = (Subscribed, Refused, Alive, Departing, History)
+
+
+class Limits(msgspec.Struct, frozen=True, kw_only=True):
+    """What a venue allows and expects of a connection; durations in seconds.
+
+    Attributes:
+        topics: most topics of one connection.
+        connects: most connections to a host, and in how long.
+        messages: most frames sent on a connection, and in how long.
+        lifetime: after which the venue cuts a connection, or None.
+        ping: how often to send which frame to be kept, or None.
+        quiet: a topic silent for longer is stale.
+        compression: whether frames are worth deflating.
+        largest: most bytes of a frame.
+    """
+
+    topics: int = 1024
+    connects: tuple[int, float] = (300, 300.0)
+    messages: tuple[int, float] = (5, 1.0)
+    lifetime: float | None = None
+    ping: tuple[float, bytes] | None = None
+    quiet: float = 60.0
+    compression: bool = False
+    largest: int = 4 * MIB
+
+
+class Venue(Protocol):
+    """The protocol of a venue.
+
+    Attributes:
+        limits: what the venue allows.
+        channels: names of a tick's values, for each channel there is.
+    """
+
+    limits: Limits
+    channels: Mapping[str, tuple[str, ...]]
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """Names of a tick's values, in order."""
+
+    @property
+    def topics(self) -> tuple[str, ...]:
+        """What is subscribed to: the names its ticks' streams will have."""
+
+    @property
+    def counters(self) -> Counter[str]:
+        """What became no tick, or not as it came, by reason."""
+
+    def url(self) -> str:
+        """Give the address to connect to."""
+
+    def opened(self) -> None:
+        """Forget what belonged to the connection before: a new one stands."""
+
+    def subscribe(self, topics: Sequence[str]) -> list[bytes]:
+        """Give the frames that subscribe to some of the topics."""
+
+    def receive(self, frame: bytes, received: int) -> list[Event | Notice]:
+        """Read one frame, whatever it holds; never raises.
+
+        Args:
+            frame: as it came.
+            received: when it reached us, ns.
+        """
+
+
+def open_venue(config: Config, name: str, at: str = "feed.venue") -> Venue:
+    """Make the protocol of a venue.
+
+    Args:
+        config: called with; channel, address and symbols are in there.
+        name: one of our own, one that an installed package declares as an entry point
+            of the group `sfm_stream.venues`, or `package.module:Class` of anyone's.
+        at: key that named it.
+
+    Raises:
+        ConfigError: if there is no such venue, or it has no such channel.
+    """
+    place = VENUES.get(name) or _installed(name) or name
+    module, colon, attribute = place.partition(":")
+    if not (colon and module and attribute):
+        problem = f"unknown venue {name!r}"
+        raise ConfigError(at, problem, did_you_mean(name, VENUES))
+    try:
+        venue: Venue = getattr(import_module(module), attribute)(config)
+    except (ImportError, AttributeError) as e:
+        if name in VENUES:
+            raise
+        raise ConfigError(at, f"{name!r} cannot be imported: {e}") from e
+    return venue
+
+
+def _installed(name: str) -> str:
+    """Find where an installed package says a venue is; empty if none does."""
+    return next((found.value for found in entry_points(group=GROUP, name=name)), "")

@@ -1,0 +1,1 @@
+"""The cells that the paper compares the State-Frequency Memory with."""

@@ -1,0 +1,118 @@
+"""The associative LSTM: a memory of complex numbers, written and read by keys."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from sfm_stream.cell.layer import Cell, at_least_one
+from sfm_stream.cell.seeding import Seed, generator, uniform
+from sfm_stream.errors import ConfigError
+
+
+class AssociativeState(NamedTuple):
+    """What one tick leaves to the next.
+
+    Attributes:
+        h: the output [..., M]: real parts, then imaginary ones.
+        memory: complex [..., copies, M/2].
+    """
+
+    h: Tensor
+    memory: Tensor
+
+
+class AssociativeCell(Cell[AssociativeState]):
+    """One tick of an associative LSTM.
+
+        [f, i, o]      = sig(x W + h U + b)            M/2 each
+        [r_i, r_o, u]  = bound(x W + h U + b)          M/2 complex numbers each
+        C_c = f ∘ C_c + (P_c r_i) ∘ i ∘ u              for each copy c
+        h   = o ∘ bound(mean_c (P_c r_o) ∘ C_c)
+        bound(v) = v / max(1, |v|)
+
+    P_c is a fixed permutation per copy, so that the noise of what else is stored
+    differs between them and averages out.
+
+    Args:
+        input_size: N.
+        output_size: M, even.
+        copies: of the memory.
+        seed: of the initial weights and the permutations; None draws one from torch's
+            global generator.
+        dtype: of the parameters; None is torch's default.
+        device: of the parameters; None is torch's default.
+
+    Raises:
+        ConfigError: for sizes that cannot be.
+
+    References:
+        Danihelka, Wayne, Uria, Kalchbrenner & Graves, Associative Long Short-Term
+        Memory, ICML 2016.
+    """
+
+    order: Tensor
+
+    def __init__(
+        self,
+        input_size: int,
+        output_size: int,
+        *,
+        copies: int = 4,
+        seed: Seed = None,
+        dtype: torch.dtype | None = None,
+        device: torch.device | str | None = None,
+    ) -> None:
+        super().__init__(input_size, output_size)
+        at_least_one(copies=copies)
+        if output_size % 2:
+            problem = f"expected an even number, was {output_size}"
+            raise ConfigError("output_size", problem, "half of it is imaginary")
+        self.units = output_size // 2
+        rng = generator(seed)
+        draw = uniform(output_size, rng, dtype, device)
+        self.w_x = nn.Parameter(draw(input_size, 9 * self.units))
+        self.w_h = nn.Parameter(draw(output_size, 9 * self.units))
+        bias = draw(9 * self.units)
+        bias[: self.units] += 1.0  # of the forget gate
+        self.b = nn.Parameter(bias)
+        order = np.stack([rng.permutation(self.units) for _ in range(copies)])
+        self.register_buffer("order", torch.tensor(order, device=device))
+
+    def initial_state(self, batch: Sequence[int] = ()) -> AssociativeState:
+        """Give the empty memory, all zero; `batch` holds the leading dimensions."""
+        h = self.b.new_zeros((*batch, self.output_size))
+        memory = self.b.new_zeros((*batch, *self.order.shape))
+        return AssociativeState(h, torch.complex(memory, memory))
+
+    def project(self, x: Tensor) -> Tensor:
+        """Compute x W + b [..., 9M/2]."""
+        return x @ self.w_x + self.b
+
+    def advance(
+        self, projected: Tensor, state: AssociativeState, elapsed: Tensor | None
+    ) -> tuple[Tensor, AssociativeState]:
+        """Give z and the state after a tick, from the result of `project`."""
+        del elapsed
+        pre = projected + state.h @ self.w_h
+        gates, written = pre.tensor_split((3 * self.units,), -1)
+        f, i, o = torch.sigmoid(gates).chunk(3, -1)
+        r_i, r_o, u = (bound(_complex(v)) for v in written.chunk(3, -1))
+        memory = f[..., None, :] * state.memory
+        memory = memory + r_i[..., self.order] * (i * u)[..., None, :]
+        read = o * bound((r_o[..., self.order] * memory).mean(-2))
+        h = torch.cat([read.real, read.imag], -1)
+        return h, AssociativeState(h, memory)
+
+
+def bound(v: Tensor) -> Tensor:
+    """Bring complex numbers outside of the unit circle onto it."""
+    return v / v.abs().clamp_min(1.0)
+
+
+def _complex(halves: Tensor) -> Tensor:
+    return torch.complex(*halves.chunk(2, -1))

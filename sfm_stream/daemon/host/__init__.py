@@ -1,0 +1,1 @@
+"""What the daemon shares with its machine: logs and the service manager."""

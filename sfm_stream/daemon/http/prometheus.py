@@ -1,0 +1,284 @@
+"""What Prometheus reads of a live process.
+
+Gauges and counters are made from the vitals when someone asks; only what no one could
+ask for later, latencies, scores and updates, is noted as it happens.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import accumulate
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from prometheus_client import CollectorRegistry
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    Metric,
+)
+from prometheus_client.exposition import choose_encoder
+from prometheus_client.registry import Collector
+
+from sfm_stream.daemon.status.model import LIVE, Connection, Stream, Vitals
+from sfm_stream.sinks import Status
+
+if TYPE_CHECKING:
+    from sfm_stream.events import Floats
+    from sfm_stream.records import Records
+
+BUCKETS = (1e-4, 2e-4, 5e-4, 1e-3, 2e-3, 5e-3, 1e-2, 2e-2, 5e-2, 0.1, 0.2, 0.5, 1.0)
+"""Upper bounds, seconds."""
+MOST_SERIES = 1_000
+"""Streams, and their targets by horizon, that are told apart: a page stays small."""
+STATES = ("starting", "recovering", LIVE, "catching up", "stopping", "stopped")
+TAKEN = "taken"
+BYTES_PER_MIB = 2**20
+PREFIX = "sfm_stream_"
+
+Key: TypeAlias = tuple[str, ...]
+Family: TypeAlias = type[GaugeMetricFamily] | type[CounterMetricFamily]
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """One number of a thing.
+
+    Attributes:
+        name: after `sfm_stream_`; of a counter without `_total`.
+        description: what it is.
+        value: reads it.
+        family: gauge, or counter of what only rises.
+    """
+
+    name: str
+    description: str
+    value: Callable[[Any], float]
+    family: Family = GaugeMetricFamily
+
+
+COUNTER = CounterMetricFamily
+OF_PROCESS = (
+    Figure("uptime_seconds", "since the start", lambda v: v.uptime_s),
+    Figure("events", "the engine has seen, over all starts", lambda v: v.seq, COUNTER),
+    Figure("recovered_events", "replayed at the start", lambda v: v.recovered),
+    Figure("gaps", "losses the feeds told of", lambda v: v.gaps, COUNTER),
+    Figure("waiting_events", "that wait to be taken", lambda v: v.waiting),
+    Figure("lag_seconds", "age of the oldest event taken last", lambda v: v.lag_s),
+    Figure("checkpoint_age_seconds", "of the latest", lambda v: v.checkpoint.age_s),
+    Figure("checkpoint_seconds", "the latest took", lambda v: v.checkpoint.seconds),
+    Figure("checkpoint_events", "the latest covers", lambda v: v.checkpoint.seq),
+    Figure("journal_events", "the journal holds", lambda v: v.journal.position),
+    Figure("journalled", "1 while events are", lambda v: v.journal.journalled),
+    Figure("learning", "1 while the weights may change", lambda v: v.learning),
+    Figure("finite", "1 while all of the state is", lambda v: v.finite),
+    Figure("alarms", "that stand", lambda v: len(v.alarms)),
+    Figure("memory_bytes", "resident", lambda v: v.memory_mib * BYTES_PER_MIB),
+)
+OF_STREAM = (
+    Figure("ticks", "that came", lambda s: s.ticks, COUNTER),
+    Figure("rejected", "ticks the engine refused", lambda s: s.rejected, COUNTER),
+    Figure("quarantined", "1 while shut out", lambda s: s.quarantined_s is not None),
+)
+OF_CONNECTION = (
+    Figure("connection_live", "1 while it brings data", lambda c: c.state == LIVE),
+    Figure("connection_state_seconds", "in its present state", lambda c: c.seconds),
+)
+OF_SINK = (
+    Figure("sink_queued_rows", "that wait in memory", lambda s: s.queued),
+    Figure("sink_spilled_rows", "that wait on disk", lambda s: s.spilled),
+    Figure("sink_dropped_rows", "lost", lambda s: s.dropped, COUNTER),
+    Figure("sink_written_rows", "taken", lambda s: s.written, COUNTER),
+    Figure("sink_blocked_seconds", "the present call lasts", lambda s: s.blocked_s),
+    Figure("sink_failing", "1 while it complains", lambda s: bool(s.error)),
+)
+OF_ERRORS = (
+    Figure("scores", "forecasts met by their truth", lambda e: e.scored, COUNTER),
+    Figure(
+        "absolute_error", "summed, in the target's units", lambda e: e.absolute, COUNTER
+    ),
+    Figure("skill", "1 - MSE / MSE of the last value", lambda e: e.skill),
+)
+
+
+@dataclass(slots=True)
+class Errors:
+    """Sums over the scores of one stream, target and horizon, since the start."""
+
+    scored: int = 0
+    absolute: float = 0.0
+    squared: float = 0.0
+    naive: float = 0.0
+
+    @property
+    def skill(self) -> float:
+        """One less the ratio of squared errors; NaN while nothing moved."""
+        return 1 - self.squared / self.naive if self.naive else float("nan")
+
+
+class Spread:
+    """How often values fell into each bucket.
+
+    The library's histogram takes a lock per value, which for a tick is a lot.
+    """
+
+    def __init__(self) -> None:
+        self._counts = [0] * (len(BUCKETS) + 1)
+        self._total = 0.0
+
+    def add(self, values: Iterable[float]) -> None:
+        """Take values, seconds."""
+        counts = self._counts
+        for value in values:
+            counts[bisect_left(BUCKETS, value)] += 1
+            self._total += value
+
+    def family(self, name: str, description: str) -> Metric:
+        """Give the metric."""
+        bounds = [*map(str, BUCKETS), "+Inf"]
+        cumulated = accumulate(list(self._counts))
+        buckets = list(zip(bounds, map(float, cumulated), strict=True))
+        return HistogramMetricFamily(
+            PREFIX + name, description, buckets=buckets, sum_value=self._total
+        )
+
+
+class Meters(Collector):
+    """Metrics in a registry of their own.
+
+    `observe_*` belong to the model's thread, `page` to any.
+
+    Args:
+        ask: gives the vitals.
+        most_series: streams, and their targets by horizon, that are told apart.
+
+    Attributes:
+        registry: what is scraped.
+    """
+
+    def __init__(
+        self, ask: Callable[[], Vitals], *, most_series: int = MOST_SERIES
+    ) -> None:
+        self._ask, self._most = ask, most_series
+        self._errors: dict[Key, Errors] = {}
+        self._unlisted = 0
+        self._updates: Counter[str] = Counter({TAKEN: 0})
+        self.registry = CollectorRegistry()
+        self.registry.register(self)
+        self._latency, self._step = Spread(), Spread()
+
+    def describe(self) -> Iterable[Metric]:
+        """Give nothing, so that no one is asked before there are vitals."""
+        return ()
+
+    def collect(self) -> Iterator[Metric]:
+        """Give the metrics that are made when asked for."""
+        vitals, errors = self._ask(), dict(self._errors)
+        yield from _families(OF_PROCESS, (), {(): vitals})
+        yield _family(
+            Figure("state", "1 for the one it is in", float), ("state",),
+            {(state,): state == vitals.state for state in STATES},
+        )  # fmt: skip
+        yield _info(vitals.version)
+        yield from _families(OF_STREAM, ("stream",), self._listed(vitals.streams))
+        yield from _families(OF_CONNECTION, ("connection",), _by_label(vitals.feeds))
+        yield from _families(OF_SINK, ("sink", "kind"), _by_name(vitals.sinks))
+        yield from _families(OF_ERRORS, ("stream", "target", "horizon"), errors)
+        outcomes: dict[Key, int] = {
+            (name,): count for name, count in dict(self._updates).items()
+        }
+        yield _family(
+            Figure("updates", "steps of the optimiser", float, COUNTER),
+            ("outcome",), outcomes,
+        )  # fmt: skip
+        unlisted = self._unlisted + max(len(vitals.streams) - self._most, 0)
+        yield _family(
+            Figure("unlisted", "scores and streams too many to tell apart", float),
+            (), {(): unlisted},
+        )  # fmt: skip
+        yield self._latency.family(
+            "latency_seconds", "from receipt of a tick until its records were delivered"
+        )
+        yield self._step.family("step_seconds", "a batch of events took")
+
+    def observe_latencies(self, seconds: Floats) -> None:
+        """Note latencies, seconds [T]."""
+        self._latency.add(seconds.tolist())
+
+    def observe_step(self, seconds: float) -> None:
+        """Note how long a batch of events took."""
+        self._step.add((seconds,))
+
+    def observe_records(self, records: Records) -> None:
+        """Note scores and updates among records."""
+        if records.count("scores"):
+            self._note_scores(records)
+        if records.count("updates"):
+            texts = records.tables["updates.skipped"]
+            codes = records.columns["updates"]["skipped"].tolist()
+            self._updates.update(texts[code] or TAKEN for code in codes)
+
+    def page(self, accept: str = "") -> tuple[bytes, str]:
+        """Give the metrics as text, and its content type.
+
+        Args:
+            accept: content types whoever asks can read, as in HTTP's header.
+        """
+        encode, kind = choose_encoder(accept)
+        return encode(self.registry), kind
+
+    def _note_scores(self, records: Records) -> None:
+        columns, tables = records.columns["scores"], records.tables
+        streams, targets = tables["stream"], tables["target"]
+        horizons, errors = tables["horizon"], self._errors
+        names = ("stream", "target", "horizon", "truth", "mean", "naive")
+        lists = [columns[name].tolist() for name in names]
+        for stream, target, horizon, truth, mean, naive in zip(*lists, strict=True):
+            key = (streams[stream], targets[target], horizons[horizon])
+            sums = errors.get(key)
+            if sums is None:
+                if len(errors) >= self._most:
+                    self._unlisted += 1
+                    continue
+                sums = errors[key] = Errors()
+            missed, moved = truth - mean, truth - naive
+            sums.scored += 1
+            sums.absolute += abs(missed)
+            sums.squared += missed * missed
+            sums.naive += moved * moved
+
+    def _listed(self, streams: Mapping[str, Stream]) -> dict[Key, Stream]:
+        """Give as many streams as may be told apart, the first ones."""
+        pairs = zip(range(self._most), streams.items(), strict=False)
+        return {(name,): stream for _, (name, stream) in pairs}
+
+
+def _by_label(connections: Iterable[Connection]) -> dict[Key, Connection]:
+    return {(connection.label,): connection for connection in connections}
+
+
+def _by_name(sinks: Iterable[Status]) -> dict[Key, Status]:
+    return {(sink.name, sink.kind): sink for sink in sinks}
+
+
+def _families(
+    figures: Iterable[Figure], labels: Key, things: Mapping[Key, object]
+) -> Iterator[Metric]:
+    """Give each figure of all things, told apart by their labels."""
+    for figure in figures:
+        yield _family(figure, labels, things)
+
+
+def _family(figure: Figure, labels: Key, things: Mapping[Key, Any]) -> Metric:
+    family = figure.family(PREFIX + figure.name, figure.description, labels=labels)
+    for key, thing in things.items():
+        family.add_metric(key, float(figure.value(thing)))
+    return family
+
+
+def _info(version: str) -> Metric:
+    one = Figure("build_info", "of which version it is", float)
+    return _family(one, ("version",), {(version,): 1})

@@ -1,0 +1,154 @@
+"""Checkpoints of a live process, written while it goes on.
+
+The engine's state is copied between two batches. Each sink is asked how far it has come
+when it has written all records of before; the checkpoint is written once the last sink
+has answered, in a thread of its own. So a sink that is slow delays checkpoints, and
+nothing else.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
+from typing import TYPE_CHECKING, Any, Protocol
+
+import msgspec
+import numpy as np
+
+from sfm_stream.daemon.recovery import RECORDS
+from sfm_stream.errors import CheckpointError
+from sfm_stream.storage import checkpoint
+from sfm_stream.storage.run_folder import Run
+
+if TYPE_CHECKING:
+    from sfm_stream.engine import Engine
+
+
+WEIGHTS = ("weights", "theta")
+"""Arrays of what is learned: of the cell, and of least squares."""
+
+
+class Delivery(Protocol):
+    """A sink behind a queue."""
+
+    def mark(self, done: Callable[[Mapping[str, Any]], None]) -> None:
+        """Call `done` with the sink's position when all of before is written."""
+
+
+class Saved(msgspec.Struct, frozen=True):
+    """The latest checkpoint.
+
+    Attributes:
+        seq: events it is taken after.
+        at: when it was taken, seconds that never run backwards.
+        seconds: how long it took until it was on disk.
+    """
+
+    seq: int
+    at: float
+    seconds: float
+
+
+class Saver:
+    """Saves the engine now and then.
+
+    Args:
+        run: whose folder takes the checkpoints.
+        engine: stands still while `begin` is called.
+        keep: how many checkpoints are kept.
+        saved: the checkpoint that was begun with, or one of nothing.
+        elapsed: gives seconds that never run backwards.
+
+    Attributes:
+        saved: the latest one.
+        problem: why the latest try failed, or empty.
+        finite: whether what the latest one holds of weights is finite.
+    """
+
+    def __init__(
+        self,
+        run: Run,
+        engine: Engine,
+        keep: int,
+        saved: int = 0,
+        *,
+        elapsed: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._run, self._engine, self._keep = run, engine, keep
+        self._elapsed = elapsed
+        self._writer = ThreadPoolExecutor(1, "checkpoint")
+        self._writing: Future[None] | None = None
+        self._lock, self._closed = threading.Lock(), False
+        self.saved = Saved(saved, elapsed(), 0.0)
+        self.problem, self.finite = "", True
+
+    @property
+    def busy(self) -> bool:
+        """Whether one is being saved."""
+        return self._writing is not None and not self._writing.done()
+
+    def age(self) -> float:
+        """Give the seconds since the latest one was taken."""
+        return self._elapsed() - self.saved.at
+
+    def begin(self, deliveries: Mapping[str, Delivery]) -> Future[None]:
+        """Copy the engine's state, and save it when every sink has caught up.
+
+        Args:
+            deliveries: the sinks by name, one of them `RECORDS`.
+
+        Returns:
+            Done when it is on disk, or has failed.
+        """
+        begun, seq = self._elapsed(), self._engine.seq
+        arrays, meta = self._engine.snapshot()
+        written: Future[None] = Future()
+        self._writing = written
+        positions: dict[str, Mapping[str, Any]] = {}
+
+        def answered(name: str, position: Mapping[str, Any]) -> None:
+            with self._lock:  # of sinks' threads
+                positions[name] = position
+                if len(positions) < len(deliveries) or self._closed:
+                    return
+                manifest = _manifest(meta, positions)
+                self._writer.submit(self._write, seq, begun, arrays, manifest, written)
+
+        for name, delivery in deliveries.items():
+            delivery.mark(partial(answered, name))
+        return written
+
+    def close(self) -> None:
+        """Wait for what is being written; a sink that answers later is not heard."""
+        with self._lock:
+            self._closed = True
+        self._writer.shutdown()
+
+    def _write(
+        self,
+        seq: int,
+        begun: float,
+        arrays: Mapping[str, Any],
+        manifest: Mapping[str, Any],
+        written: Future[None],
+    ) -> None:
+        self.finite = all(np.isfinite(arrays[name]).all() for name in WEIGHTS)
+        try:
+            checkpoint.save(self._run.checkpoints, seq, arrays, manifest, self._keep)
+        except CheckpointError as error:
+            self.problem = str(error)
+            written.set_exception(error)
+            return
+        self.problem = ""
+        self.saved = Saved(seq, begun, self._elapsed() - begun)
+        written.set_result(None)
+
+
+def _manifest(
+    engine: Mapping[str, Any], positions: Mapping[str, Mapping[str, Any]]
+) -> dict[str, Any]:
+    rest = {name: at for name, at in positions.items() if name != RECORDS}
+    return {"engine": engine, "sink": positions[RECORDS], "sinks": rest}

@@ -1,0 +1,182 @@
+"""The vitals of a live process, gathered from its parts at one moment."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+from msgspec.structs import replace
+
+from sfm_stream import __version__
+from sfm_stream.daemon.status import model
+from sfm_stream.daemon.status.model import Vitals
+from sfm_stream.running.rss import rss_mib
+from sfm_stream.sinks import Status
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from sfm_stream.daemon.stepper import Stepper
+    from sfm_stream.daemon.worker import Worker
+
+SECOND = 10**9
+US = 1e6
+CATCHING_UP = "catching up"
+
+
+class Feed(Protocol):
+    """What is asked of a feed."""
+
+    @property
+    def waiting(self) -> int:
+        """Events that wait to be taken."""
+
+    def status(self) -> Sequence[Any]:
+        """Give the state of each connection and topic."""
+
+
+@dataclass(frozen=True, slots=True)
+class Birth:
+    """What of a process never changes.
+
+    Attributes:
+        run: folder of its run.
+        wall: when it started, ns.
+        elapsed: the same, in seconds that never run backwards.
+    """
+
+    run: Path
+    wall: int = field(default_factory=time.time_ns)
+    elapsed: float = field(default_factory=time.monotonic)
+
+
+def report(
+    birth: Birth,
+    state: str,
+    feed: Feed,
+    worker: Worker | None,
+    others: Sequence[Status] = (),
+) -> Vitals:
+    """Gather what a live process says of itself.
+
+    Args:
+        birth: what never changes.
+        state: of the process.
+        feed: its feed.
+        worker: its model; None until it is recovered.
+        others: what takes records besides the worker's sinks.
+    """
+    unborn = _unborn(birth, state, feed, tuple(others))
+    if worker is None:
+        return unborn
+    with worker.stepper.lock:
+        return _grown(unborn, worker)
+
+
+def _unborn(birth: Birth, state: str, feed: Feed, sinks: tuple[Status, ...]) -> Vitals:
+    """Give what there is to say before the model is recovered."""
+    return Vitals(
+        version=__version__,
+        pid=os.getpid(),
+        run=str(birth.run),
+        state=state,
+        since=birth.wall,
+        uptime_s=time.monotonic() - birth.elapsed,
+        seq=0,
+        recovered=0,
+        ticks=0,
+        rejected=0,
+        gaps=0,
+        streams={},
+        feeds=tuple(model.Connection(*_fields(one)) for one in feed.status()),
+        waiting=feed.waiting,
+        lag_s=0.0,
+        checkpoint=model.Checkpoint(0, 0.0, 0.0),
+        journal=model.Journal(0),
+        sinks=sinks,
+        learning=False,
+        finite=True,
+        alarms=(),
+        latency_us=None,
+        memory_mib=rss_mib(),
+    )
+
+
+def _grown(unborn: Vitals, worker: Worker) -> Vitals:
+    """Add what the model's side knows; the model stands still meanwhile."""
+    stepper, saver = worker.stepper, worker.saver
+    counts, saved = stepper.counts, saver.saved
+    sinks, streams = (*worker.sinks(), *unborn.sinks), _streams(stepper)
+    late = unborn.state == model.LIVE and stepper.catching_up
+    return replace(
+        unborn,
+        state=CATCHING_UP if late else unborn.state,
+        seq=worker.engine.seq,
+        recovered=worker.recovered,
+        ticks=counts.ticks.total(),
+        rejected=counts.rejected.total(),
+        gaps=counts.gaps,
+        streams=streams,
+        lag_s=stepper.lag,
+        checkpoint=model.Checkpoint(
+            saved.seq, saver.age(), saved.seconds, saver.problem
+        ),
+        journal=model.Journal(
+            worker.journal.position, not stepper.problem, stepper.problem
+        ),
+        sinks=sinks,
+        learning=worker.engine.learning,
+        finite=saver.finite,
+        alarms=tuple(_alarms((stepper.problem, saver.problem), streams, sinks)),
+        latency_us=_latency(stepper),
+    )
+
+
+def _streams(stepper: Stepper) -> dict[str, model.Stream]:
+    counts, now = stepper.counts, time.time_ns()
+    shut = stepper.quarantine.shut(time.monotonic())
+    return {
+        name: model.Stream(
+            ticks=ticks,
+            rejected=counts.rejected[name],
+            age_s=max(now - counts.received[name], 0) / SECOND,
+            quarantined_s=shut.get(name),
+        )
+        for name, ticks in counts.ticks.items()
+    }
+
+
+def _latency(stepper: Stepper) -> model.Latency | None:
+    taken = stepper.latencies() * US
+    if not len(taken):
+        return None
+    p50, p99, longest = np.percentile(taken, (50, 99, 100)).tolist()
+    return model.Latency(p50, p99, longest, stepper.measured)
+
+
+def _alarms(
+    problems: Iterable[str],
+    streams: dict[str, model.Stream],
+    sinks: Iterable[Status],
+) -> list[str]:
+    found = [problem for problem in problems if problem]
+    found += [
+        f"stream {name} is shut out for {stream.quarantined_s:.0f} s still"
+        for name, stream in streams.items()
+        if stream.quarantined_s is not None
+    ]
+    for sink in sinks:
+        if sink.error:
+            found.append(f"sink {sink.name}: {sink.error}")
+        if sink.dropped:
+            found.append(f"sink {sink.name}: {sink.dropped} records were lost")
+    return found
+
+
+def _fields(status: object) -> list[Any]:
+    """Give what a feed says of a connection, by the names that vitals have for it."""
+    return [getattr(status, name) for name in model.Connection.__struct_fields__]

@@ -1,0 +1,7 @@
+"""Events in, records out: the core's only stateful object."""
+
+from __future__ import annotations
+
+from sfm_stream.engine.core import Engine
+
+__all__ = ["Engine"]

@@ -1,0 +1,402 @@
+"""Ticks folded into bins of event time, before the engine sees them.
+
+    bin k of a stream covers [k every, (k + 1) every), counted from the epoch
+    closed by the first tick or heartbeat at or beyond its end
+    becomes one tick at its end, numbered as the event that closed it
+
+A bin in which nothing came holds the last value known of each field, or 0 for a sum
+or a count; a field whose values are all missing in a bin is missing in it. More than
+`MOST_EMPTY` empty bins in a row are one gap instead, and the next tick begins anew. The
+bin that is open at a gap is dropped: its truth is incomplete. What cannot be folded
+(late, infinite or without a readable time) passes through for the engine to reject.
+
+The annotations of compiled functions are for the reader: numba infers their types.
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from sfm_stream.config import Config, duration_ns
+from sfm_stream.errors import CheckpointMismatch, ConfigError, ShapeError
+from sfm_stream.events import ALL_STREAMS, GAP, HEARTBEAT, LATE, TICK, Floats, Ints
+from sfm_stream.jit import cache
+from sfm_stream.jit.scalars import strict
+from sfm_stream.kernels.accept import EARLIEST, LATEST
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+FOLDS = {"last": 0, "first": 1, "min": 2, "max": 3, "sum": 4, "mean": 5, "count": 6}
+LAST, FIRST, MIN, MAX, SUM, MEAN, COUNT = range(7)
+MOST_EMPTY = 1_000
+SILENCE = f"no ticks for more than {MOST_EMPTY} bins"
+
+
+class Columns(NamedTuple):
+    """T events as columns; see `sfm_stream.events.Block`."""
+
+    kind: NDArray[np.int8]
+    stream: Ints
+    time: Ints
+    values: Floats  # [T, F]
+    code: Ints
+    seq: Ints
+
+
+class Rule(NamedTuple):
+    """How ticks fold."""
+
+    every: Ints  # [1] length of a bin, ns
+    folds: Ints  # [F] codes
+
+
+class Bins(NamedTuple):
+    """The open bin of each of S streams and what is known of its F fields."""
+
+    number: Ints  # [S] of the open bin, or of the first that may open
+    open: Ints  # [S] 0 before the first tick, and from a gap to the next tick
+    ticks: Ints  # [S] in the open bin
+    empty: Ints  # [S] bins without a tick that were emitted since the last tick
+    seen: Ints  # [S, F] values in the open bin that are not missing
+    folded: Floats  # [S, F] their fold; their sum where the fold is a mean
+    held: Floats  # [S, F] last value known, NaN before the first
+
+
+def bins(streams: int, fields: int) -> Bins:
+    """Give the state of streams that have said nothing yet."""
+    number, opened, ticks, empty = (np.zeros(streams, np.int64) for _ in range(4))
+    shape = (streams, fields)
+    seen, folded = np.zeros(shape, np.int64), np.zeros(shape)
+    return Bins(number, opened, ticks, empty, seen, folded, np.full(shape, np.nan))
+
+
+class Resampler:
+    """Folds the ticks of each stream into bins of `stream.every`.
+
+    Args:
+        config: the settings; `stream.every` and `stream.folds` count.
+        fields: names of the values of a tick [F].
+
+    Raises:
+        ConfigError: if the bins have no length that can be meant, or a fold names a
+            field that is not there.
+    """
+
+    def __init__(self, config: Config, fields: Sequence[str]) -> None:
+        every = np.array([_every(config.stream.every)], np.int64)
+        self._rule = Rule(every, _codes(config.stream.folds, fields))
+        self.state = bins(0, len(fields))
+
+    def fold(
+        self,
+        kind: NDArray[np.int8],
+        stream: NDArray[np.integer[Any]],
+        time: Ints,
+        values: Floats,
+        code: Ints,
+        seq: Ints,
+    ) -> Columns:
+        """Take T events; give those that follow from them, in order.
+
+        The result is the same however the events are cut into calls. One event gives at
+        most `MOST_EMPTY` + 2 events per stream it concerns.
+
+        Args:
+            kind: [T].
+            stream: [T], from 0 on, or ALL_STREAMS.
+            time: [T], ns.
+            values: [T, F].
+            code: [T], as in `Block`.
+            seq: [T], numbers of the events.
+
+        Returns:
+            New columns. A gap whose `seq` is no gap's stands for `SILENCE` and its code
+            is the number of bins left out. The code of a tick is `LATE` where it came
+            after its bin was closed.
+
+        Raises:
+            ShapeError: if the values are not [T, F].
+        """
+        shape = (len(kind), len(self._rule.folds))
+        if values.shape != shape:
+            raise ShapeError("values", str(shape), str(values.shape))
+        events = _columns(kind, stream, time, values, code, seq)
+        self._grow(int(stream.max(initial=-1)) + 1)
+        taken, written = np.zeros(1, np.int64), np.zeros(1, np.int64)
+        out = _room(2 * shape[0] + 1, shape[1])
+        while not fold(self._rule, self.state, events, taken, out, written):
+            out = _longer(out)
+        return Columns._make(column[: written[0]] for column in out)
+
+    def _grow(self, streams: int) -> None:
+        more = streams - len(self.state.number)
+        if more > 0:
+            pairs = zip(self.state, bins(more, len(self._rule.folds)), strict=True)
+            self.state = Bins._make(np.concatenate(pair) for pair in pairs)
+
+    def snapshot(self) -> dict[str, NDArray[Any]]:
+        """Copy every array of `Bins`, by name."""
+        return {name: array.copy() for name, array in self.state._asdict().items()}
+
+    def restore(self, arrays: Mapping[str, NDArray[Any]]) -> None:
+        """Take back a snapshot.
+
+        Raises:
+            CheckpointMismatch: if an array is absent or has another shape.
+        """
+        state = bins(len(arrays.get("number", ())), len(self._rule.folds))
+        for name, array in state._asdict().items():
+            was = arrays[name].shape if name in arrays else None
+            if was != array.shape:
+                raise CheckpointMismatch(
+                    name,
+                    f"expected shape {array.shape}, was {was}",
+                    "use the configuration the checkpoint was made with",
+                )
+            array[...] = arrays[name]
+        self.state = state
+
+
+def _every(text: str) -> int:
+    return duration_ns("stream.every", text)
+
+
+def _codes(folds: Mapping[str, str], fields: Sequence[str]) -> Ints:
+    for name in folds:
+        if name not in fields:
+            near = difflib.get_close_matches(name, fields, 1)
+            known = f"known fields: {', '.join(fields)}"
+            raise ConfigError(
+                f"stream.folds.{name}",
+                "no such field",
+                f"did you mean {near[0]!r}?" if near else known,
+            )
+    return np.array([FOLDS[folds.get(name, "last")] for name in fields], np.int64)
+
+
+def _columns(*columns: NDArray[Any]) -> Columns:
+    # Columns cut from a table may be read-only, which would be compiled for apart.
+    kinds = (np.int8, np.int64, np.int64, np.float64, np.int64, np.int64)
+    pairs = zip(columns, kinds, strict=True)
+    return Columns._make(np.require(c, kind, ["C", "W"]) for c, kind in pairs)
+
+
+def _room(events: int, fields: int) -> Columns:
+    kind, values = np.empty(events, np.int8), np.empty((events, fields))
+    stream, time, code, seq = (np.empty(events, np.int64) for _ in range(4))
+    return Columns(kind, stream, time, values, code, seq)
+
+
+def _longer(out: Columns) -> Columns:
+    longer = _room(2 * len(out.kind), out.values.shape[1])
+    for name, column in out._asdict().items():
+        getattr(longer, name)[: len(column)] = column
+    return longer
+
+
+@strict
+def fold(
+    rule: Rule, state: Bins, events: Columns, taken: Ints, out: Columns, written: Ints
+) -> bool:
+    """Take events, from number `taken` on, for as long as `out` has room.
+
+    Args:
+        rule: how ticks fold.
+        state: the open bins.
+        events: what came.
+        taken: [1], how many events were taken.
+        out: what follows.
+        written: [1], how many of its rows are filled.
+
+    Returns:
+        Whether all events were taken.
+    """
+    for i in range(taken[0], len(events.kind)):
+        taken[0] = i
+        foldable = is_foldable(rule, state, events, i)
+        first, last = concerned(state, events.stream[i])
+        need = 1
+        for b in range(first, last):
+            need += closing(rule, state, b, events.time[i]) if foldable else 0
+        if written[0] + need > len(out.kind):
+            return False
+        for b in range(first, last):
+            if foldable:
+                close(rule, state, b, events.time[i], events.seq[i], out, written)
+            elif events.kind[i] == GAP:
+                drop(state, b)
+        if foldable and events.kind[i] == TICK:
+            add(rule, state, events, i)
+        else:
+            pass_on(rule, state, events, i, out, written)
+    taken[0] = len(events.kind)
+    return True
+
+
+@strict
+def is_foldable(rule: Rule, state: Bins, events: Columns, i: int) -> bool:
+    """Say whether an event is a heartbeat or tick that the bins can follow."""
+    kind, stream, time = events.kind[i], events.stream[i], events.time[i]
+    if not EARLIEST <= time < LATEST:
+        return False
+    if kind != TICK:
+        return bool(kind == HEARTBEAT)
+    if stream < 0 or time < state.number[stream] * rule.every[0]:
+        return False
+    infinite = 0
+    for f in range(len(rule.folds)):
+        infinite += math.isinf(events.values[i, f])
+    return infinite == 0
+
+
+@strict
+def concerned(state: Bins, stream: int) -> tuple[int, int]:
+    """Give the first stream that an event is about, and the one after the last."""
+    if stream == ALL_STREAMS:
+        return 0, len(state.number)
+    return (stream, stream + 1) if stream >= 0 else (0, 0)
+
+
+@strict
+def closing(rule: Rule, state: Bins, b: int, time: int) -> int:
+    """Give how many events close the bins that end by `time`."""
+    if state.open[b] == 0 or time < (state.number[b] + 1) * rule.every[0]:
+        return 0
+    full = 1 if state.ticks[b] > 0 else 0
+    empty = time // rule.every[0] - state.number[b] - full
+    return full + (1 if state.empty[b] + empty > MOST_EMPTY else empty)
+
+
+@strict
+def close(
+    rule: Rule, state: Bins, b: int, time: int, seq: int, out: Columns, written: Ints
+) -> None:
+    """Emit the bins that end by `time`; the one around it is open then."""
+    if state.open[b] == 0 or time < (state.number[b] + 1) * rule.every[0]:
+        return
+    now = time // rule.every[0]
+    if state.ticks[b] > 0:
+        emit_full(rule, state, b, seq, out, written)
+    empty = now - state.number[b]
+    if state.empty[b] + empty > MOST_EMPTY:
+        drop(state, b)
+        state.number[b] = now
+        j = emit(out, written, GAP, b, time, empty, seq)
+        for f in range(len(rule.folds)):
+            out.values[j, f] = math.nan
+    while state.number[b] < now:
+        emit_empty(rule, state, b, seq, out, written)
+
+
+@strict
+def emit_full(
+    rule: Rule, state: Bins, b: int, seq: int, out: Columns, written: Ints
+) -> None:
+    """Say what the ticks of the open bin folded to, and open the next."""
+    state.number[b] += 1
+    j = emit(out, written, TICK, b, state.number[b] * rule.every[0], 0, seq)
+    for f in range(len(rule.folds)):
+        if rule.folds[f] == COUNT:
+            out.values[j, f] = state.ticks[b]
+        elif state.seen[b, f] == 0:
+            out.values[j, f] = math.nan
+        elif rule.folds[f] == MEAN:
+            out.values[j, f] = state.folded[b, f] / state.seen[b, f]
+        else:
+            out.values[j, f] = state.folded[b, f]
+    state.ticks[b] = 0
+
+
+@strict
+def emit_empty(
+    rule: Rule, state: Bins, b: int, seq: int, out: Columns, written: Ints
+) -> None:
+    """Say what the open bin holds without ticks, and open the next."""
+    state.number[b] += 1
+    state.empty[b] += 1
+    j = emit(out, written, TICK, b, state.number[b] * rule.every[0], 0, seq)
+    for f in range(len(rule.folds)):
+        nothing = rule.folds[f] == SUM or rule.folds[f] == COUNT
+        out.values[j, f] = 0.0 if nothing else state.held[b, f]
+
+
+@strict
+def emit(
+    out: Columns, written: Ints, kind: int, stream: int, time: int, code: int, seq: int
+) -> int:
+    """Write an event but for its values; give its row."""
+    j = written[0]
+    written[0] = j + 1
+    out.kind[j], out.stream[j], out.time[j] = kind, stream, time
+    out.code[j], out.seq[j] = code, seq
+    return int(j)
+
+
+@strict
+def drop(state: Bins, b: int) -> None:
+    """Forget the open bin; none is open until the next tick."""
+    state.open[b] = state.ticks[b] = 0
+
+
+@strict
+def add(rule: Rule, state: Bins, events: Columns, i: int) -> None:
+    """Fold a tick into the open bin, which is the tick's own where none was open."""
+    b = events.stream[i]
+    if state.open[b] == 0:
+        state.number[b], state.open[b] = events.time[i] // rule.every[0], 1
+    if state.ticks[b] == 0:
+        state.empty[b] = 0
+        for f in range(len(rule.folds)):
+            state.seen[b, f] = 0
+    state.ticks[b] += 1
+    for f in range(len(rule.folds)):
+        value = events.values[i, f]
+        if not math.isnan(value):
+            add_value(rule.folds[f], state, b, f, value)
+
+
+@strict
+def add_value(kind: int, state: Bins, b: int, f: int, value: float) -> None:
+    """Fold a value that is not missing into its field."""
+    past = state.folded[b, f]
+    if state.seen[b, f] == 0 or kind == LAST:
+        state.folded[b, f] = value
+    elif kind == MIN:
+        state.folded[b, f] = min(past, value)
+    elif kind == MAX:
+        state.folded[b, f] = max(past, value)
+    elif kind in (SUM, MEAN):
+        state.folded[b, f] = past + value
+    state.seen[b, f] += 1
+    state.held[b, f] = value
+
+
+@strict
+def pass_on(
+    rule: Rule, state: Bins, events: Columns, i: int, out: Columns, written: Ints
+) -> None:
+    """Write an event as it came; a late tick is marked."""
+    stream, time, code = events.stream[i], events.time[i], events.code[i]
+    if events.kind[i] == TICK and stream >= 0 and EARLIEST <= time < LATEST:
+        # An engine that has seen no bin yet could not tell that the tick is late.
+        code = LATE if time < state.number[stream] * rule.every[0] else code
+    j = emit(out, written, events.kind[i], stream, time, code, events.seq[i])
+    for f in range(len(rule.folds)):
+        out.values[j, f] = events.values[i, f]
+
+
+# Once in a process, before anything is loaded.
+_entry: Any = fold
+cache.discard(
+    _entry.stats.cache_path,
+    cache.Sources(
+        ("jit/*.py", "engine/bins.py", "kernels/accept.py", "events.py"),
+        ("__init__.py", "cache.py"),
+    ),
+)

@@ -1,0 +1,88 @@
+"""How the engine calls the compiled tick, and the room its records are written to."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sfm_stream.backends import contract
+from sfm_stream.engine import decode
+from sfm_stream.engine.decode import Columns, Owners
+from sfm_stream.kernels.rows import Events, room
+from sfm_stream.state.bank import Bank
+
+# Events per call: the buffers stay in the cache, and the call's own cost vanishes.
+PORTION = 1024
+
+
+class Caller:
+    """Calls `advance` for a bank, with room that grows when records need more.
+
+    Args:
+        advance: of a backend.
+        bank: whose rows it works on.
+
+    Attributes:
+        out: what the last call wrote.
+    """
+
+    def __init__(self, advance: contract.Advance, bank: Bank) -> None:
+        self._advance, self._bank = advance, bank
+        self._entry: contract.Advance | None = None
+        self._nothing: Columns = {}
+        self.out = room(bank.layout.sizes, PORTION)
+
+    def few(self, events: Events, start: int, stop: int, phase: int) -> None:
+        """Take the events of a `tick_and_label` and leave the records in `out`.
+
+        Where room ran out between the two, the last one's alone are left.
+        """
+        self.out.counts[:] = 0
+        while (reached := self._call_directly(events, start, stop, phase)) < stop:
+            start = reached
+            self._enlarge()
+
+    def said(self, owners: Owners) -> Columns:
+        """Give what the last call wrote as columns."""
+        if not self._nothing:
+            self._nothing = decode.nothing(self.out, owners)
+        return decode.columns(self.out, owners, self._nothing)
+
+    def many(
+        self, events: Events, start: int, stop: int, phase: int, owners: Owners
+    ) -> Columns:
+        """Take any events and give the records as columns."""
+        parts: list[Columns] = []
+        while start < stop:
+            end = min(start + PORTION, stop)
+            self.out.counts[:] = 0
+            reached = int(self._advance(*self._arguments(events, start, end, phase)))
+            if reached == start and not self.out.counts.any():
+                self._enlarge()
+                continue
+            parts.append(self.said(owners))
+            start = reached
+        if not parts:
+            self.out.counts[:] = 0
+            parts.append(self.said(owners))
+        return decode.join(parts)
+
+    def _call_directly(self, events: Events, start: int, stop: int, phase: int) -> int:
+        """Call the machine code itself: all `tick_and_label` have the same types."""
+        arguments = self._arguments(events, start, stop, phase)
+        if self._entry is not None:
+            return int(self._entry(*arguments))
+        reached = int(self._advance(*arguments))
+        self._entry = contract.resolve(self._advance, arguments)
+        return reached
+
+    def _arguments(
+        self, events: Events, start: int, end: int, phase: int
+    ) -> tuple[Any, ...]:
+        layout, own = self._bank.layout, self._bank
+        return (
+            layout.settings, layout.tables, own.rows, own.work,
+            events, start, end, phase, self.out,
+        )  # fmt: skip
+
+    def _enlarge(self) -> None:
+        self.out = room(self._bank.layout.sizes, 2 * len(self.out.score_int))

@@ -1,0 +1,443 @@
+"""Events in, records out: the core's only stateful object.
+
+    observe(event)   score what is settled, then forecast
+    learn()          then learn
+    run(block)       both, for every event of a block
+    begin(block), finish()
+                     the same, said before the last event is learned from
+    answer(tick, label)
+                     both, for a tick and what it should have said
+
+The engine knows no clock, socket, file or thread. What it says depends on the events it
+was given and their order alone, whether they came one by one or in blocks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeGuard
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sfm_stream import config
+from sfm_stream.backends import contract  # fmt: skip
+from sfm_stream.engine import decode, signature
+from sfm_stream.engine.bins import Resampler
+from sfm_stream.engine.buffers import Caller
+from sfm_stream.engine.decode import Columns, Owners
+from sfm_stream.engine.streams import Roster
+from sfm_stream.errors import InvalidState, ShapeError
+from sfm_stream.events import (
+    ALL_STREAMS,
+    CONTROL,
+    Block,
+    Event,
+    Label,
+    Tick,
+    expect_width,
+    held,
+    pause,
+)
+from sfm_stream.kernels.mature import FORECASTS, SCORES
+from sfm_stream.kernels.rows import NO_ROW, Events, tick_and_label
+from sfm_stream.kernels.tick import KEEP, LEARN, OBSERVE, PEEK
+from sfm_stream.records import Forecast, Record, Records
+from sfm_stream.state import inputs, layout, targets, widen
+from sfm_stream.state.bank import Bank
+
+Column = NDArray[Any]
+
+
+class Engine:
+    """A bank of streams that forecasts, scores and learns.
+
+    Attributes:
+        seq: events observed so far; equals the journal position.
+        backend: name of the kernels that compute.
+        experts: names [E].
+        targets: names [Tg].
+        horizons: names [Q].
+        frequencies: float64 [K], radians per tick.
+    """
+
+    def __init__(self, settings: config.Config, fields: Sequence[str]) -> None:
+        self.config = settings
+        self.seq = 0
+        plan = inputs.plan(settings, fields)
+        self.backend, advance = contract.choose(
+            settings.run.backend, settings.run.device
+        )
+        self._bank = Bank(settings, plan)
+        self.fields = plan.fields
+        self.targets = plan.targets
+        self.experts = tuple(settings.forecast.experts)
+        self.horizons = targets.labels(settings)
+        self.frequencies = self._bank.layout.omega
+        self._roster = Roster()
+        self._owners = self._own()
+        self._frozen = int(not settings.learn.enabled)
+        self._resampler = Resampler(settings, fields) if settings.stream.every else None
+        self._call = Caller(advance, self._bank)
+        self._single = tick_and_label(len(self.fields))
+        self._aside = tick_and_label(len(self.fields))
+        self._place = 0
+        self._expected: tuple[Tick, int] | None = None
+        self._sizes = self._bank.layout.sizes
+        self._observed: Events | None = None
+
+    @property
+    def streams(self) -> tuple[str, ...]:
+        """Names of the streams seen so far, in order of appearance."""
+        return tuple(self._roster.numbers)
+
+    @property
+    def learning(self) -> bool:
+        """Whether a stream that comes now learns."""
+        return not self._frozen
+
+    @property
+    def ticks(self) -> Mapping[str, int]:
+        """Ticks taken in so far, per stream; rejected ones do not count."""
+        counters = self._bank.view("counters")
+        return {
+            name: int(counters[row, layout.TICKS])
+            for name, row in zip(self.streams, self._roster.first_row, strict=True)
+            if row >= 0
+        }
+
+    @property
+    def inputs(self) -> Mapping[str, tuple[str, ...]]:
+        """Names of the model's inputs, per target."""
+        return dict(zip(self.targets, self._bank.layout.plan.names, strict=True))
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of memory held by all streams, buffers included."""
+        held = (*self._bank.rows, *self._bank.work, *self._call.out)
+        return sum(array.nbytes for array in held)
+
+    def view(self, name: str) -> Column:
+        """Give an array of the bank by name, [rows, ...]; see `layout.places`."""
+        return self._bank.view(name)
+
+    def observe(self, event: Event) -> list[Record]:
+        """Score what the event settles, then forecast.
+
+        Raises:
+            InvalidState: if the last observed event was not followed by `learn`.
+        """
+        if not self._is_single(event):
+            return list(self.begin(Block.of([event], len(self.fields))).rows())
+        self._observe_single("observe", event)
+        return decode.records(self._call.out, self._owners)
+
+    def learn(self) -> list[Record]:
+        """Learn from what the observed event settled.
+
+        Raises:
+            InvalidState: if no event was observed since the last call.
+        """
+        if self._observed is None:
+            raise InvalidState("learn: expected observe(event) first, was learn()")
+        if self._observed is not self._single:
+            return list(self.finish().rows())
+        if not self._learn_single():
+            return []
+        return decode.records(self._call.out, self._owners)
+
+    def begin(self, block: Block) -> Records:
+        """Observe and learn every event of a block; the last is observed only.
+
+        Raises:
+            InvalidState: if the last observed event was not learned from.
+            ShapeError: if its ticks do not have the engine's fields.
+        """
+        if len(block) == 1 and self._is_single(event := next(block.events())):
+            self._observe_single("begin", event)
+            return self._said(self._call.said(self._owners))
+        events = self._take_in("begin", block)
+        self._observed = events
+        # One event may close several bins: all but the last are past.
+        stop = len(events.kind)
+        last = max(stop - 1, 0)
+        past = [self._carry_out(events, 0, last, OBSERVE + LEARN)] if last else []
+        now = self._carry_out(events, last, stop, OBSERVE)
+        return self._said(decode.join([*past, now]), block)
+
+    def finish(self) -> Records:
+        """Learn from the last event of the block that `begin` took.
+
+        Raises:
+            InvalidState: if nothing was observed since the last call.
+        """
+        if self._observed is None:
+            raise InvalidState("finish: expected begin(block) first, was finish()")
+        if self._observed is self._single:
+            there = self._learn_single()
+            return self._said(self._call.said(self._owners) if there else {})
+        events, self._observed, self._expected = self._observed, None, None
+        stop = len(events.kind)
+        start = max(stop - 1, 0) if self._is_due(events) else stop
+        return self._said(self._carry_out(events, start, stop, LEARN))
+
+    def run(self, block: Block) -> Records:
+        """Observe and learn every event of a block.
+
+        Raises:
+            InvalidState: between `observe` and `learn`.
+            ShapeError: if its ticks do not have the engine's fields.
+        """
+        events = self._take_in("run", block)
+        columns = self._carry_out(events, 0, len(events.kind), OBSERVE + LEARN)
+        return self._said(columns, block)
+
+    def peek(self, tick: Tick) -> list[Forecast]:
+        """Say what comes after this tick, and change nothing.
+
+        What the tick would settle is not learned from first, so `observe` may say a
+        little more. Nothing is said of a stream not yet seen, nor of ticks that are
+        folded into bins.
+        """
+        if tick.stream not in self._roster.numbers or self._resampler is not None:
+            return []
+        if not len(self.expect(tick)):
+            return []
+        said = decode.records(self._call.out, self._owners)
+        return [record for record in said if isinstance(record, Forecast)]
+
+    def expect(self, tick: Tick) -> Column:
+        """Say as numbers what `peek` says as records.
+
+        Returns:
+            float64 [Tg, Q, 3]: mean, lower and upper bound, the bounds NaN until enough
+            is scored. It shares memory and holds until the next call. [0, Q, 3] where
+            nothing is said.
+        """
+        count = 0
+        if self._resampler is None and tick.stream in self._roster.numbers:
+            self._write(self._aside, 0, tick)
+            self._call.few(self._aside, 0, 1, PEEK)
+            self._expected = (tick, self.seq)
+            count = self._call.out.counts[FORECASTS]
+        said: Column = self._call.out.forecast_num[:count, :3]
+        return said.reshape(-1, len(self.horizons), 3)
+
+    def answer(self, tick: Tick, label: Label) -> Column:
+        """Take in a tick and its label, and learn from both.
+
+        The same as `observe` and `learn` of the one, then of the other, in one call.
+
+        Returns:
+            float64 [scores, 3]: truth, mean and last value of all forecasts that were
+            settled. It shares memory and holds until the next call.
+
+        Raises:
+            InvalidState: between `observe` and `learn`, and of ticks folded into bins.
+        """
+        if self._observed is not None or self._resampler is not None:
+            raise InvalidState("answer: expected learn() first and no stream.every")
+        if tick.stream not in self._roster.numbers:
+            self._bear(Block.of([tick], len(self.fields)))
+        phase = OBSERVE + LEARN + KEEP * (self._expected == (tick, self.seq))
+        self._write(self._single, 0, tick)
+        self.seq += 1
+        self._write(self._single, 1, label)
+        self.seq += 1
+        self._call.few(self._single, 0, 2, phase)
+        scored: Column = self._call.out.score_num[: self._call.out.counts[SCORES]]
+        return scored
+
+    def tune(self, lr: float) -> None:
+        """Learn at another rate from now on.
+
+        Raises:
+            ConfigError: if it is not above 0.
+        """
+        tree = config.to_tree(self.config)
+        tree["learn"]["lr"] = lr
+        self.config = config.from_tree(tree)
+        self._bank.layout.settings["lr"] = lr
+
+    def widen(self, fields: Sequence[str]) -> None:
+        """Take in ticks of more fields from now on; what was learned stays.
+
+        Args:
+            fields: those there were, in any place, and new ones.
+
+        Raises:
+            InvalidState: between `observe` and `learn`.
+            ConfigError: if a field that was there is not among them.
+        """
+        arrays, meta = self.snapshot()
+        wider = Engine(self.config, fields)
+        old, new = self._bank.layout, wider._bank.layout
+        arrays = widen.widen(arrays, old, new)
+        wider.restore(arrays, meta | {"fields": list(wider.fields)})
+        self.__dict__.update(wider.__dict__)
+
+    def memory(self, stream: str) -> NDArray[np.complex64]:
+        """Copy the memory R of a stream, complex [Tg, K, D]."""
+        number, s = self._roster.numbers[stream], self._sizes
+        first = self._roster.first_row[number]
+        last = (self.view("counters")[first, layout.TICKS] - 1) % (s.ring - 1)
+        read = self.view("tape_read")[first : first + s.targets, last]
+        re, im = read[..., s.states : 2 * s.states], read[..., 2 * s.states :]
+        return np.asarray(re + 1j * im, np.complex64)
+
+    def snapshot(self) -> tuple[dict[str, Column], dict[str, Any]]:
+        """Copy the whole state.
+
+        Returns:
+            Arrays by name, and what else there is as plain values.
+
+        Raises:
+            InvalidState: between `observe` and `learn`.
+        """
+        self._expect_learned("snapshot")
+        arrays = self._bank.snapshot()
+        if self._resampler is not None:
+            for name, value in self._resampler.snapshot().items():
+                arrays[f"bin_{name}"] = value
+        meta = {
+            **signature.identity(self.config, self.fields),
+            "seq": self.seq,
+            "streams": list(self.streams),
+            "first_row": self._roster.first_row.tolist(),
+            "frozen": self._frozen,
+        }
+        return arrays, meta
+
+    def restore(self, arrays: Mapping[str, Column], meta: Mapping[str, Any]) -> None:
+        """Take back a snapshot and go on as if nothing had happened.
+
+        Raises:
+            CheckpointMismatch: if it is another model's.
+        """
+        signature.expect(meta, self.config, self.fields)
+        self._bank.restore({k: v for k, v in arrays.items() if k[:4] != "bin_"})
+        if self._resampler is not None:
+            bins = {k[4:]: v for k, v in arrays.items() if k[:4] == "bin_"}
+            self._resampler.restore(bins)
+        self.seq = int(meta["seq"])
+        self._roster.restore(meta["streams"], meta["first_row"])
+        self._owners = self._own()
+        self._frozen = int(meta["frozen"])
+        self._observed = self._expected = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        arrays, meta = self.snapshot()
+        return {"config": self.config, "arrays": arrays, "meta": meta}
+
+    def __setstate__(self, state: Mapping[str, Any]) -> None:
+        self.__init__(state["config"], state["meta"]["fields"])  # type: ignore[misc]
+        self.restore(state["arrays"], state["meta"])
+
+    def adopt(self, arrays: Mapping[str, Column], meta: Mapping[str, Any]) -> None:
+        """Take over what another run has learned, and begin to count anew.
+
+        What waited there is forgotten; memory, weights and statistics stay.
+
+        Raises:
+            CheckpointMismatch: if it is another model's.
+        """
+        self.restore(arrays, meta)
+        self.seq = 0
+        self._frozen = int(not self.config.learn.enabled)
+        self._bank.begin_anew(self._frozen)
+        if self._resampler is not None:
+            self._resampler = Resampler(self.config, self.fields)
+
+    def _is_single(self, event: Event) -> TypeGuard[Tick | Label]:
+        known = event.stream in self._roster.numbers and self._resampler is None
+        return known and isinstance(event, Tick | Label)
+
+    def _observe_single(self, call: str, event: Tick | Label) -> None:
+        """Observe an event of a known stream, without a block's cost."""
+        self._expect_learned(call)
+        self._place = int(isinstance(event, Label))
+        self._write(self._single, self._place, event)
+        self._observed = self._single
+        self.seq += 1
+        self._call.few(self._single, self._place, self._place + 1, OBSERVE)
+
+    def _learn_single(self) -> bool:
+        """Learn from it; say whether there was anything to learn."""
+        self._observed = self._expected = None
+        due = self._is_due(self._single)
+        if due:
+            self._call.few(self._single, self._place, self._place + 1, LEARN)
+        return due
+
+    def _write(self, pair: Events, place: int, event: Tick | Label) -> None:
+        """Write an event of a known stream into the columns kept for it."""
+        number = self._roster.numbers[event.stream]
+        pair.stream[place] = number
+        pair.row[:] = self._roster.first_row[number]
+        pair.time[place] = held(event.time)
+        pair.values[place] = expect_width(event, len(self.fields))
+        pair.seq[place] = self.seq
+
+    def _own(self) -> Owners:
+        of_row = np.flatnonzero(self._roster.first_row >= 0).repeat(len(self.targets))
+        return Owners(
+            list(self.streams), of_row, self.targets, self.horizons, self.fields,
+            self.experts,
+        )  # fmt: skip
+
+    def _expect_learned(self, call: str) -> None:
+        if self._observed is not None:
+            raise InvalidState(f"{call}: expected learn() first, was {call}()")
+
+    def _take_in(self, call: str, block: Block) -> Events:
+        self._expect_learned(call)
+        shape = (len(block), len(self.fields))
+        if block.values.shape != shape:
+            raise ShapeError("block.values", str(shape), str(block.values.shape))
+        self._bear(block)
+        events = self._roster.events(block, self.seq)
+        self.seq += len(block)
+        for i in np.flatnonzero(
+            (block.kind == CONTROL) & (events.stream == ALL_STREAMS)
+        ):
+            self._frozen = pause(self._frozen, int(block.code[i]))
+        return events if self._resampler is None else self._fold(events)
+
+    def _bear(self, block: Block) -> None:
+        """Give rows to the streams that appear in a block."""
+        newcomers, wanted = self._roster.newcomers(block), self.config.stream.symbols
+        born = before = len(self._bank)
+        for name in newcomers:
+            is_wanted = not wanted or name in wanted
+            self._roster.enter(name, born if is_wanted else NO_ROW)
+            born += len(self.targets) * is_wanted
+        if newcomers:
+            self._bank.grow(born - before)
+            self._bank.view("counters")[before:, layout.FROZEN] = self._frozen
+            self._owners = self._own()
+
+    def _fold(self, events: Events) -> Events:
+        assert self._resampler is not None  # noqa: S101 the caller has looked
+        e = events
+        kind, stream, *rest = self._resampler.fold(
+            e.kind, e.stream, e.time, e.values, e.code, e.seq
+        )
+        return Events(kind, stream, self._roster.rows(stream), *rest)
+
+    def _is_due(self, events: Events) -> bool:
+        # Only the rows of an event can have become due with it.
+        row, s = int(events.row[-1]) if len(events.row) else NO_ROW, self._sizes
+        since = self.view("counters")[:, layout.SINCE_UPDATE]
+        if row < 0:
+            return bool((since >= s.every).any())
+        return any(since[row + i] >= s.every for i in range(s.targets))
+
+    def _carry_out(self, events: Events, start: int, stop: int, phase: int) -> Columns:
+        return self._call.many(events, start, stop, phase, self._owners)
+
+    def _said(self, columns: decode.Columns, block: Block | None = None) -> Records:
+        """Give columns as records, after the decisions that a block held."""
+        if block is not None and CONTROL in block.kind:
+            first, numbers = self.seq - len(block), self._roster.of(block)
+            columns = {**decode.decisions(block, first, numbers), **columns}
+        return Records(columns, self._owners.tables)

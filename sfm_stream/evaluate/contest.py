@@ -1,0 +1,282 @@
+"""One model on one stream of ticks: how well, how fast, and in how much memory.
+
+All models meet the same ticks by the same rules: score, forecast, learn. What counts is
+folded from the scores they wrote down.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from sfm_stream import sinks
+from sfm_stream.engine import Engine
+from sfm_stream.evaluate.peers import registry
+from sfm_stream.evaluate.peers.scaling import Task
+from sfm_stream.evaluate.referee import Referee, run_peers
+from sfm_stream.records import Records
+from sfm_stream.running import loops, metrics, precompile
+from sfm_stream.running.rss import peak_rss_mib
+from sfm_stream.state import inputs, layout, targets
+
+if TYPE_CHECKING:
+    from sfm_stream.config import Config
+    from sfm_stream.evaluate.referee import Labels, Peer, Seen
+    from sfm_stream.events import Block, Floats
+    from sfm_stream.running.loops import Feed
+    from sfm_stream.running.metrics import Summary
+    from sfm_stream.sinks import ParquetSink
+
+LIVE = 5_000
+"""Events that are taken one by one to time a tick."""
+BLOCKS = 20
+KEPT = ("forecasts", "scores")
+FIGURES = ("mse", "mae", "skill", "sign", "block_median", "block_q10")
+NS_PER_US, NS_PER_S = 1e3, 1e9
+
+
+def enter(
+    config: Config,
+    open_feed: Callable[[Config], Feed],
+    model: str,
+    folder: Path,
+    kinds: Sequence[str],
+) -> dict[str, Any]:
+    """Take one model through all a feed has.
+
+    Args:
+        config: of the ticks and the target; of the model too, where it is ours.
+        open_feed: opens the feed it names.
+        model: its name.
+        folder: where its records go.
+        kinds: of the records to keep; of a peer there are scores alone.
+
+    Returns:
+        `horizons`, each with `FIGURES`; of several targets the mean, and each of them
+        under `targets`; `ticks_per_s`, `p50_us`, `p99_us`, `peak_rss_mib`.
+
+    Raises:
+        FeedError: where the feed cannot be read on.
+        SinkError: if records cannot be written.
+    """
+    feed = open_feed(config)
+    sink = sinks.ParquetSink(folder, {"experts": config.forecast.experts})
+    if model in registry.ENGINES:
+        settings = registry.ENGINES[model](config)
+        ticks, pace = _engine(settings, feed, sink, kinds)
+    else:
+        ticks, pace = _peers(config, feed, sink, registry.PEERS[model])
+    sink.close()
+    scored = _fold(folder, metrics.first_scored(config.run.warmup, ticks))
+    return {**scored, **pace, "peak_rss_mib": peak_rss_mib()}
+
+
+def hold(
+    config: Config,
+    open_feed: Callable[[Config], Feed],
+    names: Sequence[str],
+    folder: Path,
+    *,
+    jobs: int = 1,
+    say: Callable[[str], None] = lambda _: None,
+) -> dict[str, Any]:
+    """Take models through all a feed has, each in a process of its own.
+
+    Args:
+        config: of the ticks, the target and our model.
+        open_feed: opens the feed it names.
+        names: of the models.
+        folder: where each model's records go, in a folder of its name.
+        jobs: processes at work at the same time.
+        say: told when a model is done.
+
+    Returns:
+        `{"models": {name: figures}}`, as `enter` gives them.
+
+    Raises:
+        ConfigError: if a name is no model's, or a model cannot do the task.
+        FeedError, SinkError: as `enter` does.
+    """
+    registry.check(names)
+    found: dict[str, Any] = {}
+    with processes(jobs) as pool:
+        futures = {
+            pool.submit(enter, config, open_feed, name, folder / name, KEPT): name
+            for name in names
+        }
+        for future in as_completed(futures):
+            found[futures[future]] = future.result()
+            say(f"{futures[future]} is through")
+    return {"models": {name: found[name] for name in names}}
+
+
+def processes(jobs: int) -> ProcessPoolExecutor:
+    """Give a pool in which each task has a process, and so a memory, of its own."""
+    context = multiprocessing.get_context("spawn")
+    return ProcessPoolExecutor(jobs, context, max_tasks_per_child=1)
+
+
+def _engine(
+    settings: Config, feed: Feed, sink: ParquetSink, kinds: Sequence[str]
+) -> tuple[Mapping[str, int], dict[str, float]]:
+    """Take our engine through the feed; give ticks per stream, and its pace."""
+    precompile.call(settings, feed.fields)
+    engine = _Clocked(settings, feed.fields)
+    blocks = feed.blocks(settings.run.block)
+    loops.run_blocks(
+        blocks, engine, lambda records: sink.write(_only(records, kinds)), lambda: None
+    )
+    pace = sum(engine.ticks.values()) / engine.seconds
+    return engine.ticks, {"ticks_per_s": pace, **_live(settings, feed)}
+
+
+def _peers(
+    config: Config, feed: Feed, sink: ParquetSink, bear: Callable[[Task], Peer]
+) -> tuple[Mapping[str, int], dict[str, float]]:
+    """Take peers through the feed, one per stream and target."""
+    referee = Referee(config, feed.fields)
+    settings = registry.ENGINES["sfm"](config)
+    ours = layout.lay_out(settings, inputs.plan(settings, feed.fields))
+    clock = _Clock(len(referee.targets))
+
+    def born(stream: int, target: int) -> Peer:
+        del stream
+        task = Task(
+            target=target,
+            values=len(referee.values),
+            ahead=targets.horizon_table(config)[:, 0],
+            wait=targets.longest_wait(config),
+            weights=ours.sizes.weights,
+            config=config,
+        )
+        return clock.timed(bear(task), target)
+
+    run_peers(feed.blocks(config.run.block), referee, born, sink.write)
+    ticks = referee.ticks
+    pace = sum(ticks.values()) / (sum(clock.ns) / NS_PER_S)
+    return ticks, {"ticks_per_s": pace, **percentiles(clock.ns)}
+
+
+class _Clock:
+    """Times what peers do, tick by tick: labels first, then the tick of all targets.
+
+    Attributes:
+        ns: spent on each tick.
+    """
+
+    def __init__(self, targets: int) -> None:
+        self.ns: list[int] = []
+        self._targets, self._spent = targets, 0
+
+    def timed(self, peer: Peer, target: int) -> Peer:
+        """Give the peer under the clock."""
+        return _TimedPeer(peer, self, is_last=target == self._targets - 1)
+
+    def spend(self, ns: int, *, ends_tick: bool) -> None:
+        """Take note of time spent."""
+        self._spent += ns
+        if ends_tick:
+            self.ns.append(self._spent)
+            self._spent = 0
+
+
+class _TimedPeer:
+    """A peer under the clock."""
+
+    def __init__(self, peer: Peer, clock: _Clock, *, is_last: bool) -> None:
+        self._peer, self._clock, self._is_last = peer, clock, is_last
+
+    def forecast(self, seen: Seen) -> Floats:
+        """Time a forecast; that of the last target ends the tick."""
+        begun = time.perf_counter_ns()
+        means = self._peer.forecast(seen)
+        spent = time.perf_counter_ns() - begun
+        self._clock.spend(spent, ends_tick=self._is_last)
+        return means
+
+    def learn(self, labels: Labels) -> None:
+        """Time what is learned."""
+        begun = time.perf_counter_ns()
+        self._peer.learn(labels)
+        self._clock.spend(time.perf_counter_ns() - begun, ends_tick=False)
+
+
+class _Clocked(Engine):
+    """An engine that knows how long its blocks took.
+
+    Attributes:
+        seconds: spent on them.
+    """
+
+    def __init__(self, settings: Config, fields: Sequence[str]) -> None:
+        super().__init__(settings, fields)
+        self.seconds = 0.0
+
+    def run(self, block: Block) -> Records:
+        """Observe and learn every event of a block, on the clock."""
+        begun = time.perf_counter()
+        records = super().run(block)
+        self.seconds += time.perf_counter() - begun
+        return records
+
+
+def _only(records: Records, kinds: Sequence[str]) -> Records:
+    return Records({kind: records.columns[kind] for kind in kinds}, records.tables)
+
+
+def _live(settings: Config, feed: Feed) -> dict[str, float]:
+    """Time the first ticks as a live feed would bring them, one by one."""
+    engine = Engine(settings, feed.fields)
+    taken = []
+    for event in next(feed.blocks(LIVE)).events():
+        begun = time.perf_counter_ns()
+        engine.observe(event)
+        engine.learn()
+        taken.append(time.perf_counter_ns() - begun)
+    return percentiles(taken)
+
+
+def percentiles(ns: Sequence[int]) -> dict[str, float]:
+    """Give the median and the 99th percentile of nanoseconds, in microseconds."""
+    p50, p99 = np.percentile(ns, [50, 99]) / NS_PER_US
+    return {"p50_us": float(p50), "p99_us": float(p99)}
+
+
+def _fold(folder: Path, first: Mapping[str, int]) -> dict[str, Any]:
+    """Fold scores into figures: per horizon, and per target where there are several."""
+    whole = metrics.fold_scores(folder, first, metrics.COMPARED)
+    stretches = metrics.blocks(folder, first, BLOCKS)
+    known = whole.get("targets") or dict.fromkeys(stretches, whole)
+    targets = {
+        target: {
+            "horizons": {
+                horizon: {**figures, **_spread(stretches[target][horizon])}
+                for horizon, figures in known[target]["horizons"].items()
+            }
+        }
+        for target in known
+    }
+    each = {name: _plain(tree["horizons"]) for name, tree in targets.items()}
+    if len(targets) == 1:
+        return next(iter(each.values()))
+    return {**_plain(metrics.mean_over(targets)), "targets": each}
+
+
+def _plain(horizons: Mapping[str, Summary]) -> dict[str, Any]:
+    return {"horizons": {h: {name: figures[name] for name in FIGURES}
+                         for h, figures in horizons.items()}}  # fmt: skip
+
+
+def _spread(stretches: Sequence[Summary]) -> Summary:
+    """Give the median and the 10 % quantile of skill over stretches of time."""
+    skills = [s["skill"] for s in stretches if s["skill"] is not None]
+    if not skills:
+        return {"block_median": None, "block_q10": None}
+    median, q10 = np.quantile(np.array(skills, np.float64), [0.5, 0.1])
+    return {"block_median": float(median), "block_q10": float(q10)}

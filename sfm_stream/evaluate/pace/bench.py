@@ -1,0 +1,296 @@
+"""Measure the pace of the kernels, of eager torch beside them, and of whole replays.
+
+All of it in one run on one thread, medians of several repeats, the first left out: so
+the numbers of two backends can be compared with each other.
+"""
+
+from __future__ import annotations
+
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from sfm_stream.config import Config, from_tree
+from sfm_stream.engine import Engine
+from sfm_stream.errors import InvalidState
+from sfm_stream.events import Block
+from sfm_stream.running import precompile
+
+if TYPE_CHECKING:
+    from sfm_stream.events import Floats
+
+FIRST_TIME = 1_704_067_200 * 10**9
+"""2024-01-01T00:00:00Z in ns."""
+SECOND = 10**9
+US_PER_S = 1e6
+FIRST_PART = "records/forecasts-000000.parquet"
+SEED = 0
+CELL = {"states": 32, "frequencies": 8, "outputs": 32}
+READOUT = "amplitude"
+WINDOW = 32
+INPUTS = 8
+FIELDS = 4
+# Those of the paper that learn whole sequences, at their size for music, and how many
+# sequences they read side by side.
+LEARNERS = ("sfm", "a-sfm", "lstm")
+SIDE_BY_SIDE = 16
+# One thread; and bytecode on disk after the first repeat, as an installed package has
+# it, even if this process may not write it.
+ENVIRONMENT = {"POLARS_MAX_THREADS": "1", "PYTHONDONTWRITEBYTECODE": ""}
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """How much is measured.
+
+    Attributes:
+        repeats: of each measurement, the first of which is left out.
+        ticks: per repeat of a kernel.
+        eager_ticks: per repeat of eager torch, a multiple of the window.
+        live_ticks: observed and learned one by one.
+        file_ticks: in the replayed file.
+        sequence_ticks: of a sequence that is learned whole.
+    """
+
+    repeats: int = 7
+    ticks: int = 16_384
+    eager_ticks: int = 1_280
+    live_ticks: int = 10_000
+    file_ticks: int = 300_000
+    sequence_ticks: int = 80
+
+
+def measure(say: Callable[[str], None], size: Size | None = None) -> dict[str, Any]:
+    """Measure everything on this machine.
+
+    Args:
+        say: told what is being measured.
+        size: how much of it.
+
+    Returns:
+        As printed by `sfm-stream bench --json`: times in microseconds per tick or in
+        seconds, paces in ticks per second.
+    """
+    size = size or Size()
+    say("measuring the cell: fused kernels and eager torch")
+    predict, learn = _cell(size)
+    say("measuring sequences: SFM, A-SFM and an LSTM")
+    sequences = _sequences(size)
+    say("measuring the whole tick")
+    full = _full_tick(size)
+    live = _live(size, full)
+    say("measuring a replay with records, and the start of a process")
+    with tempfile.TemporaryDirectory(prefix="sfm-stream-") as folder:
+        replay_pace = _replay(Path(folder), size)
+        warm = _warm_start(Path(folder), size)
+    say("measuring compilation")
+    return {
+        "config": {
+            **CELL,
+            "readout": READOUT,
+            "inputs": INPUTS,
+            "window": WINDOW,
+            "every": WINDOW,
+        },
+        "predict_us": predict,
+        "learn_us": learn,
+        "sequence_us": sequences,
+        "full_tick_us": full,
+        "replay_ticks_per_s": replay_pace,
+        "observe_learn_us": live,
+        "compile_s": _compile(),
+        "warm_start_s": warm,
+    }
+
+
+def _cell(size: Size) -> tuple[dict[str, float], dict[str, float]]:
+    """Time the cell with a linear head, in both backends, without and with learning."""
+    import torch
+
+    from sfm_stream.cell.parameters import Sizes
+    from sfm_stream.evaluate.pace.eager_torch import Eager
+
+    torch.set_num_threads(1)
+    sizes = Sizes(
+        inputs=INPUTS,
+        states=CELL["states"],
+        frequencies=CELL["frequencies"],
+        outputs=CELL["outputs"],
+        phase=False,
+    )
+    eager = Eager(sizes, window=WINDOW)
+    x = torch.tensor(_walk(size.eager_ticks, INPUTS), dtype=torch.float32)
+    y = x[:, 0].roll(-1)
+    frozen, learning = _cell_engine(learns=False), _cell_engine(learns=True)
+    found = _medians(
+        size.repeats,
+        {
+            "predict numba": lambda: _run(frozen, size.ticks),
+            "predict torch": lambda: _timed(lambda: eager.predict(x)) / len(x),
+            "learn numba": lambda: _run(learning, size.ticks),
+            "learn torch": lambda: _timed(lambda: eager.learn(x, y)) / len(x),
+        },
+    )
+    return (
+        {"numba": found["predict numba"], "torch": found["predict torch"]},
+        {"numba": found["learn numba"], "torch": found["learn torch"]},
+    )
+
+
+def _sequences(size: Size) -> dict[str, float]:
+    """Time a forward and a backward pass over sequences, per tick of all of them."""
+    import torch
+
+    from sfm_stream.cell.baselines import catalogue
+
+    torch.set_num_threads(1)
+    keys = catalogue.TASKS["music"].inputs
+    walk = _walk(size.sequence_ticks * SIDE_BY_SIDE, keys)
+    x = torch.tensor(walk, dtype=torch.float32).view(-1, SIDE_BY_SIDE, keys)
+
+    def learn(net: catalogue.Headed[Any]) -> float:
+        return _timed(lambda: net(x)[0].square().mean().backward()) / len(x)
+
+    nets = {name: catalogue.model(name, "music", seed=SEED) for name in LEARNERS}
+    passes = {name: partial(learn, net) for name, net in nets.items()}
+    return _medians(size.repeats, passes)
+
+
+def _cell_engine(*, learns: bool) -> Engine:
+    tree = {
+        "features": {"inputs": ["level(*)"]},
+        "model": {**CELL, "readout": READOUT},
+        "learn": {"enabled": learns, "window": WINDOW, "every": WINDOW},
+        "forecast": {"experts": ["sfm"]},
+        "run": {"backend": "numba"},
+    }
+    return Engine(from_tree(tree), [f"field_{i}" for i in range(INPUTS)])
+
+
+def _full_tick(size: Size) -> float:
+    """Time the default model: all experts, intervals, clock, learning."""
+    engine = Engine(Config(), [f"field_{i}" for i in range(FIELDS)])
+    return _medians(size.repeats, {"": lambda: _run(engine, size.ticks)})[""]
+
+
+def _run(engine: Engine, ticks: int) -> float:
+    """Give the microseconds per tick of the next block."""
+    block = _block(engine.seq, ticks, len(engine.fields))
+    return _timed(lambda: engine.run(block)) / ticks
+
+
+def _live(size: Size, kernel_us: float) -> dict[str, float]:
+    """Time `observe` and `learn` together, tick by tick, from Python.
+
+    Args:
+        size: how much.
+        kernel_us: what the compiled tick itself takes.
+    """
+    engine = Engine(Config(), [f"field_{i}" for i in range(FIELDS)])
+    _run(engine, size.ticks)
+    taken = []
+    for event in _block(engine.seq, size.live_ticks, FIELDS).events():
+        begun = time.perf_counter_ns()
+        engine.observe(event)
+        engine.learn()
+        taken.append((time.perf_counter_ns() - begun) / 1000)
+    p50, p99 = (float(np.percentile(taken, q)) for q in (50, 99))
+    return {
+        "p50": p50,
+        "p99": p99,
+        "p50_beyond_kernel": p50 - kernel_us,
+        "p99_beyond_kernel": p99 - kernel_us,
+    }
+
+
+def _replay(folder: Path, size: Size) -> float:
+    """Give the pace of a replay with records, start of the process included."""
+    config = _quotes(folder, size.file_ticks)
+    begun = time.perf_counter()
+    _replayed(folder, config)
+    return size.file_ticks / (time.perf_counter() - begun)
+
+
+def _warm_start(folder: Path, size: Size) -> float:
+    """Time a process until its first tick's forecast is on disk.
+
+    Kernels and bytecode are made before.
+    """
+    config = _quotes(folder, 1)
+
+    def once() -> float:
+        begun = time.time()
+        return (_replayed(folder, config) / FIRST_PART).stat().st_mtime - begun
+
+    return _medians(size.repeats, {"": once})[""]
+
+
+def _replayed(folder: Path, config: Path) -> Path:
+    """Run a whole `sfm-stream replay` and give its folder."""
+    out = tempfile.mkdtemp(dir=folder)
+    _child(["-m", "sfm_stream", "replay", str(config), "--out", out], ENVIRONMENT)
+    return Path(out)
+
+
+def _compile() -> float:
+    """Time the compilation of the kernels in a process with an empty cache, s."""
+    with tempfile.TemporaryDirectory(prefix="sfm-stream-") as folder:
+        said = _child(["-c", precompile.COMPILE], {"NUMBA_CACHE_DIR": folder})
+    return float(said.split()[-1])
+
+
+def _child(arguments: list[str], environment: Mapping[str, str]) -> str:
+    done = precompile.child(arguments, environment)
+    if done.returncode:
+        raise InvalidState(f"bench: a child process failed: {done.stderr[-500:]}")
+    return done.stdout
+
+
+def _quotes(folder: Path, ticks: int) -> Path:
+    """Write a file of bid and ask, and a configuration that reads it."""
+    import polars as pl
+
+    mid = 100 + 0.01 * _walk(ticks, 1)[:, 0].cumsum()
+    times = FIRST_TIME + np.arange(ticks) * SECOND
+    quotes = pl.DataFrame({"time": times, "bid": mid - 0.01, "ask": mid + 0.01})
+    quotes.write_parquet(folder / f"quotes-{ticks}.parquet")
+    config = folder / f"quotes-{ticks}.toml"
+    config.write_text(
+        f'[feed]\nconnector = "parquet"\npath = "quotes-{ticks}.parquet"\n'
+        'time = "time"\n[target]\nvalues = ["mid"]\n'
+    )
+    return config
+
+
+def _block(seq: int, ticks: int, fields: int) -> Block:
+    times = FIRST_TIME + np.arange(seq, seq + ticks, dtype=np.int64) * SECOND
+    return Block.ticks(times, _walk(ticks, fields), streams=("main",))
+
+
+def _walk(ticks: int, width: int) -> Floats:
+    return np.random.default_rng(SEED).standard_normal((ticks, width))
+
+
+def _medians(
+    repeats: int, measured: Mapping[str, Callable[[], float]]
+) -> dict[str, float]:
+    """Measure in turns, so that a busy moment of the machine hits all alike."""
+    taken: dict[str, list[float]] = {name: [] for name in measured}
+    for _ in range(repeats):
+        for name, once in measured.items():
+            taken[name].append(once())
+    return {name: statistics.median(times[1:]) for name, times in taken.items()}
+
+
+def _timed(call: Callable[[], object]) -> float:
+    """Give the microseconds of a call."""
+    begun = time.perf_counter()
+    call()
+    return (time.perf_counter() - begun) * US_PER_S

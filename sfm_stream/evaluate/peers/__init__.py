@@ -1,0 +1,1 @@
+"""The forecasters that ours is compared with."""

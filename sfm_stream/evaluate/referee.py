@@ -1,0 +1,249 @@
+"""What a forecaster of others sees and when it may learn, by the engine's own rules.
+
+An engine that only ever says the last value takes in the same ticks. Its records tell
+which ticks were taken, folded or refused, when each label settled, and what a gap
+voided; so no peer can see a label earlier, or score another tick, than our own model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias
+
+import numpy as np
+from msgspec.structs import replace
+from numpy.typing import NDArray
+
+from sfm_stream.engine import Engine
+from sfm_stream.records import VOIDED_REASONS, Records
+from sfm_stream.state import inputs, targets
+
+if TYPE_CHECKING:
+    from sfm_stream.config import Config
+    from sfm_stream.events import Block, Floats, Ints
+
+WHAT_SETTLED = ("horizon", "origin", "truth")
+GAP = VOIDED_REASONS.index("gap")
+Columns: TypeAlias = Mapping[str, NDArray[Any]]
+
+
+class Seen(NamedTuple):
+    """A tick as a peer sees it.
+
+    Attributes:
+        stream: its number.
+        origin: its number in the stream, from 0.
+        time: ns.
+        values: float64 [S], the targets first, then the other fields.
+        fresh: whether it is the first of its stream or the first after a gap.
+    """
+
+    stream: int
+    origin: int
+    time: int
+    values: Floats
+    fresh: bool
+
+
+class Labels(NamedTuple):
+    """The labels of one target that settled at the same moment.
+
+    Attributes:
+        stream: its number.
+        target: its number.
+        horizon: int64 [n], numbers of the horizons.
+        origin: int64 [n], the ticks at which they were forecast.
+        truth: float64 [n].
+        rows: where they stand among the scores of the round.
+    """
+
+    stream: int
+    target: int
+    horizon: Ints
+    origin: Ints
+    truth: Floats
+    rows: slice
+
+
+class Peer(Protocol):
+    """A forecaster of one target of one stream, beside whom ours is measured."""
+
+    def forecast(self, seen: Seen) -> Floats:
+        """Take a tick; give the means [Q] of the target at every horizon."""
+
+    def learn(self, labels: Labels) -> None:
+        """Learn from labels that settled, before the tick that settled them is seen."""
+
+
+class Ring:
+    """Rows of numbers kept until no label can ask for them.
+
+    Args:
+        wait: ticks for which a row must be kept.
+        width: of a row.
+    """
+
+    def __init__(self, wait: int, width: int) -> None:
+        self._rows = np.full((wait + 1, width), np.nan)
+
+    def put(self, origin: int, row: Floats) -> None:
+        """Keep the row of a tick."""
+        self._rows[origin % len(self._rows)] = row
+
+    def at(self, origin: Ints, column: Ints | slice | int = slice(None)) -> Floats:
+        """Give the rows of ticks [n], or one column of each."""
+        rows: Floats = self._rows[origin % len(self._rows), column]
+        return rows
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """What followed from a block of events.
+
+    Attributes:
+        steps: in the order of one tick: first its labels, then the tick.
+        scores: columns of scores, with the last value as forecast.
+        tables: texts of their codes.
+    """
+
+    steps: Sequence[Seen | Labels]
+    scores: Columns
+    tables: Mapping[str, tuple[str, ...]]
+
+    def answered(self, means: Floats) -> Records:
+        """Give the scores of other forecasts [n] in the place of the last values."""
+        unknown = np.full(len(means), -1, np.int8)
+        columns = {**self.scores, "mean": means, "covered": unknown}
+        return Records({"scores": columns}, self.tables)
+
+
+class Referee:
+    """Turns blocks of events into what peers see and learn.
+
+    Attributes:
+        targets: names [Tg].
+        values: names [S] of what a tick shows: the targets, then the other fields.
+        horizons: names [Q].
+
+    Raises:
+        ConfigError: if a target names what the feed has not.
+    """
+
+    def __init__(self, settings: Config, fields: Sequence[str]) -> None:
+        self.targets = inputs.plan(settings, fields).targets
+        others = tuple(name for name in fields if name not in self.targets)
+        self.values = (*self.targets, *others)
+        target = replace(settings.target, values=self.values, predict="change")
+        last = replace(settings.forecast, experts=("last",))
+        self._engine = Engine(replace(settings, target=target, forecast=last), fields)
+        self.horizons = self._engine.horizons
+        self._ended: set[tuple[int, int]] = set()
+        self._wait = targets.longest_wait(settings)
+
+    def ring(self, width: int) -> Ring:
+        """Give room for rows that wait for their labels."""
+        return Ring(self._wait, width)
+
+    @property
+    def ticks(self) -> Mapping[str, int]:
+        """Ticks taken in so far, per stream."""
+        return self._engine.ticks
+
+    def take(self, block: Block) -> Round:
+        """Take events; give what follows for the peers."""
+        records = self._engine.run(block)
+        self._note_gaps(records.columns["voided"])
+        scores = records.columns["scores"]
+        ours = scores["target"] < len(self.targets)
+        scores = {name: column[ours] for name, column in scores.items()}
+        steps: list[Seen | Labels] = []
+        moments = []
+        for made, when in (
+            _labels(scores), self._seen(records.columns["forecasts"])
+        ):  # fmt: skip
+            steps += made
+            moments.append(when)
+        # a moment is an event and a time, as one event may close several bins; what
+        # is equal stays in order: labels first
+        seq, time = np.concatenate(moments, axis=1)
+        order = np.lexsort((time, seq))
+        tables = {**records.tables, "target": self.targets}
+        return Round([steps[i] for i in order], scores, tables)
+
+    def _note_gaps(self, voided: Columns) -> None:
+        """Keep the newest tick before each gap."""
+        gap = voided["reason"] == GAP
+        newest: dict[tuple[int, int], int] = {}
+        columns = (voided[name][gap].tolist() for name in ("stream", "seq", "origin"))
+        for stream, seq, origin in zip(*columns, strict=True):
+            newest[stream, seq] = max(origin, newest.get((stream, seq), origin))
+        self._ended |= {(stream, origin) for (stream, _), origin in newest.items()}
+
+    def _seen(self, forecasts: Columns) -> tuple[list[Seen], Ints]:
+        """Give the ticks and their moments [2, n]."""
+        # a tick's forecasts stand together: by value, then by horizon
+        width = len(self.values) * len(self.horizons)
+        first = {name: forecasts[name][::width] for name in ("seq", "time")}
+        values = forecasts["mean"][:: len(self.horizons)].reshape(-1, len(self.values))
+        streams = forecasts["stream"][::width].tolist()
+        origins = forecasts["origin"][::width].tolist()
+        ticks = zip(streams, origins, first["time"].tolist(), values, strict=True)
+        made = [
+            Seen(stream, origin, time, row, self._begins(stream, origin))
+            for stream, origin, time, row in ticks
+        ]
+        return made, np.stack([first["seq"], first["time"]])
+
+    def _begins(self, stream: int, origin: int) -> bool:
+        before = (stream, origin - 1)
+        ended = before in self._ended
+        self._ended.discard(before)
+        return ended or origin == 0
+
+
+def _labels(scores: Columns) -> tuple[list[Labels], Ints]:
+    """Group scores by moment, stream and target; give the groups' moments [2, n]."""
+    keys = np.stack([scores[name] for name in ("seq", "time", "stream", "target")])
+    starts = np.flatnonzero((np.diff(keys, prepend=-1) != 0).any(0))
+    stops = [*starts[1:].tolist(), keys.shape[1]]
+    made = []
+    for start, stop in zip(starts.tolist(), stops, strict=True):
+        rows = slice(start, stop)
+        stream, target = keys[2:, start].tolist()
+        horizon, origin, truth = (scores[name][rows] for name in WHAT_SETTLED)
+        made.append(Labels(stream, target, horizon, origin, truth, rows))
+    return made, keys[:2, starts]
+
+
+def run_peers(
+    blocks: Iterable[Block],
+    referee: Referee,
+    bear: Callable[[int, int], Peer],
+    write: Callable[[Records], None],
+) -> None:
+    """Feed blocks of events to peers: score, learn, forecast, tick by tick.
+
+    Args:
+        blocks: in order.
+        referee: says what a peer sees and when.
+        bear: gives the peer of a stream and a target, by their numbers.
+        write: takes the scores of a block as columns.
+    """
+    rows: dict[tuple[int, int], tuple[Peer, Ring]] = {}
+    for block in blocks:
+        taken = referee.take(block)
+        means = np.empty(len(taken.scores["mean"]))
+        for step in taken.steps:
+            if isinstance(step, Labels):
+                peer, said = rows[step.stream, step.target]
+                means[step.rows] = said.at(step.origin, step.horizon)
+                peer.learn(step)
+                continue
+            for target in range(len(referee.targets)):
+                one = step.stream, target
+                if one not in rows:
+                    rows[one] = bear(*one), referee.ring(len(referee.horizons))
+                peer, said = rows[one]
+                said.put(step.origin, peer.forecast(step))
+        write(taken.answered(means))

@@ -1,0 +1,351 @@
+"""The benchmark suite: many sets, each with the configuration of its ticks.
+
+A result is kept in a file of its own under a key of all that decides it (settings,
+source, code), so a suite that was stopped goes on, and a change runs again what it
+touches.
+"""
+
+from __future__ import annotations
+
+import glob
+import hashlib
+import tempfile
+import tomllib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, as_completed
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import msgspec
+import numpy as np
+from msgspec import Meta
+from msgspec.structs import replace
+
+from sfm_stream import config
+from sfm_stream.errors import ConfigError
+from sfm_stream.evaluate import contest
+from sfm_stream.evaluate.peers import registry
+from sfm_stream.events import TICK
+from sfm_stream.settings import Section
+from sfm_stream.storage import run_folder
+
+if TYPE_CHECKING:
+    from sfm_stream.config import Config
+    from sfm_stream.running.loops import Feed
+
+SUITE = "suite.toml"
+PACKAGE = Path(__file__).parents[1]
+KEPT = ("scores",)
+SHELLS = ("cli", "screen", "picture", "results", "suite", "verify", "bench", "replay")
+"""Modules from which no figure comes."""
+
+
+class Benchmark(Section, frozen=True):
+    """A set, what it is measured by, and what is known of it.
+
+    Attributes:
+        name: of the set and of its configuration.
+        title: for people.
+        measure: mean of z-scored squared errors, or skill.
+        train: rows whose standard deviations z-scores are taken with.
+        files: globs, from the suite's folder; each file is a run. None: one run.
+        best: best published figure.
+        source: whose it is.
+    """
+
+    name: str
+    title: str
+    measure: Literal["mse", "skill"] = "skill"
+    train: Annotated[int, Meta(ge=0)] = 0
+    files: tuple[str, ...] = ()
+    best: float | None = None
+    source: str = ""
+
+
+class Suite(Section, frozen=True):
+    """What `suite.toml` holds."""
+
+    set: tuple[Benchmark, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One model on one file of one set.
+
+    Attributes:
+        benchmark: the set.
+        run: name of the file's run.
+        model: name.
+        config: of the ticks, the target and our model.
+        path: where the result is kept.
+        key: of all that decides it.
+    """
+
+    benchmark: Benchmark
+    run: str
+    model: str
+    config: Config
+    path: Path
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """How configurations are read and feeds opened.
+
+    Attributes:
+        load: reads a configuration file with overrides.
+        open_feed: opens the feed it names.
+    """
+
+    load: Callable[[Path, list[str]], Config]
+    open_feed: Callable[[Config], Feed]
+
+
+Results = dict[str, dict[str, dict[str, Any]]]
+"""Per set and model: `value`, `worst`, `sign`, and each run under `runs`."""
+
+
+def read(folder: Path, chosen: Sequence[str] = ()) -> tuple[Benchmark, ...]:
+    """Read the sets of a suite.
+
+    Args:
+        folder: with `suite.toml` and the configuration of each set.
+        chosen: names of the sets wanted; all when empty.
+
+    Raises:
+        ConfigError: if it cannot be read or a name is none of its sets.
+    """
+    path = folder / SUITE
+    try:
+        suite = msgspec.convert(tomllib.loads(path.read_text("utf-8")), Suite)
+    except (OSError, tomllib.TOMLDecodeError, msgspec.ValidationError) as e:
+        raise ConfigError(str(path), f"cannot be read: {e}") from e
+    known = {benchmark.name: benchmark for benchmark in suite.set}
+    for name in chosen:
+        if name not in known:
+            problem = f"unknown set {name!r}"
+            raise ConfigError("--sets", problem, f"known: {', '.join(known)}")
+    return tuple(known[name] for name in (chosen or known))
+
+
+def carry_out(
+    folder: Path,
+    benchmarks: Sequence[Benchmark],
+    names: Sequence[str],
+    source: Source,
+    out: Path,
+    *,
+    overrides: Sequence[str] = (),
+    jobs: int = 1,
+    say: Callable[[str], None] = lambda _: None,
+) -> Results:
+    """Run what is not known yet, and give all results.
+
+    Args:
+        folder: of the suite.
+        benchmarks: its sets.
+        names: of the models.
+        source: of configurations and ticks.
+        out: folder of the results.
+        overrides: settings to put over those of all sets.
+        jobs: processes at work at the same time.
+        say: told each figure as it becomes known.
+
+    Raises:
+        ConfigError, FeedError: where a set cannot be read.
+    """
+    registry.check(names)
+    tasks = [
+        task
+        for benchmark in benchmarks
+        for task in _tasks(folder, benchmark, names, source, out, overrides)
+    ]
+    results: dict[tuple[str, str], dict[str, Any]] = {}
+    waiting = _grouped(tasks)
+    for task, result in _results(tasks, source, jobs):
+        pair = task.benchmark.name, task.model
+        results.setdefault(pair, {})[task.run] = result
+        if set(results[pair]) == set(waiting[pair]):
+            say(_line(task, summary(task.benchmark, results[pair])))
+    found: Results = {}
+    for benchmark in benchmarks:
+        for name in names:
+            runs_ = {run: results[benchmark.name, name][run]
+                     for run in waiting[benchmark.name, name]}  # fmt: skip
+            found.setdefault(benchmark.name, {})[name] = summary(benchmark, runs_)
+    return found
+
+
+def summary(benchmark: Benchmark, each: Mapping[str, Any]) -> dict[str, Any]:
+    """Sum up the runs of one model on one set.
+
+    Args:
+        benchmark: the set.
+        each: results of its runs, with `value` where z-scores are taken.
+
+    Returns:
+        `value` and `sign`, means over runs; `worst` of them; and the `runs`.
+    """
+    values = {run: _value(benchmark, result) for run, result in each.items()}
+    known = [value for value in values.values() if value is not None]
+    signs = [_over_horizons(result, "sign") for result in each.values()]
+    worst = max if benchmark.measure == "mse" else min
+    return {
+        "value": _mean(known),
+        "worst": worst(known, default=None),
+        "sign": _mean([sign for sign in signs if sign is not None]),
+        "values": values,
+        "runs": dict(each),
+    }
+
+
+def _value(benchmark: Benchmark, result: Mapping[str, Any]) -> float | None:
+    if benchmark.measure == "mse":
+        value: float | None = result["z_mse"]
+        return value
+    return _over_horizons(result, "skill")
+
+
+def _over_horizons(result: Mapping[str, Any], name: str) -> float | None:
+    values = [figures[name] for figures in result["horizons"].values()]
+    return _mean([value for value in values if value is not None])
+
+
+def _mean(values: Sequence[float]) -> float | None:
+    return sum(values) / len(values) if values else None
+
+
+def _line(task: Task, found: Mapping[str, Any]) -> str:
+    def shown(value: float | None) -> str:
+        return "-" if value is None else f"{value:.4f}"
+
+    line = f"{task.benchmark.name:12} {task.model:10} {task.benchmark.measure:5} "
+    line += shown(found["value"])
+    if len(found["values"]) > 1:
+        each = " ".join(f"{run}={shown(v)}" for run, v in found["values"].items())
+        line += f"  worst {shown(found['worst'])}  {each}"
+    return (
+        line
+        if task.benchmark.measure == "mse"
+        else (f"{line}  sign {shown(found['sign'])}")
+    )
+
+
+def _grouped(tasks: Sequence[Task]) -> dict[tuple[str, str], list[str]]:
+    grouped: dict[tuple[str, str], list[str]] = {}
+    for task in tasks:
+        grouped.setdefault((task.benchmark.name, task.model), []).append(task.run)
+    return grouped
+
+
+def _tasks(
+    folder: Path,
+    benchmark: Benchmark,
+    names: Sequence[str],
+    source: Source,
+    out: Path,
+    overrides: Sequence[str],
+) -> Iterator[Task]:
+    settings = source.load(folder / f"{benchmark.name}.toml", list(overrides))
+    for run, one in _runs(folder, benchmark, settings):
+        identity = source.open_feed(one).source()
+        for model in names:
+            path = out / benchmark.name / run / f"{model}.json"
+            decides = [config.to_tree(one), benchmark, identity, _code(model)]
+            key = hashlib.sha256(msgspec.json.encode(decides)).hexdigest()
+            yield Task(benchmark, run, model, one, path, key)
+
+
+def _runs(
+    folder: Path, benchmark: Benchmark, settings: Config
+) -> Iterator[tuple[str, Config]]:
+    if not benchmark.files:
+        yield "all", settings
+    for pattern in benchmark.files:
+        found = sorted(glob.glob(str((folder / pattern).resolve())))  # noqa: PTH207 `..` stands in the pattern
+        if not found:
+            raise ConfigError(str(folder / pattern), "expected files, were none")
+        for path in found:
+            feed = replace(settings.feed, path=path)
+            yield Path(path).name.partition(".")[0], replace(settings, feed=feed)
+
+
+def _code(model: str) -> str:
+    """Give a digest of the code a model's figures come from."""
+    folder = PACKAGE if model in registry.ENGINES else PACKAGE / "compare"
+    digest = hashlib.sha256()
+    for path in sorted(folder.rglob("*.py")):
+        if not {path.stem, path.parent.stem} & set(SHELLS):
+            digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+def _results(
+    tasks: Sequence[Task], source: Source, jobs: int
+) -> Iterator[tuple[Task, dict[str, Any]]]:
+    """Give results as they become known, those known before first.
+
+    Each model runs in a process of its own, which tells its memory from others'.
+    """
+    unknown = []
+    for task in tasks:
+        kept = _kept(task)
+        if kept is None:
+            unknown.append(task)
+        else:
+            yield task, kept
+    with contest.processes(jobs) as pool:
+        futures: dict[Future[dict[str, Any]], Task] = {
+            pool.submit(_measure, task, source.open_feed): task for task in unknown
+        }
+        for future in as_completed(futures):
+            task, result = futures[future], future.result()
+            run_folder.write(
+                task.path, run_folder.to_json({"key": task.key, "result": result})
+            )
+            yield task, result
+
+
+def _kept(task: Task) -> dict[str, Any] | None:
+    if not task.path.exists():
+        return None
+    try:
+        kept = msgspec.json.decode(task.path.read_bytes(), type=dict[str, Any])
+    except msgspec.DecodeError:
+        return None  # torn by a power cut: run again
+    result: dict[str, Any] = kept["result"]
+    return result if kept.get("key") == task.key else None
+
+
+def _measure(task: Task, open_feed: Callable[[Config], Feed]) -> dict[str, Any]:
+    with tempfile.TemporaryDirectory(prefix="sfm-stream-") as folder:
+        result = contest.enter(task.config, open_feed, task.model, Path(folder), KEPT)
+    if task.benchmark.measure == "mse":
+        deviations = _deviations(task, open_feed(task.config))
+        result["z_mse"] = z_mse(result, deviations)
+    return result
+
+
+def z_mse(result: Mapping[str, Any], deviations: Mapping[str, float]) -> float:
+    """Give the mean squared error in z-scores, over targets and horizons."""
+    targets = result.get("targets") or dict.fromkeys(deviations, result)
+    errors = [
+        figures["mse"] / deviations[target] ** 2
+        for target, tree in targets.items()
+        for figures in tree["horizons"].values()
+    ]
+    return float(sum(errors) / len(errors))
+
+
+def _deviations(task: Task, feed: Feed) -> dict[str, float]:
+    """Give the population standard deviation of each target in the first rows."""
+    train, rows = task.benchmark.train, np.empty((0, len(feed.fields)))
+    blocks = feed.blocks(train)
+    while len(rows) < train:
+        block = next(blocks)
+        rows = np.concatenate([rows, block.values[block.kind == TICK]])
+    places = [feed.fields.index(name) for name in task.config.target.values]
+    deviations = np.std(rows[:train, places], axis=0)
+    return dict(zip(task.config.target.values, deviations.tolist(), strict=True))

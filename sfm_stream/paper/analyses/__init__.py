@@ -1,0 +1,1 @@
+"""What the paper's networks do inside, and what their parts are worth."""

@@ -1,0 +1,1 @@
+"""The data of the paper's tasks: made, read and cut into sequences."""

@@ -1,0 +1,190 @@
+"""Speech with its phones, the data of the paper's third task: TIMIT, whole or a sample.
+
+A sentence is a sound file, NIST SPHERE or RIFF, and beside it a `.phn` file of the same
+name with a line `start end phone` per phone, in samples. In the whole corpus they are
+kept as `train/dr1/fcjf0/si1027.wav`, in any case of letters; in samples of it as
+`dr1-fcjf0/si1027.wav`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from sfm_stream.errors import ConfigError, FeedError
+from sfm_stream.paper.data.sequences import Sequences
+from sfm_stream.paper.training.loop import Splits
+
+PHONES = (
+    "aa", "ae", "ah", "ao", "aw", "ax", "ax-h", "axr", "ay", "b", "bcl", "ch", "d",
+    "dcl", "dh", "dx", "eh", "el", "em", "en", "eng", "epi", "er", "ey", "f", "g",
+    "gcl", "h#", "hh", "hv", "ih", "ix", "iy", "jh", "k", "kcl", "l", "m", "n",
+    "ng", "nx", "ow", "oy", "p", "pau", "pcl", "q", "r", "s", "sh", "t", "tcl",
+    "th", "uh", "uw", "ux", "v", "w", "y", "z", "zh",
+)  # fmt: skip
+FEATURES = 26
+
+# Seconds.
+SHIFT, WINDOW = 0.010, 0.025
+# Frames over which a slope is fitted.
+SLOPE = 5
+
+# Of a sample that has no test folder, these speakers are the test split.
+TEST_SPEAKERS = frozenset({"faem0", "mbgt0"})
+# Of the other speakers, one in so many says when to stop, and at least two do.
+VALID_SHARE, VALID_LEAST = 20, 2
+# Sentences that every speaker reads would be known by heart.
+READ_BY_ALL = "sa"
+
+
+class Sentence(NamedTuple):
+    """Where a sentence is kept.
+
+    Attributes:
+        sound: its file.
+        phones: the file of its labels.
+        speaker: five letters and digits.
+        test: whether it lies in the test folder.
+    """
+
+    sound: Path
+    phones: Path
+    speaker: str
+    test: bool
+
+
+def load(folder: Path, sentences: int | None = None) -> Splits:
+    """Read a corpus as frames: features [T, 26] and the place of each phone [T].
+
+    A frame is 25 ms, one every 10 ms, and has the phone of its middle. Its features are
+    the log-energy, 12 mel-frequency cepstral coefficients, and the slope of these over
+    five frames.
+
+    Args:
+        folder: of the corpus.
+        sentences: take so many of each split, the first; None takes all.
+
+    Raises:
+        ConfigError: if a library of the extra `paper` is absent.
+        FeedError: if there are none, or a file cannot be used.
+    """
+    train, valid, test = split(find(folder))
+    parts = (part[:sentences] for part in (train, valid, test))
+    return Splits(*(_sequences(part) for part in parts))
+
+
+def find(folder: Path) -> list[Sentence]:
+    """Give all sentences below a folder but those that every speaker reads.
+
+    Raises:
+        FeedError: if there are none, or a label file has no sound beside it.
+    """
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    sounds = {
+        path.with_suffix(""): path for path in files if path.suffix.lower() == ".wav"
+    }
+    labels = [path for path in files if path.suffix.lower() == ".phn"]
+    found = []
+    for path in labels:
+        if path.stem.lower().startswith(READ_BY_ALL):
+            continue
+        if path.with_suffix("") not in sounds:
+            raise FeedError(str(path), "expected a .wav of the same name, was none")
+        above = [part.lower() for part in path.relative_to(folder).parts[:-1]]
+        speaker = path.parent.name.lower().rpartition("-")[2]
+        sound = sounds[path.with_suffix("")]
+        found.append(Sentence(sound, path, speaker, test="test" in above))
+    if not found:
+        problem = "expected sentences as .phn and .wav, was none"
+        raise FeedError(str(folder), problem, "name their folder with --data")
+    return found
+
+
+def split(
+    sentences: Sequence[Sentence],
+) -> tuple[list[Sentence], list[Sentence], list[Sentence]]:
+    """Part sentences by speaker: to learn from, to stop by, to count.
+
+    The test folder is the test split, or two speakers where there is none. Of the
+    others, in the order of the alphabet, speakers at like distances say when to stop.
+    """
+    whole = any(one.test for one in sentences)
+    test = [s for s in sentences if (s.test if whole else s.speaker in TEST_SPEAKERS)]
+    rest = [s for s in sentences if s not in test]
+    speakers = sorted({s.speaker for s in rest})
+    count = max(VALID_LEAST, len(speakers) // VALID_SHARE)
+    apart = max(1, len(speakers) // count)
+    stopping = set(speakers[apart // 2 :: apart][:count])
+    valid = [s for s in rest if s.speaker in stopping]
+    return [s for s in rest if s.speaker not in stopping], valid, test
+
+
+def _sequences(sentences: Sequence[Sentence]) -> Sequences:
+    x, y = [], []
+    for one in sentences:
+        cepstra, rate = _cepstra(one.sound)
+        x.append(torch.tensor(np.concatenate([cepstra, _slopes(cepstra)], 1)))
+        middles = (np.arange(len(cepstra)) * SHIFT + WINDOW / 2.0) * rate
+        y.append(torch.tensor(_phones(one.phones, middles)))
+    return Sequences(x, y)
+
+
+def _cepstra(path: Path) -> tuple[NDArray[np.float32], int]:
+    """Give log-energy and cepstra of every frame [T, 13], and samples per second."""
+    try:
+        import kaldi_native_fbank as kaldi
+        import soundfile
+    except ImportError as e:
+        hint = "install it: pip install 'sfm-stream[paper]'"
+        raise ConfigError("paper", f"{e.name} is absent", hint) from e
+    try:
+        sound, rate = soundfile.read(path, dtype="int16")
+    except (OSError, soundfile.LibsndfileError) as e:
+        problem = f"expected a sound file, cannot be read: {e}"
+        raise FeedError(str(path), problem) from e
+    if sound.ndim != 1 or len(sound) < WINDOW * rate:
+        problem = f"expected one channel of {WINDOW} s or more, was {list(sound.shape)}"
+        raise FeedError(str(path), problem)
+    options = kaldi.MfccOptions()
+    options.use_energy, options.num_ceps = True, FEATURES // 2
+    options.frame_opts.samp_freq, options.frame_opts.dither = rate, 0.0
+    options.frame_opts.frame_shift_ms = SHIFT * 1e3
+    options.frame_opts.frame_length_ms = WINDOW * 1e3
+    heard = kaldi.OnlineMfcc(options)
+    heard.accept_waveform(rate, sound.astype(np.float32).tolist())
+    heard.input_finished()
+    frames = [heard.get_frame(at) for at in range(heard.num_frames_ready)]
+    return np.stack(frames), rate
+
+
+def _slopes(values: NDArray[np.float32]) -> NDArray[np.float32]:
+    from scipy.signal import savgol_filter
+
+    slopes: NDArray[np.float32] = savgol_filter(
+        values, SLOPE, polyorder=1, deriv=1, axis=0, mode="nearest"
+    )
+    return slopes
+
+
+def _phones(path: Path, samples: NDArray[np.floating]) -> NDArray[np.int64]:
+    """Give the place among `PHONES` of the phone at each sample."""
+    ends: list[int] = []
+    places: list[int] = []
+    for row, line in enumerate(path.read_text("ascii").splitlines(), 1):
+        match line.split():
+            case [start, end, phone] if (start + end).isdigit() and phone in PHONES:
+                ends.append(int(end))
+                places.append(PHONES.index(phone))
+            case _:
+                problem = f"expected `start end phone`, was {line!r}"
+                raise FeedError(str(path), problem, row=row)
+    if not ends:
+        raise FeedError(str(path), "expected `start end phone`, was empty")
+    at = np.searchsorted(ends, samples, side="right").clip(max=len(ends) - 1)
+    spoken: NDArray[np.int64] = np.array(places)[at]
+    return spoken

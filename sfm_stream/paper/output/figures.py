@@ -1,0 +1,110 @@
+"""Pictures of what was found: each as PNG and as SVG.
+
+matplotlib draws them; it is part of the extra `paper` and loaded when it is wanted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sfm_stream.errors import ConfigError, SinkError
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from sfm_stream.paper.training.trials import Result
+
+DOTS = 150
+PLAIN, OURS, SLIDES, BLUE = "#8a96a3", "#c2410c", "#111111", "#1d4ed8"
+
+
+def expect() -> None:
+    """Refuse to begin where nothing can be drawn at the end.
+
+    Raises:
+        ConfigError: if matplotlib is absent.
+    """
+    try:
+        import matplotlib as mpl  # noqa: F401 only whether it is there
+    except ImportError as e:
+        hint = "install it: pip install 'sfm-stream[paper]'"
+        raise ConfigError("paper", "matplotlib is absent", hint) from e
+
+
+def sheet(rows: int, columns: int, size: tuple[float, float]) -> tuple[Figure, Any]:
+    """Give a figure and its axes [rows, columns]; the size is in inches."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=size, dpi=DOTS, layout="constrained")
+    return figure, figure.subplots(rows, columns, squeeze=False)
+
+
+def save(figure: Figure, name: str, out: Path) -> list[Path]:
+    """Write `<name>.png` and `<name>.svg`, and say where they are.
+
+    Raises:
+        SinkError: if they cannot be written.
+    """
+    paths = [out / f"{name}.png", out / f"{name}.svg"]
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        for path in paths:
+            figure.savefig(path)
+    except OSError as e:
+        raise SinkError(str(out), f"cannot be written: {e.strerror}") from e
+    return paths
+
+
+def side_by_side(
+    axes: Axes,
+    found: Mapping[str, Any],
+    score: str,
+    slides: Mapping[str, float] | None = None,
+) -> None:
+    """Draw a score per model: its seeds, their mean, and the slides' figure.
+
+    Args:
+        axes: to draw on.
+        found: as `tables.fold` gives it.
+        score: its name.
+        slides: what the paper has, by model.
+    """
+    for at, (name, figures) in enumerate(found.items()):
+        values, mean = (
+            figures["scores"][score]["values"],
+            figures["scores"][score]["mean"],
+        )
+        colour = OURS if name.endswith("sfm") else PLAIN
+        axes.plot([at] * len(values), values, "o", color=colour, ms=5, alpha=0.6)
+        axes.plot([at - 0.3, at + 0.3], [mean, mean], color=colour, lw=2.5)
+        if slides and name in slides:
+            axes.plot(at, slides[name], "x", color=SLIDES, ms=7)
+    for style, colour, label in (("o", PLAIN, "a seed"), ("-", PLAIN, "mean"),
+                                 ("x", SLIDES, "the slides")):  # fmt: skip
+        if slides or style != "x":
+            axes.plot([], [], style, color=colour, label=label)
+    axes.set_xticks(range(len(found)), list(found), rotation=35, ha="right")
+    axes.set_ylabel(score)
+    axes.grid(axis="y", lw=0.4)
+    axes.legend(fontsize="small")
+
+
+def histories(axes: Axes, results: Sequence[Result]) -> None:
+    """Draw the watched validation score of every trial over its epochs."""
+    from matplotlib import colormaps
+
+    names = list(dict.fromkeys(result["model"] for result in results))
+    colours = dict(zip(names, colormaps["tab20"](range(20)), strict=False))
+    for result in results:
+        name = result["model"]
+        valid = [epoch["valid"] for epoch in result["history"]]
+        first = result["seed"] == results[0]["seed"]
+        axes.plot(range(1, len(valid) + 1), valid, color=colours[name], lw=1.0,
+                  label=name if first else None)  # fmt: skip
+    axes.locator_params("x", integer=True)
+    axes.set_xlabel("epoch")
+    axes.set_ylabel("validation")
+    axes.legend(fontsize="small", loc="upper left", bbox_to_anchor=(1, 1))

@@ -1,0 +1,82 @@
+"""What was found, seed by seed, as one table: mean and spread of every score."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sfm_stream.paper.training.trials import Result
+from sfm_stream.report import markdown
+from sfm_stream.storage import run_folder
+
+NOT_RUN = "not run"
+"""In the place of a figure that was not asked for."""
+
+
+def fold(results: Sequence[Result]) -> dict[str, Any]:
+    """Give, by model, what its seeds found on the test split.
+
+    Args:
+        results: as `trials.carry_out` gives them.
+
+    Returns:
+        `{model: {"parameters", "seeds", "epochs", "seconds", "skipped", "scores"}}`,
+        with mean epochs of the best weights and mean seconds; a score has `mean`, `sd`
+        (of a sample; null of one seed), `low`, `high` and `values` in the seeds' order.
+    """
+    found = {}
+    for name in dict.fromkeys(result["model"] for result in results):
+        mine = [result for result in results if result["model"] == name]
+        found[name] = {
+            "parameters": mine[0]["parameters"],
+            "seeds": [result["seed"] for result in mine],
+            "epochs": float(np.mean([result["best"] for result in mine])),
+            "seconds": float(np.mean([result["seconds"] for result in mine])),
+            "skipped": sum(result["skipped"] for result in mine),
+            "scores": {
+                score: spread([result["test"][score] for result in mine])
+                for score in mine[0]["test"]
+            },
+        }
+    return found
+
+
+def spread(values: Sequence[float]) -> dict[str, Any]:
+    """Give mean, sample standard deviation (null of one value), bounds, and values."""
+    several = len(values) > 1
+    return {
+        "mean": float(np.mean(values)),
+        "sd": float(np.std(values, ddof=1)) if several else None,
+        "low": min(values),
+        "high": max(values),
+        "values": list(values),
+    }
+
+
+def shown(score: Mapping[str, Any], digits: int = 3) -> str:
+    """Write a score as `mean ± sd`, or as its one value."""
+    mean, sd = score["mean"], score["sd"]
+    return f"{mean:.{digits}f}" + ("" if sd is None else f" ± {sd:.{digits}f}")
+
+
+def keep(name: str, tree: Mapping[str, Any], text: str, out: Path) -> None:
+    """Write `<name>.json` and `<name>.md` with the command and commit that made them.
+
+    Args:
+        name: of the experiment.
+        tree: all that was found.
+        text: the same for people, in Markdown.
+        out: the results folder.
+
+    Raises:
+        SinkError: if the disk is full or refuses.
+    """
+    command = " ".join(["sfm-stream", *sys.argv[1:]])
+    made = {"command": command, "commit": markdown.commit()}
+    run_folder.write(out / f"{name}.json", run_folder.to_json({**tree, **made}))
+    note = f"Made at commit {made['commit']} by\n\n```text\n{command}\n```\n"
+    run_folder.write(out / f"{name}.md", f"{text}\n\n{note}".encode())

@@ -1,0 +1,1 @@
+"""The paper's tasks: signals, music and phonemes."""

@@ -1,0 +1,102 @@
+"""RNN-NADE and RNN-RBM as contenders: the next frame as one chord, not key by key."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import dropout
+from torch.utils.checkpoint import checkpoint
+
+from sfm_stream.cell.joint.nade import NADE
+from sfm_stream.cell.joint.rbm import RBM
+from sfm_stream.cell.joint.sequences import FrameModel, rnn
+from sfm_stream.errors import ConfigError
+from sfm_stream.paper.data.sequences import Batch
+from sfm_stream.paper.training.dropouts import Dropouts
+from sfm_stream.paper.training.loop import Contender, Objective
+
+HIDDEN = 150
+# Units of the RNN that make as many parameters as the slides' other models have.
+NADE_UNITS, RBM_UNITS = 209, 226
+
+GIBBS_STEPS = 15
+# The annealing that estimates an RBM's likelihood.
+CHAINS, LEVELS = 2, 50
+
+FRAMES = 1024
+"""NADE holds HIDDEN values for every key of so many frames at a time."""
+
+Measure = Callable[[Any, Tensor, Tensor], Tensor]
+"""Takes the output model, frames [n, V] and contexts [n, M]; gives [n]."""
+
+
+def contenders(keys: int, dropouts: Dropouts) -> dict[str, Contender]:
+    """Give both models, whose score is the `nll` of whole frames.
+
+    That of RNN-NADE is exact; that of RNN-RBM is estimated, and looks better than it is
+    (see `RBM.estimated_log_likelihood`).
+
+    Args:
+        keys: V.
+        dropouts: what both lose in training.
+    """
+    nade = partial(rnn, NADE, keys, recurrent=NADE_UNITS, hidden=HIDDEN)
+    rbm = partial(rnn, RBM, keys, recurrent=RBM_UNITS, hidden=HIDDEN)
+    return {
+        "rnn-rbm": _contender(rbm, _contrast, _estimated, dropouts),
+        "rnn-nade": _contender(nade, _exact, _exact, dropouts),
+    }
+
+
+def _contender(
+    build: Callable[..., nn.Module],
+    loss: Measure,
+    nll: Measure,
+    dropouts: Dropouts,
+) -> Contender:
+    def descended(model: nn.Module, batch: Batch) -> Tensor:
+        return _measured(loss, model, batch, dropouts)
+
+    def scored(model: nn.Module, batch: Batch) -> Mapping[str, Tensor]:
+        return {"nll": _measured(nll, model, batch, dropouts)}
+
+    objective = Objective(descended, scored, "nll")
+    return Contender(lambda seed: build(seed=seed), objective)
+
+
+def _measured(
+    measure: Measure, model: nn.Module, batch: Batch, dropouts: Dropouts
+) -> Tensor:
+    if not isinstance(model, FrameModel):
+        problem = f"expected a layer and its output, was {type(model).__name__}"
+        raise ConfigError("model", problem)
+    z, _ = model.layer(dropouts.read(model, batch).x)
+    z = dropout(z, dropouts.said, model.training)
+    return measure(model.output, batch.y[batch.mask], z[batch.mask])
+
+
+def _exact(nade: NADE, v: Tensor, z: Tensor) -> Tensor:
+    parts = zip(torch.split(v, FRAMES), torch.split(z, FRAMES), strict=True)
+    said = [
+        checkpoint(nade.log_likelihood, *part, use_reentrant=False) for part in parts
+    ]
+    return -torch.cat(said)
+
+
+def _contrast(rbm: RBM, v: Tensor, z: Tensor) -> Tensor:
+    drawn = int(torch.randint(2**62, ()))
+    return rbm.contrast(v, z, GIBBS_STEPS, _chance(drawn, v))
+
+
+def _estimated(rbm: RBM, v: Tensor, z: Tensor) -> Tensor:
+    return -rbm.estimated_log_likelihood(
+        v, z, chains=CHAINS, levels=LEVELS, chance=_chance(0, v)
+    )
+
+
+def _chance(seed: int, like: Tensor) -> torch.Generator:
+    return torch.Generator(like.device).manual_seed(seed)

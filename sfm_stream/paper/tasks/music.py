@@ -1,0 +1,221 @@
+"""The paper's second task: which keys sound in the next frame of a piece?
+
+The slides' scores are not those of a next frame (their bound is all but reached), so
+models are compared by the likelihood of 88 keys instead, each of which sounds or not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import binary_cross_entropy_with_logits, log_softmax
+
+from sfm_stream.cell.baselines.catalogue import CELLS
+from sfm_stream.paper.data import piano_rolls
+from sfm_stream.paper.data.sequences import Batch, Sequences
+from sfm_stream.paper.output import figures, tables
+from sfm_stream.paper.tasks import chords
+from sfm_stream.paper.training import objectives, trials
+from sfm_stream.paper.training.dropouts import Dropouts
+from sfm_stream.paper.training.loop import Contender, Schedule
+from sfm_stream.paper.training.trials import Experiment, Order
+from sfm_stream.report.markdown import table
+
+# Log-likelihoods as the slides' table has them, by model and set.
+SLIDES: Mapping[str, Mapping[str, float]] = {
+    name: dict(zip(piano_rolls.FILES, scores, strict=True))
+    for name, scores in {
+        "lstm": (-5.44, -6.24, -7.27, -5.60),
+        "gru": (-5.36, -6.14, -7.14, -5.63),
+        "cw-rnn": (-5.35, -6.04, -7.83, -5.90),
+        "act-rnn": (-5.20, -5.89, -7.41, -5.82),
+        "rhn": (-5.79, -5.74, -7.58, -5.60),
+        "a-lstm": (-5.03, -5.63, -6.96, -5.64),
+        "p-lstm": (-5.09, -5.65, -7.02, -5.70),
+        "rnn-rbm": (-6.01, -6.27, -7.09, -2.39),
+        "rnn-nade": (-5.60, -5.56, -7.05, -2.31),
+        "sfm": (-4.81, -5.47, -6.76, -5.67),
+        "a-sfm": (-4.80, -5.45, -6.80, -5.63),
+    }.items()
+}
+
+
+class Searched(NamedTuple):
+    """What was found on the validation split of a set.
+
+    Attributes:
+        dropouts: the same for every model.
+        rates: learning rates by model; the others learn at the schedule's.
+        longest_memory: what an SFM holds at birth, in ticks.
+        schedule: how each model is trained at full size.
+    """
+
+    dropouts: Dropouts
+    rates: Mapping[str, float]
+    longest_memory: float
+    schedule: Schedule
+
+
+# Rates among 3e-3, 1e-2 and 2e-2; A-SFM follows SFM, and the RHN broke at 1e-2. A chord
+# lasts few frames: born with hundreds, SFM learned more slowly.
+CHORALES = Searched(
+    Dropouts(inputs=0.2, said=0.3),
+    {"lstm": 1e-2, "gru": 1e-2, "sfm": 2e-2, "a-sfm": 2e-2},
+    16.0,
+    Schedule(200, 16, 3e-3, 5, 3, 5.0),
+)
+# Thrice as many pieces, and longer: of the chorales' dropouts SFM learned too little.
+# Searched with SFM: dropouts of inputs up to .2, of what is said .1 to .3, and memories
+# of 16, 64 and 256 ticks.
+TUNES = Searched(
+    Dropouts(inputs=0.05, said=0.15),
+    {"lstm": 1e-2, "gru": 1e-2, "sfm": 1e-2, "a-sfm": 1e-2},
+    64.0,
+    Schedule(100, 16, 3e-3, 100, 0, 5.0, 0.0),
+)
+SEARCHED: Mapping[str, Searched] = {"jsb": CHORALES, "nottingham": TUNES}
+"""By set; for one that was not searched the chorales' stand."""
+
+
+class Size(NamedTuple):
+    """How much is read and how long is learned.
+
+    Attributes:
+        pieces: of each split, the first so many; None is all.
+        schedule: how each model is trained; None is as `SEARCHED` has it.
+    """
+
+    pieces: int | None
+    schedule: Schedule | None
+
+
+FULL = Size(None, None)
+QUICK = Size(32, Schedule(6, 8, 3e-3, 2, 0, 5.0))
+
+
+def carry_out(
+    names: Sequence[str], folder: Path, size: Size, order: Order
+) -> dict[str, Any]:
+    """Try the models on sets of piano rolls.
+
+    Args:
+        names: of the sets, as in `rolls.FILES`; all that are there where none is named.
+        folder: of their files.
+        size: how much.
+        order: which models and seeds, and where to.
+
+    Returns:
+        `sets`, of each the `models` as `tables.fold` gives them, the `bound` of the
+        slides' score, and how many `pieces` each split has; `text`, the tables in
+        Markdown. The folder has it as `music.json` and `music.md`, and drawn.
+
+    Raises:
+        ConfigError: for a set or a model that there is not.
+        FeedError: if a file cannot be used.
+        SinkError: if results cannot be read or written.
+    """
+    chosen = names or piano_rolls.present(folder)
+    figure, axes = figures.sheet(len(chosen), 2, (11.0, 4.0 * len(chosen)))
+    found = {}
+    for name, row in zip(chosen, axes, strict=True):
+        task = experiment(name, folder, size)
+        results = trials.carry_out(task, order)
+        models = tables.fold(results)
+        found[name] = {
+            "models": models,
+            "bound": bound(task.splits.test),
+            "pieces": {k: len(part.x) for k, part in task.splits._asdict().items()},
+        }
+        figures.side_by_side(row[0], models, "nll")
+        figures.histories(row[1], results)
+        row[0].set_title(name, loc="left")
+    text = "\n\n".join(_table(name, part) for name, part in found.items())
+    figures.save(figure, "music", order.out)
+    tables.keep("music", {"sets": found}, text, order.out)
+    return {"sets": found, "text": text}
+
+
+def experiment(name: str, folder: Path, size: Size) -> Experiment:
+    """Give a set with the eleven models of the slides' table.
+
+    Args:
+        name: of the set, as in `rolls.FILES`.
+        folder: of its file.
+        size: how much.
+
+    Raises:
+        ConfigError: for another name.
+        FeedError: if the file cannot be used.
+    """
+    splits = piano_rolls.load(name, folder, size.pieces)
+    found = SEARCHED.get(name, CHORALES)
+    objective = objectives.objective(_loss, _scores, "nll", found.dropouts.ask)
+    keywise = {
+        cell: Contender(partial(_born, cell, found), objective, found.rates.get(cell))
+        for cell in CELLS
+    }
+    contenders = {**keywise, **chords.contenders(piano_rolls.KEYS, found.dropouts)}
+    data = {
+        "pieces": size.pieces,
+        "frames": sum(len(x) for part in splits for x in part.x),
+        "dropouts": found.dropouts._asdict(),
+        "longest_memory": found.longest_memory,
+    }
+    in_order = {cell: contenders[cell] for cell in SLIDES}
+    schedule = size.schedule or found.schedule
+    return Experiment(f"music-{name}", data, splits, schedule, in_order)
+
+
+def bound(sequences: Sequences) -> float:
+    """Give the slides' score of a model that knows the next frame.
+
+    Of n keys that sound, a softmax gives each 1/n at best: a frame scores -n log n.
+    """
+    pieces = [y.sum(-1) for y in sequences.y]
+    return float(
+        torch.stack([-torch.xlogy(n, n).double().mean() for n in pieces]).mean()
+    )
+
+
+def _born(name: str, found: Searched, seed: int) -> nn.Module:
+    kept = {"longest_memory": found.longest_memory}
+    options = kept if name in ("sfm", "a-sfm") else {}
+    return found.dropouts.born(name, "music", options, seed)
+
+
+def _loss(outputs: Tensor, batch: Batch) -> Tensor:
+    """Give the negative log-likelihood of every frame that is there [n]."""
+    bits = binary_cross_entropy_with_logits(outputs, batch.y, reduction="none")
+    return bits.sum(-1)[batch.mask]
+
+
+def _scores(outputs: Tensor, batch: Batch) -> Mapping[str, Tensor]:
+    """Give the same, and the slides' score: of every piece, the mean of its frames."""
+    sounding = (batch.y * log_softmax(outputs, -1)).sum(-1)
+    softmax = sounding.sum(0) / batch.mask.sum(0)
+    return {"nll": _loss(outputs, batch), "softmax": softmax}
+
+
+def _table(name: str, part: Mapping[str, Any]) -> str:
+    rows = [_row(cell, name, part["models"].get(cell)) for cell in SLIDES]
+    head = ["model", "parameters", "NLL", "softmax score", "the slides'", "seconds"]
+    title = f"{name}: the softmax score is at most {part['bound']:.3f}"
+    return f"{title}\n\n{table(head, rows)}"
+
+
+def _row(cell: str, name: str, figures: Mapping[str, Any] | None) -> list[str]:
+    slides = f"{SLIDES[cell][name]:.2f}"
+    if figures is None:
+        return [cell, "", tables.NOT_RUN, "", slides, ""]
+    scores = figures["scores"]
+    nll = tables.shown(scores["nll"])
+    softmax = tables.shown(scores["softmax"]) if "softmax" in scores else ""
+    if cell == "rnn-rbm":
+        nll += " (estimated)"
+    seconds = f"{figures['seconds']:.0f}"
+    return [cell, f"{figures['parameters']:,}", nll, softmax, slides, seconds]

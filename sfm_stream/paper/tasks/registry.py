@@ -1,0 +1,92 @@
+"""The paper's tasks by name, for experiments that run on any of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+from sfm_stream.errors import ConfigError
+from sfm_stream.paper.data import piano_rolls
+from sfm_stream.paper.tasks import music, phonemes, signals
+from sfm_stream.paper.training.trials import Experiment
+
+THREE = ("signals", "jsb", "phonemes")
+"""One of each kind, where none is named."""
+
+
+class Task(NamedTuple):
+    """One task.
+
+    Attributes:
+        score: the one of its scores that stands in tables.
+        needs: what it reads, from the folder of all data; empty for what is generated.
+        full: gives it at full size, from that folder.
+        quick: gives it at the size of minutes.
+    """
+
+    score: str
+    needs: str
+    full: Callable[[Path], Experiment]
+    quick: Callable[[Path], Experiment]
+
+
+def find(name: str) -> Task:
+    """Give a task by its name.
+
+    Raises:
+        ConfigError: if there is none of that name.
+    """
+    if name not in TASKS:
+        problem = f"expected one of {', '.join(TASKS)}, was {name!r}"
+        raise ConfigError("--task", problem)
+    return TASKS[name]
+
+
+def present(names: Sequence[str], data: Path) -> list[str]:
+    """Give those of some tasks whose data is there.
+
+    Args:
+        names: of tasks.
+        data: the folder of all data.
+    """
+    return [name for name in names if (data / find(name).needs).exists()]
+
+
+def _signals(name: str) -> Task:
+    def sized(size: Callable[[], signals.Size], data: Path) -> Experiment:
+        del data
+        return signals.experiment(name, size())
+
+    return Task(
+        "accuracy",
+        "",
+        partial(sized, lambda: signals.FULL),
+        partial(sized, lambda: signals.QUICK),
+    )
+
+
+def _music(name: str) -> Task:
+    def sized(size: Callable[[], music.Size], data: Path) -> Experiment:
+        return music.experiment(name, data / "music", size())
+
+    return Task(
+        "nll",
+        f"music/{piano_rolls.FILES[name]}",
+        partial(sized, lambda: music.FULL),
+        partial(sized, lambda: music.QUICK),
+    )
+
+
+PHONEMES = Task(
+    "accuracy",
+    "phonemes",
+    lambda data: phonemes.experiment(data / "phonemes", phonemes.FULL),
+    lambda data: phonemes.experiment(data / "phonemes", phonemes.QUICK),
+)
+TASKS: Mapping[str, Task] = {
+    **{name: _signals(name) for name in signals.VARIANTS},
+    **{name: _music(name) for name in piano_rolls.FILES},
+    "phonemes": PHONEMES,
+}

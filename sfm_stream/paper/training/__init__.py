@@ -1,0 +1,1 @@
+"""Training a network on sequences, and keeping what was found."""

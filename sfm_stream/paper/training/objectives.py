@@ -1,0 +1,90 @@
+"""What a model of the slides' table answers to a batch, and what is made of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from sfm_stream.cell.baselines.act import ACTCell
+from sfm_stream.cell.baselines.catalogue import Headed
+from sfm_stream.cell.baselines.phased import PhasedLSTMCell
+from sfm_stream.errors import ConfigError
+from sfm_stream.paper.data.sequences import Batch
+from sfm_stream.paper.training.loop import Objective
+
+PONDER = 1e-3
+"""What a step of adaptive computation time costs, in units of the loss."""
+
+
+class Answer(NamedTuple):
+    """What a model says to a batch.
+
+    Attributes:
+        outputs: of the head at every tick [T, B, O].
+        cost: what saying it cost, to be added to the loss; of the batch [].
+    """
+
+    outputs: Tensor
+    cost: Tensor
+
+
+def answer(model: nn.Module, batch: Batch) -> Answer:
+    """Ask a model of the slides' table.
+
+    The phased LSTM opens its units by the time that passes, where the batch tells it;
+    every other model counts ticks. Only the ACT-RNN has a cost, of the steps it takes.
+
+    Raises:
+        ConfigError: for a model that is not of the table's make.
+    """
+    if not isinstance(model, Headed):
+        problem = f"expected a layer and its head, was {type(model).__name__}"
+        raise ConfigError("model", problem, "give it an objective of its own")
+    cell = model.layer.cell
+    if isinstance(cell, ACTCell):
+        return _pondered(model, cell, batch)
+    elapsed = batch.elapsed if isinstance(cell, PhasedLSTMCell) else None
+    outputs, _ = model(batch.x, elapsed=elapsed)
+    return Answer(outputs, outputs.new_zeros(()))
+
+
+def objective(
+    loss: Callable[[Tensor, Batch], Tensor],
+    scores: Callable[[Tensor, Batch], Mapping[str, Tensor]],
+    watched: str,
+    ask: Callable[[nn.Module, Batch], Answer] = answer,
+) -> Objective:
+    """Make an objective of functions of the outputs.
+
+    Args:
+        loss: of outputs [T, B, O] and batch, a value per item [n].
+        scores: likewise, by name.
+        watched: the score that is to fall.
+        ask: gives the outputs of a model.
+    """
+
+    def descended(model: nn.Module, batch: Batch) -> Tensor:
+        said = ask(model, batch)
+        return loss(said.outputs, batch) + said.cost
+
+    def scored(model: nn.Module, batch: Batch) -> Mapping[str, Tensor]:
+        return scores(ask(model, batch).outputs, batch)
+
+    return Objective(descended, scored, watched)
+
+
+def at_last(outputs: Tensor, batch: Batch) -> Tensor:
+    """Give the outputs at the last tick of each sequence [B, O]."""
+    return outputs[batch.last, torch.arange(outputs.shape[1], device=outputs.device)]
+
+
+def _pondered(model: Headed[Any], cell: ACTCell, batch: Batch) -> Answer:
+    said, steps = [], []
+    for z, state in cell.trace(batch.x, cell.initial_state(batch.x.shape[1:-1])):
+        said.append(z)
+        steps.append(state.ponder)
+    taken = torch.stack(steps)[batch.mask].mean()
+    return Answer(model.head(torch.stack(said)), PONDER * taken)

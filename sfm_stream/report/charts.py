@@ -1,0 +1,230 @@
+"""Pictures of a run or of a comparison, drawn from its records.
+
+matplotlib draws them; it is an extra, `plot`, and loaded when a picture is wanted.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sfm_stream import sinks
+from sfm_stream.errors import ConfigError, SinkError
+from sfm_stream.storage import run_folder
+
+if TYPE_CHECKING:
+    import polars as pl
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from sfm_stream.events import Floats
+
+Times: TypeAlias = NDArray[np.datetime64]
+KINDS = (".png", ".svg", ".pdf")
+SIZE, DOTS = (10.0, 7.0), 150
+POINTS, COLUMNS = 2_000, 600
+SHOWN_TICKS = 300
+CONSTANT = 1e-12
+"""Radians per tick below which a frequency is none."""
+
+
+def expect(path: Path) -> None:
+    """Refuse a picture that cannot be drawn, before the work for it begins.
+
+    Raises:
+        ConfigError: if the file is of no known kind, or matplotlib is absent.
+    """
+    if path.suffix not in KINDS:
+        problem = f"expected a file ending in {', '.join(KINDS)}, was {str(path)!r}"
+        raise ConfigError("--plot", problem)
+    try:
+        import matplotlib as mpl  # noqa: F401 only whether it is there
+    except ImportError as e:
+        hint = "install it: pip install 'sfm-stream[plot]'"
+        raise ConfigError("--plot", "matplotlib is absent", hint) from e
+
+
+def draw_run(folder: Path, path: Path) -> None:
+    """Draw the last forecasts of a run beside the truth, and its spectrogram.
+
+    Args:
+        folder: of the run.
+        path: of the picture.
+
+    Raises:
+        SinkError: if records cannot be read, or the picture not be written.
+    """
+    run = run_folder.load(folder)
+    target, horizon = run.info["targets"][0], run.info["horizons"][0]
+    figure, (above, below) = _sheet()
+    _draw_forecasts(above, run.records, target, horizon)
+    _draw_spectrogram(below, run.records, target, run.info["frequencies"])
+    _save(figure, path)
+
+
+def draw_comparison(
+    folder: Path, names: Sequence[str], frequencies: Sequence[float], path: Path
+) -> None:
+    """Draw the cumulative error of each model, and the spectrogram of ours.
+
+    Args:
+        folder: of the comparison, with the records of each model.
+        names: of the models, the best known one last on top.
+        frequencies: of our cell, radians per tick.
+        path: of the picture.
+
+    Raises:
+        SinkError: if records cannot be read, or the picture not be written.
+    """
+    from matplotlib import colormaps
+
+    figure, (above, below) = _sheet()
+    target, horizon = _first(folder / names[0])
+    above.set_prop_cycle(color=colormaps["tab20"](range(20)))
+    for name in names:
+        scores = _scores(folder / name, target, horizon)
+        _draw_cumulative(above, scores, name)
+    above.set_title(f"{target}, {horizon} ahead", loc="left")
+    above.set_ylabel("squared error so far,\nshare of the last value's")
+    above.set_ylim(0, 1.5)
+    above.margins(x=0)
+    above.legend(loc="upper left", bbox_to_anchor=(1, 1), fontsize="small")
+    cells = [name for name in names if _has_amplitudes(folder / name)]
+    if cells:
+        _draw_spectrogram(below, folder / cells[0], target, frequencies)
+    else:
+        below.set_axis_off()
+    _save(figure, path)
+
+
+def _sheet() -> tuple[Figure, Sequence[Axes]]:
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=SIZE, dpi=DOTS, layout="constrained")
+    axes: Sequence[Axes] = figure.subplots(2, 1)
+    return figure, axes
+
+
+def _save(figure: Figure, path: Path) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        figure.savefig(path)
+    except OSError as e:
+        raise SinkError(str(path), f"cannot be written: {e.strerror}") from e
+
+
+def _first(folder: Path) -> tuple[str, str]:
+    """Name the first target and horizon of some scores."""
+    for part in sinks.read(folder, "scores", ["target", "horizon"]):
+        for target, horizon in part.rows():
+            return str(target), str(horizon)
+    raise SinkError(str(folder), "expected scores, was none", "let it run longer")
+
+
+def _chosen(
+    folder: Path, kind: str, columns: Sequence[str], target: str, horizon: str
+) -> pl.DataFrame:
+    """Give the rows of the first stream, one target and one horizon."""
+    import polars as pl
+
+    names = ["stream", "target", "horizon"]
+    found = []
+    stream: str | None = None
+    for part in sinks.read(folder, kind, [*names, *columns]):
+        if stream is None and len(part):
+            stream = part["stream"][0]
+        here = (pl.col("target") == target) & (pl.col("horizon") == horizon)
+        found.append(part.filter(here & (pl.col("stream") == stream)).drop(names))
+    if not found:
+        raise SinkError(str(folder), f"expected {kind}, was none", "let it run longer")
+    return pl.concat(found)
+
+
+def _scores(folder: Path, target: str, horizon: str) -> pl.DataFrame:
+    columns = ("time", "truth", "mean", "naive")
+    return _chosen(folder, "scores", columns, target, horizon)
+
+
+def _times(ns: pl.Series) -> Times:
+    return ns.to_numpy().astype("datetime64[ns]")
+
+
+def _draw_cumulative(axes: Axes, scores: pl.DataFrame, name: str) -> None:
+    truth = scores["truth"].to_numpy()
+    naive = float(np.square(truth - scores["naive"].to_numpy()).sum())
+    error = np.cumsum(np.square(truth - scores["mean"].to_numpy())) / (naive or 1.0)
+    step = max(1, len(error) // POINTS)
+    width = 2.0 if name == "sfm" else 1.0
+    axes.plot(_times(scores["time"])[::step], error[::step], label=name, lw=width)
+
+
+def _draw_forecasts(axes: Axes, records: Path, target: str, horizon: str) -> None:
+    """Draw the last truths, what was forecast for them, and the interval."""
+    bounds = _chosen(
+        records, "forecasts", ("origin", "lower", "upper"), target, horizon
+    )
+    scores = _chosen(
+        records, "scores", ("origin", "time", "truth", "mean"), target, horizon
+    )
+    last = scores.tail(SHOWN_TICKS).join(bounds, on="origin", maintain_order="left")
+    time = _times(last["time"])
+    lower, upper = (last[name].cast(float).to_numpy() for name in ("lower", "upper"))
+    axes.fill_between(time, lower, upper, alpha=0.25, lw=0, label="interval")
+    axes.plot(time, last["truth"].to_numpy(), "k.", ms=3, label="truth")
+    axes.plot(time, last["mean"].to_numpy(), lw=1.2, label="forecast")
+    axes.set_title(
+        f"{target}, {horizon} ahead, the last {len(last)} truths", loc="left"
+    )
+    axes.legend(loc="upper left", ncols=3, fontsize="small")
+
+
+def _has_amplitudes(folder: Path) -> bool:
+    return next(folder.glob("forecasts-*.parquet"), None) is not None
+
+
+def _draw_spectrogram(
+    axes: Axes, records: Path, target: str, frequencies: Sequence[float]
+) -> None:
+    """Draw amplitude by time and frequency, slowest below."""
+    time, amplitude = _amplitudes(records, target)
+    order = np.argsort(frequencies)
+    image = axes.imshow(
+        amplitude[:, order].T, aspect="auto", origin="lower", cmap="magma",
+        interpolation="nearest", extent=(0, 1, -0.5, len(order) - 0.5),
+    )  # fmt: skip
+    axes.set_yticks(range(len(order)), [_period(frequencies[i]) for i in order])
+    axes.set_ylabel("period, ticks")
+    places = np.linspace(0, len(time) - 1, 6).astype(int)
+    days = [str(time[i].astype("datetime64[s]")).replace("T", "\n") for i in places]
+    axes.set_xticks(np.linspace(0, 1, 6), days, fontsize="small")
+    axes.figure.colorbar(image, ax=axes, label="amplitude")
+
+
+def _period(omega: float) -> str:
+    return f"{math.tau / omega:.3g}" if omega > CONSTANT else "constant"
+
+
+def _amplitudes(records: Path, target: str) -> tuple[Times, Floats]:
+    """Give times and mean amplitudes [n, K] of at most `COLUMNS` stretches."""
+    import polars as pl
+
+    times, rows = [], []
+    for part in sinks.read(records, "forecasts", ["time", "target", "amplitude"]):
+        stated = part.filter(
+            pl.col("amplitude").is_not_null(), pl.col("target") == target
+        )
+        times.append(stated["time"].to_numpy())
+        rows.append(stated["amplitude"].to_numpy())
+    time, amplitude = np.concatenate(times), np.concatenate(rows)
+    if not len(time):
+        raise SinkError(str(records), "expected amplitudes, was none")
+    count = min(COLUMNS, len(time))
+    starts = np.arange(count) * len(time) // count
+    sums = np.add.reduceat(amplitude.astype(np.float64), starts)
+    counts = np.diff(starts, append=len(time))
+    return time[starts].astype("datetime64[ns]"), sums / counts[:, None]

@@ -1,0 +1,304 @@
+"""What a person sees: progress and tables, on standard error."""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+from rich.console import Console, Group
+from rich.live import Live
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TextColumn,
+    TimeRemainingColumn,
+)
+from rich.table import Table
+from rich.text import Text
+
+from sfm_stream import sinks
+from sfm_stream.errors import FeedError
+from sfm_stream.running.replay import Watch
+from sfm_stream.storage import run_folder
+
+if TYPE_CHECKING:
+    from sfm_stream.daemon.http.client import Answer
+    from sfm_stream.daemon.status.model import Connection, Stream, Vitals
+    from sfm_stream.sinks import Status
+
+SHOWN_FREQUENCIES = 3
+CONSTANT = 1e-12
+"""Radians per tick below which a frequency is none."""
+SHOWN_STREAMS = 30
+
+
+class _Pace(ProgressColumn):
+    """Events per second of late."""
+
+    def render(self, task: Task) -> Text:
+        """Give the pace, or nothing before it is known."""
+        return Text(f"{task.speed:,.0f}/s" if task.speed else "")
+
+
+@contextmanager
+def watch(total: int | None) -> Iterator[Watch]:
+    """Tell a person how a run gets on; the bar is for terminals only.
+
+    Args:
+        total: number of events, if known.
+    """
+    console, say = people()
+    if not sys.stderr.isatty():
+        yield Watch(say)
+        return
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        _Pace(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console, transient=True) as bar:
+        task = bar.add_task("events", total=total)
+        yield Watch(say, lambda events: bar.update(task, completed=events))
+
+
+def people() -> tuple[Console, Callable[[str], None]]:
+    """Give the console that people read, and how a line is put there."""
+    console = Console(stderr=True, soft_wrap=True, highlight=False)
+
+    def say(line: str) -> None:
+        console.print(f"sfm-stream: {line}", markup=False)
+
+    return console, say
+
+
+@contextmanager
+def showing(folder: Path) -> Iterator[None]:
+    """Show a run's tables when it ended, be it by an error of its feed.
+
+    Args:
+        folder: of the run.
+    """
+    try:
+        yield
+    except FeedError:
+        if (folder / run_folder.SUMMARY).exists():
+            show_run(folder)
+        raise
+    show_run(folder)
+
+
+def show_run(folder: Path) -> None:
+    """Show a run's summary: scores, experts, and the strongest frequencies."""
+    console = Console(stderr=True, highlight=False)
+    summary = msgspec.json.decode((folder / run_folder.SUMMARY).read_bytes())
+    targets = summary.get("targets", {"": summary})
+    for target, scored in targets.items():
+        console.print(_scores(target, scored["horizons"]))
+    console.print(_weights(summary["experts"]))
+    amplitudes = _strongest(folder)
+    if amplitudes:
+        console.print(_frequencies(amplitudes))
+    console.print(
+        f"{summary['ticks']:,} ticks in {summary['seconds']:.2f} s, "
+        f"{summary['ticks_per_s']:,.0f}/s; {summary['rejected']:,} rejected; "
+        f"peak memory {summary['peak_rss_mib']:.0f} MiB"
+    )
+    console.print(f"run: {folder}", markup=False, soft_wrap=True)
+
+
+def show_bench(found: Mapping[str, Any]) -> None:
+    """Show what was measured."""
+    table = Table("measured", "value")
+    for name, value in found.items():
+        parts = value if isinstance(value, Mapping) else {"": value}
+        for part, number in parts.items():
+            shown = f"{number:,.2f}" if isinstance(number, float) else str(number)
+            table.add_row(f"{name} {part}".strip(), shown)
+    Console(stderr=True, highlight=False).print(table)
+
+
+def show_comparison(models: Mapping[str, Mapping[str, Any]]) -> None:
+    """Show models side by side, a table per horizon and one of their pace."""
+    console = Console(stderr=True, highlight=False)
+    figures = {"mse": "MSE", "mae": "MAE", "skill": "skill", "sign": "sign",
+               "block_median": "block median", "block_q10": "block 10 %"}  # fmt: skip
+    horizons = next(iter(models.values()))["horizons"]
+    for horizon in horizons:
+        rows = {name: found["horizons"][horizon] for name, found in models.items()}
+        console.print(_side_by_side(f"{horizon} ahead", figures, rows))
+    pace = {"ticks_per_s": "ticks/s", "p50_us": "us/tick, p50",
+            "p99_us": "us/tick, p99", "peak_rss_mib": "peak MiB"}  # fmt: skip
+    console.print(_side_by_side("pace", pace, models))
+
+
+def _side_by_side(
+    title: str, columns: Mapping[str, str], rows: Mapping[str, Mapping[str, Any]]
+) -> Table:
+    table = Table("model", title=title, title_justify="left")
+    for name in columns.values():
+        table.add_column(name, justify="right")
+    for model, figures in rows.items():
+        table.add_row(model, *(_number(figures[name]) for name in columns))
+    return table
+
+
+def show_feeds(files: Iterable[str], venues: Mapping[str, Mapping[str, Any]]) -> None:
+    """Show what there is to read: on standard output, as it is what was asked for."""
+    table = Table("connector", "channel", "fields")
+    for name in files:
+        table.add_row(name, "", "as in the file")
+    for name, channels in venues.items():
+        if not channels:
+            table.add_row(name, "", "as configured")
+        for channel, fields in channels.items():
+            table.add_row(name, channel, ", ".join(fields))
+    Console(highlight=False).print(table)
+
+
+def show_live(statuses: Iterable[Any], counters: Mapping[str, int]) -> None:
+    """Show how a live feed fared: its connections, its topics, and what it counted.
+
+    Args:
+        statuses: one per connection, as the feed gives them.
+        counters: what became of frames and connections.
+    """
+    console = Console(stderr=True, highlight=False)
+    table = Table("connection", "topic", "state", "data, s ago")
+    for status in statuses:
+        table.add_row(status.label, "", status.reason, _number(status.age))
+        for topic, (state, age) in status.topics.items():
+            table.add_row("", topic, state, _number(age))
+    console.print(table)
+    told = ", ".join(f"{name} {count:,}" for name, count in sorted(counters.items()))
+    console.print(told, markup=False)
+
+
+@contextmanager
+def watching() -> Iterator[Callable[[Answer], None]]:
+    """Give what shows a live process, on standard output; in place on a terminal."""
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        yield lambda answer: console.print(_status(answer))
+        return
+    with Live(console=console, auto_refresh=False) as place:
+        yield lambda answer: place.update(_status(answer), refresh=True)
+
+
+def _status(answer: Answer) -> Group:
+    vitals = answer.vitals
+    readiness = [f"not ready: {reason}" for reason in answer.reasons] or ["ready"]
+    alarms = [f"alarm: {alarm}" for alarm in vitals.alarms]
+    parts = [_process(vitals), _streams(vitals.streams), _connections(vitals.feeds)]
+    told = [Text(line) for line in (*alarms, *readiness)]
+    return Group(*parts, _sinks(vitals.sinks), *told)
+
+
+def _process(vitals: Vitals) -> Table:
+    saved, journal, latency = vitals.checkpoint, vitals.journal, vitals.latency_us
+    told = {
+        "run": f"{vitals.run}, version {vitals.version}, process {vitals.pid}",
+        "state": f"{vitals.state}, up {vitals.uptime_s:,.0f} s",
+        "events": f"{vitals.seq:,}, of them {vitals.recovered:,} recovered",
+        "ticks": f"{vitals.ticks:,}, {vitals.rejected:,} rejected",
+        "gaps": f"{vitals.gaps:,}",
+        "waiting": f"{vitals.waiting:,}, {vitals.lag_s:.3g} s behind",
+        "checkpoint": f"at {saved.seq:,}, {saved.age_s:,.0f} s ago {saved.problem}",
+        "journal": f"{journal.position:,} {journal.problem}",
+        "learning": "yes" if vitals.learning else "no",
+        "memory": f"{vitals.memory_mib:,.0f} MiB",
+    }
+    if latency is not None:
+        shown = (
+            f"p50 {latency.p50:,.0f}, p99 {latency.p99:,.0f}, max {latency.max:,.0f}"
+        )
+        told["latency, us"] = shown
+    table = Table("daemon", "")
+    for name, value in told.items():
+        table.add_row(name, Text(value.strip()))
+    return table
+
+
+def _streams(streams: Mapping[str, Stream]) -> Table:
+    table = Table("stream")
+    for name in ("ticks", "rejected", "tick, s ago", "shut out, s"):
+        table.add_column(name, justify="right")
+    for name, stream in list(streams.items())[:SHOWN_STREAMS]:
+        ages = _number(stream.age_s), _number(stream.quarantined_s)
+        table.add_row(Text(name), f"{stream.ticks:,}", f"{stream.rejected:,}", *ages)
+    if len(streams) > SHOWN_STREAMS:
+        table.add_row(f"and {len(streams) - SHOWN_STREAMS:,} more")
+    return table
+
+
+def _connections(connections: Iterable[Connection]) -> Table:
+    table = Table("connection", "state", "for, s", "data, s ago", "last end")
+    for one in connections:
+        ages = _number(one.seconds), _number(one.age)
+        table.add_row(Text(one.label), one.state, *ages, Text(one.reason))
+    return table
+
+
+def _sinks(sinks: Iterable[Status]) -> Table:
+    table = Table("sink", "kind")
+    for name in ("queued", "spilled", "dropped", "written"):
+        table.add_column(name, justify="right")
+    table.add_column("trouble")
+    for sink in sinks:
+        counts = (sink.queued, sink.spilled, sink.dropped, sink.written)
+        shown = (f"{count:,}" for count in counts)
+        table.add_row(Text(sink.name), Text(sink.kind), *shown, Text(sink.error))
+    return table
+
+
+def _scores(target: str, horizons: Mapping[str, Mapping[str, Any]]) -> Table:
+    table = Table(title=target or None, title_justify="left")
+    for name in ("horizon", "scored", "MSE", "MAE", "skill", "coverage"):
+        table.add_column(name, justify="right")
+    for horizon, scores in horizons.items():
+        names = ("mse", "mae", "skill", "coverage")
+        shown = (_number(scores[name]) for name in names)
+        table.add_row(horizon, f"{scores['scored']:,}", *shown)
+    return table
+
+
+def _weights(experts: Mapping[str, float | None]) -> Table:
+    table = Table("expert", "mean weight")
+    for name, weight in experts.items():
+        table.add_row(name, _number(weight))
+    return table
+
+
+def _frequencies(strongest: Iterable[tuple[float, float]]) -> Table:
+    table = Table("period, ticks", "mean amplitude")
+    for omega, amplitude in strongest:
+        period = f"{math.tau / omega:.1f}" if omega > CONSTANT else "constant"
+        table.add_row(period, _number(amplitude))
+    return table
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.4g}"
+
+
+def _strongest(folder: Path) -> list[tuple[float, float]]:
+    """Give frequency and mean amplitude of the last forecasts, strongest first."""
+    run = run_folder.load(folder)
+    last = None
+    for part in sinks.read(run.records, "forecasts"):
+        last = part
+    if last is None or "amplitude" not in last.columns:
+        return []
+    stated = last["amplitude"].drop_nulls().to_numpy()
+    means = stated.mean(0).tolist() if len(stated) else []
+    pairs = zip(run.info["frequencies"], means, strict=False)
+    return sorted(pairs, key=lambda p: p[1], reverse=True)[:SHOWN_FREQUENCIES]

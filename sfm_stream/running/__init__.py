@@ -1,0 +1,1 @@
+"""Driving an engine: the loops, and what begins, resumes and checks a run."""

@@ -1,0 +1,126 @@
+"""The loops that feed the engine: the only ones.
+
+Single events are observed, their records written, and only then learned from, so a
+forecast leaves before any back-propagation. Blocks go through the same compiled tick
+and say the same records.
+"""
+
+from __future__ import annotations
+
+from collections.abc import (
+    AsyncGenerator,
+    Awaitable,
+    Callable,
+    Iterable,
+    Iterator,
+    Sequence,
+)
+from contextlib import aclosing
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+
+if TYPE_CHECKING:
+    from sfm_stream.engine import Engine
+    from sfm_stream.events import Block, Event
+    from sfm_stream.records import Record, Records
+
+    WriteRecords: TypeAlias = Callable[[Sequence[Record]], None]
+
+
+class Feed(Protocol):
+    """A source that can be read again from any event."""
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """Names of a tick's values, in order."""
+
+    def source(self) -> dict[str, Any]:
+        """Give the identity of the source, JSON-able: equal means same events."""
+
+    def total(self) -> int | None:
+        """Give the number of events if it is cheaply known."""
+
+    def blocks(self, size: int, after: int = 0) -> Iterator[Block]:
+        """Give blocks of at most `size` events, leaving out the first `after`.
+
+        Raises:
+            FeedError: where the source cannot be read on; what came before was given.
+        """
+
+
+def run(events: Iterable[Event], engine: Engine, write: WriteRecords) -> None:
+    """Feed single events to the engine.
+
+    Args:
+        events: in order.
+        engine: observes and learns them.
+        write: takes the records of each event, first what was said, then what was
+            learned.
+    """
+    for event in events:
+        write(engine.observe(event))
+        write(engine.learn())
+
+
+def step(block: Block, engine: Engine, write: Callable[[Records], None]) -> None:
+    """Feed what came together to the engine; the last event's answer leaves first.
+
+    Args:
+        block: in order.
+        engine: observes and learns it.
+        write: takes records as columns, first what was said, then what was learned
+            from the last event.
+    """
+    write(engine.begin(block))
+    write(engine.finish())
+
+
+async def arun(
+    batches: AsyncGenerator[Sequence[Event], None],
+    take: Callable[[Sequence[Event]], Awaitable[None]],
+) -> None:
+    """Hand over batches of live events, one after the other.
+
+    Args:
+        batches: in order, none of them empty; closed in the end.
+        take: called with each of them.
+    """
+    async with aclosing(batches):
+        async for batch in batches:
+            await take(batch)
+
+
+def run_blocks(
+    blocks: Iterable[Block],
+    engine: Engine,
+    write: Callable[[Records], None],
+    after_block: Callable[[], None],
+) -> None:
+    """Feed blocks of events to the engine.
+
+    Args:
+        blocks: in order.
+        engine: observes and learns every event of a block.
+        write: takes the records of a block as columns.
+        after_block: called when a block's records are written; the engine stands
+            still meanwhile, so this is the moment for a checkpoint.
+    """
+    for block in blocks:
+        write(engine.run(block))
+        after_block()
+
+
+def cut(blocks: Iterable[Block], seq: int, every: int) -> Iterator[Block]:
+    """Cut blocks so that one ends at each multiple of `every` events.
+
+    Args:
+        blocks: in order.
+        seq: number of events before them.
+        every: events between cuts.
+    """
+    for block in blocks:
+        start = 0
+        while start < len(block):
+            stop = min(len(block), start + every - seq % every)
+            yield block[start:stop]
+            seq += stop - start
+            start = stop

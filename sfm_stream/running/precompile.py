@@ -1,0 +1,73 @@
+"""Kernels ready before the first tick, compiled apart from the process that runs them.
+
+A process that has just compiled the kernels says records whose last bits differ from
+those of every process that loads the same kernels from disk; probably it calls the
+stages it compiled one by one, and the others the copies inside the composed tick. So
+compilation is left to a process of its own, and every run loads from disk.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sfm_stream.backends import contract
+from sfm_stream.engine import Engine
+from sfm_stream.events import Block, Heartbeat
+
+if TYPE_CHECKING:
+    from sfm_stream.config import Config
+
+NOTICE = "compiling kernels, about a minute, once"
+COMPILE = """
+import time
+from sfm_stream import compiling, config
+settings = config.Config()
+begun = time.perf_counter()
+compiling.call(settings, ["value"])
+print(time.perf_counter() - begun)
+"""
+
+
+def prepare(config: Config, fields: Sequence[str], say: Callable[[str], None]) -> None:
+    """Have the kernels compiled if they never were, and load them.
+
+    Args:
+        config: of the run.
+        fields: of its ticks.
+        say: told before a compilation.
+    """
+    if config.run.backend != "torch" and not contract.is_compiled():
+        say(NOTICE)
+        # should it fail, the next line compiles here and says what is wrong
+        child(["-c", COMPILE])
+    call(config, fields)
+
+
+def call(config: Config, fields: Sequence[str]) -> None:
+    """Take the least event there is through the kernels of an engine nobody needs."""
+    Engine(config, fields).run(Block.of([Heartbeat("", 0)], len(fields)))
+
+
+def child(
+    arguments: Sequence[str], environment: Mapping[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Run this Python, with this package, in a process of its own.
+
+    Args:
+        arguments: of the interpreter.
+        environment: variables to add.
+    """
+    root = str(Path(__file__).parents[1])
+    paths = [root, *filter(None, [os.environ.get("PYTHONPATH")])]
+    return subprocess.run(  # noqa: S603 our own interpreter and package
+        [sys.executable, "-P", *arguments],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(paths), **(environment or {})},
+        capture_output=True,
+        text=True,
+        check=False,
+    )

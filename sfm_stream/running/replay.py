@@ -1,0 +1,234 @@
+"""The backtest: a file's ticks in, a RUN folder with records and a summary out.
+
+A checkpoint holds the engine's state and the sink's position after the same event, so a
+run that was stopped, or ran out of disk, goes on as if nothing had happened.
+"""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import takewhile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sfm_stream import sinks
+from sfm_stream.engine import Engine
+from sfm_stream.errors import FeedError
+from sfm_stream.running import metrics, warm_start
+from sfm_stream.running.loops import cut, run_blocks
+from sfm_stream.running.precompile import prepare
+from sfm_stream.running.rss import peak_rss_mib
+from sfm_stream.storage import checkpoint, run_folder
+
+if TYPE_CHECKING:
+    from sfm_stream.config import Config
+    from sfm_stream.running.loops import Feed
+    from sfm_stream.storage.run_folder import Run
+
+
+@dataclass(frozen=True, slots=True)
+class Watch:
+    """Who is told how a run gets on.
+
+    Attributes:
+        say: takes a line for the user.
+        progress: takes the number of events done, after each block.
+    """
+
+    say: Callable[[str], None] = lambda _: None
+    progress: Callable[[int], None] = lambda _: None
+
+
+SILENT = Watch()
+
+
+def replay(
+    config: Config,
+    feed: Feed,
+    out: Path,
+    *,
+    start: Run | None = None,
+    watch: Watch = SILENT,
+) -> dict[str, Any]:
+    """Make a new run of all a feed has.
+
+    Args:
+        config: of the run.
+        feed: opened by it.
+        out: folder of the run.
+        start: a run whose newest checkpoint this one starts warm from.
+        watch: told how it gets on.
+
+    Returns:
+        The summary, as in `summary.json`.
+
+    Raises:
+        FeedError: where the feed cannot be read on; what came before is recorded,
+            checkpointed and summed up.
+        SinkError: if records cannot be written; `resume` goes on from the last
+            checkpoint.
+        CheckpointError: if a checkpoint cannot be written or used.
+        KeyboardInterrupt: when interrupted, after a checkpoint.
+    """
+    engine = Engine(config, feed.fields)
+    if start is not None:
+        warm_start.adopt(engine, start, watch.say)
+    run = run_folder.create(out, config, feed, engine)
+    if start is not None:
+        warm_start.keep(run, engine)
+    sink = sinks.ParquetSink(run.records, {"experts": engine.experts})
+    return _Session(run, engine, sink, feed, watch).carry_out()
+
+
+def resume(run: Run, feed: Feed, *, watch: Watch = SILENT) -> dict[str, Any]:
+    """Go on with a run from its newest good checkpoint.
+
+    Args:
+        run: which was stopped, or whose source ended in an error.
+        feed: opened by the run's settings.
+        watch: told how it gets on.
+
+    Returns:
+        The summary, as in `summary.json`.
+
+    Raises:
+        SourceChanged: if the feed is not the one the run was made from.
+        FeedError, SinkError, CheckpointError, KeyboardInterrupt: as `replay` does.
+    """
+    run_folder.expect_source(run, feed)
+    engine = Engine(run.config, feed.fields)
+    if run_folder.differences(run, engine.backend):
+        watch.say("this is another machine or version: records may differ in detail")
+        run = run_folder.note_resumed(run, engine.backend)
+    held = checkpoint.newest_good(run.checkpoints, watch.say)
+    position, seconds = {}, 0.0
+    if held is not None:
+        engine.restore(held.arrays, held.manifest["engine"])
+        position, seconds = held.manifest["sink"], held.manifest["seconds"]
+    else:
+        warm_start.restore(run, engine)
+    tables = {"experts": engine.experts}
+    sink = sinks.ParquetSink(run.records, tables, position)
+    return _Session(run, engine, sink, feed, watch, seconds).carry_out()
+
+
+class _Session:
+    """A run from where it stands to the end of its feed."""
+
+    def __init__(
+        self,
+        run: Run,
+        engine: Engine,
+        sink: sinks.ParquetSink,
+        feed: Feed,
+        watch: Watch,
+        seconds: float = 0.0,
+    ) -> None:
+        self._run, self._engine, self._sink = run, engine, sink
+        self._feed, self._watch = feed, watch
+        self._seconds = seconds
+
+    def carry_out(self) -> dict[str, Any]:
+        """Feed all that is left to the engine and sum up."""
+        # compiling is not the model's pace, so it comes before the clock starts
+        prepare(self._run.config, self._feed.fields, self._watch.say)
+        self._begun = time.perf_counter() - self._seconds
+        try:
+            with _interruptible() as is_interrupted:
+                self._feed_blocks(is_interrupted)
+        except FeedError:
+            self._summarise()
+            raise
+        if is_interrupted():
+            self._save()
+            raise KeyboardInterrupt
+        return self._summarise()
+
+    def _feed_blocks(self, is_interrupted: Callable[[], bool]) -> None:
+        engine, settings = self._engine, self._run.config.run
+        every = settings.checkpoint_every
+        blocks = cut(self._feed.blocks(settings.block, engine.seq), engine.seq, every)
+        going = takewhile(lambda _: not is_interrupted(), blocks)
+        run_blocks(going, engine, self._sink.write, self._after_block)
+
+    def _after_block(self) -> None:
+        self._watch.progress(self._engine.seq)
+        if self._engine.seq % self._run.config.run.checkpoint_every == 0:
+            self._save()
+
+    def _save(self) -> None:
+        self._sink.flush()
+        arrays, meta = self._engine.snapshot()
+        manifest = {
+            "engine": meta,
+            "sink": self._sink.position(),
+            "seconds": time.perf_counter() - self._begun,
+        }
+        checkpoint.save(self._run.checkpoints, self._engine.seq, arrays, manifest)
+
+    def _summarise(self) -> dict[str, Any]:
+        self._save()
+        seconds = time.perf_counter() - self._begun
+        rejected = self._sink.position()["rows"].get("rejected", 0)
+        summary = _summary(self._run, self._engine, seconds, rejected)
+        run_folder.write(
+            self._run.folder / run_folder.SUMMARY, run_folder.to_json(summary)
+        )
+        return summary
+
+
+def _summary(run: Run, engine: Engine, seconds: float, rejected: int) -> dict[str, Any]:
+    ticks = sum(engine.ticks.values())
+    first = metrics.first_scored(run.config.run.warmup, engine.ticks)
+    scored = metrics.fold_scores(run.records, first)
+    return {
+        "ticks": ticks,
+        "seconds": seconds,
+        "ticks_per_s": ticks / seconds,
+        "rejected": rejected,
+        "horizons": scored.pop("horizons"),
+        "experts": _mean_weights(run.records, engine.experts),
+        "peak_rss_mib": peak_rss_mib(),
+        **scored,
+    }
+
+
+def _mean_weights(records: Path, experts: Iterable[str]) -> dict[str, float | None]:
+    """Average the experts' weights over all forecasts, part by part."""
+    names = {f"weight_{expert}": expert for expert in experts}
+    sums, counts = dict.fromkeys(names, 0.0), dict.fromkeys(names, 0)
+    for part in sinks.read(records, "forecasts", list(names)):
+        for name in names:
+            column = part[name].drop_nulls()
+            sums[name] += float(column.sum())
+            counts[name] += len(column)
+    return {
+        expert: sums[name] / counts[name] if counts[name] else None
+        for name, expert in names.items()
+    }
+
+
+@contextmanager
+def _interruptible() -> Iterator[Callable[[], bool]]:
+    """Note a first interrupt instead of raising it: a block must not end half-way."""
+    noted = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield noted.is_set  # only the main thread hears signals
+        return
+    before = signal.getsignal(signal.SIGINT)
+
+    def note(number: int, frame: object) -> None:
+        del number, frame
+        noted.set()
+        signal.signal(signal.SIGINT, before)  # a second one is meant
+
+    signal.signal(signal.SIGINT, note)
+    try:
+        yield noted.is_set
+    finally:
+        signal.signal(signal.SIGINT, before)

@@ -1,0 +1,56 @@
+"""How an engine begins a run: cold, or with what another run has learned."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from sfm_stream.errors import CheckpointError
+from sfm_stream.storage import checkpoint
+
+if TYPE_CHECKING:
+    from sfm_stream.engine import Engine
+    from sfm_stream.storage.run_folder import Run
+
+
+def adopt(engine: Engine, other: Run, warn: Callable[[str], None]) -> None:
+    """Take over what another run has learned.
+
+    Args:
+        engine: that nothing was fed to.
+        other: its newest good checkpoint is used.
+        warn: told of every damaged one that is passed over.
+
+    Raises:
+        CheckpointError: if there is none.
+        CheckpointMismatch: if it is another model's.
+    """
+    held = checkpoint.newest_good(other.checkpoints, warn)
+    if held is None:
+        path = str(other.checkpoints)
+        raise CheckpointError(
+            path, "expected a checkpoint, was none", "resume it first"
+        )
+    engine.adopt(held.arrays, held.manifest["engine"])
+
+
+def keep(run: Run, engine: Engine) -> None:
+    """Keep in a run's folder what it began with.
+
+    Raises:
+        CheckpointError: if it cannot be written.
+    """
+    arrays, meta = engine.snapshot()
+    checkpoint.save(run.start, 0, arrays, {"engine": meta})
+
+
+def restore(run: Run, engine: Engine) -> None:
+    """Bring an engine to where a run began: cold, or warm from another run.
+
+    Raises:
+        CheckpointError: if the checkpoint it began with is damaged.
+    """
+    path = checkpoint.latest(run.start)
+    if path is not None:
+        held = checkpoint.load(path)
+        engine.restore(held.arrays, held.manifest["engine"])

@@ -1,0 +1,159 @@
+"""B streams side by side: their arrays, their growth, their snapshot.
+
+A row of the bank is one (stream, target).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sfm_stream.cell import parameters
+from sfm_stream.config import Config
+from sfm_stream.errors import CheckpointMismatch
+from sfm_stream.events import NO_TIME
+from sfm_stream.state.arena import Arena, arena, view
+from sfm_stream.state.inputs import Plan
+from sfm_stream.state.layout import (
+    FRESH,
+    FROZEN,
+    LABELLED,
+    LAST_TIME,
+    SEGMENT,
+    SINCE_UPDATE,
+    TICKS,
+    cell_sizes,
+    lay_out,
+    split,
+    table_places,
+    work_places,
+)
+
+# The counter LABELLED before the first label.
+NO_LABEL = -1
+# Room is made for so many times the rows there are; what is not used costs no memory.
+ROOM = 1.5
+
+
+class Bank:
+    """B rows of the layout, in three arenas; it grows when streams appear."""
+
+    def __init__(
+        self, config: Config, plan: Plan, real: type[np.floating[Any]] = np.float32
+    ) -> None:
+        self.layout = lay_out(config, plan)
+        self._real = real
+        self._cell = cell_sizes(config, self.layout.sizes.inputs)
+        self._seed = config.run.seed
+        self._views: dict[str, NDArray[Any]] = {}
+        self.rows = self._room = arena(0, self.layout.places, real)
+        self.work = arena(1, work_places(self.layout.sizes), real)
+
+    def __len__(self) -> int:
+        return len(self.rows.i64)
+
+    def view(self, name: str) -> NDArray[Any]:
+        """Give an array of all rows by name, [B, ...], sharing memory."""
+        if name not in self._views:
+            self._views[name] = view(self.rows, self.layout.places, name)
+        return self._views[name]
+
+    def weights(self, row: int) -> dict[str, NDArray[np.float32]]:
+        """Give the named weight blocks of a row, sharing memory."""
+        return split(self.layout.sizes, self.view("weights")[row])
+
+    def grow(self, rows: int) -> None:
+        """Add rows, born of the seed and their number alone."""
+        first = len(self)
+        if first + rows > len(self._room.i64):
+            self._make_room(first + rows)
+        there = first + rows
+        f32, f64, i64 = self._room
+        self.rows = Arena(f32[:there], f64[:there], i64[:there])
+        self._views.clear()
+        for row in range(first, first + rows):
+            self._bear(row)
+
+    def _make_room(self, rows: int) -> None:
+        """Have room for so many rows and some more, or each would copy all others."""
+        room = arena(max(rows, int(ROOM * len(self))), self.layout.places, self._real)
+        for name in Arena._fields:
+            getattr(room, name)[: len(self)] = getattr(self.rows, name)
+        self._room = room
+
+    def _bear(self, row: int) -> None:
+        s = self.layout.sizes
+        if s.cell:
+            rng = np.random.default_rng([self._seed, row])
+            born = parameters.birth(self._cell, rng)
+            blocks = self.weights(row)
+            for name, value in zip(("w_in", "w_heads", "b_z"), born, strict=True):
+                blocks[name][...] = value
+        self.view("labels")[row] = np.nan
+        # Nothing to hold yet: a first tick with a missing value is refused.
+        self.view("before")[row] = np.nan
+        for _, _, size, _, begin in self._table("squares"):
+            cov = np.eye(size) / self.layout.knobs.ridge
+            self.view("cov")[row, :, begin : begin + size * size] = cov.reshape(-1)
+        self.view("mix_weight")[row] = self._table("prior")
+        counters = self.view("counters")[row]
+        counters[LAST_TIME] = NO_TIME
+        counters[FRESH] = 1
+        counters[LABELLED] = NO_LABEL
+
+    def _table(self, name: str) -> NDArray[Any]:
+        places = table_places(self.layout.sizes)
+        table: NDArray[Any] = view(self.layout.tables, places, name)[0]
+        return table
+
+    def begin_anew(self, frozen: int) -> None:
+        """Count ticks from 0 again; what was learned stays, what waits is forgotten."""
+        s = self.layout.sizes
+        counters = self.view("counters")
+        for row, ticks in enumerate(counters[:, TICKS]):
+            last = (int(ticks) + s.ring - 2) % (s.ring - 1)
+            for name in ("tape_read", "tape_z", "tape_gates"):
+                tape = self.view(name)[row]
+                # The slot before the first one, see `kernels/tick.observe_tick`.
+                tape[s.ring - 2] = tape[last]
+        for counter in (TICKS, SEGMENT, SINCE_UPDATE):
+            counters[:, counter] = 0
+        counters[:, FRESH] = 1
+        counters[:, FROZEN] = frozen
+        counters[:, LAST_TIME] = NO_TIME
+        counters[:, LABELLED] = NO_LABEL
+        for name in ("head_tick", "learned", "moves", "errors"):
+            self.view(name)[...] = 0
+        self.view("labels")[...] = np.nan
+
+    def snapshot(self) -> dict[str, NDArray[Any]]:
+        """Copy every array, by name; what a peek left behind is no part of it."""
+        arrays = {p.name: self.view(p.name).copy() for p in self.layout.places}
+        for name, array in arrays.items():
+            if name.startswith(("tape_", "origin_")):
+                array[:, -1] = 0
+        return arrays
+
+    def restore(self, arrays: Mapping[str, NDArray[Any]]) -> None:
+        """Take back a snapshot.
+
+        Raises:
+            CheckpointMismatch: if a name, shape or type is not this layout's.
+        """
+        rows = len(arrays["counters"]) if "counters" in arrays else 0
+        for place in self.layout.places:
+            shape = (rows, *place.shape)
+            was = arrays[place.name].shape if place.name in arrays else None
+            if was != shape:
+                raise CheckpointMismatch(
+                    place.name,
+                    f"expected shape {shape}, was {was}",
+                    "use the configuration the checkpoint was made with",
+                )
+        self.rows = self._room = arena(rows, self.layout.places, self._real)
+        self._views.clear()
+        for place in self.layout.places:
+            self.view(place.name)[...] = arrays[place.name]

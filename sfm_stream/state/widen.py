@@ -1,0 +1,156 @@
+"""A snapshot of a bank in the layout of one that sees more.
+
+New fields bring new signals and inputs. What was learned of the old ones keeps its
+place by name; what belongs to a new one is as at birth, its weights zero, so that the
+wider bank says what the narrow one would have said until it learns more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sfm_stream.errors import ConfigError
+from sfm_stream.state.arena import view
+from sfm_stream.state.experts import COV, FIRST, SIZE, THETA
+from sfm_stream.state.layout import Layout, split, table_places
+
+Array = NDArray[Any]
+Places = NDArray[np.intp]
+
+
+def widen(arrays: Mapping[str, Array], old: Layout, new: Layout) -> dict[str, Array]:
+    """Move a snapshot into a wider layout.
+
+    Args:
+        arrays: by name, [rows, ...], of the old layout.
+        old: what they were made for.
+        new: of the same settings, with more fields.
+
+    Returns:
+        The same of the new layout.
+
+    Raises:
+        ConfigError: if a field of the old layout is absent from the new one.
+    """
+    _refuse_loss(old, new)
+    count = old.sizes.targets
+    parts = [
+        _widen_target({n: a[i::count] for n, a in arrays.items()}, old, new, i)
+        for i in range(count)
+    ]
+    # rows are by stream, then by target
+    return {
+        name: np.stack([part[name] for part in parts], axis=1).reshape(
+            len(arrays[name]), *parts[0][name].shape[1:]
+        )
+        for name in arrays
+    }
+
+
+def _widen_target(
+    arrays: Mapping[str, Array], old: Layout, new: Layout, target: int
+) -> dict[str, Array]:
+    """Move the rows of one target."""
+    moved, s = dict(arrays), old.sizes
+    seen = _places_of_inputs(old, new, target)
+    if s.cell:
+        for name in ("weights", "moment", "moment2"):
+            moved[name] = _weights(arrays[name], old, new, seen)
+    for name in ("input_mean", "input_var", "input_count"):
+        moved[name] = _spread(arrays[name], -1, seen, new.sizes.inputs)
+    signals = _places_of_signals(old, new)
+    moved["before"] = _spread(
+        arrays["before"], -1, signals, new.sizes.signals, fill=np.nan
+    )
+    gates = np.concatenate([seen, new.sizes.inputs + np.arange(s.outputs + 1)])
+    width = new.sizes.inputs + s.outputs + 1
+    moved["tape_u"] = _spread(arrays["tape_u"], -1, gates, width)
+    _widen_regressors(moved, old, new, seen)
+    return moved
+
+
+def _refuse_loss(old: Layout, new: Layout) -> None:
+    lost = [name for name in old.plan.fields if name not in new.plan.fields]
+    if lost:
+        problem = f"expected all of {list(old.plan.fields)}, {lost} absent"
+        raise ConfigError("stream.fields", problem, "append new fields to the old ones")
+
+
+def _places_of_inputs(old: Layout, new: Layout, target: int) -> Places:
+    """Give the place of each old input of a target among the new ones."""
+    theirs = new.plan.names[target]
+    found = [theirs.index(name) for name in old.plan.names[target]]
+    # where a target has fewer inputs than another, the last places see nothing
+    empty = range(len(theirs), len(theirs) + old.sizes.inputs - len(found))
+    return np.array([*found, *empty], np.intp)
+
+
+def _places_of_signals(old: Layout, new: Layout) -> Places:
+    """Give the place of each old signal among the new ones."""
+    operands = np.array([new.plan.fields.index(name) for name in old.plan.fields])
+    moved = old.plan.signals.copy()
+    used = np.array([1, 2, 2, 2, 4])[moved[:, 0]]
+    theirs = new.plan.signals.tolist()
+    for row, count in zip(moved, used, strict=True):
+        row[1 : 1 + count] = operands[row[1 : 1 + count]]
+    return np.array([theirs.index(row) for row in moved.tolist()], np.intp)
+
+
+def _spread(
+    array: Array, axis: int, places: Places, width: int, fill: float = 0.0
+) -> Array:
+    """Put an axis' elements to their new places among `width`."""
+    moved = np.moveaxis(array, axis, -1)
+    wide = np.full((*moved.shape[:-1], width), fill, array.dtype)
+    wide[..., places] = moved
+    return np.moveaxis(wide, -1, axis).copy()
+
+
+def _weights(flat: Array, old: Layout, new: Layout, seen: Places) -> Array:
+    wide = np.zeros((len(flat), new.sizes.weights), flat.dtype)
+    for before, after in zip(flat, wide, strict=True):
+        ours, theirs = split(old.sizes, before), split(new.sizes, after)
+        for name, block in ours.items():
+            if name != "w_in":
+                theirs[name][...] = block
+        n = old.sizes.inputs
+        theirs["w_in"][seen] = ours["w_in"][:n]
+        theirs["w_in"][new.sizes.inputs :] = ours["w_in"][n:]
+    return wide
+
+
+def _widen_regressors(
+    moved: dict[str, Array], old: Layout, new: Layout, seen: Places
+) -> None:
+    """Give least squares the new inputs; see `experts` for what else it sees."""
+    count, added = old.sizes.inputs, new.sizes.inputs - old.sizes.inputs
+    places = np.arange(old.sizes.regressors) + added
+    places[:count] = seen
+    moved["origin_regressors"] = _spread(
+        moved["origin_regressors"], -1, places, new.sizes.regressors
+    )
+    thetas, covs = [], []
+    for ours, theirs in zip(_squares(old), _squares(new), strict=True):
+        size, width = ours[SIZE], theirs[SIZE]
+        own = places[ours[FIRST] : ours[FIRST] + size] - theirs[FIRST]
+        theta = moved["theta"][..., ours[THETA] : ours[THETA] + size]
+        thetas.append(_spread(theta, -1, own, width))
+        flat = moved["cov"][..., ours[COV] : ours[COV] + size * size]
+        square = flat.reshape(*flat.shape[:-1], size, size)
+        cov = _spread(_spread(square, -1, own, width), -2, own, width)
+        fresh = np.setdiff1d(np.arange(width), own)
+        cov[..., fresh, fresh] = 1.0 / new.knobs.ridge
+        covs.append(cov.reshape(*flat.shape[:-1], width * width))
+    if thetas:
+        moved["theta"] = np.concatenate(thetas, axis=-1)
+        moved["cov"] = np.concatenate(covs, axis=-1)
+
+
+def _squares(layout: Layout) -> list[list[int]]:
+    table = view(layout.tables, table_places(layout.sizes), "squares")[0]
+    rows: list[list[int]] = table.tolist()
+    return rows

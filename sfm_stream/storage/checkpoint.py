@@ -1,0 +1,248 @@
+"""Atomic snapshots of everything the engine remembers.
+
+    folder/000000123456/state.safetensors   the arrays
+    folder/000000123456/manifest.json       what they are, and their hash
+
+A snapshot is written beside its final name and renamed, so a folder with a number for
+a name is whole. Loading is strict: nothing is restored in part.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import numpy as np
+import safetensors
+import safetensors.numpy
+
+from sfm_stream.errors import CheckpointCorrupt, CheckpointError, CheckpointMismatch
+from sfm_stream.storage import atomic
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+FORMAT = 1
+STATE, MANIFEST = "state.safetensors", "manifest.json"
+OURS = ("format", "seq", "sha256", "arrays", "check")
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """What was saved.
+
+    Attributes:
+        arrays: by name.
+        manifest: what the caller gave; `format`, `seq`, hash and shapes of the arrays.
+    """
+
+    arrays: Mapping[str, NDArray[Any]]
+    manifest: Mapping[str, Any]
+
+
+def save(
+    folder: Path,
+    seq: int,
+    arrays: Mapping[str, NDArray[Any]],
+    manifest: Mapping[str, Any],
+    keep: int = 3,
+) -> Path:
+    """Write a snapshot and drop all but the newest ones.
+
+    Args:
+        folder: where the checkpoints of a run lie; made if absent.
+        seq: count of events the snapshot is taken after.
+        arrays: numbers or truth values, of any shape.
+        manifest: anything JSON can hold, under names of the caller's own.
+        keep: how many snapshots up to this one to keep, at least 1.
+
+    Returns:
+        The snapshot's own folder.
+
+    Raises:
+        CheckpointError: if it could not be written; older ones are untouched.
+    """
+    final = folder / f"{seq:012d}"
+    temporary = final.with_name(final.name + atomic.TEMPORARY)
+    if taken := sorted(set(OURS) & set(manifest)):
+        raise CheckpointError(
+            str(final), f"manifest keys {taken} are reserved", "rename them"
+        )
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        _remove_leftovers(folder)
+        _write(temporary, seq, arrays, manifest)
+        if final.exists():  # a damaged one that recovery has worked past again
+            _discard(final)
+        temporary.rename(final)
+        atomic.sync(folder)
+        for old in _numbered(folder, up_to=seq)[keep:]:
+            _discard(old)
+    except OSError as e:
+        raise CheckpointError(str(final), *atomic.explain(e)) from e
+    except safetensors.SafetensorError as e:
+        hint = "free space and resume"
+        raise CheckpointError(str(final), f"cannot be written: {e}", hint) from e
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    return final
+
+
+def latest(folder: Path) -> Path | None:
+    """Give the newest complete snapshot of a folder, whole or damaged, if any."""
+    complete = (
+        path
+        for path in _numbered(folder)
+        if (path / STATE).is_file() and (path / MANIFEST).is_file()
+    )
+    return next(complete, None)
+
+
+def load(path: Path) -> Snapshot:
+    """Read a snapshot, or refuse it.
+
+    Args:
+        path: the snapshot's own folder.
+
+    Raises:
+        CheckpointCorrupt: if a file is missing, unreadable or not what was written.
+        CheckpointMismatch: if it was written in another format.
+    """
+    manifest = _manifest(path)
+    try:
+        _expect(path, "hash of the state", manifest["sha256"], _hash(path))
+        arrays = safetensors.numpy.load_file(path / STATE)
+    except (OSError, safetensors.SafetensorError) as e:
+        raise CheckpointCorrupt(str(path), f"{STATE} cannot be read: {e}") from e
+    _expect(path, "arrays", manifest["arrays"], _described(arrays))
+    return Snapshot(arrays, manifest)
+
+
+def newest_good(
+    folder: Path, warn: Callable[[str], None], up_to: int | None = None
+) -> Snapshot | None:
+    """Read the newest snapshot that is not damaged, if any.
+
+    Args:
+        folder: where the checkpoints of a run lie.
+        warn: told of every damaged one that is passed over.
+        up_to: most events it may be taken after; any number when absent.
+
+    Raises:
+        CheckpointMismatch: if a whole one was written in another format.
+    """
+    return _first_good(_numbered(folder, up_to), warn, "before")
+
+
+def oldest_good(
+    folder: Path, warn: Callable[[str], None], since: int
+) -> Snapshot | None:
+    """Read the oldest snapshot that is not damaged, if any.
+
+    Args:
+        folder: where the checkpoints of a run lie.
+        warn: told of every damaged one that is passed over.
+        since: least events it may be taken after.
+
+    Raises:
+        CheckpointMismatch: if a whole one was written in another format.
+    """
+    newest_first = _numbered(folder)
+    paths = [path for path in reversed(newest_first) if int(path.name) >= since]
+    return _first_good(paths, warn, "after")
+
+
+def _first_good(
+    paths: Sequence[Path], warn: Callable[[str], None], where: str
+) -> Snapshot | None:
+    for path in paths:
+        try:
+            return load(path)
+        except CheckpointCorrupt as e:
+            warn(f"{e}; trying the checkpoint {where}")
+    return None
+
+
+def _write(
+    folder: Path,
+    seq: int,
+    arrays: Mapping[str, NDArray[Any]],
+    manifest: Mapping[str, Any],
+) -> None:
+    folder.mkdir()
+    # safetensors takes memory as it lies, strides or not
+    flat = {name: np.asarray(array, order="C") for name, array in arrays.items()}
+    safetensors.numpy.save_file(flat, folder / STATE)
+    atomic.sync(folder / STATE)
+    whole = {
+        **manifest,
+        "format": FORMAT,
+        "seq": seq,
+        "sha256": _hash(folder),
+        "arrays": _described(flat),
+    }
+    # the check is of what will be read: JSON has no tuples and no NaN
+    plain = msgspec.json.decode(msgspec.json.encode(whole), type=dict[str, Any])
+    text = msgspec.json.encode({**plain, "check": _check(plain)})
+    atomic.write(folder / MANIFEST, msgspec.json.format(text, indent=2))
+
+
+def _manifest(path: Path) -> dict[str, Any]:
+    try:
+        text = (path / MANIFEST).read_bytes()
+        manifest = msgspec.json.decode(text, type=dict[str, Any])
+    except (OSError, msgspec.DecodeError, UnicodeDecodeError) as e:
+        raise CheckpointCorrupt(str(path), f"{MANIFEST} cannot be read: {e}") from e
+    whole = {key: value for key, value in manifest.items() if key != "check"}
+    _expect(path, "hash of the manifest", manifest.get("check"), _check(whole))
+    if manifest["format"] != FORMAT:
+        raise CheckpointMismatch(
+            str(path),
+            f"expected format {FORMAT}, was {manifest['format']}",
+            "use the version of sfm-stream that wrote it",
+        )
+    return manifest
+
+
+def _check(manifest: Mapping[str, Any]) -> str:
+    text = msgspec.json.encode(manifest, order="sorted")
+    return hashlib.sha256(text).hexdigest()
+
+
+def _hash(path: Path) -> str:
+    with (path / STATE).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _described(arrays: Mapping[str, NDArray[Any]]) -> dict[str, list[Any]]:
+    return {name: [a.dtype.name, list(a.shape)] for name, a in arrays.items()}
+
+
+def _expect(path: Path, what: str, expected: object, was: object) -> None:
+    if expected != was:
+        raise CheckpointCorrupt(str(path), f"{what}: expected {expected}, was {was}")
+
+
+def _numbered(folder: Path, up_to: int | None = None) -> list[Path]:
+    """List the snapshots, newest first."""
+    paths = folder.iterdir() if folder.is_dir() else ()
+    found = {int(p.name): p for p in paths if p.name.isdecimal() and p.is_dir()}
+    wanted = (seq for seq in found if up_to is None or seq <= up_to)
+    return [found[seq] for seq in sorted(wanted, reverse=True)]
+
+
+def _discard(path: Path) -> None:
+    # renamed first: an interrupted removal must not look like a snapshot
+    doomed = path.with_name(path.name + atomic.TEMPORARY + ".old")
+    path.rename(doomed)
+    shutil.rmtree(doomed)
+
+
+def _remove_leftovers(folder: Path) -> None:
+    for path in folder.glob(f"*{atomic.TEMPORARY}*"):
+        shutil.rmtree(path)

@@ -1,0 +1,308 @@
+"""The folder of a run, which says all that is needed to go on with it or to doubt it.
+
+RUN/config.toml            every setting, resolved
+RUN/run.json               fingerprint, source, and names of what was computed
+RUN/records/*.parquet      what the engine said
+RUN/checkpoints/<seq>/     what it remembered after so many events
+RUN/start/                 what it remembered at the start, if it began warm
+RUN/summary.json           how well it did
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import msgspec
+
+from sfm_stream import __version__, config
+from sfm_stream.errors import (
+    CheckpointCorrupt,
+    CheckpointMismatch,
+    ConfigError,
+    SinkError,
+    SourceChanged,
+)
+from sfm_stream.storage import atomic
+
+if TYPE_CHECKING:
+    from sfm_stream.engine import Engine
+
+CONFIG, INFO, SUMMARY = "config.toml", "run.json", "summary.json"
+BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
+DELETE = "\x7f"  # the one control character that JSON leaves bare and TOML does not
+
+
+class Source(Protocol):
+    """What a run keeps of its feed."""
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """Names of a tick's values, in order."""
+
+    def source(self) -> dict[str, Any]:
+        """Give the identity of the source, JSON-able: equal means same events."""
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A run's folder and what stands in it.
+
+    Attributes:
+        folder: where it is.
+        config: its settings.
+        info: content of `run.json`.
+    """
+
+    folder: Path
+    config: config.Config
+    info: Mapping[str, Any]
+
+    @property
+    def records(self) -> Path:
+        """The folder of records."""
+        return self.folder / "records"
+
+    @property
+    def checkpoints(self) -> Path:
+        """The folder of checkpoints."""
+        return self.folder / "checkpoints"
+
+    @property
+    def start(self) -> Path:
+        """The folder of the checkpoint that the run began with."""
+        return self.folder / "start"
+
+    @property
+    def journal(self) -> Path:
+        """The folder of the journal of a live run."""
+        return self.folder / "journal"
+
+
+def create(folder: Path, settings: config.Config, feed: Source, engine: Engine) -> Run:
+    """Make the folder of a new run.
+
+    Raises:
+        SinkError: if it holds a run already or cannot be written.
+    """
+    if (folder / INFO).exists():
+        hint = "resume it with --resume or choose another folder with --out"
+        raise SinkError(str(folder), "holds a run already", hint)
+    info = {
+        "fingerprint": fingerprint(settings, engine.backend),
+        "source": feed.source(),
+        "fields": list(feed.fields),
+        "targets": list(engine.targets),
+        "horizons": list(engine.horizons),
+        "experts": list(engine.experts),
+        "frequencies": engine.frequencies.tolist(),
+    }
+    write(folder / CONFIG, to_toml(config.to_tree(settings)).encode())
+    write(folder / INFO, to_json(info))
+    return Run(folder, settings, plain(info))
+
+
+def load(folder: Path) -> Run:
+    """Read the folder of a run.
+
+    Raises:
+        ConfigError: if it is none, or its settings cannot be read.
+        CheckpointMismatch: if its settings are no longer those it was made with.
+    """
+    try:
+        info = msgspec.json.decode((folder / INFO).read_bytes(), type=dict[str, Any])
+    except OSError as e:
+        problem = f"expected a run with a {INFO}, was none"
+        raise ConfigError(str(folder), problem, "name the folder of a run") from e
+    except msgspec.DecodeError as e:
+        raise CheckpointCorrupt(str(folder / INFO), f"cannot be read: {e}") from e
+    settings = config.load(folder / CONFIG)
+    expect_model(folder, info, settings)
+    return Run(folder, settings, info)
+
+
+def expect_model(
+    folder: Path, info: Mapping[str, Any], settings: config.Config
+) -> None:
+    """Refuse settings that are not those of a run.
+
+    Raises:
+        CheckpointMismatch: if they decide another model.
+    """
+    expected, was = info["fingerprint"]["config"], config.digest(settings)
+    if expected != was:
+        raise CheckpointMismatch(
+            str(folder),
+            f"expected settings with digest {expected[:12]}, was {was[:12]}",
+            "restore the settings or start a new run",
+        )
+
+
+def expect_source(run: Run, feed: Source) -> None:
+    """Refuse a source that is not the one the run was made from.
+
+    Raises:
+        SourceChanged: naming what differs.
+        FeedError: if the source cannot be read.
+    """
+    before, now = run.info["source"], plain(feed.source())
+    if before == now:
+        return
+    old = dict(_leaves("", before))
+    new = dict(_leaves("", now))
+    for path in dict.fromkeys([*old, *new]):
+        if old.get(path) != new.get(path):
+            name = _blamed(now, path)
+            raise SourceChanged(
+                name, f"{path} {old.get(path)}", f"{path} {new.get(path)}"
+            )
+
+
+def fingerprint(settings: config.Config, backend: str) -> dict[str, Any]:
+    """Say on what the last bit of every record depends.
+
+    Args:
+        settings: of the run.
+        backend: resolved name.
+    """
+    # torch takes a second to import, so its version is looked up, not asked for
+    import llvmlite.binding as llvm
+
+    features: Mapping[str, bool] = llvm.get_host_cpu_features()
+    return {
+        "version": __version__,
+        "config": config.digest(settings),
+        "backend": backend,
+        "numba": version("numba"),
+        "torch": version("torch"),
+        "cpu": llvm.get_host_cpu_name(),
+        "cpu_features": sorted(name for name, there in features.items() if there),
+        "threads": _threads(backend),
+    }
+
+
+def differences(run: Run, backend: str) -> dict[str, tuple[Any, Any]]:
+    """Compare a run's fingerprints with the one it would get here and now.
+
+    Returns:
+        What differs: name to (in the run, now).
+    """
+    now = fingerprint(run.config, backend)
+    found = {}
+    for before in (run.info["fingerprint"], *run.info.get("resumed", ())):
+        for name, value in now.items():
+            if before.get(name) != value:
+                found[name] = (before.get(name), value)
+    return found
+
+
+def note_resumed(run: Run, backend: str) -> Run:
+    """Keep in mind that a run went on under another fingerprint."""
+    now = plain(fingerprint(run.config, backend))
+    info = {**run.info, "resumed": [*run.info.get("resumed", ()), now]}
+    write(run.folder / INFO, to_json(info))
+    return Run(run.folder, run.config, info)
+
+
+def write(path: Path, data: bytes) -> None:
+    """Write a small file of a run, whole or not at all.
+
+    Raises:
+        SinkError: if the disk is full or refuses.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        atomic.write(path, data)
+    except OSError as e:
+        raise SinkError(str(path), *atomic.explain(e)) from e
+
+
+def to_json(tree: Mapping[str, Any]) -> bytes:
+    """Give JSON for people to read."""
+    return msgspec.json.format(msgspec.json.encode(tree), indent=2) + b"\n"
+
+
+def plain(tree: Mapping[str, Any]) -> dict[str, Any]:
+    """Give a tree as it will be when it comes back from JSON."""
+    return msgspec.json.decode(msgspec.json.encode(tree), type=dict[str, Any])
+
+
+def to_toml(tree: Mapping[str, Any]) -> str:
+    """Write tables of plain values as TOML; what is None is left out.
+
+    Args:
+        tree: table, or a list of them, key, value.
+    """
+    tables = []
+    for name, value in tree.items():
+        if isinstance(value, Mapping):
+            tables.append(_table(f"[{_key(name)}]", value))
+        else:
+            tables += [_table(f"[[{_key(name)}]]", one) for one in value]
+    return "\n".join(tables)
+
+
+def _table(head: str, values: Mapping[str, Any]) -> str:
+    lines = [
+        f"{_key(key)} = {_value(value)}"
+        for key, value in values.items()
+        if value is not None
+    ]
+    return "\n".join([head, *lines, ""])
+
+
+def _value(value: object) -> str:
+    match value:
+        case bool():
+            return "true" if value else "false"
+        case float():
+            return repr(value) if math.isfinite(value) else f"{value}"
+        case int():
+            return str(value)
+        case str():
+            return json.dumps(value, ensure_ascii=False).replace(DELETE, "\\u007f")
+        case Mapping():
+            items = (f"{_key(k)} = {_value(v)}" for k, v in value.items())
+            return f"{{{', '.join(items)}}}"
+        case list() | tuple():
+            return f"[{', '.join(_value(item) for item in value)}]"
+        case _:
+            raise ConfigError("config", f"expected a plain value, was {value!r}")
+
+
+def _key(text: str) -> str:
+    return text if BARE_KEY.fullmatch(text) else _value(text)
+
+
+def _threads(backend: str) -> int:
+    if backend == "numba":  # its kernels run in the thread that calls them
+        return 1
+    import torch
+
+    return torch.get_num_threads()
+
+
+def _leaves(at: str, tree: object) -> list[tuple[str, object]]:
+    match tree:
+        case Mapping():
+            items = [(f"{at}.{key}".lstrip("."), v) for key, v in tree.items()]
+        case list():
+            items = [(f"{at}[{i}]", v) for i, v in enumerate(tree)]
+        case _:
+            return [(at, tree)]
+    return [leaf for path, value in items for leaf in _leaves(path, value)]
+
+
+def _blamed(source: Mapping[str, Any], at: str) -> str:
+    """Name the file, or else the connector, that differs."""
+    found = re.match(r"files\[(\d+)\]", at)
+    files = source.get("files", ())
+    if found and int(found[1]) < len(files):
+        return str(files[int(found[1])]["path"])
+    return str(source.get("connector", "source"))

@@ -1,0 +1,63 @@
+"""Choosing a backend: what is absent is an error."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from importlib import util
+from pathlib import Path
+
+import pytest
+
+from sfm_stream.backends import contract
+from sfm_stream.errors import ConfigError
+
+ROOT = Path(__file__).parents[1]
+
+
+def test_auto_is_the_compiled_tick():
+    from sfm_stream.kernels import tick
+
+    assert contract.choose("auto", "cpu") == ("numba", tick.advance)
+    assert contract.choose("numba", "cpu") == ("numba", tick.advance)
+
+
+def test_torch_is_named_and_callable():
+    name, advance = contract.choose("torch", "cpu")
+    assert name == "torch"
+    assert callable(advance)
+
+
+def test_unknown_backend_is_refused_by_name():
+    with pytest.raises(ConfigError, match=r"run.backend: expected one of auto, numba"):
+        contract.choose("triton", "cpu")
+
+
+def test_absent_package_is_an_error_and_no_other_is_taken(monkeypatch):
+    found = util.find_spec
+    monkeypatch.setattr(
+        contract, "find_spec", lambda name: None if name == "torch" else found(name)
+    )
+    with pytest.raises(ConfigError, match=r"run.backend: 'torch' needs .*; install"):
+        contract.choose("torch", "cpu")
+    assert contract.choose("auto", "cpu")[0] == "numba"
+
+
+@pytest.mark.parametrize("device", ["cuda:99", "cupboard"])
+def test_absent_device_is_an_error(device):
+    with pytest.raises(ConfigError, match=f"run.device: .*{device}.*; use cpu"):
+        contract.choose("torch", device)
+
+
+def test_numba_refuses_another_device_than_the_cpu():
+    with pytest.raises(ConfigError, match=r"run.device: the numba backend"):
+        contract.choose("auto", "cuda")
+
+
+def test_numba_backend_does_not_import_torch():
+    program = (
+        "import sys; from sfm_stream import kernels; assert 'numba' not in sys.modules;"
+        "kernels.choose('auto', 'cpu'); kernels.is_compiled();"
+        "assert 'numba' in sys.modules and 'torch' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", program], cwd=ROOT, check=True)  # noqa: S603

@@ -1,0 +1,413 @@
+from __future__ import annotations
+
+import gzip
+import hashlib
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from connectors import open_feed
+from connectors.files import text as files
+from sfm_stream.config import from_tree
+from sfm_stream.errors import ConfigError, FeedError
+from sfm_stream.events import NO_TIME, concatenate
+
+DATA = Path(__file__).parents[2] / "shared" / "data"
+START = 1_420_070_400 * 10**9
+TEXT = b"t,a,b\n" + b"".join(
+    b"%d,%d.5,%d\n" % (1_420_070_400 + i, i, -i) for i in range(500)
+)
+
+
+def opened(path, fields=(), symbols="", **feed):
+    paths = [str(p) for p in path] if isinstance(path, list) else str(path)
+    tree = {
+        "feed": {
+            "connector": "csv",
+            "path": paths,
+            "time": "t",
+            "symbol": symbols,
+            **feed,
+        },
+        "stream": {"fields": list(fields)},
+    }
+    return open_feed(from_tree(tree))
+
+
+def whole(feed, size=100, after=0):
+    return concatenate(list(feed.blocks(size, after)))
+
+
+def read_until_error(feed, size=100):
+    parts = []
+    with pytest.raises(FeedError) as e:
+        parts.extend(feed.blocks(size))  # keeps what came before the error
+    return parts, e.value
+
+
+def written(folder, text, name="a.csv"):
+    path = folder / name
+    path.write_bytes(text)
+    return path
+
+
+def compressed(folder, text, kind):
+    path = folder / f"a.csv.{kind}"
+    match kind:
+        case "gz":
+            path.write_bytes(gzip.compress(text))
+        case "gz2":
+            half = len(text) // 2
+            path.write_bytes(gzip.compress(text[:half]) + gzip.compress(text[half:]))
+        case "zip":
+            with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+                archive.writestr("a.csv", text)
+        case "zst":
+            lines = pl.DataFrame({"line": text.decode().splitlines()})
+            lines.write_csv(
+                path, include_header=False, quote_style="never", compression="zstd"
+            )
+    return path
+
+
+@pytest.mark.parametrize("kind", ["gz", "gz2", "zip", "zst"])
+def test_every_compression_equals_plain(tmp_path, kind):
+    plain = whole(opened(written(tmp_path, TEXT)))
+    other = whole(opened(compressed(tmp_path, TEXT, kind)))
+    np.testing.assert_array_equal(plain.values, other.values)
+    np.testing.assert_array_equal(plain.time, other.time)
+    assert plain.values[:, 0].tolist() == [i + 0.5 for i in range(500)]
+    assert plain.values[:, 1].tolist() == [-i for i in range(500)]
+    assert plain.time.tolist() == [START + i * 10**9 for i in range(500)]
+
+
+@pytest.mark.parametrize("piece", [64, 1000, 1 << 22])
+@pytest.mark.parametrize("after", [0, 1, 99, 499, 500, 700])
+def test_resuming_equals_the_tail_whatever_the_pieces(
+    tmp_path, monkeypatch, piece, after
+):
+    monkeypatch.setattr(files, "PIECE", piece)
+    feed = opened(written(tmp_path, TEXT))
+    everything = whole(feed)
+    parts = list(feed.blocks(64, after))
+    assert sum(map(len, parts)) == max(0, 500 - after)
+    if parts:
+        assert max(map(len, parts)) <= 64
+        np.testing.assert_array_equal(
+            concatenate(parts).values, everything.values[after:]
+        )
+        np.testing.assert_array_equal(concatenate(parts).time, everything.time[after:])
+
+
+def test_first_block_comes_before_the_file_is_read_through(tmp_path):
+    body = b"1420070400,1,2\n" * 2_000_000
+    path = written(tmp_path, gzip.compress(b"t,a,b\n" + body, 1)[:-9], "a.csv.gz")
+    blocks = opened(path).blocks(1000)
+    assert len(next(blocks)) == 1000
+    with pytest.raises(FeedError, match="gzip ends too early"):
+        for _ in blocks:
+            pass
+
+
+def test_truncated_gzip_gives_all_whole_rows_first(tmp_path):
+    data = gzip.compress(TEXT)
+    path = written(tmp_path, data[: len(data) * 2 // 3], "a.csv.gz")
+    parts, error = read_until_error(opened(path), 10)
+    rows = concatenate(parts)
+    assert 100 < len(rows) < 500
+    assert rows.values[:, 0].tolist() == [i + 0.5 for i in range(len(rows))]
+    assert error.source == str(path)
+
+
+@pytest.mark.parametrize("kind", ["zip", "zst"])
+def test_other_truncated_archives_are_errors(tmp_path, kind):
+    path = compressed(tmp_path, TEXT * 50, kind)
+    path.write_bytes(path.read_bytes()[:-200])
+    with pytest.raises(FeedError, match="cannot be read on"):
+        whole(opened(path))
+
+
+TORN = [b"1420070900,5", b"14200", b'1420070900,"5,', b"1420070900,5,"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "torn"),
+    # Lines of zstandard files do not tell whether the last one ended.
+    [(k, t) for k in ("", "gz", "zip") for t in TORN] + [("zst", t) for t in TORN[:2]],
+)
+def test_truncated_last_line_is_an_error_after_all_rows(tmp_path, kind, torn):
+    path = (
+        compressed(tmp_path, TEXT + torn, kind)
+        if kind
+        else written(tmp_path, TEXT + torn)
+    )
+    parts, error = read_until_error(opened(path))
+    assert len(concatenate(parts)) == 500
+    assert (error.source, error.row) == (str(path), 501)
+
+
+def test_whole_last_line_needs_no_newline(tmp_path):
+    assert len(whole(opened(written(tmp_path, TEXT + b"1420070900,5,6")))) == 501
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.csv.gz"])
+def test_empty_file_is_an_error(tmp_path, name):
+    content = gzip.compress(b"") if name.endswith("gz") else b""
+    with pytest.raises(FeedError, match="expected rows, was an empty file"):
+        opened(written(tmp_path, content, name))
+
+
+def test_file_of_a_header_alone_has_no_ticks(tmp_path):
+    path = written(tmp_path, b"t,a\n")
+    assert list(opened(path, ["a"]).blocks(10)) == []
+    with pytest.raises(FeedError, match="expected columns of numbers, was none"):
+        opened(path)
+
+
+def test_missing_column_names_what_is_there(tmp_path):
+    path = written(tmp_path, b"t,price,qty\n1,2,3\n")
+    with pytest.raises(FeedError, match="did you mean 'price'") as e:
+        opened(path, ["prise"])
+    assert (e.value.source, e.value.column) == (str(path), "prise")
+    with pytest.raises(FeedError, match="there are: t, price, qty"):
+        opened(path, ["xyzw"])
+
+
+def test_missing_column_of_a_later_file_names_that_file(tmp_path):
+    first = written(tmp_path, b"t,a\n1,2\n", "g_1.csv")
+    second = written(tmp_path, b"t,b\n1,2\n", "g_2.csv")
+    parts, error = read_until_error(opened([first, second]))
+    assert len(concatenate(parts)) == 1
+    assert (error.source, error.column) == (str(second), "a")
+
+
+def test_column_that_stands_there_twice_is_refused_only_if_used(tmp_path):
+    path = written(tmp_path, b"t,a,b,a\n1,2,3,4\n")
+    assert whole(opened(path, ["b"])).values.tolist() == [[3]]
+    with pytest.raises(FeedError, match="'a': expected once, was 2 times"):
+        opened(path, ["a"])
+
+
+@pytest.mark.parametrize("piece", [256, 1 << 22])
+def test_text_in_a_field_names_file_row_column_and_text(tmp_path, monkeypatch, piece):
+    monkeypatch.setattr(files, "PIECE", piece)
+    lines = TEXT.splitlines(keepends=True)
+    lines[321] = b"1420070720,n/a,1\n"
+    path = written(tmp_path, b"".join(lines))
+    _, error = read_until_error(opened(path, ["a"]))
+    assert str(error).startswith(
+        f"{path} row 321 column 'a': expected a number, was 'n/a'"
+    )
+
+
+def test_line_with_too_many_cells_names_its_row(tmp_path):
+    path = written(tmp_path, TEXT + b"1,2,3,4\n1,2,3\n")
+    with pytest.raises(FeedError) as e:
+        whole(opened(path))
+    assert (e.value.row, e.value.problem) == (501, "expected 3 cells, was 4")
+
+
+def test_kinds_of_numbers_become_floats(tmp_path):
+    text = b't,i,f,y,s,n\n1,9007199254740992,0.1,True,"7", 8\n'
+    text += b"2,-1,1e-3,false,,NaN\n3,+1,inf,true,1,-inf\n"
+    feed = opened(written(tmp_path, text))
+    assert feed.fields == ("i", "f", "y", "s", "n")
+    expected = [
+        [9007199254740992, 0.1, 1, 7, 8],
+        [-1, 1e-3, 0, np.nan, np.nan],
+        [1, np.inf, 1, 1, -np.inf],
+    ]
+    np.testing.assert_array_equal(whole(feed).values, expected)
+
+
+def test_column_that_turns_from_truth_to_number_is_still_read(tmp_path):
+    text = b"t,y\n" + b"1,true\n" * 1500 + b"1,0.5\n"
+    assert whole(opened(written(tmp_path, text))).values[-1] == 0.5
+
+
+def test_missing_cells_are_not_a_number_and_blank_lines_no_rows(tmp_path):
+    text = b"\xef\xbb\xbf\r\nt,a,b\r\n\r\n1,,2\r\n\r\n\r\n2,3\r\n3,4,5\r\n\r\n"
+    block = whole(opened(written(tmp_path, text)))
+    np.testing.assert_array_equal(block.values, [[np.nan, 2], [3, np.nan], [4, 5]])
+
+
+@pytest.mark.parametrize("piece", [16, 1 << 22])
+def test_newline_between_quotes_ends_no_row(tmp_path, monkeypatch, piece):
+    monkeypatch.setattr(files, "PIECE", piece)
+    text = b"t,note,a\n" + b'1,"x\ny, ""z""",2\n' * 20
+    block = whole(opened(written(tmp_path, text)))
+    assert block.values.tolist() == [[2]] * 20
+
+
+def test_latin1_text_beside_the_fields_does_no_harm(tmp_path):
+    path = written(tmp_path, "t,°C,a\n1,heiß,2\n".encode("latin-1"))
+    assert whole(opened(path)).values.tolist() == [[2]]
+
+
+def test_headerless_file_is_seen_and_numbered_from_0(tmp_path):
+    path = written(tmp_path, b"3735693016,61685.99,0.00017,1723161601437,True\n" * 3)
+    feed = opened(path, time="column_3")
+    assert feed.fields == ("column_0", "column_1", "column_2", "column_4")
+    block = whole(feed)
+    assert len(block) == 3
+    assert block.time[0] == 1723161601437 * 10**6
+
+
+@pytest.mark.parametrize("first", ["2015-01-01 00:00:00,1.5", ",2", "nan,3"])
+def test_numbers_times_and_gaps_are_no_header(tmp_path, first):
+    path = written(tmp_path, f"{first}\n2015-01-01 00:00:01,4\n".encode())
+    assert len(whole(opened(path, time="column_0"))) == 2
+
+
+def test_header_can_be_said(tmp_path):
+    path = written(tmp_path, b"2010,2011\n1,2\n")
+    assert whole(opened(path, time="", header=True)).values.tolist() == [[1, 2]]
+    path = written(tmp_path, b"EURUSD,1.5\nEURUSD,1.6\n")
+    feed = opened(path, ["column_1"], time="", header=False)
+    assert whole(feed).values.tolist() == [[1.5], [1.6]]
+
+
+def test_separator_and_renamed_columns(tmp_path):
+    path = written(tmp_path, b"t;b px;x\n1;2;3\n")
+    feed = opened(path, separator=";", columns={"bid": "b px"})
+    assert feed.fields == ("bid", "x")
+    assert opened(path, ["bid"], separator=";", columns={"bid": "b px"}).fields == (
+        "bid",
+    )
+    with pytest.raises(ConfigError, match=r"feed\.separator: expected one character"):
+        opened(path, separator=";;")
+
+
+def test_files_are_read_in_natural_order(tmp_path):
+    for i in (10, 2, 1):
+        written(tmp_path, b"t,a\n1,%d\n" % i, f"g_{i}.csv")
+    feed = opened(tmp_path / "g_*.csv")
+    assert whole(feed).values[:, 0].tolist() == [1, 2, 10]
+    names = [Path(f["path"]).name for f in feed.source()["files"]]
+    assert names == ["g_1.csv", "g_2.csv", "g_10.csv"]
+    assert whole(feed, after=1).values[:, 0].tolist() == [2, 10]
+
+
+def test_columns_of_several_files_are_found_by_name(tmp_path):
+    first = written(tmp_path, b"t,a,b\n1,2,3\n", "g_1.csv")
+    second = written(tmp_path, b"b,t,a\n30,10,20\n", "g_2.csv")
+    assert whole(opened([first, second])).values.tolist() == [[2, 3], [20, 30]]
+
+
+def test_ticks_without_times_are_a_period_apart_across_files(tmp_path):
+    paths = [written(tmp_path, b"a\n1\n2\n", f"g_{i}.csv") for i in range(2)]
+    block = whole(opened(paths, time="", period="1m"), after=1)
+    expected = 946_684_800 * 10**9 + np.arange(1, 4) * 60 * 10**9
+    assert block.time.tolist() == expected.tolist()
+
+
+def test_symbols_name_the_streams_in_order_of_appearance(tmp_path, monkeypatch):
+    monkeypatch.setattr(files, "PIECE", 32)
+    text = b"t,s,a\n" + b"1,BB,1\n1,AA,2\n1,BB,3\n" * 20 + b"1,CC,4\n"
+    feed = opened(written(tmp_path, text), symbols="s")
+    block = whole(feed)
+    assert block.streams == ("BB", "AA", "CC")
+    assert block.stream[:4].tolist() == [0, 1, 0, 0]
+    assert block.stream[-1] == 2
+    assert [e.stream for e in block[59:61].events()] == ["BB", "CC"]
+
+
+def test_row_without_a_symbol_is_refused(tmp_path):
+    path = written(tmp_path, b"t,s,a\n1,x,1\n1,,2\n")
+    _, error = read_until_error(opened(path, symbols="s"))
+    assert (error.row, error.column) == (2, "s")
+
+
+def test_year_one_and_mixed_units_in_one_column(tmp_path):
+    text = b"t,a\n1735689599999,1\n1735689600000001,2\n0001-01-01T00:00:00Z,3\n,4\n"
+    block = whole(opened(written(tmp_path, text)))
+    assert block.time.tolist() == [
+        1735689599999 * 10**6,
+        1735689600000001 * 10**3,
+        NO_TIME,
+        NO_TIME,
+    ]
+    assert block.values[:, 0].tolist() == [1, 2, 3, 4]
+
+
+def test_source_is_path_size_and_hash(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    written(tmp_path, b"t,a\n1,2\n")
+    assert opened("a.csv").source() == {
+        "connector": "csv",
+        "files": [{
+            "path": "a.csv", "size": 8,
+            "sha256": hashlib.sha256(b"t,a\n1,2\n").hexdigest(),
+        }],
+    }  # fmt: skip
+    assert opened("a.csv").total() is None
+
+
+def test_paths_that_cannot_be_read_are_refused(tmp_path):
+    written(tmp_path, b"t,a\n1,2\n", "ticks.csv")
+    with pytest.raises(FeedError, match=r"no such file; did you mean '.*ticks\.csv'"):
+        opened(tmp_path / "tick.csv")
+    with pytest.raises(FeedError, match="expected a file, was a folder"):
+        opened(tmp_path)
+    with pytest.raises(ConfigError, match=r"feed\.path"):
+        opened("")
+
+
+def test_zip_of_two_files_is_refused(tmp_path):
+    with zipfile.ZipFile(tmp_path / "two.zip", "w") as archive:
+        archive.writestr("a.csv", "t\n1\n")
+        archive.writestr("b.csv", "t\n1\n")
+    with pytest.raises(
+        FeedError, match=r"expected a zip of 1 file, was 2.*a\.csv, b\.csv"
+    ):
+        opened(tmp_path / "two.zip")
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.lists(
+        st.tuples(st.none() | st.floats(), st.none() | st.integers(-(2**53), 2**53)),
+        min_size=1,
+        max_size=50,
+    ),
+    st.integers(1, 200),
+    st.integers(1, 60),
+    st.integers(0, 60),
+)
+def test_any_table_is_read_as_written(tmp_path_factory, rows, piece, size, after):
+    folder = tmp_path_factory.mktemp("csv")
+    text = "t,a,b\n" + "".join(
+        f"{i},{'' if a is None else repr(a)},{'' if b is None else b}\n"
+        for i, (a, b) in enumerate(rows)
+    )
+    path = written(folder, text.encode())
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(files, "PIECE", piece)
+        parts = list(opened(path, ["a", "b"]).blocks(size, after))
+    expected = np.array(rows, dtype=np.float64)[after:]
+    assert sum(map(len, parts)) == len(expected)
+    if parts:
+        np.testing.assert_array_equal(concatenate(parts).values, expected)
+
+
+@pytest.mark.skipif(not DATA.is_dir(), reason="the shared data sets are not here")
+@pytest.mark.parametrize(
+    ("name", "time", "rows", "fields"),
+    [
+        ("otsf/ETTh2.csv.gz", "date", 17_420, 7),
+        ("otsf/WTH.csv.gz", "", 35_064, 12),
+        ("otsf/exchange_rate.csv.gz", "", 7_588, 8),
+        ("nab/realTraffic/speed_6005.csv.gz", "timestamp", 2_500, 1),
+    ],
+)
+def test_real_series_are_read_whole(name, time, rows, fields):
+    feed = opened(DATA / name, time=time)
+    block = whole(feed, 10_000)
+    assert block.values.shape == (rows, fields)
+    assert np.isfinite(block.values).all()
+    assert (np.diff(block.time) > 0).all()

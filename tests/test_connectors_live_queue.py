@@ -1,0 +1,136 @@
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from connectors.live.queue import Queue
+from sfm_stream.events import Gap, Tick
+from tests.live_rig import settle
+
+
+def tick(number, stream="a"):
+    return Tick(stream, number, (float(number),), number)
+
+
+def drained(queue):
+    async def drain():
+        return await queue.take(len(queue)) if len(queue) else []
+
+    return asyncio.run(drain())
+
+
+def test_a_reader_waits_while_the_queue_is_full_and_nothing_is_lost():
+    async def read_slowly():
+        queue, put, got = Queue(4, "block"), [], []
+
+        async def read():
+            for i in range(100):
+                queue.put(tick(i))
+                put.append(i)
+                if queue.full:
+                    await queue.room()
+
+        reader = asyncio.create_task(read())
+        await settle()
+        assert len(put) == 4
+        while len(got) < 100:
+            got += [event.time for event in await queue.take(1)]
+            await settle()
+            assert len(queue) <= 4
+        await reader
+        return got, queue.counters
+
+    got, counters = asyncio.run(read_slowly())
+    assert got == list(range(100))
+    assert set(counters) == {"blocked"}
+
+
+def test_conflating_keeps_the_latest_of_each_stream():
+    queue = Queue(8, "conflate")
+    for i in range(50):
+        queue.put(tick(2 * i, "a"))
+        queue.put(tick(2 * i + 1, "b"))
+        assert len(queue) <= 8
+    assert not queue.full
+    events = drained(queue)
+    assert [e.time for e in events][-2:] == [98, 99]
+    assert len(events) + queue.counters["conflated"] == 100
+    assert "dropped" not in queue.counters
+
+
+def test_gaps_survive_conflation_where_they_stand():
+    queue = Queue(4, "conflate")
+    for event in (tick(1), Gap("a", 2, "lost"), tick(3), tick(4), tick(5)):
+        queue.put(event)
+    assert drained(queue) == [Gap("a", 2, "lost"), tick(4), tick(5)]
+
+
+def test_more_streams_than_room_conflate_and_then_drop():
+    queue = Queue(4, "conflate")
+    for i in range(20):
+        queue.put(tick(i, f"s{i}"))
+    assert queue.counters["dropped"] > 0
+
+
+def test_the_oldest_are_dropped_with_one_gap_for_each_stream():
+    queue = Queue(8, "drop_oldest")
+    for i in range(9):
+        queue.put(tick(i, "ab"[i % 2]))
+    first, second, *rest = drained(queue)
+    assert first == Gap("a", 0, "dropped under load", 1)
+    assert second == Gap("b", 1, "dropped under load", 1)
+    assert [e.time for e in rest] == [2, 3, 4, 5, 6, 7, 8]
+
+
+@given(st.lists(st.sampled_from("abx"), max_size=200), st.integers(2, 16))
+@settings(max_examples=100, deadline=None)
+def test_every_tick_is_given_or_counted_in_a_gap(streams, capacity):
+    queue = Queue(capacity, "drop_oldest")
+    for i, stream in enumerate(streams):
+        queue.put(Gap("", i, "broken off") if stream == "x" else tick(i, stream))
+    events = drained(queue)
+    assert len(events) <= capacity + 3
+    gaps = [e for e in events if isinstance(e, Gap) and e.stream]
+    missed = sum(gap.missed for gap in gaps)
+    given_ = [e for e in events if isinstance(e, Tick)]
+    assert missed == queue.counters["dropped"]
+    assert len(given_) + missed == sum(s != "x" for s in streams)
+    assert ("x" in streams) == any(e.stream == "" for e in events)
+
+
+def test_who_waits_is_woken_by_the_next_event_and_by_the_end():
+    async def wait():
+        queue = Queue(4, "block")
+        waiting = asyncio.create_task(queue.take(3))
+        await settle()
+        queue.put(tick(1))
+        first = await waiting
+        waiting = asyncio.create_task(queue.take(3))
+        await settle()
+        queue.put(tick(2))
+        queue.close()
+        return first, await waiting, await queue.take(3), queue.head
+
+    assert asyncio.run(wait()) == ([tick(1)], [tick(2)], [], None)
+
+
+def test_no_more_is_taken_than_was_asked_for():
+    queue = Queue(8, "block")
+    for i in range(5):
+        queue.put(tick(i))
+
+    async def take():
+        return [[e.time for e in await queue.take(2)] for _ in range(3)]
+
+    assert asyncio.run(take()) == [[0, 1], [2, 3], [4]]
+
+
+@pytest.mark.parametrize("overload", ["block", "conflate", "drop_oldest"])
+def test_the_head_is_what_waited_longest(overload):
+    queue = Queue(4, overload)
+    queue.put(tick(1))
+    queue.put(tick(2))
+    assert queue.head == tick(1)

@@ -1,0 +1,47 @@
+from __future__ import annotations
+
+import pytest
+
+from sfm_stream.daemon.reload import differences, expect_hot, is_hot
+from sfm_stream.errors import ConfigError
+from tests.daemon_rig import settings_of
+
+HOT = [
+    {"feed": {"connector": "binance"}},
+    {"feed": [{"connector": "binance"}, {"connector": "kraken"}]},
+    {"stream": {"symbols": ["b"]}},
+    {"learn": {"window": 8, "every": 8, "enabled": False}},
+    {"sink": [{"kind": "jsonl"}]},
+    {"daemon": {"catch_up_after": "1s", "disk_full": "go-on"}},
+]
+
+
+@pytest.mark.parametrize("change", HOT)
+def test_what_may_change_is_taken(change):
+    assert differences(settings_of(), settings_of(**change))
+    expect_hot(settings_of(), settings_of(**change))
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"daemon": {"listen": ""}}, "daemon.listen '127.0.0.1:8788' -> ''"),
+        ({"stream": {"every": "1s"}}, "stream.every '' -> '1s'"),
+        ({"learn": {"lr": 0.1}}, "learn.window 8 -> 32; learn.every 8 -> 16; "
+                                 "learn.lr 0.003 -> 0.1"),
+    ],
+)  # fmt: skip
+def test_what_may_not_is_refused_with_both_values(change, said):
+    with pytest.raises(ConfigError) as caught:
+        expect_hot(settings_of(), settings_of(**change))
+    hint = "change it back, or start the process anew"
+    assert str(caught.value) == f"reload: cannot change {said}; {hint}"
+
+
+def test_the_same_settings_do_not_differ():
+    assert differences(settings_of(), settings_of()) == []
+
+
+@pytest.mark.parametrize("key", ["feeder", "sinks", "stream.symbols_too", "run.seed"])
+def test_a_key_that_only_begins_alike_is_not_hot(key):
+    assert not is_hot(key)

@@ -1,0 +1,105 @@
+from __future__ import annotations
+
+import pytest
+
+from sfm_stream.daemon.saver import Saver
+from sfm_stream.errors import CheckpointError
+from sfm_stream.storage import checkpoint
+from sfm_stream.storage.run_folder import Run
+from tests.daemon_rig import Time, engine_of, ticks
+
+PLACE = {"rows": {"scores": 7}}
+
+
+class Sink:
+    """A delivery that answers when it is told to."""
+
+    def __init__(self, position=PLACE, *, prompt=True):
+        self.position, self.prompt, self.asked = position, prompt, []
+
+    def mark(self, done):
+        self.asked.append(done)
+        if self.prompt:
+            self.answer()
+
+    def answer(self):
+        self.asked.pop()(self.position)
+
+
+class Rig:
+    def __init__(self, folder):
+        self.time, self.engine = Time(), engine_of()
+        self.run = Run(folder, self.engine.config, {})
+        self.saver = Saver(self.run, self.engine, 2, elapsed=self.time.elapsed)
+
+    def live(self, start, stop):
+        for tick in ticks(start, stop):
+            self.engine.observe(tick)
+            self.engine.learn()
+
+    def saved(self):
+        held = checkpoint.newest_good(self.run.checkpoints, pytest.fail)
+        return None if held is None else held.manifest
+
+
+@pytest.fixture
+def rig(tmp_path):
+    with_one = Rig(tmp_path)
+    yield with_one
+    with_one.saver.close()
+
+
+def test_a_checkpoint_holds_where_every_sink_was(rig):
+    rig.live(0, 10)
+    rig.time.seconds = 3.0
+    sinks = {"records": Sink(), "other": Sink({"bytes": 5})}
+    rig.saver.begin(sinks).result(10)
+    assert rig.saved()["seq"] == 10
+    assert rig.saved()["sink"] == PLACE
+    assert rig.saved()["sinks"] == {"other": {"bytes": 5}}
+    assert rig.saver.saved.seq == 10
+    rig.time.seconds = 5.0
+    assert rig.saver.age() == 2.0
+    assert not rig.saver.busy
+
+
+def test_it_waits_for_the_slowest_sink_and_is_of_the_moment_it_was_begun(rig):
+    rig.live(0, 10)
+    slow = Sink(prompt=False)
+    written = rig.saver.begin({"records": Sink(), "slow": slow})
+    rig.live(10, 20)
+    assert rig.saver.busy
+    assert rig.saved() is None
+    slow.answer()
+    written.result(10)
+    assert rig.saved()["seq"] == rig.saved()["engine"]["seq"] == 10
+
+
+def test_a_full_disk_is_a_problem_until_the_next_one_is_written(rig, monkeypatch):
+    def full(*_):
+        message = "the disk is full"
+        raise CheckpointError("checkpoints", message)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoint, "save", full)
+        with pytest.raises(CheckpointError):
+            rig.saver.begin({"records": Sink()}).result(10)
+    assert rig.saver.problem == "checkpoints: the disk is full"
+    rig.saver.begin({"records": Sink()}).result(10)
+    assert rig.saver.problem == ""
+
+
+def test_no_more_than_asked_for_are_kept(rig):
+    for stop in (5, 10, 15):
+        rig.live(stop - 5, stop)
+        rig.saver.begin({"records": Sink()}).result(10)
+    kept = sorted(path.name for path in rig.run.checkpoints.iterdir())
+    assert kept == ["000000000010", "000000000015"]
+
+
+def test_a_sink_that_answers_after_the_end_is_not_heard(rig):
+    slow = Sink(prompt=False)
+    rig.saver.begin({"slow": slow})
+    rig.saver.close()
+    slow.answer()
+    assert rig.saved() is None

@@ -1,0 +1,97 @@
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from connectors.live.supervisor import Status as Connection
+from sfm_stream.daemon.status import model
+from sfm_stream.daemon.status.collect import Birth, report
+from sfm_stream.events import Control, Gap, Tick
+from sfm_stream.sinks import Status
+from tests.daemon_rig import ticks
+from tests.test_daemon_worker import Rig
+
+
+class Feed:
+    waiting = 3
+
+    def status(self):
+        return [Connection("ws://venue", "live", 2.0, 0.5, "", {"a": ("live", 0.5)})]
+
+
+BIRTH = Birth(Path("runs/live"))
+
+
+@pytest.fixture
+def rig(tmp_path):
+    with_one = Rig(tmp_path, daemon={"quarantine_after": 2, "catch_up_after": "100d"})
+    yield with_one
+    with_one.worker.close()
+
+
+def test_before_the_model_is_there_the_feed_is_told_of():
+    said = report(BIRTH, "recovering", Feed(), None)
+    assert (said.state, said.seq, said.sinks, said.latency_us) == (
+        "recovering", 0, (), None,
+    )  # fmt: skip
+    assert said.feeds == (
+        model.Connection("ws://venue", "live", 2.0, 0.5, "", {"a": ("live", 0.5)}),
+    )
+    assert (said.run, said.waiting) == ("runs/live", 3)
+    assert 0 < said.memory_mib < 1e5
+    assert abs(said.since / 1e9 - time.time()) < 1e4
+
+
+def test_what_came_is_told_of(rig):
+    rig.worker.take([*ticks(0, 5), Gap("a", 1, "cut off"), Control("", 1, "freeze")])
+    said = report(BIRTH, "live", Feed(), rig.worker)
+    assert (said.seq, said.ticks, said.gaps, said.learning) == (7, 5, 1, False)
+    assert said.streams["a"].ticks == 5
+    assert said.streams["a"].quarantined_s is None
+    assert said.latency_us.count == 5
+    assert said.journal == model.Journal(7)
+    assert (said.finite, said.alarms) == (True, ())
+    (records,) = said.sinks
+    assert (records.name, records.kind, records.error) == ("records", "parquet", "")
+
+
+def test_a_stream_that_is_shut_out_is_an_alarm(rig):
+    first = ticks(0, 1)[0]
+    garbage = [Tick("bad", first.time, (float("nan"),), first.received)] * 2
+    rig.worker.take(garbage)
+    rig.worker.take(ticks(0, 1))
+    rig.worker.take(garbage)
+    said = report(BIRTH, "live", Feed(), rig.worker)
+    assert said.rejected == 2
+    assert 59 < said.streams["bad"].quarantined_s <= 60
+    assert said.alarms == ("stream bad is shut out for 60 s still",)
+
+
+def test_catching_up_is_a_state_of_its_own(rig):
+    rig.worker.take(ticks(0, 1))
+    rig.worker.stepper.catching_up = True
+    assert report(BIRTH, "live", Feed(), rig.worker).state == "catching up"
+    assert report(BIRTH, "stopping", Feed(), rig.worker).state == "stopping"
+
+
+def test_troubles_are_alarms(rig):
+    rig.worker.stepper.problem = "journal: the disk is full"
+    rig.worker.saver.problem = "checkpoints: the disk is full"
+    lost = Status("websocket", "websocket", 0, 0, 7, 0, 0.0, "")
+    said = report(BIRTH, "live", Feed(), rig.worker, (lost,))
+    assert said.alarms == (
+        "journal: the disk is full",
+        "checkpoints: the disk is full",
+        "sink websocket: 7 records were lost",
+    )
+    assert not said.journal.journalled
+
+
+def test_a_state_that_is_no_longer_finite_is_told(rig):
+    rig.worker.take(ticks(0, 5))
+    rig.engine.view("theta")[...] = np.nan
+    rig.worker.saver.begin(rig.worker.deliveries).result(10)
+    assert not report(BIRTH, "live", Feed(), rig.worker).finite

@@ -1,0 +1,85 @@
+from __future__ import annotations
+
+import msgspec
+import pytest
+from msgspec.structs import replace
+
+from sfm_stream.daemon.status.model import Checkpoint, Journal, Vitals, unready
+from sfm_stream.errors import ConfigError
+from sfm_stream.settings import Daemon
+from tests.vitals_rig import FEED, SINK, WELL, vitals
+
+SETTINGS = Daemon(ready_lag="5s", checkpoint_every="15s")
+
+
+def test_a_process_that_is_well_is_ready():
+    assert unready(WELL, SETTINGS) == []
+    assert unready(vitals(state="catching up"), SETTINGS) == []
+
+
+@pytest.mark.parametrize(
+    ("worse", "reason"),
+    [
+        ({"state": "recovering"}, "state: expected live or catching up, was recovering"),
+        ({"state": "stopping"}, "state: expected live or catching up, was stopping"),
+        ({"feeds": ()}, "feeds: expected a live connection, was none of 0"),
+        (
+            {"feeds": (replace(FEED, state="backoff"), replace(FEED, state="stale"))},
+            "feeds: expected a live connection, was none of 2",
+        ),
+        ({"lag_s": 5.5}, "lag: expected at most 5 s, was 5.5 s"),
+        (
+            {"checkpoint": Checkpoint(1_400, 41.0, 0.2)},
+            "checkpoint: expected one of 40 s, was 41 s",
+        ),
+        (
+            {"checkpoint": Checkpoint(1_400, 41.0, 0.2, "disk full")},
+            "checkpoint: expected one of 40 s, was 41 s: disk full",
+        ),
+        ({"journal": Journal(1, problem="disk full")}, "journal: disk full"),
+        ({"journal": Journal(1, journalled=False)}, "journal: events are not journalled"),
+        ({"finite": False}, "model: expected finite numbers, was non-finite"),
+        ({"sinks": (replace(SINK, error="gone"),)}, "sink records: gone"),
+        (
+            {"sinks": (replace(SINK, blocked_s=10.5),)},
+            "sink records: has been writing for 10.5 s",
+        ),
+    ],
+)  # fmt: skip
+def test_each_trouble_makes_it_unready_and_is_named(worse, reason):
+    assert unready(vitals(**worse), SETTINGS) == [reason]
+
+
+@pytest.mark.parametrize(
+    "fine",
+    [
+        {"lag_s": 5.0},
+        {"checkpoint": Checkpoint(1_400, 40.0, 0.2)},
+        {"feeds": (replace(FEED, state="backoff"), FEED)},
+        {"sinks": (replace(SINK, blocked_s=10.0, dropped=7, spilled=9),)},
+        {"streams": {}, "waiting": 10_000},
+    ],
+)
+def test_what_is_within_its_limit_is_no_trouble(fine):
+    assert unready(vitals(**fine), SETTINGS) == []
+
+
+def test_an_old_checkpoint_is_no_trouble_while_nothing_new_came():
+    old = Checkpoint(WELL.seq, 3_600.0, 0.2)
+    assert unready(vitals(checkpoint=old), SETTINGS) == []
+
+
+def test_all_troubles_are_named_at_once():
+    ill = vitals(state="starting", feeds=(), lag_s=9.0, finite=False)
+    assert [reason.split(":")[0] for reason in unready(ill, SETTINGS)] == [
+        "state", "feeds", "lag", "model",
+    ]  # fmt: skip
+
+
+def test_a_limit_that_is_no_duration_is_refused():
+    with pytest.raises(ConfigError, match=r"daemon\.ready_lag"):
+        unready(WELL, Daemon(ready_lag="soon"))
+
+
+def test_vitals_travel_as_json():
+    assert msgspec.json.decode(msgspec.json.encode(WELL), type=Vitals) == WELL

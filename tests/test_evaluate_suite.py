@@ -1,0 +1,106 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+
+from connectors import open_feed
+from sfm_stream import config
+from sfm_stream.errors import ConfigError, SinkError
+from sfm_stream.evaluate import results, suite
+
+FOLDER = Path(__file__).parents[1] / "configs" / "benchmarks"
+CONFIG = """
+[feed]
+connector = "csv"
+path = "one.csv"
+[target]
+values = ["a"]
+[run]
+warmup = 5
+"""
+SUITE = """
+[[set]]
+name = "x"
+title = "X"
+measure = "mse"
+train = 20
+best = 0.5
+source = "nobody"
+files = ["*.csv"]
+"""
+
+
+@pytest.fixture
+def place(tmp_path):
+    random = np.random.default_rng(0)
+    for name in ("one", "two"):
+        frame = pl.DataFrame({"a": random.normal(size=80).cumsum()})
+        frame.write_csv(tmp_path / f"{name}.csv")
+    (tmp_path / "x.toml").write_text(CONFIG)
+    (tmp_path / "suite.toml").write_text(SUITE)
+    return tmp_path
+
+
+def carried_out(place, said, overrides=()):
+    def load(path, given):
+        return config.load(path, [f'feed.path="{place}/one.csv"', *given])
+
+    source = suite.Source(load, open_feed)
+    return suite.carry_out(
+        place, suite.read(place), ["last", "mean"], source, place / "out",
+        overrides=overrides, say=said.append,
+    )  # fmt: skip
+
+
+def test_z_scores_are_taken_with_the_training_rows_and_results_are_kept(
+    place, monkeypatch
+):
+    said = []
+    found = carried_out(place, said)
+    assert len(said) == 2
+    for name in ("one", "two"):
+        values = pl.read_csv(place / f"{name}.csv")["a"].to_numpy()
+        expected = np.mean(np.diff(values)[5:] ** 2) / np.var(values[:20])
+        assert found["x"]["last"]["values"][name] == pytest.approx(expected)
+    monkeypatch.setattr(suite, "_measure", None)  # nothing is measured again
+    assert carried_out(place, []) == found
+    with pytest.raises(Exception, match="callable"):
+        carried_out(place, [], ["run.warmup=6"])
+
+
+def test_tables_stand_between_their_marks(place):
+    found = carried_out(place, [])
+    text = results.markdown(suite.read(place), ["last", "mean"], found, "the command")
+    file = place / "page.md"
+    file.write_text(f"above\n{results.BEGIN}\nold\n{results.END}\nbelow\n")
+    results.put(file, text)
+    page = file.read_text()
+    assert page.startswith("above\n")
+    assert page.endswith("below\n")
+    assert "old" not in page
+    assert "| X | 0.5 (nobody) |" in page
+    assert "the command" in page
+    file.write_text("no marks")
+    with pytest.raises(SinkError, match="expected the marks"):
+        results.put(file, text)
+
+
+def test_every_set_of_the_suite_sets_only_what_it_may():
+    import tomllib
+
+    sets = suite.read(FOLDER)
+    assert {s.name for s in sets} == {p.stem for p in FOLDER.glob("*.toml")} - {"suite"}
+    for one in sets:
+        path = FOLDER / f"{one.name}.toml"
+        tree = tomllib.loads(path.read_text())
+        assert set(tree) <= {"feed", "stream", "target", "run"}
+        assert set(tree["run"]) == {"warmup"}
+        config.load(path)
+
+
+def test_an_unknown_set_is_refused(place):
+    with pytest.raises(ConfigError, match="unknown set 'y'; known: x"):
+        suite.read(place, ["y"])

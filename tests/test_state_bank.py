@@ -1,0 +1,153 @@
+"""The bank's arrays lie where compiled code looks for them, and survive snapshots."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from numba import njit
+
+from sfm_stream.errors import CheckpointMismatch, ConfigError
+from sfm_stream.kernels.rows import (
+    arena_row,
+    bias_z,
+    cube,
+    linear_biases,
+    linear_heads,
+    matrix,
+    weights_heads,
+    weights_in,
+)
+from sfm_stream.state import arena, layout
+from tests.kernels_rig import Rig, ticks, tones
+
+TREES = [
+    {},
+    {"model": {"cell": "a-sfm", "readout": "amplitude"},
+     "target": {"horizons": ["1..3", "2s"]}},
+    {"forecast": {"experts": ["last", "rls"]}},
+]  # fmt: skip
+trees = pytest.mark.parametrize("tree", TREES)
+
+
+@trees
+def test_places_fill_each_arena_without_overlap(tree):
+    r = Rig(tree)
+    laid = r.bank.layout
+    for places, made in (
+        (laid.places, r.bank.rows),
+        (layout.table_places(r.sizes), laid.tables),
+        (layout.work_places(r.sizes), r.bank.work),
+    ):
+        at = arena.offsets(places)
+        for kind, flat in zip(arena.Arena._fields, made, strict=True):
+            mine = sorted((at[p.name], p.size) for p in places if p.arena == kind)
+            ends = [begin + size for begin, size in mine]
+            beginnings = [begin for begin, _ in mine[1:]] + [flat.shape[1]]
+            assert all(0 <= b - e < 16 for b, e in zip(beginnings, ends, strict=True))
+            assert all(begin % 16 == 0 for begin, _ in mine)
+            assert flat.ctypes.data % 64 == 0
+        for name, begin in at.items():
+            assert laid.settings[f"at_{name}"][0] == begin
+
+
+@njit
+def seen(settings, rows, b):
+    """Read one element of several arrays as the kernels do."""
+    s, row = settings[0], arena_row(rows, b)
+    w = s.at_weights
+    m = s.outputs
+    return (
+        matrix(row.f32, s.at_tape_u, s.ring, s.inputs + m + 1)[2, 1],
+        cube(row.f32, s.at_tape_read, s.ring, s.frequencies, 3 * s.states)[3, 1, 4],
+        cube(row.f64, s.at_origin_bounds, s.ring, s.horizons, 3)[4, 0, 2],
+        row.i64[s.at_learned],
+        weights_in(row.f32, w, s)[1, 2],
+        weights_heads(row.f32, w, s)[1, 2, 3],
+        bias_z(row.f32, w, s)[2, 1],
+        linear_heads(row.f32, w, s)[0, 2],
+        linear_biases(row.f32, w, s)[0],
+    )
+
+
+@pytest.mark.parametrize("tree", [tree for tree in TREES if "forecast" not in tree])
+def test_compiled_code_reads_what_was_written_by_name(tree):
+    r = Rig(tree, rows=3)
+    for flat in r.bank.rows:
+        flat[...] = np.arange(flat.size).reshape(flat.shape)
+    weights = r.bank.weights(1)
+    expected = (
+        r.bank.view("tape_u")[1, 2, 1],
+        r.bank.view("tape_read")[1, 3, 1, 4],
+        r.bank.view("origin_bounds")[1, 4, 0, 2],
+        r.bank.view("learned")[1, 0],
+        weights["w_in"][1, 2],
+        weights["w_heads"][1, 2, 3],
+        weights["b_z"][2, 1],
+        weights["v"][0, 2],
+        weights["c"][0],
+    )
+    assert len(set(expected)) == len(expected)
+    assert seen(r.bank.layout.settings, r.bank.rows, 1) == expected
+
+
+@trees
+def test_restored_bank_goes_on_with_the_same_bits(tree):
+    events, one, two = ticks(tones(150)), Rig(tree), Rig(tree)
+    one.run(events, stop=100)
+    kept = one.bank.snapshot()
+    expected = one.run(events, start=100)
+    two.bank.restore(kept)
+    said = two.run(events, start=100)
+    for records, others in zip(said, expected, strict=True):
+        np.testing.assert_array_equal(records, others)
+    for name, array in one.bank.snapshot().items():
+        np.testing.assert_array_equal(two.bank.snapshot()[name], array, name)
+
+
+def test_snapshot_is_a_copy():
+    r = Rig()
+    kept = r.bank.snapshot()
+    r.run(ticks(tones(40)))
+    assert kept["counters"][0, layout.TICKS] == 0
+    assert r.view("counters")[layout.TICKS] == 40
+
+
+def test_growing_keeps_the_rows_there_are():
+    r = Rig()
+    r.run(ticks(tones(60)))
+    before = r.bank.snapshot()
+    r.bank.grow(2)
+    assert len(r.bank) == 3
+    for name, array in before.items():
+        np.testing.assert_array_equal(r.bank.view(name)[:1], array, name)
+
+
+def test_row_is_born_the_same_whenever_it_is_born():
+    together, apart = Rig(rows=3), Rig(rows=1)
+    apart.bank.grow(2)
+    for name, array in together.bank.snapshot().items():
+        np.testing.assert_array_equal(apart.bank.snapshot()[name], array, name)
+    first, second = together.bank.view("weights")[:2]
+    assert not np.array_equal(first, second)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"model": {"states": 7}}, {"target": {"horizons": [1, 2]}},
+     {"forecast": {"experts": ["last"]}}],
+)  # fmt: skip
+def test_snapshot_of_another_shape_is_refused(change):
+    with pytest.raises(CheckpointMismatch, match=r"expected shape .*, was"):
+        Rig(change).bank.restore(Rig().bank.snapshot())
+
+
+def test_snapshot_without_an_array_is_refused():
+    kept = Rig().bank.snapshot()
+    del kept["theta"]
+    with pytest.raises(CheckpointMismatch, match="theta: expected shape"):
+        Rig().bank.restore(kept)
+
+
+def test_unknown_array_is_refused_by_name():
+    with pytest.raises(ConfigError, match="no such array; known: weights"):
+        Rig().bank.view("wieghts")

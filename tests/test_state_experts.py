@@ -1,0 +1,52 @@
+from __future__ import annotations
+
+import pytest
+
+from sfm_stream.config import from_tree
+from sfm_stream.state import experts
+
+INPUTS = 4
+
+
+def config(*names, **features):
+    tree = {"forecast": {"experts": list(names), "fast": 0.5, "forgetting": 0.75}}
+    sizes = {"lags": 3, "errors": 2, **features}
+    return from_tree(tree | {"features": sizes, "model": {"outputs": 5}})
+
+
+def test_parts_of_the_regressors_lie_in_the_documented_order():
+    at = experts.regressors(config("last", "sfm-rls"), INPUTS)
+    assert at.tolist() == [0, 4, 7, 9, 10, 15]
+
+
+def test_without_a_cell_there_is_no_room_for_its_outputs():
+    at = experts.regressors(config("last", "rls"), INPUTS)
+    assert at.tolist() == [0, 4, 7, 9, 10, 10]
+
+
+def test_each_sees_its_own_run_and_the_places_do_not_overlap():
+    rows, _ = experts.squares(config("rls", "last", "sfm-rls", "rls-fast"), INPUTS)
+    assert rows[:, experts.EXPERT].tolist() == [0, 2, 3]
+    assert rows[:, experts.FIRST].tolist() == [0, 0, 4]
+    assert rows[:, experts.SIZE].tolist() == [10, 15, 6]
+    assert rows[:, experts.THETA].tolist() == [0, 10, 25]
+    assert rows[:, experts.COV].tolist() == [0, 100, 325]
+
+
+def test_only_the_fast_one_forgets_fast():
+    _, rates = experts.squares(config("rls", "sfm-rls", "rls-fast"), INPUTS)
+    assert rates == [0.75, 0.75, 0.5]
+
+
+def test_no_linear_expert_is_no_row():
+    rows, rates = experts.squares(config("last", "sfm"), INPUTS)
+    assert (rows.shape, rates) == ((0, 5), [])
+
+
+@pytest.mark.parametrize(
+    ("name", "needed"),
+    [("last", False), ("rls", False), ("rls-fast", False), ("sfm", True),
+     ("sfm-rls", True)],
+)  # fmt: skip
+def test_the_cell_is_there_where_an_expert_needs_it(name, needed):
+    assert experts.uses_cell(config(name)) is needed

@@ -1,0 +1,245 @@
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from sfm_stream.config import from_tree
+from sfm_stream.engine import Engine
+from sfm_stream.errors import ConfigError
+from sfm_stream.events import Tick
+from sfm_stream.state import inputs as features
+from sfm_stream.state.inputs import (
+    CHANGE,
+    ELAPSED,
+    FIELD,
+    HALF_DAY_COS,
+    HALF_DAY_SIN,
+    HOUR_COS,
+    HOUR_SIN,
+    IMBALANCE,
+    LEVEL,
+    LOG_RETURN,
+    MICROPRICE,
+    MID,
+    NOTHING,
+    SPREAD,
+    WEEKDAY_COS,
+    WEEKDAY_SIN,
+)
+
+BOOK = ("bid", "ask", "bid_qty", "ask_qty")
+SMALL = {"states": 3, "frequencies": 2, "outputs": 4}
+START = 1_700_000_000 * 10**9
+
+
+def plan(fields, values=(), inputs=("change",)):
+    tree = {"target": {"values": list(values)}, "features": {"inputs": list(inputs)}}
+    return features.plan(from_tree(tree), fields)
+
+
+def refusal(fields, values=(), inputs=("change",)):
+    with pytest.raises(ConfigError) as caught:
+        plan(fields, values, inputs)
+    return str(caught.value)
+
+
+def test_without_a_target_the_first_field_is_forecast():
+    made = plan(["x", "y"])
+    assert made.targets == ("x",)
+    assert made.fields == ("x", "y")
+    assert made.target.tolist() == [0]
+
+
+def test_every_field_is_a_signal_and_derived_ones_follow_once_each():
+    made = plan(BOOK, ["mid", "ask"], ["mid", "spread", "mid"])
+    assert made.signals.tolist() == [
+        [FIELD, 0, 0, 0, 0], [FIELD, 1, 0, 0, 0],
+        [FIELD, 2, 0, 0, 0], [FIELD, 3, 0, 0, 0],
+        [MID, 0, 1, 0, 0], [SPREAD, 0, 1, 0, 0],
+    ]  # fmt: skip
+    assert made.target.tolist() == [4, 1]
+
+
+def test_derived_values_find_their_operands_wherever_they_stand():
+    fields = ["ask_qty", "ask", "bid_qty", "bid"]
+    made = plan(fields, ["mid", "spread", "imbalance", "microprice"])
+    assert made.signals[4:].tolist() == [
+        [MID, 3, 1, 0, 0],
+        [SPREAD, 3, 1, 0, 0],
+        [IMBALANCE, 2, 0, 0, 0],
+        [MICROPRICE, 3, 1, 2, 0],
+    ]
+
+
+def test_a_field_may_bear_the_name_of_a_derived_value():
+    made = plan(["mid"], ["mid"])
+    assert made.signals.tolist() == [[FIELD, 0, 0, 0, 0]]
+
+
+def test_a_bare_transform_is_that_of_the_target():
+    made = plan(["x", "y"], ["y", "x"], ["change", "level", "log-return"])
+    codes = [CHANGE, LEVEL, LOG_RETURN]
+    assert made.inputs[0].tolist() == [[code, 1] for code in codes]
+    assert made.inputs[1].tolist() == [[code, 0] for code in codes]
+    assert made.names == (("change", "level", "log-return"),) * 2
+
+
+def test_a_transform_of_all_is_that_of_every_field():
+    made = plan(["x", "y"], ["x"], ["log-return( * )"])
+    assert made.inputs[0].tolist() == [[LOG_RETURN, 0], [LOG_RETURN, 1]]
+    assert made.names == (("log-return(x)", "log-return(y)"),)
+
+
+def test_a_bare_value_is_its_level():
+    made = plan(BOOK, ["mid"], ["spread", "bid_qty"])
+    assert made.inputs[0].tolist() == [[LEVEL, 5], [LEVEL, 2]]
+    assert made.names == (("spread", "bid_qty"),)
+
+
+def test_readings_of_the_clock_need_no_field():
+    made = plan(["x"], ["x"], ["elapsed", "hour", "weekday"])
+    hands = [HOUR_SIN, HOUR_COS, HALF_DAY_SIN, HALF_DAY_COS]
+    codes = [ELAPSED, *hands, WEEKDAY_SIN, WEEKDAY_COS]
+    assert made.inputs[0, :, 0].tolist() == codes
+
+
+def test_an_input_that_is_there_already_is_not_added_again():
+    made = plan(
+        ["x", "y"], ["x"], ["change", "change(x)", "change(*)", "level(x)", "x"]
+    )
+    assert made.names == (("change", "change(y)", "level(x)"),)  # fmt: skip
+
+
+def test_targets_with_fewer_inputs_are_filled_up_with_nothing():
+    made = plan(["x", "y"], ["x", "y"], ["change", "change(x)"])
+    assert made.names == (("change", "nothing"), ("change", "change(x)"))
+    assert made.inputs[0].tolist() == [[CHANGE, 0], [NOTHING, 0]]
+    assert made.inputs[1].tolist() == [[CHANGE, 1], [CHANGE, 0]]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (([],), "stream.fields: the feed has no numeric field; name one"),
+        ((["x", "x"],), "stream.fields[1]: 'x' stands there twice"),
+        (
+            (["x"], ["x", "x"]),
+            "target.values[1]: 'x' stands there twice",
+        ),
+        (
+            (["bid"], ["bit"]),
+            (
+                "target.values[0]: expected a field or derived value, was 'bit'; "
+                "did you mean 'bid'?"
+            ),
+        ),
+        (
+            (["x"], ["x", "volume"]),
+            (
+                "target.values[1]: expected a field or derived value, was 'volume'; "
+                "known: ['x', 'mid', 'spread', 'imbalance', 'microprice']"
+            ),
+        ),
+        (
+            (["bid", "x"], ["mid"]),
+            (
+                "target.values[0]: 'mid' needs the fields bid, ask; ask absent; "
+                "name them with feed.columns"
+            ),
+        ),
+        (
+            (["x"], ["x"], ["change", "imbalance"]),
+            (
+                "features.inputs[1]: 'imbalance' needs the fields bid_qty, ask_qty; "
+                "bid_qty, ask_qty absent; name them with feed.columns"
+            ),
+        ),
+        (
+            (["x"], ["x"], ["chnge(x)"]),
+            "features.inputs[0]: unknown transform 'chnge'; did you mean 'change'?",
+        ),
+        (
+            (["x"], ["x"], ["sqrt(x)"]),
+            (
+                "features.inputs[0]: unknown transform 'sqrt'; "
+                "known: ['level', 'change', 'log-return']"
+            ),
+        ),
+        (
+            (["price"], ["price"], ["change(prize)"]),
+            (
+                "features.inputs[0]: expected a field or derived value, was 'prize'; "
+                "did you mean 'price'?"
+            ),
+        ),
+        ((["x"], ["x"], []), "features.inputs: expected at least one, was []"),
+    ],
+)
+def test_what_is_not_there_is_named_with_a_way_out(arguments, message):
+    assert refusal(*arguments) == message
+
+
+@pytest.mark.parametrize(
+    ("target", "values", "expected"),
+    [
+        ("mid", (10.0, 11.0, 1.0, 3.0), 10.5),
+        ("spread", (10.0, 11.0, 1.0, 3.0), 1.0),
+        ("imbalance", (10.0, 11.0, 1.0, 3.0), -0.5),
+        ("imbalance", (10.0, 11.0, 0.0, 0.0), 0.0),
+        ("microprice", (10.0, 11.0, 1.0, 3.0), 10.25),
+        ("microprice", (10.0, 11.0, 0.0, 0.0), 10.5),
+        ("ask_qty", (10.0, 11.0, 1.0, 3.0), 3.0),
+    ],
+)
+def test_a_target_is_computed_from_the_fields_of_its_tick(target, values, expected):
+    tree = {"model": SMALL, "target": {"values": [target]}}
+    engine = Engine(from_tree(tree), BOOK)
+    assert engine.observe(Tick("a", START, values))[0].mean == expected
+
+
+def inputs_of(engine, event):
+    """Give the inputs of a tick, scaled by nothing yet: mean 0 and deviation 1."""
+    engine.observe(event)
+    engine.learn()
+    names = engine.inputs[engine.targets[0]]
+    slot = engine.ticks[event.stream] - 1
+    return dict(zip(names, engine.view("tape_u")[0, slot].tolist(), strict=False))
+
+
+def test_inputs_are_read_from_the_tick_and_the_one_before():
+    inputs = ["level", "change", "log-return", "elapsed", "change(y)"]
+    tree = {"model": SMALL, "features": {"inputs": inputs}}
+    engine = Engine(from_tree(tree), ["x", "y"])
+    first = inputs_of(engine, Tick("a", START, (2.0, 1.0)))
+    elapsed = pytest.approx(math.log(2.0))
+    assert first == {
+        "level": 2.0, "change": 0.0, "log-return": 0.0, "elapsed": elapsed,
+        "change(y)": 0.0,
+    }  # fmt: skip
+    second = inputs_of(engine, Tick("a", START + 10**9, (3.0, 5.0)))
+    # The running mean of the level is 2 by now; changes have none yet but zeros.
+    assert second["level"] == pytest.approx(1.0)
+    assert second["change"] == pytest.approx(1.0)
+    assert second["log-return"] == pytest.approx(math.log(1.5))
+    assert second["change(y)"] == pytest.approx(4.0)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "expected"),
+    [
+        (0, (0.0, 1.0, 0.0, 1.0)),
+        (3 * 3600, (math.sqrt(0.5), math.sqrt(0.5), 1.0, 0.0)),
+        (6 * 3600, (1.0, 0.0, 0.0, -1.0)),
+        (12 * 3600, (0.0, -1.0, 0.0, 1.0)),
+    ],
+)
+def test_the_hour_is_a_point_on_the_circles_of_day_and_half_day(seconds, expected):
+    tree = {"model": SMALL, "features": {"inputs": ["hour", "weekday"]}}
+    engine = Engine(from_tree(tree), ["x"])
+    midnight = 1_700_006_400 * 10**9 // (86_400 * 10**9) * (86_400 * 10**9)
+    engine.observe(Tick("a", midnight + seconds * 10**9, (1.0,)))
+    hour = engine.view("tape_u")[0, 0, :4]
+    assert hour.tolist() == pytest.approx(expected, abs=1e-6)
+    week = engine.view("tape_u")[0, 0, 4:6]
+    assert math.hypot(*week) == pytest.approx(1.0)

@@ -1,0 +1,430 @@
+from __future__ import annotations
+
+import errno
+import gzip
+import itertools
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import zlib
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sfm_stream.errors import JournalError
+from sfm_stream.events import CONTROLS, Closed, Control, Gap, Heartbeat, Label, Tick
+from sfm_stream.storage import journal
+from sfm_stream.storage.journal import HEADER, Journal
+
+names, times = st.text(max_size=6), st.integers(-(2**63), 2**63 - 1)
+events = st.one_of(
+    st.builds(Tick, names, times, st.lists(st.floats()).map(tuple), times),
+    st.builds(Gap, names, times, names, st.none() | st.integers(0, 2**40)),
+    st.builds(Heartbeat, names, times),
+    st.builds(Control, names, times, st.sampled_from(CONTROLS)),
+    st.builds(Closed, times, names),
+    st.builds(Label, names, times, st.lists(st.floats()).map(tuple)),
+)
+
+
+def ticks(start, stop):
+    return [Tick("a", i, (i + 0.5, float(-i)), i) for i in range(start, stop)]
+
+
+def killed(log):
+    """Leave the journal as a killed process would: nothing is closed in order."""
+    log._worker.shutdown()
+    os.close(log._handle)
+    os.close(log._lock)
+
+
+def segments(folder):
+    return sorted(p.name for p in folder.iterdir() if p.name != "lock")
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(st.lists(events, max_size=5), max_size=6), st.integers(1, 400))
+def test_every_event_comes_back(batches, segment_bytes):
+    flat = list(itertools.chain.from_iterable(batches))
+    with tempfile.TemporaryDirectory() as name:
+        with Journal(Path(name), segment_bytes=segment_bytes) as log:
+            for batch in batches:
+                before = log.position
+                assert log.append(batch) == before + len(batch)
+            live = list(log.read())
+        with Journal(Path(name)) as log:
+            assert (log.position, log.cut_bytes) == (len(flat), 0)
+            for after in {0, len(flat) // 2, len(flat)}:
+                # NaN is not itself: compare what is written
+                assert list(map(msgspec.msgpack.encode, log.read(after))) == list(
+                    map(msgspec.msgpack.encode, flat[after:])
+                )
+    assert list(map(type, live)) == list(map(type, flat))
+
+
+def test_empty_journal_says_nothing(tmp_path):
+    with Journal(tmp_path / "run" / "journal") as log:
+        assert log.append([]) == 0
+        assert list(log.read()) == []
+        log.sync()
+    assert segments(tmp_path / "run" / "journal") == ["000000000000.log"]
+    with pytest.raises(JournalError, match="absent: expected a journal, was none"):
+        list(journal.read(tmp_path / "absent"))
+
+
+def test_segments_are_named_for_their_first_event_and_compressed(tmp_path):
+    with Journal(tmp_path, segment_bytes=300) as log:
+        for start in range(0, 30, 10):
+            log.append(ticks(start, start + 10))
+    assert segments(tmp_path) == [
+        "000000000000.log.gz",
+        "000000000010.log.gz",
+        "000000000020.log",
+    ]
+    with Journal(tmp_path, segment_bytes=300) as log:
+        assert log.append(ticks(30, 31)) == 31
+        for after in range(32):
+            assert list(log.read(after)) == ticks(after, 31)
+
+
+def test_appended_events_are_with_the_system_before_any_sync(tmp_path, monkeypatch):
+    log = Journal(tmp_path)
+    monkeypatch.setattr(os, "fsync", lambda _: pytest.fail("nobody asked for it"))
+    log.append(ticks(0, 5))
+    assert list(journal.read(tmp_path)) == ticks(0, 5)
+    killed(log)
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from sfm_stream.events import Tick
+from sfm_stream.journal import Journal
+log = Journal(Path(sys.argv[1]), segment_bytes=500)
+for i in range(0, 100, 4):
+    log.append([Tick("a", j, (j + 0.5, float(-j)), j) for j in range(i, i + 4)])
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_killed_process_loses_nothing(tmp_path):
+    command = [sys.executable, "-c", KILLED, str(tmp_path)]
+    root = Path(journal.__file__).parent.parent
+    done = subprocess.run(command, check=False, cwd=root)  # noqa: S603
+    assert done.returncode == -signal.SIGKILL
+    with Journal(tmp_path) as log:
+        assert (log.position, log.cut_bytes) == (100, 0)
+        assert list(log.read()) == ticks(0, 100)
+
+
+def test_torn_tail_is_cut_at_every_byte_of_the_last_entry(tmp_path):
+    with Journal(tmp_path) as log:
+        log.append(ticks(0, 4))
+        whole = log._path.read_bytes()
+        log.append(ticks(4, 5))
+        last = log._path.read_bytes()
+    path = tmp_path / "000000000000.log"
+    for size in range(len(whole), len(last)):
+        path.write_bytes(last[:size])
+        assert list(journal.read(tmp_path)) == ticks(0, 4)
+        with Journal(tmp_path) as log:
+            assert (log.position, log.cut_bytes) == (4, size - len(whole))
+            log.append(ticks(4, 6))
+            assert list(log.read()) == ticks(0, 6)
+
+
+@pytest.mark.parametrize("zeros", [1, 7, 8, 9, 4096])
+def test_zeros_after_a_power_cut_are_cut(tmp_path, zeros):
+    with Journal(tmp_path) as log:
+        log.append(ticks(0, 4))
+    with (tmp_path / "000000000000.log").open("ab") as file:
+        file.write(bytes(zeros))
+    with Journal(tmp_path) as log:
+        assert (log.position, log.cut_bytes) == (4, zeros)
+
+
+def test_every_flipped_bit_before_the_tail_is_an_error_with_its_place(tmp_path):
+    with Journal(tmp_path) as log:
+        log.append(ticks(0, 1))
+        first = log._path.stat().st_size
+        log.append(ticks(1, 3))
+    path = tmp_path / "000000000000.log"
+    whole = path.read_bytes()
+    second = (first, 2 * first)  # entries of the same length
+    for at in range(*second):
+        for bit in range(8):
+            flipped = bytearray(whole)
+            flipped[at] ^= 1 << bit
+            path.write_bytes(flipped)
+            with pytest.raises(JournalError, match=rf"0.log: damaged .* byte {first},"):
+                Journal(tmp_path)
+            assert path.read_bytes() == flipped
+    path.write_bytes(whole)
+    assert list(journal.read(tmp_path)) == ticks(0, 3)
+
+
+def test_damage_in_a_finished_segment_is_an_error(tmp_path):
+    with Journal(tmp_path, segment_bytes=300) as log:
+        for start in range(0, 20, 10):
+            log.append(ticks(start, start + 10))
+    path = tmp_path / "000000000000.log.gz"
+    packed = path.read_bytes()
+    for broken in (packed[:-1], packed[:40], b"", b"none", packed[:-6] + b"abcdef"):
+        path.write_bytes(broken)
+        with pytest.raises(JournalError, match=r"000000000000.log.gz: "):
+            list(journal.read(tmp_path))
+    path.write_bytes(gzip.compress(gzip.decompress(packed)[:-5]))
+    with pytest.raises(JournalError, match=r"gz: damaged entry at byte \d+"):
+        list(journal.read(tmp_path))
+
+
+def test_missing_segment_is_an_error(tmp_path):
+    with Journal(tmp_path, segment_bytes=300) as log:
+        for start in range(0, 30, 10):
+            log.append(ticks(start, start + 10))
+    (tmp_path / "000000000010.log.gz").unlink()
+    with pytest.raises(JournalError, match="expected 20 events, was 10"):
+        list(journal.read(tmp_path))
+
+
+def test_entry_that_is_no_event_names_its_place(tmp_path):
+    payload = msgspec.msgpack.encode({"type": "comet"})
+    entry = HEADER.pack(len(payload), zlib.crc32(payload)) + payload
+    (tmp_path / "000000000000.log").write_bytes(entry)
+    with pytest.raises(JournalError, match=r"0.log: no event at byte 0"):
+        list(journal.read(tmp_path))
+
+
+def test_second_writer_is_refused_until_the_first_closes(tmp_path):
+    with Journal(tmp_path) as log:
+        log.append(ticks(0, 2))
+        with pytest.raises(JournalError, match="another process writes here"):
+            Journal(tmp_path)
+        assert list(journal.read(tmp_path)) == ticks(0, 2)
+    Journal(tmp_path).close()
+
+
+def test_refused_opening_lets_the_next_writer_in(tmp_path):
+    with Journal(tmp_path) as log:
+        log.append(ticks(0, 3))
+    path = tmp_path / "000000000000.log"
+    whole = path.read_bytes()
+    path.write_bytes(b"\xff" + whole[1:])
+    with pytest.raises(JournalError, match="damaged entry"):
+        Journal(tmp_path)
+    path.write_bytes(whole)
+    Journal(tmp_path).close()
+
+
+def test_rotation_cut_short_is_made_good_at_opening(tmp_path):
+    with Journal(tmp_path, segment_bytes=300) as log:
+        for start in range(0, 20, 10):
+            log.append(ticks(start, start + 10))
+    packed = tmp_path / "000000000000.log.gz"
+    plain = tmp_path / "000000000000.log"
+    plain.write_bytes(gzip.decompress(packed.read_bytes()))  # killed before its removal
+    (tmp_path / "000000000000.log.gz.tmp").write_bytes(b"half")
+    assert list(journal.read(tmp_path)) == ticks(0, 20)
+    Journal(tmp_path).close()
+    assert segments(tmp_path) == ["000000000000.log.gz", "000000000010.log"]
+    plain.write_bytes(gzip.decompress(packed.read_bytes()))
+    packed.unlink()  # killed before it was compressed
+    with Journal(tmp_path) as log:
+        assert list(log.read()) == ticks(0, 20)
+    assert segments(tmp_path) == ["000000000000.log.gz", "000000000010.log"]
+
+
+def test_whole_segments_before_a_position_are_deleted(tmp_path):
+    with Journal(tmp_path, segment_bytes=300) as log:
+        for start in range(0, 40, 10):
+            log.append(ticks(start, start + 10))
+        log.delete_before(19)
+        assert list(log.read(10)) == ticks(10, 40)
+        log.delete_before(20)
+        assert list(log.read(25)) == ticks(25, 40)
+        with pytest.raises(
+            JournalError, match="expected events from 5 on, first was 20"
+        ):
+            list(log.read(5))
+        log.delete_before(1_000)
+        assert list(log.read(30)) == ticks(30, 40)
+        assert log.append(ticks(40, 41)) == 41
+    with Journal(tmp_path) as log:
+        assert list(log.read(39)) == ticks(39, 41)
+
+
+def refuse(*_):
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_full_disk_appends_nothing_and_can_be_tried_again(tmp_path, monkeypatch):
+    log = Journal(tmp_path)
+    log.append(ticks(0, 3))
+    write, calls = os.write, []
+
+    def half(handle, data):
+        calls.append(data)
+        return write(handle, data[:70]) if len(calls) == 1 else refuse()
+
+    monkeypatch.setattr(os, "write", half)
+    with pytest.raises(JournalError, match=r"0.log: the disk is full; free space"):
+        log.append(ticks(3, 6))
+    monkeypatch.undo()
+    assert list(log.read()) == ticks(0, 3)
+    assert log.append(ticks(3, 6)) == 6
+    assert list(log.read()) == ticks(0, 6)
+    log.close()
+
+
+def test_disk_full_at_rotation_appends_nothing(tmp_path, monkeypatch):
+    log = Journal(tmp_path, segment_bytes=100)
+    log.append(ticks(0, 3))
+    monkeypatch.setattr(os, "fsync", refuse)
+    with pytest.raises(JournalError, match="the disk is full"):
+        log.append(ticks(3, 6))
+    with pytest.raises(JournalError, match="the disk is full"):
+        log.sync()
+    monkeypatch.undo()
+    assert log.position == 3
+    assert log.append(ticks(3, 6)) == 6
+    log.close()
+    assert list(journal.read(tmp_path)) == ticks(0, 6)
+
+
+def test_disk_full_while_compressing_is_told_and_loses_nothing(tmp_path, monkeypatch):
+    log = Journal(tmp_path, segment_bytes=100)
+    log.append(ticks(0, 3))
+    monkeypatch.setattr(journal.durable, "write", refuse)
+    log.append(ticks(3, 6))
+    with pytest.raises(JournalError, match="the disk is full"):
+        log.close()
+    assert list(journal.read(tmp_path)) == ticks(0, 6)
+    monkeypatch.undo()
+    with Journal(tmp_path) as log:
+        assert list(log.read()) == ticks(0, 6)
+
+
+def test_folder_that_cannot_be_made_is_named(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(JournalError, match="journal: cannot be used"):
+        Journal(tmp_path / "file" / "journal")
+
+
+def test_opening_on_a_full_disk_lets_the_next_writer_in(tmp_path, monkeypatch):
+    monkeypatch.setattr(os, "fsync", refuse)
+    with pytest.raises(JournalError, match="the disk is full"):
+        Journal(tmp_path)
+    monkeypatch.undo()
+    Journal(tmp_path).close()
+
+
+def test_segment_that_cannot_be_deleted_is_told(tmp_path, monkeypatch):
+    with Journal(tmp_path, segment_bytes=100) as log:
+        for start in range(0, 9, 3):
+            log.append(ticks(start, start + 3))
+        monkeypatch.setattr(Path, "unlink", refuse)
+        with pytest.raises(JournalError, match="the disk is full"):
+            log.delete_before(9)
+        monkeypatch.undo()
+        assert list(log.read()) == ticks(0, 9)
+
+
+def copy_while_it_lives(live, copy, tries=100):
+    """Copy a folder whose segments are being compressed: names may go meanwhile."""
+    for _ in range(tries):
+        try:
+            shutil.copytree(live, copy)
+        except shutil.Error:
+            shutil.rmtree(copy)
+        else:
+            return
+    pytest.fail("the journal never stood still")
+
+
+def test_copy_of_a_live_journal_reads_the_same(tmp_path):
+    with Journal(tmp_path / "live", segment_bytes=400) as log:
+        for start in range(0, 100, 7):
+            log.append(ticks(start, min(start + 7, 100)))
+        copy_while_it_lives(tmp_path / "live", tmp_path / "copy")
+        assert list(journal.read(tmp_path / "copy")) == ticks(0, 100)
+
+
+def test_what_was_never_journalled_is_a_hole_that_reading_names(tmp_path):
+    with Journal(tmp_path) as log:
+        log.append(ticks(0, 5))
+        log.skip_to(9)
+        assert log.position == 9
+        assert log.append(ticks(9, 12)) == 12
+        assert list(log.read(9)) == ticks(9, 12)
+        assert list(log.read(11)) == ticks(11, 12)
+        reading = log.read(2)
+        assert [next(reading) for _ in range(3)] == ticks(2, 5)
+        with pytest.raises(JournalError) as caught:
+            next(reading)
+        assert "events from 5 to 9 were not journalled" in str(caught.value)
+    with Journal(tmp_path) as log:
+        assert log.position == 12
+        log.append(ticks(12, 13))
+    assert list(journal.read(tmp_path, 9)) == ticks(9, 13)
+
+
+def test_a_hole_at_the_end_of_a_full_segment_is_seen_too(tmp_path):
+    with Journal(tmp_path, segment_bytes=1) as log:
+        log.append(ticks(0, 2))
+        log.append(ticks(2, 4))
+        log.skip_to(6)
+        log.append(ticks(6, 8))
+        log.append(ticks(8, 9))
+    assert list(journal.read(tmp_path, 6)) == ticks(6, 9)
+    with pytest.raises(JournalError, match="from 4 to 6 were not journalled"):
+        list(journal.read(tmp_path))
+
+
+def test_events_are_synced_without_waiting(tmp_path, monkeypatch):
+    synced = []
+    with Journal(tmp_path, segment_bytes=64) as log:
+        monkeypatch.setattr(os, "fsync", synced.append)
+        log.append(ticks(0, 1))
+        log.sync_soon()
+        log.append(ticks(1, 2))
+        log.append(ticks(2, 3))  # a new segment, and another handle
+        log._worker.submit(bool).result()
+        assert log._syncing.done()
+        assert synced
+
+
+def test_a_disk_that_refuses_to_sync_is_told_at_the_next_call(tmp_path, monkeypatch):
+    def refuse(_):
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    with Journal(tmp_path) as log:
+        log.append(ticks(0, 1))
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "fsync", refuse)
+            log.sync_soon()
+            log._worker.submit(bool).result()
+            with pytest.raises(JournalError, match="cannot be used"):
+                log.sync_soon()
+        log.append(ticks(1, 2))
+    assert list(journal.read(tmp_path)) == ticks(0, 2)
+
+
+def test_numbers_of_numpy_are_journalled_as_numbers(tmp_path):
+    event = Tick("a", np.int64(7), (np.float64(1.5), np.float32(0.5), 2.0), 7)
+    with Journal(tmp_path) as log:
+        log.append([event])
+        assert list(log.read()) == [Tick("a", 7, (1.5, 0.5, 2.0), 7)]
+
+
+def test_what_is_no_number_is_not_journalled(tmp_path):
+    with Journal(tmp_path) as log:
+        with pytest.raises(NotImplementedError):
+            log.append([Tick("a", 7, (object(),), 7)])
+        assert log.position == 0
