@@ -109,7 +109,9 @@ def test_the_environment_is_read_once(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("pid", "interval"), [("1", None), (str(os.getpid()), 0.5), ("", 0.5)]
+    ("pid", "interval"),
+    [("1", None), (str(os.getpid()), 0.5), ("", 0.5)],
+    ids=["another", "this", "any"],
 )
 def test_a_watchdog_meant_for_another_process_is_let_be(pid, interval):
     environment = {
