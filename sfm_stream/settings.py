@@ -1,6 +1,6 @@
 """All settings, as one frozen tree of tables.
 
-Each key's description stands here and nowhere else; the README's table is made from it.
+Each key's description stands here and nowhere else; its page is made from it.
 """
 
 from __future__ import annotations

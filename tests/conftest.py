@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
+from pathlib import Path
 
 import pytest
 from hypothesis import settings
 
 from sfm_stream import cli
+
+ROOT = Path(__file__).parents[1]
+# Small enough for a test; the numbers are nobody's.
+SMALL = ["--set", "feed.ticks=2000", "--set", "run.warmup=100"]
 
 settings.register_profile("seeded", derandomize=True)
 settings.load_profile("seeded")
@@ -25,3 +31,24 @@ def sfm_stream(monkeypatch, capsys):
         return exited.value.code, said.out, said.err
 
     return call
+
+
+@pytest.fixture
+def checkout(tmp_path, monkeypatch):
+    """Stand in a copy of what the pages' commands read, beside the same data."""
+    place = tmp_path / "main"
+    shutil.copytree(ROOT / "configs", place / "configs")
+    if (ROOT.parent / "shared").is_dir():
+        (tmp_path / "shared").symlink_to(ROOT.parent / "shared")
+    monkeypatch.chdir(place)
+    for folder in (Path(), Path("configs")):
+        rows = "".join(f"{1_700_000_000 + t},{t % 7}\n" for t in range(1_000))
+        (folder / "ticks.csv").write_text(f"timestamp,value\n{rows}")
+    return place
+
+
+@pytest.fixture
+def lived_in(checkout, sfm_stream):
+    """The checkout after the first command: it holds `runs/demo-001`."""
+    assert sfm_stream("replay", "configs/demo.toml", *SMALL)[0] == 0
+    return checkout

@@ -90,7 +90,7 @@ TESTED_IN = {
     "cli.backtest": "test_cli.py",
     "cli.comparison": "test_evaluate_suite.py",
     "cli.live": "test_cli.py",
-    "cli.service": "test_readme.py",
+    "cli.service": "test_pages_commands.py",
     "cli.paper": "test_paper_tasks_signals.py",
     "evaluate.pace.eager_torch": "test_evaluate_pace_bench.py",
     "cell.sfm": "test_cell.py",
