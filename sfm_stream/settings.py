@@ -324,6 +324,13 @@ class Daemon(Section, frozen=True):
             "sink; port 0: any that is free; empty: none"
         ),
     ] = "127.0.0.1:8788"
+    hosts: Annotated[
+        tuple[str, ...],
+        _doc(
+            "names under which it may be asked, besides `localhost`, the one of "
+            "`daemon.listen` and numeric addresses"
+        ),
+    ] = ()
     checkpoint_every: Annotated[str, _doc("time between checkpoints")] = "15s"
     checkpoints: Annotated[Positive, _doc("how many of them are kept")] = 3
     retention: Annotated[

@@ -102,11 +102,16 @@ def served_apart(**given):
         thread.join()
 
 
-async def asked(url, path, *headers, method="GET"):
-    """Ask as a browser would; give status, headers and body."""
-    host, port = url.removeprefix("http://").rsplit(":", 1)
-    reader, writer = await asyncio.open_connection(host.strip("[]"), int(port))
-    lines = [f"{method} {path} HTTP/1.1", f"Host: {host}:{port}", *headers, "", ""]
+async def asked(url, path, *headers, method="GET", host=""):
+    """Ask as a browser would; give status, headers and body.
+
+    Args:
+        host: for the Host header; empty: that of the address; None: no such header.
+    """
+    place, port = url.removeprefix("http://").rsplit(":", 1)
+    reader, writer = await asyncio.open_connection(place.strip("[]"), int(port))
+    named = [] if host is None else [f"Host: {host or f'{place}:{port}'}"]
+    lines = [f"{method} {path} HTTP/1.1", *named, *headers, "", ""]
     writer.write("\r\n".join(lines).encode())
     head = (await reader.readuntil(b"\r\n\r\n")).decode()
     first, *rest = head.removesuffix("\r\n\r\n").split("\r\n")

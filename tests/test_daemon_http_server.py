@@ -11,9 +11,9 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from sfm_stream.daemon.http import server
-from sfm_stream.daemon.http.server import LONGEST_MESSAGE, address, is_friend
+from sfm_stream.daemon.http.server import LONGEST_MESSAGE
 from sfm_stream.daemon.status.model import Vitals
-from sfm_stream.errors import AddressError, ConfigError
+from sfm_stream.errors import AddressError
 from sfm_stream.settings import Daemon
 from tests.daemon_web import asked, forecasts, served
 from tests.live_rig import until
@@ -25,10 +25,10 @@ UPGRADE = (
 )  # fmt: skip
 
 
-def ask(path, *headers, method="GET", **given):
+def ask(path, *headers, method="GET", host="", **given):
     async def run():
         async with served(**given) as (_, url):
-            return await asked(url, path, *headers, method=method)
+            return await asked(url, path, *headers, method=method, host=host)
 
     return asyncio.run(run())
 
@@ -159,22 +159,6 @@ def test_pages_of_foreign_sites_may_not_listen(origin, status):
     assert ask("/records", *UPGRADE, f"Origin: {origin}")[0] == status
 
 
-@pytest.mark.parametrize(
-    ("origin", "host", "listen", "friend"),
-    [
-        ("http://box:8765", "box:8765", "box:8765", True),
-        ("http://192.168.1.5:8765", "192.168.1.5:8765", "0.0.0.0:8765", True),
-        ("http://192.168.1.6:8765", "192.168.1.5:8765", "0.0.0.0:8765", False),
-        ("http://evil.example:8765", "evil.example:8765", "0.0.0.0:8765", False),
-        ("http://[fe80::1]:1", "[fe80::1]:1", "[::]:1", True),
-        ("http://[broken", "[broken", "0.0.0.0:8765", False),
-        ("", "", "127.0.0.1:8765", False),
-    ],
-)
-def test_a_name_could_be_anyones_a_number_not(origin, host, listen, friend):
-    assert is_friend(origin, host, listen) is friend
-
-
 def test_clients_are_few(monkeypatch):
     monkeypatch.setattr(server, "MOST_CLIENTS", 2)
 
@@ -256,24 +240,42 @@ def test_other_reasons_are_named_too(number, problem, monkeypatch):
         asyncio.run(run())
 
 
+@pytest.mark.parametrize("page", ["/", "/healthz", "/status", "/metrics", "/nothing"])
+def test_no_page_is_read_under_a_foreign_name(page):
+    assert ask(page, host="evil.example:80")[0] == 403
+
+
+def test_the_websocket_is_not_read_under_a_foreign_name():
+    assert ask("/records", *UPGRADE, host="evil.example:80")[0] == 403
+
+
+def test_a_process_answers_to_the_names_it_is_given():
+    settings = Daemon(hosts=("Box.local",))
+    status, _, _ = ask("/healthz", settings=lambda: settings, host="box.local:80")
+    assert status == 200
+
+
 @pytest.mark.parametrize(
-    ("listen", "host", "port"),
+    ("path", "headers"),
     [
-        ("127.0.0.1:8765", "127.0.0.1", 8765), ("box.local:0", "box.local", 0),
-        ("[::1]:80", "::1", 80), ("192.0.2.1:65535", "192.0.2.1", 65_535),
+        ("//[", ("Host: localhost",)),
+        ("http://localhost/status", ("Host: localhost",)),
+        ("/status", ()),
+        ("/status", ("Host: localhost", "Host: evil.example")),
+        ("/status", ("Host: [::1",)),
+        ("/status", ("Host: ",)),
+        ("/status", ("Host: localhost:x",)),
+        ("/status", ("Host: me@localhost",)),
     ],
-)  # fmt: skip
-def test_an_address_is_host_and_port(listen, host, port):
-    assert address(listen) == (host, port)
+)
+def test_a_malformed_request_is_its_senders_fault(path, headers):
+    status, _, _ = ask(path, *headers, host=None)
+    assert status == (404 if path == "//[" else 400)
 
 
-@pytest.mark.parametrize(
-    "listen", ["", ":8765", "8765", "box", "box:", "box:x", "box:65536", "http://box:80",
-               "me@box:80", "box:80/x", "[::1:80"]
-)  # fmt: skip
-def test_what_is_no_address_is_refused(listen):
-    with pytest.raises(ConfigError, match=r"daemon\.listen: expected host:port"):
-        address(listen)
+def test_origins_that_come_twice_must_both_be_friends():
+    twice = ("Origin: http://localhost", "Origin: https://evil.example")
+    assert ask("/records", *UPGRADE, *twice)[0] == 403
 
 
 def test_it_can_listen_on_the_other_protocol():

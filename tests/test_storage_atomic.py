@@ -61,6 +61,8 @@ def test_append_that_fails_halfway_adds_nothing(tmp_path, monkeypatch):
         (errno.ENOSPC, "the disk is full", "free space"),
         (errno.EDQUOT, "the disk is full", "free space"),
         (errno.EACCES, "permission denied", "writable"),
+        (errno.EMFILE, "too many open files", "raise the limit of open files"),
+        (errno.ENFILE, "too many open files", "raise the limit of open files"),
     ],
 )
 def test_explain_says_what_to_do(code, problem, hint):

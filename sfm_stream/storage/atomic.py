@@ -74,4 +74,7 @@ def explain(error: OSError) -> tuple[str, str]:
     reason = (error.strerror or str(error)).lower()
     if error.errno in {errno.ENOSPC, errno.EDQUOT}:
         return "the disk is full", "free space and resume"
+    if error.errno in {errno.EMFILE, errno.ENFILE}:
+        problem = f"cannot be opened: {reason}"
+        return problem, "raise the limit of open files (ulimit -n, LimitNOFILE=)"
     return f"cannot be used: {reason}", "check that the folder exists and is writable"

@@ -4,8 +4,7 @@
     /records                                the websocket
 
 There is no password: whoever reaches the address may read. So it is this machine's
-alone unless the settings say otherwise, and no page of a foreign site is served by a
-reader's browser.
+alone unless the settings say otherwise, and `guard` keeps pages of foreign sites out.
 """
 
 from __future__ import annotations
@@ -15,17 +14,24 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from email.utils import formatdate
 from http import HTTPStatus
-from ipaddress import ip_address
 from typing import TYPE_CHECKING, TypeAlias
-from urllib.parse import urlsplit
 
 import msgspec
 from websockets.asyncio.server import serve
 from websockets.datastructures import Headers
 from websockets.http11 import Response
 
+from sfm_stream.daemon.http.doors import BACKLOG, Doors, through
+from sfm_stream.daemon.http.guard import (
+    address,
+    expect_one,
+    host_of,
+    is_friend,
+    is_ours,
+    names,
+)
 from sfm_stream.daemon.status.model import Vitals, unready
-from sfm_stream.errors import AddressError, ConfigError
+from sfm_stream.errors import AddressError
 
 if TYPE_CHECKING:
     from websockets.asyncio.server import ServerConnection
@@ -42,8 +48,6 @@ LONGEST_MESSAGE = 2**16
 HANDSHAKE_S, CLOSING_S = 5.0, 1.0
 METHODS = ("GET", "HEAD")
 TEXT, JSON = "text/plain; charset=utf-8", "application/json"
-HERE = ("localhost", "127.0.0.1", "::1")
-LISTEN = "daemon.listen"
 REASONS: Mapping[int, tuple[str, str]] = {
     errno.EADDRINUSE: (
         "expected a free port, was in use",
@@ -91,28 +95,45 @@ class Pages:
 
     def answer(self, _: ServerConnection, request: Request) -> Response | None:
         """Answer a request; None: it is for the websocket."""
-        path = urlsplit(request.path).path
-        if path == RECORDS:
-            refused = self._refusal(request)
-            return None if refused is None else _response(request, *refused)
-        if request.method not in METHODS:
-            body = _text(HTTPStatus.METHOD_NOT_ALLOWED, "expected GET or HEAD")
-            response = _response(request, *body)
+        try:
+            path, host = _target(request), expect_one(request.headers, "Host")
+            name = host_of(host)
+        except ValueError as error:
+            body: Body | None = _text(HTTPStatus.BAD_REQUEST, str(error))
+        else:
+            body = self._refusal(name) or self._page(request, path, host)
+        if body is None:
+            return None
+        response = _response(request, *body)
+        if body[0] == HTTPStatus.METHOD_NOT_ALLOWED:
             response.headers["Allow"] = ", ".join(METHODS)
-            return response
+        return response
+
+    def _page(self, request: Request, path: str, host: str) -> Body | None:
+        """Give what stands at a path; None: the websocket."""
+        if path == RECORDS:
+            return self._refused_client(request, host)
+        if request.method not in METHODS:
+            return _text(HTTPStatus.METHOD_NOT_ALLOWED, "expected GET or HEAD")
         page = self._pages.get(path)
         if page is None:
             known = ", ".join([*self._pages, RECORDS])
-            body = _text(HTTPStatus.NOT_FOUND, f"no such page; there are {known}")
-            return _response(request, *body)
-        return _response(request, *page(request))
+            return _text(HTTPStatus.NOT_FOUND, f"no such page; there are {known}")
+        return page(request)
 
-    def _refusal(self, request: Request) -> Body | None:
+    def _refusal(self, host: str) -> Body | None:
+        """Say why no page may be read under this name, if none may."""
+        if is_ours(host, names(self._settings())):
+            return None
+        problem = f"expected a name of this process, was {host!r}; see daemon.hosts"
+        return _text(HTTPStatus.FORBIDDEN, problem)
+
+    def _refused_client(self, request: Request, host: str) -> Body | None:
         """Say why a client may not have the websocket, if it may not."""
-        origin, host = request.headers.get("Origin"), request.headers.get("Host", "")
-        listen = self._settings().listen
-        if origin is not None and not is_friend(origin, host, listen):
-            return _text(HTTPStatus.FORBIDDEN, f"pages of {origin} may not read this")
+        for origin in request.headers.get_all("Origin"):
+            if not is_friend(origin, host, names(self._settings())):
+                problem = f"pages of {origin} may not read this"
+                return _text(HTTPStatus.FORBIDDEN, problem)
         if len(self.hub) >= MOST_CLIENTS:
             problem = f"there are {MOST_CLIENTS} clients already"
             return _text(HTTPStatus.SERVICE_UNAVAILABLE, problem)
@@ -161,6 +182,8 @@ async def serving(listen: str, pages: Pages) -> AsyncIterator[str]:
             compression=None,  # a third of a MiB per client, and time for each line
             open_timeout=HANDSHAKE_S,
             close_timeout=CLOSING_S,
+            backlog=BACKLOG,
+            create_connection=through(Doors()),
         )  # fmt: skip
     except OSError as e:
         known = REASONS.get(e.errno or 0)
@@ -174,43 +197,15 @@ async def serving(listen: str, pages: Pages) -> AsyncIterator[str]:
         await server.wait_closed()
 
 
-def address(listen: str) -> tuple[str, int]:
-    """Read `host:port`.
+def _target(request: Request) -> str:
+    """Give the path of a request.
 
     Raises:
-        ConfigError: if it is none.
+        ValueError: if it names none.
     """
-    try:
-        parts = urlsplit(f"//{listen}")
-        host, port = parts.hostname, parts.port
-    except ValueError:
-        host, port = None, None
-    if not host or port is None or parts.netloc != listen or parts.username:
-        problem = f"expected host:port, was {listen!r}"
-        raise ConfigError(LISTEN, problem, "e.g. 127.0.0.1:8765")
-    return host, port
-
-
-def is_friend(origin: str, host: str, listen: str) -> bool:
-    """Say whether a page of a site may read what a browser here can reach.
-
-    This machine's pages may, those of the host we listen on, and those from the very
-    address they ask, if it is a number: a name could be anyone's.
-
-    Args:
-        origin: of the page, as browsers send it.
-        host: whom it asks.
-        listen: where we listen.
-    """
-    try:
-        asking = urlsplit(origin)
-        name = asking.hostname or ""
-        if name in HERE or name == address(listen)[0]:
-            return True
-        ip_address(name)
-    except ValueError:
-        return False
-    return asking.netloc == host
+    if not request.path.startswith("/"):
+        raise ValueError(f"expected a path, was {request.path!r}")
+    return request.path.partition("?")[0]
 
 
 def _bracketed(host: str) -> str:

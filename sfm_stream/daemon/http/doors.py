@@ -1,0 +1,90 @@
+"""How many connections a live process holds, so that they never exhaust it.
+
+A process has a limit of open files, and its journal and checkpoints need some of them.
+At most `MOST` connections are held. When one more comes, the oldest one that is not yet
+a websocket is closed: an idle connection cannot keep a monitor out. A connection whose
+file number lies in the reserve below the limit is closed at once; the system gives the
+lowest free number, so such a number means that the files are nearly used up.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import resource
+
+from websockets.asyncio.server import ServerConnection
+from websockets.protocol import State
+
+MOST = 128
+"""Connections held at once; more than there may be websockets."""
+BACKLOG = 16
+"""Connections accepted in one turn of the loop; four turns may pass unnoticed."""
+RESERVE = 96
+"""Files kept for journal, checkpoints and sinks, beyond four turns of `BACKLOG`."""
+SHARE = 3
+"""Of a low limit, one part in so many is the reserve."""
+
+log = logging.getLogger(__name__)
+
+
+class Doors:
+    """The connections of one server.
+
+    Args:
+        most: how many are held.
+        limit: open files of the process; None: as the system says.
+
+    Attributes:
+        closed: connections closed because there were too many.
+    """
+
+    def __init__(self, most: int = MOST, limit: int | None = None) -> None:
+        files = (
+            resource.getrlimit(resource.RLIMIT_NOFILE)[0] if limit is None else limit
+        )
+        unlimited = files == resource.RLIM_INFINITY
+        self._most = most
+        self._last = None if unlimited else files - min(RESERVE, files // SHARE)
+        self._held: dict[ServerConnection, None] = {}
+        self.closed = 0
+
+    def __len__(self) -> int:
+        return len(self._held)
+
+    def enter(self, connection: ServerConnection) -> None:
+        """Hold a connection; close one if there are too many."""
+        self._held[connection] = None
+        number = connection.transport.get_extra_info("socket").fileno()
+        if self._last is not None and number >= self._last:
+            self._close(connection, "few files are left")
+        elif len(self._held) > self._most:
+            waiting = (c for c in self._held if c.protocol.state is not State.OPEN)
+            self._close(next(waiting), "there are too many")
+
+    def leave(self, connection: ServerConnection) -> None:
+        """Forget a connection that ended."""
+        self._held.pop(connection, None)
+
+    def _close(self, connection: ServerConnection, reason: str) -> None:
+        self.leave(connection)
+        self.closed += 1
+        log.warning("connection closed", extra={"reason": reason, "total": self.closed})
+        connection.transport.abort()
+
+
+def through(doors: Doors) -> type[ServerConnection]:
+    """Make the kind of connection that enters and leaves by these doors."""
+
+    class Visitor(ServerConnection):
+        """A connection that is counted."""
+
+        def connection_made(self, transport: asyncio.BaseTransport) -> None:
+            super().connection_made(transport)
+            doors.enter(self)
+
+        def connection_lost(self, exc: Exception | None) -> None:
+            doors.leave(self)
+            super().connection_lost(exc)
+
+    return Visitor
