@@ -506,22 +506,22 @@ def test_a_decision_is_said_where_it_was_taken(stream):
 
 def test_the_answer_to_a_blocks_last_event_leaves_before_it_is_learned_from():
     engine = make(learn={"window": 4, "every": 4})
-    before = engine.begin(Block.of(ramp(4), 1))
+    before = engine.observe_block(Block.of(ramp(4), 1))
     assert before.count("forecasts") == 4
     assert before.count("updates") == 0
-    assert engine.finish().count("updates") == 1
+    assert engine.learn_block().count("updates") == 1
 
 
 def test_a_block_of_nothing_says_nothing():
     engine = make()
-    assert len(engine.begin(Block.of([], 1))) == len(engine.finish()) == 0
+    assert len(engine.observe_block(Block.of([], 1))) == len(engine.learn_block()) == 0
     assert said(drive(engine, ramp(5))) == said(drive(make(), ramp(5)))
 
 
-def test_finish_without_begin_is_refused():
+def test_learning_a_block_that_was_not_observed_is_refused():
     with pytest.raises(InvalidState) as caught:
-        make().finish()
-    expected = "finish: expected begin(block) first, was finish()"
+        make().learn_block()
+    expected = "learn_block: expected observe_block(block) first, was learn_block()"
     assert str(caught.value) == expected
 
 

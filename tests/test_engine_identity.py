@@ -155,8 +155,8 @@ def one_by_one(engine, events):
 def in_two_steps(engine, events, bounds):
     found = []
     for start, stop in pairwise([0, *bounds, len(events)]):
-        found += engine.begin(Block.of(events[start:stop], len(FIELDS))).rows()
-        found += engine.finish().rows()
+        found += engine.observe_block(Block.of(events[start:stop], len(FIELDS))).rows()
+        found += engine.learn_block().rows()
     return found
 
 

@@ -170,10 +170,10 @@ def test_to_adapt_frees_nothing_that_is_frozen():
 def test_an_answer_is_the_tick_and_its_label_observed_and_learned(peeked):
     engine, other = make(), make()
     for one, its in pairs(noise(150)):
-        said = engine.expect(one).copy()
+        said = engine.peek_array(one).copy()
         if not peeked:
-            engine.expect(tick(0, 1e3))
-        scores = engine.answer(one, its)
+            engine.peek_array(tick(0, 1e3))
+        scores = engine.observe_labelled(one, its)
         found = drive(other, [one, its])
         (score,) = of(Score, found)
         assert scores.tolist() == [[score.truth, score.mean, score.naive]]
@@ -188,7 +188,7 @@ def test_answers_and_blocks_of_pairs_say_the_same():
     engine, other = make(), make()
     events = [event for one in pairs(noise(100)) for event in one]
     for one, its in zip(events[::2], events[1::2], strict=True):
-        engine.answer(one, its)
+        engine.observe_labelled(one, its)
     records = other.run(Block.of(events, 1))
     assert records.count("scores") == 99
     assert pickle.dumps(engine) == pickle.dumps(other)
@@ -201,31 +201,33 @@ def test_what_is_learned_between_a_peek_and_its_tick_is_not_passed_over():
     )
     values = noise(9)
     for one in pairs(values[:4]):
-        engine.answer(*one)
-        other.answer(*one)
+        engine.observe_labelled(*one)
+        other.observe_labelled(*one)
     last = tick(4, values[4])
     for each in (engine, other):
         each.observe(tick(3, values[3]))
-    engine.expect(last)
+    engine.peek_array(last)
     for each in (engine, other):
         each.learn()
-        each.answer(last, label(4, values[5]))
+        each.observe_labelled(last, label(4, values[5]))
     assert pickle.dumps(engine) == pickle.dumps(other)
 
 
 def test_an_answer_out_of_turn_is_refused():
     engine = make()
     engine.observe(tick(0, 1))
-    with pytest.raises(InvalidState, match=r"answer: expected learn\(\) first"):
-        engine.answer(tick(1, 1), label(1, 1))
+    with pytest.raises(
+        InvalidState, match=r"observe_labelled: expected learn\(\) first"
+    ):
+        engine.observe_labelled(tick(1, 1), label(1, 1))
     folded = make(stream={"every": "1s"})
     with pytest.raises(InvalidState, match=r"no stream\.every"):
-        folded.answer(tick(1, 1), label(1, 1))
+        folded.observe_labelled(tick(1, 1), label(1, 1))
 
 
 def test_an_answer_of_the_wrong_width_is_named():
     with pytest.raises(ShapeError, match=r"label.values: expected shape \(1,\), was"):
-        make().answer(tick(1, 1), label(1, 1, 2))
+        make().observe_labelled(tick(1, 1), label(1, 1, 2))
 
 
 # Copies and knobs.
@@ -238,26 +240,26 @@ def test_an_answer_of_the_wrong_width_is_named():
 def test_a_copy_goes_on_as_the_engine_does(copied, at):
     engine, events = make(), pairs(noise(120))
     for one in events[:at]:
-        engine.answer(*one)
+        engine.observe_labelled(*one)
     other = copied(engine)
     assert pickle.dumps(other) == pickle.dumps(engine)
     for one in events[at:]:
-        engine.answer(*one)
-        other.answer(*one)
+        engine.observe_labelled(*one)
+        other.observe_labelled(*one)
     assert pickle.dumps(other) == pickle.dumps(engine)
 
 
 def test_a_copy_made_after_a_peek_is_the_same_and_goes_on_the_same():
     engine, events = make(), pairs(noise(60))
     for one in events[:50]:
-        engine.answer(*one)
+        engine.observe_labelled(*one)
     untouched = pickle.dumps(engine)
-    engine.expect(events[50][0])
+    engine.peek_array(events[50][0])
     assert pickle.dumps(engine) == untouched
     other = copy.deepcopy(engine)
     for one in events[50:]:
-        engine.answer(*one)
-        other.answer(*one)
+        engine.observe_labelled(*one)
+        other.observe_labelled(*one)
     assert pickle.dumps(engine) == pickle.dumps(other)
 
 
@@ -265,8 +267,8 @@ def test_a_rate_tuned_from_the_start_is_a_rate_configured():
     engine, other = make(), make(learn={"lr": 0.03})
     engine.tune(0.03)
     for one in pairs(noise(70)):
-        engine.answer(*one)
-        other.answer(*one)
+        engine.observe_labelled(*one)
+        other.observe_labelled(*one)
     assert pickle.dumps(engine) == pickle.dumps(other)
 
 

@@ -35,9 +35,9 @@ def test_rows_together_and_one_by_one_teach_the_same(rows, cut):
 
 def test_a_tick_is_the_row_and_the_last_known_target_and_its_label_the_next():
     learner = Learner(SETTINGS)
-    assert learner.expect({"a": 1.0}) is None
+    assert learner.peek({"a": 1.0}) is None
     assert learner.learn({"a": 1.0}, {"y": 5.0}).tolist() == []
-    mean, *bounds = learner.expect({"a": 2.0})[0, 0].tolist()
+    mean, *bounds = learner.peek({"a": 2.0})[0, 0].tolist()
     assert mean == 5.0
     assert all(map(math.isnan, bounds))
     (score,) = learner.learn({"a": 2.0}, {"y": 7.0}).tolist()

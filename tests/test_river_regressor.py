@@ -183,7 +183,8 @@ def test_features_that_appear_later_leave_the_old_ones_what_they_were():
     taught(model, [({"b": x["b"]}, y) for x, y in data])
     before = model.predict_one({"b": 0.7})
     model._learner.features.admit({"a": 1.0, "c": 2.0})
-    model._learner.engine.widen(model._learner._fields())
+    learner = model._learner
+    learner.engine = learner.engine.widen(learner._fields())
     assert model._learner.features.names == ("b", "a", "c")
     assert model.predict_one({"b": 0.7}) == pytest.approx(before, rel=1e-4)
     taught(model, data)

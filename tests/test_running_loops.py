@@ -32,12 +32,12 @@ class Recorder:
         self.log.append("learn")
         return "learned"
 
-    def begin(self, block):
-        self.log.append(f"begin {len(block)}")
+    def observe_block(self, block):
+        self.log.append(f"observe block of {len(block)}")
         return f"said {len(block)}"
 
-    def finish(self):
-        self.log.append("finish")
+    def learn_block(self):
+        self.log.append("learn block")
         return "learned"
 
     def run(self, block):
@@ -59,7 +59,7 @@ def test_run_writes_what_was_said_before_learning():
 def test_a_step_writes_what_was_said_before_the_last_event_is_learned_from():
     engine = Recorder()
     loops.step(ticks(3), engine, engine.log.append)
-    assert engine.log == ["begin 3", "said 3", "finish", "learned"]
+    assert engine.log == ["observe block of 3", "said 3", "learn block", "learned"]
 
 
 def test_arun_hands_over_batches_one_after_the_other():

@@ -54,7 +54,7 @@ def test_a_wider_engine_says_what_the_narrow_one_says_until_something_new_comes(
     values = walk(120, 2)
     for engine in (narrow, wide):
         engine.run(ticks(values[:60]))
-    wide.widen(fields)
+    wide = wide.widen(fields)
     assert wide.fields == fields
     places = [fields.index("y"), fields.index("x")]
     later = with_nothing_new(values[60:], places, len(fields))
@@ -68,7 +68,7 @@ def test_every_input_keeps_its_statistics_weights_and_moments_under_its_name():
     engine.run(ticks(walk(60, 2)))
     names, (before, _) = engine.inputs["y"], engine.snapshot()
     rows = engine._bank.weights(0)["w_in"].copy()
-    engine.widen(("w", "x", "y"))
+    engine = engine.widen(("w", "x", "y"))
     after, _ = engine.snapshot()
     seen = [engine.inputs["y"].index(name) for name in names]
     new = np.setdiff1d(np.arange(len(engine.inputs["y"])), seen)
@@ -87,7 +87,7 @@ def test_least_squares_knows_nothing_of_what_is_new_and_is_unsure_of_it():
     engine = make(("y", "x"))
     engine.run(ticks(walk(60, 2)))
     before, _ = engine.snapshot()
-    engine.widen(("y", "x", "new"))
+    engine = engine.widen(("y", "x", "new"))
     after, _ = engine.snapshot()
     new = [i for i, name in enumerate(engine.inputs["y"]) if "new" in name]
     width = engine._bank.layout.sizes.regressors - engine._bank.layout.sizes.outputs
@@ -121,7 +121,7 @@ def test_what_is_new_is_learned_from():
     y = np.concatenate([[0.0], w[:-1]]).cumsum()
     engine = make(("y",))
     engine.run(ticks(y[:500, None]))
-    engine.widen(("y", "w"))
+    engine = engine.widen(("y", "w"))
     scores = engine.run(ticks(np.stack([y, w], 1)[500:], 500)).columns["scores"]
     late = (scores["horizon"] == 0) & (scores["origin"] > 1_300)
     error = np.abs(scores["truth"] - scores["mean"])[late].mean()
@@ -140,7 +140,7 @@ def test_derived_signals_find_their_fields_again(inputs):
     values = walk(80, 2)
     for engine in (narrow, wide):
         engine.run(ticks(values[:40]))
-    wide.widen(("new", "ask", "bid"))
+    wide = wide.widen(("new", "ask", "bid"))
     later = with_nothing_new(values[40:], [2, 1], 3)
     found, expected = (
         means(wide, ticks(later, 40)),
@@ -156,9 +156,8 @@ def test_two_steps_of_widening_are_one(fields, cut):
     values = walk(40, 1)
     for engine in (at_once, in_steps):
         engine.run(ticks(values[:cut]))
-    in_steps.widen(tuple(f for f in fields if f != "c"))
-    for engine in (at_once, in_steps):
-        engine.widen(tuple(fields))
+    in_steps = in_steps.widen(tuple(f for f in fields if f != "c"))
+    at_once, in_steps = (each.widen(tuple(fields)) for each in (at_once, in_steps))
     (one, meta), (other, other_meta) = at_once.snapshot(), in_steps.snapshot()
     assert meta == other_meta
     for name, array in one.items():
@@ -169,7 +168,7 @@ def test_streams_counts_and_knobs_go_on():
     engine = make(("y",))
     engine.run(ticks(walk(10, 1)))
     engine.tune(0.5)
-    engine.widen(("y", "x"))
+    engine = engine.widen(("y", "x"))
     assert engine.ticks == {"a": 10}
     assert engine.seq == 10
     assert engine.config.learn.lr == 0.5
@@ -187,5 +186,5 @@ def test_without_a_cell_or_least_squares_there_is_less_to_move():
     for experts in (["last"], ["last", "rls"], ["last", "sfm"]):
         engine = make(("y",), forecast={"experts": experts})
         engine.run(ticks(walk(10, 1)))
-        engine.widen(("y", "x"))
+        engine = engine.widen(("y", "x"))
         assert len(engine.run(ticks(walk(3, 2), 10)).columns["forecasts"]["mean"]) == 6

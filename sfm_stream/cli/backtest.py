@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -28,15 +29,9 @@ INTERRUPTED = 130
 
 @app.command()
 def replay(
-    config: Annotated[
-        Path | None,
-        typer.Argument(metavar="[CONFIG]", help="A TOML file; not for --resume."),
-    ] = None,
+    config: Settings,
     out: Annotated[
         Path | None, typer.Option(help="Folder of the run [runs/<config>-NNN].")
-    ] = None,
-    resume: Annotated[
-        Path | None, typer.Option(metavar="RUN", help="Go on with a run.")
     ] = None,
     start: Annotated[
         Path | None,
@@ -47,25 +42,36 @@ def replay(
     overrides: Overrides = None,
 ) -> None:
     """Replay a feed as a backtest: score, forecast, learn."""
-    if resume is None:
-        if config is None:
-            raise typer.BadParameter("expected a CONFIG or --resume RUN, was neither")
-        folder = out or next_folder(config)
-    else:
-        for name, given in {"--out": out, "--from": start, "--set": overrides}.items():
-            if given:
-                raise typer.BadParameter(f"{name} is for new runs, not for --resume")
-        folder = resume
+    folder = out or next_folder(config)
+    _carry_out(
+        folder,
+        lambda: _begun(folder, load(config, overrides), start),
+        plot,
+        as_json=as_json,
+    )
+
+
+@app.command()
+def resume(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run.")],
+    plot: Plot = None,
+    as_json: AsJson = False,
+) -> None:
+    """Go on with a replay that was interrupted."""
+    _carry_out(run, lambda: _resumed(run), plot, as_json=as_json)
+
+
+def _carry_out(
+    folder: Path, go: Callable[[], dict[str, Any]], plot: Path | None, *, as_json: bool
+) -> None:
+    """Make a run go to its end; draw it and print its summary where asked."""
     if plot is not None:
         expect_picture(plot)
     try:
-        if resume is None and config is not None:
-            summary = _begun(folder, load(config, overrides), start)
-        else:
-            summary = _resumed(folder, config)
+        summary = go()
     except KeyboardInterrupt as e:
         there = (folder / "run.json").exists()
-        hint = f"; go on with: sfm-stream replay --resume {folder}" if there else ""
+        hint = f"; go on with: sfm-stream resume {folder}" if there else ""
         say(f"interrupted{hint}")
         raise typer.Exit(INTERRUPTED) from e
     if plot is not None:
@@ -152,7 +158,7 @@ def _begun(folder: Path, settings: Config, start: Path | None) -> dict[str, Any]
         return backtest.replay(settings, feed, folder, start=warm, watch=watch)
 
 
-def _resumed(folder: Path, config: Path | None) -> dict[str, Any]:
+def _resumed(folder: Path) -> dict[str, Any]:
     """Go on with a run and show how it ended."""
     from connectors import open_feed
     from sfm_stream.report import terminal
@@ -160,8 +166,6 @@ def _resumed(folder: Path, config: Path | None) -> dict[str, Any]:
     from sfm_stream.storage import run_folder
 
     run = run_folder.load(folder)
-    if config is not None:
-        run_folder.expect_model(folder, run.info, load(config, None))
     feed = open_feed(run.config)
     with terminal.showing(folder), terminal.watch(feed.total()) as watch:
         return backtest.resume(run, feed, watch=watch)

@@ -3,10 +3,10 @@
     observe(event)   score what is settled, then forecast
     learn()          then learn
     run(block)       both, for every event of a block
-    begin(block), finish()
+    observe_block(block), learn_block()
                      the same, said before the last event is learned from
-    answer(tick, label)
-                     both, for a tick and what it should have said
+    observe_labelled(tick, label)
+                     both, for a tick and the value it should have forecast
 
 The engine knows no clock, socket, file or thread. What it says depends on the events it
 was given and their order alone, whether they came one by one or in blocks.
@@ -26,6 +26,7 @@ from sfm_stream.engine import decode, signature
 from sfm_stream.engine.bins import Resampler
 from sfm_stream.engine.buffers import Caller
 from sfm_stream.engine.decode import Columns, Owners
+from sfm_stream.engine.former import renamed
 from sfm_stream.engine.streams import Roster
 from sfm_stream.errors import InvalidState, ShapeError
 from sfm_stream.events import (
@@ -128,7 +129,7 @@ class Engine:
             InvalidState: if the last observed event was not followed by `learn`.
         """
         if not self._is_single(event):
-            return list(self.begin(Block.of([event], len(self.fields))).rows())
+            return list(self.observe_block(Block.of([event], len(self.fields))).rows())
         self._observe_single("observe", event)
         return decode.records(self._call.out, self._owners)
 
@@ -141,12 +142,12 @@ class Engine:
         if self._observed is None:
             raise InvalidState("learn: expected observe(event) first, was learn()")
         if self._observed is not self._single:
-            return list(self.finish().rows())
+            return list(self.learn_block().rows())
         if not self._learn_single():
             return []
         return decode.records(self._call.out, self._owners)
 
-    def begin(self, block: Block) -> Records:
+    def observe_block(self, block: Block) -> Records:
         """Observe and learn every event of a block; the last is observed only.
 
         Raises:
@@ -154,9 +155,9 @@ class Engine:
             ShapeError: if its ticks do not have the engine's fields.
         """
         if len(block) == 1 and self._is_single(event := next(block.events())):
-            self._observe_single("begin", event)
+            self._observe_single("observe_block", event)
             return self._said(self._call.said(self._owners))
-        events = self._take_in("begin", block)
+        events = self._take_in("observe_block", block)
         self._observed = events
         # One event may close several bins: all but the last are past.
         stop = len(events.kind)
@@ -165,14 +166,16 @@ class Engine:
         now = self._carry_out(events, last, stop, OBSERVE)
         return self._said(decode.join([*past, now]), block)
 
-    def finish(self) -> Records:
-        """Learn from the last event of the block that `begin` took.
+    def learn_block(self) -> Records:
+        """Learn from the last event of the block that `observe_block` took.
 
         Raises:
             InvalidState: if nothing was observed since the last call.
         """
         if self._observed is None:
-            raise InvalidState("finish: expected begin(block) first, was finish()")
+            raise InvalidState(
+                "learn_block: expected observe_block(block) first, was learn_block()"
+            )
         if self._observed is self._single:
             there = self._learn_single()
             return self._said(self._call.said(self._owners) if there else {})
@@ -201,12 +204,12 @@ class Engine:
         """
         if tick.stream not in self._roster.numbers or self._resampler is not None:
             return []
-        if not len(self.expect(tick)):
+        if not len(self.peek_array(tick)):
             return []
         said = decode.records(self._call.out, self._owners)
         return [record for record in said if isinstance(record, Forecast)]
 
-    def expect(self, tick: Tick) -> Column:
+    def peek_array(self, tick: Tick) -> Column:
         """Say as numbers what `peek` says as records.
 
         Returns:
@@ -223,7 +226,7 @@ class Engine:
         said: Column = self._call.out.forecast_num[:count, :3]
         return said.reshape(-1, len(self.horizons), 3)
 
-    def answer(self, tick: Tick, label: Label) -> Column:
+    def observe_labelled(self, tick: Tick, label: Label) -> Column:
         """Take in a tick and its label, and learn from both.
 
         The same as `observe` and `learn` of the one, then of the other, in one call.
@@ -236,7 +239,9 @@ class Engine:
             InvalidState: between `observe` and `learn`, and of ticks folded into bins.
         """
         if self._observed is not None or self._resampler is not None:
-            raise InvalidState("answer: expected learn() first and no stream.every")
+            raise InvalidState(
+                "observe_labelled: expected learn() first and no stream.every"
+            )
         if tick.stream not in self._roster.numbers:
             self._bear(Block.of([tick], len(self.fields)))
         phase = OBSERVE + LEARN + KEEP * (self._expected == (tick, self.seq))
@@ -259,8 +264,8 @@ class Engine:
         self.config = config.from_tree(tree)
         self._bank.layout.settings["lr"] = lr
 
-    def widen(self, fields: Sequence[str]) -> None:
-        """Take in ticks of more fields from now on; what was learned stays.
+    def widen(self, fields: Sequence[str]) -> Engine:
+        """Give an engine for ticks of more fields that knows what this one learned.
 
         Args:
             fields: those there were, in any place, and new ones.
@@ -274,7 +279,12 @@ class Engine:
         old, new = self._bank.layout, wider._bank.layout
         arrays = widen.widen(arrays, old, new)
         wider.restore(arrays, meta | {"fields": list(wider.fields)})
-        self.__dict__.update(wider.__dict__)
+        return wider
+
+    begin = renamed("begin", "observe_block")
+    finish = renamed("finish", "learn_block")
+    expect = renamed("expect", "peek_array")
+    answer = renamed("answer", "observe_labelled")
 
     def memory(self, stream: str) -> NDArray[np.complex64]:
         """Copy the memory R of a stream, complex [Tg, K, D]."""

@@ -168,7 +168,7 @@ class Face(base.Base):
 
     def _explain(self, x: Row, names: Sequence[object]) -> str:
         """Say how the forecasts of the targets `names` come about."""
-        said = self._learner.expect(x)
+        said = self._learner.peek(x)
         if said is None or not self._learner.has_learned:
             return "Nothing is learned yet: the prediction is the last target, or 0."
         lines = [f"{self.n_seen} rows learned from, {self.n_drifts} drifts"]

@@ -56,7 +56,7 @@ class Learner:
         """Whether the engine has taken in a tick."""
         return self.engine is not None and bool(self.engine.streams)
 
-    def expect(self, x: Row) -> Floats | None:
+    def peek(self, x: Row) -> Floats | None:
         """Say what comes after this row, and change nothing.
 
         Returns:
@@ -71,7 +71,7 @@ class Learner:
             return None
         if not self.has_learned:
             return self._last_values()
-        return self._awake().expect(self._tick(row))
+        return self._awake().peek_array(self._tick(row))
 
     def learn(self, x: Row, y: Mapping[Hashable, Any]) -> Floats:
         """Take in a row and what came of it, and learn.
@@ -89,7 +89,7 @@ class Learner:
         """
         truth = [number(name, value) for name, value in y.items()]
         if self.features.admit(x) and self.engine is not None:
-            self.engine.widen(self._fields())
+            self.engine = self.engine.widen(self._fields())
         return self._answer(self.features.row(x), truth)
 
     def learn_many(self, names: Sequence[Hashable], rows: Floats, y: Floats) -> None:
@@ -98,7 +98,7 @@ class Learner:
         The same as `learn` row by row, in one call of the compiled tick.
         """
         if self.features.admit(dict.fromkeys(names, 0.0)) and self.engine is not None:
-            self.engine.widen(self._fields())
+            self.engine = self.engine.widen(self._fields())
         values = np.full((len(rows), len(self.features)), np.nan)
         values[:, self.features.places(names)] = rows
         values[np.isinf(values)] = np.nan
@@ -124,7 +124,7 @@ class Learner:
         said, start, spread = np.full((len(xs), 3), np.nan), 0, 0.0
         said[:, 0] = 0.0
         dreamer = self
-        while start < len(xs) and (now := dreamer.expect(xs[start])) is not None:
+        while start < len(xs) and (now := dreamer.peek(xs[start])) is not None:
             ahead = now[0, : len(xs) - start].copy()
             half = np.hypot(0.5 * (ahead[:, 2] - ahead[:, 1]), spread)
             if dreamer is not self:
@@ -161,7 +161,7 @@ class Learner:
         return dict(zip(engine.experts, weights, strict=True))
 
     def inputs(self, target: int) -> dict[str, float]:
-        """Name what a target's model saw of the row last given to `expect`, scaled."""
+        """Name what a target's model saw of the row last given to `peek`, scaled."""
         engine = self._awake()
         names = list(engine.inputs.values())[target]
         seen = engine.view("tape_u")[target, -1, : len(names)].tolist()
@@ -197,7 +197,7 @@ class Learner:
             tick = self._tick(row)
             unknown = [math.nan] * len(row)
             label = Label(STREAM, tick.time, (*truth, *unknown))
-            scores = self._awake().answer(tick, label)
+            scores = self._awake().observe_labelled(tick, label)
         self.seen += 1
         for i, value in enumerate(truth):
             if value == value:

@@ -157,7 +157,7 @@ class SFMMultiTargetRegressor(Face, base.MultiTargetRegressor):
             Whether to give intervals in place of predictions.
 
         """
-        said = self._learner.expect(x)
+        said = self._learner.peek(x)
         if with_interval:
             if said is None:
                 return {name: anything() for name in self._targets}

@@ -142,7 +142,7 @@ class SFMRegressor(OneTarget, base.MiniBatchRegressor):
             Whether to give the interval in place of the prediction.
 
         """
-        said = self._learner.expect(x)
+        said = self._learner.peek(x)
         if with_interval:
             return anything() if said is None else interval(said[0, 0])
         return 0.0 if said is None else float(said[0, 0, 0])

@@ -70,8 +70,8 @@ def step(block: Block, engine: Engine, write: Callable[[Records], None]) -> None
         write: takes records as columns, first what was said, then what was learned
             from the last event.
     """
-    write(engine.begin(block))
-    write(engine.finish())
+    write(engine.observe_block(block))
+    write(engine.learn_block())
 
 
 async def arun(

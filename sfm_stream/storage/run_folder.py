@@ -92,7 +92,9 @@ def create(folder: Path, settings: config.Config, feed: Source, engine: Engine) 
         SinkError: if it holds a run already or cannot be written.
     """
     if (folder / INFO).exists():
-        hint = "resume it with --resume or choose another folder with --out"
+        hint = (
+            f"go on with `sfm-stream resume {folder}` or name another folder with --out"
+        )
         raise SinkError(str(folder), "holds a run already", hint)
     info = {
         "fingerprint": fingerprint(settings, engine.backend),
