@@ -49,7 +49,7 @@ class Rig:
         self.bank = bank.Bank(self.config, plan, real)
         self.bank.grow(rows * len(plan.targets))
         self.sizes = self.bank.layout.sizes
-        self.advance = contract.choose(backend, "cpu")[1]
+        self.advance = contract.choose(backend, "cpu").advance
 
     def run(self, events, phase=OBSERVE + LEARN, start=0, stop=None):
         """Take the events through the phases; give what was said."""

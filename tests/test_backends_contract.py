@@ -15,17 +15,26 @@ from sfm_stream.errors import ConfigError
 ROOT = Path(__file__).parents[1]
 
 
-def test_auto_is_the_compiled_tick():
+@pytest.mark.parametrize("name", ["auto", "numba"])
+def test_auto_is_the_compiled_tick(name):
     from sfm_stream.kernels import tick
 
-    assert contract.choose("auto", "cpu") == ("numba", tick.advance)
-    assert contract.choose("numba", "cpu") == ("numba", tick.advance)
+    chosen = contract.choose(name, "cpu")
+    assert (chosen.name, chosen.device, chosen.threads) == ("numba", "cpu", 1)
+    assert chosen.advance is tick.advance
 
 
-def test_torch_is_named_and_callable():
-    name, advance = contract.choose("torch", "cpu")
-    assert name == "torch"
-    assert callable(advance)
+@pytest.mark.parametrize("name", contract.BACKENDS)
+def test_every_backend_has_what_the_contract_asks(name):
+    try:
+        chosen = contract.choose(name, "cpu")
+    except ConfigError as e:
+        pytest.skip(str(e))
+    assert chosen.name == name
+    assert set(chosen.packages) <= set(contract.BACKENDS[name].packages)
+    assert chosen.threads >= 1
+    assert callable(chosen.advance)
+    assert chosen.is_ready() in {True, False}
 
 
 def test_unknown_backend_is_refused_by_name():
@@ -40,7 +49,7 @@ def test_absent_package_is_an_error_and_no_other_is_taken(monkeypatch):
     )
     with pytest.raises(ConfigError, match=r"run.backend: 'torch' needs .*; install"):
         contract.choose("torch", "cpu")
-    assert contract.choose("auto", "cpu")[0] == "numba"
+    assert contract.choose("auto", "cpu").name == "numba"
 
 
 @pytest.mark.parametrize("device", ["cuda:99", "cupboard"])
@@ -56,8 +65,8 @@ def test_numba_refuses_another_device_than_the_cpu():
 
 def test_numba_backend_does_not_import_torch():
     program = (
-        "import sys; from sfm_stream import kernels; assert 'numba' not in sys.modules;"
-        "kernels.choose('auto', 'cpu'); kernels.is_compiled();"
+        "import sys; from sfm_stream.backends import contract; assert 'numba' not in sys.modules;"
+        "contract.choose('auto', 'cpu').is_ready();"
         "assert 'numba' in sys.modules and 'torch' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", program], cwd=ROOT, check=True)  # noqa: S603

@@ -98,7 +98,7 @@ def test_another_recording_goes_on_after_the_first(tmp_path):
 WRITES = """
 import sys
 from pathlib import Path
-from connectors.recorder import Recorder
+from connectors.capture.recorder import Recorder
 recorder = Recorder(Path(sys.argv[1]), quota=2**30, flush=0.02)
 for i in range(10**9):
     recorder.received("wss://a", 1_700_000_000_000_000_000 + i, b"%d" % i)

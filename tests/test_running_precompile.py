@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from sfm_stream import config
-from sfm_stream.backends import contract
+from sfm_stream.backends.numba import Numba
 from sfm_stream.running import precompile
 
 TREE = {"model": {"states": 2, "frequencies": 2, "outputs": 2}}
@@ -22,7 +22,7 @@ def children(monkeypatch):
 def test_kernels_never_compiled_are_compiled_apart_and_said_so(
     monkeypatch, children, compiled
 ):
-    monkeypatch.setattr(contract, "is_compiled", lambda: compiled)
+    monkeypatch.setattr(Numba, "is_ready", lambda _: compiled)
     said = []
     precompile.prepare(SMALL, ["value"], said.append)
     assert said == ([] if compiled else [precompile.NOTICE])
@@ -30,7 +30,7 @@ def test_kernels_never_compiled_are_compiled_apart_and_said_so(
 
 
 def test_torch_has_nothing_to_compile(monkeypatch, children):
-    monkeypatch.setattr(contract, "is_compiled", lambda: False)
+    monkeypatch.setattr(Numba, "is_ready", lambda _: False)
     chosen = config.from_tree(TREE | {"run": {"backend": "torch"}})
     said = []
     precompile.prepare(chosen, ["value"], said.append)

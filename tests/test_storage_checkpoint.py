@@ -272,7 +272,7 @@ KILLED = """
 import os, signal, sys
 from pathlib import Path
 import numpy as np
-from sfm_stream import checkpoint
+from sfm_stream.storage import checkpoint
 fsync, calls = os.fsync, []
 def killing(handle):
     calls.append(handle)
@@ -288,7 +288,7 @@ checkpoint.save(Path(sys.argv[1]), 2, {"x": np.ones(100)}, {})
 def test_killed_while_saving_leaves_a_whole_checkpoint(tmp_path, call, newest):
     checkpoint.save(tmp_path, 1, ARRAYS, {})
     command = [sys.executable, "-c", KILLED, str(tmp_path), str(call)]
-    root = Path(checkpoint.__file__).parent.parent
+    root = Path(__file__).parents[1]
     done = subprocess.run(command, check=False, cwd=root)  # noqa: S603
     assert done.returncode == -signal.SIGKILL
     found = checkpoint.newest_good(tmp_path, pytest.fail)

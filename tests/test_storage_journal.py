@@ -106,7 +106,7 @@ KILLED = """
 import os, signal, sys
 from pathlib import Path
 from sfm_stream.events import Tick
-from sfm_stream.journal import Journal
+from sfm_stream.storage.journal import Journal
 log = Journal(Path(sys.argv[1]), segment_bytes=500)
 for i in range(0, 100, 4):
     log.append([Tick("a", j, (j + 0.5, float(-j)), j) for j in range(i, i + 4)])
@@ -116,7 +116,7 @@ os.kill(os.getpid(), signal.SIGKILL)
 
 def test_killed_process_loses_nothing(tmp_path):
     command = [sys.executable, "-c", KILLED, str(tmp_path)]
-    root = Path(journal.__file__).parent.parent
+    root = Path(__file__).parents[1]
     done = subprocess.run(command, check=False, cwd=root)  # noqa: S603
     assert done.returncode == -signal.SIGKILL
     with Journal(tmp_path) as log:
@@ -301,7 +301,7 @@ def test_disk_full_at_rotation_appends_nothing(tmp_path, monkeypatch):
 def test_disk_full_while_compressing_is_told_and_loses_nothing(tmp_path, monkeypatch):
     log = Journal(tmp_path, segment_bytes=100)
     log.append(ticks(0, 3))
-    monkeypatch.setattr(journal.durable, "write", refuse)
+    monkeypatch.setattr(journal.atomic, "write", refuse)
     log.append(ticks(3, 6))
     with pytest.raises(JournalError, match="the disk is full"):
         log.close()

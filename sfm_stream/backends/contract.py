@@ -1,91 +1,95 @@
-"""The choice of who computes the numeric tick."""
+"""What a backend owes to the engine, and the choice of one by its name.
+
+Importing this module loads neither numba nor torch.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from importlib import import_module
 from importlib.util import find_spec
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, Protocol, TypeAlias
 
 from sfm_stream.errors import ConfigError
-from sfm_stream.jit import cache
 
 # Called as `sfm_stream.kernels.tick.advance` is.
 Advance: TypeAlias = Callable[..., int]
 
-BACKENDS = ("numba", "torch")
-ENTRY = "advance"
-# What the compiled tick is made of.
-SOURCES = cache.Sources(
-    ("jit/*.py", "kernels/*.py", "state/*.py", "cell/parameters.py", "events.py"),
-    ("__init__.py", "cache.py"),
-)
+DEFAULT = "numba"
+"""What `auto` stands for."""
 
 
-def choose(backend: str, device: str) -> tuple[str, Advance]:
-    """Resolve who computes: the name of the backend, and its `advance`.
+class Backend(Protocol):
+    """Computes the stages of ticks on a device.
+
+    Attributes:
+        name: as `run.backend` calls it.
+        device: as `run.device` calls it.
+        packages: those whose versions decide the last bit of every record.
+    """
+
+    name: str
+    device: str
+    packages: tuple[str, ...]
+
+    @property
+    def threads(self) -> int:
+        """How many threads share a sum, which decides its last bit."""
+
+    @property
+    def advance(self) -> Advance:
+        """The tick: takes events, writes records; see `kernels.tick.advance`."""
+
+    def resolve(self, arguments: Sequence[Any]) -> Advance:
+        """Give what `advance` runs for arguments of these types, without the look-up.
+
+        Args:
+            arguments: passed to `advance` once before; what is given takes only such
+                as have the same types.
+        """
+
+    def is_ready(self) -> bool:
+        """Say whether the first tick needs no compilation."""
+
+
+class Place(NamedTuple):
+    """Where a backend is defined.
+
+    Attributes:
+        module: that defines it; imported when the backend is chosen.
+        kind: its class, which is called with the device.
+        packages: that must be installed.
+    """
+
+    module: str
+    kind: str
+    packages: tuple[str, ...]
+
+
+BACKENDS: Mapping[str, Place] = {
+    "numba": Place("sfm_stream.backends.numba", "Numba", ("numba",)),
+    "torch": Place("sfm_stream.backends.torch", "Torch", ("numba", "torch")),
+}
+
+
+def choose(name: str, device: str) -> Backend:
+    """Give the backend of a name, on a device.
 
     Args:
-        backend: `auto`, `numba` or `torch`; `auto` is numba.
-        device: of the torch backend, in torch's words; numba has the cpu alone.
+        name: `auto` or one of `BACKENDS`.
+        device: as the backend calls it, e.g. `cpu`.
 
     Raises:
         ConfigError: if the backend or the device is not there; no other is taken.
     """
-    name = "numba" if backend == "auto" else backend
-    if name not in BACKENDS:
-        problem = f"expected one of auto, {', '.join(BACKENDS)}, was {backend!r}"
+    name = DEFAULT if name == "auto" else name
+    place = BACKENDS.get(name)
+    if place is None:
+        problem = f"expected one of auto, {', '.join(BACKENDS)}, was {name!r}"
         raise ConfigError("run.backend", problem)
-    for package in dict.fromkeys(("numba", name)):
+    for package in place.packages:
         if find_spec(package) is None:
             problem = f"{name!r} needs the package {package}, which is absent"
             raise ConfigError("run.backend", problem, f"install {package}")
-    if name == "numba" and device != "cpu":
-        problem = f"the numba backend computes on cpu, was {device!r}"
-        raise ConfigError("run.device", problem, 'set run.backend = "torch"')
-    cache.discard(_cache(), SOURCES)
-    return name, _advance(name, device)
-
-
-def resolve(advance: Advance, arguments: Sequence[Any]) -> Advance:
-    """Give the machine code that `advance` runs for arguments of these types.
-
-    Finding it anew costs 11 us a call, more than the call of a live tick. The arguments
-    must have been passed to `advance` once, and only such as have the same types may be
-    passed to what is given.
-
-    Args:
-        advance: of a backend; one that is not compiled is given back.
-        arguments: as passed to it.
-    """
-    overloads: Any = getattr(advance, "overloads", None)
-    if overloads is None:
-        return advance
-    from numba import typeof
-
-    entry: Advance = overloads[tuple(map(typeof, arguments))].entry_point
-    return entry
-
-
-def is_compiled() -> bool:
-    """Say whether a compiled tick of these sources lies on disk."""
-    return cache.holds(_cache(), f"tick.{ENTRY}", SOURCES)
-
-
-def _advance(name: str, device: str) -> Advance:
-    if name == "torch":
-        from sfm_stream.backends import torch
-
-        return torch.backend(device)
-    from sfm_stream.kernels import tick
-
-    entry: Advance = tick.advance
-    return entry
-
-
-# Beside the sources, or in the user's own folder where these cannot be written.
-def _cache() -> str:
-    from sfm_stream.kernels import tick
-
-    dispatcher: Any = tick.advance
-    path: str = dispatcher.stats.cache_path
-    return path
+    backend: Backend = getattr(import_module(place.module), place.kind)(device)
+    return backend

@@ -9,7 +9,7 @@ compute in float64.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from types import FunctionType, SimpleNamespace
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
@@ -54,35 +54,54 @@ def _source(value: Any) -> Any:
 matrix, cube = _source(rows.matrix), _source(rows.cube)
 
 
-def backend(device: str) -> Advance:
-    """Make an `advance` whose cell is computed on a device.
+class Torch:
+    """Computes the cell's stages with torch on a device, all others as compiled.
 
     Args:
         device: in torch's words, e.g. `cpu` or `cuda:0`.
 
-    Returns:
-        A function that is called as `kernels.tick.advance` is and does the same, but
-        for rounding.
-
     Raises:
         ConfigError: if torch has no such device here.
     """
-    send = partial(_send, _present(device))
-    entry = _interpret(
-        cell=_opened(cell, step=partial(step, send)),
-        backprop=_opened(backprop, sweep=partial(sweep, send)),
-        adam=_opened(adam, norm=partial(norm, send), step=partial(descend, send)),
-        mature=_opened(mature),
-        scale=_opened(scale),
-    )
 
-    def advance(settings: NDArray[np.void], *others: Any) -> int:
+    name = "torch"
+    packages = ("numba", "torch")
+
+    def __init__(self, device: str) -> None:
+        self.device = device
+        send = partial(_send, _present(device))
+        self._entry = _interpret(
+            cell=_opened(cell, step=partial(step, send)),
+            backprop=_opened(backprop, sweep=partial(sweep, send)),
+            adam=_opened(adam, norm=partial(norm, send), step=partial(descend, send)),
+            mature=_opened(mature),
+            scale=_opened(scale),
+        )
+
+    @property
+    def threads(self) -> int:
+        """Threads of torch's own products."""
+        return torch.get_num_threads()
+
+    @property
+    def advance(self) -> Advance:
+        """Does what `kernels.tick.advance` does, but for rounding."""
+        return self._advance
+
+    def resolve(self, arguments: Sequence[Any]) -> Advance:
+        """Give `advance` itself: it is not compiled."""
+        del arguments
+        return self._advance
+
+    def is_ready(self) -> bool:
+        """Say yes: the few compiled stages are compiled one by one when needed."""
+        return True
+
+    def _advance(self, settings: NDArray[np.void], *others: Any) -> int:
         # Compiled code overflows and divides by zero in silence.
         with np.errstate(all="ignore"), torch.no_grad():
             named = settings.view(np.dtype((Settings, settings.dtype)))
-            return entry(named, *others)
-
-    return advance
+            return int(self._entry(named, *others))
 
 
 # numpy's types say final, numpy does not.

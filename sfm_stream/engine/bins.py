@@ -32,6 +32,10 @@ from sfm_stream.kernels.accept import EARLIEST, LATEST
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+SOURCES = cache.Sources(
+    ("jit/*.py", "kernels/*.py", "state/*.py", "events.py", "engine/bins.py"),
+    ("__init__.py", "cache.py"),
+)
 FOLDS = {"last": 0, "first": 1, "min": 2, "max": 3, "sum": 4, "mean": 5, "count": 6}
 LAST, FIRST, MIN, MAX, SUM, MEAN, COUNT = range(7)
 MOST_EMPTY = 1_000
@@ -393,10 +397,4 @@ def pass_on(
 
 # Once in a process, before anything is loaded.
 _entry: Any = fold
-cache.discard(
-    _entry.stats.cache_path,
-    cache.Sources(
-        ("jit/*.py", "engine/bins.py", "kernels/accept.py", "events.py"),
-        ("__init__.py", "cache.py"),
-    ),
-)
+cache.discard(_entry.stats.cache_path, SOURCES)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sfm_stream.backends import contract
+from sfm_stream.backends.contract import Advance, Backend
 from sfm_stream.engine import decode
 from sfm_stream.engine.decode import Columns, Owners
 from sfm_stream.kernels.rows import Events, room
@@ -18,16 +18,17 @@ class Caller:
     """Calls `advance` for a bank, with room that grows when records need more.
 
     Args:
-        advance: of a backend.
+        backend: computes.
         bank: whose rows it works on.
 
     Attributes:
         out: what the last call wrote.
     """
 
-    def __init__(self, advance: contract.Advance, bank: Bank) -> None:
-        self._advance, self._bank = advance, bank
-        self._entry: contract.Advance | None = None
+    def __init__(self, backend: Backend, bank: Bank) -> None:
+        self._backend, self._bank = backend, bank
+        self._advance = backend.advance
+        self._entry: Advance | None = None
         self._nothing: Columns = {}
         self.out = room(bank.layout.sizes, PORTION)
 
@@ -72,7 +73,7 @@ class Caller:
         if self._entry is not None:
             return int(self._entry(*arguments))
         reached = int(self._advance(*arguments))
-        self._entry = contract.resolve(self._advance, arguments)
+        self._entry = self._backend.resolve(arguments)
         return reached
 
     def _arguments(

@@ -55,7 +55,7 @@ class Engine:
 
     Attributes:
         seq: events observed so far; equals the journal position.
-        backend: name of the kernels that compute.
+        backend: who computes.
         experts: names [E].
         targets: names [Tg].
         horizons: names [Q].
@@ -66,9 +66,7 @@ class Engine:
         self.config = settings
         self.seq = 0
         plan = inputs.plan(settings, fields)
-        self.backend, advance = contract.choose(
-            settings.run.backend, settings.run.device
-        )
+        self.backend = contract.choose(settings.run.backend, settings.run.device)
         self._bank = Bank(settings, plan)
         self.fields = plan.fields
         self.targets = plan.targets
@@ -79,7 +77,7 @@ class Engine:
         self._owners = self._own()
         self._frozen = int(not settings.learn.enabled)
         self._resampler = Resampler(settings, fields) if settings.stream.every else None
-        self._call = Caller(advance, self._bank)
+        self._call = Caller(self.backend, self._bank)
         self._single = tick_and_label(len(self.fields))
         self._aside = tick_and_label(len(self.fields))
         self._place = 0

@@ -25,10 +25,11 @@ if TYPE_CHECKING:
 NOTICE = "compiling kernels, about a minute, once"
 COMPILE = """
 import time
-from sfm_stream import compiling, config
+from sfm_stream import config
+from sfm_stream.running import precompile
 settings = config.Config()
 begun = time.perf_counter()
-compiling.call(settings, ["value"])
+precompile.call(settings, ["value"])
 print(time.perf_counter() - begun)
 """
 
@@ -41,7 +42,7 @@ def prepare(config: Config, fields: Sequence[str], say: Callable[[str], None]) -
         fields: of its ticks.
         say: told before a compilation.
     """
-    if config.run.backend != "torch" and not contract.is_compiled():
+    if not contract.choose(config.run.backend, config.run.device).is_ready():
         say(NOTICE)
         # should it fail, the next line compiles here and says what is wrong
         child(["-c", COMPILE])
@@ -62,7 +63,7 @@ def child(
         arguments: of the interpreter.
         environment: variables to add.
     """
-    root = str(Path(__file__).parents[1])
+    root = str(Path(__file__).parents[2])
     paths = [root, *filter(None, [os.environ.get("PYTHONPATH")])]
     return subprocess.run(  # noqa: S603 our own interpreter and package
         [sys.executable, "-P", *arguments],

@@ -32,6 +32,7 @@ from sfm_stream.errors import (
 from sfm_stream.storage import atomic
 
 if TYPE_CHECKING:
+    from sfm_stream.backends.contract import Backend
     from sfm_stream.engine import Engine
 
 CONFIG, INFO, SUMMARY = "config.toml", "run.json", "summary.json"
@@ -166,12 +167,12 @@ def expect_source(run: Run, feed: Source) -> None:
             )
 
 
-def fingerprint(settings: config.Config, backend: str) -> dict[str, Any]:
+def fingerprint(settings: config.Config, backend: Backend) -> dict[str, Any]:
     """Say on what the last bit of every record depends.
 
     Args:
         settings: of the run.
-        backend: resolved name.
+        backend: that computes.
     """
     # torch takes a second to import, so its version is looked up, not asked for
     import llvmlite.binding as llvm
@@ -180,16 +181,15 @@ def fingerprint(settings: config.Config, backend: str) -> dict[str, Any]:
     return {
         "version": __version__,
         "config": config.digest(settings),
-        "backend": backend,
-        "numba": version("numba"),
-        "torch": version("torch"),
+        "backend": backend.name,
+        **{name: version(name) for name in ("numba", "torch", *backend.packages)},
         "cpu": llvm.get_host_cpu_name(),
         "cpu_features": sorted(name for name, there in features.items() if there),
-        "threads": _threads(backend),
+        "threads": backend.threads,
     }
 
 
-def differences(run: Run, backend: str) -> dict[str, tuple[Any, Any]]:
+def differences(run: Run, backend: Backend) -> dict[str, tuple[Any, Any]]:
     """Compare a run's fingerprints with the one it would get here and now.
 
     Returns:
@@ -204,7 +204,7 @@ def differences(run: Run, backend: str) -> dict[str, tuple[Any, Any]]:
     return found
 
 
-def note_resumed(run: Run, backend: str) -> Run:
+def note_resumed(run: Run, backend: Backend) -> Run:
     """Keep in mind that a run went on under another fingerprint."""
     now = plain(fingerprint(run.config, backend))
     info = {**run.info, "resumed": [*run.info.get("resumed", ()), now]}
@@ -280,14 +280,6 @@ def _value(value: object) -> str:
 
 def _key(text: str) -> str:
     return text if BARE_KEY.fullmatch(text) else _value(text)
-
-
-def _threads(backend: str) -> int:
-    if backend == "numba":  # its kernels run in the thread that calls them
-        return 1
-    import torch
-
-    return torch.get_num_threads()
 
 
 def _leaves(at: str, tree: object) -> list[tuple[str, object]]:

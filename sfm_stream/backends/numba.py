@@ -1,0 +1,64 @@
+"""The tick as machine code of the CPU: the default."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from numba import typeof
+
+from sfm_stream.backends.contract import Advance
+from sfm_stream.errors import ConfigError
+from sfm_stream.jit import cache
+from sfm_stream.kernels import tick
+
+# What the compiled tick is made of.
+SOURCES = cache.Sources(
+    ("jit/*.py", "kernels/*.py", "state/*.py", "cell/parameters.py", "events.py"),
+    ("__init__.py", "cache.py"),
+)
+
+
+class Numba:
+    """Computes the tick with `kernels.tick`, compiled by numba and kept on disk.
+
+    Machine code of other sources is thrown away first, so none of it can be loaded.
+
+    Raises:
+        ConfigError: for a device other than `cpu`.
+    """
+
+    name = "numba"
+    packages = ("numba",)
+    threads = 1  # the tick runs in the thread that calls it
+
+    def __init__(self, device: str) -> None:
+        if device != "cpu":
+            problem = f"the numba backend computes on cpu, was {device!r}"
+            raise ConfigError("run.device", problem, 'set run.backend = "torch"')
+        self.device = device
+        self._tick: Any = tick.advance
+        cache.discard(self._folder(), SOURCES)
+
+    @property
+    def advance(self) -> Advance:
+        """The compiled tick."""
+        entry: Advance = self._tick
+        return entry
+
+    def resolve(self, arguments: Sequence[Any]) -> Advance:
+        """Give the machine code for arguments of these types.
+
+        To find it anew costs 11 us a call, more than the call of a live tick.
+        """
+        entry: Advance = self._tick.overloads[tuple(map(typeof, arguments))].entry_point
+        return entry
+
+    def is_ready(self) -> bool:
+        """Say whether machine code of these sources is on disk."""
+        return cache.holds(self._folder(), f"tick.{tick.advance.__name__}", SOURCES)
+
+    # Beside the sources, or in the user's own folder where these cannot be written.
+    def _folder(self) -> str:
+        path: str = self._tick.stats.cache_path
+        return path
