@@ -81,6 +81,7 @@ TESTED_IN = {
     "state.layout": "test_state_bank.py",
     "state.arena": "test_state_bank.py",
     "settings": "test_config.py",
+    "backends.numba": "test_backends_contract.py",
     "engine.decode": "test_engine_identity.py",
     "storage.run_folder": "test_running_replay.py",
     "report.terminal": "test_cli.py",
