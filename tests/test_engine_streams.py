@@ -15,14 +15,14 @@ EVENTS = [
 def test_streams_are_new_once_in_the_order_of_ticks_and_controls():
     roster, block = Roster(), Block.of(EVENTS, 1)
     assert roster.newcomers(block) == ["b", "a", "c"]
-    roster.enter("a", 0)
+    roster.add("a", 0)
     assert roster.newcomers(block) == ["b", "c"]
 
 
 def test_events_find_their_rows():
     roster = Roster()
     for name, row in (("a", 0), ("b", NO_ROW), ("c", 2)):
-        roster.enter(name, row)
+        roster.add(name, row)
     numbers = roster.of(Block.of(EVENTS, 1))
     assert numbers.tolist() == [NO_ROW, 1, 0, 2, 1, ALL_STREAMS]
     rows = roster.rows(numbers).tolist()
@@ -31,8 +31,8 @@ def test_events_find_their_rows():
 
 def test_a_roster_comes_back_from_plain_values():
     roster = Roster()
-    roster.enter("a", 0)
-    roster.enter("b", NO_ROW)
+    roster.add("a", 0)
+    roster.add("b", NO_ROW)
     again = Roster()
     again.restore(list(roster.numbers), roster.first_row.tolist())
     assert again.numbers == roster.numbers

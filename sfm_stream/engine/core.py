@@ -26,7 +26,7 @@ from sfm_stream.engine import decode, signature
 from sfm_stream.engine.bins import Resampler
 from sfm_stream.engine.buffers import Caller
 from sfm_stream.engine.decode import Columns, Owners
-from sfm_stream.engine.former import renamed
+from sfm_stream.engine.former import FormerNames
 from sfm_stream.engine.streams import Roster
 from sfm_stream.errors import InvalidState, ShapeError
 from sfm_stream.events import (
@@ -50,7 +50,7 @@ from sfm_stream.state.bank import Bank
 Column = NDArray[Any]
 
 
-class Engine:
+class Engine(FormerNames):
     """A bank of streams that forecasts, scores and learns.
 
     Attributes:
@@ -241,7 +241,7 @@ class Engine:
                 "observe_labelled: expected learn() first and no stream.every"
             )
         if tick.stream not in self._roster.numbers:
-            self._bear(Block.of([tick], len(self.fields)))
+            self._add_streams(Block.of([tick], len(self.fields)))
         phase = OBSERVE + LEARN + KEEP * (self._expected == (tick, self.seq))
         self._write(self._single, 0, tick)
         self.seq += 1
@@ -278,11 +278,6 @@ class Engine:
         arrays = widen.widen(arrays, old, new)
         wider.restore(arrays, meta | {"fields": list(wider.fields)})
         return wider
-
-    begin = renamed("begin", "observe_block")
-    finish = renamed("finish", "learn_block")
-    expect = renamed("expect", "peek_array")
-    answer = renamed("answer", "observe_labelled")
 
     def memory(self, stream: str) -> NDArray[np.complex64]:
         """Copy the memory R of a stream, complex [Tg, K, D]."""
@@ -402,7 +397,7 @@ class Engine:
         shape = (len(block), len(self.fields))
         if block.values.shape != shape:
             raise ShapeError("block.values", str(shape), str(block.values.shape))
-        self._bear(block)
+        self._add_streams(block)
         events = self._roster.events(block, self.seq)
         self.seq += len(block)
         for i in np.flatnonzero(
@@ -411,13 +406,13 @@ class Engine:
             self._frozen = pause(self._frozen, int(block.code[i]))
         return events if self._resampler is None else self._fold(events)
 
-    def _bear(self, block: Block) -> None:
+    def _add_streams(self, block: Block) -> None:
         """Give rows to the streams that appear in a block."""
         newcomers, wanted = self._roster.newcomers(block), self.config.stream.symbols
         born = before = len(self._bank)
         for name in newcomers:
             is_wanted = not wanted or name in wanted
-            self._roster.enter(name, born if is_wanted else NO_ROW)
+            self._roster.add(name, born if is_wanted else NO_ROW)
             born += len(self.targets) * is_wanted
         if newcomers:
             self._bank.grow(born - before)

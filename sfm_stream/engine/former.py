@@ -21,3 +21,12 @@ def renamed(old: str, new: str) -> Callable[..., Any]:
         return getattr(self, new)(*arguments)
 
     return call
+
+
+class FormerNames:
+    """Lets an engine be called by the names of the last release."""
+
+    begin = renamed("begin", "observe_block")
+    finish = renamed("finish", "learn_block")
+    expect = renamed("expect", "peek_array")
+    answer = renamed("answer", "observe_labelled")

@@ -24,7 +24,7 @@ class Roster:
         self.numbers: dict[str, int] = {}
         self.first_row = np.zeros(0, np.int64)
 
-    def enter(self, name: str, first_row: int) -> None:
+    def add(self, name: str, first_row: int) -> None:
         """Add a stream."""
         self.numbers[name] = len(self.numbers)
         self.first_row = np.append(self.first_row, first_row)
