@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 from importlib import import_module
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from connectors import options
 from connectors.contract import Feed, did_you_mean
-from connectors.venues.protocol import VENUES
+from connectors.venues.protocol import VENUES, venue_class
 from sfm_stream.config import each_feed
 from sfm_stream.errors import ConfigError
 
 if TYPE_CHECKING:
+    from msgspec import Struct
+
     from connectors.live.feed import Live
     from connectors.live.merged import Merged
     from connectors.live.supervisor import Record
     from connectors.live.timing import Budget
     from sfm_stream.config import Config
 
-__all__ = ["Feed", "channels", "is_live", "open_feed", "open_live"]
+__all__ = ["Feed", "channels", "is_live", "open_feed", "open_live", "options_of"]
 
 FEEDS = {
     "activity": "connectors.files.activity:Activity",
@@ -37,13 +40,21 @@ def open_feed(config: Config) -> Feed:
             called with the whole configuration.
 
     Raises:
-        ConfigError: if there is no such connector.
+        ConfigError: if there is no such connector, or it has no such option.
         FeedError: if its source cannot be read.
     """
     name = config.feed.connector
     if is_live(name):
         hint = "`tail` shows it, `record` writes down what can be replayed"
         raise ConfigError("feed.connector", f"{name!r} is live", hint)
+    kind = _feed(name)
+    options.read(config.feed, options.declared(kind))
+    feed: Feed = kind(config)
+    return feed
+
+
+def _feed(name: str) -> Any:  # noqa: ANN401 anyone's class
+    """Find the class of a connector that is not live."""
     place = FEEDS.get(name, name)
     module, colon, attribute = place.partition(":")
     if not (colon and module and attribute):
@@ -52,12 +63,12 @@ def open_feed(config: Config) -> Feed:
         )
         raise ConfigError("feed.connector", f"unknown connector {name!r}", hint)
     try:
-        feed: Feed = getattr(import_module(module), attribute)(config)
+        kind = getattr(import_module(module), attribute)
     except (ImportError, AttributeError) as e:
         if name in FEEDS:
             raise
         raise ConfigError("feed.connector", f"{name!r} cannot be imported: {e}") from e
-    return feed
+    return kind
 
 
 def is_live(name: str) -> bool:
@@ -90,6 +101,16 @@ def open_live(config: Config, records: tuple[Record, ...] = ()) -> Live | Merged
     alone = len(each) == 1
     feeds = [Live(one, records, budgets=budgets, alone=alone) for one in each]
     return feeds[0] if alone else Merged(feeds)
+
+
+def options_of(name: str) -> type[Struct]:
+    """Give the options that a connector declares: a key's default and description.
+
+    Raises:
+        ConfigError: if there is no such connector.
+    """
+    kind = venue_class(name, "NAME") if is_live(name) else _feed(name)
+    return options.declared(kind)
 
 
 def channels(name: str) -> dict[str, tuple[str, ...]]:

@@ -6,19 +6,20 @@ import difflib
 import hashlib
 import re
 import tomllib
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 import msgspec
 from msgspec.structs import replace
 
 from sfm_stream.errors import ConfigError
-from sfm_stream.settings import Config, Section, Target
+from sfm_stream.settings import Config, Feed, Target
 
 __all__ = [
     "Config", "Horizon", "Target", "digest", "duration_ns", "each_feed", "from_tree",
-    "horizons", "keys", "load", "of_model", "parse", "to_tree",
+    "horizons", "keys", "load", "of_model", "parse", "read_table", "to_tree",
 ]  # fmt: skip
 
 UNIT_NS = {"ns": 1, "us": 10**3, "ms": 10**6, "s": 10**9, "m": 6 * 10**10,
@@ -33,7 +34,11 @@ DAEMON_DURATIONS = (
     "drain",
 )  # fmt: skip
 MORE_FEEDS = "more_feeds"
+# How near an unknown key must be to one of [feed] to be a slip of the keyboard.
+A_SLIP = 0.8
 TICK_RANGE = re.compile(r"\s*([0-9]+)\s*\.\.\s*([0-9]+)\s*")
+
+T = TypeVar("T", bound=msgspec.Struct)
 
 
 class Horizon(msgspec.Struct, frozen=True):
@@ -139,15 +144,36 @@ def from_tree(tree: Mapping[str, Any]) -> Config:
     Raises:
         ConfigError: naming the key, the value and the fix.
     """
-    _refuse_unknown(tree, Config, "")
+    placed = _with_options(tree)
+    _refuse_unknown(placed, Config, "")
+    config = _converted(_with_one_feed(placed), Config, "")
+    _check(config)
+    return config
+
+
+def read_table(tree: Mapping[str, Any], table: type[T], at: str) -> T:
+    """Read a table whose keys are declared outside this package.
+
+    Args:
+        tree: the table as it was written.
+        table: its keys, types and defaults, as a frozen msgspec struct.
+        at: where it stands, to blame.
+
+    Raises:
+        ConfigError: naming the key, the value and the fix.
+    """
+    _refuse_unknown(tree, table, f"{at}.")
+    return _converted(tree, table, f"{at}.")
+
+
+def _converted(tree: Mapping[str, Any], table: type[T], place: str) -> T:
     try:
-        config = msgspec.convert(_with_one_feed(tree), Config)
+        return msgspec.convert(tree, table)
     except msgspec.ValidationError as e:
         problem, _, path = str(e).partition(" - at `$.")
         at = path.rstrip("`")
-        raise ConfigError(at or "config", _explain(_lower(problem), at, tree)) from e
-    _check(config)
-    return config
+        explained = _explain(_lower(problem), at, tree, table)
+        raise ConfigError(f"{place}{at}" or "config", explained) from e
 
 
 def to_tree(config: Config) -> dict[str, Any]:
@@ -195,21 +221,24 @@ def of_model(config: Config) -> Config:
     )
 
 
-def keys() -> Iterator[tuple[str, str, str]]:
-    """Give name, default and description of every key."""
-    yield from _keys(Config, "")
+def keys(
+    table: type[msgspec.Struct] = Config, at: str = ""
+) -> Iterator[tuple[str, str, str]]:
+    """Give name, default and description of every key of a table.
 
-
-def _keys(table: type[Section], at: str) -> Iterator[tuple[str, str, str]]:
+    Args:
+        table: whose fields are annotated with `msgspec.Meta(description=...)`.
+        at: put before the names.
+    """
     hints = get_type_hints(table, include_extras=True)
     defaults = {f.name: f.default for f in msgspec.structs.fields(table)}
     for key in table.__struct_fields__:
         if inner := _table(hints[key]):
-            yield from _keys(inner, f"{at}{key}.")
+            yield from keys(inner, f"{at}{key}.")
             continue
         if key == MORE_FEEDS:
             continue  # its keys are those of `feed`
-        described = [m.description for m in hints[key].__metadata__]
+        described = [m.description for m in getattr(hints[key], "__metadata__", ())]
         text = " ".join(d for d in described if d)
         default = defaults[key]
         required = default is msgspec.NODEFAULT
@@ -217,10 +246,12 @@ def _keys(table: type[Section], at: str) -> Iterator[tuple[str, str, str]]:
         yield f"{at}{key}", value, text
 
 
-def _table(hint: object) -> type[Section] | None:
+def _table(hint: object) -> type[msgspec.Struct] | None:
     """Say which table a key holds, or a list of them, if it holds one of ours."""
     inner = (get_args(hint) or (hint,))[0] if get_origin(hint) is tuple else hint
-    return inner if isinstance(inner, type) and issubclass(inner, Section) else None
+    return (
+        inner if isinstance(inner, type) and issubclass(inner, msgspec.Struct) else None
+    )
 
 
 def _with_one_feed(tree: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -233,14 +264,45 @@ def _with_one_feed(tree: Mapping[str, Any]) -> Mapping[str, Any]:
     return {**tree, "feed": feeds[0], MORE_FEEDS: feeds[1:]}
 
 
+def _with_options(tree: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Put keys of a connector that stand in [feed] where they belong, aloud."""
+    feeds = tree.get("feed")
+    if isinstance(feeds, Mapping):
+        return {**tree, "feed": _placed(feeds, "feed")}
+    if isinstance(feeds, list | tuple):
+        each = [_placed(one, f"feed[{i}]") for i, one in enumerate(feeds)]
+        return {**tree, "feed": each}
+    return tree
+
+
+def _placed(feed: object, at: str) -> object:
+    """Move what no feed shares into the table `options`."""
+    options = feed.get("options", {}) if isinstance(feed, Mapping) else None
+    if not (isinstance(feed, Mapping) and isinstance(options, Mapping)):
+        return feed
+    shared = Feed.__struct_fields__
+    near = difflib.get_close_matches
+    loose = [k for k in feed if k not in shared and not near(k, shared, 1, A_SLIP)]
+    for key in loose:
+        if key in options:
+            raise ConfigError(f"{at}.{key}", f"stands in [{at}.options] too")
+        told = f"{at}.{key} belongs to the connector: write {at}.options.{key}"
+        warnings.warn(told, FutureWarning, stacklevel=2)
+    moved = {**options, **{key: feed[key] for key in loose}}
+    kept = {key: value for key, value in feed.items() if key not in loose}
+    return {**kept, "options": moved} if moved else kept
+
+
 def _lower(text: str) -> str:
     text = text.replace(", got", ", was")
     return text[:1].lower() + text[1:]
 
 
-def _explain(problem: str, at: str, tree: Mapping[str, Any]) -> str:
+def _explain(
+    problem: str, at: str, tree: Mapping[str, Any], table: type[msgspec.Struct]
+) -> str:
     """Name the value, and what it may be, where msgspec does not."""
-    kind: Any = Config
+    kind: Any = table
     was: Any = tree
     for key in at.split("."):
         if not (_table(kind) and key in was):
@@ -268,7 +330,9 @@ def _override(tree: dict[str, Any], override: str) -> None:
     table[key] = parsed
 
 
-def _refuse_unknown(tree: Mapping[str, Any], table: type[Section], at: str) -> None:
+def _refuse_unknown(
+    tree: Mapping[str, Any], table: type[msgspec.Struct], at: str
+) -> None:
     for key, value in tree.items():
         names = [name for name in table.__struct_fields__ if name != MORE_FEEDS]
         if key not in names:

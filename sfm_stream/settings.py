@@ -5,7 +5,7 @@ Each key's description stands here and nowhere else; its page is made from it.
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta
@@ -98,15 +98,6 @@ class Feed(Section, frozen=True):
     columns: Annotated[
         dict[str, str], _doc("field name = column name, where they differ")
     ] = {}
-    derive: Annotated[
-        dict[str, str],
-        _doc("field name = expression over columns, e.g. `ln(1 + qty)`, in SQL"),
-    ] = {}
-    rows: Annotated[Count, _doc("most rows of a table to read; 0: all")] = 0
-    header: Annotated[
-        bool | None, _doc("whether a CSV's first line names its columns; absent: seen")
-    ] = None
-    separator: Annotated[str, _doc("what stands between the cells of a CSV")] = ","
     symbol: Annotated[str, _doc("column that names the stream of each row")] = ""
     period: Annotated[str, _doc("time between ticks of a feed without times")] = "1s"
     venue: Annotated[str, _doc("whose protocol a capture holds")] = "binance"
@@ -147,6 +138,10 @@ class Feed(Section, frozen=True):
     noise: Annotated[float, Meta(ge=0), _doc("its noise, standard deviation")] = 0.1
     seed: Annotated[Count, _doc("its seed")] = 0
     json: Json = Json()
+    options: Annotated[
+        dict[str, Any],
+        _doc("what this connector alone knows; `sfm-stream feeds NAME` lists it"),
+    ] = {}
 
 
 class Stream(Section, frozen=True):

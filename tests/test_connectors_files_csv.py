@@ -16,12 +16,20 @@ from connectors.files import text as files
 from sfm_stream.config import from_tree
 from sfm_stream.errors import ConfigError, FeedError
 from sfm_stream.events import NO_TIME, concatenate
+from sfm_stream.settings import Feed
 
 DATA = Path(__file__).parents[2] / "shared" / "data"
 START = 1_420_070_400 * 10**9
 TEXT = b"t,a,b\n" + b"".join(
     b"%d,%d.5,%d\n" % (1_420_070_400 + i, i, -i) for i in range(500)
 )
+
+
+def placed(keys):
+    """Put the keys of the connector into its options."""
+    shared = Feed.__struct_fields__
+    options = {key: keys.pop(key) for key in list(keys) if key not in shared}
+    return {**keys, "options": options}
 
 
 def opened(path, fields=(), symbols="", **feed):
@@ -32,7 +40,7 @@ def opened(path, fields=(), symbols="", **feed):
             "path": paths,
             "time": "t",
             "symbol": symbols,
-            **feed,
+            **placed(feed),
         },
         "stream": {"fields": list(fields)},
     }
@@ -279,7 +287,9 @@ def test_separator_and_renamed_columns(tmp_path):
     assert opened(path, ["bid"], separator=";", columns={"bid": "b px"}).fields == (
         "bid",
     )
-    with pytest.raises(ConfigError, match=r"feed\.separator: expected one character"):
+    with pytest.raises(
+        ConfigError, match=r"feed\.options\.separator: expected one character"
+    ):
         opened(path, separator=";;")
 
 

@@ -11,6 +11,7 @@ from connectors import open_feed
 from sfm_stream.config import from_tree
 from sfm_stream.errors import FeedError
 from sfm_stream.events import NO_TIME, concatenate
+from sfm_stream.settings import Feed
 
 DATA = Path(__file__).parents[2] / "shared" / "data"
 ROWS = 1000
@@ -25,9 +26,21 @@ FRAME = pl.DataFrame(
 )
 
 
+def placed(keys):
+    """Put the keys of the connector into its options."""
+    shared = Feed.__struct_fields__
+    options = {key: keys.pop(key) for key in list(keys) if key not in shared}
+    return {**keys, "options": options}
+
+
 def opened(path, fields=(), **feed):
     tree = {
-        "feed": {"connector": "parquet", "path": str(path), "time": "t", **feed},
+        "feed": {
+            "connector": "parquet",
+            "path": str(path),
+            "time": "t",
+            **placed(feed),
+        },
         "stream": {"fields": list(fields)},
     }
     return open_feed(from_tree(tree))

@@ -6,6 +6,7 @@ import numpy as np
 import polars as pl
 import pytest
 
+from connectors.files.options import TableOptions
 from connectors.files.table import is_number, numbers, plan
 from sfm_stream.config import from_tree
 from sfm_stream.errors import FeedError
@@ -57,23 +58,35 @@ def test_a_column_of_nothing_is_no_number():
 
 def test_fields_are_all_numbers_but_time_and_symbol():
     feed = {"time": "t", "symbol": "s"}
-    made = plan(config(feed), ["t", "s", "b", "a", "x"], ["t", "s", "b", "a"], "f")
+    made = plan(
+        config(feed),
+        TableOptions(),
+        ["t", "s", "b", "a", "x"],
+        ["t", "s", "b", "a"],
+        "f",
+    )
     assert made.fields == made.columns == ("b", "a")
     assert made.used == ["b", "a", "t", "s"]
 
 
 def test_chosen_fields_keep_their_order_and_find_renamed_columns():
     feed = {"columns": {"bid": "b_px"}}
-    made = plan(config(feed, {"fields": ["ask", "bid"]}), ["b_px", "ask"], [], "f")
+    made = plan(
+        config(feed, {"fields": ["ask", "bid"]}),
+        TableOptions(),
+        ["b_px", "ask"],
+        [],
+        "f",
+    )
     assert (made.fields, made.columns) == (("ask", "bid"), ("ask", "b_px"))
 
 
 def test_renamed_column_that_is_missing_is_named():
     with pytest.raises(FeedError, match="'b_px': no such column"):
-        plan(config({"columns": {"bid": "b_px"}}), ["a"], ["a"], "f")
+        plan(config({"columns": {"bid": "b_px"}}), TableOptions(), ["a"], ["a"], "f")
 
 
 def test_missing_time_and_symbol_columns_are_named():
     for feed in ({"time": "tt"}, {"symbol": "tt"}):
         with pytest.raises(FeedError, match="'tt': no such column"):
-            plan(config(feed), ["t", "a"], ["a"], "f")
+            plan(config(feed), TableOptions(), ["t", "a"], ["a"], "f")

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from connectors.contract import chosen
 from connectors.files import text
 from connectors.files.csv import Csv
+from connectors.files.options import TextOptions
 from connectors.files.parquet import Parquet
 from sfm_stream.config import Config, duration_ns
 from sfm_stream.errors import ConfigError
@@ -62,6 +63,8 @@ class Activity:
         ConfigError: if `feed.period` is no duration, or a symbol column is named.
         FeedError: if a file is missing or lacks a column.
     """
+
+    options = TextOptions
 
     def __init__(self, config: Config) -> None:
         if config.feed.symbol:

@@ -18,6 +18,8 @@ import polars as pl
 
 from connectors.files import table, times
 from connectors.files import text as files
+from connectors.files.options import TextOptions
+from connectors.options import read
 from sfm_stream.errors import ConfigError, FeedError
 from sfm_stream.events import NO_TIME, Block
 
@@ -61,17 +63,21 @@ class Csv:
         FeedError: if a file is missing or empty, or lacks a column.
     """
 
+    options = TextOptions
+
     def __init__(self, config: Config) -> None:
-        separator = config.feed.separator
+        self._options = read(config.feed, TextOptions)
+        separator = self._options.separator
         if len(separator) != 1 or not separator.isascii() or separator in '"\r\n':
             problem = f"expected one character, was {separator!r}"
-            raise ConfigError("feed.separator", problem)
-        self._feed = config.feed
+            raise ConfigError("feed.options.separator", problem)
         self._paths = files.expand(config.feed.path)
         layout = self._layout(self._paths[0])
         sample = _sample(layout, self._paths[0])
         numeric = [name for name, cells in sample.items() if table.is_number(cells)]
-        self._plan = table.plan(config, layout.names, numeric, self._paths[0])
+        self._plan = table.plan(
+            config, self._options, layout.names, numeric, self._paths[0]
+        )
         self._types = _types(sample, numeric, self._plan)
         self.fields = self._plan.fields
 
@@ -94,7 +100,7 @@ class Csv:
         return table.blocks(self._pieces(), self._plan, size, after)
 
     def _layout(self, path: str) -> Layout:
-        return _layout(path, self._feed.header, self._feed.separator)
+        return _layout(path, self._options.header, self._options.separator)
 
     def _pieces(self) -> Iterator[table.Piece]:
         position = 0
@@ -245,4 +251,6 @@ def _blamed(text: bytes, layout: Layout, path: str, row: int) -> FeedError:
             if len(cells) > width:
                 problem = f"expected {width} cells, was {len(cells)}"
                 return FeedError(path, problem, "mend the line", row=row)
-    return FeedError(path, "cannot be read as CSV", "is feed.separator right?", row=row)
+    return FeedError(
+        path, "cannot be read as CSV", "is feed.options.separator right?", row=row
+    )

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from connectors.files import table, text
+from connectors.files.options import TableOptions
+from connectors.options import read
 from sfm_stream.errors import FeedError
 
 if TYPE_CHECKING:
@@ -28,11 +30,19 @@ class Parquet:
         FeedError: if a file is missing, damaged, or lacks a column.
     """
 
+    options = TableOptions
+
     def __init__(self, config: Config) -> None:
         self._paths = text.expand(config.feed.path)
         schema = _schema(self._paths[0])
         numeric = [n for n, d in schema.items() if d.is_numeric() or d == pl.Boolean]
-        self._plan = table.plan(config, list(schema), numeric, self._paths[0])
+        self._plan = table.plan(
+            config,
+            read(config.feed, TableOptions),
+            list(schema),
+            numeric,
+            self._paths[0],
+        )
         self._rows = [_rows(path) for path in self._paths]
         self.fields = self._plan.fields
 

@@ -18,6 +18,8 @@ from sfm_stream.events import Block, Floats, Ints
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from connectors.files.options import TableOptions
+
 TRUTHS = {"true": 1.0, "false": 0.0}
 
 
@@ -78,12 +80,17 @@ class Piece:
 
 
 def plan(
-    config: Config, columns: Sequence[str], numeric: Sequence[str], source: str
+    config: Config,
+    options: TableOptions,
+    columns: Sequence[str],
+    numeric: Sequence[str],
+    source: str,
 ) -> Plan:
     """Decide which column is what.
 
     Args:
         config: feed and stream are used.
+        options: of the feed.
         columns: names of all columns.
         numeric: names of those that hold numbers.
         source: the file, to blame.
@@ -93,7 +100,7 @@ def plan(
         ConfigError: if an expression cannot be meant.
     """
     feed, stream = config.feed, config.stream
-    derived = {name: _expression(name, text) for name, text in feed.derive.items()}
+    derived = {name: _expression(name, text) for name, text in options.derive.items()}
     if stream.fields:
         fields = {name: feed.columns.get(name, name) for name in stream.fields}
     else:
@@ -112,7 +119,7 @@ def plan(
     made = Plan(
         tuple(fields), tuple(fields.values()),
         {name: derived[name] for name in fields if name in derived},
-        feed.time, feed.time_unit, period, feed.symbol, stream.name, feed.rows,
+        feed.time, feed.time_unit, period, feed.symbol, stream.name, options.rows,
     )  # fmt: skip
     require(made.used, columns, source)
     return made
@@ -123,7 +130,10 @@ def _expression(name: str, text: str) -> pl.Expr:
     try:
         return pl.sql_expr(text).alias(name)
     except pl.exceptions.PolarsError as e:
-        at, problem = f"feed.derive.{name}", f"expected an expression, was {text!r}"
+        at, problem = (
+            f"feed.options.derive.{name}",
+            f"expected an expression, was {text!r}",
+        )
         raise ConfigError(at, problem, str(e)) from e
 
 

@@ -11,10 +11,11 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from importlib import import_module
 from importlib.metadata import entry_points
-from typing import TYPE_CHECKING, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 import msgspec
 
+from connectors import options
 from connectors.contract import did_you_mean
 from sfm_stream.errors import ConfigError
 from sfm_stream.events import Event, Tick
@@ -147,18 +148,29 @@ def open_venue(config: Config, name: str, at: str = "feed.venue") -> Venue:
     Raises:
         ConfigError: if there is no such venue, or it has no such channel.
     """
+    kind = venue_class(name, at)
+    options.read(config.feed, options.declared(kind))
+    venue: Venue = kind(config)
+    return venue
+
+
+def venue_class(name: str, at: str) -> Any:  # noqa: ANN401 anyone's class
+    """Find the class of a venue's protocol.
+
+    Raises:
+        ConfigError: if there is none.
+    """
     place = VENUES.get(name) or _installed(name) or name
     module, colon, attribute = place.partition(":")
     if not (colon and module and attribute):
         problem = f"unknown venue {name!r}"
         raise ConfigError(at, problem, did_you_mean(name, VENUES))
     try:
-        venue: Venue = getattr(import_module(module), attribute)(config)
+        return getattr(import_module(module), attribute)
     except (ImportError, AttributeError) as e:
         if name in VENUES:
             raise
         raise ConfigError(at, f"{name!r} cannot be imported: {e}") from e
-    return venue
 
 
 def _installed(name: str) -> str:

@@ -8,13 +8,15 @@ error.
 from __future__ import annotations
 
 import gc
-from typing import Annotated
+import sys
+import warnings
+from typing import Annotated, TextIO
 
 import typer
 
 from sfm_stream import __version__
 from sfm_stream.cli import backtest, comparison, live, paper, service, status
-from sfm_stream.cli.options import app, fail
+from sfm_stream.cli.options import app, fail, say
 from sfm_stream.errors import SFMStreamError
 
 __all__ = ["backtest", "comparison", "live", "main", "paper", "service", "status"]
@@ -28,10 +30,27 @@ def main() -> None:
     """Run the command line; any error of ours is one line and exit code 1."""
     # imports make objects that stay: to look at them again and again costs 0.15 s
     gc.set_threshold(COLLECT_AFTER)
+    warnings.showwarning = _tell
     try:
         app(prog_name="sfm-stream")
     except SFMStreamError as error:
         fail(error)
+
+
+def _tell(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,
+    line: str | None = None,
+) -> None:
+    """Print a warning: what concerns users as a line of ours, without our code."""
+    if issubclass(category, FutureWarning):
+        say(f"warning: {message}")
+        return
+    text = warnings.formatwarning(message, category, filename, lineno, line)
+    (file or sys.stderr).write(text)
 
 
 def _version(wanted: bool) -> None:

@@ -32,12 +32,27 @@ For = Annotated[
 
 
 @app.command()
-def feeds(as_json: AsJson = False) -> None:
-    """List the connectors, and the channels of the venues with a tick's fields."""
-    from connectors import FEEDS, channels
+def feeds(
+    name: Annotated[
+        str | None,
+        typer.Argument(metavar="[NAME]", help="A connector: list its options."),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """List the connectors and the venues' channels, or the options of one of them."""
+    from connectors import FEEDS, channels, options_of
     from connectors.venues.protocol import VENUES
+    from sfm_stream.config import keys
     from sfm_stream.report import terminal
 
+    if name is not None:
+        known = list(keys(options_of(name), "feed.options."))
+        if as_json:
+            parts = ("key", "default", "description")
+            print_json({"options": [dict(zip(parts, k, strict=True)) for k in known]})
+            return
+        terminal.show_options(name, known)
+        return
     venues = {name: channels(name) for name in VENUES}
     if as_json:
         print_json({"files": list(FEEDS), "live": venues})

@@ -165,6 +165,19 @@ def show_feeds(files: Iterable[str], venues: Mapping[str, Mapping[str, Any]]) ->
     Console(highlight=False).print(table)
 
 
+def show_options(name: str, keys: Iterable[tuple[str, str, str]]) -> None:
+    """Show the options of a connector, on standard output.
+
+    Args:
+        name: of the connector.
+        keys: name, default and description of each.
+    """
+    table = Table("key", "default", "what it is", title=name, title_justify="left")
+    for key, default, text in keys:
+        table.add_row(key, "" if default == "null" else Text(default), Text(text))
+    Console(highlight=False).print(table)
+
+
 def show_live(statuses: Iterable[Any], counters: Mapping[str, int]) -> None:
     """Show how a live feed fared: its connections, its topics, and what it counted.
 

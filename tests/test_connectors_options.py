@@ -1,0 +1,161 @@
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+import pytest
+
+from connectors import options
+from connectors.files.options import TextOptions
+from sfm_stream.config import from_tree, keys, parse, to_tree
+from sfm_stream.errors import ConfigError
+from sfm_stream.settings import Feed
+
+ROOT = Path(__file__).parents[1]
+RAMP = '''
+"""A straight line: a feed with an option of its own."""
+
+from typing import Annotated
+
+import msgspec
+import numpy as np
+
+from connectors.options import read
+from sfm_stream.events import Block
+
+
+class RampOptions(msgspec.Struct, frozen=True):
+    """Options of a straight line."""
+
+    slope: Annotated[float, msgspec.Meta(description="rise per tick")] = 1.0
+
+
+class Ramp:
+    """A straight line."""
+
+    options = RampOptions
+    fields = ("value",)
+
+    def __init__(self, config):
+        self._slope = read(config.feed, RampOptions).slope
+
+    def source(self):
+        return {"connector": "ramp", "slope": self._slope}
+
+    def total(self):
+        return 100
+
+    def blocks(self, size, after=0):
+        for start in range(after, 100, size):
+            at = np.arange(start, min(start + size, 100))
+            time = (946_684_800 + at) * 10**9
+            yield Block.ticks(time, at[:, None] * self._slope, streams=("main",))
+'''
+
+
+class Pairs(msgspec.Struct, frozen=True):
+    pair: Annotated[str, msgspec.Meta(description="which two")] = "a-b"
+    width: int = 3
+
+
+def feed(**given):
+    return Feed(connector="mine", options=given)
+
+
+def test_options_are_typed_and_have_defaults():
+    assert options.read(feed(width=5), Pairs) == Pairs("a-b", 5)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"wdth": 1}, "feed.options.wdth: unknown key; did you mean 'width'?"),
+        ({"width": "x"}, "feed.options.width: expected `int`, was `str`"),
+        ({"time": "t"}, "feed.options.time: is shared by all feeds; write feed.time"),
+    ],
+)
+def test_an_option_that_is_unknown_or_impossible_is_refused(given, message):
+    with pytest.raises(ConfigError) as e:
+        options.read(feed(**given), Pairs)
+    assert str(e.value) == message
+
+
+def test_a_connector_without_options_says_so():
+    with pytest.raises(ConfigError, match="'mine' has no options; leave it out"):
+        options.read(feed(width=5), options.declared(object))
+
+
+def test_an_option_is_listed_with_default_and_description():
+    assert list(keys(Pairs, "feed.options.")) == [
+        ("feed.options.pair", '"a-b"', "which two"),
+        ("feed.options.width", "3", ""),
+    ]
+
+
+def test_every_option_of_files_is_described_and_no_key_of_all_feeds():
+    for key, _, text in keys(TextOptions):
+        assert text, key
+        assert key not in Feed.__struct_fields__
+
+
+@pytest.mark.parametrize("name", ["feed", "feeds"])
+def test_a_flat_key_goes_on_working_and_names_its_new_place(name):
+    table = {"connector": "csv", "separator": ";", "options": {"rows": 5}}
+    tree, at = {"feed": table}, "feed"
+    if name == "feeds":
+        tree, at = {"feed": [table, {}]}, r"feed\[0\]"
+    with pytest.warns(FutureWarning, match=rf"{at}\.separator .*write {at}\.options"):
+        config = from_tree(tree)
+    assert config.feed.options == {"separator": ";", "rows": 5}
+    assert from_tree(to_tree(config)) == config  # in silence
+
+
+def test_a_key_that_stands_twice_is_refused():
+    with pytest.raises(ConfigError, match=r"feed\.rows: stands in \[feed\.options\]"):
+        from_tree({"feed": {"rows": 1, "options": {"rows": 2}}})
+
+
+def test_options_that_are_no_table_are_refused():
+    with pytest.raises(ConfigError, match=r"feed\.options: expected `object`, was"):
+        parse("feed.options = 5")
+
+
+@pytest.fixture
+def tree(tmp_path):
+    """Give a copy of the code, where `sfm-stream` can be called."""
+    ignore = shutil.ignore_patterns("__pycache__")
+    for house in ("connectors", "sfm_stream"):
+        shutil.copytree(ROOT / house, tmp_path / house, ignore=ignore)
+
+    def call(*words):
+        done = subprocess.run(  # noqa: S603 our own interpreter and code
+            [sys.executable, "-m", "sfm_stream", *words],
+            cwd=tmp_path, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        return done.returncode, done.stdout + done.stderr
+
+    return tmp_path, call
+
+
+def test_the_recipe_for_a_feed_gives_one_inside_and_one_outside(tree):
+    folder, call = tree
+    (folder / "connectors/made/ramp.py").write_text(RAMP)
+    house = folder / "connectors/__init__.py"
+    line = '    "ramp": "connectors.made.ramp:Ramp",\n    "river"'
+    house.write_text(house.read_text().replace('    "river"', line, 1))
+    (folder / "outside.py").write_text(RAMP)
+    for name in ("ramp", "outside:Ramp"):
+        (folder / "a.toml").write_text(f'[feed]\nconnector = "{name}"\n')
+        code, said = call("feeds", name)
+        assert code == 0, said
+        assert "rise per tick" in said
+        code, said = call("check", "a.toml", "--set", "feed.options.slope=2.5")
+        assert code == 0, said
+        assert "# inputs for value" in said
+        code, said = call("check", "a.toml", "--set", "feed.options.slop=2.5")
+        assert code == 1
+        assert "feed.options.slop: unknown key; did you mean 'slope'?" in said
