@@ -11,6 +11,8 @@ import shlex
 import tomllib
 from pathlib import Path
 
+from connectors import FEEDS, options_of
+from connectors.venues.protocol import VENUES
 from sfm_stream.config import keys
 from sfm_stream.daemon.http.prometheus import Meters
 from tests.daemon_web import scores
@@ -143,6 +145,19 @@ def settings():
     return table(("key", "default", "meaning"), rows)
 
 
+def options():
+    """Tell of every connector's options: who has it, default and meaning."""
+    found = {}
+    for name in (*FEEDS, *VENUES):
+        for row in keys(options_of(name)):
+            found.setdefault(row, []).append(f"`{name}`")
+    rows = [
+        (f"`{key}`", ", ".join(who), "" if default == "null" else f"`{default}`", text)
+        for (key, default, text), who in found.items()
+    ]
+    return table(("`feed.options.`", "of", "default", "meaning"), rows)
+
+
 def examples():
     """Tell of every example configuration: what its first comment says."""
     rows = []
@@ -172,6 +187,7 @@ MADE = {
     ("sfm_stream/README.md", "rooms"): rooms,
     ("connectors/README.md", "files"): feeds,
     ("configs/README.md", "keys"): settings,
+    ("configs/README.md", "options"): options,
     ("configs/README.md", "examples"): examples,
     ("sfm_stream/daemon/README.md", "metrics"): metrics,
 }
