@@ -114,6 +114,7 @@ TESTED_IN = {
     "river.base": "test_river_regressor.py",
     "river.dataframes": "test_river_regressor.py",
     "connectors.contract": "test_connectors_capture_reader.py",
+    "connectors.files.options": "test_connectors_options.py",
     "connectors.files.text": "test_connectors_files_csv.py",
 }
 UNTESTED = {
