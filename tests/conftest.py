@@ -41,9 +41,8 @@ def checkout(tmp_path, monkeypatch):
     if (ROOT.parent / "shared").is_dir():
         (tmp_path / "shared").symlink_to(ROOT.parent / "shared")
     monkeypatch.chdir(place)
-    for folder in (Path(), Path("configs")):
-        rows = "".join(f"{1_700_000_000 + t},{t % 7}\n" for t in range(1_000))
-        (folder / "ticks.csv").write_text(f"timestamp,value\n{rows}")
+    page = (ROOT / "README.md").read_text(encoding="utf-8")
+    (place / "mine.toml").write_text(page.split("```toml\n")[1].split("```")[0])
     return place
 
 

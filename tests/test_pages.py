@@ -7,12 +7,14 @@ import subprocess
 import tomllib
 from pathlib import Path
 
+import polars as pl
 import pytest
 import typer
+from polars.testing import assert_frame_equal
 
 from sfm_stream import config
 from sfm_stream.cli import app
-from tests import pages
+from tests import pages, sample_quotes
 from tests.pages import PAGES, ROOT
 
 NAMED_FILE = r"(?:sfm_stream|connectors|tests|configs)/[\w/]+\.\w+"
@@ -166,6 +168,17 @@ def test_an_example_opens(path, checkout, sfm_stream):
     if private and not (checkout.parent / "shared").is_dir():
         pytest.skip("the data it reads is not part of the project")
     assert sfm_stream("check", f"configs/{path.name}")[0] == 0
+
+
+def test_the_sample_is_what_its_command_makes(tmp_path):
+    sample_quotes.main(tmp_path)
+    for name, read in (
+        ("quotes.csv", pl.read_csv),
+        ("quotes.parquet", pl.read_parquet),
+    ):
+        there, made = read(ROOT / "configs" / name), read(tmp_path / name)
+        assert there.schema == made.schema
+        assert_frame_equal(there, made, abs_tol=0.011)  # a last digit may round
 
 
 def test_pages_name_no_place_of_one_machine():
