@@ -6,10 +6,14 @@ import asyncio
 import json
 import ssl
 import subprocess
+from contextlib import aclosing
 from http import HTTPStatus
 
 import pytest
+from websockets.frames import Frame, Opcode
 
+from connectors.live.timing import Clock
+from connectors.live.websocket import SLICE
 from sfm_stream.errors import FeedError
 from sfm_stream.events import Gap, Tick
 from tests.live_rig import (
@@ -351,3 +355,39 @@ def test_a_fatal_end_lets_what_came_before_be_read():
     error, events = asyncio.run(run())
     assert "HTTP 404" in str(error)
     assert [type(e) for e in events] == [Tick, Gap]
+
+
+class Passing(Clock):
+    """A clock on which each look takes as long as half of a slice of reading."""
+
+    def __init__(self):
+        self.time = 0.0
+
+    def elapsed(self):
+        self.time += SLICE / 2
+        return self.time
+
+
+def test_a_flood_of_frames_leaves_the_consumer_its_turn():
+    count = 1_000
+
+    async def venue(socket, _):
+        await asked(socket)
+        frames = (Frame(Opcode.TEXT, tick(n + 1).encode()) for n in range(count))
+        socket.transport.write(b"".join(f.serialize(mask=False) for f in frames))
+        await socket.wait_closed()
+
+    async def run():
+        taken, waited = 0, []
+        async with server(venue) as (url, _):
+            feed = told(url, "a", clock=Passing(), stale_after="10h")
+            async with aclosing(feed.batches(8)) as batches:
+                async for batch in batches:
+                    taken += len(batch)
+                    waited.append(feed.waiting)
+                    if taken == count:
+                        break
+        return waited
+
+    # a reader that reads on while frames are at hand fills the queue
+    assert max(asyncio.run(run())) < 100

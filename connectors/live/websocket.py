@@ -38,6 +38,8 @@ ANSWER = 10.0
 ROUNDS = 3
 OPEN, CLOSE, PING = 10.0, 2.0, 20.0
 BUFFERED = (1024, 256)
+SLICE = 0.002
+"""Seconds of reading after which other tasks get their turn, whatever still waits."""
 SECOND = 10**9
 
 
@@ -189,7 +191,8 @@ class Link:
     async def _read(self, socket: ClientConnection) -> None:
         """Read frames until the socket raises."""
         receive, now = socket.recv, self._shard.clock.now
-        queue = self._shard.queue
+        queue, elapsed = self._shard.queue, self._shard.clock.elapsed
+        begun = elapsed()
         while True:
             frame = await receive(decode=False)
             received = now()
@@ -204,6 +207,9 @@ class Link:
                 self.blocked = True
                 await queue.room()
                 self.blocked = False
+            if elapsed() - begun > SLICE:  # frames at hand would keep the loop
+                await asyncio.sleep(0)
+                begun = elapsed()
 
     def _pass(self, frame: bytes, received: int) -> list[Notice]:
         """Record a frame and hand on the events in it; give the notices."""

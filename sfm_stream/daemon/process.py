@@ -51,7 +51,7 @@ if TYPE_CHECKING:
     from sfm_stream.storage.run_folder import Run
 
 T = TypeVar("T")
-MOST = 32
+MOST = 128
 """Events taken at once."""
 HOLD = 0.004
 """Seconds a batch may be expected to hold the loop."""
