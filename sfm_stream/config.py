@@ -15,7 +15,7 @@ import msgspec
 from msgspec.structs import replace
 
 from sfm_stream.errors import ConfigError
-from sfm_stream.settings import Config, Feed, Target
+from sfm_stream.settings import EXPERTS, Config, Feed, Target
 
 __all__ = [
     "Config", "Horizon", "Target", "digest", "duration_ns", "each_feed", "from_tree",
@@ -397,14 +397,13 @@ def _check(config: Config) -> None:
 
 
 def _check_experts(experts: Sequence[str]) -> None:
-    known = ("last", "rls", "rls-fast", "sfm", "sfm-rls")
     if not experts:
         raise ConfigError("forecast.experts", "expected at least one, was []")
     for i, name in enumerate(experts):
-        if name not in known:
-            near = difflib.get_close_matches(name, known, 1)
+        if name not in EXPERTS:
+            near = difflib.get_close_matches(name, EXPERTS, 1)
             hint = (
-                f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known)}"
+                f"did you mean {near[0]!r}?" if near else f"known: {', '.join(EXPERTS)}"
             )
             raise ConfigError(
                 f"forecast.experts[{i}]", f"unknown expert {name!r}", hint

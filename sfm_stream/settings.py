@@ -5,7 +5,8 @@ Each key's description stands here and nowhere else; its page is made from it.
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, NamedTuple, get_args
 
 import msgspec
 from msgspec import Meta
@@ -17,6 +18,11 @@ Missing = Literal["void", "hold", "mean"]
 RecordKind = Literal[
     "forecasts", "scores", "updates", "voided", "rejected", "decisions"
 ]
+
+
+Part = Literal["inputs", "lags", "errors", "one", "cell"]
+PARTS: tuple[str, ...] = get_args(Part)
+"""What experts of least squares see, side by side in this order; see `state.experts`."""
 
 
 class Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -248,13 +254,40 @@ class Learn(Section, frozen=True):
     ] = 4096
 
 
+class Expert(NamedTuple):
+    """Who is asked for a forecast at each tick.
+
+    Attributes:
+        trust: part of the trust at birth, when the mixture still says the last value.
+            Least squares learn first; where they have nothing to go by, the last value
+            soon has their share.
+        sees: first and last part of the regressors, one of `PARTS`; () of one that is
+            not an expert of least squares.
+        forgets: key of `[forecast]` that holds its forgetting factor.
+    """
+
+    trust: float
+    sees: tuple[()] | tuple[Part, Part] = ()
+    forgets: Literal["forgetting", "fast"] = "forgetting"
+
+
+EXPERTS: Mapping[str, Expert] = {
+    "last": Expert(7.0),
+    "rls": Expert(6.0, ("inputs", "one")),
+    "rls-fast": Expert(1.0, ("lags", "one"), "fast"),
+    "sfm": Expert(3.0),
+    "sfm-rls": Expert(2.0, ("inputs", "cell")),
+}
+"""The one table of experts: a line here makes one more of least squares."""
+
+
 class Forecast(Section, frozen=True):
     """How experts become forecasts."""
 
     experts: Annotated[
         tuple[str, ...],
-        _doc("who forecasts: some of `last`, `rls`, `rls-fast`, `sfm`, `sfm-rls`"),
-    ] = ("last", "rls", "rls-fast", "sfm", "sfm-rls")
+        _doc(f"who forecasts: some of {', '.join(f'`{name}`' for name in EXPERTS)}"),
+    ] = tuple(EXPERTS)
     forgetting: Annotated[
         float, Meta(gt=0, le=1), _doc("forgetting factor of least squares")
     ] = 0.9999
