@@ -22,7 +22,7 @@ RecordKind = Literal[
 
 Part = Literal["inputs", "lags", "errors", "one", "cell"]
 PARTS: tuple[str, ...] = get_args(Part)
-"""What experts of least squares see, side by side in this order; see `state.experts`."""
+"""What experts of least squares see, side by side in this order."""
 
 
 class Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
