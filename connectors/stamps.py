@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 
 from sfm_stream.events import NO_TIME
@@ -16,11 +16,11 @@ UNIT_NS = {"s": SECOND, "ms": MS, "us": US, "100ns": 100, "ns": 1}
 MAGNITUDES = (("s", 1e11), ("ms", 1e14), ("us", 1e17))
 """Below which size a number without a unit counts what."""
 LARGEST = 2**63
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-MICROSECOND = timedelta(microseconds=1)
-WHOLE, MICROSECONDS = 20, 26
-"""Where the fraction of ISO text begins, and where a datetime's ends."""
-SCALES = (SECOND, 10**8, 10**7, MS, 10**5, 10**4, US)
+NAIVE = datetime(1970, 1, 1)  # noqa: DTZ001 text without a zone is of UTC
+EPOCH = NAIVE.replace(tzinfo=UTC)
+DAY_S = 86_400
+MICROSECONDS = 26
+"""Where the fraction that a datetime holds ends in ISO text."""
 # Three more digits than a datetime holds.
 NANOSECONDS = re.compile(r".{19}[.,]\d{6}(\d{1,3})")
 
@@ -31,29 +31,11 @@ def of_iso(text: str) -> int:
         when = datetime.fromisoformat(text)
     except ValueError:
         return NO_TIME
-    if when.tzinfo is None:
-        when = when.replace(tzinfo=UTC)
-    ns = (when - EPOCH) // MICROSECOND * US
+    since = when - (EPOCH if when.tzinfo else NAIVE)
+    ns = (since.days * DAY_S + since.seconds) * SECOND + since.microseconds * US
     if len(text) > MICROSECONDS + 1 and (found := NANOSECONDS.match(text)):
         ns += int(found[1].ljust(3, "0"))
     return ns if -LARGEST < ns < LARGEST else NO_TIME
-
-
-class Iso:
-    """Reads ISO 8601 text; remembers the latest second, as stamps come together."""
-
-    def __init__(self) -> None:
-        self._second, self._start = "", 0
-
-    def ns(self, text: str) -> int:
-        """Give the time in ns, as `of_iso` does."""
-        second, digits = text[:WHOLE], text[WHOLE:MICROSECONDS]
-        if second == self._second and digits.isdecimal() and text[MICROSECONDS:] == "Z":
-            return self._start + int(digits) * SCALES[len(digits)]
-        ns = of_iso(text)
-        if ns != NO_TIME and second.endswith("."):
-            self._second, self._start = second, ns - ns % SECOND
-        return ns
 
 
 def of_number(number: int | str, unit: str) -> int:

@@ -8,11 +8,14 @@ from contextlib import aclosing
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from connectors import channels, is_live, open_feed, open_live
 from connectors.capture.recorder import Recorder
 from connectors.capture.simulator import Tape
-from connectors.venues.protocol import VENUES
+from connectors.live.feed import shared_out
+from connectors.venues.protocol import VENUES, Limits
 from sfm_stream.config import from_tree
 from sfm_stream.errors import ConfigError, FeedError
 from sfm_stream.events import Gap, Tick
@@ -31,6 +34,7 @@ from tests.live_rig import (
     trades,
     until,
 )
+from tests.venue_frames import bybit_book, dumps
 
 CAPTURES = Path(__file__).parents[2] / "shared/data/captures/binance"
 real = pytest.mark.skipif(
@@ -369,3 +373,44 @@ def test_the_source_names_what_is_read_and_nothing_secret():
     }  # fmt: skip
     assert feed.total() is None
     assert "secret" not in str(feed.status())
+
+
+def test_a_quiet_book_that_is_sent_again_keeps_its_connection():
+    async def run():
+        clock, book = StillClock(), dumps(bybit_book(0)).decode()
+
+        async def repeat(socket):
+            while True:
+                await socket.send(book)
+                await clock.sleep(3)
+
+        async def quiet(socket, _):
+            await socket.recv()
+            repeating = asyncio.create_task(repeat(socket))
+            await socket.wait_closed()
+            repeating.cancel()
+
+        async with server(quiet) as (url, connections):
+            given = {"connector": "bybit", "channel": "orderbook.1"}
+            feed = live(url, clock=clock, symbols=("BTCUSDT",), **given)
+            async with Listener(feed) as listener:
+                await until(heard(listener, 1))
+                for i in range(100):
+                    await clock.advance(3)
+                    await until(lambda i=i: feed.counters["unchanged"] > i)
+                return listener.events, len(connections)
+
+    events, connections = asyncio.run(run())
+    assert connections == len(events) == 1
+
+
+@given(st.lists(st.text("AB", min_size=1, max_size=9)), st.integers(1, 9),
+       st.none() | st.tuples(st.integers(1, 40), st.integers(0, 9)))  # fmt: skip
+def test_topics_are_shared_out_within_the_limits(topics, most, characters):
+    limits = Limits(topics=most, characters=characters)
+    parts = shared_out(topics, limits)
+    assert [topic for part in parts for topic in part] == topics
+    for part in parts:
+        assert len(part) <= most
+        if characters and len(part) > 1:
+            assert sum(len(t) + characters[1] for t in part) <= characters[0]

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connectors.stamps import Iso, of_iso, of_number
+from connectors.stamps import of_iso, of_number
 from sfm_stream.events import NO_TIME
 
 TIMES = st.datetimes(datetime(1700, 1, 1), datetime(2200, 1, 1))  # noqa: DTZ001 UTC below
@@ -19,16 +19,15 @@ def exact(when):
 
 
 @given(st.lists(TIMES, min_size=1), st.integers(0, 999))
-def test_iso_text_is_exact_to_the_nanosecond_whatever_came_before(times, nano):
-    iso = Iso()
+def test_iso_text_is_exact_to_the_nanosecond(times, nano):
     for when in times:
         us = exact(when)
         text = f"{when:%H:%M:%S}.{when.microsecond:06}"
         dated = f"{when.year:04}-{when.month:02}-{when.day:02}T{text}"
-        assert iso.ns(f"{dated}Z") == us * 1000
-        assert iso.ns(f"{dated}{nano:03}Z") == us * 1000 + nano
+        assert of_iso(f"{dated}Z") == us * 1000
+        assert of_iso(f"{dated}{nano:03}Z") == us * 1000 + nano
         assert of_iso(f"{dated}{nano:03}+00:00") == us * 1000 + nano
-        assert iso.ns(f"{dated[:-3]}Z") == us // 1000 * 10**6
+        assert of_iso(f"{dated[:-3]}Z") == us // 1000 * 10**6
 
 
 @pytest.mark.parametrize(
@@ -48,7 +47,7 @@ def test_iso_text_is_exact_to_the_nanosecond_whatever_came_before(times, nano):
     ],
 )
 def test_iso_text_of_any_kind_is_read_or_no_time(text, ns):
-    assert of_iso(text) == Iso().ns(text) == ns
+    assert of_iso(text) == ns
 
 
 @pytest.mark.parametrize(

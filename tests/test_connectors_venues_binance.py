@@ -9,10 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from connectors.venues.binance import Binance as Protocol
+from connectors.venues.binance import BinanceUsdM as UsdM
 from connectors.venues.protocol import Departing, Refused, Subscribed
 from sfm_stream.config import from_tree
 from sfm_stream.errors import ConfigError
 from sfm_stream.events import Gap, Tick
+from tests.venue_frames import news
 
 MESSAGES = Path(__file__).parents[2] / "shared" / "data" / "captures" / "messages"
 NOW = 1_723_161_255_088_169_167
@@ -87,7 +89,7 @@ def test_ids_of_each_symbol_stand_alone():
 def test_repeated_trade_is_dropped_and_counted(again):
     venue = Binance("trade")
     venue.receive(frame(TRADE), NOW)
-    assert venue.receive(frame({**TRADE, "t": again}), NOW) == []
+    assert news(venue.receive(frame({**TRADE, "t": again}), NOW)) == []
     assert venue.counters == {"duplicates": 1}
     assert len(venue.receive(frame({**TRADE, "t": 101}), NOW)) == 1
 
@@ -114,7 +116,7 @@ def test_other_than_market_trades_are_counted_and_leave_no_gap():
 def test_stale_quote_is_dropped_and_counted(step):
     venue = Binance("bookTicker")
     venue.receive(frame(SPOT), NOW)
-    assert venue.receive(frame({**SPOT, "u": SPOT["u"] + step}), NOW) == []
+    assert news(venue.receive(frame({**SPOT, "u": SPOT["u"] + step}), NOW)) == []
     assert venue.counters == {"duplicates": 1}
     assert len(venue.receive(frame({**SPOT, "u": SPOT["u"] + 9}), NOW)) == 1
 
@@ -276,3 +278,25 @@ def test_unknown_channel_is_refused_with_the_nearest_name():
 def test_recorded_messages_are_ticks(name, channel):
     text = (MESSAGES / "binance" / f"{name}_stream.json").read_bytes()
     assert len(Binance(channel).receive(text, NOW)) == 1
+
+
+def usdm(channel, url=""):
+    return UsdM(from_tree({"feed": {"channel": channel, "url": url}}))
+
+
+@pytest.mark.parametrize(("channel", "kind"), [
+    ("bookTicker", "public"), ("trade", "public"), ("aggTrade", "market"),
+    ("kline_1m", "market"),
+])  # fmt: skip
+def test_futures_have_an_address_for_each_kind_of_stream(channel, kind):
+    assert usdm(channel).url() == f"wss://fstream.binance.com/{kind}/stream"
+    other = "wss://elsewhere.example/stream"
+    assert usdm(channel, other).url() == other
+
+
+@pytest.mark.parametrize(("channel", "path"), [
+    ("aggTrade", "/stream"), ("kline_1m", "/public/stream"), ("trade", "/market/stream"),
+])  # fmt: skip
+def test_an_address_of_the_venue_that_never_sends_a_channel_is_refused(channel, path):
+    with pytest.raises(ConfigError, match=r"never comes from .*; leave it out"):
+        usdm(channel, f"wss://fstream.binance.com{path}")

@@ -1,12 +1,14 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 
 from connectors import open_feed
+from connectors.live.feed import shared_out
 from connectors.venues.bybit import REMEMBERED, Recent
-from connectors.venues.protocol import Refused, open_venue
+from connectors.venues.protocol import Alive, Refused, open_venue
 from sfm_stream.config import from_tree
 from tests.venue_frames import (
     NOW,
@@ -15,6 +17,7 @@ from tests.venue_frames import (
     bybit_ticker,
     bybit_trade,
     dumps,
+    news,
     settings_of,
 )
 
@@ -29,7 +32,7 @@ def protocol(channel="publicTrade"):
 
 
 def values(venue, *frames):
-    return [x.values for f in frames for x in venue.receive(dumps(f), NOW)]
+    return [x.values for f in frames for x in news(venue.receive(dumps(f), NOW))]
 
 
 def test_what_a_delta_leaves_out_has_not_changed():
@@ -45,6 +48,25 @@ def test_a_delta_without_quotes_is_no_tick():
     delta |= {"type": "delta", "data": {"symbol": "BTCUSDT", "openInterest": "5"}}
     assert len(values(venue, bybit_ticker(0), delta)) == 1
     assert venue.counters == {"unchanged": 1}
+
+
+def test_a_book_that_is_sent_again_unchanged_is_a_sign_of_life():
+    venue = protocol("orderbook.1")
+    again = bybit_book(0) | {"ts": bybit_book(3000)["ts"]}
+    assert len(venue.receive(dumps(bybit_book(0)), NOW)) == 1
+    assert venue.receive(dumps(again), NOW) == [Alive("BTCUSDT")]
+    assert venue.counters == {"unchanged": 1}
+
+
+def test_the_topics_of_a_connection_have_at_most_21_000_characters():
+    venue = protocol("orderbook.1")
+    topics = [f"COIN{i:06}USDT" for i in range(3000)]
+    parts = shared_out(topics, venue.limits)
+    assert [topic for part in parts for topic in part] == topics
+    sizes = [len(json.dumps([f"orderbook.1.{topic}" for topic in part], separators=(",", ":")))
+             for part in parts]  # fmt: skip
+    assert 20_900 < max(sizes) <= 21_000
+    assert len(parts) == 5
 
 
 def test_a_delta_before_any_snapshot_of_its_connection_is_counted():

@@ -10,7 +10,14 @@ from connectors import open_feed
 from connectors.venues.protocol import History, Subscribed, open_venue
 from sfm_stream.config import from_tree
 from sfm_stream.events import Gap, Tick
-from tests.venue_frames import NOW, dumps, kraken_candle, kraken_ticker, kraken_trade
+from tests.venue_frames import (
+    NOW,
+    dumps,
+    kraken_candle,
+    kraken_ticker,
+    kraken_trade,
+    news,
+)
 from tests.venue_frames import settings_of as configured
 
 CAPTURES = Path(__file__).parents[2] / "shared/data/captures"
@@ -29,9 +36,13 @@ def test_a_snapshot_is_history_and_closes_the_gap_of_a_cut():
     venue.opened()
     records = [kraken_trade(i)["data"][0] for i in range(4)]
     frame = dumps({"channel": "trade", "type": "snapshot", "data": records})
-    assert [type(x) for x in venue.receive(frame, NOW)] == [History] * 3
+    assert [type(x) for x in news(venue.receive(frame, NOW))] == [History] * 3
     assert [type(x) for x in venue.receive(dumps(kraken_trade(4)), NOW)] == [Tick]
     assert venue.counters == {"duplicates": 1}
+
+
+def test_an_address_may_try_to_connect_150_times_in_ten_minutes():
+    assert protocol().limits.connects == (150, 600.0)
 
 
 def test_snapshots_are_asked_for_and_quotes_at_every_change():

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from connectors import open_feed
-from connectors.venues.protocol import History, open_venue
+from connectors.venues.protocol import Alive, History, open_venue
 from sfm_stream.config import from_tree
 from sfm_stream.events import TICK, Gap, Tick, concatenate
 from tests.venue_frames import (
@@ -61,6 +61,14 @@ def test_an_empty_side_is_missing_and_an_empty_text_garbage():
     ticker["data"][0]["askPx"] = ""
     assert kinds(venue, ticker) == []
     assert venue.counters == {"garbage": 1}
+
+
+def test_a_book_that_is_sent_again_is_a_sign_of_life():
+    venue = protocol("bbo-tbt")
+    kinds(venue, okx_book(0), okx_book(1))
+    again = okx_book(60_000)
+    again["data"][0]["seqId"] = okx_book(1)["data"][0]["seqId"]
+    assert venue.receive(dumps(again), NOW + 60 * 10**9) == [Alive("BTC-USDT")]
 
 
 def test_an_unfinished_candle_is_counted():

@@ -22,7 +22,7 @@ from connectors.venues.protocol import (
 from sfm_stream.config import Config
 from sfm_stream.errors import ConfigError
 from sfm_stream.events import Gap, Tick
-from tests.venue_frames import ANSWERS, NOW, TICKS, dumps, frames, settings_of
+from tests.venue_frames import ANSWERS, NOW, TICKS, dumps, frames, news, settings_of
 
 VALUES = {
     "price": (100.25, 0.006, 1.0),
@@ -53,7 +53,8 @@ def answer(name, kind):
 
 
 def heard(protocol, texts):
-    return [said for text in texts for said in protocol.receive(text, NOW)]
+    """Give what frames amount to, but for what only says that nothing has changed."""
+    return news(said for text in texts for said in protocol.receive(text, NOW))
 
 
 @pytest.mark.parametrize("name", VENUES)
@@ -305,3 +306,66 @@ def test_an_installed_outsider_is_known_by_its_entry_point(monkeypatch):
 def test_outsider_that_cannot_be_imported_is_refused(name):
     with pytest.raises(ConfigError, match="cannot be imported"):
         open_venue(Config(), name)
+
+
+QUOTED = [
+    (name, channel)
+    for name, channel in TICKS
+    if b'"100.25"' in frames(name, channel, 1)[0] and channel != "live_trades"
+]
+
+
+@pytest.mark.parametrize("word", [b"nan", b"inf", b"-Infinity", b"unavailable", b""])
+@pytest.mark.parametrize(("name", "channel"), QUOTED)
+def test_a_price_that_is_no_number_is_garbage(name, channel, word):
+    protocol = opened(name, channel)
+    (text,) = frames(name, channel, 1)
+    assert heard(protocol, [text.replace(b'"100.25"', b'"%b"' % word)]) == []
+    assert sum(protocol.counters.values()) >= 1
+
+
+# What each frame of these channels says is told apart by ids.
+IDS = {"u": -1, "t": -1, "a": -1, "trade_id": -1, "sequence": -1, "id": -1, "seqId": -1,
+       "tradeId": -1, "seq": -1}  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "channel"), [
+    ("binance", "bookTicker"), ("binance", "trade"), ("binance", "aggTrade"),
+    ("coinbase", "matches"), ("coinbase", "ticker"), ("kraken", "trade"),
+    ("coinbase-advanced", "market_trades"), ("okx", "trades"), ("okx", "bbo-tbt"),
+    ("bitstamp", "live_trades"), ("json", ""),
+])  # fmt: skip
+def test_a_restart_at_lower_ids_is_a_gap_and_goes_on(name, channel):
+    """As after maintenance, or when a device is started anew."""
+    protocol, make = opened(name, channel), TICKS[name, channel]
+    second = 10**9
+    before = [(frame_at(make, i, i + 90_000), NOW + i * second) for i in range(5)]
+    after = [(frame_at(make, i, i), NOW + i * second) for i in range(5, 15)]
+    said = [x for text, at in before + after for x in protocol.receive(text, at)]
+    reasons = [x.reason for x in said if isinstance(x, Gap)]
+    assert len(reasons) == 1
+    assert "began anew" in reasons[0]
+    assert isinstance(said[-1], Tick)
+    assert len(said) >= 5 + 1 + 8
+
+
+def frame_at(make, second, number):
+    """Give a frame of a channel as it is some seconds on, with a number of its own."""
+    late, frame = make(1000 * second), make(number)
+    for tree, ids in each_table(late, frame):
+        for key in IDS.keys() & tree.keys():
+            tree[key] = ids[key]
+        if "sequence_num" in tree:  # of a connection, which goes on
+            tree["sequence_num"] = second
+    return dumps(late)
+
+
+def each_table(one, other):
+    """Walk two trees of the same form side by side."""
+    if isinstance(one, dict):
+        yield one, other
+        for key in one:
+            yield from each_table(one[key], other[key])
+    elif isinstance(one, list):
+        for mine, its in zip(one, other, strict=True):
+            yield from each_table(mine, its)

@@ -10,12 +10,13 @@ from __future__ import annotations
 import json
 from datetime import UTC, datetime
 
+from connectors.venues.protocol import Alive
 from sfm_stream.config import from_tree
 
 NOW = 1_723_161_256_500_000_000
-STAMP = 1_723_161_256_313  # ms, before NOW
+STAMP = 1_723_161_255_313  # ms, before NOW
 MINUTE = 60_000
-START = 1_723_161_240_000  # ms, a full minute
+START = 1_723_131_240_000  # ms, a full minute, and 500 of them before NOW
 
 
 def dumps(tree):
@@ -103,7 +104,7 @@ def advanced_ticker(i):
 
 def advanced_candle(i):
     return advanced("candles", i, "update", "candles", [
-        {"start": str(1_723_161_000 + 300 * i), "high": "3.0", "low": "1.0",
+        {"start": str(1_722_891_000 + 300 * i), "high": "3.0", "low": "1.0",
          "open": price(i), "close": "2.0", "volume": "1000",
          "product_id": "BTC-USD"}])  # fmt: skip
 
@@ -342,6 +343,11 @@ def tick_of(said):
     """Give the tick within what was said of one frame."""
     (one,) = said
     return getattr(one, "tick", one)
+
+
+def news(said):
+    """Leave out what only says that nothing has changed."""
+    return [x for x in said if not (isinstance(x, Alive) and x.topic)]
 
 
 def frames(venue, channel, count):

@@ -15,7 +15,7 @@ from connectors.venues.protocol import open_venue
 from tests.venue_frames import NOW, TICKS, frames, settings_of
 
 FRAMES = 400
-REPEATS = 80
+REPEATS = 200
 
 
 def seconds(call, protocol):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from functools import partial
 from random import Random
@@ -21,7 +21,7 @@ from connectors.live.queue import Queue
 from connectors.live.supervisor import Record, Status, Supervisor
 from connectors.live.timing import Budget, Clock
 from connectors.live.websocket import Shard
-from connectors.venues.protocol import open_venue
+from connectors.venues.protocol import Limits, open_venue
 from sfm_stream.config import duration_ns
 from sfm_stream.errors import ConfigError, FeedError
 from sfm_stream.events import Event, Tick
@@ -82,7 +82,7 @@ class Live:
         self.fields = tuple(there[i] for i in self._chosen)
         self._running: asyncio.Task[list[End]] | None = None
         self._queue = Queue(config.feed.queue, config.feed.overload)
-        self._supervisors = self._distributed(first.limits.topics)
+        self._supervisors = self._distributed(first.limits)
 
     @property
     def counters(self) -> Counter[str]:
@@ -165,13 +165,13 @@ class Live:
         prefix = self._config.feed.prefix
         return replace(event, stream=prefix + event.stream) if prefix else event
 
-    def _distributed(self, most: int) -> list[Supervisor]:
+    def _distributed(self, limits: Limits) -> list[Supervisor]:
         """Share the topics out among as few connections as may carry them."""
-        parts = range(0, len(self._topics), most)
+        parts = shared_out(self._topics, limits)
         several = len(parts) > 1
         return [
-            self._supervisor(self._topics[at : at + most], i if several else None)
-            for i, at in enumerate(parts, 1)
+            self._supervisor(part, i if several else None)
+            for i, part in enumerate(parts, 1)
         ]
 
     def _supervisor(self, topics: tuple[str, ...], number: int | None) -> Supervisor:
@@ -203,6 +203,21 @@ class Live:
         if host not in self._budgets:
             self._budgets[host] = Budget(self._clock, *limit)
         return self._budgets[host]
+
+
+def shared_out(topics: Sequence[str], limits: Limits) -> list[tuple[str, ...]]:
+    """Cut topics into parts of which a connection may carry one each."""
+    most, besides = limits.characters or (0, 0)
+    parts: list[tuple[str, ...]] = []
+    part: list[str] = []
+    size = 0
+    for topic in topics:
+        size += len(topic) + besides
+        if part and (len(part) == limits.topics or (most and size > most)):
+            parts.append(tuple(part))
+            part, size = [], len(topic) + besides
+        part.append(topic)
+    return [*parts, tuple(part)]
 
 
 def _renamed(fields: tuple[str, ...], columns: Mapping[str, str]) -> list[str]:

@@ -24,6 +24,7 @@ from connectors.live.subscriptions import Subscriptions
 from connectors.live.timing import Budget, Clock, first_of
 from connectors.venues.protocol import (
     NOTICES,
+    Alive,
     Departing,
     History,
     Notice,
@@ -213,7 +214,8 @@ class Link:
 
     def _pass(self, frame: bytes, received: int) -> list[Notice]:
         """Record a frame and hand on the events in it; give the notices."""
-        shard, notices = self._shard, list[Notice]()
+        shard = self._shard
+        notices: list[Notice] = []
         for log in shard.logs:
             log.received(shard.label, received, frame)
         for said in self._venue.receive(frame, received):
@@ -221,7 +223,7 @@ class Link:
                 notices.append(said)
                 continue
             if isinstance(said, Tick):
-                self._hear(said)
+                self._hear(said.stream)
                 shard.liveness.data(said.stream, shard.clock.elapsed())
             shard.queue.put(said)
         return notices
@@ -233,16 +235,16 @@ class Link:
             if isinstance(said, NOTICES):
                 notices.append(said)
             elif isinstance(said, Tick):
-                self._hear(said)
+                self._hear(said.stream)
         return notices
 
-    def _hear(self, tick: Tick) -> None:
+    def _hear(self, stream: str) -> None:
         """Data came, which answers a subscription too."""
         if not self.heard:
             self.heard = True
             self.speaking.set()
         if self.subscriptions.pending:
-            self.subscriptions.data(tick.stream)
+            self.subscriptions.data(stream)
             self._answered()
         elif not self.ready.is_set():
             self._answered()
@@ -255,6 +257,11 @@ class Link:
                 self._answered()
             case Departing():
                 self.replace(f"the venue announced {notice.reason}")
+            case Alive() if notice.topic:  # it says that nothing has changed
+                self._hear(notice.topic)
+                if self._held is None:
+                    now = self._shard.clock.elapsed()
+                    self._shard.liveness.data(notice.topic, now)
             case History() if self._held is None:
                 self._shard.counters["history"] += 1
 

@@ -12,15 +12,23 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from math import isfinite, nan
+from math import nan
+from sys import float_info
 from typing import TYPE_CHECKING, Annotated, Any, TypeAlias, TypeVar
 
 import msgspec
 from msgspec import Meta, Raw
 
-from connectors.contract import FIRST_TIME, did_you_mean
-from connectors.stamps import SECOND, Iso
-from connectors.venues.protocol import History, Limits, Notice, Refused, Subscribed
+from connectors.contract import did_you_mean
+from connectors.venues.course import CATCH_UP, REACH, SLACK, Course, Values, Verdict
+from connectors.venues.protocol import (
+    Alive,
+    History,
+    Limits,
+    Notice,
+    Refused,
+    Subscribed,
+)
 from sfm_stream.errors import ConfigError
 from sfm_stream.events import Event, Gap, Tick
 
@@ -34,11 +42,6 @@ PRICES = frozenset(("price", "bid", "ask"))
 BUY, SELL = 1.0, -1.0
 MISSING = nan
 """The value that a message does not hold; text that reads `nan` is garbage instead."""
-AHEAD = 86_400 * SECOND
-"""Times farther ahead of their receipt, and times before 2000, are absurd.
-
-One of them would make every later tick one from the past.
-"""
 MANY = 2
 UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
@@ -48,7 +51,9 @@ Id = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 T = TypeVar("T")
 Some: TypeAlias = Annotated[list[T], Meta(min_length=1)]
 """A list that holds something; a message without is garbage."""
-Level = tuple[float, float]
+Number = Annotated[float, Meta(ge=-float_info.max, le=float_info.max)]
+"""A number that is one: neither `nan` nor `inf`, which text may hold."""
+Level = tuple[Number, Number]
 """Price and quantity."""
 
 
@@ -60,11 +65,11 @@ def decoder(kind: type[T]) -> msgspec.json.Decoder[T]:
 class Prices(msgspec.Struct, gc=False):
     """What a candle holds, where its names are written out."""
 
-    open: float
-    high: float
-    low: float
-    close: float
-    volume: float
+    open: Number
+    high: Number
+    low: Number
+    close: Number
+    volume: Number
 
     @property
     def values(self) -> tuple[float, ...]:
@@ -115,12 +120,11 @@ class Exchange:
         self._channel = channel
         self._url = config.feed.url
         self._prices = [i for i, name in enumerate(self.fields) if name in PRICES]
-        self._ids: dict[str, int] = {}
-        self._latest: dict[str, int] = {}
+        self._courses: dict[str, Course] = {}
+        self._switched = -1
         self._candles: dict[str, tuple[int, tuple[float, ...]]] = {}
         self._heard: set[str] = set()
         self._asked: dict[str, Sequence[str]] = {}
-        self._iso = Iso().ns
         self._decode: Callable[[bytes], Any]
         self._ticks: Callable[[Any, int], Said | None]
 
@@ -135,6 +139,8 @@ class Exchange:
 
     def opened(self) -> None:
         """Forget what belonged to the connection before; ids go on across them."""
+        courses = self._courses.values()
+        self._switched = max((course.received for course in courses), default=-1)
         self._candles.clear()
         self._heard.clear()
         self._asked.clear()
@@ -147,10 +153,9 @@ class Exchange:
             received: when it reached us, ns.
         """
         try:
-            message = self._decode(frame)
+            said = self._ticks(self._decode(frame), received)
         except UNREADABLE:
-            message = None
-        said = None if message is None else self._ticks(message, received)
+            said = None
         if said is not None:
             return said
         try:
@@ -167,11 +172,12 @@ class Exchange:
         raise NotImplementedError
 
     def _observe(
-        self, said: Said, stream: str, time: int | None, values: tuple[float, ...],
-        received: int, *, first: int | None = None, last: int | None = None,
-        past: bool = False,
+        self, said: Said, stream: str, time: int | None, values: Values, received: int,
+        last: int | None = None, first: int | None = None, past: bool = False,
     ) -> None:  # fmt: skip
         """Say what an observation amounts to: a tick, after the gap before it; or none.
+
+        This runs for every record; what is seldom has a function of its own.
 
         Args:
             said: to be added to.
@@ -179,37 +185,93 @@ class Exchange:
             time: when it happened, ns; None if it does not say.
             values: one per field.
             received: when it reached us, ns.
-            first: id of the first thing it holds, where no id is ever left out.
             last: id of the last thing it holds, where ids rise.
+            first: id of the first thing it holds, where no id is ever left out.
             past: whether it happened before the subscription.
         """
-        if not isfinite(sum(values)) and not all(map(_sound, values)):
-            self.counters["garbage"] += 1
-            return
-        seen = None
+        course = self._courses.get(stream) or self._begun(stream)
+        seen, latest = course.id, course.time
         if last is not None:
-            seen = self._ids.get(stream)
-            if seen is not None and last <= seen:
-                self.counters["duplicates"] += 1
+            if seen < last <= seen + REACH and (first is None or first <= seen + 1):
+                course.id = last
+            elif not self._jumps(said, stream, course, time, received, last, first):
                 return
-            self._ids[stream] = last
         if time is None:
             time = received
-        elif FIRST_TIME <= time <= received + AHEAD:
-            if time < self._latest.get(stream, time):
-                self.counters["earlier times"] += 1
-            self._latest[stream] = time
-        else:
-            self.counters["absurd times"] += 1
-            time = received
-        if seen is not None and first is not None and first > seen + 1:
-            reason = f"ids {seen + 1}..{first - 1} missing"
-            said.append(Gap(stream, time, reason, first - 1 - seen))
+        elif not latest <= time <= received:
+            time = self._plausible(course, time, received)
+        if time > latest:
+            course.time = time
+        elif self._repeats(said, stream, course, time, values, received, last):
+            return
+        course.values, course.received = values, received
         if 0.0 in values and any(values[i] == 0.0 for i in self._prices):
             self.counters["empty"] += 1
             return
         tick = Tick(stream, time, values, received)
         said.append(History(tick) if past else tick)
+
+    def _begun(self, stream: str) -> Course:
+        """Begin with a stream that has not spoken before."""
+        course = self._courses[stream] = Course()
+        return course
+
+    def _jumps(
+        self, said: Said, stream: str, course: Course, time: int | None, received: int,
+        last: int, first: int | None,
+    ) -> bool:  # fmt: skip
+        """Say whether a stream goes on at ids that do not follow; then in a gap."""
+        seen = course.id
+        if time is None or not course.plausible(time, received):
+            time = received
+        if seen < 0:
+            course.id = last
+            return True
+        if seen < last <= seen + REACH and first is not None:
+            course.id = last
+            reason = f"ids {seen + 1}..{first - 1} missing"
+            said.append(Gap(stream, time, reason, first - 1 - seen))
+            return True
+        verdict = course.judge(last, time, received, self._switched)
+        self.counters[verdict.value] += 1
+        if verdict is Verdict.RESTART:
+            course.id = last
+            said.append(Gap(stream, time, f"ids began anew at {last} after {seen}"))
+            return True
+        if last == seen:
+            said.append(Alive(stream))
+        return False
+
+    def _plausible(self, course: Course, time: int, received: int) -> int:
+        """Give a time that is earlier than before or after its receipt, if it can be.
+
+        Otherwise the time that the stream has by its own pace, or that of receipt.
+        """
+        if course.plausible(time, received):
+            return time
+        self.counters["absurd times"] += 1
+        return max(received, course.expected(received))
+
+    def _repeats(
+        self, said: Said, stream: str, course: Course, time: int, values: Values,
+        received: int, last: int | None,
+    ) -> bool:  # fmt: skip
+        """Say whether a record that is not later was handed on before.
+
+        Where there are no ids, two connections that stand side by side bring the same.
+        """
+        if last is None:
+            overlaps = received <= self._switched + CATCH_UP
+            if overlaps and course.known(time, values):
+                self.counters["duplicates"] += 1
+                said.append(Alive(stream))
+                return True
+            if time == course.time:
+                course.remember(time, values)
+        if time < course.time:
+            self.counters["earlier times"] += 1
+            course.time = time
+        return False
 
     def _one_by_one(self, frame: bytes, records: Raw, received: int) -> Said:
         """Read the records of a frame each for itself, for one of them is garbage.
@@ -229,14 +291,18 @@ class Exchange:
         received: int, *, past: bool = False,
     ) -> None:  # fmt: skip
         """Say what a finished candle amounts to; `start` in ns."""
-        end = start + self.candles[self._channel]
-        self._observe(said, stream, end, values, received, last=start, past=past)
+        length = self.candles[self._channel]
+        number, end = start // length, start + length
+        self._observe(said, stream, end, values, received, number, None, past)
 
     def _growing(
         self, said: Said, stream: str, start: int, values: tuple[float, ...],
         received: int, *, past: bool = False,
     ) -> None:  # fmt: skip
         """Keep a candle until the next one starts, which is when it is finished."""
+        if start > received + SLACK:
+            self.counters["absurd times"] += 1
+            return
         self.counters["unfinished"] += 1
         kept = self._candles.get(stream)
         if kept and start < kept[0]:
@@ -274,10 +340,6 @@ class Exchange:
         self.counters["errors"] += 1
         named = [t for t in self.topics if t in reason] if not topic else [topic]
         return [Refused(max(named, key=len, default=""), reason)]
-
-
-def _sound(value: float) -> bool:
-    return value is MISSING or isfinite(value)
 
 
 def text_of(frame: bytes) -> str:

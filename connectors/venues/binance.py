@@ -1,9 +1,14 @@
 """Binance's public streams, spot and futures: frames in, events out.
 
-Source: the venue's public documentation of market streams. Spot book tickers carry no
-time, so their receive stamp is their time. `m` says that the buyer was the maker, so
-the aggressor sold. Trades other than market trades (insurance fund, deleveraging) are
-no ticks, but they do count in the sequence of ids.
+Source, read on 2026-11-26: the venue's "WebSocket Streams for Binance" (spot), and for
+USD-M futures "Websocket Market Streams" and "Important WebSocket Change Notice". Spot
+book tickers carry no time, so their receive stamp is their time. `m` says that the
+buyer was the maker, so the aggressor sold. Trades other than market trades (insurance
+fund, deleveraging) are no ticks, but they do count in the sequence of ids.
+
+Futures have had an address for each kind of stream since 2026-03-06. On the one before,
+`aggTrade` and `kline_*` are acknowledged and never come. The notice does not name
+`trade`; other clients find it with the book tickers, where it goes on coming.
 """
 
 from __future__ import annotations
@@ -11,6 +16,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Annotated, Any, Generic, TypeVar
+from urllib.parse import urlsplit
 
 import msgspec
 from msgspec import Meta, Raw, Struct
@@ -25,14 +31,16 @@ from connectors.venues.base import (
     Exchange,
     Id,
     Name,
+    Number,
     Said,
     decoder,
     in_parts,
     text_of,
 )
-from connectors.venues.protocol import Departing, Limits, Notice
+from connectors.venues.protocol import Departing, Limits
 from sfm_stream.config import duration_ns
-from sfm_stream.events import Event, Gap
+from sfm_stream.errors import ConfigError
+from sfm_stream.events import Gap
 
 if TYPE_CHECKING:
     from sfm_stream.config import Config
@@ -98,16 +106,11 @@ class Quote(Struct, gc=False):
 
     symbol: Name = msgspec.field(name="s")
     update: Id = msgspec.field(name="u")
-    bid: float = msgspec.field(name="b")
-    bid_qty: float = msgspec.field(name="B")
-    ask: float = msgspec.field(name="a")
-    ask_qty: float = msgspec.field(name="A")
+    bid: Number = msgspec.field(name="b")
+    bid_qty: Number = msgspec.field(name="B")
+    ask: Number = msgspec.field(name="a")
+    ask_qty: Number = msgspec.field(name="A")
     time: Stamp | None = msgspec.field(name="T", default=None)
-
-    @property
-    def values(self) -> tuple[float, ...]:
-        """What becomes a tick."""
-        return self.bid, self.bid_qty, self.ask, self.ask_qty
 
 
 class Trade(Struct, tag_field="e", tag="trade", gc=False):
@@ -115,8 +118,8 @@ class Trade(Struct, tag_field="e", tag="trade", gc=False):
 
     symbol: Name = msgspec.field(name="s")
     id: Id = msgspec.field(name="t")
-    price: float = msgspec.field(name="p")
-    qty: float = msgspec.field(name="q")
+    price: Number = msgspec.field(name="p")
+    qty: Number = msgspec.field(name="q")
     time: Stamp = msgspec.field(name="T")
     buyer_is_maker: bool = msgspec.field(name="m")
     kind: str = msgspec.field(name="X", default="MARKET")
@@ -127,8 +130,8 @@ class AggTrade(Struct, tag_field="e", tag="aggTrade", gc=False):
 
     symbol: Name = msgspec.field(name="s")
     id: Id = msgspec.field(name="a")
-    price: float = msgspec.field(name="p")
-    qty: float = msgspec.field(name="q")
+    price: Number = msgspec.field(name="p")
+    qty: Number = msgspec.field(name="q")
     time: Stamp = msgspec.field(name="T")
     buyer_is_maker: bool = msgspec.field(name="m")
     kind: str = "MARKET"
@@ -139,11 +142,11 @@ class Candle(Struct, gc=False):
 
     start: Stamp = msgspec.field(name="t")
     length: str = msgspec.field(name="i")
-    open: float = msgspec.field(name="o")
-    high: float = msgspec.field(name="h")
-    low: float = msgspec.field(name="l")
-    close: float = msgspec.field(name="c")
-    volume: float = msgspec.field(name="v")
+    open: Number = msgspec.field(name="o")
+    high: Number = msgspec.field(name="h")
+    low: Number = msgspec.field(name="l")
+    close: Number = msgspec.field(name="c")
+    volume: Number = msgspec.field(name="v")
     finished: bool = msgspec.field(name="x")
 
     @property
@@ -165,6 +168,9 @@ class Wrapped(Struct, Generic[T], gc=False):
     data: T
 
 
+FUTURES = "fstream.binance.com"
+OF_MARKET = frozenset(("aggTrade", "kline"))
+"""What the futures' address for regular market data sends, of the channels here."""
 FRAME = decoder(Frame)
 KINDS: dict[str, tuple[msgspec.json.Decoder[Any], msgspec.json.Decoder[Any]]] = {
     "bookTicker": (decoder(Wrapped[Quote]), decoder(Quote)),
@@ -226,25 +232,25 @@ class Binance(Exchange):
 
     def _quote(self, quote: Quote, received: int) -> Said:
         said: Said = []
+        values = (quote.bid, quote.bid_qty, quote.ask, quote.ask_qty)
         time = None if quote.time is None else _ns(quote.time)
         stream = quote.symbol.lower()
-        self._observe(said, stream, time, quote.values, received, last=quote.update)
+        self._observe(said, stream, time, values, received, quote.update)
         return said
 
     def _trade(self, trade: Trade | AggTrade, received: int) -> Said:
         said: Said = []
         values = (trade.price, trade.qty, SELL if trade.buyer_is_maker else BUY)
-        self._observe(
-            said, trade.symbol.lower(), _ns(trade.time), values, received,
-            first=trade.id, last=trade.id,
-        )  # fmt: skip
+        stream, number = trade.symbol.lower(), trade.id
+        self._observe(said, stream, _ns(trade.time), values, received, number, number)
         if trade.kind == "MARKET":
             return said
         self.counters["not market"] += 1
         return [event for event in said if isinstance(event, Gap)]
 
     def _kline(self, kline: Kline, received: int) -> Said:
-        candle, said = kline.candle, list[Event | Notice]()
+        candle = kline.candle
+        said: Said = []
         if candle.length != self._length:
             return self._dropped("kline")
         if not candle.finished:
@@ -255,9 +261,26 @@ class Binance(Exchange):
 
 
 class BinanceUsdM(Binance):
-    """The same for futures settled in dollars: another address."""
+    """The same for futures settled in dollars: an address for each kind of stream.
 
-    address = "wss://fstream.binance.com/stream"
+    Raises:
+        ConfigError: if `feed.url` is the venue's own, and this channel never comes
+            there.
+    """
+
+    address = f"wss://{FUTURES}/public/stream"
+
+    def __init__(self, config: Config) -> None:
+        super().__init__(config)
+        parts = urlsplit(self._url)
+        of_market = self._kind in OF_MARKET
+        if of_market and not self._url:
+            self._url = f"wss://{FUTURES}/market/stream"
+        elif parts.netloc == FUTURES and of_market != (parts.path[:8] == "/market/"):
+            problem = f"{self._channel} never comes from {self._url}"
+            kind = "market" if of_market else "public"
+            hint = f"leave it out, or give wss://{FUTURES}/{kind}/stream"
+            raise ConfigError("feed.url", problem, hint)
 
 
 def _kind_of(head: Frame) -> str:

@@ -1,6 +1,7 @@
 """Bitstamp's public feed, version 2: frames in, events out.
 
-Source: the venue's documentation of its websocket API. Trade ids rise within a pair but
+Source: the venue's documentation of its websocket API, version 2, of which a copy was
+read on 2026-11-26. Trade ids rise within a pair but
 are shared with the other pairs, so none is missed when one is left out. The book is the
 hundred best levels of each side, sent whole at every change.
 """
@@ -23,6 +24,7 @@ from connectors.venues.base import (
     Exchange,
     Id,
     Level,
+    Number,
     Said,
     decoder,
     text_of,
@@ -49,8 +51,8 @@ class Trade(Struct, gc=False):
     """A trade; type 0 was bought, 1 sold."""
 
     id: Id
-    price: float
-    qty: float = msgspec.field(name="amount")
+    price: Number
+    qty: Number = msgspec.field(name="amount")
     type: Literal[0, 1]
     microtimestamp: Id
 
@@ -141,7 +143,7 @@ class Bitstamp(Exchange):
         said: Said = []
         values = (trade.price, trade.qty, SELL if trade.type else BUY)
         time = trade.microtimestamp * US
-        self._observe(said, stream, time, values, received, last=trade.id)
+        self._observe(said, stream, time, values, received, trade.id)
         return said
 
     def _book(self, message: Books, received: int) -> Said | None:
@@ -149,9 +151,10 @@ class Bitstamp(Exchange):
         if not stream:
             return None
         said: Said = []
-        bid, ask = next(iter(book.bids), NONE), next(iter(book.asks), NONE)
-        time = book.microtimestamp * US
-        self._observe(said, stream, time, (*bid, *ask), received, last=time)
+        bid = book.bids[0] if book.bids else NONE
+        ask = book.asks[0] if book.asks else NONE
+        number = book.microtimestamp
+        self._observe(said, stream, number * US, (*bid, *ask), received, number)
         return said
 
     def _stream(self, channel: str) -> str:

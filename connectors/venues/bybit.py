@@ -1,20 +1,23 @@
 """Bybit's public feed, version 5: frames in, events out.
 
-Source: the venue's documentation of its websocket API. The products have addresses of
+Source, read on 2026-11-26: the venue's "WebSocket Connect", "Orderbook", "Trade" and
+"Ticker", version 5. The products have addresses of
 their own, here that of spot; `feed.url` names another, as ending in linear or inverse.
 Trade ids are in no order, so the latest are remembered to leave repeated ones out. The
 `type` of trades is always snapshot and means nothing. What a ticker or a book leaves
-out has not changed; spot tickers hold no quotes, `orderbook.1` does everywhere.
+out has not changed; spot tickers hold no quotes, `orderbook.1` does everywhere. It is
+sent again when nothing has changed for 3 seconds, as a sign of life.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeAlias, TypeVar, cast
 
 import msgspec
 from msgspec import Raw, Struct
+from msgspec.structs import replace
 
 from connectors.stamps import MS, SECOND
 from connectors.venues.base import (
@@ -28,6 +31,7 @@ from connectors.venues.base import (
     Id,
     Level,
     Name,
+    Number,
     Prices,
     Said,
     Some,
@@ -35,13 +39,14 @@ from connectors.venues.base import (
     in_parts,
     text_of,
 )
-from connectors.venues.protocol import Alive, Limits, Notice
-from sfm_stream.events import Event
+from connectors.venues.protocol import Alive, Limits
 
 if TYPE_CHECKING:
     from sfm_stream.config import Config
 
 TOPICS_PER_FRAME = 10
+CHARACTERS = 21_000
+"""Most characters of all topics of a connection."""
 T = TypeVar("T")
 REMEMBERED = 1024
 MINUTES = (1, 3, 5, 15, 30, 60, 120, 240, 360, 720)
@@ -71,28 +76,18 @@ class Trade(Struct, gc=False):
     stream: Name = msgspec.field(name="s")
     id: Name = msgspec.field(name="i")
     side: Literal["Buy", "Sell"] = msgspec.field(name="S")
-    price: float = msgspec.field(name="p")
-    qty: float = msgspec.field(name="v")
+    price: Number = msgspec.field(name="p")
+    qty: Number = msgspec.field(name="v")
     time: Id = msgspec.field(name="T")
-
-    @property
-    def values(self) -> tuple[float, ...]:
-        """What becomes a tick."""
-        return self.price, self.qty, BUY if self.side == "Buy" else SELL
 
 
 class Ticker(Struct, gc=False):
     """The best bid and ask, or what has changed of them."""
 
-    bid: float | None = msgspec.field(name="bid1Price", default=None)
-    bid_qty: float | None = msgspec.field(name="bid1Size", default=None)
-    ask: float | None = msgspec.field(name="ask1Price", default=None)
-    ask_qty: float | None = msgspec.field(name="ask1Size", default=None)
-
-    @property
-    def values(self) -> tuple[float | None, ...]:
-        """What becomes a tick, where it has changed."""
-        return self.bid, self.bid_qty, self.ask, self.ask_qty
+    bid: Number | None = msgspec.field(name="bid1Price", default=None)
+    bid_qty: Number | None = msgspec.field(name="bid1Size", default=None)
+    ask: Number | None = msgspec.field(name="ask1Price", default=None)
+    ask_qty: Number | None = msgspec.field(name="ask1Size", default=None)
 
 
 class Book(Struct, gc=False):
@@ -100,11 +95,6 @@ class Book(Struct, gc=False):
 
     bids: tuple[Level, ...] = msgspec.field(name="b")
     asks: tuple[Level, ...] = msgspec.field(name="a")
-
-    @property
-    def values(self) -> tuple[float | None, ...]:
-        """What becomes a tick, where it has changed."""
-        return *_best(self.bids), *_best(self.asks)
 
 
 class Candle(Prices, kw_only=True, gc=False):
@@ -126,6 +116,8 @@ class Message(Struct, Generic[T], gc=False):
 FRAME = decoder(Frame)
 TICKERS, BOOKS = decoder(Message[Ticker]), decoder(Message[Book])
 TRADES, CANDLES = decoder(Message[Some[Trade]]), decoder(Message[Some[Candle]])
+Told: TypeAlias = tuple[float | None, ...]
+"""What becomes a tick, None where it has not changed."""
 NOTHING: tuple[float, ...] = (MISSING,) * 4
 KNOWN = ("publicTrade", "tickers", "orderbook", "kline", "allLiquidation")
 
@@ -141,14 +133,19 @@ class Bybit(Exchange):
     def __init__(self, config: Config) -> None:
         super().__init__(config)
         self._prefix = f"{self._channel}."
+        # each topic stands in quotes, with a comma after it
+        each = CHARACTERS, len(self._prefix) + 3
+        self.limits = replace(self.limits, characters=each)
         self._say: Callable[[Said, Any, str, int], None]
         if self.fields == TRADE:
             self._decode, self._say = TRADES.decode, self._trades
         elif self.fields == CANDLE:
             self._decode, self._say = CANDLES.decode, self._klines
         else:
-            kind = TICKERS if self._channel == "tickers" else BOOKS
-            self._decode, self._say = kind.decode, self._quote
+            of_ticker = self._channel == "tickers"
+            self._decode = (TICKERS if of_ticker else BOOKS).decode
+            self._told: Callable[[Any], Told] = _of_ticker if of_ticker else _of_book
+            self._say = self._quote
         self._quotes: dict[str, tuple[float, ...]] = {}
         self._recent: defaultdict[str, Recent] = defaultdict(Recent)
 
@@ -171,9 +168,11 @@ class Bybit(Exchange):
         ]
 
     def _ticks(self, message: Message[Any], received: int) -> Said | None:
-        stream, said = message.topic.removeprefix(self._prefix), list[Event | Notice]()
-        if stream in ("", message.topic):
+        prefix, topic = self._prefix, message.topic
+        stream = topic[len(prefix) :]
+        if not (stream and topic.startswith(prefix)):
             return None
+        said: Said = []
         self._say(said, message, stream, received)
         return said
 
@@ -197,8 +196,8 @@ class Bybit(Exchange):
         recent = self._recent[stream]
         for trade in message.data:
             if recent.is_new(trade.id):
-                time = trade.time * MS
-                self._observe(said, stream, time, trade.values, received)
+                values = trade.price, trade.qty, BUY if trade.side == "Buy" else SELL
+                self._observe(said, stream, trade.time * MS, values, received)
             else:
                 self.counters["duplicates"] += 1
 
@@ -215,14 +214,15 @@ class Bybit(Exchange):
     def _quote(
         self, said: Said, message: Message[Ticker | Book], stream: str, received: int
     ) -> None:
-        known = self._quotes.get(stream)
+        known, told = self._quotes.get(stream), self._told(message.data)
         if message.type == "delta" and known is None:
             self.counters["changes of nothing known"] += 1
             return
         base = known if known and message.type == "delta" else NOTHING
-        values = _merged(base, message.data.values)
-        if values == (known or NOTHING):
+        values = _merged(base, told)
+        if values in (known, NOTHING):
             self.counters["unchanged"] += 1
+            said.append(Alive(stream))
             return
         self._quotes[stream] = values
         self._observe(said, stream, message.time * MS, values, received)
@@ -245,10 +245,22 @@ class Recent:
         return True
 
 
-def _merged(old: tuple[float, ...], new: tuple[float | None, ...]) -> tuple[float, ...]:
+def _merged(old: tuple[float, ...], new: Told) -> tuple[float, ...]:
     """Take what is new, and what is old where nothing is."""
+    if None not in new:
+        return cast("tuple[float, ...]", new)
     pairs = zip(old, new, strict=True)
     return tuple([before if now is None else now for before, now in pairs])
+
+
+def _of_ticker(one: Ticker) -> Told:
+    return one.bid, one.bid_qty, one.ask, one.ask_qty
+
+
+def _of_book(one: Book) -> Told:
+    bid = one.bids[0] if one.bids and one.bids[0][1] > 0 else _best(one.bids)
+    ask = one.asks[0] if one.asks and one.asks[0][1] > 0 else _best(one.asks)
+    return bid[0], bid[1], ask[0], ask[1]
 
 
 def _best(levels: tuple[Level, ...]) -> tuple[float | None, float | None]:

@@ -1,9 +1,10 @@
 """Coinbase Exchange's public feed: frames in, events out.
 
-Source: the venue's documentation of its websocket feed. The side of a match is the
-maker's, so the aggressor's is the other one. On subscribing, `last_match` and a first
-ticker repeat the last trade, however old. Trade ids of a product are contiguous; the
-`sequence` counts messages of a channel nobody asked for, and merely rises.
+Source: the venue's "Exchange WebSocket Channels", read on 2026-11-26. The side of a
+match is the maker's, so the aggressor's is the other one. On subscribing, `last_match`
+and a first ticker repeat the last trade, however old. Trade ids of a product are
+contiguous; the `sequence` counts messages of a channel nobody asked for, and merely
+rises.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Literal
 import msgspec
 from msgspec import Struct
 
+from connectors.stamps import of_iso
 from connectors.venues.base import (
     BUY,
     MISSING,
@@ -23,6 +25,7 @@ from connectors.venues.base import (
     Exchange,
     Id,
     Name,
+    Number,
     Said,
     decoder,
     text_of,
@@ -55,8 +58,8 @@ class Match(Struct, tag_field="type", tag="match", gc=False):
     product_id: Name
     trade_id: Id
     side: Literal["buy", "sell"]
-    price: float
-    size: float
+    price: Number
+    size: Number
     time: str
 
 
@@ -69,16 +72,11 @@ class Ticker(Struct, tag_field="type", tag="ticker", gc=False):
 
     product_id: Name
     sequence: Id
-    best_bid: float
-    best_ask: float
+    best_bid: Number
+    best_ask: Number
     time: str
-    best_bid_size: float = MISSING
-    best_ask_size: float = MISSING
-
-    @property
-    def values(self) -> tuple[float, ...]:
-        """What becomes a tick."""
-        return self.best_bid, self.best_bid_size, self.best_ask, self.best_ask_size
+    best_bid_size: Number = MISSING
+    best_ask_size: Number = MISSING
 
 
 FRAME, TICKERS = decoder(Frame), decoder(Ticker)
@@ -125,18 +123,18 @@ class Coinbase(Exchange):
     def _match(self, trade: Match, received: int) -> Said:
         said: Said = []
         values = (trade.price, trade.size, SELL if trade.side == "buy" else BUY)
+        time, number = of_iso(trade.time), trade.trade_id
+        past = type(trade) is LastMatch
         self._observe(
-            said, trade.product_id, self._iso(trade.time), values, received,
-            first=trade.trade_id, last=trade.trade_id,
-            past=isinstance(trade, LastMatch),
-        )  # fmt: skip
+            said, trade.product_id, time, values, received, number, number, past
+        )
         return said
 
     def _ticker(self, quote: Ticker, received: int) -> Said:
         said: Said = []
-        stream = quote.product_id
-        self._observe(
-            said, stream, self._iso(quote.time), quote.values, received,
-            last=quote.sequence, past=self._first_heard(stream),
-        )  # fmt: skip
+        stream, time = quote.product_id, of_iso(quote.time)
+        bid, ask = quote.best_bid, quote.best_ask
+        values = (bid, quote.best_bid_size, ask, quote.best_ask_size)
+        past = stream not in self._heard and self._first_heard(stream)
+        self._observe(said, stream, time, values, received, quote.sequence, None, past)
         return said

@@ -1,6 +1,7 @@
 """Coinbase Advanced Trade's public feed: frames in, events out.
 
-Source: the venue's documentation of its websocket channels. `sequence_num` counts the
+Source: the venue's "Advanced Trade WebSocket Channels" and "WebSocket endpoints", read
+on 2026-11-26. `sequence_num` counts the
 messages of a connection, whatever they hold, so a number left out is a loss for all
 streams. Lists may run from the newest to the oldest. A channel without updates is
 closed after a minute or so, unless heartbeats are asked for.
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING, Literal
 import msgspec
 from msgspec import Raw, Struct
 
-from connectors.stamps import SECOND
+from connectors.stamps import SECOND, of_iso
 from connectors.venues.base import (
     BUY,
     CANDLE,
@@ -29,13 +30,15 @@ from connectors.venues.base import (
     Exchange,
     Id,
     Name,
+    Number,
     Prices,
     Said,
     decoder,
     text_of,
 )
-from connectors.venues.protocol import Alive, Limits, Notice
-from sfm_stream.events import Event, Gap
+from connectors.venues.course import REACH, Course, Verdict
+from connectors.venues.protocol import Alive, Limits
+from sfm_stream.events import Gap
 
 if TYPE_CHECKING:
     from sfm_stream.config import Config
@@ -63,30 +66,19 @@ class Trade(Struct, gc=False):
     product_id: Name
     id: Id = msgspec.field(name="trade_id")
     side: Literal["BUY", "SELL"]
-    price: float
-    size: float
+    price: Number
+    size: Number
     time: str
-
-    @property
-    def values(self) -> tuple[float, ...]:
-        """What becomes a tick."""
-        return self.price, self.size, BUY if self.side == "BUY" else SELL
 
 
 class Ticker(Struct, gc=False):
     """The best bid and ask; its time is its message's."""
 
     product_id: Name
-    best_bid: float
-    best_ask: float
-    best_bid_quantity: float = MISSING
-    best_ask_quantity: float = MISSING
-
-    @property
-    def values(self) -> tuple[float, ...]:
-        """What becomes a tick."""
-        bid, ask = self.best_bid, self.best_ask
-        return bid, self.best_bid_quantity, ask, self.best_ask_quantity
+    best_bid: Number
+    best_ask: Number
+    best_bid_quantity: Number = MISSING
+    best_ask_quantity: Number = MISSING
 
 
 class Candle(Prices, gc=False):
@@ -136,12 +128,12 @@ class CoinbaseAdvanced(Exchange):
     def __init__(self, config: Config) -> None:
         super().__init__(config)
         self._decode = MESSAGE.decode
-        self._expected: int | None = None
+        self._messages = Course()
 
     def opened(self) -> None:
         """Forget what belonged to the connection before: messages count anew."""
         super().opened()
-        self._expected = None
+        self._messages = Course()
 
     def subscribe(self, topics: Sequence[str]) -> list[bytes]:
         """Give one frame for the channel and one for heartbeats."""
@@ -153,7 +145,7 @@ class CoinbaseAdvanced(Exchange):
         head = FRAME.decode(frame)
         said = self._numbered(head.sequence_num, received)
         if said is None:
-            return self._dropped("duplicates")
+            return []
         if head.channel == self._channel:
             return said + self._each(head, received)
         if head.channel == "heartbeats":
@@ -169,21 +161,29 @@ class CoinbaseAdvanced(Exchange):
         return said + self._dropped(kind)
 
     def _numbered(self, number: int | None, received: int) -> Said | None:
-        """Say what a message's number tells: nothing, a gap; None if it came before."""
-        expected = self._expected
+        """Say what a message's number tells: nothing, a gap; None if it is no news."""
+        course = self._messages
         if number is None:
             return []
-        if expected is not None and number < expected:
-            return None
-        self._expected = number + 1
-        if expected is None or number == expected:
+        seen, course.time = course.id, received
+        if number == seen + 1 or seen < 0:
+            course.id = number
             return []
-        return [Gap("", received, f"messages {expected}..{number - 1} missing")]
+        if seen < number <= seen + REACH:
+            course.id = number
+            return [Gap("", received, f"messages {seen + 1}..{number - 1} missing")]
+        verdict = course.judge(number, received, received, -1)
+        self.counters[verdict.value] += 1
+        if verdict is not Verdict.RESTART:
+            return None
+        course.id = number
+        return [Gap("", received, f"messages began anew at {number} after {seen}")]
 
     def _each(self, head: Frame, received: int) -> Said:
         """Read the records of a message each for itself, for one of them is garbage."""
         self.counters["garbage"] += 1
-        key, said = KEYS[self._channel], list[Event | Notice]()
+        key = KEYS[self._channel]
+        said: Said = []
         for part in PARTS.decode(head.events):
             for record in RAWS.decode(part.get(key, Raw(b"[]"))):
                 alone = {**part, key: [record]}
@@ -202,7 +202,7 @@ class CoinbaseAdvanced(Exchange):
             return None
         said = self._numbered(message.sequence_num, received)
         if said is None:
-            return self._dropped("duplicates")
+            return []
         for part in message.events:
             self._part(said, part, message, received)
         if not said and not any(
@@ -216,15 +216,14 @@ class CoinbaseAdvanced(Exchange):
         if len(part.trades) > 1:
             part.trades.sort(key=attrgetter("id"))
         for trade in part.trades:
-            self._observe(
-                said, trade.product_id, self._iso(trade.time), trade.values, received,
-                last=trade.id, past=past,
-            )  # fmt: skip
+            values = (trade.price, trade.size, BUY if trade.side == "BUY" else SELL)
+            stream, time = trade.product_id, of_iso(trade.time)
+            self._observe(said, stream, time, values, received, trade.id, None, past)
         for quote in part.tickers:
-            self._observe(
-                said, quote.product_id, self._iso(message.timestamp), quote.values,
-                received, past=past,
-            )  # fmt: skip
+            bid, ask = quote.best_bid, quote.best_ask
+            book = (bid, quote.best_bid_quantity, ask, quote.best_ask_quantity)
+            stream, time = quote.product_id, of_iso(message.timestamp)
+            self._observe(said, stream, time, book, received, None, None, past)
         if len(part.candles) > 1:
             part.candles.sort(key=attrgetter("start"))
         for candle in part.candles:

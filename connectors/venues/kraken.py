@@ -1,8 +1,15 @@
 """Kraken's public feed, version 2: frames in, events out.
 
-Source: the venue's documentation of its websocket API v2. Trade ids are contiguous
-within a book. What a `snapshot` holds is of before the subscription; its default has
-changed over time, so it is always asked for. Candles do not say that they are finished.
+Source, read on 2026-11-26: the venue's "Spot WebSocket v2: ticker, trade, ohlc" and
+"Spot WebSocket Introduction". Trade ids are contiguous within a book. What a `snapshot`
+holds is of before the subscription; its default has changed over time, so it is always
+asked for. Candles do not say that they are finished.
+
+A ticker is sent when the best bid or ask moves to another price level. Between two of
+them the quantities at the level change unseen: `bid_qty` and `ask_qty` may be old.
+
+An address may try to connect about 150 times in ten minutes; who tries more is shut out
+for as long.
 """
 
 from __future__ import annotations
@@ -14,7 +21,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import msgspec
 from msgspec import Raw, Struct
 
-from connectors.stamps import SECOND
+from connectors.stamps import SECOND, of_iso
 from connectors.venues.base import (
     BUY,
     CANDLE,
@@ -24,6 +31,7 @@ from connectors.venues.base import (
     Exchange,
     Id,
     Name,
+    Number,
     Prices,
     Said,
     Some,
@@ -67,30 +75,20 @@ class Trade(Struct, gc=False):
     symbol: Name
     id: Id = msgspec.field(name="trade_id")
     side: Literal["buy", "sell"]
-    price: float
-    qty: float
+    price: Number
+    qty: Number
     timestamp: str
-
-    @property
-    def values(self) -> tuple[float, ...]:
-        """What becomes a tick."""
-        return self.price, self.qty, BUY if self.side == "buy" else SELL
 
 
 class Ticker(Struct, gc=False):
     """The best bid and ask; without a time until 2024."""
 
     symbol: Name
-    bid: float
-    bid_qty: float
-    ask: float
-    ask_qty: float
+    bid: Number
+    bid_qty: Number
+    ask: Number
+    ask_qty: Number
     timestamp: str | None = None
-
-    @property
-    def values(self) -> tuple[float, ...]:
-        """What becomes a tick."""
-        return self.bid, self.bid_qty, self.ask, self.ask_qty
 
 
 class Candle(Prices, gc=False):
@@ -129,7 +127,7 @@ KNOWN = frozenset(("trade", "ticker", "ohlc", "book", "level3", "instrument", "s
 class Kraken(Exchange):
     """The protocol; topics are pairs, e.g. BTC/USD. `ohlc-5` is of five minutes."""
 
-    limits = Limits(ping=(15.0, b'{"method":"ping"}'))
+    limits = Limits(connects=(150, 600.0), ping=(15.0, b'{"method":"ping"}'))
     address = "wss://ws.kraken.com/v2"
     channels = CHANNELS
     candles = LENGTHS
@@ -180,19 +178,21 @@ class Kraken(Exchange):
         if len(message.data) > 1:
             message.data.sort(key=attrgetter("id"))
         for trade in message.data:
+            values = (trade.price, trade.qty, BUY if trade.side == "buy" else SELL)
+            time, number = of_iso(trade.timestamp), trade.id
             self._observe(
-                said, trade.symbol, self._iso(trade.timestamp), trade.values, received,
-                first=trade.id, last=trade.id, past=past,
-            )  # fmt: skip
+                said, trade.symbol, time, values, received, number, number, past
+            )
         return said
 
     def _tickers(self, message: Tickers, received: int) -> Said:
         said: Said = []
         past = message.type == "snapshot"
         for quote in message.data:
+            values = (quote.bid, quote.bid_qty, quote.ask, quote.ask_qty)
             stamp = quote.timestamp
-            time = None if stamp is None else self._iso(stamp)
-            self._observe(said, quote.symbol, time, quote.values, received, past=past)
+            time = None if stamp is None else of_iso(stamp)
+            self._observe(said, quote.symbol, time, values, received, None, None, past)
         return said
 
     def _ohlc(self, message: Candles, received: int) -> Said:
@@ -204,7 +204,7 @@ class Kraken(Exchange):
             if candle.interval != self._minutes:
                 self.counters["ohlc"] += 1
                 continue
-            start = self._iso(candle.interval_begin)
+            start = of_iso(candle.interval_begin)
             self._growing(
                 said, candle.symbol, start, candle.values, received, past=past
             )

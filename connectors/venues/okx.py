@@ -1,14 +1,18 @@
 """OKX's public feed, version 5: frames in, events out.
 
-Source: the venue's documentation of its websocket API. `trades` joins what one order
-did at one price: `tradeId` is the last of `count` ids, which are contiguous. The first
-message of a stream repeats what stood before, however old. Candles and single trades
-have an address of their own.
+Source: the venue's "API guide v5", WebSocket and public data, read on 2026-11-26.
+`trades` joins what one order did at one price: `tradeId` is the last of `count` ids,
+which are contiguous. The first message of a stream repeats what stood before, however
+old. Candles and single trades have an address of their own.
+
+"The sequence number may be reset due to maintenance": a `seqId` that is lower than the
+one before it is a restart. A book without a change for about a minute is sent again
+with the same `seqId`, as a sign of life.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from operator import attrgetter
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Generic, Literal, TypeVar
 
@@ -25,15 +29,16 @@ from connectors.venues.base import (
     TRADE,
     Exchange,
     Id,
+    Number,
     Said,
     Some,
     decoder,
     in_parts,
     text_of,
 )
-from connectors.venues.protocol import Alive, Departing, Limits, Notice
+from connectors.venues.course import Values
+from connectors.venues.protocol import Alive, Departing, Limits
 from sfm_stream.config import duration_ns
-from sfm_stream.events import Event
 
 if TYPE_CHECKING:
     from sfm_stream.config import Config
@@ -75,45 +80,29 @@ class Trade(Struct, gc=False):
     """Trades of one order at one price."""
 
     id: Id = msgspec.field(name="tradeId")
-    price: float = msgspec.field(name="px")
-    qty: float = msgspec.field(name="sz")
+    price: Number = msgspec.field(name="px")
+    qty: Number = msgspec.field(name="sz")
     side: Literal["buy", "sell"]
     time: Id = msgspec.field(name="ts")
     count: Annotated[int, Meta(ge=1)] | None = None
-
-    @property
-    def first(self) -> int | None:
-        """The first id it holds, if it says how many."""
-        return None if self.count is None else self.id - self.count + 1
-
-    @property
-    def values(self) -> tuple[float, ...]:
-        """What becomes a tick."""
-        return self.price, self.qty, BUY if self.side == "buy" else SELL
 
 
 class Ticker(Struct, gc=False):
     """The best bid and ask, with the last trade."""
 
-    bid: float = msgspec.field(name="bidPx")
-    bid_qty: float = msgspec.field(name="bidSz")
-    ask: float = msgspec.field(name="askPx")
-    ask_qty: float = msgspec.field(name="askSz")
+    bid: Number = msgspec.field(name="bidPx")
+    bid_qty: Number = msgspec.field(name="bidSz")
+    ask: Number = msgspec.field(name="askPx")
+    ask_qty: Number = msgspec.field(name="askSz")
     time: Id = msgspec.field(name="ts")
     id: ClassVar[None] = None
-    first: ClassVar[None] = None
-
-    @property
-    def values(self) -> tuple[float, ...]:
-        """What becomes a tick."""
-        return self.bid, self.bid_qty, self.ask, self.ask_qty
 
 
 class Level(Struct, gc=False, array_like=True):
     """A price, and what there is at it; the rest is of no use here."""
 
-    price: float
-    qty: float
+    price: Number
+    qty: Number
 
 
 class Book(Struct, gc=False):
@@ -123,26 +112,19 @@ class Book(Struct, gc=False):
     asks: tuple[Level, ...]
     time: Id = msgspec.field(name="ts")
     id: Id = msgspec.field(name="seqId")
-    first: ClassVar[None] = None
-
-    @property
-    def values(self) -> tuple[float, ...]:
-        """What becomes a tick."""
-        bid, ask = (side[0] if side else NONE for side in (self.bids, self.asks))
-        return bid.price, bid.qty, ask.price, ask.qty
 
 
 class Candle(Struct, gc=False, array_like=True):
     """Prices and volume since `start`; whatever kind of volume."""
 
     start: Id
-    open: float
-    high: float
-    low: float
-    close: float
-    volume: float
-    of_currency: float
-    of_quote: float
+    open: Number
+    high: Number
+    low: Number
+    close: Number
+    volume: Number
+    of_currency: Number
+    of_quote: Number
     finished: Literal["0", "1"]
 
     @property
@@ -163,6 +145,32 @@ class Message(Struct, Generic[T], gc=False):
 
 FRAME = decoder(Frame)
 ROWS = decoder(Message[Candle])
+Read = tuple[Values, int | None, int | None]
+"""Values of a record, and its last and first id where it has some."""
+
+
+def _of_ticker(one: Ticker) -> Read:
+    return (one.bid, one.bid_qty, one.ask, one.ask_qty), None, None
+
+
+def _of_book(one: Book) -> Read:
+    bid = one.bids[0] if one.bids else NONE
+    ask = one.asks[0] if one.asks else NONE
+    return (bid.price, bid.qty, ask.price, ask.qty), one.id, None
+
+
+def _of_trade(one: Trade) -> Read:
+    number, count = one.id, one.count
+    values = (one.price, one.qty, BUY if one.side == "buy" else SELL)
+    return values, number, None if count is None else number - count + 1
+
+
+READERS: dict[str, Callable[[Any], Read]] = {
+    "tickers": _of_ticker,
+    "bbo-tbt": _of_book,
+    "trades": _of_trade,
+    "trades-all": _of_trade,
+}
 DECODERS: dict[str, msgspec.json.Decoder[Any]] = {
     "tickers": decoder(Message[Ticker]),
     "bbo-tbt": decoder(Message[Book]),
@@ -185,6 +193,7 @@ class Okx(Exchange):
             self._decode, self._ticks = ROWS.decode, self._rows
         else:
             self._decode, self._ticks = DECODERS[self._channel].decode, self._records
+            self._read = READERS[self._channel]
 
     def url(self) -> str:
         """Give the address to connect to, of which there are two."""
@@ -229,21 +238,23 @@ class Okx(Exchange):
 
     def _records(self, message: Message[Any], received: int) -> Said | None:
         """Say what trades, tickers or books amount to."""
-        stream, said = message.arg.stream, list[Event | Notice]()
+        stream = message.arg.stream
+        said: Said = []
         if message.arg.channel != self._channel or not stream:
             return None
-        past, records = self._first_heard(stream), message.data
+        past = stream not in self._heard and self._first_heard(stream)
+        records = message.data
         if len(records) > 1:
             records.sort(key=lambda record: (record.time, record.id or 0))
+        observe, read = self._observe, self._read
         for record in records:
-            self._observe(
-                said, stream, record.time * MS, record.values, received,
-                first=record.first, last=record.id, past=past,
-            )  # fmt: skip
+            values, last, first = read(record)
+            observe(said, stream, record.time * MS, values, received, last, first, past)
         return said
 
     def _rows(self, message: Message[Candle], received: int) -> Said | None:
-        stream, said = message.arg.stream, list[Event | Notice]()
+        stream = message.arg.stream
+        said: Said = []
         if message.arg.channel != self._channel or not stream:
             return None
         if len(message.data) > 1:

@@ -52,7 +52,14 @@ class Refused(msgspec.Struct, frozen=True, gc=False):
 
 
 class Alive(msgspec.Struct, frozen=True, gc=False):
-    """A heartbeat or pong: the connection stands, which says nothing of its data."""
+    """A sign of life that is no data.
+
+    Attributes:
+        topic: that was told again as it stands; empty of a heartbeat or pong, which
+            says that the connection stands and nothing of its data.
+    """
+
+    topic: str = ""
 
 
 class Departing(msgspec.Struct, frozen=True, gc=False):
@@ -76,6 +83,8 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         topics: most topics of one connection.
+        characters: most characters of all topics of one connection, and how many a
+            topic takes besides its name; or None.
         connects: most connections to a host, and in how long.
         messages: most frames sent on a connection, and in how long.
         lifetime: after which the venue cuts a connection, or None.
@@ -86,6 +95,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     topics: int = 1024
+    characters: tuple[int, int] | None = None
     connects: tuple[int, float] = (300, 300.0)
     messages: tuple[int, float] = (5, 1.0)
     lifetime: float | None = None
