@@ -72,7 +72,7 @@ def reads_private_data(words):
     """Say whether a command reads files that are not part of the project."""
     if any(PRIVATE in word for word in words):
         return True
-    path = next((word for word in words if word.endswith(".toml")), None)
+    path = next((w for w in words if re.fullmatch(r"configs/.+\.toml", w)), None)
     is_set = any(word.startswith("feed.path=") for word in words)
     return bool(path) and not is_set and PRIVATE in (ROOT / path).read_text("utf-8")
 
