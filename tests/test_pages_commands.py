@@ -124,8 +124,8 @@ def until_live(address, events):
 def test_the_chapter_of_the_daemon_is_walked_in_three_shells(sfm_stream):
     assert [line.split()[:2] for line in LIVING] == [
         ["sfm-stream", "simulate"], ["sfm-stream", "daemon"], ["sfm-stream", "status"],
-        ["pkill", "-9"], ["sfm-stream", "daemon"], ["sfm-stream", "status"],
-        ["pkill", "-f"], ["sfm-stream", "verify"],
+        ["kill", "-9"], ["sfm-stream", "daemon"], ["sfm-stream", "status"],
+        ["sfm-stream", "stop"], ["sfm-stream", "verify"],
     ]  # fmt: skip
     simulate, daemon = (shlex.split(line)[1:] for line in LIVING[:2])
     address = f"127.0.0.1:{free_port()}"
@@ -149,7 +149,12 @@ def test_the_chapter_of_the_daemon_is_walked_in_three_shells(sfm_stream):
             )  # fmt: skip
             seen = until_live(address, seen + 20).seq
             assert sfm_stream("status", address)[0] == 0
-            shell.send_signal(signal.SIGTERM if last else signal.SIGKILL)
+            if last:
+                code, out, _ = sfm_stream(*shlex.split(LIVING[6])[1:])
+                assert code == 0
+                assert f"process {shell.pid} stopped after" in out
+            else:
+                subprocess.run(["/bin/bash", "-c", LIVING[3]], check=True)  # noqa: S603 the page's own line
             assert shell.wait(60) == (0 if last else -signal.SIGKILL)
         # by a process of its own: one that has compiled kernels, as this one may have,
         # differs in last bits from those that load them

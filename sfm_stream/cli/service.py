@@ -1,4 +1,4 @@
-"""Commands on the live process: run it, and look at how it is."""
+"""Commands on the live process: run it, and stop it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from sfm_stream.cli.options import Overrides, Settings, app, load
+from sfm_stream.cli.options import AsJson, Overrides, Settings, app, load, print_json
+from sfm_stream.errors import AddressError
 
 
 @app.command()
@@ -45,3 +46,42 @@ def daemon(
     with logging_to(sys.stderr):
         log = logging.getLogger("sfm_stream.daemon")
         asyncio.run(live(given, log.info, os.environ))
+
+
+@app.command()
+def stop(
+    place: Annotated[
+        str,
+        typer.Argument(metavar="URL|RUN", help="Its daemon.listen, or its folder."),
+    ],
+    patience: Annotated[
+        float,
+        typer.Option("--wait", metavar="SECONDS", min=0, help="How long at most."),
+    ] = 120.0,
+    as_json: AsJson = False,
+) -> None:
+    """Stop a daemon of this machine in order, wait, and say what became of it."""
+    from sfm_stream.daemon.host import pid_file
+
+    folder = Path(place) if Path(place).is_dir() else _run_at(place)
+    end = pid_file.stop(folder, patience)
+    if as_json:
+        print_json({"run": str(folder), **end._asdict()})
+    else:
+        how = end.how or "ended without a word, as one that is killed does"
+        typer.echo(f"process {end.pid} {how} after {end.seconds:.1f} s; run: {folder}")
+    if end.how != pid_file.STOPPED:
+        raise typer.Exit(1)
+
+
+def _run_at(url: str) -> Path:
+    """Find the run of the daemon at an address, which must be of this machine."""
+    from sfm_stream.daemon.host import pid_file
+    from sfm_stream.daemon.http.client import ask
+
+    vitals = ask(url).vitals
+    folder = Path(vitals.run)
+    if pid_file.owner(folder) != vitals.pid:
+        problem = f"process {vitals.pid} on {vitals.run} is not of this machine"
+        raise AddressError(url, problem, "stop it where it runs")
+    return folder

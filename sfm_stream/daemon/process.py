@@ -28,6 +28,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from sfm_stream.config import each_feed
+from sfm_stream.daemon.host import pid_file
 from sfm_stream.daemon.host.systemd import Notifier, Progress, watch
 from sfm_stream.daemon.http.broadcast import Hub
 from sfm_stream.daemon.http.prometheus import Meters
@@ -141,7 +142,7 @@ class Process:
         self._given, self._say = given, say
         self._notifier = Notifier(environment, say)
         self.state, self.address = "starting", ""
-        self._birth = Birth(given.folder)
+        self._birth = Birth(given.folder.resolve())
         self._hub, self._meters = Hub(), Meters(self.vitals)
         self._announced = False
         self._config = given.config
@@ -160,6 +161,7 @@ class Process:
         """
         sys.setswitchinterval(SWITCH)
         async with AsyncExitStack() as served:
+            served.enter_context(pid_file.held(self._given.folder))
             if self._config.daemon.listen:
                 pages = Pages(self.vitals, self._settings, self._meters, self._hub)
                 serve = serving(self._config.daemon.listen, pages)
@@ -332,6 +334,7 @@ async def live(
     def stop() -> None:
         if process.state in UNBORN:
             say("stopped before it was live: nothing is lost")
+            pid_file.sign(given.folder, pid_file.STOPPED)
             os._exit(0)
         for number in STOPS:
             loop.add_signal_handler(number, os._exit, AT_ONCE)

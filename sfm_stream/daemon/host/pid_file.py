@@ -1,0 +1,155 @@
+"""The file that says which process lives on a run, and how the last one ended.
+
+RUN/daemon.pid is locked for as long as its process lives, so a number that was given to
+another process since is never mistaken for ours: the system frees the lock of a process
+that was killed. Its first line is the process, its second how that one ended in order.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+from sfm_stream.errors import AddressError, StorageError
+from sfm_stream.storage import atomic
+
+NAME = "daemon.pid"
+STOPPED, FAILED = "stopped", "failed"
+BETWEEN_S = 0.05
+HINT = "name the folder of its run, or the address that its daemon.listen names"
+
+
+class End(NamedTuple):
+    """What became of a process that was asked to stop.
+
+    Attributes:
+        pid: of the process.
+        seconds: it took.
+        how: `stopped`, or what went wrong; empty if it said nothing, as when killed.
+    """
+
+    pid: int
+    seconds: float
+    how: str
+
+
+@contextmanager
+def held(folder: Path) -> Iterator[None]:
+    """Hold a run's file while this process lives on it, and say how that ended.
+
+    Args:
+        folder: of the run; made if it is not there.
+
+    Raises:
+        StorageError: if another process lives there, or the file cannot be written.
+    """
+    path = folder / NAME
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    except OSError as e:
+        raise StorageError(str(path), *atomic.explain(e)) from e
+    try:
+        _own(handle, path)
+        how = FAILED
+        try:
+            yield
+            how = STOPPED
+        finally:
+            sign(folder, how)
+    finally:
+        os.close(handle)
+
+
+def sign(folder: Path, how: str) -> None:
+    """Say in the file that this process holds how it ends.
+
+    Raises:
+        StorageError: if the disk is full or refuses.
+    """
+    path = folder / NAME
+    try:
+        with path.open("a", encoding="utf-8") as file:
+            file.write(f"{how}\n")
+    except OSError as e:
+        raise StorageError(str(path), *atomic.explain(e)) from e
+
+
+def _own(handle: int, path: Path) -> None:
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as e:
+        problem = f"process {_said(path)[0]} lives on this run"
+        hint = f"stop it with `sfm-stream stop {path.parent}` or name another folder"
+        raise StorageError(str(path.parent), problem, hint) from e
+    try:
+        os.ftruncate(handle, 0)
+        os.pwrite(handle, f"{os.getpid()}\n".encode(), 0)
+    except OSError as e:
+        raise StorageError(str(path), *atomic.explain(e)) from e
+
+
+def owner(folder: Path) -> int | None:
+    """Give the process that lives on a run; None if none does.
+
+    Raises:
+        StorageError: if the file cannot be read.
+    """
+    path = folder / NAME
+    try:
+        handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return None
+    except OSError as e:
+        raise StorageError(str(path), *atomic.explain(e)) from e
+    try:
+        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError:
+        return _said(path)[0]
+    finally:
+        os.close(handle)
+    return None
+
+
+def _said(path: Path) -> tuple[int, str]:
+    """Read the process, 0 in the moment before it is written, and how it ended."""
+    lines = [*path.read_text(encoding="utf-8").splitlines(), "", ""]
+    return int(lines[0] or 0), lines[1]
+
+
+def stop(folder: Path, patience: float) -> End:
+    """Ask the process that lives on a run to stop, and wait until it is gone.
+
+    Args:
+        folder: of the run.
+        patience: seconds to wait at most.
+
+    Raises:
+        AddressError: if none lives there, it may not be asked, or it is not gone in
+            time.
+        StorageError: if the run's file cannot be read.
+    """
+    pid = owner(folder)
+    if not pid:
+        raise AddressError(str(folder), "no daemon lives on this run", HINT)
+    begun = time.monotonic()
+    try:
+        os.kill(pid, signal.SIGTERM)
+    except ProcessLookupError:
+        pass  # it ended by itself meanwhile
+    except PermissionError as e:
+        problem = f"process {pid} belongs to another user"
+        raise AddressError(str(folder), problem, "ask as that user") from e
+    while owner(folder) == pid:
+        if time.monotonic() - begun > patience:
+            problem = f"process {pid} is asked, but not gone after {patience:g} s"
+            hint = "wait longer, or kill it: the next start recovers"
+            raise AddressError(str(folder), problem, hint)
+        time.sleep(BETWEEN_S)
+    return End(pid, time.monotonic() - begun, _said(folder / NAME)[1])
