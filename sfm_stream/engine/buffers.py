@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, TypeAlias
 
 from sfm_stream.backends.contract import Advance, Backend
 from sfm_stream.engine import decode
@@ -10,8 +11,12 @@ from sfm_stream.engine.decode import Columns, Owners
 from sfm_stream.kernels.rows import Events, room
 from sfm_stream.state.bank import Bank
 
-# Events per call: the buffers stay in the cache, and the call's own cost vanishes.
+# Events with room for their records: the buffers stay in the cache, and the cost of
+# copying them out is shared by many.
 PORTION = 1024
+
+# First event, the one after the last, and the phase.
+Span: TypeAlias = tuple[int, int, int]
 
 
 class Caller:
@@ -38,7 +43,7 @@ class Caller:
         Where room ran out between the two, the last one's alone are left.
         """
         self.out.counts[:] = 0
-        while (reached := self._call_directly(events, start, stop, phase)) < stop:
+        while (reached := self._call(events, start, stop, phase)) < stop:
             start = reached
             self._enlarge()
 
@@ -49,26 +54,29 @@ class Caller:
         return decode.columns(self.out, owners, self._nothing)
 
     def many(
-        self, events: Events, start: int, stop: int, phase: int, owners: Owners
+        self, events: Events, spans: Sequence[Span], owners: Owners
     ) -> Columns:
-        """Take any events and give the records as columns."""
+        """Take any events, span by span, and give the records as columns.
+
+        Records are copied out when there is no room for more, and at the end.
+        """
         parts: list[Columns] = []
-        while start < stop:
-            end = min(start + PORTION, stop)
-            self.out.counts[:] = 0
-            reached = int(self._advance(*self._arguments(events, start, end, phase)))
-            if reached == start and not self.out.counts.any():
-                self._enlarge()
-                continue
-            parts.append(self.said(owners))
-            start = reached
-        if not parts:
-            self.out.counts[:] = 0
+        self.out.counts[:] = 0
+        for begin, stop, phase in spans:
+            start = begin
+            while (reached := self._call(events, start, stop, phase)) < stop:
+                if self.out.counts.any():
+                    parts.append(self.said(owners))
+                    self.out.counts[:] = 0
+                elif reached == start:
+                    self._enlarge()
+                start = reached
+        if self.out.counts.any() or not parts:
             parts.append(self.said(owners))
         return decode.join(parts)
 
-    def _call_directly(self, events: Events, start: int, stop: int, phase: int) -> int:
-        """Call the machine code itself: all `tick_and_label` have the same types."""
+    def _call(self, events: Events, start: int, stop: int, phase: int) -> int:
+        """Call the machine code itself: the columns always have the same types."""
         arguments = self._arguments(events, start, stop, phase)
         if self._entry is not None:
             return int(self._entry(*arguments))

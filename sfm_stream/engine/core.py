@@ -24,7 +24,7 @@ from sfm_stream import config
 from sfm_stream.backends import contract  # fmt: skip
 from sfm_stream.engine import decode, signature
 from sfm_stream.engine.bins import Resampler
-from sfm_stream.engine.buffers import Caller
+from sfm_stream.engine.buffers import Caller, Span
 from sfm_stream.engine.decode import Columns, Owners
 from sfm_stream.engine.former import FormerNames
 from sfm_stream.engine.streams import Roster
@@ -160,9 +160,8 @@ class Engine(FormerNames):
         # One event may close several bins: all but the last are past.
         stop = len(events.kind)
         last = max(stop - 1, 0)
-        past = [self._carry_out(events, 0, last, OBSERVE + LEARN)] if last else []
-        now = self._carry_out(events, last, stop, OBSERVE)
-        return self._said(decode.join([*past, now]), block)
+        spans = ((0, last, OBSERVE + LEARN), (last, stop, OBSERVE))
+        return self._said(self._carry_out(events, *spans), block)
 
     def learn_block(self) -> Records:
         """Learn from the last event of the block that `observe_block` took.
@@ -179,8 +178,9 @@ class Engine(FormerNames):
             return self._said(self._call.said(self._owners) if there else {})
         events, self._observed, self._expected = self._observed, None, None
         stop = len(events.kind)
-        start = max(stop - 1, 0) if self._is_due(events) else stop
-        return self._said(self._carry_out(events, start, stop, LEARN))
+        if not self._is_due(events):
+            return self._said({})
+        return self._said(self._carry_out(events, (max(stop - 1, 0), stop, LEARN)))
 
     def run(self, block: Block) -> Records:
         """Observe and learn every event of a block.
@@ -190,7 +190,7 @@ class Engine(FormerNames):
             ShapeError: if its ticks do not have the engine's fields.
         """
         events = self._take_in("run", block)
-        columns = self._carry_out(events, 0, len(events.kind), OBSERVE + LEARN)
+        columns = self._carry_out(events, (0, len(events.kind), OBSERVE + LEARN))
         return self._said(columns, block)
 
     def peek(self, tick: Tick) -> list[Forecast]:
@@ -400,10 +400,10 @@ class Engine(FormerNames):
         self._add_streams(block)
         events = self._roster.events(block, self.seq)
         self.seq += len(block)
-        for i in np.flatnonzero(
-            (block.kind == CONTROL) & (events.stream == ALL_STREAMS)
-        ):
-            self._frozen = pause(self._frozen, int(block.code[i]))
+        if block.kind.any():  # not ticks alone
+            told = (block.kind == CONTROL) & (events.stream == ALL_STREAMS)
+            for i in np.flatnonzero(told):
+                self._frozen = pause(self._frozen, int(block.code[i]))
         return events if self._resampler is None else self._fold(events)
 
     def _add_streams(self, block: Block) -> None:
@@ -435,12 +435,12 @@ class Engine(FormerNames):
             return bool((since >= s.every).any())
         return any(since[row + i] >= s.every for i in range(s.targets))
 
-    def _carry_out(self, events: Events, start: int, stop: int, phase: int) -> Columns:
-        return self._call.many(events, start, stop, phase, self._owners)
+    def _carry_out(self, events: Events, *spans: Span) -> Columns:
+        return self._call.many(events, spans, self._owners)
 
     def _said(self, columns: decode.Columns, block: Block | None = None) -> Records:
         """Give columns as records, after the decisions that a block held."""
-        if block is not None and CONTROL in block.kind:
+        if block is not None and block.kind.any() and CONTROL in block.kind:
             first, numbers = self.seq - len(block), self._roster.of(block)
             columns = {**decode.decisions(block, first, numbers), **columns}
         return Records(columns, self._owners.tables)

@@ -23,20 +23,23 @@ class Roster:
     def __init__(self) -> None:
         self.numbers: dict[str, int] = {}
         self.first_row = np.zeros(0, np.int64)
+        self._forget()
 
     def add(self, name: str, first_row: int) -> None:
         """Add a stream."""
         self.numbers[name] = len(self.numbers)
         self.first_row = np.append(self.first_row, first_row)
+        self._forget()
 
     def restore(self, names: Sequence[str], first_row: Sequence[int]) -> None:
         """Take the streams of a snapshot instead."""
         self.numbers = {name: i for i, name in enumerate(names)}
         self.first_row = np.array(first_row, np.int64)
+        self._forget()
 
     def newcomers(self, block: Block) -> list[str]:
         """Name the streams first named by a tick or control of a block, in order."""
-        if all(name in self.numbers for name in block.streams):
+        if NO_ROW not in self._table(block.streams):
             return []
         # A control waits for no tick: a stream frozen by name is born frozen.
         named = (block.kind == TICK) | (block.kind == CONTROL)
@@ -47,9 +50,7 @@ class Roster:
 
     def of(self, block: Block) -> NDArray[np.int64]:
         """Give the number of each event's stream, or ALL_STREAMS."""
-        # A gap or heartbeat may name a stream that never ticked: no row has it.
-        table = [self.numbers.get(name, NO_ROW) for name in block.streams]
-        return np.array([*table, ALL_STREAMS], np.int64)[block.stream]
+        return self._table(block.streams)[block.stream]
 
     def events(self, block: Block, seq: int) -> Events:
         """Give a block as the kernels take it, from an event's number on."""
@@ -66,5 +67,25 @@ class Roster:
 
     def rows(self, numbers: NDArray[np.int64]) -> NDArray[np.int64]:
         """Give the first row of each stream by its number."""
-        table = np.concatenate([self.first_row, [NO_ROW, ALL_ROWS]])
-        return table[numbers]
+        if self._rows is None:
+            self._rows = np.concatenate([self.first_row, [NO_ROW, ALL_ROWS]])
+        return self._rows[numbers]
+
+    def _table(self, names: tuple[str, ...]) -> NDArray[np.int64]:
+        """Give the number of each name, and ALL_STREAMS at its end.
+
+        A live feed names its streams in one tuple that it hands on with each block: so
+        the latest one is remembered.
+        """
+        if self._numbers is None or self._named is not names:
+            # A gap or heartbeat may name a stream that never ticked: no row has it.
+            table = [self.numbers.get(name, NO_ROW) for name in names]
+            self._numbers = np.array([*table, ALL_STREAMS], np.int64)
+            self._named = names
+        return self._numbers
+
+    def _forget(self) -> None:
+        """Forget the tables that were made of the streams there were."""
+        self._rows: NDArray[np.int64] | None = None
+        self._numbers: NDArray[np.int64] | None = None
+        self._named: tuple[str, ...] = ()

@@ -56,6 +56,8 @@ def plain(column: NDArray[Any], kind: type[np.generic]) -> NDArray[Any]:
     Another order, type or a read-only flag would compile the tick a second time, and
     separately compiled code differs in the last bits.
     """
+    if column.dtype == kind and column.flags.carray:
+        return column
     return np.require(column, kind, ["C", "W"])
 
 
