@@ -10,7 +10,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from itertools import chain
+from math import nan
+from typing import TypeAlias
 
 import msgspec
 import numpy as np
@@ -216,48 +218,10 @@ class Block:
             ShapeError: if a tick or label does not have F values.
             ConfigError: if a control asks for what nobody knows.
         """
-        count = len(events)
-        names: dict[str, int] = {}
-        kind = np.zeros(count, np.int8)
-        stream = np.full(count, ALL_STREAMS, np.int32)
-        time = np.zeros(count, np.int64)
-        received = np.zeros(count, np.int64)
-        values = np.full((count, width), np.nan)
-        code = np.zeros(count, np.int64)
-        notes: dict[int, str] = {}
-        for i, event in enumerate(events):
-            time[i] = held(event.time)
-            if event.stream or isinstance(event, Tick):
-                stream[i] = names.setdefault(event.stream, len(names))
-            match event:
-                case Tick():
-                    values[i] = expect_width(event, width)
-                    received[i] = held(event.received)
-                case Label():
-                    kind[i] = LABEL
-                    values[i] = expect_width(event, width)
-                case Gap():
-                    kind[i] = GAP
-                    code[i] = -1 if event.missed is None else event.missed
-                    notes[i] = event.reason
-                case Heartbeat():
-                    kind[i] = HEARTBEAT
-                case Control():
-                    kind[i] = CONTROL
-                    code[i] = _code(event.action)
-                case Closed():
-                    kind[i] = CLOSED
-                    notes[i] = event.reason
-        return cls(
-            streams=tuple(names),
-            kind=kind,
-            stream=stream,
-            time=time,
-            received=received,
-            values=values,
-            code=code,
-            notes=notes,
-        )
+        growing = Growing(width)
+        for event in events:
+            growing.add(event)
+        return growing.take()
 
     def events(self) -> Iterator[Event]:
         """Give the events one by one."""
@@ -285,6 +249,89 @@ class Block:
                 return Label(name, time, tuple(self.values[i].tolist()))
 
 
+class Growing:
+    """Events that come one by one and leave together, as a block.
+
+    The table of names goes on from block to block and is the same object while no name
+    is new: who takes the blocks may remember what it made of the latest table.
+
+    Args:
+        width: number of fields F of a tick.
+
+    Attributes:
+        streams: table of stream names so far.
+    """
+
+    def __init__(self, width: int) -> None:
+        self.streams: tuple[str, ...] = ()
+        self._width, self._missing = width, (nan,) * width
+        self._numbers: dict[str, int] = {}
+        self._clear()
+
+    def __len__(self) -> int:
+        return len(self._time)
+
+    def add(self, event: Event) -> None:
+        """Put an event at the end.
+
+        Raises:
+            ShapeError: if a tick or label does not have F values.
+            ConfigError: if a control asks for what nobody knows.
+        """
+        received, values = 0, self._missing
+        if isinstance(event, Tick):
+            received, values = event.received, event.values
+        else:
+            self._others[len(self._time)] = event, *_described(event)
+            values = event.values if isinstance(event, Label) else values
+        if len(values) != self._width:
+            kind = type(event).__name__.lower()
+            raise ShapeError(f"{kind}.values", f"({self._width},)", str(event))
+        self._stream.append(self._number(event))
+        self._time.append(event.time)
+        self._received.append(received)
+        self._values.append(values)
+
+    def take(self) -> Block:
+        """Give all events as a block, and begin anew."""
+        count, others = len(self._time), self._others.items()
+        kind, code = np.zeros(count, np.int8), np.zeros(count, np.int64)
+        for i, (_, kind_of_it, code_of_it) in others:
+            kind[i], code[i] = kind_of_it, code_of_it
+        flat = chain.from_iterable(self._values)
+        values = np.fromiter(flat, np.float64, count * self._width)
+        block = Block(
+            streams=self.streams,
+            kind=kind,
+            stream=np.array(self._stream, np.int32),
+            time=_held(self._time),
+            received=_held(self._received),
+            values=values.reshape(count, self._width),
+            code=code,
+            notes={i: e.reason for i, (e, *_) in others if isinstance(e, Gap | Closed)},
+        )
+        self._clear()
+        return block
+
+    def _number(self, event: Event) -> int:
+        """Give the number of an event's stream, a new one if it has none yet."""
+        name = event.stream
+        number = self._numbers.get(name)
+        if name == "" and not isinstance(event, Tick):
+            return ALL_STREAMS
+        if number is None:
+            number = self._numbers[name] = len(self.streams)
+            self.streams = (*self.streams, name)
+        return number
+
+    def _clear(self) -> None:
+        self._stream: list[int] = []
+        self._time: list[int] = []
+        self._received: list[int] = []
+        self._values: list[tuple[float, ...]] = []
+        self._others: dict[int, tuple[Event, int, int]] = {}
+
+
 def pause(reasons: int, code: int) -> int:
     """Give the reasons not to learn, as bits, after a control.
 
@@ -305,12 +352,35 @@ def held(time: int) -> int:
     return time if NO_TIME <= time <= -(NO_TIME + 1) else NO_TIME
 
 
+def _described(event: Event) -> tuple[int, int]:
+    """Give the kind of an event and its code."""
+    match event:
+        case Gap():
+            return GAP, -1 if event.missed is None else event.missed
+        case Control():
+            return CONTROL, _code(event.action)
+        case Heartbeat():
+            return HEARTBEAT, 0
+        case Closed():
+            return CLOSED, 0
+        case Label():
+            return LABEL, 0
+    return TICK, 0
+
+
 def _code(action: str) -> int:
     if action not in CONTROLS:
         known = ", ".join(CONTROLS)
         problem = f"expected one of {known}, was {action!r}"
         raise ConfigError("control.action", problem)
     return CONTROLS.index(action)
+
+
+def _held(times: list[int]) -> Ints:
+    try:
+        return np.array(times, np.int64)
+    except OverflowError:
+        return np.array([held(time) for time in times], np.int64)
 
 
 def expect_width(event: Tick | Label, width: int) -> tuple[float, ...]:
@@ -328,27 +398,3 @@ def expect_width(event: Tick | Label, width: int) -> tuple[float, ...]:
 def to_json(event: Event) -> str:
     """Write an event as one line of JSON; NaN is null."""
     return msgspec.json.encode(event).decode()
-
-
-def concatenate(blocks: Sequence[Block]) -> Block:
-    """Join blocks of one feed, in order, into one.
-
-    Args:
-        blocks: at least one; all with the same number of fields.
-    """
-    names: dict[str, int] = {}
-    for block in blocks:
-        for name in block.streams:
-            names.setdefault(name, len(names))
-    columns: dict[str, list[NDArray[Any]]] = {}
-    notes: dict[int, str] = {}
-    base = 0
-    for block in blocks:
-        table = np.array([names[n] for n in block.streams] + [ALL_STREAMS], np.int32)
-        columns.setdefault("stream", []).append(table[block.stream])
-        for key in ("kind", "time", "received", "values", "code"):
-            columns.setdefault(key, []).append(getattr(block, key))
-        notes |= {base + i: n for i, n in block.notes.items()}
-        base += len(block)
-    joined = {key: np.concatenate(parts) for key, parts in columns.items()}
-    return Block(streams=tuple(names), notes=notes, **joined)

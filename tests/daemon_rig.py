@@ -7,7 +7,7 @@ import os
 
 from sfm_stream.config import from_tree
 from sfm_stream.engine import Engine
-from sfm_stream.events import Tick
+from sfm_stream.events import Block, Tick
 from sfm_stream.settings import Daemon
 
 SECOND = 10**9
@@ -30,6 +30,11 @@ class Time:
 
     def elapsed(self):
         return self.seconds
+
+
+def block(events):
+    """Give events of one field as a feed gives them."""
+    return Block.of(events, 1)
 
 
 def settings_of(**tree):

@@ -21,7 +21,7 @@ PACKAGE = ROOT / "sfm_stream"
 ROWS = [
     {"errors"},
     {"events", "records", "settings"},
-    {"config", "jit"},
+    {"blocks", "config", "jit"},
     {"feeds", "cell"},
     {"state"},
     {"kernels"},
@@ -54,7 +54,7 @@ TOUCHES_THE_OUTSIDE = {
     ("jit.cache", "pathlib"): "stale machine code is cleared from numba's cache",
 }
 
-CONNECTORS_MAY_IMPORT = {"errors", "events", "config", "settings"}
+CONNECTORS_MAY_IMPORT = {"blocks", "errors", "events", "config", "settings"}
 
 MUTABLE = (ast.List, ast.Dict, ast.Set, ast.ListComp, ast.DictComp, ast.SetComp)
 MUTABLE_CALLS = {

@@ -10,7 +10,7 @@ import pytest
 from connectors import open_live
 from sfm_stream.config import from_tree
 from sfm_stream.errors import ConfigError, FeedError
-from sfm_stream.events import Gap, Tick
+from sfm_stream.events import GAP, Gap, Tick
 from tests.live_rig import exchange, ids, trade, trades, until
 
 SECOND = ("ethusdt",)
@@ -45,8 +45,8 @@ def test_events_of_two_feeds_come_in_the_order_of_each():
                 while gaps < 2:
                     batch = await anext(batches)
                     assert 0 < len(batch) <= 16
-                    got += batch
-                    gaps += sum(isinstance(e, Gap) for e in batch)
+                    got += batch.events()
+                    gaps += sum(batch.kind == GAP)
             return got, feeds
 
     got, feeds = asyncio.run(run())
@@ -76,12 +76,12 @@ def test_told_to_stop_it_gives_what_waits_and_ends():
             )
             got = []
             async with aclosing(feeds.batches(1)) as batches:
-                got += await anext(batches)
+                got += (await anext(batches)).events()
                 await until(lambda: feeds.waiting > 500)
                 feeds.stop()
                 waiting = feeds.waiting
                 async for batch in batches:
-                    got += batch
+                    got += batch.events()
             return got, waiting
 
     got, waiting = asyncio.run(run())

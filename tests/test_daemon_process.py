@@ -18,7 +18,7 @@ from connectors.live.supervisor import Status
 from sfm_stream.daemon import process
 from sfm_stream.daemon.process import Given, Process, live
 from sfm_stream.errors import AddressError, ConfigError, FeedError, JournalError
-from sfm_stream.events import Gap, Tick
+from sfm_stream.events import Block, Gap, Tick
 from sfm_stream.storage import atomic, checkpoint, journal, run_folder
 from tests.daemon_rig import full_disk, settings_of
 from tests.live_rig import until
@@ -52,7 +52,7 @@ class Feed:
                 raise batch
             assert len(batch) <= most
             self.given += len(batch)
-            yield batch
+            yield Block.of(batch, len(self.fields))
 
     def stop(self):
         self.stopped = True

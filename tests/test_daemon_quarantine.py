@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sfm_stream.daemon.quarantine import LONGEST, Quarantine, rejections
-from sfm_stream.events import Control, Gap, Tick
+from sfm_stream.events import Block, Control, Gap, Tick
 from sfm_stream.records import Records
 
 NOW = 1_700_000_000 * 10**9
@@ -25,18 +25,24 @@ def rejected(**counts):
     return Records(columns, {"stream": names})
 
 
+def admitted(quarantine, events, at):
+    """Give what is decided before some events, and those of them that are let in."""
+    decided = quarantine.decide(NOW, at)
+    return [*decided, *quarantine.admit(Block.of(events, 1), at).events()]
+
+
 def sentenced(quarantine, stream="a", *, at=0.0, after=3):
     """Have a stream shut out; give what was decided."""
     quarantine.note({stream: after}, rejected(**{stream: after}))
-    return list(quarantine.admit([tick(stream), tick("good")], NOW, at))
+    return admitted(quarantine, [tick(stream), tick("good")], at)
 
 
 def test_a_stream_of_garbage_is_shut_out_and_the_others_run_on():
     quarantine = Quarantine(3, 60.0)
     quarantine.note({"a": 2, "good": 5}, rejected(a=2))
-    assert quarantine.admit([tick()], NOW, 0.0) == [tick()]
+    assert admitted(quarantine, [tick()], 0.0) == [tick()]
     quarantine.note({"a": 1}, rejected(a=1))
-    assert list(quarantine.admit([tick(), tick("good")], NOW, 0.0)) == [
+    assert admitted(quarantine, [tick(), tick("good")], 0.0) == [
         Control("a", NOW, "quarantine"),
         Gap("a", NOW, "3 ticks in a row were rejected"),
         tick("good"),
@@ -50,18 +56,18 @@ def test_one_good_tick_among_them_is_enough():
     for _ in range(5):
         quarantine.note({"a": 2}, rejected(a=2))
         quarantine.note({"a": 2}, rejected(a=1))
-    events = [tick()]
-    assert quarantine.admit(events, NOW, 0.0) is events
+    events = Block.of([tick()], 1)
+    assert quarantine.admit(events, 0.0) is events
 
 
 def test_after_its_term_it_is_let_in_and_a_good_tick_clears_it():
     quarantine = Quarantine(3, 60.0)
     sentenced(quarantine)
-    assert list(quarantine.admit([tick()], NOW, 59.0)) == []
+    assert admitted(quarantine, [tick()], 59.0) == []
     release = Control("a", NOW, "release")
-    assert list(quarantine.admit([tick()], NOW, 60.0)) == [release, tick()]
+    assert admitted(quarantine, [tick()], 60.0) == [release, tick()]
     quarantine.note({"a": 1}, rejected())
-    assert list(quarantine.admit([tick()], NOW, 61.0)) == [tick()]
+    assert admitted(quarantine, [tick()], 61.0) == [tick()]
     sentenced(quarantine, at=100.0)
     assert quarantine.shut(100.0) == {"a": 60.0}
 
@@ -72,7 +78,7 @@ def test_each_further_term_is_twice_as_long_up_to_an_hour():
         sentenced(quarantine, at=at)
         terms.append(quarantine.shut(at)["a"])
         at += terms[-1]
-        assert next(iter(quarantine.admit([], NOW, at))).action == "release"
+        assert admitted(quarantine, [], at)[0].action == "release"
     assert terms[:4] == [60.0, 120.0, 240.0, 480.0]
     assert terms[-1] == LONGEST
 
@@ -81,7 +87,7 @@ def test_gaps_and_decisions_are_never_left_out():
     quarantine = Quarantine(3, 60.0)
     sentenced(quarantine)
     others = [Gap("a", NOW, "cut off"), Control("a", NOW, "freeze")]
-    assert list(quarantine.admit([tick(), *others], NOW, 1.0)) == others
+    assert admitted(quarantine, [tick(), *others], 1.0) == others
 
 
 @given(st.lists(st.tuples(st.sampled_from("ab"), st.booleans()), max_size=60))
@@ -91,7 +97,7 @@ def test_every_tick_is_let_in_or_counted(said):
     for stream, good in said:
         at += 1.0
         ticks = [
-            e for e in quarantine.admit([tick(stream)], NOW, at) if isinstance(e, Tick)
+            e for e in admitted(quarantine, [tick(stream)], at) if isinstance(e, Tick)
         ]
         let_in += len(ticks)
         if ticks:

@@ -11,7 +11,7 @@ from sfm_stream.daemon.status import model
 from sfm_stream.daemon.status.collect import Birth, report
 from sfm_stream.events import Control, Gap, Tick
 from sfm_stream.sinks import Status
-from tests.daemon_rig import ticks
+from tests.daemon_rig import block, ticks
 from tests.test_daemon_worker import Rig
 
 
@@ -46,7 +46,9 @@ def test_before_the_model_is_there_the_feed_is_told_of():
 
 
 def test_what_came_is_told_of(rig):
-    rig.worker.take([*ticks(0, 5), Gap("a", 1, "cut off"), Control("", 1, "freeze")])
+    rig.worker.take(
+        block([*ticks(0, 5), Gap("a", 1, "cut off"), Control("", 1, "freeze")])
+    )
     said = report(BIRTH, "live", Feed(), rig.worker)
     assert (said.seq, said.ticks, said.gaps, said.learning) == (7, 5, 1, False)
     assert said.streams["a"].ticks == 5
@@ -61,9 +63,9 @@ def test_what_came_is_told_of(rig):
 def test_a_stream_that_is_shut_out_is_an_alarm(rig):
     first = ticks(0, 1)[0]
     garbage = [Tick("bad", first.time, (float("nan"),), first.received)] * 2
-    rig.worker.take(garbage)
-    rig.worker.take(ticks(0, 1))
-    rig.worker.take(garbage)
+    rig.worker.take(block(garbage))
+    rig.worker.take(block(ticks(0, 1)))
+    rig.worker.take(block(garbage))
     said = report(BIRTH, "live", Feed(), rig.worker)
     assert said.rejected == 2
     assert 59 < said.streams["bad"].quarantined_s <= 60
@@ -71,7 +73,7 @@ def test_a_stream_that_is_shut_out_is_an_alarm(rig):
 
 
 def test_catching_up_is_a_state_of_its_own(rig):
-    rig.worker.take(ticks(0, 1))
+    rig.worker.take(block(ticks(0, 1)))
     rig.worker.stepper.catching_up = True
     assert report(BIRTH, "live", Feed(), rig.worker).state == "catching up"
     assert report(BIRTH, "stopping", Feed(), rig.worker).state == "stopping"
@@ -91,7 +93,7 @@ def test_troubles_are_alarms(rig):
 
 
 def test_a_state_that_is_no_longer_finite_is_told(rig):
-    rig.worker.take(ticks(0, 5))
+    rig.worker.take(block(ticks(0, 5)))
     rig.engine.view("theta")[...] = np.nan
     rig.worker.saver.begin(rig.worker.deliveries).result(10)
     assert not report(BIRTH, "live", Feed(), rig.worker).finite

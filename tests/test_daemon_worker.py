@@ -12,7 +12,7 @@ from sfm_stream.daemon.worker import Witness, Worker
 from sfm_stream.errors import CheckpointError, SinkError
 from sfm_stream.events import Control, Gap
 from sfm_stream.storage import atomic, checkpoint, journal
-from tests.daemon_rig import START, full_disk, settings_of, ticks
+from tests.daemon_rig import START, block, full_disk, settings_of, ticks
 from tests.test_daemon_recovery import Source
 
 AT_EVERY_BATCH = {"checkpoint_every": "1ns", "drain": "10s"}
@@ -51,7 +51,7 @@ class Rig:
 
 def test_records_reach_every_sink_and_whoever_listens(tmp_path):
     rig = Rig(tmp_path, sink=[{"kind": "jsonl"}])
-    rig.worker.take(ticks(0, 20))
+    rig.worker.take(block(ticks(0, 20)))
     rig.worker.close()
     assert [r["type"] for r in rig.lines()] == [k.lower() for k in rig.kinds()]
     assert rig.kinds().count("Forecast") == 20
@@ -59,7 +59,7 @@ def test_records_reach_every_sink_and_whoever_listens(tmp_path):
 
 def test_closing_saves_what_there_is(tmp_path):
     rig = Rig(tmp_path)
-    rig.worker.take(ticks(0, 20))
+    rig.worker.take(block(ticks(0, 20)))
     rig.worker.close()
     assert rig.newest() == 20
     assert rig.said == []
@@ -68,7 +68,7 @@ def test_closing_saves_what_there_is(tmp_path):
 def test_a_checkpoint_is_taken_when_it_is_time(tmp_path):
     rig = Rig(tmp_path, daemon=AT_EVERY_BATCH)
     assert not rig.worker.is_due()
-    rig.worker.take(ticks(0, 5))
+    rig.worker.take(block(ticks(0, 5)))
     assert rig.worker.is_due()
     rig.worker.save()
     assert not rig.worker.is_due()
@@ -79,10 +79,10 @@ def test_a_checkpoint_is_taken_when_it_is_time(tmp_path):
 
 def test_a_started_run_begins_with_a_gap_only_if_it_was_there_before(tmp_path):
     rig = Rig(tmp_path)
-    rig.worker.take(ticks(0, 2))
+    rig.worker.take(block(ticks(0, 2)))
     rig.worker.close()
     rig = Rig(tmp_path)
-    rig.worker.take(ticks(2, 3))
+    rig.worker.take(block(ticks(2, 3)))
     rig.worker.close()
     first, second, gap, third = rig.journalled()
     assert [first, second, third] == ticks(0, 3)
@@ -105,7 +105,7 @@ def test_a_restart_obeys_the_settings_it_finds(tmp_path, before, after, actions)
     for enabled in (before, after):
         rig = Rig(tmp_path, learn=frozen_tree(enabled))
         start = rig.engine.seq
-        rig.worker.take(ticks(start, start + 3))
+        rig.worker.take(block(ticks(start, start + 3)))
         assert rig.engine.learning == enabled
         rig.worker.close()
     events = rig.journalled()[start:]
@@ -114,18 +114,20 @@ def test_a_restart_obeys_the_settings_it_finds(tmp_path, before, after, actions)
 
 def test_a_process_killed_while_it_caught_up_learns_again(tmp_path):
     rig = Rig(tmp_path)
-    rig.worker.take([*ticks(0, 3), Control("", 0, "catch-up")])
+    rig.worker.take(block([*ticks(0, 3), Control("", 0, "catch-up")]))
     assert not rig.engine.learning
     rig.worker.close()
     rig = Rig(tmp_path)
-    rig.worker.take(ticks(3, 4))
+    rig.worker.take(block(ticks(3, 4)))
     assert rig.engine.learning
     rig.worker.close()
 
 
 def test_a_decision_is_logged(tmp_path):
     rig = Rig(tmp_path)
-    rig.worker.take([Control("", START, "freeze"), Control("a", START, "quarantine")])
+    rig.worker.take(
+        block([Control("", START, "freeze"), Control("a", START, "quarantine")])
+    )
     rig.worker.close()
     assert rig.said == [
         "decided: freeze all streams (lag 0 s)", "decided: quarantine a (lag 0 s)",
@@ -134,14 +136,14 @@ def test_a_decision_is_logged(tmp_path):
 
 def test_settings_that_may_change_are_gone_by(tmp_path):
     rig = Rig(tmp_path, sink=[{"kind": "jsonl", "path": "one.jsonl"}])
-    rig.worker.take(ticks(0, 10))
+    rig.worker.take(block(ticks(0, 10)))
     config = settings_of(
         sink=[{"kind": "jsonl", "path": "two.jsonl"}],
         learn=frozen_tree(enabled=False),
         daemon={"catch_up_after": "9s"},
     )
     rig.worker.obey(config)
-    rig.worker.take(ticks(10, 20))
+    rig.worker.take(block(ticks(10, 20)))
     rig.worker.close()
     assert rig.worker.stepper._patience == 9.0
     assert not rig.engine.learning
@@ -159,7 +161,7 @@ def test_a_sink_that_cannot_be_opened_changes_nothing(tmp_path):
         sink=[{"kind": "jsonl", "path": "old.jsonl"}]).sink)  # fmt: skip
     with pytest.raises(SinkError, match="holds records already"):
         rig.worker.obey(config)
-    rig.worker.take(ticks(0, 3))
+    rig.worker.take(block(ticks(0, 3)))
     rig.worker.close()
     assert len(rig.lines()) == 5
 
@@ -183,7 +185,7 @@ def test_old_segments_go_when_a_checkpoint_covers_them(tmp_path, monkeypatch):
     rig = Rig(tmp_path, **tree)
     rig.worker._found.journal._limit = 1
     for start in range(0, 50, 10):
-        rig.worker.take(ticks(start, start + 10))
+        rig.worker.take(block(ticks(start, start + 10)))
         rig.worker.save()
         rig.worker.saver._writing.result(10)
     rig.worker.close()
@@ -200,14 +202,14 @@ def test_after_a_full_disk_the_journal_goes_on_behind_a_checkpoint(
     monkeypatch.setattr(worker, "REJOIN", 0.2)
     with monkeypatch.context() as patch:
         patch.setattr(atomic, "append", full_disk)
-        rig.worker.take(ticks(0, 5))
+        rig.worker.take(block(ticks(0, 5)))
         patch.setattr(atomic, "write", full_disk)
         rig.worker.beat()
         assert rig.worker.stepper.problem
     rig.worker.saver._writing.result(10)  # the sink has tried again
     rig.worker.beat()
     assert rig.worker.stepper.problem == ""
-    rig.worker.take(ticks(5, 8))
+    rig.worker.take(block(ticks(5, 8)))
     rig.worker.close()
     assert rig.kinds().count("Decision") == 2
     again = Rig(tmp_path)
@@ -220,10 +222,10 @@ def test_a_run_killed_while_its_disk_was_full_goes_on_before_the_hole(
 ):
     tree = {"daemon": {**AT_EVERY_BATCH, "disk_full": "go-on"}}
     rig = Rig(tmp_path, sink=[{"kind": "jsonl"}], **tree)
-    rig.worker.take(ticks(0, 5))
+    rig.worker.take(block(ticks(0, 5)))
     with monkeypatch.context() as patch:
         patch.setattr(atomic, "append", full_disk)
-        rig.worker.take(ticks(5, 9))
+        rig.worker.take(block(ticks(5, 9)))
     rig.worker.close()  # its checkpoint lies behind the end of the journal
     again = Rig(tmp_path, sink=[{"kind": "jsonl"}], **tree)
     assert again.engine.seq == 5
@@ -233,7 +235,7 @@ def test_a_run_killed_while_its_disk_was_full_goes_on_before_the_hole(
 
 def test_a_last_checkpoint_that_fails_is_told_and_loses_nothing(tmp_path, monkeypatch):
     rig = Rig(tmp_path)
-    rig.worker.take(ticks(0, 5))
+    rig.worker.take(block(ticks(0, 5)))
 
     def refuse(*_):
         message = "the disk is full"
@@ -252,7 +254,7 @@ def test_whoever_holds_the_engine_sees_it_between_batches(tmp_path):
     rig = Rig(tmp_path)
     with rig.worker.stepper.lock:
         assert rig.engine.seq == 0
-    rig.worker.take(ticks(0, 1))
+    rig.worker.take(block(ticks(0, 1)))
     assert rig.worker.steps == 1
     rig.worker.close()
 
@@ -262,7 +264,7 @@ def test_what_it_holds_does_not_grow_with_what_it_has_seen(tmp_path):
 
     def held_after(start, stop):
         for at in range(start, stop, 32):
-            rig.worker.take(ticks(at, at + 32))
+            rig.worker.take(block(ticks(at, at + 32)))
         rig.worker.saver.begin(rig.worker.deliveries).result(60)
         rig.published.clear()
         gc.collect()

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sfm_stream.blocks import concatenate
 from sfm_stream.errors import ShapeError
 from sfm_stream.events import (
     ALL_STREAMS,
@@ -26,7 +27,6 @@ from sfm_stream.events import (
     Heartbeat,
     Label,
     Tick,
-    concatenate,
 )
 
 NAN = float("nan")

@@ -6,25 +6,26 @@ import asyncio
 from collections import Counter
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
+from dataclasses import replace
 from functools import partial
 from random import Random
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from msgspec.structs import replace
+import numpy as np
 
 from connectors.capture import format as recording
 from connectors.contract import chosen
 from connectors.live.backoff import End
 from connectors.live.liveness import Liveness
-from connectors.live.queue import Queue
+from connectors.live.queue import GATHER, Queue
 from connectors.live.supervisor import Record, Status, Supervisor
 from connectors.live.timing import Budget, Clock
 from connectors.live.websocket import Shard
 from connectors.venues.protocol import Limits, open_venue
 from sfm_stream.config import duration_ns
 from sfm_stream.errors import ConfigError, FeedError
-from sfm_stream.events import Event, Tick
+from sfm_stream.events import Block, Event
 
 if TYPE_CHECKING:
     from sfm_stream.config import Config
@@ -81,7 +82,8 @@ class Live:
         self._whole = len(self._chosen) == len(there)
         self.fields = tuple(there[i] for i in self._chosen)
         self._running: asyncio.Task[list[End]] | None = None
-        self._queue = Queue(config.feed.queue, config.feed.overload)
+        self._queue = Queue(len(there), config.feed.queue, config.feed.overload)
+        self._names: tuple[tuple[str, ...], tuple[str, ...]] = (), ()
         self._supervisors = self._distributed(first.limits)
 
     @property
@@ -122,21 +124,22 @@ class Live:
         """Give the events as they come, as `batches` does, one by one."""
         return one_by_one(self.batches(BREATH))
 
-    async def batches(self, most: int) -> AsyncGenerator[list[Event], None]:
+    async def batches(self, most: int) -> AsyncGenerator[Block, None]:
         """Give the events as they come; closing the iterator closes the connections.
 
         Args:
-            most: events given at once, of those that wait; other tasks get their turn
-                in between.
+            most: events given at once, of those that wait.
 
         Raises:
             FeedError: when no try can help any more.
         """
         self._running = asyncio.create_task(self._run())
+        # feeds that are merged are gathered where they meet
+        gather = GATHER if self._alone else 0.0
         try:
-            while batch := await self._queue.take(most):
-                yield [self._told(event) for event in batch]
-                await asyncio.sleep(0)
+            async with aclosing(self._queue.batches(most, gather)) as batches:
+                async for batch in batches:
+                    yield self._told(batch)
         finally:
             self.stop()
             await asyncio.wait([self._running])
@@ -158,12 +161,18 @@ class Live:
             self._queue.close()
         return [task.result() for task in tasks]
 
-    def _told(self, event: Event) -> Event:
-        """Give an event with the fields and the stream's name that were asked for."""
-        if not self._whole and isinstance(event, Tick):
-            event = replace(event, values=tuple(event.values[i] for i in self._chosen))
+    def _told(self, block: Block) -> Block:
+        """Give events with the fields and the streams' names that were asked for."""
+        if not self._whole:
+            values = np.ascontiguousarray(block.values[:, self._chosen])
+            block = replace(block, values=values)
         prefix = self._config.feed.prefix
-        return replace(event, stream=prefix + event.stream) if prefix else event
+        if not prefix:
+            return block
+        if self._names[0] is not block.streams:
+            told = tuple(prefix + name for name in block.streams)
+            self._names = block.streams, told
+        return replace(block, streams=self._names[1])
 
     def _distributed(self, limits: Limits) -> list[Supervisor]:
         """Share the topics out among as few connections as may carry them."""
@@ -229,12 +238,12 @@ def _renamed(fields: tuple[str, ...], columns: Mapping[str, str]) -> list[str]:
 
 
 async def one_by_one(
-    batches: AsyncGenerator[list[Event], None],
+    batches: AsyncGenerator[Block, None],
 ) -> AsyncGenerator[Event, None]:
     """Give the events of batches one by one; closing the iterator closes them."""
     async with aclosing(batches):
         async for batch in batches:
-            for event in batch:
+            for event in batch.events():
                 yield event
 
 

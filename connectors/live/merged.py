@@ -6,12 +6,20 @@ import asyncio
 from collections import Counter
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
+from dataclasses import replace
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from connectors.live.feed import BREATH, Live, one_by_one
+from connectors.live.queue import Queue
 from connectors.live.supervisor import Status
 from sfm_stream.errors import ConfigError, FeedError
-from sfm_stream.events import Event
+from sfm_stream.events import ALL_STREAMS, Block, Event
+
+CAPACITY = 4_096
+"""Events of all feeds that wait where they meet; each feed's queue holds the rest."""
 
 
 class Merged:
@@ -31,7 +39,8 @@ class Merged:
 
     def __init__(self, feeds: Sequence[Live]) -> None:
         self._feeds = tuple(feeds)
-        self._ready: asyncio.Queue[list[Event]] = asyncio.Queue(len(feeds))
+        self._queue = Queue(len(feeds[0].fields), CAPACITY, "block")
+        self._table = Table()
         self._ends: list[FeedError] = []
         self.fields = feeds[0].fields
         owners: dict[str, int] = {}
@@ -55,7 +64,7 @@ class Merged:
     @property
     def waiting(self) -> int:
         """Events that wait in the queues."""
-        return sum(feed.waiting for feed in self._feeds)
+        return len(self._queue) + sum(feed.waiting for feed in self._feeds)
 
     def source(self) -> dict[str, Any]:
         """Give what each of the feeds is."""
@@ -73,28 +82,26 @@ class Merged:
         """Give the events as they come, as `batches` does, one by one."""
         return one_by_one(self.batches(BREATH))
 
-    async def batches(self, most: int) -> AsyncGenerator[list[Event], None]:
+    async def batches(self, most: int) -> AsyncGenerator[Block, None]:
         """Give the events as they come; closing the iterator closes the connections.
 
         Args:
-            most: events given at once, all of one feed.
+            most: events given at once, of those that wait.
 
         Raises:
             FeedError: when no try of any feed can help any more.
         """
-        tasks = [asyncio.create_task(self._follow(feed, most)) for feed in self._feeds]
-        left = len(tasks)
+        following = asyncio.create_task(self._follow_all(most))
         try:
-            while left:
-                if batch := await self._ready.get():
+            async with aclosing(self._queue.batches(most)) as batches:
+                async for batch in batches:
                     yield batch
-                else:
-                    left -= 1
         finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.wait(tasks)
-        if len(self._ends) == len(tasks):
+            following.cancel()
+            await asyncio.wait([following])
+        if not following.cancelled():
+            following.result()
+        if len(self._ends) == len(self._feeds):
             raise self._ends[0]
 
     def stop(self) -> None:
@@ -102,11 +109,44 @@ class Merged:
         for feed in self._feeds:
             feed.stop()
 
-    async def _follow(self, feed: Live, most: int) -> None:
+    async def _follow_all(self, most: int) -> None:
+        try:
+            async with asyncio.TaskGroup() as group:
+                for i, feed in enumerate(self._feeds):
+                    group.create_task(self._follow(i, feed, most))
+        finally:
+            self._queue.close()
+
+    async def _follow(self, number: int, feed: Live, most: int) -> None:
         try:
             async with aclosing(feed.batches(most)) as batches:
                 async for batch in batches:
-                    await self._ready.put(batch)
+                    self._queue.put_block(self._table.renumbered(number, batch))
+                    if self._queue.full:
+                        await self._queue.room()
         except FeedError as error:
             self._ends.append(error)
-        await self._ready.put([])
+
+
+class Table:
+    """One table of names for the blocks of several feeds, that each have their own."""
+
+    def __init__(self) -> None:
+        self._streams: tuple[str, ...] = ()
+        self._numbers: dict[str, int] = {}
+        self._latest: dict[int, tuple[tuple[str, ...], NDArray[np.int32]]] = {}
+
+    def renumbered(self, feed: int, block: Block) -> Block:
+        """Give a block of a feed, told by its number, with the common table."""
+        names, numbers = self._latest.get(feed, (None, None))
+        if numbers is None or names is not block.streams:
+            found = [self._number(name) for name in block.streams]
+            numbers = np.array([*found, ALL_STREAMS], np.int32)
+            self._latest[feed] = block.streams, numbers
+        return replace(block, streams=self._streams, stream=numbers[block.stream])
+
+    def _number(self, name: str) -> int:
+        if name not in self._numbers:
+            self._numbers[name] = len(self._streams)
+            self._streams = (*self._streams, name)
+        return self._numbers[name]

@@ -1,19 +1,25 @@
 """The bounded queue between who reads a feed and who works on it.
 
-What happens when it is full has a name: `block` lets the reader wait, and TCP the
-venue; `conflate` keeps the latest tick of each stream; `drop_oldest` forgets the oldest
-quarter and says so in a `Gap`. Ticks alone are ever dropped.
+Events come one by one and leave as blocks of columns. What happens when it is full has
+a name: `block` lets the reader wait, and TCP the venue; `conflate` keeps the latest
+tick of each stream; `drop_oldest` forgets the oldest quarter and says so in a `Gap`.
+Ticks alone are ever dropped.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import Counter, deque
-from collections.abc import Iterable
+from collections.abc import AsyncGenerator
 from typing import Literal
 
-from sfm_stream.events import Event, Gap, Tick
+import numpy as np
 
+from sfm_stream.blocks import concatenate, select
+from sfm_stream.events import TICK, Block, Event, Gap, Growing, Tick
+
+GATHER = 0.001
+"""Least seconds between batches of few events."""
 DROPPED = 4
 """One part in so many is dropped at a time, so that gaps stay few."""
 
@@ -22,58 +28,83 @@ class Queue:
     """Events in order, and as many of them as fit.
 
     Args:
+        width: number of values of a tick.
         capacity: most events that wait, a few gaps aside.
         overload: what to do when one more comes.
 
     Attributes:
-        counters: ticks conflated and dropped, and the most that ever waited.
+        counters: ticks conflated and dropped, and how often a reader waited.
     """
 
     def __init__(
-        self, capacity: int, overload: Literal["block", "conflate", "drop_oldest"]
+        self,
+        width: int,
+        capacity: int,
+        overload: Literal["block", "conflate", "drop_oldest"],
     ) -> None:
         self.counters: Counter[str] = Counter()
         self.closed = False
-        self._capacity, self._overload = capacity, overload
-        self._events: deque[Event] = deque()
+        self._capacity, self._overload, self._width = capacity, overload, width
+        self._growing = Growing(width)
+        self._blocks: deque[Block] = deque()
+        self._count = 0
         self._some, self._room = asyncio.Event(), asyncio.Event()
 
     def __len__(self) -> int:
-        return len(self._events)
-
-    @property
-    def head(self) -> Event | None:
-        """The event that has waited longest."""
-        return self._events[0] if self._events else None
+        return self._count
 
     @property
     def full(self) -> bool:
         """Whether a reader that can wait should."""
-        return self._overload == "block" and len(self._events) >= self._capacity
+        return self._overload == "block" and self._count >= self._capacity
 
     def put(self, event: Event) -> None:
         """Add an event; a reader that does not mind `full` makes it grow."""
-        if len(self._events) >= self._capacity and self._overload != "block":
-            if self._overload == "conflate":
-                self._conflate()
-            if len(self._events) >= self._capacity:
-                self._drop_oldest()
-        self._events.append(event)
-        if len(self._events) == 1:
+        if self._count >= self._capacity and self._overload != "block":
+            self._make_room()
+        self._growing.add(event)
+        self._count += 1
+        if self._count == 1:
             self._some.set()
 
-    async def take(self, most: int) -> list[Event]:
+    def put_block(self, block: Block) -> None:
+        """Add events that came together; a reader that waits when it is `full` does."""
+        self._gather()
+        self._blocks.append(block)
+        self._count += len(block)
+        self._some.set()
+
+    async def take(self, most: int) -> Block:
         """Take the oldest events, at most so many; none when there will be no more."""
-        while not self._events:
-            if self.closed:
-                return []
+        while not self._count and not self.closed:
             self._some.clear()
             await self._some.wait()
-        waiting = len(self._events)
-        taken = [self._events.popleft() for _ in range(min(most, waiting))]
-        if len(self._events) * 2 < self._capacity:
+        self._gather()
+        taken = self._first(most)
+        self._count -= len(taken)
+        if self._count * 2 < self._capacity:
             self._room.set()
         return taken
+
+    async def batches(
+        self, most: int, gather: float = GATHER
+    ) -> AsyncGenerator[Block, None]:
+        """Give what waits, again and again, until it is closed and empty.
+
+        What comes soon after a batch waits for the next one, so that many ticks share
+        the cost of a batch; a tick that comes alone waits for nothing. Other tasks get
+        their turn in between.
+
+        Args:
+            most: events given at once.
+            gather: least seconds between batches, unless one more is full already.
+        """
+        now = asyncio.get_running_loop().time
+        while batch := await self.take(most):
+            given = now()
+            yield batch
+            rest = 0.0 if len(self) >= most else given + gather - now()
+            await asyncio.sleep(max(rest, 0.0))
 
     async def room(self) -> None:
         """Wait until half of the queue is free."""
@@ -86,36 +117,63 @@ class Queue:
         self.closed = True
         self._some.set()
 
+    def _gather(self) -> None:
+        """Turn the events that came one by one into a block."""
+        if len(self._growing):
+            self._blocks.append(self._growing.take())
+
+    def _first(self, most: int) -> Block:
+        """Take blocks of one table, and of the last one as much as is wanted."""
+        taken: list[Block] = []
+        count = 0
+        while self._blocks and count < most:
+            block = self._blocks.popleft()
+            if count + len(block) > most:
+                self._blocks.appendleft(block[most - count :])
+                block = block[: most - count]
+            taken.append(block)
+            count += len(block)
+        return concatenate(taken) if taken else Block.of([], self._width)
+
+    def _make_room(self) -> None:
+        self._gather()
+        if self._overload == "conflate":
+            self._conflate()
+        if self._count >= self._capacity:
+            self._drop_oldest()
+
     def _conflate(self) -> None:
         """Keep the latest tick of each stream, where it stands."""
-        kept: list[Event] = []
-        later: set[str] = set()
-        for event in reversed(self._events):
-            if isinstance(event, Tick) and event.stream in later:
-                self.counters["conflated"] += 1
-                continue
-            if isinstance(event, Tick):
-                later.add(event.stream)
-            kept.append(event)
-        self._events = deque(reversed(kept))
+        block = concatenate(self._blocks)
+        ticks = np.flatnonzero(block.kind == TICK)
+        latest = np.full(len(block.streams), -1)
+        latest[block.stream[ticks]] = ticks  # of several the last one stays
+        keep = block.kind != TICK
+        keep[latest[latest >= 0]] = True
+        self._become(select(block, keep))
+        self.counters["conflated"] += int(len(keep) - keep.sum())
 
     def _drop_oldest(self) -> None:
         """Turn the oldest events into one gap per stream."""
-        count = max(1, len(self._events) // DROPPED)
-        oldest: list[Event] = []
-        dropped = 0
-        while self._events and dropped < count:
-            oldest.append(self._events.popleft())
-            dropped += isinstance(oldest[-1], Tick)
-        self.counters["dropped"] += dropped
-        self._events.extendleft(reversed(_gaps(oldest)))
+        block = concatenate(self._blocks)
+        count = max(1, len(block) // DROPPED)
+        ticks = np.flatnonzero(block.kind == TICK)[:count]
+        cut = int(ticks[-1]) + 1 if len(ticks) == count else len(block)
+        self.counters["dropped"] += len(ticks)
+        gaps = Block.of(_gaps(block[:cut]), self._width)
+        self._become(gaps, block[cut:])
+
+    def _become(self, *blocks: Block) -> None:
+        """Hold these blocks instead."""
+        self._blocks = deque(blocks)
+        self._count = sum(map(len, blocks))
 
 
-def _gaps(events: Iterable[Event]) -> list[Event]:
+def _gaps(block: Block) -> list[Event]:
     """Say in one gap per stream what events there were; others than ticks stay."""
     gaps: dict[str, Gap] = {}
     others: list[Event] = []
-    for event in events:
+    for event in block.events():
         if not isinstance(event, Tick | Gap):
             others.append(event)
             continue

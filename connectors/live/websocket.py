@@ -219,12 +219,12 @@ class Link:
         for log in shard.logs:
             log.received(shard.label, received, frame)
         for said in self._venue.receive(frame, received):
-            if isinstance(said, NOTICES):
-                notices.append(said)
-                continue
             if isinstance(said, Tick):
                 self._hear(said.stream)
                 shard.liveness.data(said.stream, shard.clock.elapsed())
+            elif isinstance(said, NOTICES):
+                notices.append(said)
+                continue
             shard.queue.put(said)
         return notices
 

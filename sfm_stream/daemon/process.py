@@ -40,7 +40,7 @@ from sfm_stream.daemon.status.model import LIVE, Vitals
 from sfm_stream.daemon.stepper import seconds
 from sfm_stream.daemon.worker import Witness, Worker
 from sfm_stream.errors import ConfigError, SFMStreamError
-from sfm_stream.events import Event, Gap
+from sfm_stream.events import Block, Gap
 from sfm_stream.running import loops
 
 if TYPE_CHECKING:
@@ -52,8 +52,8 @@ if TYPE_CHECKING:
     from sfm_stream.storage.run_folder import Run
 
 T = TypeVar("T")
-MOST = 128
-"""Events taken at once."""
+MOST = 512
+"""Events taken at once: many share the cost of a batch, and none waits for long."""
 HOLD = 0.004
 """Seconds a batch may be expected to hold the loop."""
 BEAT = 0.25
@@ -90,7 +90,7 @@ class Feed(Protocol):
     def status(self) -> Sequence[Any]:
         """Give the state of each connection and topic."""
 
-    def batches(self, most: int) -> AsyncGenerator[list[Event], None]:
+    def batches(self, most: int) -> AsyncGenerator[Block, None]:
         """Give the events as they come, at most so many at once.
 
         Raises:
@@ -246,7 +246,7 @@ class Process:
             if not task.cancelled():
                 task.result()
 
-    async def _take(self, worker: Worker, batch: Sequence[Event]) -> None:
+    async def _take(self, worker: Worker, batch: Block) -> None:
         if worker.expected(len(batch)) > HOLD:
             await self._in_model(partial(worker.take, batch))
         else:
@@ -255,7 +255,7 @@ class Process:
         if worker.is_due():  # a thousand streams take a while to copy
             await self._in_model(worker.save)
 
-    async def _batches(self) -> AsyncGenerator[list[Event], None]:
+    async def _batches(self) -> AsyncGenerator[Block, None]:
         """Give the events of the feed, and of those that take its place."""
         while True:
             async with aclosing(self._feed.batches(MOST)) as batches:
@@ -264,7 +264,8 @@ class Process:
             if self._next_feed is None:
                 return
             self._feed, self._next_feed = self._next_feed, None
-            yield [Gap("", time.time_ns(), CHANGED)]
+            changed = Gap("", time.time_ns(), CHANGED)
+            yield Block.of([changed], len(self._feed.fields))
 
     async def _beat(self, worker: Worker) -> None:
         while True:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from sfm_stream.events import Control, Event, Gap, Tick
+import numpy as np
+
+from sfm_stream.blocks import select
+from sfm_stream.events import TICK, Block, Control, Event, Gap
 from sfm_stream.records import Records
 
 LONGEST = 3600.0
@@ -47,30 +50,25 @@ class Quarantine:
         terms = self._terms.items()
         return {s: t.until - elapsed for s, t in terms if t.until > elapsed}
 
-    def admit(
-        self, events: Sequence[Event], now: int, elapsed: float
-    ) -> Sequence[Event]:
-        """Leave out the ticks of streams that are shut out.
+    def decide(self, now: int, elapsed: float) -> list[Event]:
+        """Give what is decided now: who is let in, and who is shut out.
 
         Args:
-            events: in order.
             now: time of day, ns, for the decisions.
             elapsed: seconds that never run backwards, for the terms.
-
-        Returns:
-            What is decided now, then the events let in.
         """
-        if not self._terms and not self._rejected:
-            return events
-        decided = [*self._released(now, elapsed), *self._shut_out(now, elapsed)]
+        return [*self._released(now, elapsed), *self._shut_out(now, elapsed)]
+
+    def admit(self, block: Block, elapsed: float) -> Block:
+        """Leave out the ticks of streams that are shut out."""
         shut = self.shut(elapsed)
         if not shut:
-            return [*decided, *events]
-        let_in = [e for e in events if not (isinstance(e, Tick) and e.stream in shut)]
-        self.dropped.update(
-            e.stream for e in events if isinstance(e, Tick) and e.stream in shut
-        )
-        return [*decided, *let_in]
+            return block
+        table = np.array([*(name in shut for name in block.streams), False])
+        out = table[block.stream] & (block.kind == TICK)
+        names = (block.streams[i] for i in block.stream[out].tolist())
+        self.dropped.update(names)
+        return select(block, ~out)
 
     def note(self, ticks: Mapping[str, int], records: Records) -> None:
         """Learn from what became of ticks.

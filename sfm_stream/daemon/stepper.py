@@ -16,10 +16,11 @@ from typing import TYPE_CHECKING
 import msgspec
 import numpy as np
 
+from sfm_stream.blocks import concatenate
 from sfm_stream.config import duration_ns
 from sfm_stream.daemon.quarantine import Quarantine, rejections
-from sfm_stream.errors import JournalError
-from sfm_stream.events import TICK, Block, Control, Event, Floats, Gap, Tick
+from sfm_stream.errors import JournalError, ShapeError
+from sfm_stream.events import GAP, TICK, Block, Control, Event, Floats
 from sfm_stream.running import loops
 
 if TYPE_CHECKING:
@@ -106,7 +107,7 @@ class Stepper:
         term = seconds("daemon.quarantine", settings.quarantine)
         self.quarantine = Quarantine(settings.quarantine_after, term)
 
-    def take(self, batch: Sequence[Event]) -> None:
+    def take(self, batch: Block) -> None:
         """Take the next events.
 
         Raises:
@@ -114,9 +115,11 @@ class Stepper:
                 has not seen them.
         """
         with self.lock:
-            events = self.quarantine.admit(batch, self._now(), self._elapsed())
-            decided, self._decided = [*self._decided, *self._paced(batch)], []
-            self._carry_out([*decided, *events])
+            now, elapsed = self._now(), self._elapsed()
+            shut = self.quarantine.decide(now, elapsed)
+            decided = [*self._decided, *self._paced(batch, now), *shut]
+            self._decided = []
+            self._carry_out(decided, self.quarantine.admit(batch, elapsed))
 
     def go_on_journalled(self) -> None:
         """Journal again, from here on; a checkpoint of here and now must be saved.
@@ -126,7 +129,7 @@ class Stepper:
         """
         self._journal.skip_to(self._engine.seq)
         self.problem = ""
-        self.take([Control("", self._now(), "journalled")])
+        self.take(self._block([Control("", self._now(), "journalled")]))
 
     def sync(self) -> None:
         """Have what was journalled put on disk, without waiting.
@@ -145,14 +148,21 @@ class Stepper:
         """Give the latest latencies, seconds, in no order."""
         return self._latencies[: min(self.measured, LATENCIES)].copy()
 
-    def _carry_out(self, events: list[Event]) -> None:
-        block = self._block(events)  # refuses what the engine would, before it is kept
+    def _carry_out(self, decided: Sequence[Event], events: Block) -> None:
+        """Journal and step what was decided, and the events behind it."""
+        width = len(self._engine.fields)
+        if events.values.shape[1] != width:  # refused before it is journalled
+            raise ShapeError("events", f"(T, {width})", str(events.values.shape))
+        block = self._behind(decided, events)
         if not self.problem:
             try:
-                self._journal.append(events)
+                self._journal.append(list(block.events()))
             except JournalError as error:
-                block = self._block([*self._unjournalled(error), *events])
-        self._step(block, self._count(events))
+                block = self._behind(self._unjournalled(error), block)
+        self._step(block, self._count(block))
+
+    def _behind(self, decided: Sequence[Event], events: Block) -> Block:
+        return concatenate([self._block(decided), events]) if decided else events
 
     def _block(self, events: Sequence[Event]) -> Block:
         return Block.of(events, len(self._engine.fields))
@@ -170,10 +180,10 @@ class Stepper:
         self.counts.rejected.update(rejections(said[0]))
         self.quarantine.note(ticks, said[0])
 
-    def _paced(self, batch: Sequence[Event]) -> list[Event]:
+    def _paced(self, batch: Block, now: int) -> list[Event]:
         """Decide by the age of the oldest tick whether there is time to learn."""
-        now = self._now()
-        received = next((e.received for e in batch if isinstance(e, Tick)), now)
+        ticks = batch.received[batch.kind == TICK]
+        received = int(ticks[0]) if len(ticks) else now
         self.lag = max(now - received, 0) / SECOND
         if not self.catching_up and self.lag > self._patience:
             self.catching_up = True
@@ -190,15 +200,17 @@ class Stepper:
         self.problem = str(error)
         return [Control("", self._now(), "unjournalled")]
 
-    def _count(self, events: Sequence[Event]) -> Counter[str]:
+    def _count(self, block: Block) -> Counter[str]:
         """Count events; give the ticks per stream."""
+        self.counts.gaps += int((block.kind == GAP).sum())
+        places = np.flatnonzero(block.kind == TICK)
+        latest = dict(zip(block.stream[places].tolist(), places.tolist(), strict=True))
+        counts = np.bincount(block.stream[places], minlength=1)
         ticks: Counter[str] = Counter()
-        for event in events:
-            if isinstance(event, Tick):
-                ticks[event.stream] += 1
-                self.counts.received[event.stream] = event.received
-            elif isinstance(event, Gap):
-                self.counts.gaps += 1
+        for number, place in latest.items():
+            name = block.streams[number]
+            ticks[name] = int(counts[number])
+            self.counts.received[name] = int(block.received[place])
         self.counts.ticks.update(ticks)
         return ticks
 

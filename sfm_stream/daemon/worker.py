@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -17,7 +17,7 @@ from sfm_stream.daemon.recovery import OWN, RECORDS, SPILL, Recovered, named
 from sfm_stream.daemon.saver import Saved, Saver
 from sfm_stream.daemon.stepper import Stepper, seconds
 from sfm_stream.errors import CheckpointError, JournalError
-from sfm_stream.events import Control, Event, Floats, Gap
+from sfm_stream.events import Block, Control, Floats, Gap
 from sfm_stream.records import Decision, Records
 from sfm_stream.settings import Sink as SinkSettings
 from sfm_stream.sinks import Delivery, Status, open_sink
@@ -115,7 +115,7 @@ class Worker:
             self.stepper.decide(Control("", now, "learn" if wanted else "freeze"))
         return self.saver.begin(self.deliveries)
 
-    def take(self, batch: Sequence[Event]) -> None:
+    def take(self, batch: Block) -> None:
         """Take the next events.
 
         Raises:

@@ -53,9 +53,7 @@ class Caller:
             self._nothing = decode.nothing(self.out, owners)
         return decode.columns(self.out, owners, self._nothing)
 
-    def many(
-        self, events: Events, spans: Sequence[Span], owners: Owners
-    ) -> Columns:
+    def many(self, events: Events, spans: Sequence[Span], owners: Owners) -> Columns:
         """Take any events, span by span, and give the records as columns.
 
         Records are copied out when there is no room for more, and at the end.

@@ -23,7 +23,9 @@ class Roster:
     def __init__(self) -> None:
         self.numbers: dict[str, int] = {}
         self.first_row = np.zeros(0, np.int64)
-        self._forget()
+        self._rows: NDArray[np.int64] | None = None
+        self._numbers: NDArray[np.int64] | None = None
+        self._named: tuple[str, ...] = ()
 
     def add(self, name: str, first_row: int) -> None:
         """Add a stream."""
@@ -86,6 +88,4 @@ class Roster:
 
     def _forget(self) -> None:
         """Forget the tables that were made of the streams there were."""
-        self._rows: NDArray[np.int64] | None = None
-        self._numbers: NDArray[np.int64] | None = None
-        self._named: tuple[str, ...] = ()
+        self._rows = self._numbers = None

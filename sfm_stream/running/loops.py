@@ -75,8 +75,8 @@ def step(block: Block, engine: Engine, write: Callable[[Records], None]) -> None
 
 
 async def arun(
-    batches: AsyncGenerator[Sequence[Event], None],
-    take: Callable[[Sequence[Event]], Awaitable[None]],
+    batches: AsyncGenerator[Block, None],
+    take: Callable[[Block], Awaitable[None]],
 ) -> None:
     """Hand over batches of live events, one after the other.
 

@@ -1,0 +1,148 @@
+"""Blocks of events cut, joined, and written as bytes, for journals and pipes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from sfm_stream.events import ALL_STREAMS, Block
+
+
+def select(block: Block, keep: NDArray[np.bool_]) -> Block:
+    """Give some events of a block.
+
+    Args:
+        block: of T events.
+        keep: [T], which.
+    """
+    places = np.cumsum(keep) - 1
+    notes = {int(places[i]): note for i, note in block.notes.items() if keep[i]}
+    return Block(
+        streams=block.streams,
+        kind=block.kind[keep],
+        stream=block.stream[keep],
+        time=block.time[keep],
+        received=block.received[keep],
+        values=block.values[keep],
+        code=block.code[keep],
+        notes=notes,
+    )
+
+
+def concatenate(blocks: Sequence[Block]) -> Block:
+    """Join blocks of one feed, in order, into one.
+
+    Args:
+        blocks: at least one; all with the same number of fields.
+    """
+    if len(blocks) == 1:
+        return blocks[0]
+    names, parts = _one_table(blocks)
+    notes: dict[int, str] = {}
+    base = 0
+    for block in blocks:
+        notes |= {base + i: n for i, n in block.notes.items()}
+        base += len(block)
+    joined: dict[str, NDArray[Any]] = {"stream": np.concatenate(parts)}
+    for key in ("kind", "time", "received", "values", "code"):
+        joined[key] = np.concatenate([getattr(block, key) for block in blocks])
+    return Block(streams=names, notes=notes, **joined)
+
+
+def _one_table(
+    blocks: Sequence[Block],
+) -> tuple[tuple[str, ...], list[NDArray[np.int32]]]:
+    """Give a table of the names of all blocks, and each one's streams by it.
+
+    A table that has only grown from block to block stays the same object.
+    """
+    last = blocks[-1].streams
+    tables = {id(block.streams): block.streams for block in blocks}
+    if all(last[: len(table)] == table for table in tables.values()):
+        return last, [block.stream for block in blocks]
+    names: dict[str, int] = {}
+    parts = []
+    for block in blocks:
+        table = [names.setdefault(name, len(names)) for name in block.streams]
+        parts.append(np.array([*table, ALL_STREAMS], np.int32)[block.stream])
+    return tuple(names), parts
+
+
+class _Packed(msgspec.Struct, frozen=True, array_like=True):
+    """A block as its columns lie in memory; of `OFTEN_ZERO` nothing where all is 0."""
+
+    count: int
+    width: int
+    streams: tuple[str, ...]
+    columns: dict[str, bytearray]
+    notes: dict[int, str]
+
+
+COLUMNS: dict[str, np.dtype[Any]] = {
+    "kind": np.dtype("i1"),
+    "stream": np.dtype("<i4"),
+    "time": np.dtype("<i8"),
+    "received": np.dtype("<i8"),
+    "values": np.dtype("<f8"),
+    "code": np.dtype("<i8"),
+}
+OFTEN_ZERO = ("kind", "stream", "code")
+
+
+def pack(block: Block) -> bytes:
+    """Write a block as bytes, with the names that its events need."""
+    if len(block.streams) > len(block):
+        block = _narrowed(block)
+    columns = {}
+    for name, kind in COLUMNS.items():
+        column = getattr(block, name)
+        if name not in OFTEN_ZERO or column.any():
+            columns[name] = bytearray(np.ascontiguousarray(column, kind))
+    width = block.values.shape[1]
+    packed = _Packed(len(block), width, block.streams, columns, dict(block.notes))
+    return msgspec.msgpack.encode(packed)
+
+
+def unpack(data: bytes | memoryview) -> Block:
+    """Read a block that `pack` wrote.
+
+    Raises:
+        DecodeError: if it is none.
+    """
+    packed = msgspec.msgpack.decode(data, type=_Packed)
+    count = packed.count
+    found: dict[str, NDArray[Any]] = {}
+    for name, kind in COLUMNS.items():
+        size = count * (packed.width if name == "values" else 1)
+        zeros = bytearray(size * kind.itemsize if name in OFTEN_ZERO else 0)
+        column = packed.columns.get(name, zeros)
+        if len(column) != size * kind.itemsize:
+            problem = f"expected {size} numbers, was {len(column)} bytes"
+            raise msgspec.DecodeError(f"column {name}: {problem}")
+        found[name] = np.frombuffer(column, kind)
+    found["values"] = found["values"].reshape(count, packed.width)
+    return Block(streams=packed.streams, notes=packed.notes, **found)
+
+
+def packed_count(data: bytes | memoryview) -> int:
+    """Give the number of events of a block that `pack` wrote.
+
+    Raises:
+        DecodeError: if it is none.
+    """
+    return msgspec.msgpack.decode(data, type=_Packed).count
+
+
+def _narrowed(block: Block) -> Block:
+    """Give a block whose table holds no names but those of its events."""
+    named = block.stream >= 0
+    used, stream = np.unique(block.stream[named], return_inverse=True)
+    narrow = np.full(len(block), ALL_STREAMS, np.int32)
+    narrow[named] = stream
+    names = tuple(block.streams[i] for i in used.tolist())
+    return replace(block, streams=names, stream=narrow)
