@@ -51,6 +51,8 @@ FORBIDDEN = {
 FORBIDDEN_CALLS = {"open", "print", "input", "exec", "eval", "breakpoint"}
 TOUCHES_THE_OUTSIDE = {
     ("config", "pathlib"): "`load` reads the one file that settings come from",
+    ("backends.cuda.prelude", "pathlib"): "names `cell.cu`, a source of the package",
+    ("backends.cuda.compiling", "io"): "collects what the compiler says",
     ("jit.cache", "pathlib"): "stale machine code is cleared from numba's cache",
 }
 
@@ -81,6 +83,7 @@ TESTED_IN = {
     "state.layout": "test_state_bank.py",
     "state.arena": "test_state_bank.py",
     "settings": "test_config.py",
+    "backends.cuda.prelude": "test_backends_cuda_compiling.py",
     "backends.numba": "test_backends_contract.py",
     "engine.decode": "test_engine_identity.py",
     "storage.run_folder": "test_running_replay.py",

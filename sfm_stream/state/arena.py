@@ -54,7 +54,7 @@ def arena(
 
     `real` is the type of the first arena: float64 where a reference is computed.
     """
-    width = _ends(places)
+    width = widths(places)
     return Arena(
         _aligned((rows, width["f32"]), real),
         _aligned((rows, width["f64"]), np.float64),
@@ -71,7 +71,7 @@ def _aligned(shape: tuple[int, int], kind: type[Any]) -> NDArray[Any]:
     return aligned
 
 
-def _ends(places: tuple[Place, ...]) -> dict[str, int]:
+def widths(places: tuple[Place, ...]) -> dict[str, int]:
     """Give the width of each arena's row: whole cache lines."""
     return {
         name: sum(_room(p) for p in places if p.arena == name) for name in Arena._fields

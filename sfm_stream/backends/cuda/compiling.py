@@ -1,0 +1,90 @@
+"""`cell.cu` as machine code of a GPU, compiled at run time by NVRTC and kept on disk.
+
+No toolkit, compiler or driver is needed: the wheel `nvidia-cuda-nvrtc` brings all.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+from typing import TYPE_CHECKING, NamedTuple
+
+from sfm_stream.backends.cuda.prelude import SOURCE, prelude
+
+if TYPE_CHECKING:
+    from cuda.core import ObjectCode, Program
+    from cuda.core.utils import ProgramCacheResource
+
+    from sfm_stream.state.layout import Layout
+
+ENTRIES = ("forward", "learn")
+
+
+class Usage(NamedTuple):
+    """What a kernel needs of a multiprocessor, as ptxas says it.
+
+    Attributes:
+        name: of the kernel.
+        registers: of a thread.
+        stack: bytes of a thread's local memory.
+        spilled: bytes written to it for want of registers.
+    """
+
+    name: str
+    registers: int
+    stack: int
+    spilled: int
+
+
+def compile_cell(
+    layout: Layout, architecture: str, cache: ProgramCacheResource | None
+) -> ObjectCode:
+    """Compile `forward` and `learn` for one layout.
+
+    Args:
+        layout: of the bank.
+        architecture: e.g. `sm_90`.
+        cache: keeps machine code by source, options and version of the compiler.
+
+    Raises:
+        ConfigError: if the cell is too large.
+    """
+    return _program(layout, architecture).compile("cubin", cache=cache)
+
+
+def usage(layout: Layout, architecture: str) -> list[Usage]:
+    """Compile as `compile_cell` does and say what each kernel needs.
+
+    Raises:
+        ConfigError: if the cell is too large.
+    """
+    log = io.StringIO()
+    _program(layout, architecture).compile("cubin", logs=log)
+    return parse_usage(log.getvalue())
+
+
+def parse_usage(log: str) -> list[Usage]:
+    """Read what `ptxas -v` says about each kernel."""
+    found = re.findall(
+        r"Compiling entry function '(\w+)'.*?(\d+) bytes stack frame, "
+        r"(\d+) bytes spill stores.*?Used (\d+) registers",
+        log,
+        re.DOTALL,
+    )
+    return [
+        Usage(name, int(registers), int(stack), int(spilled))
+        for name, stack, spilled, registers in found
+    ]
+
+
+def _program(layout: Layout, architecture: str) -> Program:
+    from cuda.core import Program, ProgramOptions
+
+    options = ProgramOptions(
+        arch=architecture,
+        std="c++17",
+        prec_sqrt=False,
+        prec_div=False,
+        ptxas_options=["-v"],
+    )
+    return Program(prelude(layout) + SOURCE.read_text("utf-8"), "c++", options)

@@ -1,0 +1,327 @@
+"""`cell.cu` run on the CPU by fibers, against float64 autograd through the cell."""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from sfm_stream import config
+from sfm_stream.backends.cuda import prelude
+from sfm_stream.cell.parameters import Weights
+from sfm_stream.cell.sfm import SFMState, step
+from sfm_stream.state import arena, bank, inputs, layout
+from tests import cuda_rig
+
+pytestmark = cuda_rig.NEEDS_COMPILER
+torch.set_num_threads(1)
+TOLERANCE = 1e-5
+ROWS = 2
+
+
+class Case(NamedTuple):
+    """A cell, its window, and how its ticks fall into rounds."""
+
+    tree: dict
+    fields: int
+    rounds: tuple[tuple[int, ...], ...]  # ticks of each row in each round
+
+
+@st.composite
+def cases(draw):
+    states, outputs = draw(st.integers(1, 34)), draw(st.integers(1, 34))
+    count = draw(st.integers(2, 4))
+    each = st.tuples(*[st.integers(0, 14)] * ROWS)
+    horizons = draw(st.sampled_from([[1], [1, 3], [2, 5, 9]]))
+    return Case(
+        tree={
+            "model": {
+                "cell": draw(st.sampled_from(["sfm", "a-sfm"])),
+                "readout": draw(st.sampled_from(["amplitude", "amplitude+phase"])),
+                "states": states, "outputs": outputs,
+                "frequencies": draw(st.integers(1, 9)),
+            },
+            "stream": {"clock": draw(st.sampled_from(["tick", "time"]))},
+            "target": {"horizons": horizons},
+            "features": {"lags": 2, "errors": 0},
+            "learn": {"window": 40, "every": 40},
+        },
+        fields=draw(st.integers(1, 3)),
+        rounds=tuple(draw(each) for _ in range(count)),
+    )  # fmt: skip
+
+
+class Story:
+    """Rows with a past, their inputs, and what was said of them in float64."""
+
+    def __init__(self, case):
+        settings = config.from_tree(case.tree)
+        plan = inputs.plan(settings, [f"x{i}" for i in range(case.fields)])
+        self.bank = bank.Bank(settings, plan)
+        self.bank.grow(ROWS)
+        self.layout, self.sizes = self.bank.layout, self.bank.layout.sizes
+        self.rng = rng = np.random.default_rng(7)
+        s, self.first = self.sizes, self.sizes.ring - 5  # the tape's end is passed
+        places = layout.work_places(s)
+        self.work = arena.arena(ROWS, places)
+        weights = self.bank.view("weights")
+        weights += 0.3 * rng.standard_normal(weights.shape) / np.sqrt(s.gates)
+        self.ticks = [sum(each) for each in zip(*case.rounds, strict=True)]
+        self.bank.view("tape_u")[:, :, : s.inputs] = rng.standard_normal(
+            (ROWS, s.ring, s.inputs)
+        )
+        self.bank.view("tape_tau")[...] = (
+            rng.uniform(0.2, 3, (ROWS, s.ring)) if s.clocked else 1
+        )
+        past = self.slot(self.first - 1)
+        self.bank.view("tape_read")[:, past] = rng.standard_normal(
+            (ROWS, s.frequencies, 3 * s.states)
+        )
+        self.bank.view("tape_z")[:, past] = rng.standard_normal((ROWS, s.outputs))
+        labels = rng.standard_normal((ROWS, s.ring, s.horizons))
+        labels[rng.random(labels.shape) < 0.3] = np.nan
+        self.bank.view("labels")[...] = labels
+        self.blocks = [self.tensors(row) for row in range(ROWS)]
+        self.past = [self.state(row, past) for row in range(ROWS)]
+
+    def slot(self, tick):
+        return tick % (self.sizes.ring - 1)
+
+    def tensors(self, row):
+        return {
+            name: torch.tensor(block, dtype=torch.float64, requires_grad=True)
+            for name, block in self.bank.weights(row).items()
+        }
+
+    def state(self, row, slot):
+        d = self.sizes.states
+        read = torch.tensor(self.bank.view("tape_read")[row, slot]).double()
+        z = torch.tensor(self.bank.view("tape_z")[row, slot]).double()
+        return SFMState(read[:, d : 2 * d], read[:, 2 * d :], z)
+
+    def table(self, name):
+        places = layout.table_places(self.sizes)
+        return torch.tensor(arena.view(self.layout.tables, places, name)[0]).double()
+
+    def reference(self, row, oldest):
+        """Give z [T, M] and the last state in float64; gradients end at `oldest`."""
+        s, blocks, state = self.sizes, self.blocks[row], self.past[row]
+        weights = Weights(blocks["w_in"], blocks["w_heads"], blocks["b_z"])
+        omega, reach, every = self.table("turn")[2], self.table("reach"), []
+        for i in range(self.ticks[row]):
+            slot = self.slot(self.first + i)
+            if self.first + i == oldest:
+                state = SFMState(*(part.detach() for part in state))
+            x = torch.tensor(self.bank.view("tape_u")[row, slot, : s.inputs]).double()
+            tau = torch.tensor(float(self.bank.view("tape_tau")[row, slot]))
+            z, state, _ = step(
+                weights, omega, reach if s.adaptive else None, x, state,
+                elapsed=tau.double() if s.clocked else None,
+            )  # fmt: skip
+            every.append(z)
+        return every, state
+
+    def go_forward(self, kernels, rounds):
+        """Step the rows of each round that have something new, the last one first."""
+        at = [self.first] * ROWS
+        for counts in rounds:
+            steps = np.zeros((ROWS, 3), np.int32)
+            for row, count in enumerate(counts):
+                steps[row] = self.slot(at[row] - 1), self.slot(at[row]), count
+                at[row] += count
+            active = np.flatnonzero(steps[:, 2])[::-1].astype(np.int32)
+            kernels.forward(
+                len(active), self.bank.rows.f32, self.layout.tables.f32, active, steps
+            )
+
+    def spans(self):
+        """Give windows [B, Q, 3] of which the last is the longest, and label counts."""
+        places = layout.work_places(self.sizes)
+        spans = arena.view(self.work, places, "spans")
+        counts = np.zeros(ROWS, np.int32)
+        for row, ticks in enumerate(self.ticks):
+            last = self.first + ticks - 1
+            for q in range(self.sizes.horizons):
+                newest = max(last - 2 * q, self.first - 1)
+                first = max(self.first, newest - 11 - q)
+                news = min(first + 3, newest)
+                spans[row, q] = first, news, newest
+                if newest < self.first:
+                    spans[row, q] = 0, 0, -1
+                for tick in self.news(row, q):
+                    known = not np.isnan(self.label(row, tick, q))
+                    counts[row] += known
+        return spans, counts
+
+    def news(self, row, q):
+        places = layout.work_places(self.sizes)
+        _, first, last = arena.view(self.work, places, "spans")[row, q].tolist()
+        return range(first, last + 1)
+
+    def label(self, row, tick, q):
+        return float(self.bank.view("labels")[row, self.slot(tick), q])
+
+    def gradients(self, row, z, counts):
+        """Give the sum of squared errors, and the mean's gradients by autograd."""
+        blocks = self.blocks[row]
+        errors = [
+            blocks["v"][q] @ z[tick - self.first] + blocks["c"][q] - label
+            for q in range(self.sizes.horizons)
+            for tick in self.news(row, q)
+            if not np.isnan(label := self.label(row, tick, q))
+        ]
+        total = torch.stack(errors).square().sum()
+        (total / int(counts[row])).backward()
+        return float(total.detach())
+
+
+def distance(got, wanted):
+    return float(np.linalg.norm(got - wanted) / max(np.linalg.norm(wanted), 1e-12))
+
+
+def read_back(story, row):
+    last = story.slot(story.first + story.ticks[row] - 1)
+    return story.state(row, last)
+
+
+def expect_forward(story, row, z, state):
+    got = read_back(story, row)
+    assert distance(got.z.numpy(), z[-1].detach().numpy()) <= TOLERANCE
+    for mine, wanted in ((got.re, state.re), (got.im, state.im)):
+        assert distance(mine.numpy(), wanted.detach().numpy()) <= TOLERANCE
+
+
+def learn(story, kernels, lr=1e-30, clip=1.0):
+    s, places = story.sizes, layout.work_places(story.sizes)
+    spans, counts = story.spans()
+    told = np.full((ROWS, 2), np.nan)
+    steps = arena.offsets(story.layout.places)["counters"] + layout.ADAM_STEP
+    kernels.learn(
+        ROWS, story.bank.rows.f32, story.layout.tables.f32, story.work.f32,
+        story.work.i64[0, arena.offsets(places)["spans"] :],
+        story.bank.rows.i64[0, steps:],
+        np.arange(ROWS, dtype=np.int32), counts, np.array([clip, lr]), told,
+    )  # fmt: skip
+    gradient = arena.view(story.work, places, "gradient")
+    return told, counts, [layout.split(s, gradient[row]) for row in range(ROWS)], spans
+
+
+def check(case, folder, source=None):
+    for backwards in (False, True):
+        story = Story(case)
+        kernels = cuda_rig.kernels(story.layout, folder, source)
+        kernels.order(backwards=backwards)
+        story.go_forward(kernels, case.rounds)
+        told, counts, gradients, spans = learn(story, kernels)
+        for row in range(ROWS):
+            z, state = story.reference(row, spans[row, :, 0].min())
+            if not z:
+                continue
+            expect_forward(story, row, z, state)
+            if counts[row] == 0:
+                assert np.isnan(told[row]).all()
+                continue
+            loss = story.gradients(row, z, counts)
+            assert told[row, 0] == pytest.approx(loss, rel=TOLERANCE)
+            every = {k: block.grad.numpy() for k, block in story.blocks[row].items()}
+            for name, got in gradients[row].items():
+                assert distance(got, every[name]) <= TOLERANCE, name
+            norm = np.sqrt(sum((block**2).sum() for block in every.values()))
+            assert told[row, 1] == pytest.approx(norm, rel=TOLERANCE)
+
+
+PLAIN = Case(
+    {"target": {"horizons": [1, 4]}, "learn": {"window": 40, "every": 40}},
+    fields=1,
+    rounds=((5, 1), (11, 0), (3, 15)),
+)
+
+
+def with_model(**model):
+    return PLAIN._replace(tree=PLAIN.tree | {"model": model})
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("fibers")
+
+
+@settings(
+    max_examples=5, deadline=None, derandomize=True,
+    suppress_health_check=list(HealthCheck),
+)  # fmt: skip
+@given(case=cases())
+def test_any_cell_in_uneven_rounds_meets_autograd(folder, case):
+    check(case, folder)
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        {},
+        {"states": 32, "frequencies": 8, "outputs": 32, "readout": "amplitude"},
+        {"states": 70, "frequencies": 6, "outputs": 3},
+    ],
+    ids=["default", "C0", "many items a thread"],
+)
+def test_known_cells_meet_autograd(folder, model):
+    check(with_model(**model), folder)
+
+
+@pytest.mark.parametrize("taken", [0, 3, 19_999, 20_001])
+def test_the_optimisers_step_is_adams_with_the_norm_clipped(folder, taken):
+    story = Story(with_model(states=5, frequencies=3, outputs=4))
+    kernels = cuda_rig.kernels(story.layout, folder)
+    story.go_forward(kernels, PLAIN.rounds)
+    story.bank.view("counters")[:, layout.ADAM_STEP] = taken
+    before = story.bank.view("weights").astype(np.float64)
+    _, _, blocks, _ = learn(story, kernels, lr=1e-2, clip=0.05)
+    for row in range(ROWS):
+        g = np.concatenate([block.ravel() for block in blocks[row].values()])
+        g = g.astype(np.float64) * 0.05 / np.linalg.norm(g)
+        rest, rest2 = 1 - np.float32(0.9), 1 - np.float32(0.999)
+        first, second = rest * g, rest2 * g * g
+        unbias, unbias2 = 1 - 0.9 ** (taken + 1), 1 - 0.999 ** (taken + 1)
+        step = 1e-2 * first / unbias / (np.sqrt(second / unbias2) + 1e-8)
+        moved = before[row] - story.bank.view("weights")[row]
+        assert distance(moved, step) <= TOLERANCE
+        assert distance(story.bank.view("moment")[row], first) <= TOLERANCE
+        assert distance(story.bank.view("moment2")[row], second) <= TOLERANCE
+
+
+@pytest.mark.parametrize("what", ["labels", "tape_z"])
+def test_what_is_not_finite_changes_no_weight(folder, what):
+    story = Story(with_model(states=5, frequencies=3, outputs=4))
+    kernels = cuda_rig.kernels(story.layout, folder)
+    story.go_forward(kernels, PLAIN.rounds)
+    last = story.slot(story.first + story.ticks[0] - 1)
+    story.bank.view("labels")[0, last] = 1.0
+    story.bank.view(what)[0, last] = np.inf
+    before = story.bank.view("weights").copy()
+    told, _, _, _ = learn(story, kernels, lr=1e-2)
+    assert not np.isfinite(told[0]).all()
+    assert (story.bank.view("weights")[0] == before[0]).all()
+    assert (story.bank.view("weights")[1] != before[1]).any()
+
+
+BARRIER = re.compile(
+    r"^ +(__syncthreads|__syncwarp|meet_frequency)\(\);$", re.MULTILINE
+)
+SOURCE = prelude.SOURCE.read_text()
+BARRIERS = [found.span() for found in BARRIER.finditer(SOURCE)]
+
+
+# A few of them: each is compiled anew.
+@pytest.mark.parametrize("number", [1, 2, 4, 14])
+def test_a_barrier_taken_out_is_noticed(folder, number):
+    begin, end = BARRIERS[number]
+    without = SOURCE[:begin] + ";" + SOURCE[end:]
+    case = with_model(cell="a-sfm", states=11, frequencies=4, outputs=14)
+    check(case, folder)
+    with pytest.raises(AssertionError):
+        check(case, folder, without)
