@@ -6,10 +6,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from connectors import options
-from connectors.contract import Feed, did_you_mean
 from connectors.venues.protocol import VENUES, venue_class
 from sfm_stream.config import each_feed
-from sfm_stream.errors import ConfigError
+from sfm_stream.errors import ConfigError, did_you_mean
+from sfm_stream.feeds import Feed
 
 if TYPE_CHECKING:
     from msgspec import Struct

@@ -14,7 +14,7 @@ from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 import msgspec
 from msgspec.structs import replace
 
-from sfm_stream.errors import ConfigError
+from sfm_stream.errors import ConfigError, did_you_mean
 from sfm_stream.settings import EXPERTS, Config, Feed, Target
 
 __all__ = [
@@ -336,10 +336,7 @@ def _refuse_unknown(
     for key, value in tree.items():
         names = [name for name in table.__struct_fields__ if name != MORE_FEEDS]
         if key not in names:
-            near = difflib.get_close_matches(key, names, 1)
-            known = ", ".join(names)
-            hint = f"did you mean {near[0]!r}?" if near else f"known keys: {known}"
-            raise ConfigError(f"{at}{key}", "unknown key", hint)
+            raise ConfigError(f"{at}{key}", "unknown key", did_you_mean(key, names))
         if inner := _table(get_type_hints(table)[key]):
             for where, one in _tables(f"{at}{key}", value):
                 if not isinstance(one, Mapping):
@@ -401,12 +398,7 @@ def _check_experts(experts: Sequence[str]) -> None:
         raise ConfigError("forecast.experts", "expected at least one, was []")
     for i, name in enumerate(experts):
         if name not in EXPERTS:
-            near = difflib.get_close_matches(name, EXPERTS, 1)
-            hint = (
-                f"did you mean {near[0]!r}?" if near else f"known: {', '.join(EXPERTS)}"
-            )
-            raise ConfigError(
-                f"forecast.experts[{i}]", f"unknown expert {name!r}", hint
-            )
+            problem, hint = f"unknown expert {name!r}", did_you_mean(name, EXPERTS)
+            raise ConfigError(f"forecast.experts[{i}]", problem, hint)
         if name in experts[:i]:
             raise ConfigError(f"forecast.experts[{i}]", f"{name!r} stands there twice")

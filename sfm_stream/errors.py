@@ -22,6 +22,11 @@ Bad data is no exception but a `Rejected` record.
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Iterable
+
+SHOWN = 20
+
 
 class SFMStreamError(Exception):
     """The root of all exceptions raised by this project."""
@@ -216,3 +221,13 @@ class ReplayMismatch(SFMStreamError):
             f"{self.kind} row {self.row} column {self.column!r}: "
             f"expected {self.expected!r}, was {self.was!r}"
         )
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """Give a hint: the nearest of the known names, or what there is."""
+    names = list(known)
+    near = difflib.get_close_matches(name, names, 1)
+    if near:
+        return f"did you mean {near[0]!r}?"
+    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+    return f"there are: {', '.join(names[:SHOWN])}{more}" if names else ""

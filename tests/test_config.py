@@ -41,14 +41,14 @@ def test_what_is_said_replaces_its_default_and_no_other():
         (
             "[learn]\nzzz = 1",
             (
-                "learn.zzz: unknown key; known keys: enabled, window, every, "
+                "learn.zzz: unknown key; there are: enabled, window, every, "
                 "optimizer, lr, clip, gap, max_pending"
             ),
         ),
         (
             "x = 1",
             (
-                "x: unknown key; known keys: feed, stream, target, features, model, "
+                "x: unknown key; there are: feed, stream, target, features, model, "
                 "learn, forecast, run, sink, daemon"
             ),
         ),
@@ -149,7 +149,7 @@ def test_an_impossible_value_is_named_with_what_was_expected(text, message):
             "[forecast]\nexperts = ['arima']",
             (
                 "forecast.experts[0]: unknown expert 'arima'; "
-                "known: last, rls, rls-fast, sfm, sfm-rls"
+                "there are: last, rls, rls-fast, sfm, sfm-rls"
             ),
         ),
         (

@@ -4,12 +4,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connectors.contract import FIRST_TIME
 from connectors.venues.base import Exchange
 from connectors.venues.course import AHEAD, CATCH_UP, SLACK
 from connectors.venues.protocol import Alive
 from sfm_stream.config import Config
 from sfm_stream.events import Gap, Tick
+from sfm_stream.feeds import FIRST_TIME
 from tests.venue_frames import NOW
 
 SECOND = 10**9

@@ -4,7 +4,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connectors.contract import FIRST_TIME
 from connectors.venues.course import (
     AHEAD,
     KEPT,
@@ -15,6 +14,7 @@ from connectors.venues.course import (
     Course,
     Verdict,
 )
+from sfm_stream.feeds import FIRST_TIME
 from tests.venue_frames import NOW
 
 SECOND = 10**9

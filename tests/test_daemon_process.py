@@ -14,7 +14,6 @@ from types import MappingProxyType
 
 import pytest
 
-from connectors.live.supervisor import Status
 from sfm_stream.daemon import process
 from sfm_stream.daemon.process import Given, Process, live
 from sfm_stream.errors import AddressError, ConfigError, FeedError, JournalError
@@ -44,7 +43,7 @@ class Feed:
 
     def status(self):
         state = "live" if self.live else "connecting"
-        return [Status("made up", state, 1.0, None, "", {})]
+        return [Connection("made up", state, 1.0, None, "", {})]
 
     async def batches(self, most):
         while (batch := await self.queue.get()) is not None:

@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from connectors.live.supervisor import Status as Connection
 from sfm_stream.daemon.status import model
 from sfm_stream.daemon.status.collect import Birth, report
 from sfm_stream.events import Control, Gap, Tick
+from sfm_stream.feeds import Connection
 from sfm_stream.sinks import Status
 from tests.daemon_rig import block, ticks
 from tests.test_daemon_worker import Rig

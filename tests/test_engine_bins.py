@@ -307,7 +307,7 @@ def test_fold_of_an_unknown_field_is_refused_with_the_nearest_name():
     config = from_tree({"stream": {"every": "1s", "folds": {"bidd": "max"}}})
     with pytest.raises(ConfigError, match=r"stream\.folds\.bidd.*did you mean 'bid'"):
         Resampler(config, ["bid", "ask"])
-    with pytest.raises(ConfigError, match="known fields: price, size"):
+    with pytest.raises(ConfigError, match="there are: price, size"):
         Resampler(config, ["price", "size"])
 
 

@@ -87,7 +87,7 @@ def test_only_what_was_chosen_is_written(tmp_path):
     ("kind", "message"),
     [
         ("sqlit", "sink.kind: unknown sink 'sqlit'; did you mean 'sqlite'?"),
-        ("kafka", "known: jsonl, parquet, sqlite, websocket"),
+        ("kafka", "there are: jsonl, parquet, sqlite, websocket"),
         ("websocket", "'websocket' is served by a daemon"),
         ("no.such.module:Sink", "sink.kind: 'no.such.module:Sink' cannot be imported"),
         ("json:Absent", "sink.kind: 'json:Absent' cannot be imported"),

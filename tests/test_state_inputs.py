@@ -138,7 +138,7 @@ def test_targets_with_fewer_inputs_are_filled_up_with_nothing():
             (["x"], ["x", "volume"]),
             (
                 "target.values[1]: expected a field or derived value, was 'volume'; "
-                "known: ['x', 'mid', 'spread', 'imbalance', 'microprice']"
+                "there are: x, mid, spread, imbalance, microprice"
             ),
         ),
         (
@@ -163,7 +163,7 @@ def test_targets_with_fewer_inputs_are_filled_up_with_nothing():
             (["x"], ["x"], ["sqrt(x)"]),
             (
                 "features.inputs[0]: unknown transform 'sqrt'; "
-                "known: ['level', 'change', 'log-return']"
+                "there are: level, change, log-return"
             ),
         ),
         (

@@ -13,8 +13,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from connectors.contract import did_you_mean
-from sfm_stream.errors import ConfigError
+from sfm_stream.errors import ConfigError, did_you_mean
 
 MIB = 2**20
 LATEST = 1000

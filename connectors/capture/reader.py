@@ -16,11 +16,11 @@ import numpy as np
 
 from connectors.capture import format as recording
 from connectors.capture.format import Kind, Line
-from connectors.contract import chosen
 from connectors.files import text
 from connectors.venues.protocol import NOTICES, Venue, open_venue
 from sfm_stream.errors import FeedError
 from sfm_stream.events import Block, Event, Gap, Tick
+from sfm_stream.feeds import chosen
 
 if TYPE_CHECKING:
     from sfm_stream.config import Config

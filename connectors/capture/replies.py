@@ -11,8 +11,7 @@ from typing import Any
 
 import msgspec
 
-from connectors.contract import did_you_mean
-from sfm_stream.errors import ConfigError
+from sfm_stream.errors import ConfigError, did_you_mean
 
 Request = Mapping[str, Any]
 NOTHING: tuple[str, ...] = ()

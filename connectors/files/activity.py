@@ -20,7 +20,6 @@ import numpy as np
 from msgspec.structs import replace
 from numpy.typing import NDArray
 
-from connectors.contract import chosen
 from connectors.files import text
 from connectors.files.csv import Csv
 from connectors.files.options import TextOptions
@@ -28,9 +27,10 @@ from connectors.files.parquet import Parquet
 from sfm_stream.config import Config, duration_ns
 from sfm_stream.errors import ConfigError
 from sfm_stream.events import GAP, TICK, Block, Floats, Ints
+from sfm_stream.feeds import chosen
 
 if TYPE_CHECKING:
-    from connectors.contract import Feed
+    from sfm_stream.feeds import Feed
 
 Truths: TypeAlias = NDArray[np.bool_]
 FIELDS = ("rate", "volatility")

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 import polars as pl
 
-from connectors.contract import FIRST_TIME, did_you_mean
 from connectors.files import times
 from sfm_stream.config import Config, duration_ns
-from sfm_stream.errors import ConfigError, FeedError
+from sfm_stream.errors import ConfigError, FeedError, did_you_mean
 from sfm_stream.events import Block, Floats, Ints
+from sfm_stream.feeds import FIRST_TIME
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -11,8 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
 
-from connectors.contract import did_you_mean
-from sfm_stream.errors import ConfigError, FeedError
+from sfm_stream.errors import ConfigError, FeedError, did_you_mean
 
 PIECE = 1 << 22
 LONGEST_LINE = 1 << 26

@@ -15,17 +15,17 @@ from urllib.parse import urlsplit
 import numpy as np
 
 from connectors.capture import format as recording
-from connectors.contract import chosen
 from connectors.live.backoff import End
 from connectors.live.liveness import Liveness
 from connectors.live.queue import GATHER, Queue
-from connectors.live.supervisor import Record, Status, Supervisor
+from connectors.live.supervisor import Record, Supervisor
 from connectors.live.timing import Budget, Clock
 from connectors.live.websocket import Shard
 from connectors.venues.protocol import Limits, open_venue
 from sfm_stream.config import duration_ns
 from sfm_stream.errors import ConfigError, FeedError
 from sfm_stream.events import Block, Event
+from sfm_stream.feeds import Connection, chosen
 
 if TYPE_CHECKING:
     from sfm_stream.config import Config
@@ -116,7 +116,7 @@ class Live:
         """Give None: it has no end."""
         return None
 
-    def status(self) -> list[Status]:
+    def status(self) -> list[Connection]:
         """Give the state of each connection and topic."""
         return [supervisor.status() for supervisor in self._supervisors]
 

@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 
 from connectors.live.feed import BREATH, Live, one_by_one
 from connectors.live.queue import Queue
-from connectors.live.supervisor import Status
 from sfm_stream.errors import ConfigError, FeedError
 from sfm_stream.events import ALL_STREAMS, Block, Event
+from sfm_stream.feeds import Connection
 
 CAPACITY = 4_096
 """Events of all feeds that wait where they meet; each feed's queue holds the rest."""
@@ -74,7 +74,7 @@ class Merged:
         """Give None: it has no end."""
         return None
 
-    def status(self) -> list[Status]:
+    def status(self) -> list[Connection]:
         """Give the state of each connection and topic of each feed."""
         return [status for feed in self._feeds for status in feed.status()]
 

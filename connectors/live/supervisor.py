@@ -15,13 +15,12 @@ from collections.abc import Callable
 from enum import Enum
 from typing import Protocol
 
-import msgspec
-
 from connectors.live.backoff import Backoff, End
 from connectors.live.timing import first_of
 from connectors.live.websocket import Link, Log, Shard
 from connectors.venues.protocol import Venue
 from sfm_stream.events import Gap
+from sfm_stream.feeds import Connection
 
 GRACE = 2.0
 """Seconds both connections stand side by side, so that the slower one catches up."""
@@ -55,26 +54,6 @@ class Record(Log, Protocol):
 
     def gap(self, label: str, gap: Gap) -> None:
         """Note a loss of data."""
-
-
-class Status(msgspec.Struct, frozen=True):
-    """What a person or a monitor wants to know of a connection.
-
-    Attributes:
-        label: address, and number if there are several.
-        state: name of the state.
-        seconds: since it is in this state.
-        age: seconds since the latest data, or None.
-        reason: why the latest connection ended, or empty.
-        topics: per topic `pending`, `refused`, `stale` or `live`, and its age.
-    """
-
-    label: str
-    state: str
-    seconds: float
-    age: float | None
-    reason: str
-    topics: dict[str, tuple[str, float | None]]
 
 
 class Supervisor:
@@ -126,7 +105,7 @@ class Supervisor:
         """What became of frames and connections, by reason."""
         return self._shard.counters + self._shard.venue.counters
 
-    def status(self) -> Status:
+    def status(self) -> Connection:
         """Give what is known now."""
         now = self._shard.clock.elapsed()
         topics = {
@@ -135,7 +114,7 @@ class Supervisor:
         }
         since, name = now - self._since, self.state.value
         age = self._age(now)
-        return Status(self._shard.label, name, since, age, self.reason, topics)
+        return Connection(self._shard.label, name, since, age, self.reason, topics)
 
     def _age(self, now: float, topic: str = "") -> float | None:
         heard = self._shard.liveness.heard(topic)

@@ -13,10 +13,10 @@ from itertools import islice
 from numbers import Real
 from typing import Any
 
-from connectors.contract import FIRST_TIME, chosen, did_you_mean
 from sfm_stream.config import Config, duration_ns
-from sfm_stream.errors import ConfigError, FeedError
+from sfm_stream.errors import ConfigError, FeedError, did_you_mean
 from sfm_stream.events import NO_TIME, Block, Tick
+from sfm_stream.feeds import FIRST_TIME, chosen
 
 TARGET = "y"
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

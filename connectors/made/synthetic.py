@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from connectors.contract import FIRST_TIME, chosen
 from sfm_stream.config import Config, duration_ns
 from sfm_stream.events import Block, Floats, Ints
+from sfm_stream.feeds import FIRST_TIME, chosen
 
 CHUNK = 1024
 WHOLE_SIGNAL, NOISE, REGIME, JUMP = range(4)

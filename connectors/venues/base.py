@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeAlias, TypeVar
 import msgspec
 from msgspec import Meta, Raw
 
-from connectors.contract import did_you_mean
 from connectors.venues.course import CATCH_UP, REACH, SLACK, Course, Values, Verdict
 from connectors.venues.protocol import (
     Alive,
@@ -29,7 +28,7 @@ from connectors.venues.protocol import (
     Refused,
     Subscribed,
 )
-from sfm_stream.errors import ConfigError
+from sfm_stream.errors import ConfigError, did_you_mean
 from sfm_stream.events import Event, Gap, Tick
 
 if TYPE_CHECKING:

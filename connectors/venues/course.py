@@ -22,8 +22,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import Enum
 
-from connectors.contract import FIRST_TIME
 from connectors.stamps import SECOND
+from sfm_stream.feeds import FIRST_TIME
 
 REACH = 2**56
 """An id more than this ahead of the latest one is no loss but an error.

@@ -16,8 +16,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 import msgspec
 
 from connectors import options
-from connectors.contract import did_you_mean
-from sfm_stream.errors import ConfigError
+from sfm_stream.errors import ConfigError, did_you_mean
 from sfm_stream.events import Event, Tick
 
 if TYPE_CHECKING:

@@ -146,11 +146,11 @@ def _follow(
     """Follow a live feed to the end asked for, and show how it went."""
     from sfm_stream.config import duration_ns
     from sfm_stream.report import terminal
-    from sfm_stream.running.tail import tail
+    from sfm_stream.running.loops import show_live
 
     seconds = duration_ns("--for", lasting) / 10**9 if lasting else None
     try:
-        _run(tail(feed, show, count=count, seconds=seconds))
+        _run(show_live(feed, show, count=count, seconds=seconds))
     finally:
         terminal.show_live(feed.status(), feed.counters)
 

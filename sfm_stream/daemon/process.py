@@ -18,14 +18,14 @@ import os
 import signal
 import sys
 import time
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, aclosing
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from sfm_stream.config import each_feed
 from sfm_stream.daemon.host import pid_file
@@ -44,9 +44,8 @@ from sfm_stream.events import Block, Gap
 from sfm_stream.running import loops
 
 if TYPE_CHECKING:
-    from collections import Counter
-
     from sfm_stream.config import Config
+    from sfm_stream.feeds import LiveFeed
     from sfm_stream.records import Records
     from sfm_stream.settings import Daemon
     from sfm_stream.storage.run_folder import Run
@@ -69,38 +68,6 @@ UNBORN = ("starting", "recovering")
 CHANGED = "the subscriptions were changed"
 
 
-class Feed(Protocol):
-    """A live feed."""
-
-    @property
-    def fields(self) -> tuple[str, ...]:
-        """Names of a tick's values, in order."""
-
-    @property
-    def waiting(self) -> int:
-        """Events that wait to be taken."""
-
-    @property
-    def counters(self) -> Counter[str]:
-        """What became of frames and connections, by reason."""
-
-    def source(self) -> dict[str, Any]:
-        """Give the identity of the source, JSON-able."""
-
-    def status(self) -> Sequence[Any]:
-        """Give the state of each connection and topic."""
-
-    def batches(self, most: int) -> AsyncGenerator[Block, None]:
-        """Give the events as they come, at most so many at once.
-
-        Raises:
-            FeedError: when no try can help any more.
-        """
-
-    def stop(self) -> None:
-        """Close the connections; what waits is still given, then the events end."""
-
-
 @dataclass(frozen=True, slots=True)
 class Given:
     """What a process is started with.
@@ -115,7 +82,7 @@ class Given:
 
     config: Config
     folder: Path
-    open_feed: Callable[[Config], Feed]
+    open_feed: Callable[[Config], LiveFeed]
     read: Callable[[], Config]
     start: Run | None = None
 
@@ -147,7 +114,7 @@ class Process:
         self._announced = False
         self._config = given.config
         self._feed = given.open_feed(given.config)
-        self._next_feed: Feed | None = None
+        self._next_feed: LiveFeed | None = None
         self._model = ThreadPoolExecutor(1, "model")
         self._turn = asyncio.Lock()
         self._told_to_stop = asyncio.Event()
@@ -224,7 +191,7 @@ class Process:
         return worker
 
     async def _live(self, worker: Worker) -> None:
-        """Feed the worker until told to stop, and then what still waits."""
+        """LiveFeed the worker until told to stop, and then what still waits."""
         self.state = "live"
         take = partial(self._take, worker)
         feeding = asyncio.create_task(loops.arun(self._batches(), take))

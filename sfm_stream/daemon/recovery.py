@@ -19,13 +19,14 @@ from sfm_stream.config import of_model
 from sfm_stream.engine import Engine
 from sfm_stream.errors import ConfigError, JournalError
 from sfm_stream.events import Block, Event
+from sfm_stream.feeds import Source
 from sfm_stream.running import loops, warm_start
 from sfm_stream.running.precompile import prepare
 from sfm_stream.settings import Sink as Settings
 from sfm_stream.sinks import open_sink
 from sfm_stream.storage import checkpoint, run_folder
 from sfm_stream.storage.journal import Journal
-from sfm_stream.storage.run_folder import Run, Source
+from sfm_stream.storage.run_folder import Run
 
 if TYPE_CHECKING:
     from sfm_stream.config import Config

@@ -15,7 +15,6 @@ The annotations of compiled functions are for the reader: numba infers their typ
 
 from __future__ import annotations
 
-import difflib
 import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -23,7 +22,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from sfm_stream.config import Config, duration_ns
-from sfm_stream.errors import CheckpointMismatch, ConfigError, ShapeError
+from sfm_stream.errors import CheckpointMismatch, ConfigError, ShapeError, did_you_mean
 from sfm_stream.events import ALL_STREAMS, GAP, HEARTBEAT, LATE, TICK, Floats, Ints
 from sfm_stream.jit import cache
 from sfm_stream.jit.scalars import strict
@@ -174,13 +173,8 @@ def _every(text: str) -> int:
 def _codes(folds: Mapping[str, str], fields: Sequence[str]) -> Ints:
     for name in folds:
         if name not in fields:
-            near = difflib.get_close_matches(name, fields, 1)
-            known = f"known fields: {', '.join(fields)}"
-            raise ConfigError(
-                f"stream.folds.{name}",
-                "no such field",
-                f"did you mean {near[0]!r}?" if near else known,
-            )
+            hint = did_you_mean(name, fields)
+            raise ConfigError(f"stream.folds.{name}", "no such field", hint)
     return np.array([FOLDS[folds.get(name, "last")] for name in fields], np.int64)
 
 

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from sfm_stream.config import Config
     from sfm_stream.evaluate.referee import Labels, Peer, Seen
     from sfm_stream.events import Block, Floats
-    from sfm_stream.running.loops import Feed
+    from sfm_stream.feeds import Feed
     from sfm_stream.running.metrics import Summary
     from sfm_stream.sinks import ParquetSink
 

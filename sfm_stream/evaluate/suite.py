@@ -32,7 +32,7 @@ from sfm_stream.storage import run_folder
 
 if TYPE_CHECKING:
     from sfm_stream.config import Config
-    from sfm_stream.running.loops import Feed
+    from sfm_stream.feeds import Feed
 
 SUITE = "suite.toml"
 PACKAGE = Path(__file__).parents[1]

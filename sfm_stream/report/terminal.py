@@ -31,7 +31,8 @@ from sfm_stream.storage import run_folder
 
 if TYPE_CHECKING:
     from sfm_stream.daemon.http.client import Answer
-    from sfm_stream.daemon.status.model import Connection, Stream, Vitals
+    from sfm_stream.daemon.status.model import Stream, Vitals
+    from sfm_stream.feeds import Connection
     from sfm_stream.sinks import Status
 
 SHOWN_FREQUENCIES = 3

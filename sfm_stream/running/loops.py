@@ -7,6 +7,7 @@ and say the same records.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import (
     AsyncGenerator,
     Awaitable,
@@ -15,36 +16,16 @@ from collections.abc import (
     Iterator,
     Sequence,
 )
-from contextlib import aclosing
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+from contextlib import aclosing, suppress
+from typing import TYPE_CHECKING, TypeAlias
 
 if TYPE_CHECKING:
     from sfm_stream.engine import Engine
     from sfm_stream.events import Block, Event
+    from sfm_stream.feeds import LiveFeed
     from sfm_stream.records import Record, Records
 
     WriteRecords: TypeAlias = Callable[[Sequence[Record]], None]
-
-
-class Feed(Protocol):
-    """A source that can be read again from any event."""
-
-    @property
-    def fields(self) -> tuple[str, ...]:
-        """Names of a tick's values, in order."""
-
-    def source(self) -> dict[str, Any]:
-        """Give the identity of the source, JSON-able: equal means same events."""
-
-    def total(self) -> int | None:
-        """Give the number of events if it is cheaply known."""
-
-    def blocks(self, size: int, after: int = 0) -> Iterator[Block]:
-        """Give blocks of at most `size` events, leaving out the first `after`.
-
-        Raises:
-            FeedError: where the source cannot be read on; what came before was given.
-        """
 
 
 def run(events: Iterable[Event], engine: Engine, write: WriteRecords) -> None:
@@ -124,3 +105,35 @@ def cut(blocks: Iterable[Block], seq: int, every: int) -> Iterator[Block]:
             yield block[start:stop]
             seq += stop - start
             start = stop
+
+
+async def show_live(
+    feed: LiveFeed,
+    show: Callable[[Event], None],
+    *,
+    count: int | None = None,
+    seconds: float | None = None,
+) -> int:
+    """Show live events.
+
+    Args:
+        feed: closed in the end.
+        show: called with each event.
+        count: events after which to end.
+        seconds: after which to end.
+
+    Returns:
+        the number of events.
+
+    Raises:
+        FeedError: when no try can help any more.
+    """
+    shown = 0
+    with suppress(TimeoutError):
+        async with asyncio.timeout(seconds), aclosing(feed.events()) as events:
+            async for event in events:
+                show(event)
+                shown += 1
+                if shown == count:
+                    break
+    return shown

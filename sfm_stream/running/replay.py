@@ -27,7 +27,7 @@ from sfm_stream.storage import checkpoint, run_folder
 
 if TYPE_CHECKING:
     from sfm_stream.config import Config
-    from sfm_stream.running.loops import Feed
+    from sfm_stream.feeds import Feed
     from sfm_stream.storage.run_folder import Run
 
 

@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     import polars as pl
 
     from sfm_stream.config import Config
+    from sfm_stream.feeds import Feed
     from sfm_stream.records import Records
-    from sfm_stream.running.loops import Feed
     from sfm_stream.storage.run_folder import Run
 
     Compare: TypeAlias = Callable[[str, int, pl.DataFrame, pl.DataFrame], None]

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Mapping
 from importlib import import_module
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from sfm_stream.errors import ConfigError
+from sfm_stream.errors import ConfigError, did_you_mean
 from sfm_stream.sinks.chosen import Chosen
 from sfm_stream.sinks.jsonl import JsonlSink
 from sfm_stream.sinks.parquet import ParquetSink
@@ -79,9 +78,7 @@ def _outsider(kind: str) -> Callable[..., Any]:
     place = next((p.value for p in entry_points(group=GROUP, name=kind)), kind)
     module, colon, attribute = place.partition(":")
     if not (colon and module and attribute):
-        known = [*PATHS, SERVED]
-        near = difflib.get_close_matches(kind, known, 1)
-        hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known)}"
+        hint = did_you_mean(kind, [*PATHS, SERVED])
         raise ConfigError("sink.kind", f"unknown sink {kind!r}", hint)
     try:
         found: Callable[..., Any] = getattr(import_module(module), attribute)

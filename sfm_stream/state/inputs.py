@@ -8,7 +8,6 @@ input needs a code here and one branch in `look` in `kernels/scale.py`.
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sfm_stream.config import Config
-from sfm_stream.errors import ConfigError
+from sfm_stream.errors import ConfigError, did_you_mean
 
 # Codes of signals; each names its operands among the fields.
 FIELD, MID, SPREAD, IMBALANCE, MICROPRICE = range(5)
@@ -87,9 +86,7 @@ class _Signals:
         if name in self.fields:
             return (FIELD, self.fields.index(name), 0, 0, 0)
         if name not in DERIVED:
-            known = [*self.fields, *DERIVED]
-            near = difflib.get_close_matches(name, known, 1)
-            hint = f"did you mean {near[0]!r}?" if near else f"known: {known}"
+            hint = did_you_mean(name, [*self.fields, *DERIVED])
             raise ConfigError(
                 at, f"expected a field or derived value, was {name!r}", hint
             )
@@ -170,8 +167,7 @@ def _read(
         return [(text, LEVEL, signals.number(at, text))]
     transform, operand = call.groups()
     if transform not in TRANSFORMS:
-        near = difflib.get_close_matches(transform, TRANSFORMS, 1)
-        hint = f"did you mean {near[0]!r}?" if near else f"known: {list(TRANSFORMS)}"
+        hint = did_you_mean(transform, TRANSFORMS)
         raise ConfigError(at, f"unknown transform {transform!r}", hint)
     names = signals.fields if operand == "*" else (operand,)
     return [

@@ -17,7 +17,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -34,21 +34,11 @@ from sfm_stream.storage import atomic
 if TYPE_CHECKING:
     from sfm_stream.backends.contract import Backend
     from sfm_stream.engine import Engine
+    from sfm_stream.feeds import Source
 
 CONFIG, INFO, SUMMARY = "config.toml", "run.json", "summary.json"
 BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
 DELETE = "\x7f"  # the one control character that JSON leaves bare and TOML does not
-
-
-class Source(Protocol):
-    """What a run keeps of its feed."""
-
-    @property
-    def fields(self) -> tuple[str, ...]:
-        """Names of a tick's values, in order."""
-
-    def source(self) -> dict[str, Any]:
-        """Give the identity of the source, JSON-able: equal means same events."""
 
 
 @dataclass(frozen=True, slots=True)

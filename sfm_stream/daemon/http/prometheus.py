@@ -23,7 +23,8 @@ from prometheus_client.core import (
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
-from sfm_stream.daemon.status.model import LIVE, Connection, Stream, Vitals
+from sfm_stream.daemon.status.model import LIVE, Stream, Vitals
+from sfm_stream.feeds import Connection
 from sfm_stream.sinks import Status
 
 if TYPE_CHECKING:

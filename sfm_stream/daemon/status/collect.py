@@ -6,7 +6,7 @@ import os
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING
 
 import numpy as np
 from msgspec.structs import replace
@@ -22,21 +22,11 @@ if TYPE_CHECKING:
 
     from sfm_stream.daemon.stepper import Stepper
     from sfm_stream.daemon.worker import Worker
+    from sfm_stream.feeds import LiveFeed
 
 SECOND = 10**9
 US = 1e6
 CATCHING_UP = "catching up"
-
-
-class Feed(Protocol):
-    """What is asked of a feed."""
-
-    @property
-    def waiting(self) -> int:
-        """Events that wait to be taken."""
-
-    def status(self) -> Sequence[Any]:
-        """Give the state of each connection and topic."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +47,7 @@ class Birth:
 def report(
     birth: Birth,
     state: str,
-    feed: Feed,
+    feed: LiveFeed,
     worker: Worker | None,
     others: Sequence[Status] = (),
 ) -> Vitals:
@@ -70,14 +60,16 @@ def report(
         worker: its model; None until it is recovered.
         others: what takes records besides the worker's sinks.
     """
-    unborn = _unborn(birth, state, feed, tuple(others))
+    unborn = _before_recovery(birth, state, feed, tuple(others))
     if worker is None:
         return unborn
     with worker.stepper.lock:
         return _grown(unborn, worker)
 
 
-def _unborn(birth: Birth, state: str, feed: Feed, sinks: tuple[Status, ...]) -> Vitals:
+def _before_recovery(
+    birth: Birth, state: str, feed: LiveFeed, sinks: tuple[Status, ...]
+) -> Vitals:
     """Give what there is to say before the model is recovered."""
     return Vitals(
         version=__version__,
@@ -92,7 +84,7 @@ def _unborn(birth: Birth, state: str, feed: Feed, sinks: tuple[Status, ...]) -> 
         rejected=0,
         gaps=0,
         streams={},
-        feeds=tuple(model.Connection(*_fields(one)) for one in feed.status()),
+        feeds=tuple(feed.status()),
         waiting=feed.waiting,
         lag_s=0.0,
         checkpoint=model.Checkpoint(0, 0.0, 0.0),
@@ -175,8 +167,3 @@ def _alarms(
         if sink.dropped:
             found.append(f"sink {sink.name}: {sink.dropped} records were lost")
     return found
-
-
-def _fields(status: object) -> list[Any]:
-    """Give what a feed says of a connection, by the names that vitals have for it."""
-    return [getattr(status, name) for name in model.Connection.__struct_fields__]

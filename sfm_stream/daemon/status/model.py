@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import msgspec
 
 from sfm_stream.config import duration_ns
+from sfm_stream.feeds import Connection
 from sfm_stream.settings import Daemon
 from sfm_stream.sinks import Status
 
@@ -33,26 +34,6 @@ class Stream(msgspec.Struct, frozen=True):
     rejected: int
     age_s: float | None
     quarantined_s: float | None = None
-
-
-class Connection(msgspec.Struct, frozen=True):
-    """One connection of a feed, as the feed gives it.
-
-    Attributes:
-        label: address, and number if there are several.
-        state: name of the state.
-        seconds: since it is in this state.
-        age: seconds since the latest data, or None.
-        reason: why the latest connection ended, or empty.
-        topics: per topic `pending`, `refused`, `stale` or `live`, and its age.
-    """
-
-    label: str
-    state: str
-    seconds: float
-    age: float | None
-    reason: str
-    topics: dict[str, tuple[str, float | None]]
 
 
 class Checkpoint(msgspec.Struct, frozen=True):

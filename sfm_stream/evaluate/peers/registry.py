@@ -5,13 +5,12 @@ To add a peer, write a function from a `Task` to a `runner.Peer` and name it in 
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
-from sfm_stream.errors import ConfigError
+from sfm_stream.errors import ConfigError, did_you_mean
 from sfm_stream.evaluate.peers import river, simple
 from sfm_stream.evaluate.peers.recurrent import Recurrent
 from sfm_stream.evaluate.peers.scaling import LAGS, Regressed, Regressors, Task
@@ -95,8 +94,5 @@ def check(models: Sequence[str]) -> None:
     known = (*ENGINES, *PEERS)
     for name in models:
         if name not in known:
-            near = difflib.get_close_matches(name, known, 1)
-            hint = (
-                f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known)}"
-            )
+            hint = did_you_mean(name, known)
             raise ConfigError("--models", f"unknown model {name!r}", hint)

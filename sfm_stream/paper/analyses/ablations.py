@@ -24,8 +24,8 @@ from sfm_stream.running import replay
 
 if TYPE_CHECKING:
     from sfm_stream.config import Config
+    from sfm_stream.feeds import Feed
     from sfm_stream.paper.tasks.registry import Task
-    from sfm_stream.running.loops import Feed
 
 # The generated tones of the demo, and hourly flow through a pipe: both are at hand
 # wherever this runs.

@@ -7,7 +7,7 @@ import pytest
 
 from sfm_stream.errors import FeedError
 from sfm_stream.events import Tick
-from sfm_stream.running.tail import tail
+from sfm_stream.running.loops import show_live
 
 
 class Counting:
@@ -29,14 +29,14 @@ class Counting:
 
 def test_so_many_events_are_shown_and_the_feed_is_closed():
     feed, shown = Counting(), []
-    assert asyncio.run(tail(feed, shown.append, count=3)) == 3
+    assert asyncio.run(show_live(feed, shown.append, count=3)) == 3
     assert [event.time for event in shown] == [0, 1, 2]
     assert feed.closed
 
 
 def test_after_so_long_it_ends():
     feed, shown = Counting(), []
-    count = asyncio.run(tail(feed, shown.append, seconds=0.01))
+    count = asyncio.run(show_live(feed, shown.append, seconds=0.01))
     assert count == len(shown) > 0
     assert feed.closed
 
@@ -44,5 +44,5 @@ def test_after_so_long_it_ends():
 def test_what_ends_the_feed_is_not_hidden():
     feed = Counting(fails_after=2)
     with pytest.raises(FeedError, match="gone"):
-        asyncio.run(tail(feed, lambda _: None, seconds=60))
+        asyncio.run(show_live(feed, lambda _: None, seconds=60))
     assert feed.closed

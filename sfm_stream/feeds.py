@@ -1,0 +1,110 @@
+"""What a feed owes to those who read it, said once for files and for live ones."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Protocol
+
+import msgspec
+
+from sfm_stream.errors import FeedError, did_you_mean
+
+if TYPE_CHECKING:
+    from sfm_stream.events import Block, Event
+
+FIRST_TIME = 946_684_800 * 10**9
+"""2000-01-01T00:00:00Z in ns: where feeds without times begin."""
+
+
+class Source(Protocol):
+    """What a run keeps of its feed."""
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """Names of a tick's values, in order."""
+
+    def source(self) -> dict[str, Any]:
+        """Give the identity of the source, JSON-able: equal means same events."""
+
+
+class Feed(Source, Protocol):
+    """A source that can be read again from any event."""
+
+    def total(self) -> int | None:
+        """Give the number of events if it is cheaply known."""
+
+    def blocks(self, size: int, after: int = 0) -> Iterator[Block]:
+        """Give the events from the start, in order.
+
+        Args:
+            size: most events in a block.
+            after: number of events of the feed to leave out.
+
+        Raises:
+            FeedError: where the source cannot be read on; what came before was given.
+        """
+
+
+class Connection(msgspec.Struct, frozen=True):
+    """What a person or a monitor wants to know of a live feed's connection.
+
+    Attributes:
+        label: address, and number if there are several.
+        state: name of the state.
+        seconds: since it is in this state.
+        age: seconds since the latest data, or None.
+        reason: why the latest connection ended, or empty.
+        topics: per topic `pending`, `refused`, `stale` or `live`, and its age.
+    """
+
+    label: str
+    state: str
+    seconds: float
+    age: float | None
+    reason: str
+    topics: dict[str, tuple[str, float | None]]
+
+
+class LiveFeed(Source, Protocol):
+    """A source that goes on."""
+
+    @property
+    def waiting(self) -> int:
+        """Events that wait to be taken."""
+
+    @property
+    def counters(self) -> Mapping[str, int]:
+        """What became of frames and connections, by reason."""
+
+    def status(self) -> Sequence[Connection]:
+        """Give the state of each connection and topic."""
+
+    def events(self) -> AsyncGenerator[Event, None]:
+        """Give the events as they come.
+
+        Raises:
+            FeedError: when no try can help any more.
+        """
+
+    def batches(self, most: int) -> AsyncGenerator[Block, None]:
+        """Give the events as they come, as blocks of at most so many.
+
+        Raises:
+            FeedError: when no try can help any more.
+        """
+
+    def stop(self) -> None:
+        """Close the connections; what waits is still given, then the events end."""
+
+
+def chosen(there: Sequence[str], wanted: Sequence[str], source: str) -> list[int]:
+    """Find the wanted fields among those there; all of them when none is named.
+
+    Raises:
+        FeedError: naming the field that is not there.
+    """
+    for name in wanted:
+        if name not in there:
+            hint = did_you_mean(name, there)
+            raise FeedError(source, "no such field", hint, column=name)
+    return [there.index(name) for name in wanted or there]
