@@ -18,6 +18,7 @@ from sfm_stream.daemon import process
 from sfm_stream.daemon.process import Given, Process, live
 from sfm_stream.errors import AddressError, ConfigError, FeedError, JournalError
 from sfm_stream.events import Block, Gap, Tick
+from sfm_stream.feeds import Connection
 from sfm_stream.storage import atomic, checkpoint, journal, run_folder
 from tests.daemon_rig import full_disk, settings_of
 from tests.live_rig import until
