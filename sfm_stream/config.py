@@ -34,6 +34,8 @@ DAEMON_DURATIONS = (
     "drain",
 )  # fmt: skip
 MORE_FEEDS = "more_feeds"
+LATER = (("stream", "max_streams"),)
+"""Table and key of settings younger than the first runs, whose digests must last."""
 # How near an unknown key must be to one of [feed] to be a slip of the keyboard.
 A_SLIP = 0.8
 TICK_RANGE = re.compile(r"\s*([0-9]+)\s*\.\.\s*([0-9]+)\s*")
@@ -205,6 +207,9 @@ def digest(config: Config) -> str:
     keep = {k: tree[k] for k in ("stream", "target", "features", "model", "learn",
                                  "forecast")}  # fmt: skip
     keep["seed"] = config.run.seed
+    for table, key in LATER:  # at its default, it decides what was decided before
+        if keep[table][key] == getattr(getattr(Config(), table), key):
+            del keep[table][key]
     return hashlib.sha256(msgspec.json.encode(keep, order="sorted")).hexdigest()
 
 

@@ -173,6 +173,7 @@ REJECTED_REASONS = (
     "value is infinite",
     "value is missing",
     "stream not in stream.symbols",
+    "more streams than stream.max_streams",
 )
 
 

@@ -158,6 +158,9 @@ class Stream(Section, frozen=True):
         tuple[str, ...], _doc("numeric fields of a tick; empty: all the feed has")
     ] = ()
     symbols: Annotated[tuple[str, ...], _doc("streams to keep; empty: all")] = ()
+    max_streams: Annotated[
+        Positive, _doc("most streams learned from; ticks of further ones are rejected")
+    ] = 10_000
     every: Annotated[str, _doc("fold ticks into bins of this length, e.g. `100ms`")] = (
         ""
     )

@@ -352,6 +352,13 @@ def test_the_digest_changes_with_what_decides_the_model(override):
     assert changed == config.digest(config.parse("", [override]))
 
 
+def test_the_digest_of_an_early_run_is_still_that_of_its_settings():
+    # keys that came later change it only where they are set
+    early = "1c390071683fe5dcca1a42431f94adfe8d49d681d4292ac33621ee87f488332d"
+    assert config.digest(Config()) == early
+    assert config.digest(config.parse("", ["stream.max_streams=5"])) != early
+
+
 @pytest.mark.parametrize(
     "override",
     [

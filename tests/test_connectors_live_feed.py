@@ -414,3 +414,22 @@ def test_topics_are_shared_out_within_the_limits(topics, most, characters):
         assert len(part) <= most
         if characters and len(part) > 1:
             assert sum(len(t) + characters[1] for t in part) <= characters[0]
+
+
+def test_ticks_of_streams_not_asked_for_are_counted_and_not_handed_on():
+    async def venue(socket, _):
+        await socket.recv()
+        for number in range(1, 4):
+            for topic in ("a", "b", "c"):
+                await socket.send(tick(number, topic))
+        await socket.wait_closed()
+
+    async def run():
+        async with server(venue) as (url, _):
+            feed = told(url, "a", "c")
+            async with Listener(feed) as listener:
+                await until(lambda: feed.counters["unwanted"] == 3)
+                await until(heard(listener, 6))
+                return listener.events
+
+    assert {event.stream for event in asyncio.run(run())} == {"a", "c"}

@@ -202,9 +202,15 @@ class Live:
             queue=self._queue,
             liveness=Liveness(topics, quiet),
             logs=self._records,
+            wanted=self._wanted(),
         )
         whole = number is None and self._alone
         return Supervisor(shard, self._records, protocol, whole=whole)
+
+    def _wanted(self) -> frozenset[str] | None:
+        """Give the streams to hand on: those asked for, whatever else a venue sends."""
+        stream = self._config.stream
+        return frozenset((*self._topics, stream.name)) if stream.symbols else None
 
     def _budget(self, url: str, limit: tuple[int, float]) -> Budget:
         """Give the budget of connections to a host, the same for all of them."""

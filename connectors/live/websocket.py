@@ -71,6 +71,7 @@ class Shard:
         queue: where events go.
         liveness: ages of the data.
         logs: who else is told.
+        wanted: names of the streams whose ticks are handed on; None: all.
         counters: what happened, by name.
     """
 
@@ -83,6 +84,7 @@ class Shard:
     queue: Queue
     liveness: Liveness
     logs: tuple[Log, ...] = ()
+    wanted: frozenset[str] | None = None
     counters: Counter[str] = field(default_factory=Counter)
 
 
@@ -222,6 +224,9 @@ class Link:
             if isinstance(said, Tick):
                 self._hear(said.stream)
                 shard.liveness.data(said.stream, shard.clock.elapsed())
+                if shard.wanted is not None and said.stream not in shard.wanted:
+                    shard.counters["unwanted"] += 1
+                    continue
             elif isinstance(said, NOTICES):
                 notices.append(said)
                 continue

@@ -73,7 +73,7 @@ class Engine(FormerNames):
         self.experts = tuple(settings.forecast.experts)
         self.horizons = targets.labels(settings)
         self.frequencies = self._bank.layout.omega
-        self._roster = Roster()
+        self._roster = Roster(settings.stream)
         self._owners = self._own()
         self._frozen = int(not settings.learn.enabled)
         self._resampler = Resampler(settings, fields) if settings.stream.every else None
@@ -374,7 +374,7 @@ class Engine(FormerNames):
 
     def _write(self, pair: Events, place: int, event: Tick | Label) -> None:
         """Write an event of a known stream into the columns kept for it."""
-        number = self._roster.numbers[event.stream]
+        number = self._roster.number(event.stream)
         pair.stream[place] = number
         pair.row[:] = self._roster.first_row[number]
         pair.time[place] = held(event.time)
@@ -408,14 +408,11 @@ class Engine(FormerNames):
 
     def _add_streams(self, block: Block) -> None:
         """Give rows to the streams that appear in a block."""
-        newcomers, wanted = self._roster.newcomers(block), self.config.stream.symbols
-        born = before = len(self._bank)
-        for name in newcomers:
-            is_wanted = not wanted or name in wanted
-            self._roster.add(name, born if is_wanted else NO_ROW)
-            born += len(self.targets) * is_wanted
+        newcomers = self._roster.newcomers(block)
         if newcomers:
-            self._bank.grow(born - before)
+            before = len(self._bank)
+            after = self._roster.admit(newcomers, before, len(self.targets))
+            self._bank.grow(after - before)
             self._bank.view("counters")[before:, layout.FROZEN] = self._frozen
             self._owners = self._own()
 

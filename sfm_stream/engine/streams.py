@@ -8,30 +8,57 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sfm_stream.events import ALL_STREAMS, CONTROL, TICK, Block
-from sfm_stream.kernels.rows import ALL_ROWS, NO_ROW, Events, plain
+from sfm_stream.kernels.rows import ALL_ROWS, NO_ROOM, NO_ROW, Events, plain
+from sfm_stream.settings import Stream
+
+FURTHER = "(further streams)"
+"""Stands for all streams beyond those that a roster has names for."""
+NAMES = 2
+"""Names kept for each stream that may be learned from: ever new ones take no memory."""
 
 
 class Roster:
     """Streams in order of appearance; each has one row of the bank per target.
 
+    Args:
+        settings: which streams are wanted, and how many may be.
+
     Attributes:
         numbers: number of each stream, by name.
-        first_row: int64, first row of each stream, or NO_ROW of one that is not
-            wanted.
+        first_row: int64, first row of each stream; NO_ROW of one that is not wanted,
+            NO_ROOM of one too many.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, settings: Stream) -> None:
         self.numbers: dict[str, int] = {}
         self.first_row = np.zeros(0, np.int64)
         self._rows: NDArray[np.int64] | None = None
         self._numbers: NDArray[np.int64] | None = None
         self._named: tuple[str, ...] = ()
+        self._settings = settings
 
     def add(self, name: str, first_row: int) -> None:
         """Add a stream."""
         self.numbers[name] = len(self.numbers)
         self.first_row = np.append(self.first_row, first_row)
         self._forget()
+
+    def admit(self, names: Sequence[str], rows: int, width: int) -> int:
+        """Add streams, where so many rows are taken and each takes `width` of them.
+
+        Returns:
+            How many rows are taken then.
+        """
+        wanted, most = self._settings.symbols, self._settings.max_streams * width
+        for name in names:
+            if wanted and name not in wanted:
+                self.add(name, NO_ROW)
+            elif rows >= most or name == FURTHER:
+                self.add(name, NO_ROOM)
+            else:
+                self.add(name, rows)
+                rows += width
+        return rows
 
     def restore(self, names: Sequence[str], first_row: Sequence[int]) -> None:
         """Take the streams of a snapshot instead."""
@@ -48,7 +75,15 @@ class Roster:
         seen = block.stream[named & (block.stream != ALL_STREAMS)]
         codes, first = np.unique(seen, return_index=True)
         names = (block.streams[code] for code in codes[np.argsort(first)])
-        return [name for name in names if name not in self.numbers]
+        new = [name for name in names if name not in self.numbers]
+        left = NAMES * self._settings.max_streams - len(self.numbers)
+        if len(new) <= left or FURTHER in self.numbers:
+            return new[: max(left, 0)]
+        return [*new[:left], FURTHER]
+
+    def number(self, name: str) -> int:
+        """Give the number of a stream, or that of `FURTHER`; NO_ROW if none has it."""
+        return self.numbers.get(name, self.numbers.get(FURTHER, NO_ROW))
 
     def of(self, block: Block) -> NDArray[np.int64]:
         """Give the number of each event's stream, or ALL_STREAMS."""
@@ -81,7 +116,7 @@ class Roster:
         """
         if self._numbers is None or self._named is not names:
             # A gap or heartbeat may name a stream that never ticked: no row has it.
-            table = [self.numbers.get(name, NO_ROW) for name in names]
+            table = [self.number(name) for name in names]
             self._numbers = np.array([*table, ALL_STREAMS], np.int64)
             self._named = names
         return self._numbers

@@ -28,7 +28,7 @@ class Events(NamedTuple):
 
     kind: Any
     stream: Any
-    row: Any  # the first row of the stream, ALL_ROWS or NO_ROW
+    row: Any  # the first row of the stream, ALL_ROWS, NO_ROW or NO_ROOM
     time: Any
     values: Any
     code: Any
@@ -47,7 +47,7 @@ class Out(NamedTuple):
     counts: Any  # forecasts, scores, notices
 
 
-ALL_ROWS, NO_ROW = -1, -2
+ALL_ROWS, NO_ROW, NO_ROOM = -1, -2, -3
 
 
 def plain(column: NDArray[Any], kind: type[np.generic]) -> NDArray[Any]:

@@ -45,7 +45,7 @@ from sfm_stream.kernels.least_squares import predict
 from sfm_stream.kernels.mature import FORECASTS, NOTICES, SCORES, UPDATED
 from sfm_stream.kernels.rows import (
     ALL_ROWS,
-    NO_ROW,
+    NO_ROOM,
     arena_row,
     cube,
     linear_biases,
@@ -113,12 +113,14 @@ def advance(settings, tables, rows, scratch, events, start, stop, phase, out):
         first, last = events.row[i], events.row[i] + s.targets
         if first == ALL_ROWS:
             first, last = 0, len(rows.i64)
-        elif first == NO_ROW:
+        elif first < 0:
             first, last = 0, 0
         if is_full(s, rows, first, last, out):
             return i
-        if events.row[i] == NO_ROW and phase != LEARN and events.kind[i] == TICK:
-            accept.reject(events, i, out, -1, accept.STRANGER)
+        if events.row[i] < ALL_ROWS and phase != LEARN and events.kind[i] == TICK:
+            crowded = events.row[i] == NO_ROOM
+            reason = accept.CROWDED if crowded else accept.STRANGER
+            accept.reject(events, i, out, -1, reason)
         for b in range(first, last):
             row = arena_row(rows, b)
             if phase != LEARN:
