@@ -18,7 +18,8 @@ MAGNITUDES = (("s", 1e11), ("ms", 1e14), ("us", 1e17))
 LARGEST = 2**63
 NAIVE = datetime(1970, 1, 1)  # noqa: DTZ001 text without a zone is of UTC
 EPOCH = NAIVE.replace(tzinfo=UTC)
-DAY_S = 86_400
+DAY_NS = 86_400 * SECOND
+MOST_DAYS = LARGEST // DAY_NS
 MICROSECONDS = 26
 """Where the fraction that a datetime holds ends in ISO text."""
 # Three more digits than a datetime holds.
@@ -28,14 +29,18 @@ NANOSECONDS = re.compile(r".{19}[.,]\d{6}(\d{1,3})")
 def of_iso(text: str) -> int:
     """Turn ISO 8601 text into ns, UTC where it names no zone."""
     try:
-        when = datetime.fromisoformat(text)
+        since = datetime.fromisoformat(text) - EPOCH
+    except TypeError:  # it names no zone
+        since = datetime.fromisoformat(text) - NAIVE
     except ValueError:
         return NO_TIME
-    since = when - (EPOCH if when.tzinfo else NAIVE)
-    ns = (since.days * DAY_S + since.seconds) * SECOND + since.microseconds * US
+    days = since.days
+    if not -MOST_DAYS < days < MOST_DAYS:
+        return NO_TIME
+    ns = days * DAY_NS + since.seconds * SECOND + since.microseconds * US
     if len(text) > MICROSECONDS + 1 and (found := NANOSECONDS.match(text)):
         ns += int(found[1].ljust(3, "0"))
-    return ns if -LARGEST < ns < LARGEST else NO_TIME
+    return ns
 
 
 def of_number(number: int | str, unit: str) -> int:
@@ -45,6 +50,9 @@ def of_number(number: int | str, unit: str) -> int:
         number: in any decimal form.
         unit: s, ms, us, 100ns, ns; `auto` decides by magnitude.
     """
+    if type(number) is int and unit in UNIT_NS:
+        ns = number * UNIT_NS[unit]
+        return ns if -LARGEST < ns < LARGEST else NO_TIME
     try:
         exact = Decimal(number)
     except InvalidOperation:

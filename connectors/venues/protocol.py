@@ -29,7 +29,7 @@ VENUES = {
     "bybit": "connectors.venues.bybit:Bybit",
     "coinbase": "connectors.venues.coinbase:Coinbase",
     "coinbase-advanced": "connectors.venues.coinbase_advanced:CoinbaseAdvanced",
-    "json": "connectors.venues.json:Json",
+    "json": "connectors.venues.json.protocol:Json",
     "kraken": "connectors.venues.kraken:Kraken",
     "okx": "connectors.venues.okx:Okx",
 }

@@ -184,13 +184,68 @@ def test_a_feed_may_be_bare_numbers():
     assert venue.subscribe([]) == []
 
 
-@pytest.mark.parametrize("frame", [b'{"v":null}', b"{}", b'{"v":"x"}', b'{"v":true}',
-                                   b'{"v":[1]}', b'{"v":1e999}', b'{"v":"nan"}',
-                                   b'{"v":%s}' % (b"9" * 400)])  # fmt: skip
+@pytest.mark.parametrize("frame", [b'{"v":null}', b"{}", b'{"v":"x"}', b'{"v":[1]}',
+                                   b'{"v":1e999}', b'{"v":"nan"}', b'{"v":nan}',
+                                   b'{"v":"unavailable"}', b'{"v":%s}' % (b"9" * 400)])  # fmt: skip
 def test_a_record_without_a_number_is_garbage(frame):
     venue = protocol()
     assert venue.receive(frame, NOW) == []
+    assert venue.counters["garbage"] == 1
+
+
+@pytest.mark.parametrize("word", [b'"x"', b'"nan"', b"nan", b"NaN", b"-Infinity", b"[1]",
+                                  b'"unavailable"', b"1e999", b'"21.5 C"', b'""'])  # fmt: skip
+def test_a_field_that_is_no_number_is_missing_and_not_the_record(word):
+    venue = protocol(more=[("columns", {"v": "v", "w": "w"})])
+    (tick,) = venue.receive(b'{"v":1.5,"w":%b}' % word, NOW)
+    assert str(tick.values) == "(1.5, nan)"
+    assert venue.counters["no numbers"] == (
+        b"nan" not in word.lower() or b'"' in word
+    ) * 1 - (word == b"-Infinity")
+
+
+def test_true_and_false_are_one_and_zero():
+    venue = protocol(more=[("columns", {"v": "v", "door": "door"})])
+    frames = [
+        b'{"v":%d,"door":%b}' % (i, (b"true", b"false", b"null")[i % 3])
+        for i in range(6)
+    ]
+    said = [str(x.values) for frame in frames for x in venue.receive(frame, NOW)]
+    assert said == ["(0.0, 1.0)", "(1.0, 0.0)", "(2.0, nan)",
+                    "(3.0, 1.0)", "(4.0, 0.0)", "(5.0, nan)"]  # fmt: skip
+    assert not venue.counters
+
+
+@pytest.mark.parametrize("between", [b" ", b"\n", b"\r\n\x1e", b"", b",\n"])
+def test_several_documents_in_a_frame_are_all_read(between):
+    venue = protocol(more=[("time", "t"), ("time_unit", "ns")])
+    frame = between.join(b'{"v":%d,"t":%d}' % (i, NOW + i) for i in range(5))
+    said = [(x.values, x.time - NOW) for x in venue.receive(frame, NOW + 9)]
+    assert said == [((float(i),), i) for i in range(5)]
+
+
+def test_what_is_cut_off_after_a_document_is_counted():
+    venue = protocol()
+    assert len(venue.receive(b'{"v":1}{"v":2', NOW)) == 1
     assert venue.counters == {"garbage": 1}
+
+
+def test_records_that_stand_by_name_are_streams_of_these_names():
+    venue = protocol(more=[("columns", {"t": "t"})], json={"records": "rooms"})
+    frame = b'{"at":1,"rooms":{"hall":{"t":19.5},"attic":{"t":25.5},"loft":{}}}'
+    said = [(x.stream, x.values) for x in venue.receive(frame, NOW)]
+    assert said == [("hall", (19.5,)), ("attic", (25.5,))]
+    assert venue.counters == {"garbage": 1}
+    assert [x.stream for x in venue.receive(b'{"rooms":{"t":1}}', NOW)] == ["main"]
+
+
+def test_a_code_that_is_not_told_is_a_missing_value():
+    columns = {"v": "v", "door": "door"}
+    venue = protocol(more=[("columns", columns)], json={"codes": {"door": {"open": 1}}})
+    texts = [str(x.values) for word in (b'"open"', b'"ajar"', b"null")
+             for x in venue.receive(b'{"v":1,"door":%b}' % word, NOW)]  # fmt: skip
+    assert texts == ["(1.0, 1.0)", "(1.0, nan)", "(1.0, nan)"]
+    assert venue.counters == {"no numbers": 1}
 
 
 def test_a_value_that_is_not_there_is_missing():
@@ -248,3 +303,24 @@ def test_what_cannot_be_meant_is_refused(more, json, at):
 def test_a_feed_without_an_address_cannot_be_connected_to():
     with pytest.raises(ConfigError, match=r"feed\.url"):
         protocol().url()
+
+
+ODD = Path(__file__).parents[2] / "shared/data/odd_files"
+
+
+@pytest.mark.skipif(not ODD.is_dir(), reason="the shared data sets are not here")
+@pytest.mark.parametrize(("name", "feed", "ticks"), [
+    ("mqtt_nan_bare", {"columns": {"t": "Hall.Temperature"}, "time": "Time"}, 150),
+    ("two_json_per_frame", {"columns": {"t": "t"}, "time": "at"}, None),
+    ("bool_and_units", {"columns": {"t": "door"}, "time": "at"}, None),
+    ("dict_of_streams", {"columns": {"t": "t"}, "time": "$.at", "json": {"records": "rooms"}}, None),
+])  # fmt: skip
+def test_messages_in_the_shape_of_complaints_are_read_whole(name, feed, ticks):
+    path = ODD / f"{name}.cap"
+    tree = {"connector": "capture", "venue": "json", "path": str(path), **feed}
+    source = open_feed(from_tree({"feed": tree}))
+    events = [x for block in source.blocks(1_000) for x in block.events()]
+    assert all(isinstance(x, Tick) for x in events)
+    lines = len(path.read_bytes().splitlines())
+    twice = name in ("two_json_per_frame", "dict_of_streams")
+    assert len(events) == (ticks or lines * (1 + twice))

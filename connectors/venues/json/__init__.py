@@ -1,0 +1,1 @@
+"""Any feed of JSON frames, described by the configuration."""

@@ -1,0 +1,155 @@
+"""What a description of JSON frames is made of, read value by value from plain JSON.
+
+This is what a description means; `typed` does the same faster where it can.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from math import isfinite
+from typing import NamedTuple, TypeAlias
+
+import msgspec
+
+from connectors.stamps import of_iso, of_number
+from connectors.venues.base import MISSING
+from sfm_stream.errors import ConfigError
+from sfm_stream.events import NO_TIME
+
+Condition: TypeAlias = Callable[[object], bool]
+Texts: TypeAlias = Mapping[str, str | tuple[str, ...]]
+Codes: TypeAlias = Mapping[str, float]
+ANY = "*"
+
+
+class Path(NamedTuple):
+    """Where a value of JSON stands."""
+
+    of_frame: bool
+    keys: tuple[str, ...]
+
+    def find(self, record: object, frame: object) -> object:
+        """Give what stands there, or None."""
+        node = frame if self.of_frame else record
+        for key in self.keys:
+            if isinstance(node, dict):
+                node = node.get(key)
+            elif isinstance(node, list) and key.isdecimal() and int(key) < len(node):
+                node = node[int(key)]
+            else:
+                return None
+        return node
+
+
+def path_of(text: str) -> Path:
+    """Read a path: keys and positions with dots between, `$.` for the frame's."""
+    bare = text.removeprefix("$.")
+    return Path(bare != text, tuple(bare.split(".")) if bare else ())
+
+
+def pattern_of(text: str) -> re.Pattern[str] | None:
+    """Read the pattern of which the first group is the stream's name.
+
+    Raises:
+        ConfigError: if it is none, or has no group.
+    """
+    if not text:
+        return None
+    try:
+        pattern = re.compile(text)
+    except re.error as e:
+        problem = f"expected a regular expression, was {text!r}: {e}"
+        raise ConfigError("feed.json.name", problem) from e
+    if not pattern.groups:
+        problem = f"expected a pattern with a group, was {text!r}"
+        raise ConfigError("feed.json.name", problem, "put brackets around the name")
+    return pattern
+
+
+def wanted_texts(match: Texts) -> list[tuple[Path, frozenset[str]]]:
+    """Give each path of a condition with the texts that may stand there."""
+    return [
+        (path_of(path), frozenset((texts,) if isinstance(texts, str) else texts))
+        for path, texts in match.items()
+    ]
+
+
+def condition_of(match: Texts) -> Condition:
+    """Make a test of frames: whether what stands at each path is of the given texts."""
+    wanted = wanted_texts(match)
+
+    def holds(whole: object) -> bool:
+        for path, texts in wanted:
+            found = path.find(whole, whole)
+            if found is None or (ANY not in texts and text_at(found) not in texts):
+                return False
+        return True
+
+    return holds
+
+
+def text_at(value: object) -> str | None:
+    """Give a scalar as it is written in JSON, without quotes; None if it is none."""
+    if isinstance(value, str):
+        return value
+    if value is None or isinstance(value, dict | list):
+        return None
+    return msgspec.json.encode(value).decode()
+
+
+def number_of(value: object, codes: Codes | None) -> float | None:
+    """Read a number; true and false are 1 and 0.
+
+    Returns:
+        `MISSING` where nothing stands, None where what stands there is no number.
+    """
+    if value is None:
+        return MISSING
+    if codes is not None:
+        return codes.get(text_at(value) or "")
+    if isinstance(value, bool):
+        return float(value)
+    try:
+        number = msgspec.convert(value, float, strict=False)
+    except (msgspec.ValidationError, OverflowError):
+        return None
+    return number if isfinite(number) else None
+
+
+def whole_of(value: object) -> int | None:
+    """Read an id, None if it is none."""
+    try:
+        return msgspec.convert(value, int, strict=False)
+    except msgspec.ValidationError:
+        return None
+
+
+def clock_of(unit: str) -> Callable[[object], int]:
+    """Make what reads a time of a unit, or `iso`, or `auto`; NO_TIME if it is none."""
+
+    def number(value: object) -> int:
+        if type(value) is str or type(value) is int:  # not bool, which is one
+            return of_number(value, unit)
+        return NO_TIME
+
+    def dated(value: object) -> int:
+        return of_iso(value) if type(value) is str else NO_TIME
+
+    def either(value: object) -> int:
+        if type(value) is str and value[4:5] in ("-", "/"):
+            return of_iso(value)
+        return number(value)
+
+    return {"iso": dated, "auto": either}.get(unit, number)
+
+
+def filled(template: str, topics: Sequence[str]) -> list[str]:
+    """Fill symbols into a frame: one with all, one for each, or one without any."""
+    if "{topics}" in template:
+        text = msgspec.json.encode(topics).decode()
+        return [template.replace("{topics}", text)] if topics else []
+    if "{topic}" in template:
+        texts = [msgspec.json.encode(topic).decode()[1:-1] for topic in topics]
+        return [template.replace("{topic}", text) for text in texts]
+    return [template]

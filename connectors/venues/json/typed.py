@@ -1,0 +1,314 @@
+"""A description of JSON frames compiled into a typed decoder.
+
+Each path of the description is a place in a tree of structs that is made once, so a
+frame is decoded and taken apart without a look at its keys. What the types do not fit,
+e.g. text where a number was expected, is left to `paths`, which reads value by value.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from operator import attrgetter
+from sys import float_info
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias, cast
+
+import msgspec
+from msgspec import Meta, Raw
+
+from connectors.venues.base import MISSING
+from connectors.venues.json.paths import ANY, Codes, Path, Texts, path_of, wanted_texts
+
+if TYPE_CHECKING:
+    from sfm_stream.settings import Feed, Json
+
+Number = Annotated[float, Meta(ge=-float_info.max, le=float_info.max)]
+NUMBER, TRUTH = Number | None, Number | bool | None
+WORD, WHOLE = str | int | None, int | None
+ABSENT = Raw()
+NOTHING_THERE = frozenset((b"", b"null"))
+Get = Callable[[Any], Any]
+Place: TypeAlias = tuple[bool, str]
+"""Whether it is from the frame and not from the record, and the attribute's path."""
+Lines: TypeAlias = list[tuple[Get, frozenset[Any] | None]]
+
+
+class Uncompilable(Exception):
+    """The description needs what one tree of types cannot say."""
+
+
+@dataclass(slots=True)
+class _Node:
+    """A place in a frame: what is below it, or of which type it is."""
+
+    below: dict[str, _Node] = field(default_factory=dict)
+    kind: Any = None
+
+    def put(self, keys: tuple[str, ...], kind: object) -> str:
+        """Have a value of some type read from a place; give its attribute's path."""
+        node, names = self, []
+        for key in keys:
+            if node.kind is not None:
+                raise Uncompilable
+            node = node.below.setdefault(key, _Node())
+            names.append(f"at_{key.encode().hex()}")
+        if not keys or node.below or node.kind not in (None, kind):
+            raise Uncompilable
+        node.kind = kind
+        return ".".join(names)
+
+    def made(self) -> object:
+        """Make the type of this place."""
+        if self.kind is not None:
+            return self.kind
+        positions = [key for key in self.below if key.isdecimal()]
+        if not positions:
+            return msgspec.defstruct("At", self._fields(self.below), gc=False) | None
+        if len(positions) < len(self.below):
+            raise Uncompilable
+        most = max(map(int, positions))
+        keys = [str(i) for i in range(most + 1)]
+        fields = self._fields(keys)
+        return msgspec.defstruct("At", fields, gc=False, array_like=True) | None
+
+    def _fields(self, keys: Iterable[str]) -> list[tuple[str, Any, Any]]:
+        return [
+            (
+                f"at_{key.encode().hex()}",
+                self.below[key].made() if key in self.below else Any,
+                msgspec.field(name=key, default=self._default(key)),
+            )
+            for key in keys
+        ]
+
+    def _default(self, key: str) -> object:
+        return ABSENT if key in self.below and self.below[key].kind is Raw else None
+
+
+When: TypeAlias = str | int | None
+Row: TypeAlias = tuple[tuple[float, ...], When, str | int | None, int | None]
+"""What a record says: values, time, symbol and id, each None if it does not."""
+
+
+@dataclass(frozen=True, slots=True)
+class Typed:
+    """What reads frames of one description.
+
+    Where a place that leads to another is not there, `AttributeError` is raised.
+
+    Attributes:
+        decode: reads a frame; raises what msgspec does where it does not fit.
+        holds: says whether a frame holds ticks and nothing else.
+        past: says whether these are of before the subscription.
+        rows: gives the records of a frame; None if one needs a closer look.
+    """
+
+    decode: Callable[[bytes], Any]
+    holds: Callable[[Any], bool]
+    past: Callable[[Any], bool] | None
+    rows: Callable[[Any], list[Row] | None]
+
+
+Reader: TypeAlias = Callable[[Any, Any], Row | None]
+
+
+def compiled(feed: Feed, told: Json, truths: frozenset[int]) -> Typed | None:
+    """Compile a description; None if it needs what types cannot say.
+
+    Args:
+        feed: columns, time and symbol.
+        told: the rest.
+        truths: positions of the columns that hold true and false.
+    """
+    try:
+        return _compiled(feed, told, truths)
+    except Uncompilable:
+        return None
+
+
+def _compiled(feed: Feed, told: Json, truths: frozenset[int]) -> Typed:
+    frame = _Node()
+    place = path_of(told.records)
+    record = _Node() if place.keys else frame
+
+    def put(path: Path, kind: object) -> tuple[bool, str]:
+        of_frame = path.of_frame and record is not frame
+        return of_frame, (frame if of_frame else record).put(path.keys, kind)
+
+    columns = [
+        put(path_of(text), _kind(told.codes.get(name), i in truths))
+        for i, (name, text) in enumerate(feed.columns.items())
+    ]
+    others: list[Place | None] = [
+        put(path_of(text), kind) if text else None
+        for text, kind in ((feed.time, WORD), (feed.symbol, WORD), (told.id, WHOLE))
+    ]
+    match, past = (
+        _condition(frame, place, texts) for texts in (told.match, told.history)
+    )
+    answers = [
+        _condition(frame, place, texts)
+        for texts in (told.acknowledged, told.refused, told.alive, told.departing)
+        if texts and not _excluded(told.match, texts)
+    ]
+    at = ""
+    if record is not frame:
+        made: Any = record.made()
+        at = frame.put(place.keys, list[made] | made)
+    decoder = msgspec.json.Decoder(frame.made(), strict=False)
+    coded = [
+        (i, _keyed(told.codes[name]))
+        for i, name in enumerate(feed.columns)
+        if name in told.codes
+    ]
+    row = _row([*columns, *others], len(columns), coded, bool(truths))
+    before = _holds(past, []) if told.history else None
+    return Typed(decoder.decode, _holds(match, answers), before, _rows(at, row))
+
+
+def _kind(codes: Codes | None, truth: bool) -> object:
+    """Give the type of a column."""
+    if codes is None:
+        return TRUTH if truth else NUMBER
+    return Raw if _are_truths(codes) else WORD
+
+
+def _are_truths(codes: Codes) -> bool:
+    """Say whether some codes are of true or false, which types take for 1 and 0."""
+    return not {"true", "false"}.isdisjoint(codes)
+
+
+def _keyed(codes: Codes) -> dict[Any, float]:
+    """Give codes by what a decoder makes of their texts."""
+    if _are_truths(codes):
+        return {raw: code for text, code in codes.items() for raw in _raws(text)}
+    keyed: dict[Any, float] = dict(codes)
+    for text, code in codes.items():
+        if text.lstrip("-").isdecimal() and str(int(text)) == text:
+            keyed[int(text)] = code
+    return keyed
+
+
+def _raws(text: str) -> tuple[bytes, ...]:
+    """Give the ways in which a text may be written in JSON, bare and in quotes."""
+    return text.encode(), msgspec.json.encode(text)
+
+
+def _condition(frame: _Node, records: Path, match: Texts) -> Lines:
+    """Compile a condition: what is to stand at each place; None for anything."""
+    lines: Lines = []
+    for path, texts in wanted_texts(match):
+        if ANY in texts and path.keys == records.keys[: len(path.keys)]:
+            continue  # without records no frame is read by types
+        if records.keys and path.keys[: len(records.keys)] == records.keys:
+            raise Uncompilable
+        if all(text.isalpha() and text not in ("true", "false") for text in texts):
+            there: frozenset[Any] | None = texts
+            kind: object = str | None
+        else:
+            raws = frozenset(raw for text in texts for raw in _raws(text))
+            there, kind = None if ANY in texts else raws, Raw
+        lines.append((attrgetter(frame.put(path.keys, kind)), there))
+    return lines
+
+
+def _excluded(match: Texts, answer: Texts) -> bool:
+    """Say whether a frame that matches cannot be an answer."""
+    wanted = dict(wanted_texts(match))
+    return any(
+        path in wanted and not texts & wanted[path] and ANY not in texts | wanted[path]
+        for path, texts in wanted_texts(answer)
+    )
+
+
+def _holds(lines: Lines, others: list[Lines]) -> Callable[[Any], bool]:
+    """Say whether all of some lines hold, and of each of the others not all."""
+    if others:
+        return lambda frame: (
+            _all(lines, frame) and not any(_all(other, frame) for other in others)
+        )
+    return lambda frame: _all(lines, frame)
+
+
+def _all(lines: Lines, frame: object) -> bool:
+    for get, texts in lines:
+        try:
+            found = get(frame)
+        except AttributeError:  # a place that leads there is not
+            return False
+        if type(found) is Raw:
+            found = bytes(found)
+        there = found not in NOTHING_THERE if texts is None else found in texts
+        if not there:
+            return False
+    return True
+
+
+def _rows(at: str, row: Reader) -> Callable[[Any], list[Row] | None]:
+    """Give what reads the records that stand at a place, or the frame itself."""
+    get = attrgetter(at) if at else None
+
+    def rows(frame: object) -> list[Row] | None:
+        found = frame if get is None else get(frame)
+        if type(found) is not list:
+            one = None if found is None else row(found, frame)
+            return None if one is None else [one]
+        seen = [row(record, frame) for record in found]
+        return None if None in seen else cast("list[Row]", seen)
+
+    return rows
+
+
+def _row(
+    places: list[Place | None], count: int, coded: list[tuple[int, Any]], truths: bool
+) -> Reader:
+    """Give what reads a record in as few steps as there can be.
+
+    Args:
+        places: of the columns, and of time, symbol and id.
+        count: how many are columns.
+        coded: positions of the columns that are texts, and what these count as.
+        truths: whether some are true or false.
+    """
+    there = [place for place in places if place is not None]
+    among = {i: n for n, i in enumerate(i for i, place in enumerate(places) if place)}
+    time, symbol, number = (among.get(count + i, len(there)) for i in range(3))
+    get = _together(there)
+
+    def row(record: object, frame: object) -> Row | None:
+        found = [*get(record, frame), None]
+        for i, codes in coded:
+            text = found[i]
+            if type(text) is Raw:
+                found[i] = text = _written(text)
+            if text is not None:
+                found[i] = code = codes.get(text)
+                if code is None:
+                    return None
+        values = tuple(found[:count])
+        if None in values:
+            if values.count(None) == count:
+                return None
+            values = tuple([MISSING if value is None else value for value in values])
+        if truths:
+            values = tuple(map(float, values))
+        return values, found[time], found[symbol], found[number]
+
+    return row
+
+
+def _together(places: list[Place]) -> Callable[[Any, Any], tuple[Any, ...]]:
+    """Give what gets all that stands at some places, at once if it can."""
+    gets = [(of_frame, attrgetter(path)) for of_frame, path in places]
+    if len(gets) == 1 or any(of_frame for of_frame, _ in places):
+        return lambda record, frame: tuple(
+            [get(frame if of_frame else record) for of_frame, get in gets]
+        )
+    once = attrgetter(*(path for _, path in places))
+    return lambda record, _frame: once(record)
+
+
+def _written(raw: Raw) -> bytes | None:
+    """Give what stands somewhere as it is written, None if nothing does."""
+    text = bytes(raw)
+    return None if text in NOTHING_THERE else text

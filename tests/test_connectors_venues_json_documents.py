@@ -1,0 +1,50 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from connectors.venues.json.documents import documents, without_nan
+
+PLAIN = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=6,
+)  # fmt: skip
+TREES = st.lists(PLAIN, max_size=2) | st.dictionaries(st.text(), PLAIN, max_size=3)
+
+
+@given(
+    st.lists(TREES, min_size=2, max_size=5),
+    st.sampled_from(["", " ", "\n", "\r\n\x1e"]),
+)
+def test_documents_side_by_side_are_cut_where_they_end(trees, between):
+    frame = between.join(map(json.dumps, trees)).encode()
+    assert [json.loads(part) for part in documents(frame)] == trees
+
+
+@given(TREES)
+def test_one_document_needs_no_cut(tree):
+    assert documents(json.dumps(tree).encode()) == []
+
+
+@pytest.mark.parametrize(("frame", "parts"), [
+    (b"", []), (b"{", []), (b"nonsense", []), (b'{"a":1}{"b"', [b'{"a":1}', b'{"b"']),
+    (b'{"a":1}, {"a":2}', [b'{"a":1}', b'{"a":2}']),
+])  # fmt: skip
+def test_what_cannot_be_read_is_the_last_part(frame, parts):
+    assert documents(frame) == parts
+
+
+@given(TREES)
+def test_what_is_json_is_left_as_it_is(tree):
+    frame = json.dumps(tree, ensure_ascii=False).encode(errors="replace")
+    assert without_nan(frame) == frame
+
+
+@pytest.mark.parametrize("word", ["nan", "NaN", "-nan", "inf", "Infinity", "-Infinity"])
+def test_bare_words_that_are_no_numbers_become_null(word):
+    frame = f'{{"nan":"{word}","a":{word},"b":[{word}, 1]}}'.encode()
+    assert json.loads(without_nan(frame)) == {"nan": word, "a": None, "b": [None, 1]}
