@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from pathlib import Path
 
 import pytest
 
@@ -11,10 +12,12 @@ from sfm_stream.daemon.recovery import named, recover
 from sfm_stream.engine import Engine
 from sfm_stream.errors import CheckpointMismatch, ConfigError, JournalError, SinkError
 from sfm_stream.events import Block, Gap
-from sfm_stream.storage import checkpoint, run_folder
-from tests.daemon_rig import START, settings_of, ticks
+from sfm_stream.storage import checkpoint, history, run_folder
+from tests.daemon_rig import START, settings_of, tick, ticks
 
 JSONL = [{"kind": "jsonl"}]
+OLD_RUN = Path(__file__).parent / "old_run"
+"""A live run as it was written before checkpoints were marked, killed at event 80."""
 
 
 class Source:
@@ -52,7 +55,8 @@ def saved(found):
         sink.flush()
     arrays, meta = found.engine.snapshot()
     at = {name: sink.position() for name, sink in found.sinks.items()}
-    manifest = {"engine": meta, "sink": at.pop("records"), "sinks": at}
+    mark = {history.MARK: found.journal.mark}
+    manifest = {"engine": meta, "sink": at.pop("records"), "sinks": at, **mark}
     checkpoint.save(found.run.checkpoints, found.engine.seq, arrays, manifest)
 
 
@@ -113,18 +117,57 @@ def test_a_damaged_checkpoint_is_passed_over_with_a_warning(tmp_path):
     let_go(again)
 
 
-def test_a_checkpoint_beyond_a_torn_journal_is_of_no_use(tmp_path):
+@pytest.mark.parametrize("damage", ["cut", "flipped"])
+def test_a_checkpoint_of_a_lost_history_never_comes_back(tmp_path, damage):
     found = recovered(tmp_path)
     live(found, ticks(0, 20), save=True)
     live(found, ticks(20, 40), save=True)
     killed(found)
     path = next((tmp_path / "journal").glob("*.log"))
-    path.write_bytes(path.read_bytes()[:-3])
+    whole = path.read_bytes()
+    torn = (
+        whole[:-3]
+        if damage == "cut"
+        else whole[:-3] + bytes([whole[-3] ^ 4, *whole[-2:]])
+    )
+    path.write_bytes(torn)
     said = []
     again = recovered(tmp_path, said=said)
     assert said[0].startswith("the journal ended in a torn entry")
+    assert "000000000040.aside-1: taken after event 40" in said[1]
+    assert again.aside == (said[1],)
     assert (again.saved, again.events, again.engine.seq) == (20, 19, 39)
+    other = [tick(i, value=100.0 + i) for i in range(39, 60)]
+    live(again, other)  # beyond the number of the lost one
+    killed(again)
+    third = recovered(tmp_path)
+    assert (third.saved, third.engine.seq) == (20, 60)
+    engine = Engine(of_model(settings_of()), ("x",))
+    whole = list(engine.run(Block.of([*ticks(0, 39), *other], 1)).rows())
+    let_go(third)
+    assert len(lines(tmp_path)) == len(whole)
+    assert [json.loads(line)["seq"] for line in lines(tmp_path)] == [
+        r.seq for r in whole
+    ]
+    assert third.engine.view("weights").tobytes() == engine.view("weights").tobytes()
+
+
+@pytest.mark.filterwarnings("ignore:feed.* belongs to the connector:FutureWarning")
+def test_a_run_of_an_older_version_is_gone_on_with(tmp_path):
+    shutil.copytree(OLD_RUN, tmp_path / "run")
+    kept = sum(len(part) for part in sinks.read(tmp_path / "run/records", "scores"))
+    found = recovered(tmp_path / "run", said=[], config=run_folder.load(OLD_RUN).config)
+    assert (found.saved, found.events, found.engine.seq) == (60, 20, 80)
+    live(found, ticks(80, 90), save=True)
+    let_go(found)
+    assert (
+        "journal" in checkpoint.newest_good(found.run.checkpoints, pytest.fail).manifest
+    )
+    again = recovered(tmp_path / "run", said=[], config=run_folder.load(OLD_RUN).config)
+    assert (again.saved, again.engine.seq) == (90, 90)
     let_go(again)
+    rows = sum(len(part) for part in sinks.read(tmp_path / "run/records", "scores"))
+    assert rows > kept
 
 
 def test_a_journal_that_does_not_reach_back_is_refused_before_a_sink_is_cut(tmp_path):

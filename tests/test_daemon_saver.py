@@ -6,7 +6,7 @@ from sfm_stream.daemon.saver import Saver
 from sfm_stream.errors import CheckpointError
 from sfm_stream.storage import checkpoint
 from sfm_stream.storage.run_folder import Run
-from tests.daemon_rig import Time, engine_of, ticks
+from tests.daemon_rig import Time, engine_of, full_disk, ticks
 
 PLACE = {"rows": {"scores": 7}}
 
@@ -26,11 +26,28 @@ class Sink:
         self.asked.pop()(self.position)
 
 
+class Log:
+    """A journal that is only asked for its mark and for the disk."""
+
+    def __init__(self):
+        self.mark, self.synced, self.disk = "00" * 32, 0, lambda: None
+
+    def syncing(self):
+        def sync():
+            self.disk()
+            self.synced += 1
+
+        return sync
+
+
 class Rig:
     def __init__(self, folder):
         self.time, self.engine = Time(), engine_of()
         self.run = Run(folder, self.engine.config, {})
-        self.saver = Saver(self.run, self.engine, 2, elapsed=self.time.elapsed)
+        self.journal = Log()
+        self.saver = Saver(
+            self.run, self.engine, self.journal, 2, elapsed=self.time.elapsed
+        )
 
     def live(self, start, stop):
         for tick in ticks(start, stop):
@@ -102,4 +119,22 @@ def test_a_sink_that_answers_after_the_end_is_not_heard(rig):
     rig.saver.begin({"slow": slow})
     rig.saver.close()
     slow.answer()
+    assert rig.saved() is None
+
+
+def test_the_journal_is_on_disk_before_the_checkpoint_that_names_it(rig):
+    rig.live(0, 10)
+    rig.journal.mark, seen = "ab" * 32, []
+    rig.journal.disk = lambda: seen.append(rig.saved())
+    rig.saver.begin({"records": Sink()}).result(10)
+    assert (seen, rig.journal.synced) == ([None], 1)
+    assert rig.saved()["journal"] == "ab" * 32
+
+
+def test_a_journal_that_cannot_be_put_on_disk_is_a_problem_and_no_checkpoint(rig):
+    rig.live(0, 10)
+    rig.journal.disk = full_disk
+    with pytest.raises(CheckpointError, match="journal: the disk is full"):
+        rig.saver.begin({"records": Sink()}).result(10)
+    assert "the disk is full" in rig.saver.problem
     assert rig.saved() is None

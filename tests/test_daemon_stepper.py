@@ -14,6 +14,7 @@ from sfm_stream.storage import atomic, journal
 from tests.daemon_rig import START, Time, block, daemon_of, engine_of, tick, ticks
 
 NAN = float("nan")
+MARK = "5f" * 32
 
 
 class Rig:
@@ -179,7 +180,7 @@ def test_a_full_disk_may_be_outlived_without_a_journal(tmp_path, monkeypatch):
     assert rig.actions() == ["unjournalled"]
     assert [s.origin for s in rig.of(Score)] == list(range(9))
     assert rig.log.position == 5
-    rig.stepper.go_on_journalled()
+    rig.stepper.go_on_journalled(MARK)
     rig.stepper.take(block(ticks(10, 12)))
     assert rig.stepper.problem == ""
     assert rig.actions() == ["unjournalled", "journalled"]

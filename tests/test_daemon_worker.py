@@ -226,11 +226,28 @@ def test_a_run_killed_while_its_disk_was_full_goes_on_before_the_hole(
     with monkeypatch.context() as patch:
         patch.setattr(atomic, "append", full_disk)
         rig.worker.take(block(ticks(5, 9)))
-    rig.worker.close()  # its checkpoint lies behind the end of the journal
+        patch.setattr(Worker, "_rejoin", lambda _: None)
+        rig.worker.close()
     again = Rig(tmp_path, sink=[{"kind": "jsonl"}], **tree)
     assert again.engine.seq == 5
     again.worker.close()
     assert {r["seq"] for r in again.lines()} == set(range(5))
+
+
+def test_a_run_stopped_in_order_after_its_disk_was_full_keeps_what_it_learned(
+    tmp_path, monkeypatch
+):
+    tree = {"daemon": {**AT_EVERY_BATCH, "disk_full": "go-on"}}
+    rig = Rig(tmp_path, sink=[{"kind": "jsonl"}], **tree)
+    rig.worker.take(block(ticks(0, 5)))
+    with monkeypatch.context() as patch:
+        patch.setattr(atomic, "append", full_disk)
+        rig.worker.take(block(ticks(5, 9)))
+    rig.worker.close()
+    ended = rig.engine.seq
+    again = Rig(tmp_path, sink=[{"kind": "jsonl"}], **tree)
+    assert again.engine.seq == ended == 11  # and two decisions
+    again.worker.close()
 
 
 def test_a_last_checkpoint_that_fails_is_told_and_loses_nothing(tmp_path, monkeypatch):

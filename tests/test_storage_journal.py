@@ -9,7 +9,6 @@ import signal
 import subprocess
 import sys
 import tempfile
-import zlib
 from pathlib import Path
 
 import msgspec
@@ -20,9 +19,10 @@ from hypothesis import strategies as st
 
 from sfm_stream.errors import JournalError
 from sfm_stream.events import CONTROLS, Closed, Control, Gap, Heartbeat, Label, Tick
-from sfm_stream.storage import journal
-from sfm_stream.storage.journal import HEADER, Journal
+from sfm_stream.storage import atomic, journal, segment
+from sfm_stream.storage.journal import Journal
 
+MARK = "5f" * 32
 names, times = st.text(max_size=6), st.integers(-(2**63), 2**63 - 1)
 events = st.one_of(
     st.builds(Tick, names, times, st.lists(st.floats()).map(tuple), times),
@@ -157,7 +157,7 @@ def test_every_flipped_bit_before_the_tail_is_an_error_with_its_place(tmp_path):
         log.append(ticks(1, 3))
     path = tmp_path / "000000000000.log"
     whole = path.read_bytes()
-    second = (first, 2 * first)  # entries of the same length
+    second = (first, 2 * first - segment.HEAD.size)  # entries of the same length
     for at in range(*second):
         for bit in range(8):
             flipped = bytearray(whole)
@@ -196,7 +196,7 @@ def test_missing_segment_is_an_error(tmp_path):
 
 def test_entry_that_is_no_event_names_its_place(tmp_path):
     payload = msgspec.msgpack.encode({"type": "comet"})
-    entry = HEADER.pack(len(payload), zlib.crc32(payload)) + payload
+    entry = segment.entry(payload)
     (tmp_path / "000000000000.log").write_bytes(entry)
     with pytest.raises(JournalError, match=r"0.log: no event at byte 0"):
         list(journal.read(tmp_path))
@@ -216,7 +216,8 @@ def test_refused_opening_lets_the_next_writer_in(tmp_path):
         log.append(ticks(0, 3))
     path = tmp_path / "000000000000.log"
     whole = path.read_bytes()
-    path.write_bytes(b"\xff" + whole[1:])
+    at = segment.HEAD.size
+    path.write_bytes(whole[:at] + b"\xff" + whole[at + 1 :])
     with pytest.raises(JournalError, match="damaged entry"):
         Journal(tmp_path)
     path.write_bytes(whole)
@@ -301,7 +302,12 @@ def test_disk_full_at_rotation_appends_nothing(tmp_path, monkeypatch):
 def test_disk_full_while_compressing_is_told_and_loses_nothing(tmp_path, monkeypatch):
     log = Journal(tmp_path, segment_bytes=100)
     log.append(ticks(0, 3))
-    monkeypatch.setattr(journal.atomic, "write", refuse)
+    write = atomic.write
+
+    def refuse_packed(path, data):
+        return refuse() if path.suffix == ".gz" else write(path, data)
+
+    monkeypatch.setattr(atomic, "write", refuse_packed)
     log.append(ticks(3, 6))
     with pytest.raises(JournalError, match="the disk is full"):
         log.close()
@@ -359,7 +365,7 @@ def test_copy_of_a_live_journal_reads_the_same(tmp_path):
 def test_what_was_never_journalled_is_a_hole_that_reading_names(tmp_path):
     with Journal(tmp_path) as log:
         log.append(ticks(0, 5))
-        log.skip_to(9)
+        log.skip_to(9, MARK)
         assert log.position == 9
         assert log.append(ticks(9, 12)) == 12
         assert list(log.read(9)) == ticks(9, 12)
@@ -379,7 +385,7 @@ def test_a_hole_at_the_end_of_a_full_segment_is_seen_too(tmp_path):
     with Journal(tmp_path, segment_bytes=1) as log:
         log.append(ticks(0, 2))
         log.append(ticks(2, 4))
-        log.skip_to(6)
+        log.skip_to(6, MARK)
         log.append(ticks(6, 8))
         log.append(ticks(8, 9))
     assert list(journal.read(tmp_path, 6)) == ticks(6, 9)
@@ -428,3 +434,113 @@ def test_what_is_no_number_is_not_journalled(tmp_path):
         with pytest.raises(NotImplementedError):
             log.append([Tick("a", 7, (object(),), 7)])
         assert log.position == 0
+
+
+@given(
+    batches=st.lists(st.lists(events, min_size=1, max_size=3), min_size=1, max_size=5),
+    segment_bytes=st.integers(30, 300),
+)
+@settings(max_examples=20, deadline=None)
+def test_every_mark_can_be_found_again_and_depends_on_every_event(
+    batches, segment_bytes
+):
+    marks = []
+    changed = [[Tick("other", 7, (1.25,), 7), *batches[0][1:]], *batches[1:]]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda _: None)  # content alone matters here
+        for history in (batches, changed):
+            with tempfile.TemporaryDirectory() as name:
+                for batch in history:
+                    with Journal(Path(name), segment_bytes=segment_bytes) as log:
+                        log.append(batch)
+                        marks.append(log.mark)
+                        at = log.position
+                    assert journal.mark_at(Path(name), at) == marks[-1]
+                assert journal.mark_at(Path(name), at + 1) is None
+    assert len(set(marks)) == len(marks)
+
+
+def test_a_mark_goes_on_over_segments_so_that_others_do_not_fit(tmp_path):
+    for name, first in (("one", 0), ("two", 100)):
+        with Journal(tmp_path / name, segment_bytes=300) as log:
+            log.append(ticks(first, first + 10))
+            log.append(ticks(10, 20))
+            log.append(ticks(20, 21))
+    marks = {journal.mark_at(tmp_path / name, 15) for name in ("one", "two")}
+    assert len(marks) == 2
+    other = (tmp_path / "two" / "000000000010.log.gz").read_bytes()
+    (tmp_path / "one" / "000000000010.log.gz").write_bytes(other)
+    with pytest.raises(JournalError, match="expected the events that follow"):
+        list(journal.read(tmp_path / "one"))
+
+
+def test_behind_a_hole_the_mark_is_the_one_it_was_given(tmp_path):
+    with Journal(tmp_path) as log:
+        log.append(ticks(0, 5))
+        log.skip_to(9, MARK)
+        assert log.mark == MARK
+        log.append(ticks(9, 10))
+        assert log.mark != MARK
+    assert journal.mark_at(tmp_path, 9) == MARK
+    assert journal.mark_at(tmp_path, 7) is None
+
+
+@pytest.mark.parametrize("size", range(0, segment.HEAD.size, 11))
+@pytest.mark.parametrize("segments_before", [0, 1])
+def test_a_torn_head_is_made_anew(tmp_path, size, segments_before):
+    with Journal(tmp_path, segment_bytes=300) as log:
+        for start in range(0, 10 * segments_before + 10, 10):
+            log.append(ticks(start, start + 10))
+    path = max(tmp_path.glob("*.log"))
+    path.write_bytes(path.read_bytes()[:size])
+    with Journal(tmp_path) as log:
+        assert log.position == 10 * segments_before
+        assert log.cut_bytes == size
+        log.append(ticks(50, 52))
+        assert list(log.read())[-2:] == ticks(50, 52)
+        assert journal.mark_at(tmp_path, log.position) == log.mark
+
+
+def test_a_head_is_damaged_by_every_flipped_bit(tmp_path):
+    with Journal(tmp_path) as log:
+        log.append(ticks(0, 2))
+    path = tmp_path / "000000000000.log"
+    whole = path.read_bytes()
+    for at in range(segment.HEAD.size):
+        flipped = bytearray(whole)
+        flipped[at] ^= 1 << at % 8
+        path.write_bytes(flipped)
+        with pytest.raises(JournalError, match=r"0\.log: damaged"):
+            Journal(tmp_path)
+
+
+def test_a_lost_active_segment_is_not_taken_for_an_empty_one(tmp_path):
+    with Journal(tmp_path, segment_bytes=300) as log:
+        for start in range(0, 30, 10):
+            log.append(ticks(start, start + 10))
+    (tmp_path / "000000000020.log").unlink()
+    with Journal(tmp_path) as log:
+        assert log.position == 20
+        log.append(ticks(50, 51))
+        assert list(log.read()) == [*ticks(0, 20), *ticks(50, 51)]
+
+
+def test_segments_of_older_versions_are_read_and_gone_on_in(tmp_path):
+    payloads = [msgspec.msgpack.encode(event) for event in ticks(0, 7)]
+    old = b"".join(segment.entry(payload) for payload in payloads)
+    (tmp_path / "000000000000.log").write_bytes(old)
+    with Journal(tmp_path, segment_bytes=300) as log:
+        assert log.position == 7
+        log.append(ticks(7, 9))
+        assert list(log.read()) == ticks(0, 9)
+        log.append(ticks(9, 10))
+        assert list(log.read()) == ticks(0, 10)
+    assert journal.mark_at(tmp_path, 10) == Journal(tmp_path).mark
+
+
+def test_all_appended_before_can_be_put_on_disk_after_the_segment_is_full(tmp_path):
+    with Journal(tmp_path, segment_bytes=64) as log:
+        log.append(ticks(0, 3))
+        sync = log.syncing()
+        log.append(ticks(3, 6))
+        sync()

@@ -24,7 +24,7 @@ from sfm_stream.running import loops, warm_start
 from sfm_stream.running.precompile import prepare
 from sfm_stream.settings import Sink as Settings
 from sfm_stream.sinks import open_sink
-from sfm_stream.storage import checkpoint, run_folder
+from sfm_stream.storage import checkpoint, history, run_folder
 from sfm_stream.storage.journal import Journal
 from sfm_stream.storage.run_folder import Run
 
@@ -51,6 +51,7 @@ class Recovered:
         sinks: by name, the run's own records first; they hold what the engine said.
         events: how many events were taken from the journal.
         saved: events that the checkpoint begun with was taken after; 0 without one.
+        aside: the checkpoints that were set aside at this start, and why.
     """
 
     run: Run
@@ -59,6 +60,7 @@ class Recovered:
     sinks: dict[str, Sink] = field(default_factory=dict)
     events: int = 0
     saved: int = 0
+    aside: tuple[str, ...] = ()
 
     def write(self, records: Records) -> None:
         """Hand records to every sink, and wait for it.
@@ -165,11 +167,13 @@ def _model(
 def _restored(found: Recovered, say: Callable[[str], None]) -> Mapping[str, Any]:
     """Bring the engine to the newest good checkpoint; give the sinks' positions.
 
-    A checkpoint beyond the journal's end, which a power cut may leave, is of no use:
-    what came after it could not be told from what came before.
+    A checkpoint of events that the journal does not hold is set aside for good.
     """
     run, position = found.run, found.journal.position
-    held = checkpoint.newest_good(run.checkpoints, say, position)
+    found.aside = tuple(history.set_aside(run.checkpoints, run.journal, position))
+    for line in found.aside:
+        say(line)
+    held = checkpoint.newest_good(run.checkpoints, say)
     if held is None:
         warm_start.restore(run, found.engine)
         return {}

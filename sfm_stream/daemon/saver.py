@@ -20,7 +20,7 @@ import numpy as np
 
 from sfm_stream.daemon.recovery import RECORDS
 from sfm_stream.errors import CheckpointError
-from sfm_stream.storage import checkpoint
+from sfm_stream.storage import atomic, checkpoint, history
 from sfm_stream.storage.run_folder import Run
 
 if TYPE_CHECKING:
@@ -29,6 +29,17 @@ if TYPE_CHECKING:
 
 WEIGHTS = ("weights", "theta")
 """Arrays of what is learned: of the cell, and of least squares."""
+
+
+class Journal(Protocol):
+    """The log of the events that the engine has seen."""
+
+    @property
+    def mark(self) -> str:
+        """Name of all events so far, by their content."""
+
+    def syncing(self) -> Callable[[], None]:
+        """Give a call that waits until all appended so far is on disk."""
 
 
 class Delivery(Protocol):
@@ -58,6 +69,7 @@ class Saver:
     Args:
         run: whose folder takes the checkpoints.
         engine: stands still while `begin` is called.
+        journal: of the engine's events; it is on disk before a checkpoint is.
         keep: how many checkpoints are kept.
         saved: the checkpoint that was begun with, or one of nothing.
         elapsed: gives seconds that never run backwards.
@@ -72,12 +84,14 @@ class Saver:
         self,
         run: Run,
         engine: Engine,
+        journal: Journal,
         keep: int,
         saved: int = 0,
         *,
         elapsed: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._run, self._engine, self._keep = run, engine, keep
+        self._run, self._engine, self._journal = run, engine, journal
+        self._keep = keep
         self._elapsed = elapsed
         self._writer = ThreadPoolExecutor(1, "checkpoint")
         self._writing: Future[None] | None = None
@@ -94,28 +108,37 @@ class Saver:
         """Give the seconds since the latest one was taken."""
         return self._elapsed() - self.saved.at
 
-    def begin(self, deliveries: Mapping[str, Delivery]) -> Future[None]:
+    def begin(self, deliveries: Mapping[str, Delivery], mark: str = "") -> Future[None]:
         """Copy the engine's state, and save it when every sink has caught up.
 
         Args:
             deliveries: the sinks by name, one of them `RECORDS`.
+            mark: what the journal will be marked with here, if it does not hold all
+                events.
 
         Returns:
             Done when it is on disk, or has failed.
+
+        Raises:
+            JournalError: if there are no more descriptors.
         """
         begun, seq = self._elapsed(), self._engine.seq
-        arrays, meta = self._engine.snapshot()
+        journalled = self._journal.syncing()
+        arrays, engine = self._engine.snapshot()
+        meta = {"engine": engine, history.MARK: mark or self._journal.mark}
         written: Future[None] = Future()
         self._writing = written
         positions: dict[str, Mapping[str, Any]] = {}
 
+        def write() -> None:
+            manifest = {**meta, **_places(positions)}
+            self._write(seq, begun, arrays, manifest, journalled, written)
+
         def answered(name: str, position: Mapping[str, Any]) -> None:
             with self._lock:  # of sinks' threads
                 positions[name] = position
-                if len(positions) < len(deliveries) or self._closed:
-                    return
-                manifest = _manifest(meta, positions)
-                self._writer.submit(self._write, seq, begun, arrays, manifest, written)
+                if len(positions) == len(deliveries) and not self._closed:
+                    self._writer.submit(write)
 
         for name, delivery in deliveries.items():
             delivery.mark(partial(answered, name))
@@ -133,10 +156,12 @@ class Saver:
         begun: float,
         arrays: Mapping[str, Any],
         manifest: Mapping[str, Any],
+        journalled: Callable[[], None],
         written: Future[None],
     ) -> None:
         self.finite = all(np.isfinite(arrays[name]).all() for name in WEIGHTS)
         try:
+            _settle(journalled, self._run)
             checkpoint.save(self._run.checkpoints, seq, arrays, manifest, self._keep)
         except CheckpointError as error:
             self.problem = str(error)
@@ -147,8 +172,18 @@ class Saver:
         written.set_result(None)
 
 
-def _manifest(
-    engine: Mapping[str, Any], positions: Mapping[str, Mapping[str, Any]]
-) -> dict[str, Any]:
+def _settle(journalled: Callable[[], None], run: Run) -> None:
+    """Wait until the journal is on disk: no checkpoint may be ahead of it.
+
+    Raises:
+        CheckpointError: if the disk refuses.
+    """
+    try:
+        journalled()
+    except OSError as error:
+        raise CheckpointError(str(run.journal), *atomic.explain(error)) from error
+
+
+def _places(positions: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     rest = {name: at for name, at in positions.items() if name != RECORDS}
-    return {"engine": engine, "sink": positions[RECORDS], "sinks": rest}
+    return {"sink": positions[RECORDS], "sinks": rest}

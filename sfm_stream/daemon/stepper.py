@@ -121,13 +121,16 @@ class Stepper:
             self._decided = []
             self._carry_out(decided, self.quarantine.admit(batch, elapsed))
 
-    def go_on_journalled(self) -> None:
+    def go_on_journalled(self, mark: str) -> None:
         """Journal again, from here on; a checkpoint of here and now must be saved.
+
+        Args:
+            mark: that the checkpoint was saved with.
 
         Raises:
             JournalError: if the disk is still full.
         """
-        self._journal.skip_to(self._engine.seq)
+        self._journal.skip_to(self._engine.seq, mark)
         self.problem = ""
         self.take(self._block([Control("", self._now(), "journalled")]))
 

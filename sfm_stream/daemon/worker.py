@@ -6,6 +6,7 @@ sink, and for a disk only the journal's write.
 
 from __future__ import annotations
 
+import secrets
 import time
 from collections import deque
 from collections.abc import Callable
@@ -33,6 +34,7 @@ OVERHEAD = 10
 FORGET = 0.05
 REJOIN = 5.0
 """Seconds a checkpoint may take that lets a journal begin again."""
+MARK_BYTES = 32
 RESTARTED = "the process was restarted"
 
 
@@ -65,6 +67,7 @@ class Worker:
         engine: the model.
         journal: of its events.
         recovered: events that were taken from the journal.
+        aside: checkpoints that recovery set aside, and why.
         stepper: takes the batches.
         saver: takes the checkpoints.
         deliveries: the sinks by name.
@@ -81,7 +84,7 @@ class Worker:
     ) -> None:
         self._found, self._say, self._witness, self._now = found, say, witness, now
         self.engine, self.journal = found.engine, found.journal
-        self.recovered = found.events
+        self.recovered, self.aside = found.events, found.aside
         self.deliveries: dict[str, Delivery] = {}
         self._covered: deque[Saved] = deque()
         self.steps, self._synced, self._pace = 0, time.monotonic(), 0.0
@@ -94,7 +97,7 @@ class Worker:
             now=now,
         )
         keep = config.daemon.checkpoints
-        self.saver = Saver(found.run, found.engine, keep, found.saved)
+        self.saver = Saver(found.run, found.engine, found.journal, keep, found.saved)
         settings = {RECORDS: OWN, **named(config)}
         for name, sink in found.sinks.items():
             self._deliver_to(name, sink, settings[name])
@@ -190,7 +193,10 @@ class Worker:
             JournalError: if what was journalled could not be put on disk.
         """
         try:
-            self._save_last()
+            if self.stepper.problem:
+                self._rejoin()
+            else:
+                self._save_last()
             end = time.monotonic() + self._drain
             for name, delivery in self.deliveries.items():
                 if not delivery.close(max(end - time.monotonic(), 0.0)):
@@ -256,8 +262,10 @@ class Worker:
 
     def _rejoin(self) -> None:
         """Save, and journal again from there."""
+        # what was not journalled has no content to be named by: a name of its own
+        mark = secrets.token_hex(MARK_BYTES)
         try:
-            self.saver.begin(self.deliveries).result(REJOIN)
-            self.stepper.go_on_journalled()
+            self.saver.begin(self.deliveries, mark).result(REJOIN)
+            self.stepper.go_on_journalled(mark)
         except (CheckpointError, JournalError, TimeoutError) as error:
             self._say(f"still without a journal: {error}")

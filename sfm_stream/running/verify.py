@@ -25,7 +25,7 @@ from sfm_stream.running import warm_start
 from sfm_stream.running.loops import run_blocks
 from sfm_stream.running.precompile import prepare
 from sfm_stream.running.replay import SILENT, Watch
-from sfm_stream.storage import checkpoint, journal, run_folder
+from sfm_stream.storage import checkpoint, history, journal, run_folder
 
 if TYPE_CHECKING:
     import polars as pl
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from sfm_stream.config import Config
     from sfm_stream.feeds import Feed
     from sfm_stream.records import Records
+    from sfm_stream.storage.checkpoint import Misfit
     from sfm_stream.storage.run_folder import Run
 
     Compare: TypeAlias = Callable[[str, int, pl.DataFrame, pl.DataFrame], None]
@@ -83,7 +84,7 @@ def verify(
         CheckpointError: if the run has no checkpoint that can be read.
         SinkError: if its records cannot be read.
     """
-    held = checkpoint.newest_good(run.checkpoints, watch.say)
+    held = checkpoint.newest_good(run.checkpoints, watch.say, _misfit(run))
     if held is None:
         path = str(run.checkpoints)
         raise CheckpointError(path, "expected a checkpoint, was none", "resume the run")
@@ -105,13 +106,20 @@ def verify(
     return Verdict(engine.seq - began, comparison.finish(), differences)
 
 
+def _misfit(run: Run) -> Misfit:
+    """Give what says why a checkpoint is not of the run's journal."""
+    if not run.journal.is_dir():
+        return lambda _: ""
+    return history.misfit(run.journal, journal.end(run.journal))
+
+
 def _begin(run: Run, engine: Engine, watch: Watch) -> Mapping[str, int]:
     """Bring an engine to where the replay can begin; give the rows written before."""
     since = journal.unbroken(run.journal) if run.journal.is_dir() else 0
     if since == 0:
         warm_start.restore(run, engine)
         return {}
-    held = checkpoint.oldest_good(run.checkpoints, watch.say, since)
+    held = checkpoint.oldest_good(run.checkpoints, watch.say, since, _misfit(run))
     if held is None:
         path, problem = str(run.checkpoints), f"expected a checkpoint after {since}"
         raise CheckpointError(path, f"{problem} events, was none", "let it run on")

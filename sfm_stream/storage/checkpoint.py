@@ -4,7 +4,8 @@
     folder/000000123456/manifest.json       what they are, and their hash
 
 A snapshot is written beside its final name and renamed, so a folder with a number for
-a name is whole. Loading is strict: nothing is restored in part.
+a name is whole. Loading is strict: nothing is restored in part. A snapshot of events
+that were lost is renamed to `<seq>.aside-<n>` and never loaded again.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import msgspec
 import numpy as np
@@ -27,9 +28,14 @@ from sfm_stream.storage import atomic
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    Misfit: TypeAlias = Callable[[Mapping[str, Any]], str]
+
 FORMAT = 1
 STATE, MANIFEST = "state.safetensors", "manifest.json"
 OURS = ("format", "seq", "sha256", "arrays", "check")
+ASIDE = ".aside"
+MOST_ASIDE = 4
+"""Snapshots kept for a look after they were set aside."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,47 +130,100 @@ def load(path: Path) -> Snapshot:
 
 
 def newest_good(
-    folder: Path, warn: Callable[[str], None], up_to: int | None = None
+    folder: Path, warn: Callable[[str], None], misfit: Misfit = lambda _: ""
 ) -> Snapshot | None:
-    """Read the newest snapshot that is not damaged, if any.
+    """Read the newest snapshot that is whole and fits, if any.
 
     Args:
         folder: where the checkpoints of a run lie.
-        warn: told of every damaged one that is passed over.
-        up_to: most events it may be taken after; any number when absent.
+        warn: told of every one that is passed over.
+        misfit: says from a manifest why its snapshot is of no use, or nothing.
 
     Raises:
         CheckpointMismatch: if a whole one was written in another format.
     """
-    return _first_good(_numbered(folder, up_to), warn, "before")
+    return _first_good(_numbered(folder), warn, misfit, "before")
 
 
 def oldest_good(
-    folder: Path, warn: Callable[[str], None], since: int
+    folder: Path,
+    warn: Callable[[str], None],
+    since: int,
+    misfit: Misfit = lambda _: "",
 ) -> Snapshot | None:
-    """Read the oldest snapshot that is not damaged, if any.
+    """Read the oldest snapshot that is whole and fits, if any.
 
     Args:
         folder: where the checkpoints of a run lie.
-        warn: told of every damaged one that is passed over.
+        warn: told of every one that is passed over.
         since: least events it may be taken after.
+        misfit: says from a manifest why its snapshot is of no use, or nothing.
 
     Raises:
         CheckpointMismatch: if a whole one was written in another format.
     """
     newest_first = _numbered(folder)
     paths = [path for path in reversed(newest_first) if int(path.name) >= since]
-    return _first_good(paths, warn, "after")
+    return _first_good(paths, warn, misfit, "after")
+
+
+def set_aside(folder: Path, misfit: Misfit) -> dict[str, str]:
+    """Rename every snapshot that does not fit, so that it is never considered again.
+
+    Damaged ones stay: a newer one of the same number takes their place.
+
+    Args:
+        folder: where the checkpoints of a run lie.
+        misfit: says from a manifest why its snapshot is of no use, or nothing.
+
+    Returns:
+        Name of each one set aside now, and why.
+
+    Raises:
+        CheckpointError: if the folder cannot be written.
+        CheckpointMismatch: if a whole one was written in another format.
+    """
+    found = {}
+    for path in _numbered(folder):
+        try:
+            why = misfit(_manifest(path))
+        except CheckpointCorrupt:
+            continue
+        if why:
+            found[_aside(path)] = why
+    return found
+
+
+def aside(folder: Path) -> list[str]:
+    """Name the snapshots that were set aside, oldest first."""
+    return sorted(path.name for path in folder.glob(f"*{ASIDE}*"))
+
+
+def _aside(path: Path) -> str:
+    taken = len(list(path.parent.glob(f"{path.name}{ASIDE}*")))
+    name = f"{path.name}{ASIDE}-{taken + 1}"
+    try:
+        for old in aside(path.parent)[: -MOST_ASIDE + 1]:
+            shutil.rmtree(path.with_name(old))
+        path.rename(path.with_name(name))
+        atomic.sync(path.parent)
+    except OSError as e:
+        raise CheckpointError(str(path), *atomic.explain(e)) from e
+    return name
 
 
 def _first_good(
-    paths: Sequence[Path], warn: Callable[[str], None], where: str
+    paths: Sequence[Path], warn: Callable[[str], None], misfit: Misfit, where: str
 ) -> Snapshot | None:
     for path in paths:
         try:
-            return load(path)
+            why = misfit(_manifest(path))
+            if not why:
+                return load(path)
         except CheckpointCorrupt as e:
             warn(f"{e}; trying the checkpoint {where}")
+        else:
+            warn(f"{path}: {why}; trying the checkpoint {where}")
     return None
 
 

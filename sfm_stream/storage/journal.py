@@ -5,40 +5,34 @@
     folder/000000093000.hole     from here to the next segment nothing was journalled
     folder/lock                  held by the one process that writes
 
-A segment is a row of entries `length u32, crc32 u32, payload` (little endian), one per
-event, the payload in MessagePack. Every batch is handed to the system before `append`
-returns, so a killed process loses nothing; `sync` guards against a power cut. A write
-cut short leaves a torn tail, which the next opening removes. There is no clock in here.
+Every batch is handed to the system before `append` returns, so a killed process loses
+nothing; `sync` guards against a power cut. A write cut short leaves a torn tail, which
+the next opening removes. The mark names all events so far by content: a checkpoint
+keeps it, so that it is never used with the events of another history. There is no clock
+in here.
 """
 
 from __future__ import annotations
 
 import fcntl
-import gzip
 import itertools
 import os
-import struct
-import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import NamedTuple, Self
+from typing import Self
 
 import msgspec
 import numpy as np
 
 from sfm_stream.errors import JournalError
 from sfm_stream.events import Event
-from sfm_stream.storage import atomic
+from sfm_stream.storage import atomic, segment
+from sfm_stream.storage.segment import Chain
 
-HEADER = struct.Struct("<II")
 SEGMENT_BYTES = 8 * 2**20
-LARGEST_GUESS = 2**20
-COMPRESSION = 1
-ACTIVE, FINISHED, HOLE = ".log", ".log.gz", ".hole"
-NEWER = "read it with the version that wrote it"
-RESTORE = "restore the segment from a copy, or start a new run"
 
 
 class Journal:
@@ -59,7 +53,7 @@ class Journal:
     def __init__(self, folder: Path, *, segment_bytes: int = SEGMENT_BYTES) -> None:
         self._folder, self._limit = folder, segment_bytes
         self._encode = msgspec.msgpack.Encoder(enc_hook=_plain).encode
-        self._position = 0
+        self.cut_bytes = 0
         self._compressing: Future[None] | None = None
         self._syncing: Future[None] | None = None
         self._lock = _lock(folder)
@@ -90,6 +84,11 @@ class Journal:
         """Number of events appended since the journal began."""
         return self._position
 
+    @property
+    def mark(self) -> str:
+        """Name of all events so far: a journal of other events has another."""
+        return self._chain.mark().hex()
+
     def append(self, events: Sequence[Event]) -> int:
         """Hand a batch of events to the system in one write.
 
@@ -99,13 +98,14 @@ class Journal:
         Raises:
             JournalError: if the disk is full or refuses; then none was appended.
         """
-        batch = b"".join(self._entry(event) for event in events)
+        batch = b"".join(segment.entry(self._encode(event)) for event in events)
         try:
             if self._size >= self._limit:
-                self._rotate(self._position)
+                self._rotate(self._position, self._chain.mark())
             atomic.append(self._handle, batch)
         except OSError as e:
             raise JournalError(str(self._path), *atomic.explain(e)) from e
+        self._chain.add(batch)
         self._size += len(batch)
         self._position += len(events)
         return self._position
@@ -121,6 +121,20 @@ class Journal:
         except OSError as e:
             raise JournalError(str(self._path), *atomic.explain(e)) from e
 
+    def syncing(self) -> Callable[[], None]:
+        """Give a call that waits until all appended so far is on disk.
+
+        It may be made once, in any thread, and raises `OSError` if the disk refuses.
+
+        Raises:
+            JournalError: if there are no more descriptors.
+        """
+        try:
+            # a handle of its own, for this one is closed when the segment is full
+            return partial(_sync, os.dup(self._handle))
+        except OSError as e:
+            raise JournalError(str(self._path), *atomic.explain(e)) from e
+
     def sync_soon(self) -> None:
         """Have all appended events put on disk, without waiting for it.
 
@@ -131,27 +145,26 @@ class Journal:
             return
         try:
             self._settle_sync()
-            # a handle of its own, for this one is closed when the segment is full
-            self._syncing = self._worker.submit(_sync, os.dup(self._handle))
+            self._syncing = self._worker.submit(self.syncing())
         except OSError as e:
             raise JournalError(str(self._path), *atomic.explain(e)) from e
 
-    def skip_to(self, position: int) -> None:
+    def skip_to(self, position: int, mark: str) -> None:
         """Go on at a later position: what lies between was never appended.
 
         Args:
             position: of the next event.
+            mark: at that position, 64 hex digits: that of a checkpoint taken there.
 
         Raises:
             JournalError: if the disk is full or refuses; then nothing has changed.
         """
-        hole = self._folder / f"{self._position:012d}{HOLE}"
+        hole = self._folder / f"{self._position:012d}{segment.HOLE}"
         try:
             atomic.write(hole, b"")
-            self._rotate(position)
+            self._rotate(position, bytes.fromhex(mark))
         except OSError as e:
             raise JournalError(str(self._path), *atomic.explain(e)) from e
-        self._position = position
 
     def read(self, after: int = 0) -> Iterator[Event]:
         """Give the events from a position on; see the function `read`."""
@@ -163,12 +176,12 @@ class Journal:
         Raises:
             JournalError: if the folder cannot be written.
         """
-        firsts = _firsts(self._folder)
+        firsts = segment.firsts(self._folder)
         try:
             self._settle()
             for first, following in itertools.pairwise(firsts):
                 if following <= position:
-                    _segment(self._folder, first).unlink()
+                    segment.present(self._folder, first).unlink()
         except OSError as e:
             raise JournalError(str(self._folder), *atomic.explain(e)) from e
 
@@ -189,33 +202,62 @@ class Journal:
             os.close(self._handle)
             os.close(self._lock)
 
-    def _entry(self, event: Event) -> bytes:
-        payload = self._encode(event)
-        return HEADER.pack(len(payload), zlib.crc32(payload)) + payload
-
     def _open(self) -> None:
         for path in self._folder.glob(f"*{atomic.TEMPORARY}"):
             path.unlink()
-        *finished, first = _firsts(self._folder) or [0]
+        *finished, first = segment.firsts(self._folder) or [0]
         for older in finished:
-            _finish(self._folder, older)
-        self._path, self._handle = _begin(self._folder, first)
-        data = self._path.read_bytes()
-        entries = _scan(self._path, data)
-        self._position = first + entries.events
-        self._size = entries.end
-        self.cut_bytes = len(data) - entries.end
-        os.ftruncate(self._handle, self._size)
+            segment.finish(self._folder, older)
+        if segment.finished(self._folder, first).exists():  # the active one is lost
+            self._go_on_behind(first)
+        elif segment.active(self._folder, first).exists():
+            self._go_on_in(first, finished)
+        else:
+            self._begin(first, segment.FIRST_SEED)
 
-    def _rotate(self, first: int) -> None:
+    def _go_on_behind(self, first: int) -> None:
+        """Begin a new segment behind a finished one."""
+        segment.finish(self._folder, first)
+        found = segment.load(self._folder, first)
+        count = segment.scan(found).events
+        segment.expect_whole(found, segment.scan(found), count)
+        self._begin(first + count, segment.mark(found, count) or found.seed)
+
+    def _go_on_in(self, first: int, finished: Sequence[int]) -> None:
+        """Open the segment that is not finished; cut its torn tail."""
+        path = segment.active(self._folder, first)
+        found = segment.parse(path, path.read_bytes())
+        entries = segment.scan(found)
+        self.cut_bytes = len(found.body) - entries.end
+        if not (found.head or entries.events):  # what is torn is the head
+            self._begin(first, _seed(self._folder, finished, first))
+            return
+        self._path, self._handle = path, _appending(path)
+        os.ftruncate(self._handle, found.head + entries.end)
+        self._position, self._size = first + entries.events, entries.end
+        self._chain = Chain(found.seed)
+        self._chain.add(found.body[: entries.end])
+
+    def _begin(self, first: int, seed: bytes) -> None:
+        """Make a new segment and go on in it; if that fails, nothing has changed."""
+        path = segment.active(self._folder, first)
+        try:
+            atomic.write(path, segment.head(seed))
+            self._handle = _appending(path)
+        except OSError:
+            path.unlink(missing_ok=True)
+            raise
+        self._path, self._position, self._size = path, first, 0
+        self._chain = Chain(seed)
+
+    def _rotate(self, first: int, seed: bytes) -> None:
         """Begin a new segment and compress the old one meanwhile."""
         os.fsync(self._handle)
         self._settle()
         old_handle, old = self._handle, int(self._path.stem)
-        self._path, self._handle = _begin(self._folder, first)
-        self._size = 0
+        self._begin(first, seed)
         os.close(old_handle)
-        self._compressing = self._worker.submit(_finish, self._folder, old)
+        self._compressing = self._worker.submit(segment.finish, self._folder, old)
 
     def _settle(self) -> None:
         if self._compressing is not None:
@@ -242,31 +284,64 @@ def read(folder: Path, after: int = 0) -> Iterator[Event]:
         JournalError: if a segment is missing or damaged, or the events asked for were
             deleted or never journalled.
     """
-    firsts = _firsts(folder)
+    firsts = segment.firsts(folder)
     if not firsts:
         raise JournalError(str(folder), "expected a journal, was none")
     if after < firsts[0]:
         problem = f"expected events from {after} on, first was {firsts[0]}"
         raise JournalError(str(folder), problem, "earlier ones were deleted")
+    before: bytes | None = None
     for first, following in zip(firsts, [*firsts[1:], None], strict=True):
         if following is not None and following <= after:
             continue
-        path, data = _load(folder, first)
-        entries = _scan(path, data)
-        end = _hole(folder, first, following)
+        found = segment.load(folder, first)
+        entries = segment.scan(found)
+        _expect_next(found, before)
+        end = segment.hole(folder, first, following)
         if end is not None:
-            _expect_whole(path, entries, len(data), end - first)
-        yield from _events(path, memoryview(data)[: entries.end], after - first)
+            segment.expect_whole(found, entries, end - first)
+        yield from segment.events(found, entries.end, after - first)
         if end != following:
             problem = f"events from {end} to {following} were not journalled"
             raise JournalError(str(folder), problem, "a checkpoint covers them")
+        before = segment.mark(found, entries.events)
 
 
-def _plain(value: object) -> object:
-    """Give a number of numpy's, which a feed may well hold, as one of Python's."""
-    if isinstance(value, np.generic):
-        return value.item()
-    raise NotImplementedError
+def _expect_next(found: segment.Segment, mark: bytes | None) -> None:
+    """Refuse a segment that does not go on where the one before it ended."""
+    if found.head and mark is not None and found.seed != mark:
+        problem = "expected the events that follow the segment before, was others"
+        raise JournalError(str(found.path), problem, segment.RESTORE)
+
+
+def first(folder: Path) -> int:
+    """Give the position of the first event that is still there."""
+    return min(segment.firsts(folder), default=0)
+
+
+def end(folder: Path) -> int:
+    """Give the number of events that a journal holds by now.
+
+    Raises:
+        JournalError: if its last segment cannot be read or is damaged.
+    """
+    last = max(segment.firsts(folder), default=None)
+    if last is None:
+        return 0
+    return last + segment.scan(segment.load(folder, last)).events
+
+
+def mark_at(folder: Path, position: int) -> str | None:
+    """Give the mark that a journal had at a position; None if it never was there.
+
+    Raises:
+        JournalError: if the segment cannot be read.
+    """
+    start = max((f for f in segment.firsts(folder) if f <= position), default=None)
+    if start is None:
+        return None
+    found = segment.mark(segment.load(folder, start), position - start)
+    return None if found is None else found.hex()
 
 
 def unbroken(folder: Path) -> int:
@@ -274,77 +349,31 @@ def unbroken(folder: Path) -> int:
 
     That is the first one where none was deleted, and the end of the last hole.
     """
-    firsts = _firsts(folder)
-    holes = (int(path.stem) for path in folder.glob(f"*{HOLE}"))
-    last = max(holes, default=-1)
-    return next((first for first in firsts if first > last), 0)
+    last = max(segment.holes(folder), default=-1)
+    return next((first for first in segment.firsts(folder) if first > last), 0)
 
 
-def _events(path: Path, data: memoryview, skip: int) -> Iterator[Event]:
-    decode = msgspec.msgpack.Decoder(Event).decode
-    at = number = 0
-    while at < len(data):
-        length, _ = HEADER.unpack_from(data, at)
-        start, at = at + HEADER.size, at + HEADER.size + length
-        if number >= skip:
-            try:
-                event = decode(data[start:at])
-            except msgspec.DecodeError as e:
-                problem = f"no event at byte {start - HEADER.size}: {e}"
-                raise JournalError(str(path), problem, NEWER) from e
-            yield event
-        number += 1
+def _seed(folder: Path, finished: Sequence[int], first: int) -> bytes:
+    """Give the mark that a segment with a torn head began with.
+
+    Raises:
+        JournalError: if the segment before it cannot say.
+    """
+    if not first:
+        return segment.FIRST_SEED
+    if finished and segment.hole(folder, finished[-1], first) == first:
+        before = segment.load(folder, finished[-1])
+        if (found := segment.mark(before, first - finished[-1])) is not None:
+            return found
+    path = str(segment.active(folder, first))
+    raise JournalError(path, "damaged head at byte 0", segment.RESTORE)
 
 
-class _Entries(NamedTuple):
-    """How many whole entries a segment holds, and where the last one ends."""
-
-    events: int
-    end: int
-
-
-def _scan(path: Path, data: bytes) -> _Entries:
-    """Check entries up to the torn tail, if there is one."""
-    count = at = 0
-    view = memoryview(data)
-    while at + HEADER.size <= len(data):
-        length, expected = HEADER.unpack_from(data, at)
-        end = at + HEADER.size + length
-        # zeros, as a power cut leaves them, would be an empty entry with a right sum
-        if not length or end > len(data):
-            break
-        if zlib.crc32(view[at + HEADER.size : end]) != expected:
-            break
-        count, at = count + 1, end
-    if at < len(data) and (later := _entry_after(data, at)) is not None:
-        problem = f"damaged entry at byte {at}, a whole one follows at byte {later}"
-        raise JournalError(str(path), problem, RESTORE)
-    return _Entries(count, at)
-
-
-def _entry_after(data: bytes, damaged: int) -> int | None:
-    """Find a whole entry behind a damaged one: then that one is no torn tail."""
-    octets = np.frombuffer(data, np.uint8)[damaged + 1 :].astype(np.uint32)
-    count = max(len(octets) - HEADER.size, 0)
-    lengths = sum(octets[i : i + count] << np.uint32(8 * i) for i in range(4))
-    room = np.arange(count, 0, -1)
-    likely = (lengths > 0) & (lengths <= np.minimum(room, LARGEST_GUESS))
-    view = memoryview(data)
-    for at in (np.flatnonzero(likely) + damaged + 1).tolist():
-        length, expected = HEADER.unpack_from(data, at)
-        payload = at + HEADER.size
-        if zlib.crc32(view[payload : payload + length]) == expected:
-            return int(at)
-    return None
-
-
-def _expect_whole(path: Path, entries: _Entries, size: int, expected: int) -> None:
-    if entries.end != size:
-        problem = f"damaged entry at byte {entries.end} of a finished segment"
-        raise JournalError(str(path), problem, RESTORE)
-    if entries.events != expected:
-        problem = f"expected {expected} events, was {entries.events}"
-        raise JournalError(str(path), problem, "a segment is missing; restore it")
+def _plain(value: object) -> object:
+    """Give a number of numpy's, which a feed may well hold, as one of Python's."""
+    if isinstance(value, np.generic):
+        return value.item()
+    raise NotImplementedError
 
 
 def _lock(folder: Path) -> int:
@@ -362,46 +391,8 @@ def _lock(folder: Path) -> int:
     return handle
 
 
-def _firsts(folder: Path) -> list[int]:
-    """List the first positions of the segments, in order."""
-    paths = (p for end in (ACTIVE, FINISHED) for p in folder.glob(f"*{end}"))
-    return sorted({int(p.name.partition(".")[0]) for p in paths})
-
-
-def _hole(folder: Path, first: int, following: int | None) -> int | None:
-    """Give where a segment ends: at the next one, or where a hole begins before it."""
-    holes = (int(path.stem) for path in folder.glob(f"*{HOLE}"))
-    within = (h for h in holes if following is not None and first <= h < following)
-    return min(within, default=following)
-
-
-def _begin(folder: Path, first: int) -> tuple[Path, int]:
-    """Open a segment for appending, made if absent."""
-    path = folder / f"{first:012d}{ACTIVE}"
-    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
-    handle = os.open(path, flags, 0o644)
-    atomic.sync(folder)
-    return path, handle
-
-
-def _segment(folder: Path, first: int) -> Path:
-    plain = folder / f"{first:012d}{ACTIVE}"
-    return plain if plain.exists() else folder / f"{first:012d}{FINISHED}"
-
-
-def _load(folder: Path, first: int) -> tuple[Path, bytes]:
-    """Read a segment, whichever form it has by now."""
-    plain = folder / f"{first:012d}{ACTIVE}"
-    path = plain
-    try:
-        return plain, plain.read_bytes()
-    except FileNotFoundError:
-        path = folder / f"{first:012d}{FINISHED}"
-    try:
-        with gzip.open(path) as file:
-            return path, file.read()
-    except (OSError, EOFError, zlib.error) as e:
-        raise JournalError(str(path), f"cannot be read: {e}", RESTORE) from e
+def _appending(path: Path) -> int:
+    return os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
 
 
 def _sync(handle: int) -> None:
@@ -409,13 +400,3 @@ def _sync(handle: int) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
-
-
-def _finish(folder: Path, first: int) -> None:
-    """Compress a segment, if that was not done; the plain one goes last."""
-    plain = folder / f"{first:012d}{ACTIVE}"
-    if plain.exists():
-        # mtime=0: the same events give the same bytes
-        packed = gzip.compress(plain.read_bytes(), COMPRESSION, mtime=0)
-        atomic.write(folder / f"{first:012d}{FINISHED}", packed)
-        plain.unlink()

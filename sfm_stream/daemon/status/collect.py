@@ -103,6 +103,7 @@ def _grown(unborn: Vitals, worker: Worker) -> Vitals:
     stepper, saver = worker.stepper, worker.saver
     counts, saved = stepper.counts, saver.saved
     sinks, streams = (*worker.sinks(), *unborn.sinks), _streams(stepper)
+    problems = (stepper.problem, saver.problem, *worker.aside)
     late = unborn.state == model.LIVE and stepper.catching_up
     return replace(
         unborn,
@@ -115,7 +116,7 @@ def _grown(unborn: Vitals, worker: Worker) -> Vitals:
         streams=streams,
         lag_s=stepper.lag,
         checkpoint=model.Checkpoint(
-            saved.seq, saver.age(), saved.seconds, saver.problem
+            saved.seq, saver.age(), saved.seconds, saver.problem, worker.aside
         ),
         journal=model.Journal(
             worker.journal.position, not stepper.problem, stepper.problem
@@ -123,7 +124,7 @@ def _grown(unborn: Vitals, worker: Worker) -> Vitals:
         sinks=sinks,
         learning=worker.engine.learning,
         finite=saver.finite,
-        alarms=tuple(_alarms((stepper.problem, saver.problem), streams, sinks)),
+        alarms=tuple(_alarms(problems, streams, sinks)),
         latency_us=_latency(stepper),
     )
 

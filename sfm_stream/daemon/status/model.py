@@ -44,12 +44,14 @@ class Checkpoint(msgspec.Struct, frozen=True):
         age_s: seconds since it was taken.
         seconds: how long it took until it was on disk.
         problem: why the latest try failed, or empty.
+        set_aside: those that did not belong to the journal at the start, and why.
     """
 
     seq: int
     age_s: float
     seconds: float
     problem: str = ""
+    set_aside: tuple[str, ...] = ()
 
 
 class Journal(msgspec.Struct, frozen=True):

@@ -1,0 +1,65 @@
+"""Which checkpoints of a live run belong to its journal.
+
+A power cut or a damaged entry may take the end of a journal, and a checkpoint taken
+behind it remembers events that are lost. It must not be used, not even when the journal
+has grown past its number: by then other events have taken their places. So a checkpoint
+keeps the journal's mark, which depends on the content of every event before it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from sfm_stream.storage import checkpoint, journal
+
+MARK = "journal"
+"""Key of the mark in a manifest; checkpoints of older versions have none."""
+
+
+def misfit(folder: Path, position: int) -> Callable[[Mapping[str, Any]], str]:
+    """Give what says why a checkpoint does not belong to a journal.
+
+    Args:
+        folder: of the journal.
+        position: number of its events.
+
+    Returns:
+        Takes a manifest; gives the reason, or nothing if it belongs.
+    """
+    return partial(_misfit, folder, position)
+
+
+def set_aside(checkpoints: Path, folder: Path, position: int) -> list[str]:
+    """Set aside the checkpoints of events that a journal does not hold.
+
+    Args:
+        checkpoints: of the run.
+        folder: of its journal.
+        position: number of the journal's events.
+
+    Returns:
+        For each of them what was done and why.
+
+    Raises:
+        CheckpointError: if one cannot be renamed.
+        JournalError: if the journal cannot be read.
+    """
+    found = checkpoint.set_aside(checkpoints, misfit(folder, position))
+    return [
+        f"{checkpoints / name}: {why}; set aside, it will not be used again"
+        for name, why in found.items()
+    ]
+
+
+def _misfit(folder: Path, position: int, manifest: Mapping[str, Any]) -> str:
+    seq, mark = manifest["seq"], manifest.get(MARK)
+    if seq > position:
+        return f"taken after event {seq}, but the journal ends at event {position}"
+    if mark is None or seq < journal.first(folder):
+        return ""  # nothing to compare: of an older version, or its segment is deleted
+    if mark != journal.mark_at(folder, seq):
+        return f"taken after other events than the {seq} that the journal begins with"
+    return ""

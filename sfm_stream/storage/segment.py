@@ -1,0 +1,283 @@
+"""One file of the journal: a head, then one entry per event.
+
+    head    magic 8 bytes, seed 32 bytes, crc32 u32
+    entry   length u32, crc32 u32, payload in MessagePack
+
+All numbers are little endian. The seed is the mark at the end of the segment before. A
+mark is the SHA-256 of the seed and of all entries since, so it depends on every event
+back to the journal's first. Segments of older versions have no head; their seed is
+zero.
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import itertools
+import struct
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+import numpy as np
+
+from sfm_stream.errors import JournalError
+from sfm_stream.events import Event
+from sfm_stream.storage import atomic
+
+ENTRY = struct.Struct("<II")
+HEAD = struct.Struct("<8s32sI")
+MAGIC = b"SFMJ\x00\x00\x00\x01"
+FIRST_SEED = bytes(32)
+LARGEST_GUESS = 2**20
+COMPRESSION = 1
+ACTIVE, FINISHED, HOLE = ".log", ".log.gz", ".hole"
+NEWER = "read it with the version that wrote it"
+RESTORE = "restore the segment from a copy, or start a new run"
+
+
+class Chain:
+    """The mark of a journal while entries are added to it.
+
+    Args:
+        seed: mark at the beginning of the segment, 32 bytes.
+    """
+
+    def __init__(self, seed: bytes) -> None:
+        self._seed, self._hash = seed, hashlib.sha256(seed)
+        self._is_empty = True
+
+    def add(self, entries: bytes | memoryview) -> None:
+        """Go on behind more entries."""
+        if entries:
+            self._hash.update(entries)
+            self._is_empty = False
+
+    def mark(self) -> bytes:
+        """Give the mark here, 32 bytes; before the first entry it is the seed."""
+        return self._seed if self._is_empty else self._hash.digest()
+
+
+class Segment(NamedTuple):
+    """A segment as it lies on disk.
+
+    Attributes:
+        path: of the file.
+        head: bytes before the first entry; 0 in segments of older versions.
+        seed: mark at its beginning.
+        body: the entries, and a torn tail if there is one.
+    """
+
+    path: Path
+    head: int
+    seed: bytes
+    body: memoryview
+
+
+class Entries(NamedTuple):
+    """The whole entries of a segment.
+
+    Attributes:
+        events: how many there are.
+        end: where the last one ends, in bytes of the body.
+    """
+
+    events: int
+    end: int
+
+
+def entry(payload: bytes) -> bytes:
+    """Give an entry for an event's payload."""
+    return ENTRY.pack(len(payload), zlib.crc32(payload)) + payload
+
+
+def head(seed: bytes) -> bytes:
+    """Give the head of a segment that begins with this mark."""
+    return HEAD.pack(MAGIC, seed, zlib.crc32(MAGIC + seed))
+
+
+def parse(path: Path, data: bytes) -> Segment:
+    """Read the head of a segment.
+
+    Raises:
+        JournalError: if it is damaged.
+    """
+    body = memoryview(data)
+    if not data.startswith(MAGIC) or len(data) < HEAD.size:
+        return Segment(path, 0, FIRST_SEED, body)
+    magic, seed, expected = HEAD.unpack_from(data)
+    if zlib.crc32(magic + seed) != expected:
+        raise JournalError(str(path), "damaged head at byte 0", RESTORE)
+    return Segment(path, HEAD.size, seed, body[HEAD.size :])
+
+
+def scan(segment: Segment) -> Entries:
+    """Check the entries up to the torn tail, if there is one.
+
+    Raises:
+        JournalError: if an entry is damaged and a whole one follows.
+    """
+    data = segment.body
+    count = at = 0
+    while at + ENTRY.size <= len(data):
+        length, expected = ENTRY.unpack_from(data, at)
+        end = at + ENTRY.size + length
+        # zeros, as a power cut leaves them, would be an empty entry with a right sum
+        if not length or end > len(data):
+            break
+        if zlib.crc32(data[at + ENTRY.size : end]) != expected:
+            break
+        count, at = count + 1, end
+    if at < len(data) and (later := _entry_after(data, at)) is not None:
+        damaged, whole = segment.head + at, segment.head + later
+        problem = (
+            f"damaged entry at byte {damaged}, a whole one follows at byte {whole}"
+        )
+        raise JournalError(str(segment.path), problem, RESTORE)
+    return Entries(count, at)
+
+
+def _entry_after(data: memoryview, damaged: int) -> int | None:
+    """Find a whole entry behind a damaged one: then that one is no torn tail."""
+    octets = np.frombuffer(data, np.uint8)[damaged + 1 :].astype(np.uint32)
+    count = max(len(octets) - ENTRY.size, 0)
+    lengths = sum(octets[i : i + count] << np.uint32(8 * i) for i in range(4))
+    room = np.arange(count, 0, -1)
+    likely = (lengths > 0) & (lengths <= np.minimum(room, LARGEST_GUESS))
+    for at in (np.flatnonzero(likely) + damaged + 1).tolist():
+        length, expected = ENTRY.unpack_from(data, at)
+        payload = at + ENTRY.size
+        if zlib.crc32(data[payload : payload + length]) == expected:
+            return int(at)
+    return None
+
+
+def expect_whole(segment: Segment, entries: Entries, expected: int) -> None:
+    """Refuse a finished segment that is damaged or holds too few events.
+
+    Raises:
+        JournalError: naming the damaged byte or both counts.
+    """
+    if entries.end != len(segment.body):
+        at = segment.head + entries.end
+        problem = f"damaged entry at byte {at} of a finished segment"
+        raise JournalError(str(segment.path), problem, RESTORE)
+    if entries.events != expected:
+        problem = f"expected {expected} events, was {entries.events}"
+        hint = "a segment is missing; restore it"
+        raise JournalError(str(segment.path), problem, hint)
+
+
+def events(segment: Segment, end: int, skip: int) -> Iterator[Event]:
+    """Decode the events of a segment that was scanned.
+
+    Args:
+        segment: to read.
+        end: of the last whole entry, in bytes of the body.
+        skip: number of events to leave out at the beginning.
+
+    Raises:
+        JournalError: if an entry is whole but no event.
+    """
+    decode = msgspec.msgpack.Decoder(Event).decode
+    for start, stop in itertools.islice(
+        _payloads(segment.body, end), max(skip, 0), None
+    ):
+        try:
+            event = decode(segment.body[start:stop])
+        except msgspec.DecodeError as e:
+            at = segment.head + start - ENTRY.size
+            problem = f"no event at byte {at}: {e}"
+            raise JournalError(str(segment.path), problem, NEWER) from e
+        yield event
+
+
+def mark(segment: Segment, count: int) -> bytes | None:
+    """Give the mark behind so many events of a segment; None if it holds fewer."""
+    if not count:
+        return segment.seed
+    stops = (stop for _, stop in _payloads(segment.body, len(segment.body)))
+    end = next(itertools.islice(stops, count - 1, None), None)
+    if end is None or end > len(segment.body):
+        return None
+    chain = Chain(segment.seed)
+    chain.add(segment.body[:end])
+    return chain.mark()
+
+
+def _payloads(data: memoryview, end: int) -> Iterator[tuple[int, int]]:
+    """Give where the payload of each entry starts and stops."""
+    at = 0
+    while at + ENTRY.size <= end:
+        length, _ = ENTRY.unpack_from(data, at)
+        start, at = at + ENTRY.size, at + ENTRY.size + length
+        yield start, at
+
+
+def firsts(folder: Path) -> list[int]:
+    """List the first positions of the segments, in order."""
+    paths = (p for end in (ACTIVE, FINISHED) for p in folder.glob(f"*{end}"))
+    return sorted({int(p.name.partition(".")[0]) for p in paths})
+
+
+def hole(folder: Path, first: int, following: int | None) -> int | None:
+    """Give where a segment ends: at the next one, or where a hole begins before it."""
+    within = (
+        h for h in holes(folder) if following is not None and first <= h < following
+    )
+    return min(within, default=following)
+
+
+def holes(folder: Path) -> list[int]:
+    """List where holes begin, in no order."""
+    return [int(path.stem) for path in folder.glob(f"*{HOLE}")]
+
+
+def active(folder: Path, first: int) -> Path:
+    """Name a segment that is written to."""
+    return folder / f"{first:012d}{ACTIVE}"
+
+
+def finished(folder: Path, first: int) -> Path:
+    """Name a segment that is complete and compressed."""
+    return folder / f"{first:012d}{FINISHED}"
+
+
+def present(folder: Path, first: int) -> Path:
+    """Name the form that a segment has now."""
+    plain = active(folder, first)
+    return plain if plain.exists() else finished(folder, first)
+
+
+def load(folder: Path, first: int) -> Segment:
+    """Read a segment, in whichever form it is.
+
+    Raises:
+        JournalError: if it cannot be read or its head is damaged.
+    """
+    plain = active(folder, first)
+    try:
+        return parse(plain, plain.read_bytes())
+    except FileNotFoundError:
+        path = finished(folder, first)
+    try:
+        with gzip.open(path) as file:
+            return parse(path, file.read())
+    except (OSError, EOFError, zlib.error) as e:
+        raise JournalError(str(path), f"cannot be read: {e}", RESTORE) from e
+
+
+def finish(folder: Path, first: int) -> None:
+    """Compress a segment, if that was not done; the plain file goes last.
+
+    Raises:
+        OSError: if the disk is full or refuses.
+    """
+    plain = active(folder, first)
+    if plain.exists():
+        # mtime=0: the same events give the same bytes
+        packed = gzip.compress(plain.read_bytes(), COMPRESSION, mtime=0)
+        atomic.write(finished(folder, first), packed)
+        plain.unlink()
