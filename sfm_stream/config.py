@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import difflib
 import hashlib
-import re
 import tomllib
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,98 +13,22 @@ from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 import msgspec
 from msgspec.structs import replace
 
+from sfm_stream import units
 from sfm_stream.errors import ConfigError, did_you_mean
 from sfm_stream.settings import EXPERTS, Config, Feed, Target
 
 __all__ = [
-    "Config", "Horizon", "Target", "digest", "duration_ns", "each_feed", "from_tree",
-    "horizons", "keys", "load", "of_model", "parse", "read_table", "to_tree",
+    "Config", "Target", "digest", "each_feed", "from_tree", "keys", "load",
+    "of_model", "parse", "read_table", "to_tree",
 ]  # fmt: skip
 
-UNIT_NS = {"ns": 1, "us": 10**3, "ms": 10**6, "s": 10**9, "m": 6 * 10**10,
-           "h": 3600 * 10**9, "d": 86400 * 10**9}  # fmt: skip
-# From 2000 to 2100: a tick's time and a duration add up in int64.
-LONGEST_NS = 3_155_760_000 * 10**9
-DURATION = re.compile(r"\s*([0-9]+(?:\.[0-9]+)?)\s*(ns|us|ms|s|m|h|d)\s*")
-# Beyond this a range is a slip of the keyboard.
-MOST_HORIZONS = 10_000
-DAEMON_DURATIONS = (
-    "checkpoint_every", "retention", "catch_up_after", "quarantine", "ready_lag",
-    "drain",
-)  # fmt: skip
 MORE_FEEDS = "more_feeds"
 LATER = (("stream", "max_streams"),)
 """Table and key of settings younger than the first runs, whose digests must last."""
 # How near an unknown key must be to one of [feed] to be a slip of the keyboard.
 A_SLIP = 0.8
-TICK_RANGE = re.compile(r"\s*([0-9]+)\s*\.\.\s*([0-9]+)\s*")
 
 T = TypeVar("T", bound=msgspec.Struct)
-
-
-class Horizon(msgspec.Struct, frozen=True):
-    """How far ahead a forecast looks.
-
-    Attributes:
-        label: its name in records, e.g. `10` or `1s`.
-        ticks: number of ticks, or 0 for a horizon in time.
-        ns: nanoseconds, or 0 for a horizon in ticks.
-    """
-
-    label: str
-    ticks: int
-    ns: int
-
-
-def duration_ns(at: str, text: str) -> int:
-    """Read a duration like `100ms`.
-
-    Args:
-        at: key to blame.
-        text: a number and one of ns, us, ms, s, m, h, d.
-
-    Raises:
-        ConfigError: if it is none, not positive, or longer than 100 years.
-    """
-    found = DURATION.fullmatch(text)
-    ns = float(found[1]) * UNIT_NS[found[2]] if found else 0.0
-    if ns > LONGEST_NS:
-        raise ConfigError(at, f"expected at most 100 years, was {text!r}")
-    if round(ns) <= 0:
-        raise ConfigError(at, f"expected a duration like '100ms', was {text!r}")
-    return round(ns)
-
-
-def horizons(target: Target) -> tuple[Horizon, ...]:
-    """Resolve the horizons of a target, in the order given, without repeats.
-
-    Raises:
-        ConfigError: if one is neither ticks, a range nor a time, or none is given.
-    """
-    found = dict.fromkeys(h for item in target.horizons for h in _horizon(item))
-    if not found:
-        raise ConfigError("target.horizons", "expected at least one, was []")
-    return tuple(found)
-
-
-def _horizon(item: int | str) -> Iterator[Horizon]:
-    at = "target.horizons"
-    text = str(item).strip()
-    if found := TICK_RANGE.fullmatch(text):
-        first, last = int(found[1]), int(found[2])
-        if not 1 <= first <= last:
-            raise ConfigError(at, f"expected 1 <= first <= last, was {text!r}")
-        if last - first >= MOST_HORIZONS:
-            problem = f"expected at most {MOST_HORIZONS:,} horizons, was {text!r}"
-            raise ConfigError(at, problem, "each is learned for itself")
-        for ticks in range(first, last + 1):
-            yield Horizon(str(ticks), ticks, 0)
-    elif text.isdecimal():
-        if int(text) < 1:
-            raise ConfigError(at, "expected at least 1 tick, was 0")
-        yield Horizon(str(int(text)), int(text), 0)
-    else:
-        yield Horizon(text, 0, duration_ns(at, text))
 
 
 def parse(text: str, overrides: Sequence[str] = ()) -> Config:
@@ -170,7 +93,7 @@ def read_table(tree: Mapping[str, Any], table: type[T], at: str) -> T:
 
 def _converted(tree: Mapping[str, Any], table: type[T], place: str) -> T:
     try:
-        return msgspec.convert(tree, table)
+        return msgspec.convert(tree, table, dec_hook=units.read)
     except msgspec.ValidationError as e:
         problem, _, path = str(e).partition(" - at `$.")
         at = path.rstrip("`")
@@ -180,7 +103,7 @@ def _converted(tree: Mapping[str, Any], table: type[T], place: str) -> T:
 
 def to_tree(config: Config) -> dict[str, Any]:
     """Give the configuration as nested tables of plain values."""
-    tree: dict[str, Any] = msgspec.to_builtins(config)
+    tree: dict[str, Any] = msgspec.to_builtins(config, enc_hook=units.write)
     if more := tree.pop(MORE_FEEDS):
         tree["feed"] = [tree["feed"], *more]
     return tree
@@ -247,7 +170,8 @@ def keys(
         text = " ".join(d for d in described if d)
         default = defaults[key]
         required = default is msgspec.NODEFAULT
-        value = msgspec.json.encode(None if required else default).decode()
+        plain = None if required else default
+        value = msgspec.json.encode(plain, enc_hook=units.write).decode()
         yield f"{at}{key}", value, text
 
 
@@ -359,7 +283,7 @@ def _tables(at: str, value: object) -> list[tuple[str, object]]:
 
 def _check(config: Config) -> None:
     """Refuse values that are possible alone but not together."""
-    longest = max(h.ticks for h in horizons(config.target))
+    longest = max(h.ticks for h in config.target.horizons)
     if longest > config.learn.max_pending:
         raise ConfigError(
             "learn.max_pending",
@@ -374,22 +298,6 @@ def _check(config: Config) -> None:
             f"was {config.learn.every}",
             "ticks between windows would never be learned from",
         )
-    for at, text in (
-        ("stream.every", config.stream.every),
-        ("stream.max_gap", config.stream.max_gap),
-        *((f"daemon.{key}", getattr(config.daemon, key)) for key in DAEMON_DURATIONS),
-        *(
-            (f"feed.{name}", text)
-            for feed in (config.feed, *config.more_feeds)
-            for name, text in (
-                ("period", feed.period),
-                ("stale_after", feed.stale_after),
-                ("json.ping_every", feed.json.ping_every),
-            )
-        ),
-    ):
-        if text:
-            duration_ns(at, text)
     warmup = config.run.warmup
     if not warmup >= 0 or (isinstance(warmup, float) and warmup >= 1):
         raise ConfigError(

@@ -11,6 +11,8 @@ from typing import Annotated, Any, Literal, NamedTuple, get_args
 import msgspec
 from msgspec import Meta
 
+from sfm_stream.units import Duration, Horizons
+
 Positive = Annotated[int, Meta(ge=1)]
 Count = Annotated[int, Meta(ge=0)]
 Fold = Literal["last", "first", "min", "max", "sum", "mean", "count"]
@@ -27,6 +29,9 @@ PARTS: tuple[str, ...] = get_args(Part)
 
 class Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A table of the configuration file."""
+
+
+NONE = Duration("")
 
 
 def _doc(text: str) -> Meta:
@@ -77,7 +82,7 @@ class Json(Section, frozen=True):
         Match, _doc("condition of warnings that the connection will be closed")
     ] = {}
     ping: Annotated[str, _doc("frame that keeps a connection; empty: none")] = ""
-    ping_every: Annotated[str, _doc("how often it is sent")] = "20s"
+    ping_every: Annotated[Duration, _doc("how often it is sent")] = Duration("20s")
 
 
 class Feed(Section, frozen=True):
@@ -105,7 +110,9 @@ class Feed(Section, frozen=True):
         dict[str, str], _doc("field name = column name, where they differ")
     ] = {}
     symbol: Annotated[str, _doc("column that names the stream of each row")] = ""
-    period: Annotated[str, _doc("time between ticks of a feed without times")] = "1s"
+    period: Annotated[Duration, _doc("time between ticks of a feed without times")] = (
+        Duration("1s")
+    )
     venue: Annotated[str, _doc("whose protocol a capture holds")] = "binance"
     url: Annotated[str, _doc("address of a venue; empty: its public one")] = ""
     channel: Annotated[
@@ -122,12 +129,12 @@ class Feed(Section, frozen=True):
         ),
     ] = "block"
     stale_after: Annotated[
-        str,
+        Duration,
         _doc(
             "silence that makes a live feed stale, e.g. `10s`, and twice that a new "
             "connection; empty: as the venue is known to be"
         ),
-    ] = ""
+    ] = NONE
     symbols: Annotated[
         tuple[str, ...],
         _doc("what this feed subscribes to; empty: `stream.symbols`"),
@@ -161,9 +168,9 @@ class Stream(Section, frozen=True):
     max_streams: Annotated[
         Positive, _doc("most streams learned from; ticks of further ones are rejected")
     ] = 10_000
-    every: Annotated[str, _doc("fold ticks into bins of this length, e.g. `100ms`")] = (
-        ""
-    )
+    every: Annotated[
+        Duration, _doc("fold ticks into bins of this length, e.g. `100ms`")
+    ] = NONE
     folds: Annotated[
         dict[str, Fold], _doc("how a field folds into a bin (default `last`)")
     ] = {}
@@ -175,8 +182,9 @@ class Stream(Section, frozen=True):
         Literal["tick", "time"], _doc("whether memory turns per tick or with time")
     ] = "tick"
     max_gap: Annotated[
-        str, _doc("a longer silence than this is a gap, e.g. `60s`; empty: none is")
-    ] = ""
+        Duration,
+        _doc("a longer silence than this is a gap, e.g. `60s`; empty: none is"),
+    ] = NONE
 
 
 class Target(Section, frozen=True):
@@ -190,9 +198,9 @@ class Target(Section, frozen=True):
         Literal["change", "log-return", "level"],
         _doc("what the model predicts; records are in the target's own units"),
     ] = "change"
-    horizons: Annotated[
-        tuple[int | str, ...], _doc('ticks (`1`, `"1..24"`) or time (`"1s"`)')
-    ] = (1,)
+    horizons: Annotated[Horizons, _doc('ticks (`1`, `"1..24"`) or time (`"1s"`)')] = (
+        Horizons((1,))
+    )
 
 
 class Features(Section, frozen=True):
@@ -362,31 +370,34 @@ class Daemon(Section, frozen=True):
             "`daemon.listen` and numeric addresses"
         ),
     ] = ()
-    checkpoint_every: Annotated[str, _doc("time between checkpoints")] = "15s"
+    checkpoint_every: Annotated[Duration, _doc("time between checkpoints")] = Duration(
+        "15s"
+    )
     checkpoints: Annotated[Positive, _doc("how many of them are kept")] = 3
     retention: Annotated[
-        str,
+        Duration,
         _doc("how long the journal is kept once a checkpoint covers it; empty: always"),
-    ] = ""
+    ] = NONE
     disk_full: Annotated[
         Literal["halt", "go-on"],
         _doc("whether a journal that cannot be written stops the daemon"),
     ] = "halt"
     catch_up_after: Annotated[
-        str, _doc("age of the oldest waiting event at which learning pauses")
-    ] = "2s"
+        Duration, _doc("age of the oldest waiting event at which learning pauses")
+    ] = Duration("2s")
     quarantine_after: Annotated[
         Positive, _doc("ticks of a stream rejected in a row before it is shut out")
     ] = 1_000
     quarantine: Annotated[
-        str, _doc("for how long, at first; twice as long each time, up to an hour")
-    ] = "60s"
+        Duration, _doc("for how long, at first; twice as long each time, up to an hour")
+    ] = Duration("60s")
     ready_lag: Annotated[
-        str, _doc("age of the oldest waiting event beyond which it is not ready")
-    ] = "5s"
+        Duration, _doc("age of the oldest waiting event beyond which it is not ready")
+    ] = Duration("5s")
     drain: Annotated[
-        str, _doc("time that waiting events and records get when it is told to stop")
-    ] = "10s"
+        Duration,
+        _doc("time that waiting events and records get when it is told to stop"),
+    ] = Duration("10s")
 
 
 class Config(Section, frozen=True):

@@ -6,7 +6,7 @@ import os
 import numpy as np
 import pytest
 
-from sfm_stream.daemon.stepper import LATENCIES, Stepper, seconds
+from sfm_stream.daemon.stepper import LATENCIES, Stepper
 from sfm_stream.errors import ConfigError, JournalError, ShapeError
 from sfm_stream.events import Block, Control, Gap, Tick
 from sfm_stream.records import Decision, Forecast, Score, Update
@@ -207,9 +207,3 @@ def test_a_disk_that_refuses_to_sync_is_met_as_a_full_one_is(tmp_path, monkeypat
     assert rig.log.position == 5
     monkeypatch.undo()
     rig.log.close()
-
-
-def test_a_duration_is_read_in_seconds():
-    assert seconds("daemon.drain", "250ms") == 0.25
-    with pytest.raises(ConfigError):
-        seconds("daemon.drain", "soon")

@@ -24,7 +24,7 @@ from connectors.files import text
 from connectors.files.csv import Csv
 from connectors.files.options import TextOptions
 from connectors.files.parquet import Parquet
-from sfm_stream.config import Config, duration_ns
+from sfm_stream.config import Config
 from sfm_stream.errors import ConfigError
 from sfm_stream.events import GAP, TICK, Block, Floats, Ints
 from sfm_stream.feeds import chosen
@@ -72,7 +72,7 @@ class Activity:
             raise ConfigError("feed.symbol", problem, "leave it empty")
         self._columns = chosen(FIELDS, config.stream.fields, "activity")
         self.fields = tuple(FIELDS[i] for i in self._columns)
-        self._every = duration_ns("feed.period", config.feed.period)
+        self._every = config.feed.period.ns
         self._stream = config.stream.name
         quotes = replace(config, stream=replace(config.stream, fields=("bid", "ask")))
         first = text.expand(config.feed.path)[0]

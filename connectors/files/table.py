@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 
 from connectors.files import times
-from sfm_stream.config import Config, duration_ns
+from sfm_stream.config import Config
 from sfm_stream.errors import ConfigError, FeedError, did_you_mean
 from sfm_stream.events import Block, Floats, Ints
 from sfm_stream.feeds import FIRST_TIME
@@ -115,7 +115,7 @@ def plan(
     if not fields:
         there = did_you_mean("", columns)
         raise FeedError(source, "expected columns of numbers, was none", there)
-    period = duration_ns("feed.period", feed.period)
+    period = feed.period.ns
     made = Plan(
         tuple(fields), tuple(fields.values()),
         {name: derived[name] for name in fields if name in derived},

@@ -22,7 +22,6 @@ from connectors.live.supervisor import Record, Supervisor
 from connectors.live.timing import Budget, Clock
 from connectors.live.websocket import Shard
 from connectors.venues.protocol import Limits, open_venue
-from sfm_stream.config import duration_ns
 from sfm_stream.errors import ConfigError, FeedError
 from sfm_stream.events import Block, Event
 from sfm_stream.feeds import Connection, chosen
@@ -190,8 +189,7 @@ class Live:
         venue = protocol()
         quiet = venue.limits.quiet
         if self._config.feed.stale_after:
-            given = self._config.feed.stale_after
-            quiet = duration_ns("feed.stale_after", given) / SECOND
+            quiet = self._config.feed.stale_after.seconds
         shard = Shard(
             label=recording.label(venue.url(), number),
             venue=venue,

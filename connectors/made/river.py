@@ -13,7 +13,7 @@ from itertools import islice
 from numbers import Real
 from typing import Any
 
-from sfm_stream.config import Config, duration_ns
+from sfm_stream.config import Config
 from sfm_stream.errors import ConfigError, FeedError, did_you_mean
 from sfm_stream.events import NO_TIME, Block, Tick
 from sfm_stream.feeds import FIRST_TIME, chosen
@@ -38,7 +38,7 @@ class River:
     def __init__(self, config: Config) -> None:
         self._dataset = config.feed.dataset
         self._stream = config.stream.name
-        self._period = duration_ns("feed.period", config.feed.period)
+        self._period = config.feed.period.ns
         dataset = _opened(self._dataset)
         self._total: int | None = dataset.n_samples
         with _reading(dataset) as rows:

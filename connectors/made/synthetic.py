@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from sfm_stream.config import Config, duration_ns
+from sfm_stream.config import Config
 from sfm_stream.events import Block, Floats, Ints
 from sfm_stream.feeds import FIRST_TIME, chosen
 
@@ -50,7 +50,7 @@ class Synthetic:
         )
         self._feed = feed
         self._stream = config.stream.name
-        self._period = duration_ns("feed.period", feed.period)
+        self._period = feed.period.ns
 
     def source(self) -> dict[str, Any]:
         """Give connector, seed and parameters."""

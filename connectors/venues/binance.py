@@ -38,9 +38,9 @@ from connectors.venues.base import (
     text_of,
 )
 from connectors.venues.protocol import Departing, Limits
-from sfm_stream.config import duration_ns
 from sfm_stream.errors import ConfigError
 from sfm_stream.events import Gap
+from sfm_stream.units import duration_ns
 
 if TYPE_CHECKING:
     from sfm_stream.config import Config

@@ -144,9 +144,9 @@ def _follow(
     feed: Live | Merged, show: Callable[[Event], None], count: int | None, lasting: str
 ) -> None:
     """Follow a live feed to the end asked for, and show how it went."""
-    from sfm_stream.config import duration_ns
     from sfm_stream.report import terminal
     from sfm_stream.running.loops import show_live
+    from sfm_stream.units import duration_ns
 
     seconds = duration_ns("--for", lasting) / 10**9 if lasting else None
     try:

@@ -37,7 +37,6 @@ from sfm_stream.daemon.recovery import recover
 from sfm_stream.daemon.reload import expect_hot
 from sfm_stream.daemon.status.collect import Birth, report
 from sfm_stream.daemon.status.model import LIVE, Vitals
-from sfm_stream.daemon.stepper import seconds
 from sfm_stream.daemon.worker import Witness, Worker
 from sfm_stream.errors import ConfigError, SFMStreamError
 from sfm_stream.events import Block, Gap
@@ -204,7 +203,7 @@ class Process:
         )
         self.state = "stopping"
         self._feed.stop()
-        drain = seconds("daemon.drain", self._config.daemon.drain)
+        drain = self._config.daemon.drain.seconds
         await asyncio.wait([feeding], timeout=drain)
         for task in (feeding, beating, told, watched):
             task.cancel()

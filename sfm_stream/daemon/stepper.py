@@ -17,7 +17,6 @@ import msgspec
 import numpy as np
 
 from sfm_stream.blocks import concatenate
-from sfm_stream.config import duration_ns
 from sfm_stream.daemon.quarantine import Quarantine, rejections
 from sfm_stream.errors import JournalError, ShapeError
 from sfm_stream.events import GAP, TICK, Block, Control, Event, Floats
@@ -103,8 +102,8 @@ class Stepper:
     def obey(self, settings: Daemon) -> None:
         """Go by other settings from now on; who is shut out is let in."""
         self._settings = settings
-        self._patience = seconds("daemon.catch_up_after", settings.catch_up_after)
-        term = seconds("daemon.quarantine", settings.quarantine)
+        self._patience = settings.catch_up_after.seconds
+        term = settings.quarantine.seconds
         self.quarantine = Quarantine(settings.quarantine_after, term)
 
     def take(self, batch: Block) -> None:
@@ -226,12 +225,3 @@ class Stepper:
         at = (self.measured + np.arange(len(taken))) % LATENCIES
         self._latencies[at] = taken
         self.measured += len(taken)
-
-
-def seconds(at: str, text: str) -> float:
-    """Read a duration as seconds.
-
-    Raises:
-        ConfigError: if it is none.
-    """
-    return duration_ns(at, text) / SECOND

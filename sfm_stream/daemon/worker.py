@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from sfm_stream.daemon.recovery import OWN, RECORDS, SPILL, Recovered, named
 from sfm_stream.daemon.saver import Saved, Saver
-from sfm_stream.daemon.stepper import Stepper, seconds
+from sfm_stream.daemon.stepper import Stepper
 from sfm_stream.errors import CheckpointError, JournalError
 from sfm_stream.events import Block, Control, Floats, Gap
 from sfm_stream.records import Decision, Records
@@ -231,10 +231,10 @@ class Worker:
 
     def _read(self, config: Config) -> None:
         daemon, self._config = config.daemon, config
-        self._every = seconds("daemon.checkpoint_every", daemon.checkpoint_every)
-        self._drain = seconds("daemon.drain", daemon.drain)
+        self._every = daemon.checkpoint_every.seconds
+        self._drain = daemon.drain.seconds
         kept = daemon.retention
-        self._retention = seconds("daemon.retention", kept) if kept else None
+        self._retention = kept.seconds if kept else None
 
     def _note_pace(self, seconds: float, count: int) -> None:
         pace = seconds / (OVERHEAD + count)

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from sfm_stream.config import Config, duration_ns
+from sfm_stream.config import Config
 from sfm_stream.errors import CheckpointMismatch, ConfigError, ShapeError, did_you_mean
 from sfm_stream.events import ALL_STREAMS, GAP, HEARTBEAT, LATE, TICK, Floats, Ints
 from sfm_stream.jit import cache
@@ -92,7 +92,7 @@ class Resampler:
     """
 
     def __init__(self, config: Config, fields: Sequence[str]) -> None:
-        every = np.array([_every(config.stream.every)], np.int64)
+        every = np.array([config.stream.every.ns], np.int64)
         self._rule = Rule(every, _codes(config.stream.folds, fields))
         self.state = bins(0, len(fields))
 
@@ -164,10 +164,6 @@ class Resampler:
                 )
             array[...] = arrays[name]
         self.state = state
-
-
-def _every(text: str) -> int:
-    return duration_ns("stream.every", text)
 
 
 def _codes(folds: Mapping[str, str], fields: Sequence[str]) -> Ints:

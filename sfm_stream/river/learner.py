@@ -15,7 +15,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from sfm_stream.config import Config, horizons
+from sfm_stream.config import Config
 from sfm_stream.engine import Engine
 from sfm_stream.events import LABEL, TICK, Block, Control, Label, Tick
 from sfm_stream.river.rows import Features, Row, number
@@ -177,7 +177,7 @@ class Learner:
     def _last_values(self) -> Floats:
         """Say that nothing changes, as the engine does before it has seen a tick."""
         target = self._settings.target
-        said = np.full((len(target.values), len(horizons(target)), 3), np.nan)
+        said = np.full((len(target.values), len(target.horizons), 3), np.nan)
         said[..., 0] = np.array(self.known)[:, None]
         return said
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from sfm_stream.cell import frequencies as grids
 from sfm_stream.cell import parameters
-from sfm_stream.config import Config, duration_ns
+from sfm_stream.config import Config
 from sfm_stream.state import targets
 from sfm_stream.state.arena import Arena, Place, arena, offsets, view
 from sfm_stream.state.experts import SIZE, regressors, squares, trust, uses_cell
@@ -316,17 +316,13 @@ def _sizes(config: Config, plan: Plan) -> Sizes:
         predict=targets.PREDICT[config.target.predict],
         missing=MISSING[config.stream.missing],
         gap=GAPS[learn.gap],
-        max_gap=_ns("stream.max_gap", config.stream.max_gap),
+        max_gap=config.stream.max_gap.ns,
         clocked=int(config.stream.clock == "time"),
         sfm_at=_index(experts, "sfm"),
         last_at=_index(experts, "last"),
         weights=0,
     )
     return s._replace(weights=weight_count(s))
-
-
-def _ns(at: str, text: str) -> int:
-    return duration_ns(at, text) if text else 0
 
 
 def _index(names: list[str], name: str) -> int:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from sfm_stream.config import Config, horizons
+from sfm_stream.config import Config
 
 # What the model predicts, see `Target.predict`.
 PREDICT = {"change": 0, "log-return": 1, "level": 2}
@@ -19,13 +19,13 @@ PREDICT_CHANGE, PREDICT_LOG_RETURN, PREDICT_LEVEL = range(3)
 
 def horizon_table(config: Config) -> NDArray[np.int64]:
     """Give the horizons [Q, 2] as (ticks, ns), one of which is 0."""
-    rows = [(h.ticks, h.ns) for h in horizons(config.target)]
+    rows = [(h.ticks, h.ns) for h in config.target.horizons]
     return np.array(rows, np.int64)
 
 
 def labels(config: Config) -> tuple[str, ...]:
     """Name the horizons as records do."""
-    return tuple(h.label for h in horizons(config.target))
+    return tuple(h.label for h in config.target.horizons)
 
 
 def longest_wait(config: Config) -> int:

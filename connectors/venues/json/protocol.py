@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import msgspec
 
-from connectors.stamps import SECOND
 from connectors.venues.base import MISSING, UNREADABLE, Exchange, Said, text_of
 from connectors.venues.course import Values
 from connectors.venues.json.documents import documents, without_nan
@@ -33,7 +32,6 @@ from connectors.venues.json.paths import (
 )
 from connectors.venues.json.typed import compiled
 from connectors.venues.protocol import Alive, Departing, Limits
-from sfm_stream.config import duration_ns
 from sfm_stream.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -63,7 +61,7 @@ class Json(Exchange):
         self.channels = {feed.channel: tuple(feed.columns)}
         super().__init__(config)
         self.topics = self.topics or (config.stream.name,)
-        every = duration_ns("feed.json.ping_every", told.ping_every) / SECOND
+        every = told.ping_every.seconds
         self.limits = Limits(ping=(every, told.ping.encode()) if told.ping else None)
         self._told, self._feed = told, feed
         self._clock, self._name = clock_of(feed.time_unit), config.stream.name

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 
 import msgspec
 
-from sfm_stream.config import duration_ns
 from sfm_stream.feeds import Connection
 from sfm_stream.settings import Daemon
 from sfm_stream.sinks import Status
@@ -152,7 +151,7 @@ def _reasons(vitals: Vitals, settings: Daemon) -> Iterator[str]:
         yield f"state: expected {' or '.join(AT_WORK)}, was {vitals.state}"
     if not any(connection.state == LIVE for connection in vitals.feeds):
         yield f"feeds: expected a live connection, was none of {len(vitals.feeds)}"
-    most = duration_ns("daemon.ready_lag", settings.ready_lag) / SECOND
+    most = settings.ready_lag.seconds
     if vitals.lag_s > most:
         yield f"lag: expected at most {most:.3g} s, was {vitals.lag_s:.3g} s"
     yield from _about_disk(vitals, settings)
@@ -168,8 +167,7 @@ def _reasons(vitals: Vitals, settings: Daemon) -> Iterator[str]:
 def _about_disk(vitals: Vitals, settings: Daemon) -> Iterator[str]:
     """Say what a crash would cost more than it should."""
     saved = vitals.checkpoint
-    every = settings.checkpoint_every
-    most = 2 * duration_ns("daemon.checkpoint_every", every) / SECOND + GRACE_S
+    most = 2 * settings.checkpoint_every.seconds + GRACE_S
     # without new events an old checkpoint is as good as a new one
     if saved.seq < vitals.seq and saved.age_s > most:
         why = f": {saved.problem}" if saved.problem else ""
