@@ -15,6 +15,7 @@ from sfm_stream.daemon.http.server import LONGEST_MESSAGE
 from sfm_stream.daemon.status.model import Vitals
 from sfm_stream.errors import AddressError
 from sfm_stream.settings import Daemon
+from sfm_stream.units import Duration
 from tests.daemon_web import asked, forecasts, served
 from tests.live_rig import until
 from tests.vitals_rig import WELL, vitals
@@ -63,7 +64,7 @@ def test_a_process_that_is_well_is_ready():
 def test_a_process_that_is_not_ready_says_why():
     ill = vitals(lag_s=3.0, finite=False)
     status, _, body = ask(
-        "/readyz", ask=lambda: ill, settings=lambda: Daemon(ready_lag="2s")
+        "/readyz", ask=lambda: ill, settings=lambda: Daemon(ready_lag=Duration("2s"))
     )
     assert status == 503
     assert json.loads(body) == {
