@@ -100,7 +100,11 @@ class Feed(Section, frozen=True):
         _doc("file, glob or list of files, read in natural order"),
     ] = ""
     time: Annotated[
-        str, _doc("time column; empty: ticks are `period` apart, from 2000-01-01")
+        str | tuple[str, ...],
+        _doc(
+            "time column, or columns that tell it together; empty: the one that reads "
+            "as times; `-`: none, ticks are `period` apart, from 2000-01-01"
+        ),
     ] = ""
     time_unit: Annotated[
         Literal["auto", "s", "ms", "us", "100ns", "ns", "iso"],

@@ -121,6 +121,9 @@ TESTED_IN = {
     "river.base": "test_river_regressor.py",
     "river.dataframes": "test_river_regressor.py",
     "connectors.files.options": "test_connectors_options.py",
+    "connectors.files.plan": "test_connectors_files_kinds.py",
+    "connectors.files.presets": "test_connectors_files_kinds.py",
+    "connectors.tally": "test_connectors_files_kinds.py",
     "connectors.files.text": "test_connectors_files_csv.py",
 }
 UNTESTED = {

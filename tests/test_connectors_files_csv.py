@@ -171,11 +171,12 @@ def test_empty_file_is_an_error(tmp_path, name):
         opened(written(tmp_path, content, name))
 
 
-def test_file_of_a_header_alone_has_no_ticks(tmp_path):
+def test_a_header_alone_is_refused_unless_another_file_has_rows(tmp_path):
     path = written(tmp_path, b"t,a\n")
-    assert list(opened(path, ["a"]).blocks(10)) == []
-    with pytest.raises(FeedError, match="expected columns of numbers, was none"):
+    with pytest.raises(FeedError, match="expected rows, was a header alone"):
         opened(path)
+    other = written(tmp_path, b"t,a\n1420070400,2\n", "b.csv")
+    assert whole(opened([path, other])).values.tolist() == [[2]]
 
 
 def test_missing_column_names_what_is_there(tmp_path):
@@ -203,22 +204,26 @@ def test_column_that_stands_there_twice_is_refused_only_if_used(tmp_path):
 
 
 @pytest.mark.parametrize("piece", [256, 1 << 22])
-def test_text_in_a_field_names_file_row_column_and_text(tmp_path, monkeypatch, piece):
+def test_text_in_a_field_is_missing_and_told_by_row(tmp_path, monkeypatch, piece):
     monkeypatch.setattr(files, "PIECE", piece)
     lines = TEXT.splitlines(keepends=True)
-    lines[321] = b"1420070720,n/a,1\n"
+    lines[321] = b"1420070720,oops,1\n"
     path = written(tmp_path, b"".join(lines))
-    _, error = read_until_error(opened(path, ["a"]))
-    assert str(error).startswith(
-        f"{path} row 321 column 'a': expected a number, was 'n/a'"
-    )
+    feed = opened(path, ["a"])
+    assert np.flatnonzero(np.isnan(whole(feed).values[:, 0])).tolist() == [320]
+    assert feed.tally.counts == {"a cell is no number": 1}
+    told = feed.tally.examples["a cell is no number"]
+    assert told == f"{path} row 321 column 'a': 'oops'"
 
 
-def test_line_with_too_many_cells_names_its_row(tmp_path):
-    path = written(tmp_path, TEXT + b"1,2,3,4\n1,2,3\n")
-    with pytest.raises(FeedError) as e:
-        whole(opened(path))
-    assert (e.value.row, e.value.problem) == (501, "expected 3 cells, was 4")
+def test_a_line_with_too_many_cells_is_no_row_and_counted(tmp_path):
+    path = written(tmp_path, TEXT + b"1,2,3,4\n1420070900,2,3\n")
+    feed = opened(path)
+    assert len(whole(feed)) == 501
+    assert feed.tally.examples == {
+        "more cells than columns": f"{path} row 501: 4, not 3"
+    }
+    assert feed.place(500) == f"{path} row 502"
 
 
 def test_kinds_of_numbers_become_floats(tmp_path):

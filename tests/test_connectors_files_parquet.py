@@ -111,9 +111,11 @@ def test_missing_column_names_what_is_there(path):
 
 def test_text_in_a_field_names_its_row(tmp_path):
     path = tmp_path / "a.parquet"
-    pl.DataFrame({"t": [1, 2, 3], "a": ["1", None, "x"]}).write_parquet(path)
-    with pytest.raises(FeedError, match="row 3 column 'a': expected a number, was 'x'"):
-        list(opened(path, ["a"]).blocks(10))
+    pl.DataFrame({"t": [1, 2, 3, 4], "a": ["1", None, "x", "2"]}).write_parquet(path)
+    feed = opened(path, ["a"])
+    list(feed.blocks(10))
+    told = feed.tally.examples["a cell is no number"]
+    assert told == f"{path} row 3 column 'a': 'x'"
 
 
 def test_dates_know_their_unit_and_year_one_is_no_time(tmp_path):
@@ -129,9 +131,10 @@ def test_column_that_holds_no_times_is_refused(path):
         list(opened(path, time="up").blocks(10))
 
 
-def test_file_without_rows_has_no_ticks(path):
+def test_a_file_without_rows_is_refused(path):
     FRAME.clear().write_parquet(path)
-    assert list(opened(path).blocks(10)) == []
+    with pytest.raises(FeedError, match="expected rows, was none"):
+        opened(path)
 
 
 @pytest.mark.skipif(not DATA.is_dir(), reason="the shared data sets are not here")

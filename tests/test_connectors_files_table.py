@@ -6,14 +6,23 @@ import numpy as np
 import polars as pl
 import pytest
 
-from connectors.files.options import TableOptions
-from connectors.files.table import is_number, numbers, plan
+from connectors.files.parquet import Parquet
 from sfm_stream.config import from_tree
 from sfm_stream.errors import FeedError
 
 
-def config(feed=None, stream=None):
-    return from_tree({"feed": feed or {}, "stream": stream or {}})
+def opened(path, column, **options):
+    frame = pl.DataFrame([pl.Series("t", range(len(column)), pl.Int64), column])
+    frame.write_parquet(path / "a.parquet")
+    feed = {
+        "connector": "parquet", "path": str(path / "a.parquet"), "time": "t",
+        "options": options,
+    }  # fmt: skip
+    return Parquet(from_tree({"feed": feed, "stream": {"fields": [column.name]}}))
+
+
+def values(feed):
+    return np.concatenate([block.values[:, 0] for block in feed.blocks(2)])
 
 
 @pytest.mark.parametrize(
@@ -29,64 +38,59 @@ def config(feed=None, stream=None):
         pl.Series("a", ["1", None, "3"], dtype=pl.Categorical),
     ],
 )
-def test_numbers_of_every_kind_become_floats(column):
-    np.testing.assert_array_equal(numbers(column, "x"), [1, np.nan, 3])
+def test_numbers_of_every_kind_become_floats(tmp_path, column):
+    feed = opened(tmp_path, column)
+    np.testing.assert_array_equal(values(feed), [1, np.nan, 3])
+    assert not feed.tally.counts
 
 
-def test_truths_are_one_and_zero_and_nothing_is_missing():
-    assert numbers(pl.Series("a", [True, False]), "x").tolist() == [1, 0]
-    assert np.isnan(numbers(pl.Series("a", [None, None]), "x")).all()
+def test_truths_are_one_and_zero_and_nothing_is_missing(tmp_path):
+    assert values(opened(tmp_path, pl.Series("a", [True, False]))).tolist() == [1, 0]
+    assert np.isnan(values(opened(tmp_path, pl.Series("a", [None, None])))).all()
 
 
-def test_text_is_blamed_by_row_of_the_file():
-    with pytest.raises(FeedError) as e:
-        numbers(pl.Series("a", ["1", "", "two"]), "f.csv", 100)
-    assert (e.value.source, e.value.row, e.value.column) == ("f.csv", 103, "a")
-    assert "was 'two'" in str(e.value)
-
-
-def test_column_of_lists_is_refused():
+def test_a_column_of_lists_is_refused(tmp_path):
     with pytest.raises(FeedError, match="'a': expected numbers, was List"):
-        numbers(pl.Series("a", [[1]]), "f")
+        opened(tmp_path, pl.Series("a", [[1]]))
 
 
-def test_a_column_of_nothing_is_no_number():
-    assert not is_number(pl.Series("a", [None, ""], dtype=pl.String))
-    assert not is_number(pl.Series("a", ["1", "x"]))
-    assert is_number(pl.Series("a", ["", "1", "nan", "False"]))
+def test_the_largest_of_64_bits_is_missing_and_counted(tmp_path):
+    feed = opened(tmp_path, pl.Series("px", [1, 2**63 - 1, 3, -(2**63)]))
+    np.testing.assert_array_equal(values(feed), [1, np.nan, 3, np.nan])
+    assert feed.tally.counts == {"a number that stands for none": 2}
 
 
-def test_fields_are_all_numbers_but_time_and_symbol():
-    feed = {"time": "t", "symbol": "s"}
-    made = plan(
-        config(feed),
-        TableOptions(),
-        ["t", "s", "b", "a", "x"],
-        ["t", "s", "b", "a"],
-        "f",
-    )
-    assert made.fields == made.columns == ("b", "a")
-    assert made.used == ["b", "a", "t", "s"]
+@pytest.mark.parametrize("name", ["bid", "ask", "bid_px_00", "best_ask_price"])
+def test_a_quote_of_zero_is_missing_and_counted_unless_it_is_a_value(tmp_path, name):
+    column = pl.Series(name, [1.5, 0.0, 2.5])
+    feed = opened(tmp_path, column)
+    np.testing.assert_array_equal(values(feed), [1.5, np.nan, 2.5])
+    assert "row 2" in feed.tally.examples["a bid or ask of zero"]
+    assert values(opened(tmp_path, column, zero_price="value"))[1] == 0
 
 
-def test_chosen_fields_keep_their_order_and_find_renamed_columns():
-    feed = {"columns": {"bid": "b_px"}}
-    made = plan(
-        config(feed, {"fields": ["ask", "bid"]}),
-        TableOptions(),
-        ["b_px", "ask"],
-        [],
-        "f",
-    )
-    assert (made.fields, made.columns) == (("ask", "bid"), ("ask", "b_px"))
+def test_numbers_that_stand_for_missing_are_named(tmp_path):
+    feed = opened(tmp_path, pl.Series("a", [1.0, -9999.0, 3.0]), missing=["-9999"])
+    np.testing.assert_array_equal(values(feed), [1, np.nan, 3])
 
 
-def test_renamed_column_that_is_missing_is_named():
-    with pytest.raises(FeedError, match="'b_px': no such column"):
-        plan(config({"columns": {"bid": "b_px"}}), TableOptions(), ["a"], ["a"], "f")
+def test_rows_newest_first_are_turned_round_and_keep_their_place(tmp_path):
+    frame = pl.DataFrame({"t": [5, 4, 3, 2, 1], "a": [50.0, 40, 30, 20, 10]})
+    frame.write_parquet(tmp_path / "a.parquet", row_group_size=2)
+    feed = Parquet(
+        from_tree({
+            "feed": {
+                "connector": "parquet", "path": str(tmp_path / "a.parquet"),
+                "time": "t", "options": {"order": "newest-first"},
+            }
+        })
+    )  # fmt: skip
+    assert values(feed).tolist() == [10, 20, 30, 40, 50]
+    assert [feed.place(i).rpartition(" ")[2] for i in range(5)] == list("54321")
 
 
-def test_missing_time_and_symbol_columns_are_named():
-    for feed in ({"time": "tt"}, {"symbol": "tt"}):
-        with pytest.raises(FeedError, match="'tt': no such column"):
-            plan(config(feed), TableOptions(), ["t", "a"], ["a"], "f")
+def test_reading_on_counts_what_was_left_out_too(tmp_path):
+    feed = opened(tmp_path, pl.Series("a", [1, 2**63 - 1, 3]))
+    assert [block.values.tolist() for block in feed.blocks(9, 2)] == [[[3]]]
+    assert feed.tally.counts.total() == 1
+    assert feed.place(2) == f"{tmp_path}/a.parquet row 3"

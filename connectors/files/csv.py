@@ -1,58 +1,42 @@
 """CSV files of any size, plain or compressed, as blocks of ticks.
 
 Our own reader of pieces serves all compressions: it knows the row it is at and when a
-file was cut off, which Polars' readers do not say. Polars parses each piece.
+file was cut off, which Polars' readers do not say. Polars parses each piece; a piece
+that it refuses is split by Python's csv, which tells the rows that are to blame.
 """
 
 from __future__ import annotations
 
 import contextlib
-import csv
 import io
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from itertools import chain
+from typing import TYPE_CHECKING
 
 import polars as pl
+from msgspec.structs import replace
 
-from connectors.files import table, times
+from connectors.cells import numbers
+from connectors.files import layout as layouts
+from connectors.files import plan, presets
 from connectors.files import text as files
+from connectors.files.layout import QUOTE, Layout
 from connectors.files.options import TextOptions
+from connectors.files.table import Lost, Piece, Table
 from connectors.options import read
-from sfm_stream.errors import ConfigError, FeedError
-from sfm_stream.events import NO_TIME, Block
+from sfm_stream.errors import FeedError
+from sfm_stream.settings import Feed
 
 if TYPE_CHECKING:
     from sfm_stream.config import Config
 
 SAMPLE_LINES = 1000
-QUOTE = b'"'
-BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 BLANK_LINES = re.compile(rb"(?:^|(?<=\n))\r?\n")
+HEADER_AGAIN, TOO_WIDE = "the header again", "more cells than columns"
 
 
-@dataclass(frozen=True, slots=True)
-class Layout:
-    """How a file is laid out.
-
-    Attributes:
-        names: its columns; `column_0`, `column_1` ... where no line names them.
-        header: whether the first line names them.
-        separator: what stands between cells.
-    """
-
-    names: tuple[str, ...]
-    header: bool
-    separator: str
-
-    def body(self, text: bytes) -> bytes:
-        """Leave out what is above the data at the start of a file."""
-        text = text.removeprefix(BYTE_ORDER_MARK).lstrip(b"\r\n")
-        return text.partition(b"\n")[2] if self.header else text
-
-
-class Csv:
+class Csv(Table):
     """Ticks from CSV files: plain, gzip, zstandard or zip.
 
     Args:
@@ -64,69 +48,78 @@ class Csv:
     """
 
     options = TextOptions
+    connector = "csv"
 
     def __init__(self, config: Config) -> None:
-        self._options = read(config.feed, TextOptions)
-        separator = self._options.separator
-        if len(separator) != 1 or not separator.isascii() or separator in '"\r\n':
-            problem = f"expected one character, was {separator!r}"
-            raise ConfigError("feed.options.separator", problem)
-        self._paths = files.expand(config.feed.path)
-        layout = self._layout(self._paths[0])
-        sample = _sample(layout, self._paths[0])
-        numeric = [name for name, cells in sample.items() if table.is_number(cells)]
-        self._plan = table.plan(
-            config, self._options, layout.names, numeric, self._paths[0]
+        feed, self._options = presets.applied(
+            config.feed, read(config.feed, TextOptions)
         )
-        self._types = _types(sample, numeric, self._plan)
-        self.fields = self._plan.fields
-
-    def source(self) -> dict[str, Any]:
-        """Give connector and files."""
-        found = [files.identity(path) for path in self._paths]
-        return {"connector": "csv", "files": found}
+        files.expect_encoding(self._options.encoding)
+        self._paths = files.expand(feed.path)
+        self._wanted = _wanted(feed, config.stream.fields)
+        self._first = _first(self._paths, self._options, self._wanted)
+        path, sample = self._sampled()
+        seen = plan.Seen(path, self._first.names, sample, self._first.notes)
+        settings = replace(config, feed=feed)
+        notation = plan.notation(seen, self._options, settings)
+        made = plan.choose(settings, self._options, seen, notation)
+        super().__init__(made, self._paths, self._options.order)
+        self._types = _types(sample, made)
 
     def total(self) -> int | None:
         """Give None: rows are counted by reading them."""
         return None
 
-    def blocks(self, size: int, after: int = 0) -> Iterator[Block]:
-        """Give the rows of all files as blocks of at most `size` ticks.
-
-        Raises:
-            FeedError: at a cell that is no number, or where a file is cut off or
-                damaged, after the rows before that.
-        """
-        return table.blocks(self._pieces(), self._plan, size, after)
-
     def _layout(self, path: str) -> Layout:
-        return _layout(path, self._options.header, self._options.separator)
+        found = layouts.see(path, self._options, self._first)
+        return layouts.renamed(found, self._wanted)
 
-    def _pieces(self) -> Iterator[table.Piece]:
-        position = 0
+    def _sampled(self) -> tuple[str, dict[str, pl.Series]]:
+        """Give the first file that has rows, and its first ones."""
+        for path in self._paths:
+            sample = self._sample(path)
+            if len(next(iter(sample.values()))):
+                return path, sample
+        raise FeedError(self._paths[0], "expected rows, was a header alone")
+
+    def _sample(self, path: str) -> dict[str, pl.Series]:
+        """Give the first rows of a file as columns of text."""
+        layout = self._layout(path)
+        lines = SAMPLE_LINES + layout.above
+        text = files.head(path, lines, QUOTE, self._options.encoding)
+        body, _ = _split_torn(_below(text, layout.above)[0], layout)
+        body = b"".join(body.splitlines(keepends=True)[:SAMPLE_LINES])
+        types = [pl.String()] * len(layout.names)
+        frame, _ = _parse(body, layout, types, range(len(types)))
+        return {n: c.alias(n) for n, c in zip(layout.names, frame, strict=True)}
+
+    def _pieces(self) -> Iterator[Piece]:
         for path in self._paths:
             layout = self._layout(path)
-            table.require(self._plan.used, layout.names, path)
+            plan.require(self._plan.used, layout.names, path)
             row = 0
-            for frame in self._frames(path, layout):
-                yield table.Piece(path, row, position, frame)
-                row, position = row + len(frame), position + len(frame)
+            for frame, lost in self._frames(path, layout):
+                yield Piece(path, row, frame, lost)
+                row += len(frame) + len(lost)
 
-    def _frames(self, path: str, layout: Layout) -> Iterator[pl.DataFrame]:
-        row = 0
+    def _frames(
+        self, path: str, layout: Layout
+    ) -> Iterator[tuple[pl.DataFrame, Sequence[Lost]]]:
         types = [self._types.get(name, pl.String()) for name in layout.names]
         columns = [layout.names.index(name) for name in self._plan.used]
-        for i, (text, last) in enumerate(files.texts(path, QUOTE)):
-            whole = text if i else layout.body(text)
-            whole, torn = _split_torn(whole, layout) if last else (whole, False)
-            frame = _parse(whole, layout, types, columns)
-            if frame is None:
-                raise _blamed(whole, layout, path, row)
-            if len(frame):
-                yield frame.select(
-                    pl.col(str(i)).alias(layout.names[i]) for i in columns
+        above, row = layout.above, 0
+        for text, last in files.texts(path, QUOTE, self._options.encoding):
+            below, above = _below(text, above) if above else (text, 0)
+            whole, torn = _split_torn(below, layout) if last else (below, False)
+            frame, lost = _parse(whole, layout, types, columns)
+            if len(frame) or lost:
+                yield (
+                    frame.select(
+                        pl.col(str(i)).alias(layout.names[i]) for i in columns
+                    ),
+                    lost,
                 )
-            row += len(frame)
+            row += len(frame) + len(lost)
             if torn:
                 problem = (
                     f"the last line is cut off; expected {len(layout.names)} cells"
@@ -134,75 +127,75 @@ class Csv:
                 raise FeedError(path, problem, "mend or delete it", row=row + 1)
 
 
-def _layout(path: str, header: bool | None, separator: str) -> Layout:
-    """See how a file is laid out by its first line."""
-    text = files.head(path, 2, QUOTE)
-    text = text.removeprefix(BYTE_ORDER_MARK).lstrip(b"\r\n")
-    if not text:
-        raise FeedError(path, "expected rows, was an empty file")
-    cells = _cells(text.partition(b"\n")[0], separator)
-    named = _is_header(cells) if header is None else header
-    names = cells if named else [f"column_{i}" for i in range(len(cells))]
-    return Layout(tuple(names), named, separator)
+def _wanted(feed: Feed, fields: Sequence[str]) -> list[str]:
+    """Give the names of columns that the settings speak of."""
+    times = (feed.time,) if isinstance(feed.time, str) else feed.time
+    named = (feed.columns.get(name, name) for name in fields)
+    return [n for n in (*times, *named, *feed.columns.values(), feed.symbol) if n]
 
 
-def _cells(line: bytes, separator: str) -> list[str]:
-    text = line.decode(errors="replace").strip("\r\n")
-    return [c.strip() for row in csv.reader([text], delimiter=separator) for c in row]
+def _first(paths: Sequence[str], options: TextOptions, wanted: Sequence[str]) -> Layout:
+    """See how the first file is laid out; names may stand in a later one alone."""
+    first = layouts.renamed(layouts.see(paths[0], options), wanted)
+    if first.header or options.header is False or options.names:
+        return first
+    for path in paths[1:]:
+        other = layouts.see(path, options, first)
+        if other.header and len(other.names) == len(first.names):
+            return layouts.named(first, other.names)
+    return first
 
 
-def _is_header(cells: Sequence[str]) -> bool:
-    """Say whether a line holds a cell that is neither number, truth, time nor empty."""
-    filled = pl.Series([c for c in cells if c], dtype=pl.String)
-    words = filled.filter(pl.Series(times.nanoseconds(filled, "auto") == NO_TIME))
-    return len(words) > 0 and not table.is_number(words)
+def _below(text: bytes, above: int) -> tuple[bytes, int]:
+    """Leave out lines above the rows; give the rest, and how many are to come yet."""
+    at = 0
+    while above and at < len(text):
+        end = text.find(b"\n", at)
+        at = len(text) if end < 0 else end + 1
+        above -= 1
+    return text[at:], above
 
 
-def _sample(layout: Layout, path: str) -> dict[str, pl.Series]:
-    """Give the first lines as columns of text."""
-    body = layout.body(files.head(path, SAMPLE_LINES, QUOTE))
-    whole, _ = _split_torn(body, layout)
-    text = b"\n".join(whole.split(b"\n", SAMPLE_LINES)[:SAMPLE_LINES])
-    types = [pl.String()] * len(layout.names)
-    frame = _parse(text, layout, types, range(len(types)))
-    if frame is None:
-        raise _blamed(text, layout, path, 0)
-    return dict(zip(layout.names, frame, strict=True))
-
-
-def _types(
-    sample: Mapping[str, pl.Series], numeric: Sequence[str], plan: table.Plan
-) -> dict[str, pl.DataType]:
+def _types(sample: Mapping[str, pl.Series], made: plan.Plan) -> dict[str, pl.DataType]:
     """Decide as what to parse each column; whatever is not sure stays text."""
     types: dict[str, pl.DataType] = {}
-    for name in set(plan.numbers) & set(numeric):
-        filled = sample[name].drop_nulls()
-        truths = filled.str.to_lowercase().is_in(list(table.TRUTHS)).all()
-        types[name] = pl.Boolean() if truths else pl.Float64()
-    if plan.time:
-        whole = not sample[plan.time].cast(pl.Int64, strict=False).has_nulls()
-        types[plan.time] = pl.Int64() if whole else pl.String()
-    if plan.symbol:
-        types[plan.symbol] = pl.String()
+    for name in made.numbers:
+        if made.notation.plain and numbers.is_plain(sample[name]):
+            filled = sample[name].drop_nulls()
+            truths = filled.str.to_lowercase().is_in(list(numbers.TRUTHS)).all()
+            types[name] = pl.Boolean() if truths else pl.Float64()
+    clock = made.clock
+    if clock and not clock.form and len(clock.columns) == 1:
+        name = clock.columns[0]
+        whole = not sample[name].cast(pl.Int64, strict=False).has_nulls()
+        types[name] = pl.Int64() if whole else pl.String()
+    if made.symbol:
+        types[made.symbol] = pl.String()
     return types
 
 
 def _parse(
     text: bytes, layout: Layout, types: Sequence[pl.DataType], columns: Sequence[int]
-) -> pl.DataFrame | None:
-    """Parse whole lines, first by type, then as text; None if they are no table.
+) -> tuple[pl.DataFrame, Sequence[Lost]]:
+    """Parse whole lines, first by type, then as text, then line by line.
 
     Args:
         text: whole lines; blank ones are no rows.
         layout: of the file.
         types: of all its columns.
         columns: places of those wanted, which are the names in the result.
+
+    Returns:
+        The rows that are some, and those that are not.
     """
     frame = _read(text, layout, types, columns)
-    if frame is None or not frame.to_series(0).has_nulls():
-        return frame
-    filled = BLANK_LINES.sub(b"", text)
-    return frame if filled == text else _read(filled, layout, types, columns)
+    if frame is not None and frame.to_series(0).has_nulls():
+        filled = BLANK_LINES.sub(b"", text)
+        frame = frame if filled == text else _read(filled, layout, types, columns)
+    lost: Sequence[Lost] = ()
+    if frame is None:
+        frame, lost = _by_line(text, layout, columns)
+    return _without_headers(frame, lost, layout) if layout.header else (frame, lost)
 
 
 def _read(
@@ -218,9 +211,48 @@ def _read(
                 columns=[names[i] for i in columns],
                 schema=dict(zip(names, attempt, strict=True)),
                 separator=layout.separator,
+                comment_prefix=layout.comment or None,
                 encoding="utf8-lossy",
             )
     return None
+
+
+def _by_line(
+    text: bytes, layout: Layout, columns: Sequence[int]
+) -> tuple[pl.DataFrame, Sequence[Lost]]:
+    """Split a piece that Polars refuses: rows with too many cells are none."""
+    width = len(layout.names)
+    lines = text.decode(errors="replace").splitlines(keepends=True)
+    rows: list[list[str | None]] = []
+    lost: list[Lost] = []
+    for _, cells in layouts.parse(lines, layout.separator, layout.comment):
+        if any(cells[width:]):
+            lost.append(Lost(len(rows), TOO_WIDE, f"{len(cells)}, not {width}"))
+        else:
+            rows.append([*cells, *[None] * (width - len(cells))][:width])
+    parts = [[r[i] or None for r in rows] for i in columns]
+    named = {str(i): pl.Series(p, dtype=pl.String)
+             for i, p in zip(columns, parts, strict=True)}  # fmt: skip
+    return pl.DataFrame(named), lost
+
+
+def _without_headers(
+    frame: pl.DataFrame, lost: Sequence[Lost], layout: Layout
+) -> tuple[pl.DataFrame, Sequence[Lost]]:
+    """Take out the rows that repeat the header: what was joined from several files."""
+    texts = [n for n in frame.columns if frame.schema[n] == pl.String]
+    if not texts:
+        return frame, lost
+    again = frame[texts[0]].str.strip_chars() == layout.header[int(texts[0])]
+    if not again.any():
+        return frame, lost
+    for name in texts[1:]:
+        again &= frame[name].str.strip_chars() == layout.header[int(name)]
+    at = again.fill_null(value=False).arg_true().to_list()
+    found = [Lost(row - i, HEADER_AGAIN, "") for i, row in enumerate(at)]
+    shifted = [one._replace(at=one.at - sum(a < one.at for a in at)) for one in lost]
+    kept = frame.filter(~again.fill_null(value=False))
+    return kept, sorted(chain(found, shifted), key=lambda one: one.at)
 
 
 def _split_torn(text: bytes, layout: Layout) -> tuple[bytes, bool]:
@@ -231,26 +263,18 @@ def _split_torn(text: bytes, layout: Layout) -> tuple[bytes, bool]:
     before, line = files.last_line(text, QUOTE)
     if not line.strip():
         return before, False
-    try:
-        cells = _cells(line, layout.separator)
-    except csv.Error:
-        return before, True
+    rows = layouts.parse(
+        line.decode(errors="replace").splitlines(keepends=True), layout.separator,
+        layout.comment,
+    )  # fmt: skip
+    if not rows:
+        return before, layout.comment == "" or not _is_comment(line, layout)
+    cells = rows[0].cells
     width = len(layout.names)
     ended = line.endswith(b"\n")
     torn = len(cells) < width or (width > 1 and not ended and not cells[-1])
     return (before, True) if torn else (text, False)
 
 
-def _blamed(text: bytes, layout: Layout, path: str, row: int) -> FeedError:
-    """Find the row for which Polars refused a piece."""
-    width = len(layout.names)
-    lines = io.StringIO(text.decode(errors="replace"))
-    with contextlib.suppress(csv.Error):
-        for cells in csv.reader(lines, delimiter=layout.separator):
-            row += bool(cells)
-            if len(cells) > width:
-                problem = f"expected {width} cells, was {len(cells)}"
-                return FeedError(path, problem, "mend the line", row=row)
-    return FeedError(
-        path, "cannot be read as CSV", "is feed.options.separator right?", row=row
-    )
+def _is_comment(line: bytes, layout: Layout) -> bool:
+    return line.lstrip().startswith(layout.comment.encode())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from msgspec import Meta
 
@@ -21,12 +21,62 @@ class TableOptions(Section, frozen=True):
         _doc("field name = expression over columns, e.g. `ln(1 + qty)`, in SQL"),
     ] = {}  # noqa: RUF012 msgspec copies it
     rows: Annotated[int, Meta(ge=0), _doc("most rows to read; 0: all")] = 0
+    time_format: Annotated[
+        str,
+        _doc("how times are written, in strptime's words, e.g. `%d/%m/%Y %H:%M`; "
+             "empty: detected"),
+    ] = ""  # fmt: skip
+    zone: Annotated[
+        str,
+        _doc("IANA zone of times that name none, e.g. `Europe/Berlin`; empty: UTC"),
+    ] = ""
+    order: Annotated[
+        Literal["oldest-first", "newest-first"],
+        _doc("order of the rows in a file; `newest-first` holds a file in memory"),
+    ] = "oldest-first"
+    missing: Annotated[
+        tuple[str, ...] | None,
+        _doc("words, or numbers, for a missing value; unset: `NA`, `null`, `-` ..."),
+    ] = None
+    zero_price: Annotated[
+        Literal["missing", "value"], _doc("what a bid or ask of zero is")
+    ] = "missing"
 
 
 class TextOptions(TableOptions, frozen=True):
     """Options of files of text."""
 
+    layout: Annotated[
+        Literal[
+            "", "binance-klines", "binance-aggtrades", "tardis-quotes", "tardis-trades",
+            "databento-mbp-1", "mt4", "mt5", "histdata",
+        ],
+        _doc("whose export it is: sets the keys below, and `feed.time` and "
+             "`feed.columns`, where they are unset"),
+    ] = ""  # fmt: skip
     header: Annotated[
-        bool | None, _doc("whether the first line names the columns; unset: detected")
+        bool | int | None,
+        _doc("whether the first line names the columns, or how many lines do; "
+             "unset: detected"),
+    ] = None  # fmt: skip
+    names: Annotated[
+        tuple[str, ...], _doc("names of the columns of a file without a header")
+    ] = ()
+    separator: Annotated[str, _doc("what stands between cells; empty: detected")] = ""
+    skip: Annotated[
+        Annotated[int, Meta(ge=0)] | None,
+        _doc("lines above the header; unset: detected"),
     ] = None
-    separator: Annotated[str, _doc("what stands between cells")] = ","
+    comment: Annotated[
+        str, _doc("how lines begin that are no rows, e.g. `#`; empty: detected on top")
+    ] = ""
+    encoding: Annotated[
+        str, _doc("e.g. `utf-8`, `utf-16`, `latin-1`; empty: detected")
+    ] = ""
+    decimal: Annotated[
+        Literal["", ".", ","], _doc("sign before a fraction; empty: detected")
+    ] = ""
+    thousands: Annotated[
+        Literal["", ",", ".", " ", "'"],
+        _doc("sign between groups of three digits; empty: detected"),
+    ] = ""

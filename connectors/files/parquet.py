@@ -1,25 +1,31 @@
-"""Parquet files of any size as blocks of ticks."""
+"""Parquet files of any size as blocks of ticks.
+
+Folders named `key=value`, as Hive lays them out, are columns of every row below them.
+"""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import polars as pl
 
-from connectors.files import table, text
+from connectors.files import plan, text
 from connectors.files.options import TableOptions
+from connectors.files.table import Piece, Table
 from connectors.options import read
 from sfm_stream.errors import FeedError
 
 if TYPE_CHECKING:
     from sfm_stream.config import Config
-    from sfm_stream.events import Block
 
 ROWS = 65_536
+SAMPLE_ROWS = 1000
+PARTITION = re.compile(r"(?:^|/)([^/=]+)=([^/]*)(?=/)")
 
 
-class Parquet:
+class Parquet(Table):
     """Ticks from Parquet files.
 
     Args:
@@ -31,54 +37,55 @@ class Parquet:
     """
 
     options = TableOptions
+    connector = "parquet"
 
     def __init__(self, config: Config) -> None:
-        self._paths = text.expand(config.feed.path)
-        schema = _schema(self._paths[0])
-        numeric = [n for n, d in schema.items() if d.is_numeric() or d == pl.Boolean]
-        self._plan = table.plan(
-            config,
-            read(config.feed, TableOptions),
-            list(schema),
-            numeric,
-            self._paths[0],
+        options = read(config.feed, TableOptions)
+        paths = text.expand(config.feed.path)
+        self._rows = [_rows(path) for path in paths]
+        if not sum(self._rows):
+            raise FeedError(paths[0], "expected rows, was none")
+        first = next(p for p, n in zip(paths, self._rows, strict=True) if n)
+        sample = _scan(first).head(SAMPLE_ROWS)
+        seen = plan.Seen(
+            first, tuple(_schema(first)), _collected(first, sample), typed=True
         )
-        self._rows = [_rows(path) for path in self._paths]
-        self.fields = self._plan.fields
-
-    def source(self) -> dict[str, Any]:
-        """Give connector and files."""
-        found = [text.identity(path) for path in self._paths]
-        return {"connector": "parquet", "files": found}
+        notation = plan.notation(seen, options, config)
+        made = plan.choose(config, options, seen, notation)
+        super().__init__(made, paths, options.order)
 
     def total(self) -> int | None:
         """Give the number of rows to read of all files."""
         rows = sum(self._rows)
         return min(rows, self._plan.rows or rows)
 
-    def blocks(self, size: int, after: int = 0) -> Iterator[Block]:
-        """Give the rows of all files as blocks of at most `size` ticks.
-
-        Raises:
-            FeedError: at a cell that is no number, or where a file is damaged.
-        """
-        return table.blocks(self._pieces(after), self._plan, size, after)
-
-    def _pieces(self, after: int) -> Iterator[table.Piece]:
-        start = 0
+    def _pieces(self) -> Iterator[Piece]:
         for path, rows in zip(self._paths, self._rows, strict=True):
-            table.require(self._plan.used, list(_schema(path)), path)
-            row = min(max(after - start, 0), rows)
-            if row < rows:
-                for frame in _batches(path, self._plan.used, row):
-                    yield table.Piece(path, row, start + row, frame)
-                    row += len(frame)
-            start += rows
+            plan.require(self._plan.used, list(_schema(path)), path)
+            row = 0
+            for frame in _batches(path, self._plan.used) if rows else ():
+                yield Piece(path, row, frame)
+                row += len(frame)
+
+
+def _scan(path: str) -> pl.LazyFrame:
+    """Look at a file, the folders it lies in being columns."""
+    frame = pl.scan_parquet(path, glob=False, hive_partitioning=False)
+    there = frame.collect_schema()
+    found = {k: v for k, v in PARTITION.findall(path) if k not in there}
+    return frame.with_columns(pl.lit(v).alias(k) for k, v in found.items())
 
 
 def _schema(path: str) -> dict[str, pl.DataType]:
     try:
-        return dict(pl.scan_parquet(path, glob=False).collect_schema())
+        return dict(_scan(path).collect_schema())
+    except (pl.exceptions.PolarsError, OSError) as e:
+        raise _damaged(path, e) from e
+
+
+def _collected(path: str, rows: pl.LazyFrame) -> dict[str, pl.Series]:
+    try:
+        return {column.name: column for column in rows.collect()}
     except (pl.exceptions.PolarsError, OSError) as e:
         raise _damaged(path, e) from e
 
@@ -91,9 +98,9 @@ def _rows(path: str) -> int:
     return int(count)
 
 
-def _batches(path: str, columns: list[str], row: int) -> Iterator[pl.DataFrame]:
-    """Give the columns from a row on; the one place that knows how Polars streams."""
-    rows = pl.scan_parquet(path, glob=False).select(columns).slice(row)
+def _batches(path: str, columns: list[str]) -> Iterator[pl.DataFrame]:
+    """Give the columns of a file; the one place that knows how Polars streams."""
+    rows = _scan(path).select(columns)
     try:
         yield from rows.collect_batches(chunk_size=ROWS, lazy=True)
     except (pl.exceptions.PolarsError, OSError) as e:

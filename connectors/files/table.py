@@ -1,65 +1,49 @@
-"""What all tables share: which columns are what, and rows turned into events."""
+"""Rows of a table turned into events, and an account of what could not be."""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
 import polars as pl
 
-from connectors.files import times
-from sfm_stream.config import Config
-from sfm_stream.errors import ConfigError, FeedError, did_you_mean
-from sfm_stream.events import Block, Floats, Ints
+from connectors.cells import numbers, zones
+from connectors.files import text
+from connectors.tally import Tally
+from sfm_stream.errors import FeedError
+from sfm_stream.events import NO_TIME, Block, Floats, Ints
 from sfm_stream.feeds import FIRST_TIME
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from connectors.files.options import TableOptions
+    from connectors.files.plan import Plan
 
-TRUTHS = {"true": 1.0, "false": 0.0}
+NEWEST_FIRST = "newest-first"
+MOST_IN_MEMORY = 4 << 30
+"""Bytes of a file's used columns that `newest-first` may hold."""
+NO_NUMBER = "a cell is no number"
+SENTINEL = "a number that stands for none"
+ZERO_PRICE = "a bid or ask of zero"
+NO_TIME_READ = "time could not be read"
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """Which column of a table is what.
+class Lost(NamedTuple):
+    """A row that became no event.
 
     Attributes:
-        fields: names of a tick's values.
-        columns: the column of each field; empty where it is derived.
-        derived: expression of each derived field.
-        time: column of times, or empty: rows are `period` apart.
-        unit: unit of the times.
-        period: ns.
-        symbol: column that names the stream, or empty: it is `stream`.
-        stream: name of the only stream.
-        rows: most rows of all files to read, or 0: all of them.
+        at: rows of its piece before it that became events.
+        reason: why.
+        detail: what it was, or empty.
     """
 
-    fields: tuple[str, ...]
-    columns: tuple[str, ...]
-    derived: Mapping[str, pl.Expr]
-    time: str
-    unit: str
-    period: int
-    symbol: str
-    stream: str
-    rows: int
-
-    @property
-    def numbers(self) -> list[str]:
-        """The columns that must hold numbers, each once."""
-        operands = (name for e in self.derived.values() for name in e.meta.root_names())
-        return list(dict.fromkeys(name for name in (*self.columns, *operands) if name))
-
-    @property
-    def used(self) -> list[str]:
-        """The columns to read, each once."""
-        every = (*self.numbers, self.time, self.symbol)
-        return list(dict.fromkeys(name for name in every if name))
+    at: int
+    reason: str
+    detail: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,142 +53,210 @@ class Piece:
     Attributes:
         source: the file.
         row: number of rows before them in the file.
-        position: number of events before them in the feed.
         frame: the used columns.
+        lost: the rows between them that become no events, in order.
+        step: -1 where the file's last row comes first.
     """
 
     source: str
     row: int
-    position: int
     frame: pl.DataFrame
+    lost: Sequence[Lost] = ()
+    step: int = 1
+
+    def number(self, at: int) -> int:
+        """Give the 1-based row in the file of a row of the frame."""
+        before = sum(one.at <= at for one in self.lost)
+        return self.row + at + before + 1 if self.step > 0 else self.row - at
 
 
-def plan(
-    config: Config,
-    options: TableOptions,
-    columns: Sequence[str],
-    numeric: Sequence[str],
-    source: str,
-) -> Plan:
-    """Decide which column is what.
+class Table(ABC):
+    """A feed from files of rows.
 
     Args:
-        config: feed and stream are used.
-        options: of the feed.
-        columns: names of all columns.
-        numeric: names of those that hold numbers.
-        source: the file, to blame.
+        plan: which column is what.
+        paths: of the files, in order.
+        order: of the rows in each of them.
 
-    Raises:
-        FeedError: if a column is missing or there is nothing to read.
-        ConfigError: if an expression cannot be meant.
+    Attributes:
+        fields: names of a tick's values, in order.
+        notes: what was chosen and left out, for people.
+        left_out: columns that are no fields, and why.
+        tally: what the latest reading could not take as it stood.
     """
-    feed, stream = config.feed, config.stream
-    derived = {name: _expression(name, text) for name, text in options.derive.items()}
-    if stream.fields:
-        fields = {name: feed.columns.get(name, name) for name in stream.fields}
-    else:
-        renamed = {column: name for name, column in feed.columns.items()}
-        free = [c for c in numeric if c not in (feed.time, feed.symbol, *renamed)]
-        wanted = {*free, *renamed}
-        order = [c for c in columns if c in wanted] + [
-            c for c in renamed if c not in columns
-        ]
-        fields = {renamed.get(c, c): c for c in order} | dict.fromkeys(derived, "")
-    fields |= {name: "" for name in fields if name in derived}
-    if not fields:
-        there = did_you_mean("", columns)
-        raise FeedError(source, "expected columns of numbers, was none", there)
-    period = feed.period.ns
-    made = Plan(
-        tuple(fields), tuple(fields.values()),
-        {name: derived[name] for name in fields if name in derived},
-        feed.time, feed.time_unit, period, feed.symbol, stream.name, options.rows,
-    )  # fmt: skip
-    require(made.used, columns, source)
-    return made
 
+    connector: ClassVar[str]
 
-def _expression(name: str, text: str) -> pl.Expr:
-    """Read how a field is derived from columns, in Polars' SQL."""
-    try:
-        return pl.sql_expr(text).alias(name)
-    except pl.exceptions.PolarsError as e:
-        at, problem = (
-            f"feed.options.derive.{name}",
-            f"expected an expression, was {text!r}",
+    def __init__(self, plan: Plan, paths: Sequence[str], order: str) -> None:
+        self._plan, self._paths, self._order = plan, tuple(paths), order
+        self.fields, self.notes = plan.fields, plan.notes
+        self.left_out = plan.left_out
+        self.tally = Tally()
+        self._places: list[tuple[int, Piece]] = []
+
+    def source(self) -> dict[str, Any]:
+        """Give connector and files."""
+        found = [text.identity(path) for path in self._paths]
+        return {"connector": self.connector, "files": found}
+
+    def place(self, event: int) -> str:
+        """Say which file and row an event of the latest reading came from.
+
+        Args:
+            event: its number, from 0.
+        """
+        at = bisect_right(self._places, event, key=lambda place: place[0]) - 1
+        if at < 0:
+            return ""
+        first, piece = self._places[at]
+        return f"{piece.source} row {piece.number(event - first)}"
+
+    def blocks(self, size: int, after: int = 0) -> Iterator[Block]:
+        """Give the rows of all files as blocks of at most `size` ticks.
+
+        What is left out is read too, so that all of it is accounted for.
+
+        Raises:
+            FeedError: where a file is cut off or damaged, after the rows before that.
+        """
+        self.tally.clear()
+        self._places.clear()
+        streams: dict[str, int] = {}
+        clock = self._plan.clock
+        local = zones.Local(clock.zone) if clock and clock.zone else None
+        position = 0
+        for piece in _ordered(self._pieces(), self._order):
+            taken = self._cut(piece, position)
+            self._note(taken, position)
+            block = self._block(taken, position, streams, local)
+            for start in range(max(after - position, 0), len(block), size):
+                yield block[start : start + size]
+            position += len(block)
+            if self._plan.rows and position >= self._plan.rows:
+                return
+
+    @abstractmethod
+    def _pieces(self) -> Iterator[Piece]:
+        """Give the rows of all files in the order in which they stand there."""
+
+    def _cut(self, piece: Piece, position: int) -> Piece:
+        """Leave out rows beyond the most that are to be read."""
+        most = self._plan.rows - position
+        if not self._plan.rows or len(piece.frame) <= most:
+            return piece
+        lost = [one for one in piece.lost if one.at < most]
+        return Piece(piece.source, piece.row, piece.frame.head(most), lost, piece.step)
+
+    def _note(self, piece: Piece, position: int) -> None:
+        """Remember where events come from, and count the rows that are none."""
+        frame = piece.frame.clear()
+        kept = Piece(piece.source, piece.row, frame, piece.lost, piece.step)
+        self._places.append((position, kept))
+        for i, one in enumerate(piece.lost):
+            row = piece.row + one.at + i + 1
+            detail = f": {one.detail}" if one.detail else ""
+            self.tally.add(one.reason, 1, f"{piece.source} row {row}{detail}")
+
+    def _block(
+        self, piece: Piece, position: int, streams: dict[str, int],
+        local: zones.Local | None,
+    ) -> Block:  # fmt: skip
+        frame, plan = piece.frame, self._plan
+        known = {name: self._numbers(frame[name], piece) for name in plan.numbers}
+        values = np.empty((len(frame), len(plan.fields)))
+        for i, (name, column) in enumerate(zip(plan.fields, plan.columns, strict=True)):
+            values[:, i] = (
+                known[column] if column else _derived(known, plan.derived[name])
+            )
+        if plan.symbol:
+            stream = _streams(frame[plan.symbol], streams, piece)
+        else:
+            stream = None
+            streams.setdefault(plan.stream, 0)
+        time = self._times(piece, position, local)
+        return Block.ticks(time, values, streams=tuple(streams), stream=stream)
+
+    def _times(self, piece: Piece, position: int, local: zones.Local | None) -> Ints:
+        clock = self._plan.clock
+        if clock is None:
+            ticks = position + np.arange(len(piece.frame), dtype=np.int64)
+            return FIRST_TIME + ticks * self._plan.period
+        time = clock.read(piece.frame, local)
+        if NO_TIME_READ not in self.tally.examples and (time == NO_TIME).any():
+            at = int(np.argmax(time == NO_TIME))
+            cells = " ".join(str(piece.frame[name][at]) for name in clock.columns)
+            place = f"{piece.source} row {piece.number(at)}"
+            self.tally.examples[NO_TIME_READ] = f"{place}: {cells!r}"
+        return time
+
+    def _numbers(self, column: pl.Series, piece: Piece) -> Floats:
+        """Turn a column of any kind into float64: what is no number is NaN, counted."""
+        dtype = column.dtype
+        if dtype.base_type() in (pl.String, pl.Categorical, pl.Enum):
+            cells = column.cast(pl.String)
+            values, odd = numbers.read(cells, self._plan.notation)
+            self._count(NO_NUMBER, odd.to_numpy(), cells, piece)
+        elif dtype.is_numeric() or dtype.base_type() in (pl.Boolean, pl.Null):
+            values = column.cast(pl.Float64).fill_null(np.nan).to_numpy()
+            values = numbers.without(values, self._plan.notation.missing)
+        else:
+            problem = f"expected numbers, was {dtype}"
+            raise FeedError(piece.source, problem, column=column.name)
+        values = self._void(
+            SENTINEL, numbers.is_sentinel(values), values, column, piece
         )
-        raise ConfigError(at, problem, str(e)) from e
+        if column.name in self._plan.prices:
+            values = self._void(ZERO_PRICE, values == 0, values, column, piece)
+        return values
 
+    def _void(
+        self, reason: str, at: NDArray[np.bool_], values: Floats, column: pl.Series,
+        piece: Piece,
+    ) -> Floats:  # fmt: skip
+        """Make NaN of numbers that are none, counted."""
+        if not at.any():
+            return values
+        self._count(reason, at, column, piece)
+        return np.where(at, np.nan, values)
 
-def require(wanted: Iterable[str], columns: Sequence[str], source: str) -> None:
-    """Refuse a file that lacks a column, or has it twice.
-
-    Raises:
-        FeedError: naming column and file, and what is there.
-    """
-    for name in wanted:
-        count = columns.count(name)
-        if not count:
-            hint = did_you_mean(name, columns)
-            raise FeedError(source, "no such column", hint, column=name)
-        if count > 1:
-            raise FeedError(source, f"expected once, was {count} times", column=name)
-
-
-def blocks(
-    pieces: Iterable[Piece], plan: Plan, size: int, after: int
-) -> Iterator[Block]:
-    """Turn rows into blocks of at most `size` ticks, leaving out the first `after`.
-
-    Raises:
-        FeedError: if a cell is no number or a stream has no name.
-    """
-    streams: dict[str, int] = {}
-    for piece in pieces:
-        if plan.rows and piece.position >= plan.rows:
+    def _count(
+        self, reason: str, at: NDArray[np.bool_], column: pl.Series, piece: Piece
+    ) -> None:
+        if not at.any():
             return
-        skip = min(max(after - piece.position, 0), len(piece.frame))
-        most = max(plan.rows - piece.position - skip, 0) if plan.rows else None
-        rest = Piece(
-            piece.source, piece.row + skip, piece.position + skip,
-            piece.frame.slice(skip, most),
-        )  # fmt: skip
-        block = _block(rest, plan, streams)
-        for start in range(0, len(block), size):
-            yield block[start : start + size]
+        row = int(np.argmax(at))
+        place = f"{piece.source} row {piece.number(row)} column {column.name!r}"
+        self.tally.add(reason, int(at.sum()), f"{place}: {column[row]!r}")
 
 
-def _block(piece: Piece, plan: Plan, streams: dict[str, int]) -> Block:
-    frame = piece.frame
-    known = {name: numbers(frame[name], piece.source, piece.row)
-             for name in plan.numbers}  # fmt: skip
-    values = np.empty((len(frame), len(plan.fields)))
-    for i, (name, column) in enumerate(zip(plan.fields, plan.columns, strict=True)):
-        values[:, i] = known[column] if column else _derived(known, plan.derived[name])
-    if plan.symbol:
-        stream = _streams(frame[plan.symbol], streams, piece)
-    else:
-        stream = None
-        streams.setdefault(plan.stream, 0)
-    time = _times(piece, plan)
-    return Block.ticks(time, values, streams=tuple(streams), stream=stream)
+def _ordered(pieces: Iterable[Piece], order: str) -> Iterator[Piece]:
+    """Give pieces in order of time: those of a file newest first turned round."""
+    if order != NEWEST_FIRST:
+        yield from pieces
+        return
+    held: list[Piece] = []
+    for piece in pieces:
+        if held and held[0].source != piece.source:
+            yield from _turned(held)
+            held = []
+        held.append(piece)
+        if sum(one.frame.estimated_size() for one in held) > MOST_IN_MEMORY:
+            problem = f"expected at most {MOST_IN_MEMORY >> 20} MiB to turn round"
+            raise FeedError(piece.source, problem, "sort the file by time, or split it")
+    yield from _turned(held)
+
+
+def _turned(pieces: Sequence[Piece]) -> Iterator[Piece]:
+    for piece in reversed(pieces):
+        count = len(piece.frame)
+        lost = [one._replace(at=count - one.at) for one in reversed(piece.lost)]
+        last = piece.row + count + len(lost)
+        yield Piece(piece.source, last, piece.frame.reverse(), lost, -1)
 
 
 def _derived(columns: Mapping[str, Floats], expression: pl.Expr) -> Floats:
     found = pl.DataFrame(dict(columns)).select(expression).to_series()
     return found.cast(pl.Float64).fill_null(np.nan).to_numpy()
-
-
-def _times(piece: Piece, plan: Plan) -> Ints:
-    if not plan.time:
-        ticks = piece.position + np.arange(len(piece.frame), dtype=np.int64)
-        return FIRST_TIME + ticks * plan.period
-    column = piece.frame[plan.time]
-    if not times.readable(column.dtype):
-        problem = f"expected times, was {column.dtype}"
-        raise FeedError(piece.source, problem, column=plan.time)
-    return times.nanoseconds(column, plan.unit)
 
 
 def _streams(
@@ -213,59 +265,9 @@ def _streams(
     names = column.cast(pl.String)
     blank = names.fill_null("") == ""
     if blank.any():
-        row = piece.row + int(blank.arg_max() or 0) + 1
+        row = piece.number(int(blank.arg_max() or 0))
         problem = "expected the name of a stream, was ''"
         raise FeedError(piece.source, problem, row=row, column=column.name)
     there = names.unique(maintain_order=True).to_list()
     index = [streams.setdefault(name, len(streams)) for name in there]
     return names.replace_strict(there, index, return_dtype=pl.Int32).to_numpy()
-
-
-def is_number(column: pl.Series) -> bool:
-    """Say whether a column of text holds numbers and nothing else, and any at all."""
-    cells = column.str.strip_chars()
-    filled = cells.filter(cells.fill_null("") != "")
-    return len(filled) > 0 and not _converted(filled).has_nulls()
-
-
-def numbers(column: pl.Series, source: str, row: int = 0) -> Floats:
-    """Turn a column of any kind into float64: null is NaN, truth is 1.
-
-    Args:
-        column: [T].
-        source: the file, to blame.
-        row: rows before it in the file.
-
-    Raises:
-        FeedError: naming file, row, column and text of the first cell that is no
-            number.
-    """
-    dtype = column.dtype
-    if dtype.base_type() in (pl.String, pl.Categorical, pl.Enum):
-        return _from_text(column.cast(pl.String), source, row)
-    if dtype.is_numeric() or dtype.base_type() in (pl.Boolean, pl.Null):
-        return column.cast(pl.Float64).fill_null(np.nan).to_numpy()
-    raise FeedError(source, f"expected numbers, was {dtype}", column=column.name)
-
-
-def _from_text(column: pl.Series, source: str, row: int) -> Floats:
-    cells = column.str.strip_chars()
-    found = _converted(cells)
-    odd = found.is_null() & (cells.fill_null("") != "")
-    if odd.any():
-        at = int(odd.arg_max() or 0)
-        problem = f"expected a number, was {column[at]!r}"
-        hint = "leave the column out of stream.fields, or mend the cell"
-        raise FeedError(source, problem, hint, row=row + at + 1, column=column.name)
-    return found.fill_null(np.nan).to_numpy()
-
-
-def _converted(cells: pl.Series) -> pl.Series:
-    """Read numbers and truths, null where there is neither."""
-    found = cells.cast(pl.Float64, strict=False)
-    if not found.has_nulls():
-        return found
-    truths = cells.str.to_lowercase().replace_strict(
-        TRUTHS, default=None, return_dtype=pl.Float64
-    )
-    return found.zip_with(found.is_not_null(), truths)

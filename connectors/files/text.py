@@ -1,13 +1,18 @@
-"""Files as pieces of text, whatever they are compressed with, in bounded memory."""
+"""Files as pieces of text, whatever they are compressed with, in bounded memory.
+
+Text is UTF-8 with a newline behind each line, however the file has it.
+"""
 
 from __future__ import annotations
 
+import codecs
 import glob
 import hashlib
 import re
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from itertools import chain
 from pathlib import Path
 from typing import IO, Any
 
@@ -18,6 +23,8 @@ LONGEST_LINE = 1 << 26
 GZIP, ZSTD, ZIP = b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"PK\x03\x04"
 GZIP_FRAMING = 31
 ZSTD_LINES = 10_000
+FEW = 4096
+JUNK = (".DS_Store", "Thumbs.db", "desktop.ini")
 DIGITS = re.compile(r"([0-9]+)")
 
 
@@ -42,10 +49,26 @@ def _matches(item: str) -> list[str]:
     if found:
         return found
     if Path(item).is_dir():
-        raise FeedError(item, "expected a file, was a folder", f"try {item}/*")
+        raise FeedError(item, "expected a file, was a folder", _within(item))
     folder = Path(item).parent
     there = [str(p) for p in folder.iterdir()] if folder.is_dir() else []
     raise FeedError(item, "no such file", did_you_mean(item, sorted(there)))
+
+
+def _within(folder: str) -> str:
+    """Give the glob that finds what lies in a folder, however deep."""
+    there = (p for p in Path(folder).rglob("*") if p.is_file() and not _is_junk(str(p)))
+    first = next(there, None)
+    if first is None:
+        return "it holds no file"
+    deep = "**/" if first.parent != Path(folder) else ""
+    return f"try {folder}/{deep}*{first.suffix}"
+
+
+def _is_junk(name: str) -> bool:
+    """Say whether a file is what a desktop leaves beside the others."""
+    parts = name.split("/")
+    return "__MACOSX" in parts or parts[-1].startswith("._") or parts[-1] in JUNK
 
 
 def _natural(path: str) -> list[tuple[int, str]]:
@@ -67,12 +90,15 @@ def identity(path: str) -> dict[str, Any]:
         raise FeedError(path, f"cannot be read: {e.strerror}") from e
 
 
-def texts(path: str, quote: bytes = b"") -> Iterator[tuple[bytes, bool]]:
+def texts(
+    path: str, quote: bytes = b"", encoding: str = ""
+) -> Iterator[tuple[bytes, bool]]:
     """Give a file as pieces of whole lines; the last piece ends the file.
 
     Args:
         path: plain, gzip, zstandard or zip of one file, told by its first bytes.
         quote: character between which a newline ends no line, or none.
+        encoding: of the file; empty: UTF-8, UTF-16 or Windows' Latin-1, as detected.
 
     Yields:
         bytes that end in a newline, and whether they are the last; those may lack it.
@@ -82,7 +108,7 @@ def texts(path: str, quote: bytes = b"") -> Iterator[tuple[bytes, bool]]:
     """
     rest = b""
     try:
-        for piece in _pieces(path):
+        for piece in _utf8(_pieces(path), encoding):
             rest += piece
             whole = _end_of_lines(rest, quote)
             # The last whole line stays here, so that the end of file can be told.
@@ -99,7 +125,7 @@ def texts(path: str, quote: bytes = b"") -> Iterator[tuple[bytes, bool]]:
     yield rest, True
 
 
-def head(path: str, lines: int, quote: bytes = b"") -> bytes:
+def head(path: str, lines: int, quote: bytes = b"", encoding: str = "") -> bytes:
     """Give at least so many lines of the start of a file, or what can be read of it.
 
     Raises:
@@ -107,7 +133,7 @@ def head(path: str, lines: int, quote: bytes = b"") -> bytes:
     """
     text = b""
     try:
-        for piece, _ in texts(path, quote):
+        for piece, _ in texts(path, quote, encoding):
             text += piece
             if text.count(b"\n") >= lines:
                 break
@@ -137,6 +163,57 @@ def _end_of_lines(text: bytes, quote: bytes) -> int:
     while cut and text.count(quote, 0, cut) % 2:
         cut = text.rfind(b"\n", 0, cut - 1) + 1
     return cut
+
+
+def _utf8(pieces: Iterator[bytes], encoding: str) -> Iterator[bytes]:
+    """Give pieces of any encoding and line ends as UTF-8 with newlines."""
+    first = next(pieces, b"")
+    codec = codecs.lookup(encoding).name if encoding else _encoding(first)
+    given: Iterator[bytes] = chain([first], pieces)
+    if codec != "utf-8":
+        given = _recoded(given, codec)
+        first = next(given, b"")
+        given = chain([first], given)
+    elif first.startswith(codecs.BOM_UTF8):
+        given = chain([first[len(codecs.BOM_UTF8) :]], pieces)
+    if b"\r" in first and b"\n" not in first:
+        given = (piece.replace(b"\r", b"\n") for piece in given)
+    return given
+
+
+def _recoded(pieces: Iterable[bytes], codec: str) -> Iterator[bytes]:
+    decoder = codecs.getincrementaldecoder(codec)("replace")
+    for piece in pieces:
+        yield decoder.decode(piece).encode()
+    yield decoder.decode(b"", final=True).encode()
+
+
+def _encoding(text: bytes) -> str:
+    """Tell the encoding of a file from its first piece."""
+    if text.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return "utf-16"
+    few = text[:FEW]
+    for codec, at in (("utf-16-le", 1), ("utf-16-be", 0)):
+        if len(few) > 1 and few[at::2].count(0) * 2 > len(few[at::2]):
+            return codec
+    try:
+        codecs.getincrementaldecoder("utf-8")().decode(text)
+    except UnicodeDecodeError:
+        return "cp1252"
+    return "utf-8"
+
+
+def expect_encoding(name: str) -> None:
+    """Refuse an encoding that nobody knows.
+
+    Raises:
+        ConfigError: naming it.
+    """
+    try:
+        codecs.lookup(name or "utf-8")
+    except LookupError as e:
+        problem = f"expected an encoding like 'latin-1', was {name!r}"
+        raise ConfigError("feed.options.encoding", problem) from e
 
 
 def _pieces(path: str) -> Iterator[bytes]:
@@ -180,7 +257,10 @@ def _inflated(path: str, file: IO[bytes]) -> Iterator[bytes]:
 
 def _unzipped(path: str, file: IO[bytes]) -> Iterator[bytes]:
     with zipfile.ZipFile(file) as archive:
-        names = [i.filename for i in archive.infolist() if not i.is_dir()]
+        names = [
+            i.filename for i in archive.infolist()
+            if not (i.is_dir() or _is_junk(i.filename))
+        ]  # fmt: skip
         if len(names) != 1:
             hint = did_you_mean("", names) or "it holds no file"
             raise FeedError(path, f"expected a zip of 1 file, was {len(names)}", hint)

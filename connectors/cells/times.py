@@ -206,7 +206,8 @@ def _civil(parts: Sequence[Ints], nano: Ints, ahead: Ints | int = 0) -> Ints:
     at = year * 12 + np.where(right, month - 1, 0)
     start = MONTH_START[at]
     right &= day <= MONTH_START[at + 1] - start
-    right &= (hour <= 23) & (minute <= 59) & (second <= 60)
+    midnight = (hour == 24) & (minute == 0) & (second == 0)  # of the day after
+    right &= ((hour <= 23) | midnight) & (minute <= 59) & (second <= 60)
     seconds = (start + day - 1) * DAY + hour * 3600 + minute * 60 + second - ahead
     right &= np.abs(seconds) < LARGEST // SECOND
     return np.where(right, np.where(right, seconds, 0) * SECOND + nano, NO_TIME)

@@ -1,0 +1,328 @@
+"""How a table tells time: recognised from its first rows, then read column by column.
+
+Numbers and ISO 8601 are read by `times`. Everything else is read by Polars' strptime:
+the forms below are tried on the first rows, and the one that reads them all is taken.
+Where two do and disagree, as when day and month could be either, nobody guesses.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import product
+from typing import Literal
+
+import numpy as np
+import polars as pl
+
+from connectors.cells import times, zones
+from connectors.cells.numbers import MISSING
+from sfm_stream.errors import FeedError
+from sfm_stream.events import NO_TIME, Ints
+
+DAY = 86_400 * 10**9
+FIRST, LAST = 946_684_800 * 10**9, 4_102_444_800 * 10**9
+"""From 2000 to 2100: where numbers are times."""
+EARLIEST, LATEST = -9_000_000_000_000_000, 9_000_000_000_000_000
+"""In microseconds: what fits int64 nanoseconds."""
+ENOUGH = 0.9
+"""Share of the first rows that a form must read, where no form reads them all."""
+FEW = 40
+DATES = (
+    "%Y-%m-%d", "%Y/%m/%d", "%Y.%m.%d", "%Y%m%d", "%Y %m %d",
+    "%d/%m/%Y", "%m/%d/%Y", "%d-%m-%Y", "%m-%d-%Y", "%d.%m.%Y", "%m.%d.%Y",
+    "%d/%m/%y", "%m/%d/%y", "%d-%m-%y", "%m-%d-%y", "%d.%m.%y", "%y-%m-%d", "%y/%m/%d",
+    "%d %B %Y", "%d-%B-%Y", "%d-%B-%y", "%d%B%Y", "%B %d %Y", "%B %d, %Y", "%d %B, %Y",
+    "%a, %d %B %Y", "%a %d %B %Y", "%a, %B %d, %Y", "%A, %B %d, %Y", "%d. %B %Y",
+)  # fmt: skip
+TIMES = (
+    "%H:%M:%S%.f", "%H:%M", "%I:%M:%S%.f %p", "%I:%M:%S%.f%p", "%I:%M %p", "%I:%M%p",
+    "%H%M%S%3f", "%H%M%S%6f", "%H%M%S%9f", "%H%M%S", "%H%M%S%.f", "%H%M",
+    "%H:%M:%S:%3f", "%H:%M:%S,%3f", "%H:%M:%S,%6f", "%H.%M.%S", "%H.%M", "%Hh%M",
+)  # fmt: skip
+BETWEEN = (" ", "T", "", ", ", "_", "-", " - ")
+OFFSETS = ("", "Z", "%z", " %z")
+UNIX = ("%a %b %d %H:%M:%S %Y", "%a %b %d %H:%M:%S%.f %Y", "%d/%b/%Y:%H:%M:%S %z",
+        "%H:%M:%S %d.%m.%Y", "%H:%M %d.%m.%Y", "%H:%M:%S %d/%m/%Y",
+        "%H:%M %d/%m/%Y")  # fmt: skip
+NAMED = (
+    r"^(.*\d(?:\s?[AaPp][Mm])?)\s*[\[(]?"
+    r"([A-Z]{2,5}|[A-Z][A-Za-z]+/[A-Za-z_/+-]+)[\])]?$"
+)
+MIDNIGHT = r"(^|[ T])24:00"
+OWN_OFFSET = r"(?:[Zz]|UTC|\d[+-]\d{2}:?(?:\d{2})?)$"
+TIME_OF_DAY = r"^\d{1,2}:\d{2}(?::\d{2}(?:[.,]\d+)?)?\s*(?:[AaPp][Mm])?$"
+OFFSET = re.compile(r"(?<=\d)(?:[+-]\d{2}:?\d{2}|Z)$| [+-]\d{4}$")
+LETTERS, DIGITS = re.compile("[A-Za-z]+"), re.compile("[0-9]+")
+WORDS, NUMBERS = re.compile("%[abABp]"), re.compile("%[0-9]?[YmdyHMSI]|%[0-9]f")
+COMPACT = "%Y%m%d"
+BARE_FRACTION = re.compile(r"(?<!\.)%f")
+
+
+@dataclass(frozen=True, slots=True)
+class Clock:
+    """How a table tells time.
+
+    Attributes:
+        columns: that tell it together.
+        unit: of numbers, as in `feed.time_unit`.
+        form: in strptime's words; empty: numbers, ISO 8601 or columns of dates.
+        named: whether the zone's name stands behind each time.
+        zone: IANA name of the zone of times that name none, or empty: UTC.
+    """
+
+    columns: tuple[str, ...]
+    unit: str = "auto"
+    form: str = ""
+    named: bool = False
+    zone: str = ""
+
+    def read(self, frame: pl.DataFrame, local: zones.Local | None = None) -> Ints:
+        """Turn rows into ns.
+
+        Args:
+            frame: with the columns.
+            local: what is known of the rows before, where `zone` is named.
+
+        Returns:
+            int64 [T], NO_TIME where a time is missing or cannot be read.
+        """
+        column = joined(frame, self.columns)
+        names = None
+        if self.named:
+            column, names = _split(column)
+        ns = (
+            parsed(column, self.form)
+            if self.form
+            else times.nanoseconds(column, self.unit)
+        )
+        if names is not None:
+            return zones.named(ns, names)
+        return ns if local is None else local.utc(ns)
+
+
+def joined(frame: pl.DataFrame, columns: Sequence[str]) -> pl.Series:
+    """Give the column of times; several become one of text.
+
+    Year, month and day in columns of their own, and what follows them, are a date and a
+    time of day.
+    """
+    if len(columns) == 1:
+        return frame[columns[0]]
+    parts = [frame[name].cast(pl.String).str.strip_chars() for name in columns]
+    if len(parts) < 3:
+        return (parts[0] + " " + parts[1]).alias(columns[0])
+    date = parts[0] + "-" + parts[1].str.zfill(2) + "-" + parts[2].str.zfill(2)
+    clock = [part.str.zfill(2) for part in parts[3:]]
+    if not clock:
+        return date.alias(columns[0])
+    day = clock[0] if len(clock) > 1 else clock[0] + ":00"
+    for part in clock[1:]:
+        day = day + ":" + part
+    return (date + " " + day).alias(columns[0])
+
+
+def parsed(column: pl.Series, form: str) -> Ints:
+    """Read text of one form; 24:00 is midnight of the next day."""
+    cells = column.cast(pl.String).str.strip_chars()
+    late = cells.str.contains(MIDNIGHT).fill_null(value=False)
+    if late.any():
+        cells = cells.str.replace(MIDNIGHT, "${1}00:00")
+    us = _read(cells, form, "us")
+    fits = (us > EARLIEST) & (us < LATEST)
+    if "f" in form:
+        kept = cells.zip_with(
+            fits.fill_null(value=False), pl.Series([None], dtype=pl.String)
+        )
+        ns = _read(kept, form, "ns")
+    else:
+        ns = (
+            us.zip_with(fits.fill_null(value=False), pl.Series([None], dtype=pl.Int64))
+            * 1000
+        )
+    ns = ns + late.cast(pl.Int64) * DAY
+    return ns.fill_null(NO_TIME).to_numpy()
+
+
+def _read(cells: pl.Series, form: str, unit: Literal["us", "ns"]) -> pl.Series:
+    try:
+        found = cells.str.to_datetime(form, time_unit=unit, strict=False)
+    except pl.exceptions.PolarsError:
+        return pl.Series([None] * len(cells), dtype=pl.Int64)
+    return found.to_physical()
+
+
+def _split(column: pl.Series) -> tuple[pl.Series, pl.Series]:
+    """Split the zone's name off text."""
+    parts = column.str.strip_chars().str.extract_groups(NAMED).struct.unnest()
+    return parts[:, 0], parts[:, 1]
+
+
+def recognise(column: pl.Series, source: str, at: str) -> Clock | None:
+    """Find how the times of a column are written.
+
+    Args:
+        column: of some first rows; several columns of times joined.
+        source: the file, to blame.
+        at: name of the column.
+
+    Returns:
+        How; None where no form reads them.
+
+    Raises:
+        FeedError: if two forms read them and disagree, naming both readings.
+    """
+    if column.dtype != pl.String and not column.dtype.is_integer():
+        known = times.readable(column.dtype) and not column.dtype.is_float()
+        return Clock((at,)) if known and column.dtype != pl.Null else None
+    cells = _filled(column.cast(pl.String))
+    if not len(cells):
+        return None
+    if _is_plain(cells):
+        return Clock((at,))
+    bare, names = _split(cells)
+    if not names.has_nulls() and all(map(zones.is_known, names.unique())):
+        if (times.nanoseconds(bare, "iso") != NO_TIME).all():
+            return Clock((at,), named=True, unit="iso")
+        form = _form(bare, source, at)
+        return Clock((at,), form=form, named=True) if form else None
+    form = _form(cells, source, at)
+    return Clock((at,), form=form) if form else None
+
+
+def _filled(column: pl.Series) -> pl.Series:
+    cells = column.str.strip_chars().drop_nulls()
+    return cells.filter((cells != "") & ~cells.is_in(list(MISSING)))
+
+
+def _is_plain(cells: pl.Series) -> bool:
+    """Say whether text is numbers or ISO 8601, and nothing else in these years."""
+    ns = times.nanoseconds(cells, "auto")
+    within = (ns >= FIRST) & (ns < LAST)
+    dated = cells.str.contains(times.DATED).to_numpy()
+    return bool(np.mean(within | (dated & (ns != NO_TIME))) >= ENOUGH)
+
+
+def _form(cells: pl.Series, source: str, at: str) -> str:
+    """Give the one form that reads the cells, or none."""
+    few = cells.head(FEW)
+    shapes = {shape(cell) for cell in few}
+    near = [f for f in forms(shapes) if _share(few, f) >= ENOUGH]
+    shares = {f: _share(cells, f) for f in near}
+    best = max(shares.values(), default=0.0)
+    if best < ENOUGH:
+        return ""
+    fit = [f for f in near if shares[f] == best]
+    first = parsed(cells, fit[0])
+    for other in fit[1:]:
+        again = parsed(cells, other)
+        if not np.array_equal(first, again):
+            row = int(np.argmax(first != again))
+            raise _ambiguous(str(cells[row]), (fit[0], other), (first[row], again[row]),
+                             source, at)  # fmt: skip
+    return fit[0]
+
+
+def shape(cell: str) -> str:
+    """Give the outline of a time: 9 for digits, a for letters, ~ for an offset."""
+    bare = cell.strip()
+    if bare.endswith("Z") or ":" in bare or "T" in bare:
+        bare = OFFSET.sub("~", bare)
+    return DIGITS.sub("9", LETTERS.sub("a", bare))
+
+
+def forms(shapes: Iterable[str]) -> Iterator[str]:
+    """Give the forms of some outlines."""
+    wanted = set(shapes)
+    for date in DATES:
+        begins = outline(date).pop()
+        if begins in wanted:
+            yield date
+        if any(text.startswith(begins) for text in wanted):
+            for between, time, offset in product(BETWEEN, TIMES, OFFSETS):
+                form = f"{date}{between}{time}{offset}"
+                if (between or date == COMPACT) and outline(form) & wanted:
+                    yield form
+    yield from (form for form in UNIX if outline(form) & wanted)
+
+
+def outline(form: str) -> set[str]:
+    """Give the outlines that times of a form have: with a fraction, and without."""
+    text = WORDS.sub("a", NUMBERS.sub("9", form.replace("%z", "~").replace("Z", "~")))
+    bare = LETTERS.sub("a", text)
+    return {DIGITS.sub("9", bare.replace("%.a", f)) for f in ("", ".9")}
+
+
+def _share(cells: pl.Series, form: str) -> float:
+    """Give the share of cells that a form reads as years that can be meant."""
+    ns = parsed(cells, form)
+    return float(np.mean((ns > EARLIEST * 1000) & (ns < LATEST * 1000)))
+
+
+def _ambiguous(
+    cell: str, forms: tuple[str, str], ns: tuple[int, int], source: str, at: str
+) -> FeedError:
+    told = [
+        f"{np.datetime64(int(t), 'ns').astype('datetime64[s]').item():%d %B %Y} "
+        f"(feed.options.time_format = {python(form, cell)!r})"
+        for form, t in zip(forms, ns, strict=True)
+    ]
+    problem = f"expected one reading of {cell!r}, was {' or '.join(told)}"
+    return FeedError(source, problem, "name the one that is meant", column=at)
+
+
+def python(form: str, cell: str) -> str:
+    """Give a form in the words of Python's strptime, for times like one."""
+    fraction = ".%f" if "." in cell.rpartition(":")[2] else ""
+    return form.replace("%.f", fraction).replace("%3f", "%f").replace("%6f", "%f")
+
+
+def chosen(form: str, column: pl.Series) -> str:
+    """Give a form that was written in the words of strptime in those of Polars.
+
+    Args:
+        form: `%f` is a fraction of as many digits as there are.
+        column: some first rows, by which the number of digits is told.
+    """
+    polars = form.replace(".%f", "%.f").replace(",%f", ",%3f")
+    if not BARE_FRACTION.search(polars):
+        return polars
+    cells = _filled(column.cast(pl.String))
+    tries = [BARE_FRACTION.sub(f"%{digits}f", polars) for digits in (3, 6, 9)]
+    return max(tries, key=lambda one: _share(cells, one) if len(cells) else 0.0)
+
+
+def bears_offset(column: pl.Series) -> bool:
+    """Say whether times say themselves how far from UTC they are, or are numbers."""
+    if column.dtype != pl.String:
+        return not isinstance(column.dtype, pl.Datetime | pl.Date) or (
+            isinstance(column.dtype, pl.Datetime) and column.dtype.time_zone is not None
+        )
+    cells = _filled(column)
+    return bool(len(cells)) and bool(cells.str.contains(OWN_OFFSET).all())
+
+
+def is_dated(column: pl.Series) -> bool:
+    """Say whether times are dates, and no numbers that count from 1970."""
+    if column.dtype != pl.String:
+        return isinstance(column.dtype, pl.Datetime | pl.Date)
+    cells = _filled(column)
+    return bool(len(cells)) and _most(cells.str.contains(times.DATED))
+
+
+def _most(said: pl.Series) -> bool:
+    return int(said.sum()) >= ENOUGH * len(said)
+
+
+def is_time_of_day(column: pl.Series) -> bool:
+    """Say whether a column holds times of day and nothing else."""
+    if column.dtype != pl.String:
+        return False
+    cells = _filled(column)
+    return bool(len(cells)) and bool(cells.str.contains(TIME_OF_DAY).all())
+
+
+def sample(columns: Mapping[str, pl.Series], names: Sequence[str]) -> pl.Series:
+    """Give the first rows of the column of times, several joined."""
+    return joined(pl.DataFrame([columns[n].alias(n) for n in names]), names)

@@ -1,0 +1,210 @@
+"""Cells of text to numbers: the signs they are written with, the words for none."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import polars as pl
+
+from sfm_stream.events import Floats
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+MISSING = (
+    "NA", "N/A", "n/a", "na", "#N/A", "#NA", "#N/A N/A", "<NA>", "NaN", "nan", "-nan",
+    "-NaN", "NAN", "null", "NULL", "Null", "None", "none", "NONE", "nil", "-", "--",
+    "---", ".", "..", "?", "*", "unavailable", "unknown", "missing", "\\N",
+)  # fmt: skip
+"""Words for a value that is not there, where no others are named."""
+TRUTHS = {"true": 1.0, "false": 0.0}
+SCALES = {"%": 1e-2, "‰": 1e-3, "k": 1e3, "K": 1e3, "M": 1e6, "B": 1e9, "T": 1e12}
+SENTINEL, LARGEST = 9.223372036854775e18, 1.8446744073709556e19
+"""Between these sizes an integer of 64 bits means that there is no value."""
+MOSTLY_TEXT = 0.5
+"""From this share of cells that are no numbers on, a column is one of text."""
+SPACES = r"[ \x{a0}\x{202f}]"
+MARKS = ((",", "."), (".", ","), (",", " "), (".", " "), (".", "'"))
+"""Signs of decimals and of thousands that are looked for, besides the plain ones."""
+
+
+@dataclass(frozen=True, slots=True)
+class Notation:
+    """How numbers are written.
+
+    Attributes:
+        decimal: sign before the fraction.
+        thousands: sign between groups of three digits, or empty.
+        missing: words for a value that is not there.
+    """
+
+    decimal: str = "."
+    thousands: str = ""
+    missing: tuple[str, ...] = MISSING
+
+    @property
+    def plain(self) -> bool:
+        """Whether Polars reads such numbers itself."""
+        return self.decimal == "." and not self.thousands
+
+    @property
+    def pattern(self) -> str:
+        """The form of a number: sign, digits, fraction, exponent, scale."""
+        whole = r"\d*"
+        if self.thousands:
+            mark = SPACES if self.thousands == " " else re.escape(self.thousands)
+            whole = rf"\d{{1,3}}(?:{mark}\d{{2,3}})*{mark}\d{{3}}|\d*"
+        fraction = rf"(?:{re.escape(self.decimal)}(\d*))?"
+        return rf"^([+-]?)({whole}){fraction}((?:[eE][+-]?\d+)?)\s?([%‰kKMBT]?)$"
+
+
+def read(cells: pl.Series, notation: Notation) -> tuple[Floats, pl.Series]:
+    """Turn cells of text into numbers.
+
+    Args:
+        cells: [T], text.
+        notation: how they are written.
+
+    Returns:
+        float64 [T], NaN where there is none; and whether a cell is neither a number nor
+        empty nor a word for a missing value.
+    """
+    bare = cells.str.strip_chars()
+    found = bare.cast(pl.Float64, strict=False)
+    if not notation.plain:
+        found = _written(bare, notation)
+    elif found.has_nulls():
+        rest = found.is_null() & (bare.fill_null("") != "")
+        if rest.any():
+            found = _placed(found, rest, _written(bare.filter(rest), notation))
+    odd = found.is_null() & (bare.fill_null("") != "")
+    if odd.any():
+        odd &= ~bare.is_in(list(notation.missing))
+    numbers = found.fill_null(np.nan).to_numpy()
+    return without(numbers, notation.missing), odd
+
+
+def without(numbers: Floats, missing: Iterable[str]) -> Floats:
+    """Make NaN of the numbers that stand among the words for a missing value."""
+    codes = [number for word in missing if (number := _number(word)) is not None]
+    if not codes:
+        return numbers
+    return np.where(np.isin(numbers, codes), np.nan, numbers)
+
+
+def is_sentinel(numbers: Floats) -> NDArray[np.bool_]:
+    """Say which numbers are the largest that 64 bits hold: there is no value."""
+    return (np.abs(numbers) >= SENTINEL) & (np.abs(numbers) < LARGEST)
+
+
+def share_odd(cells: pl.Series, notation: Notation) -> float | None:
+    """Give the share of cells that are no numbers; None if none is filled."""
+    bare = cells.str.strip_chars()
+    filled = bare.filter((bare.fill_null("") != "") & ~_is_word(bare, notation))
+    if not len(filled):
+        return None
+    return int(read(filled, notation)[1].sum()) / len(filled)
+
+
+def is_plain(cells: pl.Series) -> bool:
+    """Say whether text is numbers or truths as Polars reads them, and any is filled."""
+    bare = cells.str.strip_chars()
+    filled = bare.filter(bare.fill_null("") != "")
+    if not len(filled):
+        return False
+    found = filled.cast(pl.Float64, strict=False)
+    truths = filled.str.to_lowercase().is_in(list(TRUTHS))
+    return bool(found.is_not_null().all()) or bool(truths.all())
+
+
+def is_numeric(cells: pl.Series, notation: Notation) -> bool:
+    """Say whether most cells of a column are numbers, and any is."""
+    share = share_odd(cells, notation)
+    return share is not None and share < MOSTLY_TEXT
+
+
+def recognise(
+    columns: Mapping[str, pl.Series], missing: tuple[str, ...]
+) -> tuple[list[Notation], dict[str, pl.Series]]:
+    """Find how the numbers of a table are written.
+
+    Args:
+        columns: of text, of some first rows.
+        missing: words for a value that is not there.
+
+    Returns:
+        The notations that read most columns, the simplest first: more than one where
+        their readings differ; and the columns that the first reads and plain does not.
+    """
+    plain = Notation(missing=missing)
+    doubtful = {n: c for n, c in columns.items() if not is_numeric(c, plain)}
+    if not any(
+        c.str.contains(r"\d[.,' \x{a0}\x{202f}]\d").any() for c in doubtful.values()
+    ):
+        return [plain], {}
+    candidates = [Notation(d, t, missing) for d, t in MARKS]
+    candidates = [plain, *(c for c in candidates if _readable(doubtful, c))]
+    if len(candidates) == 1:
+        return [plain], {}
+    counts = [_readable(columns, c) for c in candidates]
+    most = max(counts)
+    best = [c for c, n in zip(candidates, counts, strict=True) if n == most]
+    if best[0].plain:
+        return [plain], {}
+    known = {n: c for n, c in doubtful.items() if is_numeric(c, best[0])}
+    differing = [b for b in best[1:] if _differ(known, best[0], b)]
+    return [best[0], *differing], known
+
+
+def _readable(columns: Mapping[str, pl.Series], notation: Notation) -> int:
+    return sum(is_numeric(cells, notation) for cells in columns.values())
+
+
+def _differ(columns: Mapping[str, pl.Series], one: Notation, two: Notation) -> bool:
+    return any(
+        not np.array_equal(read(c, one)[0], read(c, two)[0], equal_nan=True)
+        for c in columns.values()
+    )
+
+
+def _is_word(cells: pl.Series, notation: Notation) -> pl.Series:
+    return cells.is_in(list(notation.missing)).fill_null(value=False)
+
+
+def _written(cells: pl.Series, notation: Notation) -> pl.Series:
+    """Read numbers with signs of money, groups, brackets and scales; else null."""
+    text = (
+        cells.str.replace_all("\u2212", "-", literal=True)
+        .str.replace(r"^\((.*)\)$", "-$1")
+        .str.replace_all(r"[$€£¥]", "")
+        .str.strip_chars()
+    )
+    parts = text.str.extract_groups(notation.pattern).struct.unnest()
+    sign, whole, fraction, exponent, scale = (parts[:, i] for i in range(5))
+    if notation.thousands:
+        whole = whole.str.replace_all(r"[^\d]", "")
+    digits = sign + whole + "." + fraction.fill_null("") + exponent
+    known = digits.cast(pl.Float64, strict=False)
+    scales = scale.replace_strict(SCALES, default=1.0, return_dtype=pl.Float64)
+    truths = cells.str.to_lowercase().replace_strict(
+        TRUTHS, default=None, return_dtype=pl.Float64
+    )
+    endless = cells.str.to_lowercase().str.extract(r"^([+-]?inf(?:inity)?)$")
+    said = endless.cast(pl.Float64, strict=False)
+    found = (known * scales).zip_with(known.is_not_null(), truths)
+    return found.zip_with(found.is_not_null(), said)
+
+
+def _placed(found: pl.Series, at: pl.Series, values: pl.Series) -> pl.Series:
+    return found.scatter(at.arg_true(), values)
+
+
+def _number(word: str) -> float | None:
+    try:
+        return float(word) if any(c.isdigit() for c in word) else None
+    except ValueError:
+        return None

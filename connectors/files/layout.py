@@ -1,0 +1,305 @@
+"""How a file of text is laid out, seen by its first lines: separator, header, preamble.
+
+What is passed over above the rows is said in a note, with the key that says otherwise.
+"""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, NamedTuple
+
+from connectors.cells.numbers import MISSING
+from connectors.files import presets
+from connectors.files import text as files
+from sfm_stream.errors import ConfigError, FeedError
+
+if TYPE_CHECKING:
+    from connectors.files.options import TextOptions
+
+QUOTE = b'"'
+SEPARATORS = "\t;|,"
+HEAD_LINES = 100
+MOST_ABOVE = 60
+"""Lines in which a preamble must end."""
+MOST_HEADERS = 4
+ENOUGH = 0.8
+DATA = re.compile(
+    r"""^[\s'"(]*[+\-\u2212]?[$€£¥]?\.?\d|^[+-]?inf$|^(true|false)$|
+    ^(mon|tue|wed|thu|fri|sat|sun)[a-z]*,?\s+\w+\s*\d|
+    ^(jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*[\s,.]+\d""",
+    re.VERBOSE | re.IGNORECASE,
+)
+"""How a cell begins that is a number, a truth or a time."""
+
+
+class Line(NamedTuple):
+    """A row of cells, and the number of lines above it."""
+
+    above: int
+    cells: list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """How a file is laid out.
+
+    Attributes:
+        names: its columns; `column_0`, `column_1` ... where no line names them.
+        above: lines above the first row.
+        header: the cells of the line that names the columns; none without one.
+        more: cells of further lines of the header.
+        separator: what stands between cells.
+        comment: how lines begin that are no rows, or empty.
+        notes: what was passed over, in words.
+    """
+
+    names: tuple[str, ...]
+    above: int
+    header: tuple[str, ...]
+    more: tuple[tuple[str, ...], ...]
+    separator: str
+    comment: str
+    notes: tuple[str, ...]
+
+
+def see(path: str, options: TextOptions, like: Layout | None = None) -> Layout:
+    """See how a file is laid out.
+
+    Args:
+        path: of the file.
+        options: what is said about it.
+        like: how the files before it are, whose names it takes where it has none.
+
+    Raises:
+        ConfigError: if the separator is none.
+        FeedError: if the file is empty.
+    """
+    text = files.head(path, HEAD_LINES, QUOTE, options.encoding).decode(
+        errors="replace"
+    )
+    lines = text.splitlines(keepends=True)[: HEAD_LINES * 2]
+    if not text.strip():
+        raise FeedError(path, "expected rows, was an empty file")
+    separator = options.separator or (like.separator if like else "")
+    expect_separator(separator or ",")
+    comment = options.comment or ("#" if lines[0].lstrip().startswith("#") else "")
+    bare = lines
+    if comment and not options.comment and not _has_header_below(lines, comment):
+        bare = _uncommented(lines, comment)
+    separator = separator or sniff(bare, comment)
+    rows = parse(bare, separator, comment)
+    rows = _trimmed([r for r in rows if r.above >= (options.skip or 0)])
+    if not rows:
+        raise FeedError(
+            path, "expected rows, was none below the lines that are skipped"
+        )
+    start = 0 if options.skip is not None else _start(rows, lines)
+    made = _layout(rows, start, options, like, len(lines))
+    notes = _notes(lines, rows[start].above, options, made.more)
+    return replace(made, separator=separator, comment=comment, notes=notes)
+
+
+def expect_separator(separator: str) -> None:
+    """Refuse what cannot stand between cells.
+
+    Raises:
+        ConfigError: naming it.
+    """
+    if len(separator) != 1 or not separator.isascii() or separator in '"\r\n':
+        problem = f"expected one character, was {separator!r}"
+        raise ConfigError("feed.options.separator", problem)
+
+
+def parse(lines: Sequence[str], separator: str, comment: str) -> list[Line]:
+    """Split lines into rows of cells; blank ones and comments are none."""
+    reader = csv.reader(iter(lines), delimiter=separator)
+    rows: list[Line] = []
+    above = 0
+    while True:
+        try:
+            cells = next(reader, None)
+        except csv.Error:
+            above = reader.line_num
+            continue
+        if cells is None:
+            return rows
+        blank = not any(c.strip() for c in cells) and len(cells) < 2
+        if not blank and not (comment and lines[above].lstrip().startswith(comment)):
+            rows.append(Line(above, [c.strip() for c in cells]))
+        above = reader.line_num
+
+
+def sniff(lines: Sequence[str], comment: str) -> str:
+    """Find what stands between the cells: what splits most lines into as many."""
+    best, separator = (0.0, 0.0), ","
+    for candidate in (*SEPARATORS, " "):
+        rows = [r.cells for r in parse(lines, candidate, comment)]
+        if not rows or (candidate == " " and best > (0.0, 0.0)):
+            continue
+        width, count = Counter(map(len, rows)).most_common(1)[0]
+        if width > 1 and count * 2 > len(rows):
+            cells = [c for r in rows if len(r) == width for c in r]
+            data = sum(bool(DATA.match(c)) for c in cells) / len(cells)
+            if (found := (count / len(rows), data)) > best:
+                best, separator = found, candidate
+    return separator
+
+
+def _has_header_below(lines: Sequence[str], comment: str) -> bool:
+    """Say whether the first line that is no comment names columns."""
+    for line in lines:
+        if line.strip() and not line.lstrip().startswith(comment):
+            cells = re.split("[\t;|,]", line)
+            return not any(DATA.match(c.strip()) for c in cells)
+    return False
+
+
+def _uncommented(lines: Sequence[str], comment: str) -> list[str]:
+    """Take the mark off the last comment on top: it names the columns."""
+    stop = next(
+        (i for i, line in enumerate(lines) if not line.lstrip().startswith(comment)),
+        len(lines),
+    )
+    named = lines[stop - 1].lstrip()[len(comment) :].lstrip()
+    splits = {len(re.split("[\t;|,]", line)) for line in lines[stop : stop + 3]}
+    if len(re.split("[\t;|,]", named)) not in splits:
+        return list(lines)
+    return [*lines[: stop - 1], named, *lines[stop:]]
+
+
+def _trimmed(rows: list[Line]) -> list[Line]:
+    """Make rows as wide as their header, where each ends in a separator."""
+    if len(rows) < 2:
+        return rows
+    first, *rest = rows
+    wide = [r for r in rest if len(r.cells) == len(first.cells) + 1]
+    if len(wide) * 2 <= len(rest) or any(DATA.match(c) for c in first.cells):
+        return rows
+    # names of rows, as R writes them, have no name themselves
+    ends = all(not r.cells[-1] for r in wide)
+    cells = [*first.cells, ""] if ends else ["", *first.cells]
+    return [Line(first.above, cells), *rest]
+
+
+def _start(rows: Sequence[Line], lines: Sequence[str]) -> int:
+    """Find the row with which the table begins, below a preamble."""
+    width = Counter(len(r.cells) for r in rows).most_common(1)[0][0]
+    first = next(i for i, r in enumerate(rows) if len(r.cells) == width)
+    if rows[first].above > MOST_ABOVE or (first and not _is_words(rows[first].cells)):
+        first = first if first and rows[first].above <= MOST_ABOVE else 0
+    for i in range(first + 1, len(rows) - 1):
+        above = rows[i].above
+        if above > MOST_ABOVE:
+            break
+        blank = not lines[above - 1].strip()
+        if blank and _is_words(rows[i].cells) and _is_data(rows[i + 1].cells):
+            return i
+    return first
+
+
+def _is_words(cells: Sequence[str]) -> bool:
+    """Say whether cells can name columns: words, each once."""
+    return all(cells) and len(set(cells)) == len(cells) and not _is_data(cells)
+
+
+def _is_data(cells: Sequence[str]) -> bool:
+    return any(DATA.match(c) or c in MISSING for c in cells)
+
+
+def _layout(
+    rows: Sequence[Line], start: int, options: TextOptions, like: Layout | None,
+    lines: int,
+) -> Layout:  # fmt: skip
+    """Tell header from rows."""
+    first, below = rows[start], rows[start + 1 :]
+    width = len(first.cells)
+    said = options.header
+    named = _is_header(first.cells, below) if said is None else bool(said)
+    count = 0
+    if named and said is None:
+        count = _further(below)
+    elif named and not isinstance(said, bool) and said is not None:
+        count = said - 1
+    next_row = start + (1 + count if named else 0)
+    above = rows[next_row].above if next_row < len(rows) else lines
+    more = tuple(tuple(r.cells) for r in below[:count])
+    if named:
+        header = tuple(first.cells)
+        return Layout(header, above, header, more, "", "", ())
+    names = presets.names(options, width)
+    if not names and like is not None and len(like.names) == width:
+        names = like.names
+    return Layout(names or tuple(f"column_{i}" for i in range(width)), above, (), (),
+                  "", "", ())  # fmt: skip
+
+
+def _is_header(cells: Sequence[str], below: Sequence[Line]) -> bool:
+    """Say whether a line names the columns of the rows below it."""
+    words = [
+        i for i, c in enumerate(cells) if c and not DATA.match(c) and c not in MISSING
+    ]
+    if not words:
+        return False
+    for i in words:
+        column = [r.cells[i] for r in below if i < len(r.cells) and r.cells[i]]
+        data = sum(bool(DATA.match(c)) for c in column)
+        if data * 2 > len(column) and cells[i] not in column[:1]:
+            return True
+    # columns of words alone tell nothing; numbers in the line itself do
+    there = [r.cells for r in below]
+    return not there or not any(DATA.match(c) for c in cells)
+
+
+def _further(below: Sequence[Line]) -> int:
+    """Count the lines below the header that name too: words where rows have data."""
+    if not any(_is_data(r.cells) for r in below):
+        return 0
+    count = 0
+    for row in below[:MOST_HEADERS]:
+        if _is_data(row.cells) or len(row.cells) != len(below[-1].cells):
+            break
+        count += 1
+    return count
+
+
+def _notes(
+    lines: Sequence[str], above: int, options: TextOptions,
+    more: Sequence[Sequence[str]],
+) -> tuple[str, ...]:  # fmt: skip
+    notes = []
+    passed = [line for line in lines[:above] if line.strip()]
+    if passed and options.skip is None:
+        notes.append(
+            f"passed over {above} lines above the header, first "
+            f"{passed[0].strip()[:60]!r}; feed.options.skip says how many"
+        )
+    if more:
+        notes.append(
+            f"passed over {len(more)} more lines of the header, first "
+            f"{','.join(more[0])[:60]!r}; feed.options.header says how many it has"
+        )
+    return tuple(notes)
+
+
+def renamed(layout: Layout, wanted: Sequence[str]) -> Layout:
+    """Give columns the names that a further line of the header has for them.
+
+    Args:
+        layout: of a file.
+        wanted: names the settings speak of.
+    """
+    names = list(layout.names)
+    for name in wanted:
+        for line in layout.more:
+            if name not in names and line.count(name) == 1:
+                names[line.index(name)] = name
+    return named(layout, tuple(names))
+
+
+def named(layout: Layout, names: tuple[str, ...]) -> Layout:
+    """Give the columns of a file other names."""
+    return replace(layout, names=names)

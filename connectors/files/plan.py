@@ -1,0 +1,398 @@
+"""Which column of a table is what, and why: chosen from its first rows, aloud."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import polars as pl
+
+from connectors.cells import dates, numbers, times, zones
+from connectors.cells.dates import Clock
+from connectors.cells.numbers import Notation
+from sfm_stream.config import Config
+from sfm_stream.errors import ConfigError, FeedError, did_you_mean
+from sfm_stream.events import Floats
+from sfm_stream.settings import Feed
+
+if TYPE_CHECKING:
+    from connectors.files.options import TableOptions
+
+NO_TIMES = "-"
+"""`feed.time` of a table whose rows are `period` apart."""
+TIMELIKE = re.compile(
+    r"(?i)(^|[^a-z])(time|date|day|ts|timestamp|datetime|when|ds|at|t|epoch|unix|stamp)"
+    r"($|[^a-z])|time$|date$|stamp$|^column_\d+$|^$"
+)
+NAMELESS, LEAST = re.compile(r"^column_\d+$"), 1e11
+"""A column without a name tells time from this size on: smaller ones may be ids."""
+"""Names under which whole numbers of this century are times."""
+INDEXLIKE = re.compile(
+    r"(?i)^(|unnamed: ?\d+|index|idx|row(_?(id|num|number))?|#|nr|no)$"
+)
+QUOTE = re.compile(r"(?i)^(best_?)?(bid|ask)(_?(px|price|pt))?(_?\d+)?$")
+"""Names of prices of quotes, which are never zero."""
+SHOWN = 6
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """The first rows of a table.
+
+    Attributes:
+        source: the file.
+        names: of all its columns.
+        columns: the first rows, by name.
+        notes: what was noticed before.
+        typed: whether the file says what is a number: text is none then.
+    """
+
+    source: str
+    names: tuple[str, ...]
+    columns: Mapping[str, pl.Series]
+    notes: tuple[str, ...] = ()
+    typed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Which column of a table is what.
+
+    Attributes:
+        fields: names of a tick's values.
+        columns: the column of each field; empty where it is derived.
+        derived: expression of each derived field.
+        clock: how time is told, or None: rows are `period` apart.
+        period: ns.
+        symbol: column that names the stream, or empty: it is `stream`.
+        stream: name of the only stream.
+        rows: most rows of all files to read, or 0: all of them.
+        notation: how numbers are written.
+        prices: columns in which a zero is no price.
+        notes: what was chosen and left out, for people.
+        left_out: columns that are no fields, and why.
+    """
+
+    fields: tuple[str, ...]
+    columns: tuple[str, ...]
+    derived: Mapping[str, pl.Expr]
+    clock: Clock | None
+    period: int
+    symbol: str
+    stream: str
+    rows: int
+    notation: Notation = field(default_factory=Notation)
+    prices: frozenset[str] = frozenset()
+    notes: tuple[str, ...] = ()
+    left_out: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def numbers(self) -> list[str]:
+        """The columns that must hold numbers, each once."""
+        operands = (name for e in self.derived.values() for name in e.meta.root_names())
+        return list(dict.fromkeys(name for name in (*self.columns, *operands) if name))
+
+    @property
+    def used(self) -> list[str]:
+        """The columns to read, each once."""
+        told = self.clock.columns if self.clock else ()
+        every = (*self.numbers, *told, self.symbol)
+        return list(dict.fromkeys(name for name in every if name))
+
+
+def choose(
+    config: Config, options: TableOptions, seen: Seen, notation: Notation
+) -> Plan:
+    """Decide which column is what.
+
+    Args:
+        config: feed and stream are used.
+        options: of the feed.
+        seen: the first rows.
+        notation: how its numbers are written.
+
+    Raises:
+        FeedError: if a column is missing, its times have two readings, or there is
+            nothing to read.
+        ConfigError: if an expression or a zone is invalid.
+    """
+    feed, stream = config.feed, config.stream
+    derived = {name: _expression(name, text) for name, text in options.derive.items()}
+    clock, told = _clock(feed, options, seen)
+    busy = {*(clock.columns if clock else ()), feed.symbol}
+    if stream.fields:
+        left_out: dict[str, str] = {}
+        fields = {name: feed.columns.get(name, name) for name in stream.fields}
+    else:
+        left_out = _left_out(seen, notation, busy, feed.columns.values())
+        fields = _fields(feed, seen, {*left_out, *busy}) | dict.fromkeys(derived, "")
+    fields |= {name: "" for name in fields if name in derived}
+    if not fields:
+        problem = "expected columns of numbers, was none"
+        raise FeedError(
+            seen.source, problem, _told(left_out) or did_you_mean("", seen.names)
+        )
+    made = Plan(
+        tuple(fields), tuple(fields.values()),
+        {name: derived[name] for name in fields if name in derived}, clock,
+        feed.period.ns, feed.symbol, stream.name, options.rows,
+        notation, _prices(fields, options),
+        (*seen.notes, *told, *([_told(left_out)] if left_out else [])), left_out,
+    )  # fmt: skip
+    require(made.used, seen.names, seen.source)
+    _expect_numbers(made, seen)
+    return made
+
+
+def notation(seen: Seen, options: TableOptions, config: Config) -> Notation:
+    """Decide how the numbers of a table are written.
+
+    Raises:
+        FeedError: if a column that is used has two readings, naming both.
+    """
+    missing = numbers.MISSING if options.missing is None else options.missing
+    decimal, thousands = (getattr(options, k, "") for k in ("decimal", "thousands"))
+    if decimal or thousands:
+        sign = decimal or ("," if thousands == "." else ".")
+        return Notation(sign, thousands or ("." if sign == "," else ""), missing)
+    texts = {n: c for n, c in seen.columns.items() if c.dtype == pl.String}
+    (first, *others), columns = numbers.recognise(texts, missing)
+    asked = {config.feed.columns.get(n, n) for n in config.stream.fields}
+    for name, column in columns.items():
+        if asked and name not in asked:
+            continue
+        for other in others:
+            one, two = (numbers.read(column, n)[0] for n in (first, other))
+            if (at := np.flatnonzero(~((one == two) | np.isnan(one)))).size:
+                raise _two_readings(
+                    seen, column, int(at[0]), (first, one), (other, two)
+                )
+    return first
+
+
+def _two_readings(
+    seen: Seen, column: pl.Series, at: int, *readings: tuple[Notation, Floats]
+) -> FeedError:
+    told = " or ".join(
+        f"{values[at]:g} (feed.options.decimal = {notation.decimal!r})"
+        for notation, values in readings
+    )
+    problem = f"expected one reading of {column[at]!r}, was {told}"
+    hint = "name the sign that is meant"
+    return FeedError(seen.source, problem, hint, row=at + 1, column=column.name)
+
+
+def _expression(name: str, text: str) -> pl.Expr:
+    """Read how a field is derived from columns, in Polars' SQL."""
+    try:
+        return pl.sql_expr(text).alias(name)
+    except pl.exceptions.PolarsError as e:
+        at, problem = (
+            f"feed.options.derive.{name}",
+            f"expected an expression, was {text!r}",
+        )
+        raise ConfigError(at, problem, str(e)) from e
+
+
+def require(wanted: Iterable[str], columns: Sequence[str], source: str) -> None:
+    """Refuse a file that lacks a column, or has it twice.
+
+    Raises:
+        FeedError: naming column and file, and what is there.
+    """
+    for name in wanted:
+        count = columns.count(name)
+        if not count:
+            hint = did_you_mean(name, columns)
+            raise FeedError(source, "no such column", hint, column=name)
+        if count > 1:
+            raise FeedError(source, f"expected once, was {count} times", column=name)
+
+
+def _fields(feed: Feed, seen: Seen, without: set[str]) -> dict[str, str]:
+    """Give the fields that are there when none is named: field = column."""
+    renamed = {column: name for name, column in feed.columns.items()}
+    order = [c for c in dict.fromkeys(seen.names) if c in renamed or c not in without]
+    order += [c for c in renamed if c not in seen.names]
+    return {renamed.get(c, c): c for c in order}
+
+
+def _left_out(
+    seen: Seen, notation: Notation, busy: set[str], named: Iterable[str]
+) -> dict[str, str]:
+    """Say which columns are no fields when none is named, and why."""
+    why = {}
+    for name, column in seen.columns.items():
+        if name in busy or name in named:
+            continue
+        is_text = seen.typed and column.dtype == pl.String
+        if is_text or not _is_numeric(column, notation):
+            why[name] = _first(column)
+        elif _is_index(name, column):
+            why[name] = "counts rows"
+        elif _tells_time(name, column, seen.source):
+            why[name] = "reads as times"
+    return why
+
+
+def _is_numeric(column: pl.Series, notation: Notation) -> bool:
+    if column.dtype == pl.String:
+        return numbers.is_numeric(column, notation)
+    return column.dtype.is_numeric() or column.dtype == pl.Boolean
+
+
+def _first(column: pl.Series) -> str:
+    """Tell what a column holds that is none of numbers."""
+    if column.dtype != pl.String:
+        return f"holds {str(column.dtype).lower()}"
+    filled = column.drop_nulls()
+    return f"holds text, first {filled[0]!r}" if len(filled) else "is empty"
+
+
+def _is_index(name: str, column: pl.Series) -> bool:
+    """Say whether a column counts the rows."""
+    if not INDEXLIKE.match(name):
+        return False
+    whole = column.cast(pl.Int64, strict=False)
+    return not whole.has_nulls() and bool((whole.diff().drop_nulls().abs() == 1).all())
+
+
+def _told(left_out: Mapping[str, str]) -> str:
+    if not left_out:
+        return ""
+    shown = [f"{name!r} {why}" for name, why in list(left_out.items())[:SHOWN]]
+    more = f" and {len(left_out) - SHOWN} more" if len(left_out) > SHOWN else ""
+    return f"left out: {'; '.join(shown)}{more}"
+
+
+def _prices(fields: Mapping[str, str], options: TableOptions) -> frozenset[str]:
+    if options.zero_price == "value":
+        return frozenset()
+    return frozenset(
+        column
+        for name, column in fields.items()
+        if QUOTE.match(name) or QUOTE.match(column)
+    )
+
+
+def _expect_numbers(plan: Plan, seen: Seen) -> None:
+    """Refuse a field whose column is one of text."""
+    for name in plan.numbers:
+        column = seen.columns[name]
+        if column.dtype.base_type() in (pl.Categorical, pl.Enum):
+            column = column.cast(pl.String)
+        filled = column.drop_nulls()
+        if column.dtype == pl.String and len(filled):
+            share = numbers.share_odd(column, plan.notation)
+            if share is None or share < numbers.MOSTLY_TEXT:
+                continue
+        elif _is_numeric(column, plan.notation) or column.dtype in (pl.String, pl.Null):
+            continue
+        told = str(column.dtype)
+        if column.dtype == pl.String:
+            odd = numbers.read(filled, plan.notation)[1]
+            told = repr(filled.filter(odd).first())
+        hint = (
+            "leave it out of stream.fields, or say how its numbers are written: "
+            "feed.options has decimal, thousands and missing"
+        )
+        problem = f"expected numbers, was {told}"
+        raise FeedError(seen.source, problem, hint, column=name)
+
+
+def _clock(
+    feed: Feed, options: TableOptions, seen: Seen
+) -> tuple[Clock | None, list[str]]:
+    """Decide which columns tell time, and how; say so where nobody named them."""
+    if feed.time == NO_TIMES:
+        return None, []
+    named = (feed.time,) if isinstance(feed.time, str) else feed.time
+    if any(named):
+        require(named, seen.names, seen.source)
+        return _named_clock(named, feed, options, seen), []
+    found = _telling(feed, seen)
+    if not found:
+        return None, [f"no column reads as times: ticks are {feed.period} apart"]
+    first, *others = found
+    told = f"times are those of {_listed(first.columns)}; feed.time names another"
+    if others:
+        told += f", e.g. {_listed(others[0].columns)}"
+    return _in_zone(first, options, seen), [f"{told}, or '{NO_TIMES}' for none"]
+
+
+def _listed(names: Sequence[str]) -> str:
+    return " and ".join(map(repr, names))
+
+
+def _named_clock(
+    named: tuple[str, ...], feed: Feed, options: TableOptions, seen: Seen
+) -> Clock:
+    column = dates.sample(seen.columns, named)
+    if not times.readable(column.dtype):
+        problem = f"expected times, was {column.dtype}"
+        raise FeedError(seen.source, problem, column=named[0])
+    if options.time_format:
+        clock = Clock(named, form=dates.chosen(options.time_format, column))
+    elif feed.time_unit != "auto":
+        clock = Clock(named, unit=feed.time_unit)
+    else:
+        found = dates.recognise(column, seen.source, named[0])
+        clock = replace(found or Clock(named), columns=named)
+    return _in_zone(clock, options, seen)
+
+
+def _in_zone(clock: Clock, options: TableOptions, seen: Seen) -> Clock:
+    """Put times that do not name their zone in the one that is named."""
+    if not options.zone:
+        return clock
+    zones.expect(options.zone)
+    column = dates.sample(seen.columns, clock.columns)
+    counted = not clock.form and not dates.is_dated(column)
+    if clock.named or counted or dates.bears_offset(column):
+        return clock
+    return replace(clock, zone=options.zone)
+
+
+def _telling(feed: Feed, seen: Seen) -> list[Clock]:
+    """Give how each column that reads as times tells it, best first."""
+    found = []
+    for name, column in seen.columns.items():
+        if name in feed.columns.values() or name == feed.symbol:
+            continue
+        if clock := _tells_time(name, column, seen.source):
+            found.append(clock)
+    if found and (pair := _with_time_of_day(found[0], seen)):
+        return [pair, *found[1:]]
+    return found
+
+
+def _tells_time(name: str, column: pl.Series, source: str) -> Clock | None:
+    """Say how a column that nobody named reads as times; None if it does not."""
+    clock = dates.recognise(column, source, name)
+    if clock is None or clock.form or clock.named or dates.is_dated(column):
+        return clock
+    whole = column.cast(pl.Float64, strict=False).drop_nulls()
+    if NAMELESS.match(name) and not (whole >= LEAST).all():
+        return None
+    ns = clock.read(pl.DataFrame([column.alias(name)]))
+    steps = np.diff(ns)
+    if TIMELIKE.search(name) and (bool((steps >= 0).all()) or bool((steps <= 0).all())):
+        return clock
+    return None
+
+
+def _with_time_of_day(clock: Clock, seen: Seen) -> Clock | None:
+    """Find the column of times of day that belongs to a column of dates."""
+    ns = clock.read(pl.DataFrame([seen.columns[n].alias(n) for n in clock.columns]))
+    if (ns % dates.DAY).any():
+        return None
+    for name, column in seen.columns.items():
+        if dates.is_time_of_day(column):
+            both = (clock.columns[0], name)
+            whole = dates.sample(seen.columns, both)
+            found = dates.recognise(whole, seen.source, both[0])
+            return found and replace(found, columns=both)
+    return None

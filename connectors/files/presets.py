@@ -1,0 +1,75 @@
+"""Whose export a file is: keys that a layout's name stands for, and nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+from msgspec.structs import replace
+
+from connectors.files.options import TextOptions
+from sfm_stream.settings import Feed
+
+KLINES = ("open_time", "open", "high", "low", "close", "volume", "close_time",
+          "quote_volume", "count", "taker_buy_volume", "taker_buy_quote_volume",
+          "ignore")  # fmt: skip
+TRADES = ("agg_trade_id", "price", "quantity", "first_trade_id", "last_trade_id",
+          "transact_time", "is_buyer_maker", "is_best_match")  # fmt: skip
+QUOTES = {"bid": "bid_price", "ask": "ask_price", "bid_qty": "bid_amount",
+          "ask_qty": "ask_amount"}  # fmt: skip
+BARS = ("open", "high", "low", "close")
+BOOK = {"bid": "bid_px_00", "ask": "ask_px_00", "bid_qty": "bid_sz_00",
+        "ask_qty": "ask_sz_00"}  # fmt: skip
+PRESETS: Mapping[str, Mapping[str, Any]] = {
+    "binance-klines": {"time": "open_time", "names": KLINES, "separator": ","},
+    "binance-aggtrades": {"time": "transact_time", "names": TRADES, "separator": ","},
+    "tardis-quotes": {
+        "time": "timestamp", "time_unit": "us", "symbol": "symbol", "columns": QUOTES,
+        "separator": ",",
+    },
+    "tardis-trades": {
+        "time": "timestamp", "time_unit": "us", "symbol": "symbol", "separator": ",",
+        "columns": {"price": "price", "qty": "amount"},
+    },
+    "databento-mbp-1": {"time": "ts_recv", "symbol": "symbol", "columns": BOOK,
+                        "separator": ","},
+    "mt4": {"time": ("date", "time"), "names": ("date", "time", *BARS, "volume"),
+            "separator": ",", "header": False},
+    "mt5": {"time": ("<DATE>", "<TIME>"), "separator": "\t",
+            "columns": {name: f"<{name.upper()}>" for name in BARS}},
+    "histdata": {"time": "time", "zone": "Etc/GMT+5", "header": False,
+                 "names": ("time", "bid", "ask", "volume")},
+}  # fmt: skip
+"""Histdata's times are Eastern Standard Time all year round."""
+OTHER_WIDTHS: Mapping[str, Mapping[int, tuple[str, ...]]] = {
+    "histdata": {6: ("time", *BARS, "volume")},
+    "binance-aggtrades": {7: TRADES[:7]},
+}
+"""Names of the columns where a layout comes in another width."""
+
+
+def applied(feed: Feed, options: TextOptions) -> tuple[Feed, TextOptions]:
+    """Give the settings with those of the layout, where they were left as they are."""
+    keys = PRESETS.get(options.layout, {})
+    shared = {k: v for k, v in keys.items() if k in Feed.__struct_fields__}
+    own = {k: v for k, v in keys.items() if k not in shared}
+    return _with(feed, shared), _with(options, own)
+
+
+def names(options: TextOptions, width: int) -> tuple[str, ...]:
+    """Give the names of a file without a header that has so many columns, or none."""
+    others = OTHER_WIDTHS.get(options.layout, {})
+    given = others.get(width, options.names)
+    return given if len(given) == width else ()
+
+
+def _with(settings: Any, keys: Mapping[str, Any]) -> Any:  # noqa: ANN401 any table
+    """Set the keys that have their defaults."""
+    defaults = {f.name: f.default for f in msgspec.structs.fields(type(settings))}
+    unset = {
+        key: value
+        for key, value in keys.items()
+        if getattr(settings, key) in (defaults[key], {}, ())
+    }
+    return replace(settings, **unset)
