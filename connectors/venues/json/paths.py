@@ -48,6 +48,17 @@ def path_of(text: str) -> Path:
     return Path(bare != text, tuple(bare.split(".")) if bare else ())
 
 
+def time_of(time: str | tuple[str, ...]) -> str:
+    """Give the path of a record's time, or empty.
+
+    Raises:
+        ConfigError: if there are several: a record's time stands in one place.
+    """
+    if isinstance(time, str):
+        return time
+    raise ConfigError("feed.time", f"expected one path, was {list(time)!r}")
+
+
 def pattern_of(text: str) -> re.Pattern[str] | None:
     """Read the pattern of which the first group is the stream's name.
 

@@ -28,6 +28,7 @@ from connectors.venues.json.paths import (
     path_of,
     pattern_of,
     text_at,
+    time_of,
     whole_of,
 )
 from connectors.venues.json.typed import compiled
@@ -72,7 +73,8 @@ class Json(Exchange):
             for field, place in feed.columns.items()
         ]
         self._records, self._topic = path_of(told.records), path_of(told.topic)
-        self._time = path_of(feed.time) if feed.time else None
+        moment = time_of(feed.time)
+        self._time = path_of(moment) if moment else None
         self._symbol = path_of(feed.symbol) if feed.symbol else None
         self._id = path_of(told.id) if told.id else None
         self._holds_ticks = condition_of(told.match)

@@ -17,7 +17,15 @@ import msgspec
 from msgspec import Meta, Raw
 
 from connectors.venues.base import MISSING
-from connectors.venues.json.paths import ANY, Codes, Path, Texts, path_of, wanted_texts
+from connectors.venues.json.paths import (
+    ANY,
+    Codes,
+    Path,
+    Texts,
+    path_of,
+    time_of,
+    wanted_texts,
+)
 
 if TYPE_CHECKING:
     from sfm_stream.settings import Feed, Json
@@ -141,7 +149,11 @@ def _compiled(feed: Feed, told: Json, truths: frozenset[int]) -> Typed:
     ]
     others: list[Place | None] = [
         put(path_of(text), kind) if text else None
-        for text, kind in ((feed.time, WORD), (feed.symbol, WORD), (told.id, WHOLE))
+        for text, kind in (
+            (time_of(feed.time), WORD),
+            (feed.symbol, WORD),
+            (told.id, WHOLE),
+        )
     ]
     match, past = (
         _condition(frame, place, texts) for texts in (told.match, told.history)
