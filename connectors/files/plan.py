@@ -315,7 +315,7 @@ def _clock(
         return _named_clock(named, feed, options, seen), []
     found = _telling(feed, seen)
     if not found:
-        return None, [f"no column reads as times: ticks are {feed.period} apart"]
+        return None, [f"no column reads as times: ticks are {feed.period.text} apart"]
     first, *others = found
     told = f"times are those of {_listed(first.columns)}; feed.time names another"
     if others:
