@@ -127,12 +127,12 @@ class Process:
         """
         sys.setswitchinterval(SWITCH)
         async with AsyncExitStack() as served:
-            served.enter_context(pid_file.held(self._given.folder))
             if self._config.daemon.listen:
                 pages = Pages(self.vitals, self._settings, self._meters, self._hub)
                 serve = serving(self._config.daemon.listen, pages)
                 self.address = await served.enter_async_context(serve)
                 self._say(f"see {self.address}/status")
+            served.enter_context(pid_file.held(self._given.folder))
             await self._recover_and_live()
 
     def vitals(self) -> Vitals:
