@@ -19,7 +19,7 @@ from sfm_stream.settings import EXPERTS, Config, Feed, Target
 
 __all__ = [
     "Config", "Target", "digest", "each_feed", "from_tree", "keys", "load",
-    "of_model", "parse", "read_table", "to_tree",
+    "of_model", "parse", "read_table", "to_tree", "written",
 ]  # fmt: skip
 
 MORE_FEEDS = "more_feeds"
@@ -41,13 +41,17 @@ def parse(text: str, overrides: Sequence[str] = ()) -> Config:
     Raises:
         ConfigError: naming the key, the value and the fix.
     """
+    return from_tree(_tree(text, overrides))
+
+
+def _tree(text: str, overrides: Sequence[str]) -> dict[str, Any]:
     try:
         tree = tomllib.loads(text)
     except tomllib.TOMLDecodeError as e:
         raise ConfigError("config", f"not valid TOML: {e}") from e
     for override in overrides:
         _override(tree, override)
-    return from_tree(tree)
+    return tree
 
 
 def load(path: str | Path, overrides: Sequence[str] = ()) -> Config:
@@ -56,11 +60,25 @@ def load(path: str | Path, overrides: Sequence[str] = ()) -> Config:
     Raises:
         ConfigError: if it cannot be read or says what cannot be meant.
     """
+    return parse(_text(path), overrides)
+
+
+def written(path: str | Path, overrides: Sequence[str] = ()) -> dict[str, Any]:
+    """Give the tables of a file as they were written, with what overrides them.
+
+    Raises:
+        ConfigError: if it cannot be read.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # `load` has warned
+        return dict(_with_options(_tree(_text(path), overrides)))
+
+
+def _text(path: str | Path) -> str:
     try:
-        text = Path(path).read_text(encoding="utf-8")
+        return Path(path).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as e:
         raise ConfigError(str(path), f"cannot be read: {e}") from e
-    return parse(text, overrides)
 
 
 def from_tree(tree: Mapping[str, Any]) -> Config:

@@ -152,7 +152,7 @@ def test_a_warm_start_goes_through_the_command_line(sfm_stream):
 def test_check_shows_what_a_configuration_resolves_to(sfm_stream):
     code, out, _ = sfm_stream("check", DEMO)
     assert code == 0
-    assert "[model]" in out
+    assert "[target]" in out
     assert "# inputs for value: change, level" in out
     code, out, _ = sfm_stream("check", DEMO, "--json", "--set", "model.states=5")
     tree = json.loads(out)

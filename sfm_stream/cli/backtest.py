@@ -1,4 +1,4 @@
-"""Commands over what can be read again: replay, verify, check, bench."""
+"""Commands over what can be read again: replay, resume, verify, bench."""
 
 from __future__ import annotations
 
@@ -100,37 +100,6 @@ def verify(
     how = "agree within tolerances" if found.differences else "are identical"
     total = sum(found.records.values())
     typer.echo(f"{total} records of {found.events} events {how}")
-
-
-@app.command()
-def check(
-    config: Settings, as_json: AsJson = False, overrides: Overrides = None
-) -> None:
-    """Validate a configuration, open its feed, and show what both resolve to."""
-    from connectors import is_live, open_feed, open_live
-    from sfm_stream.config import to_tree
-    from sfm_stream.state import inputs as features
-    from sfm_stream.state import layout
-    from sfm_stream.storage import run_folder
-
-    settings = load(config, overrides)
-    live = is_live(settings.feed.connector)
-    feed = open_live(settings) if live else open_feed(settings)
-    plan = features.plan(settings, feed.fields)
-    layout.lay_out(settings, plan)
-    inputs = dict(zip(plan.targets, plan.names, strict=True))
-    if as_json:
-        tree = {
-            "config": to_tree(settings),
-            "fields": plan.fields,
-            "inputs": inputs,
-            "events": feed.total(),
-        }
-        print_json(tree)
-        return
-    typer.echo(run_folder.to_toml(to_tree(settings)))
-    for target, names in inputs.items():
-        typer.echo(f"# inputs for {target}: {', '.join(names)}")
 
 
 @app.command()

@@ -1,4 +1,4 @@
-"""How much memory this process has held."""
+"""How much memory this process has held, and how much there is."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import resource
 from pathlib import Path
 
 STATUS = Path("/proc/self/status")
+MACHINE = Path("/proc/meminfo")
+GROUP = Path("/sys/fs/cgroup")
 KIB_PER_MIB = 1024
 
 
@@ -24,3 +26,25 @@ def rss_mib() -> float:
     if not statm.exists():
         return peak_rss_mib()
     return int(statm.read_text().split()[1]) * resource.getpagesize() / 2**20
+
+
+def available_mib(machine: Path = MACHINE, group: Path = GROUP) -> float | None:
+    """Give the memory that can still be had, MiB; None where the system does not say.
+
+    Args:
+        machine: what the kernel says of all memory.
+        group: limits of the control group, as a container has them.
+    """
+    said = [_in_group(group)]
+    if machine.exists():
+        lines = machine.read_text().splitlines()
+        said += [int(one.split()[1]) / KIB_PER_MIB for one in lines
+                 if one.startswith("MemAvailable:")]  # fmt: skip
+    return min((mib for mib in said if mib is not None), default=None)
+
+
+def _in_group(group: Path) -> float | None:
+    most, now = group / "memory.max", group / "memory.current"
+    if not (most.exists() and now.exists()) or most.read_text().strip() == "max":
+        return None
+    return (int(most.read_text()) - int(now.read_text())) / 2**20

@@ -16,6 +16,8 @@ from sfm_stream.errors import ConfigError
 
 # Bytes of a cache line, and how many of the smallest elements it holds.
 LINE, GRAIN = 64, 16
+# Bytes of an element.
+ITEM = {"f32": 4, "f64": 8, "i64": 8}
 
 
 class Place(NamedTuple):
@@ -76,6 +78,11 @@ def widths(places: tuple[Place, ...]) -> dict[str, int]:
     return {
         name: sum(_room(p) for p in places if p.arena == name) for name in Arena._fields
     }
+
+
+def row_size(places: tuple[Place, ...]) -> int:
+    """Give the bytes of one row of places."""
+    return sum(ITEM[name] * width for name, width in widths(places).items())
 
 
 def _room(place: Place) -> int:

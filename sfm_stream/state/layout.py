@@ -16,7 +16,7 @@ from sfm_stream.cell import frequencies as grids
 from sfm_stream.cell import parameters
 from sfm_stream.config import Config
 from sfm_stream.state import targets
-from sfm_stream.state.arena import Arena, Place, arena, offsets, view
+from sfm_stream.state.arena import Arena, Place, arena, offsets, row_size, view
 from sfm_stream.state.experts import SIZE, regressors, squares, trust, uses_cell
 from sfm_stream.state.inputs import Plan
 
@@ -248,6 +248,16 @@ def lay_out(config: Config, plan: Plan) -> Layout:
         tables=_tables(config, s, plan, omega),
         omega=omega,
     )
+
+
+def size(layout: Layout, rows: int) -> int:
+    """Give the bytes that a bank of so many rows takes.
+
+    Args:
+        layout: of the rows.
+        rows: streams times targets.
+    """
+    return rows * row_size(layout.places) + row_size(work_places(layout.sizes))
 
 
 def _settings(s: Sizes, knobs: Knobs) -> NDArray[np.void]:

@@ -1,0 +1,188 @@
+"""Commands on settings: check a configuration, explain a key."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from sfm_stream.cli.options import AsJson, Overrides, Settings, app, load, print_json
+
+if TYPE_CHECKING:
+    from sfm_stream.config import Config
+    from sfm_stream.state.layout import Layout
+
+MARK = "  # set"
+MIB = 2**20
+LESS = "lower model.states, model.frequencies, learn.window or target.horizons"
+
+
+@app.command()
+def check(
+    config: Settings,
+    everything: Annotated[
+        bool, typer.Option("--all", help="Show the defaults too, and mark your keys.")
+    ] = False,
+    as_json: AsJson = False,
+    overrides: Overrides = None,
+) -> None:
+    """Validate a configuration, its feed, device and memory; show what you set."""
+    from connectors import is_live, open_feed, open_live
+    from sfm_stream.backends.contract import choose
+    from sfm_stream.config import to_tree, written
+    from sfm_stream.state import inputs as features
+    from sfm_stream.state import layout
+
+    settings = load(config, overrides)
+    choose(settings.run.backend, settings.run.device)
+    live = is_live(settings.feed.connector)
+    feed = open_live(settings) if live else open_feed(settings)
+    plan = features.plan(settings, feed.fields)
+    needed = _expect_room(layout.lay_out(settings, plan), settings)
+    inputs = dict(zip(plan.targets, plan.names, strict=True))
+    tree = to_tree(settings)
+    if as_json:
+        found = {"config": tree, "fields": plan.fields, "inputs": inputs,
+                 "events": feed.total(), "model_mib": needed}  # fmt: skip
+        print_json(found)
+        return
+    typer.echo(_shown(tree, written(config, overrides or []), everything=everything))
+    for target, names in inputs.items():
+        typer.echo(f"# inputs for {target}: {', '.join(names)}")
+    typer.echo(
+        f"# the model needs {needed:,.1f} MiB for {_streams(settings)} stream(s)"
+    )
+
+
+def _streams(settings: Config) -> int:
+    """Count the streams a configuration names; 1 if it names none."""
+    from sfm_stream.config import each_feed
+
+    return max(1, sum(len(one.stream.symbols) for one in each_feed(settings)))
+
+
+def _expect_room(laid: Layout, settings: Config) -> float:
+    """Give the MiB a model needs, if this machine has them.
+
+    Raises:
+        ConfigError: if it has not.
+    """
+    from sfm_stream.errors import ConfigError
+    from sfm_stream.running.rss import available_mib
+    from sfm_stream.state.layout import size
+
+    streams = _streams(settings)
+    needed = size(laid, streams * len(laid.plan.targets)) / MIB
+    free = available_mib()
+    if free is not None and needed > free:
+        problem = (
+            f"expected at most the {free:,.0f} MiB of memory that are free, "
+            f"was {needed:,.0f} MiB for {streams} stream(s)"
+        )
+        raise ConfigError("model", problem, LESS)
+    return needed
+
+
+def _shown(tree: dict[str, Any], given: Mapping[str, Any], *, everything: bool) -> str:
+    """Give settings as TOML: what was written, or all with a mark at what was."""
+    from sfm_stream.storage.run_folder import to_toml
+
+    if everything:
+        return "\n\n".join(
+            _marked(to_toml({name: value}), given.get(name, {}))
+            for name, value in tree.items()
+        )
+    kept = {name: _only(tree[name], value) for name, value in given.items()}
+    head = "# what you set; all else has its default: --all shows it\n"
+    return head + to_toml(kept)
+
+
+def _only(full: Any, given: Any) -> Any:  # noqa: ANN401 any value of TOML
+    """Keep of resolved values those that were written."""
+    if isinstance(given, Mapping) and isinstance(full, Mapping):
+        return {key: _only(full[key], one) for key, one in given.items() if key in full}
+    if isinstance(full, list | tuple) and full and isinstance(full[0], Mapping):
+        return [_only(*pair) for pair in zip(full, given, strict=True)]
+    return full
+
+
+def _marked(text: str, given: Any) -> str:  # noqa: ANN401 any value of TOML
+    """Mark the lines of a table, or of several, whose keys were written."""
+    tables = list(given) if isinstance(given, list | tuple) else [given]
+    lines, number = [], -1
+    for line in text.splitlines():
+        number += line.startswith("[")
+        key, equals, _ = line.partition(" = ")
+        lines.append(
+            line + MARK * bool(equals and key in tables[number : number + 1][0])
+        )
+    return "\n".join(lines)
+
+
+@app.command()
+def explain(
+    name: Annotated[
+        str,
+        typer.Argument(metavar="KEY", help="A key or a table: learn.window, learn."),
+    ],
+) -> None:
+    """Say what a key means, its default, and what it may be."""
+    import difflib
+
+    from sfm_stream.config import keys
+    from sfm_stream.errors import ConfigError
+
+    known = {key: (default, text) for key, default, text in keys()}
+    found = [key for key in known if key == name or key.startswith(f"{name}.")]
+    if not found:
+        near = difflib.get_close_matches(name, known, 1)
+        hint = f"did you mean {near[0]!r}?" if near else "configs/README.md lists all"
+        raise ConfigError(name, "unknown key", hint)
+    for key in found:
+        default, text = known[key]
+        typer.echo(f"{key}: {text}")
+        typer.echo(f"  default: {'none' if default == 'null' else default}")
+        typer.echo(f"  may be: {_allowed(_kind(key))}")
+
+
+def _kind(name: str) -> Any:  # noqa: ANN401 msgspec's types
+    """Find the type of a key, its description taken off."""
+    from msgspec import inspect
+
+    from sfm_stream.config import Config
+
+    kind: Any = inspect.type_info(Config)
+    for part in name.split("."):
+        kind = getattr(kind, "item_type", kind)
+        (kind,) = (field.type for field in kind.fields if field.name == part)
+        while isinstance(kind, inspect.Metadata):
+            kind = kind.type
+    return kind
+
+
+def _allowed(kind: Any) -> str:  # noqa: ANN401 msgspec's types
+    """Say in words which values a type takes."""
+    from msgspec import inspect
+
+    words: Mapping[type, str] = {
+        inspect.BoolType: "true or false", inspect.StrType: "text",
+        inspect.IntType: "a whole number", inspect.FloatType: "a number",
+        inspect.DictType: "a table",
+    }  # fmt: skip
+    bounds: Mapping[str, str] = {
+        "gt": "above", "ge": "at least", "lt": "below", "le": "at most",
+    }  # fmt: skip
+    match kind:
+        case inspect.Metadata():
+            return _allowed(kind.type)
+        case inspect.LiteralType():
+            return f"one of {', '.join(map(str, kind.values))}"
+        case inspect.UnionType():
+            named = [t for t in kind.types if not isinstance(t, inspect.NoneType)]
+            return " or ".join(_allowed(one) for one in named)
+        case inspect.VarTupleType() | inspect.ListType():
+            return f"a list of: {_allowed(kind.item_type)}"
+    limits = [f"{said} {at}" for name, said in bounds.items()
+              if (at := getattr(kind, name, None)) is not None]  # fmt: skip
+    return ", ".join([words.get(type(kind), "any value"), *limits])

@@ -1,0 +1,132 @@
+from __future__ import annotations
+
+import json
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from sfm_stream.config import from_tree, keys
+from sfm_stream.running.rss import available_mib
+from sfm_stream.state import inputs, layout
+from sfm_stream.state.bank import Bank
+from tests.pages import ROOT
+
+DEMO = ROOT / "configs" / "demo.toml"
+
+
+def test_check_shows_what_was_written_and_no_defaults(sfm_stream):
+    code, out, _ = sfm_stream("check", DEMO, "--set", "model.states=16")
+    assert code == 0
+    tree = tomllib.loads(DEMO.read_text()) | {"model": {"states": 16}}
+    assert tomllib.loads(out) == tree
+    assert "# inputs for value: change, level" in out
+
+
+def test_check_of_all_marks_what_was_written(sfm_stream):
+    code, out, _ = sfm_stream("check", DEMO, "--all", "--set", "model.states=16")
+    assert code == 0
+    lines = out.splitlines()
+    assert "states = 16  # set" in lines
+    assert "frequencies = 8" in lines
+    written = sum(len(table) for table in tomllib.loads(DEMO.read_text()).values())
+    assert sum(line.endswith("# set") for line in lines) == written + 1
+    assert len(tomllib.loads(out)["learn"]) > 5
+
+
+def test_check_marks_the_keys_of_each_of_several_tables(sfm_stream, tmp_path):
+    path = tmp_path / "two.toml"
+    path.write_text(
+        '[[sink]]\nkind = "jsonl"\nqueue = 7\n[[sink]]\nkind = "sqlite"\npath = "a"\n'
+    )
+    out = sfm_stream("check", path, "--all")[1]
+    marked = [line for line in out.splitlines() if line.endswith("# set")]
+    assert [line.split(" = ")[0] for line in marked] == [
+        "kind",
+        "queue",
+        "kind",
+        "path",
+    ]
+    short = tomllib.loads(sfm_stream("check", path)[1])
+    assert short["sink"] == [
+        {"kind": "jsonl", "queue": 7}, {"kind": "sqlite", "path": "a"},
+    ]  # fmt: skip
+
+
+def test_check_refuses_a_device_that_is_not_there(sfm_stream):
+    words = ("--set", "run.backend=torch", "--set", "run.device=cuda:99")
+    code, _, err = sfm_stream("check", DEMO, *words)
+    assert code == 1
+    assert "run.device: " in err
+    assert len(err.splitlines()) == 1
+
+
+def test_check_refuses_a_model_that_memory_does_not_hold(sfm_stream):
+    code, _, err = sfm_stream("check", DEMO, "--set", "learn.window=100000000")
+    assert code == 1
+    assert "MiB of memory that are free, was " in err
+    assert "lower model.states" in err
+
+
+def test_the_size_told_is_that_of_the_arrays(sfm_stream):
+    config = from_tree({"model": {"states": 5}, "target": {"horizons": [1, 3]}})
+    bank = Bank(config, inputs.plan(config, ["value"]))
+    bank.grow(3)
+    arrays = [*bank.rows, *bank.work]
+    assert layout.size(bank.layout, 3) == sum(array.nbytes for array in arrays)
+    found = json.loads(sfm_stream("check", DEMO, "--json")[1])
+    assert found["model_mib"] > 0.1
+
+
+@pytest.mark.parametrize(
+    ("limit", "now", "free"),
+    [("max", "5", 3.0), (str(2**21), str(2**20), 1.0), (None, None, 3.0)],
+)
+def test_free_memory_is_that_of_the_machine_or_of_the_group(tmp_path, limit, now, free):
+    (tmp_path / "meminfo").write_text("MemTotal: 9 kB\nMemAvailable: 3072 kB\n")
+    for name, text in (("memory.max", limit), ("memory.current", now)):
+        if text:
+            (tmp_path / name).write_text(f"{text}\n")
+    assert available_mib(tmp_path / "meminfo", tmp_path) == free
+
+
+def test_where_the_system_does_not_say_nothing_is_free_or_full():
+    assert available_mib(Path("/nowhere"), Path("/nowhere")) is None
+
+
+@pytest.mark.parametrize(
+    ("key", "default", "allowed"),
+    [
+        ("learn.window", "32", "a whole number, at least 1"),
+        ("learn.gap", '"decay"', "one of decay, reset, keep"),
+        ("target.horizons", "[1]", "a list of: a whole number or text"),
+        ("learn.enabled", "true", "true or false"),
+        ("forecast.level", "0.9", "a number, above 0, below 1"),
+        ("sink.records", "[]", "a list of: one of "),
+    ],
+)
+def test_a_key_is_explained(sfm_stream, key, default, allowed):
+    code, out, _ = sfm_stream("explain", key)
+    assert code == 0
+    (text,) = [text for name, _, text in keys() if name == key]
+    first, second, third = out.splitlines()
+    assert (first, second) == (f"{key}: {text}", f"  default: {default}")
+    assert third.startswith("  may be: ")
+    for part in allowed.split(", "):
+        assert part in third
+
+
+def test_a_table_is_explained_key_by_key_and_every_key_can_be(sfm_stream):
+    out = sfm_stream("explain", "learn")[1]
+    assert out.startswith("learn.enabled: ")
+    for table in {name.split(".")[0] for name, _, _ in keys()}:
+        code, out, _ = sfm_stream("explain", table)
+        assert code == 0
+        unsaid = [line for line in out.splitlines() if line == "  may be: any value"]
+        assert unsaid == []
+
+
+def test_an_unknown_key_is_refused_with_the_nearest(sfm_stream):
+    code, _, err = sfm_stream("explain", "learn.windw")
+    assert code == 1
+    assert "learn.windw: unknown key; did you mean 'learn.window'?" in err
