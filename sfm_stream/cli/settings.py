@@ -128,17 +128,13 @@ def explain(
     ],
 ) -> None:
     """Say what a key means, its default, and what it may be."""
-    import difflib
-
     from sfm_stream.config import keys
-    from sfm_stream.errors import ConfigError
+    from sfm_stream.errors import ConfigError, did_you_mean
 
     known = {key: (default, text) for key, default, text in keys()}
     found = [key for key in known if key == name or key.startswith(f"{name}.")]
     if not found:
-        near = difflib.get_close_matches(name, known, 1)
-        hint = f"did you mean {near[0]!r}?" if near else "configs/README.md lists all"
-        raise ConfigError(name, "unknown key", hint)
+        raise ConfigError(name, "unknown key", did_you_mean(name, known))
     for key in found:
         default, text = known[key]
         typer.echo(f"{key}: {text}")
