@@ -99,7 +99,13 @@ def test_where_the_system_does_not_say_nothing_is_free_or_full():
     [
         ("learn.window", "32", "a whole number, at least 1"),
         ("learn.gap", '"decay"', "one of decay, reset, keep"),
-        ("target.horizons", "[1]", "a list of: a whole number or text"),
+        ("target.horizons", "[1]", "a list of ticks (`1`)"),
+        ("daemon.drain", '"10s"', "a number and one of ns"),
+        (
+            "features.inputs",
+            '["change","level","change(*)","level(*)","hour"]',
+            "a list of: text",
+        ),
         ("learn.enabled", "true", "true or false"),
         ("forecast.level", "0.9", "a number, above 0, below 1"),
         ("sink.records", "[]", "a list of: one of "),

@@ -15,6 +15,11 @@ if TYPE_CHECKING:
 
 MARK = "  # set"
 MIB = 2**20
+WRITTEN = {
+    "Duration": "a number and one of ns, us, ms, s, m, h, d, such as `100ms`, or empty",
+    "Horizons": "a list of ticks (`1`), ranges of them (`1..24`) and times (`1s`)",
+}
+"""How values are written that have types of their own."""
 LESS = "lower model.states, model.frequencies, learn.window or target.horizons"
 
 
@@ -177,6 +182,8 @@ def _allowed(kind: Any) -> str:  # noqa: ANN401 msgspec's types
         case inspect.UnionType():
             named = [t for t in kind.types if not isinstance(t, inspect.NoneType)]
             return " or ".join(_allowed(one) for one in named)
+        case inspect.CustomType():
+            return WRITTEN[kind.cls.__name__]
         case inspect.VarTupleType() | inspect.ListType():
             return f"a list of: {_allowed(kind.item_type)}"
     limits = [f"{said} {at}" for name, said in bounds.items()
