@@ -93,7 +93,6 @@ TESTED_IN = {
     "storage.run_folder": "test_running_replay.py",
     "report.terminal": "test_cli.py",
     "paper.output.progress": "test_paper_tasks_signals.py",
-    "cli.__init__": "test_cli.py",
     "cli.options": "test_cli.py",
     "cli.backtest": "test_cli.py",
     "cli.comparison": "test_evaluate_suite.py",
