@@ -49,6 +49,8 @@ def _tree(text: str, overrides: Sequence[str]) -> dict[str, Any]:
         tree = tomllib.loads(text)
     except tomllib.TOMLDecodeError as e:
         raise ConfigError("config", f"not valid TOML: {e}") from e
+    except RecursionError as e:
+        raise ConfigError("config", "expected few levels of tables, was nested") from e
     for override in overrides:
         _override(tree, override)
     return tree

@@ -15,6 +15,7 @@ from sfm_stream.units import Duration, Horizons
 
 Positive = Annotated[int, Meta(ge=1)]
 Count = Annotated[int, Meta(ge=0)]
+Few = Meta(le=1_000_000)  # squares of sizes are counted in 64 bits
 Fold = Literal["last", "first", "min", "max", "sum", "mean", "count"]
 Missing = Literal["void", "hold", "mean"]
 RecordKind = Literal[
@@ -219,10 +220,10 @@ class Features(Section, frozen=True):
         ),
     ] = ("change", "level", "change(*)", "level(*)", "hour")
     lags: Annotated[
-        Positive, _doc("own past changes given to the least-squares experts")
+        Positive, Few, _doc("own past changes given to the least-squares experts")
     ] = 24
     errors: Annotated[
-        Count, _doc("own past errors given to the least-squares experts")
+        Count, Few, _doc("own past errors given to the least-squares experts")
     ] = 2
     scale: Annotated[
         Positive, _doc("ticks over which running means and variances forget")
@@ -235,9 +236,9 @@ class Model(Section, frozen=True):
     cell: Annotated[Literal["sfm", "a-sfm"], _doc("fixed or adaptive frequencies")] = (
         "sfm"
     )
-    states: Annotated[Positive, _doc("states D")] = 16
-    frequencies: Annotated[Positive, _doc("frequencies K")] = 8
-    outputs: Annotated[Positive, _doc("outputs M")] = 16
+    states: Annotated[Positive, Few, _doc("states D")] = 16
+    frequencies: Annotated[Positive, Few, _doc("frequencies K")] = 8
+    outputs: Annotated[Positive, Few, _doc("outputs M")] = 16
     grid: Annotated[
         Literal["paper", "half", "log"], _doc("how the frequencies are laid out")
     ] = "log"

@@ -83,6 +83,39 @@ def test_a_run_is_verified(sfm_stream):
     assert out.endswith("records of 400 events are identical\n")
 
 
+def test_only_its_owner_reads_a_new_run(sfm_stream):
+    sfm_stream("replay", DEMO, *SMALL, "--out", "run")
+    assert Path("run").stat().st_mode & 0o077 == 0
+    assert Path("run/config.toml").stat().st_mode & 0o077 == 0
+
+
+OUTSIDE = """
+from pathlib import Path
+from connectors.made.synthetic import Synthetic as Ours
+Path("imported").write_text("yes")
+class Outside(Ours): pass
+"""
+
+
+@pytest.mark.parametrize("command", ["verify", "resume"])
+def test_the_classes_that_a_run_names_are_imported_only_if_it_is_trusted(
+    command, sfm_stream, monkeypatch
+):
+    monkeypatch.syspath_prepend(Path.cwd())
+    name = f"outside_{command}"
+    Path(f"{name}.py").write_text(OUTSIDE)
+    named = ["--set", f'feed.connector="{name}:Outside"']
+    assert sfm_stream("replay", DEMO, *SMALL, *named, "--out", "run")[0] == 0
+    Path("imported").unlink()
+    del sys.modules[name]
+    code, _, err = sfm_stream(command, "run")
+    assert code == 1
+    assert f"its settings import {name}:Outside; look at config.toml" in err
+    assert not Path("imported").exists()
+    assert sfm_stream(command, "run", "--trust")[0] == 0
+    assert Path("imported").exists()
+
+
 def test_an_interrupt_names_the_command_that_goes_on(sfm_stream, monkeypatch):
     real = Synthetic.blocks
 

@@ -364,3 +364,9 @@ def test_settings_cannot_be_changed():
     with pytest.raises(AttributeError):
         Config().learn.lr = 1.0
     assert math.isclose(Config().learn.lr, 3e-3)
+
+
+@pytest.mark.parametrize("deep", ["a = " + "[" * 100_000, "a = " + "{b = " * 100_000])
+def test_tables_nested_without_end_are_an_error_of_the_settings(deep):
+    with pytest.raises(ConfigError, match=r"config: "):
+        config.parse(deep)

@@ -151,3 +151,23 @@ def test_snapshot_without_an_array_is_refused():
 def test_unknown_array_is_refused_by_name():
     with pytest.raises(ConfigError, match="no such array; known: weights"):
         Rig().bank.view("wieghts")
+
+
+@pytest.mark.parametrize(
+    "tree",
+    [
+        {"model": {"states": 10**6}}, {"model": {"frequencies": 10**6}},
+        {"learn": {"window": 10**12}}, {"features": {"lags": 10**6}},
+        {"features": {"errors": 10**6}}, {"model": {"outputs": 10**6}},
+        {"learn": {"max_pending": 10**12}, "target": {"horizons": ["1h"]}},
+    ],
+)  # fmt: skip
+def test_sizes_beyond_any_memory_are_refused_before_any_is_taken(tree):
+    with pytest.raises(ConfigError, match=r"model: expected at most 4 GiB per stream"):
+        Rig(tree)
+
+
+@pytest.mark.parametrize("key", ["states", "frequencies", "outputs"])
+def test_sizes_that_64_bits_cannot_count_with_are_refused(key):
+    with pytest.raises(ConfigError, match=rf"model\.{key}: expected `int` <= 1000000"):
+        Rig({"model": {key: 10**15}})

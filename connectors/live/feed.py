@@ -18,9 +18,10 @@ from connectors.capture import format as recording
 from connectors.live.backoff import End
 from connectors.live.liveness import Liveness
 from connectors.live.queue import GATHER, Queue
+from connectors.live.secrets import reveal, reveal_frame
 from connectors.live.supervisor import Record, Supervisor
 from connectors.live.timing import Budget, Clock
-from connectors.live.websocket import Shard
+from connectors.live.websocket import SUBSCRIBE, URL, Shard
 from connectors.venues.protocol import Limits, open_venue
 from sfm_stream.errors import ConfigError, FeedError
 from sfm_stream.events import Block, Event
@@ -71,11 +72,14 @@ class Live:
         self._random = random or Random()  # noqa: S311 jitter hides nothing
         self._records, self._budgets = records, {} if budgets is None else budgets
         first = open_venue(config, config.feed.connector, CONNECTOR)
-        self._url = recording.label(_address(first.url()), None)
+        _expect_address(reveal(first.url(), URL))
+        self._url = recording.label(first.url(), None)
         if not first.topics:
             problem = "expected what to subscribe to, was []"
             raise ConfigError("stream.symbols", problem, 'e.g. ["btcusdt"]')
         self._topics = first.topics
+        for frame in first.subscribe(first.topics):
+            reveal_frame(frame, SUBSCRIBE)  # a secret that is not there is said now
         there = _renamed(first.fields, config.feed.columns)
         self._chosen = chosen(there, config.stream.fields, self._url)
         self._whole = len(self._chosen) == len(there)
@@ -251,7 +255,7 @@ async def one_by_one(
                 yield event
 
 
-def _address(url: str) -> str:
+def _expect_address(url: str) -> None:
     """Refuse what no websocket can be opened to."""
     try:
         parts = urlsplit(url)
@@ -262,5 +266,4 @@ def _address(url: str) -> str:
         right = False
     if not right:
         problem = f"expected an address, was {url!r}"
-        raise ConfigError("feed.url", problem, "e.g. wss://host:443/path")
-    return url
+        raise ConfigError(URL, problem, "e.g. wss://host:443/path")

@@ -20,6 +20,7 @@ from websockets.exceptions import WebSocketException
 from connectors.live.backoff import End, judge
 from connectors.live.liveness import Liveness
 from connectors.live.queue import Queue
+from connectors.live.secrets import reveal, reveal_frame
 from connectors.live.subscriptions import Subscriptions
 from connectors.live.timing import Budget, Clock, first_of
 from connectors.venues.protocol import (
@@ -32,8 +33,10 @@ from connectors.venues.protocol import (
     Subscribed,
     Venue,
 )
+from sfm_stream.errors import ConfigError
 from sfm_stream.events import Tick
 
+URL, SUBSCRIBE = "feed.url", "feed.json.subscribe"
 ANSWER = 10.0
 """Seconds in which a venue should answer a subscription."""
 ROUNDS = 3
@@ -133,7 +136,7 @@ class Link:
         try:
             async with (
                 connect(
-                    self._shard.venue.url(),
+                    reveal(self._shard.venue.url(), URL),
                     open_timeout=OPEN,
                     ping_interval=PING,
                     ping_timeout=PING,
@@ -152,6 +155,8 @@ class Link:
         except* (OSError, EOFError, WebSocketException) as errors:
             now = self._shard.clock.now() / SECOND
             end = self._end or judge(_first(errors), now)
+        except* ConfigError as errors:  # a secret that was there is away
+            end = End(str(_first(errors)))
         return end
 
     async def close(self, end: End) -> None:
@@ -316,7 +321,7 @@ class Link:
     async def _send(self, frame: bytes) -> None:
         await self._budget.take()
         if self._socket is not None:
-            await self._socket.send(frame, text=True)
+            await self._socket.send(reveal_frame(frame, SUBSCRIBE), text=True)
         time = self._shard.clock.now()
         if self._held is None:
             for log in self._shard.logs:

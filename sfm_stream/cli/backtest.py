@@ -13,8 +13,10 @@ from sfm_stream.cli.options import (
     Overrides,
     Plot,
     Settings,
+    Trust,
     app,
     expect_picture,
+    expect_trusted,
     load,
     next_folder,
     print_json,
@@ -55,10 +57,11 @@ def replay(
 def resume(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run.")],
     plot: Plot = None,
+    trust: Trust = False,
     as_json: AsJson = False,
 ) -> None:
     """Go on with a replay that was interrupted."""
-    _carry_out(run, lambda: _resumed(run), plot, as_json=as_json)
+    _carry_out(run, lambda: _resumed(run, trust=trust), plot, as_json=as_json)
 
 
 def _carry_out(
@@ -85,6 +88,7 @@ def _carry_out(
 @app.command()
 def verify(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run.")],
+    trust: Trust = False,
 ) -> None:
     """Replay a run's source and compare every record with what the run said."""
     from connectors import open_feed
@@ -93,6 +97,7 @@ def verify(
     from sfm_stream.storage import run_folder
 
     made = run_folder.load(run)
+    expect_trusted(made.config, run, trust=trust)
     with terminal.watch(None) as watch:
         found = verification.verify(made, open_feed, watch=watch)
     for name, (before, now) in found.differences.items():
@@ -127,7 +132,7 @@ def _begun(folder: Path, settings: Config, start: Path | None) -> dict[str, Any]
         return backtest.replay(settings, feed, folder, start=warm, watch=watch)
 
 
-def _resumed(folder: Path) -> dict[str, Any]:
+def _resumed(folder: Path, *, trust: bool) -> dict[str, Any]:
     """Go on with a run and show how it ended."""
     from connectors import open_feed
     from sfm_stream.report import terminal
@@ -135,6 +140,7 @@ def _resumed(folder: Path) -> dict[str, Any]:
     from sfm_stream.storage import run_folder
 
     run = run_folder.load(folder)
+    expect_trusted(run.config, folder, trust=trust)
     feed = open_feed(run.config)
     with terminal.showing(folder), terminal.watch(feed.total()) as watch:
         return backtest.resume(run, feed, watch=watch)

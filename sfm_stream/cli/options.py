@@ -31,6 +31,9 @@ Plot = Annotated[
     Path | None,
     typer.Option(metavar="FILE", help="Draw a picture: .png, .svg or .pdf."),
 ]
+Trust = Annotated[
+    bool, typer.Option("--trust", help="Import the classes that the run names.")
+]
 Overrides = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="SECTION.KEY=VALUE", help="Override a setting."),
@@ -68,6 +71,28 @@ def load(path: Path, overrides: list[str] | None) -> Config:
 
 def _absolute(folder: Path, path: str) -> str:
     return str((folder / path).resolve()) if path else ""
+
+
+def expect_trusted(config: Config, run: Path, *, trust: bool) -> None:
+    """Refuse to import the classes that a run's settings name, unless it is trusted.
+
+    Whoever wrote such a folder decides what code runs here.
+
+    Raises:
+        ConfigError: naming the classes.
+    """
+    from sfm_stream.config import each_feed
+    from sfm_stream.errors import ConfigError
+
+    feeds = [one.feed for one in each_feed(config)]
+    named = [name for feed in feeds for name in (feed.connector, feed.venue)]
+    named += [str(feed.options.get("venue", "")) for feed in feeds]
+    named += [sink.kind for sink in config.sink]
+    outside = sorted({name for name in named if ":" in name})
+    if outside and not trust:
+        problem = f"its settings import {', '.join(outside)}"
+        hint = "look at config.toml; give --trust if you know who wrote it"
+        raise ConfigError(str(run), problem, hint)
 
 
 def next_folder(config: Path) -> Path:

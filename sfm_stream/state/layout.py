@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from sfm_stream.cell import frequencies as grids
 from sfm_stream.cell import parameters
 from sfm_stream.config import Config
+from sfm_stream.errors import ConfigError
 from sfm_stream.state import targets
 from sfm_stream.state.arena import Arena, Place, arena, offsets, row_size, view
 from sfm_stream.state.experts import SIZE, regressors, squares, trust, uses_cell
@@ -24,6 +25,8 @@ GAPS = {"decay": 0, "reset": 1, "keep": 2}
 GAP_DECAY, GAP_RESET, GAP_KEEP = range(3)
 # Absolute errors from which the interval is calibrated.
 ERRORS_KEPT = 200
+# Bytes of a row at most.
+LARGEST_ROW = 4 << 30
 # Ticks whose weight gradients are formed in one pass.
 CHUNK = 32
 MISSING = {"void": 0, "hold": 1, "mean": 2}
@@ -225,9 +228,10 @@ def lay_out(config: Config, plan: Plan) -> Layout:
     """Lay out the rows of a bank.
 
     Raises:
-        ConfigError: if the frequencies or memories cannot be.
+        ConfigError: if the frequencies or memories cannot be, or a row is too large.
     """
     s = _sizes(config, plan)
+    _expect_to_fit(s)
     omega = grids.frequencies(
         config.model.grid, config.model.frequencies, config.model.longest_period
     )
@@ -258,6 +262,24 @@ def size(layout: Layout, rows: int) -> int:
         rows: streams times targets.
     """
     return rows * row_size(layout.places) + row_size(work_places(layout.sizes))
+
+
+def _expect_to_fit(s: Sizes) -> None:
+    """Refuse sizes that no machine has room for, before any room is made.
+
+    Raises:
+        ConfigError: naming the largest array.
+    """
+    every = (*places(s), *work_places(s))
+    total = row_size(places(s)) + row_size(work_places(s))
+    if total > LARGEST_ROW:
+        largest = max(every, key=lambda place: place.size)
+        raise ConfigError(
+            "model",
+            f"expected at most {LARGEST_ROW >> 30} GiB per stream and target, "
+            f"was {total >> 30:,} GiB, most of it {largest.name} {largest.shape}",
+            "lower model.states, learn.window, features.lags or target.horizons",
+        )
 
 
 def _settings(s: Sizes, knobs: Knobs) -> NDArray[np.void]:

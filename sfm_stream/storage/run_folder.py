@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from sfm_stream.engine import Engine
     from sfm_stream.feeds import Source
 
+PRIVATE_FOLDER, PRIVATE_FILE = 0o700, 0o600
 CONFIG, INFO, SUMMARY = "config.toml", "run.json", "summary.json"
 BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
 DELETE = "\x7f"  # the one control character that JSON leaves bare and TOML does not
@@ -96,9 +97,28 @@ def create(folder: Path, settings: config.Config, feed: Source, engine: Engine) 
         "experts": list(engine.experts),
         "frequencies": engine.frequencies.tolist(),
     }
+    _make_private(folder)
     write(folder / CONFIG, to_toml(config.to_tree(settings)).encode())
+    (folder / CONFIG).chmod(PRIVATE_FILE)
     write(folder / INFO, to_json(info))
     return Run(folder, settings, plain(info))
+
+
+def _make_private(folder: Path) -> None:
+    """Make a folder that only its owner reads: addresses may hold tokens.
+
+    A folder that is there keeps its mode.
+
+    Raises:
+        SinkError: if it cannot be made.
+    """
+    if folder.exists():
+        return
+    try:
+        folder.mkdir(parents=True)
+        folder.chmod(PRIVATE_FOLDER)
+    except OSError as e:
+        raise SinkError(str(folder), *atomic.explain(e)) from e
 
 
 def load(folder: Path) -> Run:
