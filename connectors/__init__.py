@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from functools import partial
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -16,11 +18,15 @@ if TYPE_CHECKING:
 
     from connectors.live.feed import Live
     from connectors.live.merged import Merged
+    from connectors.live.remote import Remote
     from connectors.live.supervisor import Record
     from connectors.live.timing import Budget
     from sfm_stream.config import Config
 
-__all__ = ["Feed", "channels", "is_live", "open_feed", "open_live", "options_of"]
+__all__ = [
+    "Feed", "channels", "is_live", "open_feed", "open_live", "open_readers",
+    "options_of",
+]  # fmt: skip
 
 FEEDS = {
     "activity": "connectors.files.activity:Activity",
@@ -76,13 +82,16 @@ def is_live(name: str) -> bool:
     return name in VENUES
 
 
-def open_live(config: Config, records: tuple[Record, ...] = ()) -> Live | Merged:
+def open_live(
+    config: Config, records: tuple[Record, ...] = (), *, processes: int = 1
+) -> Live | Merged:
     """Open the live feed or feeds of a configuration; nothing is connected yet.
 
     Args:
         config: each `feed.connector` names a venue of our own or of an installed
             package, or `package.module:Class` of anyone's.
         records: are told of connections, frames and losses.
+        processes: that read for the same model, and share what the venues allow.
 
     Raises:
         ConfigError: if there is no such venue, or its settings cannot be meant.
@@ -90,17 +99,49 @@ def open_live(config: Config, records: tuple[Record, ...] = ()) -> Live | Merged
     """
     from connectors.live.feed import Live
     from connectors.live.merged import Merged
+    from connectors.live.queue import GATHER
 
     each = each_feed(config)
-    budgets: dict[str, Budget] = {}
     for one in each:
         name = one.feed.connector
         if name in FEEDS:
             problem = f"expected a venue, was {name!r}"
             raise ConfigError("feed.connector", problem, did_you_mean(name, VENUES))
-    alone = len(each) == 1
-    feeds = [Live(one, records, budgets=budgets, alone=alone) for one in each]
-    return feeds[0] if alone else Merged(feeds)
+    several = len(each) > 1
+    budgets: dict[str, Budget] = {}
+    feeds = [
+        Live(
+            one, records, budgets=budgets, processes=processes,
+            alone=not several and processes == 1,
+            gather=0.0 if several else GATHER,  # they are gathered where they meet
+        )
+        for one in each
+    ]  # fmt: skip
+    return Merged(feeds) if several else feeds[0]
+
+
+def open_readers(config: Config) -> Live | Merged | Remote:
+    """Open the live feeds of a configuration, read by `feed.processes` processes.
+
+    Raises:
+        ConfigError: if there is no such venue, or its settings cannot be meant.
+        FeedError: if a field is not of the channel.
+    """
+    wanted = [feed.processes for feed in (config.feed, *config.more_feeds)]
+    given = [count for count in wanted if count is not None]
+    processes = max(given) if given else min(1, len(os.sched_getaffinity(0)) - 1)
+    whole = open_live(config)
+    if not processes:
+        return whole
+    from connectors.live.merged import Merged
+    from connectors.live.remote import Remote, divided
+
+    shares = divided(config, processes)
+    opened = partial(open_live, processes=len(shares))
+    feeds = [
+        Remote(share, opened, opened(share), alone=len(shares) == 1) for share in shares
+    ]
+    return feeds[0] if len(feeds) == 1 else Merged(feeds, whole.source())
 
 
 def options_of(name: str) -> type[Struct]:

@@ -133,6 +133,13 @@ class Feed(Section, frozen=True):
             "or forgets the oldest ones with a gap"
         ),
     ] = "block"
+    processes: Annotated[
+        Annotated[int, Meta(ge=0, le=64)] | None,
+        _doc(
+            "processes that read the live feeds (the largest of several feeds counts); "
+            "0: the model's own; unset: 1 where there are two cores or more"
+        ),
+    ] = None
     stale_after: Annotated[
         Duration,
         _doc(

@@ -45,8 +45,10 @@ class Live:
         clock: for stamps and durations.
         random: for jitter.
         budgets: connections per host; hand the same to feeds that share an address.
+        processes: that read from the same hosts and share what these allow.
         alone: whether no other feed speaks to the same model, so that a loss of all
             its streams is a loss of everything.
+        gather: least seconds between batches of few events.
 
     Attributes:
         fields: names of a tick's values.
@@ -65,9 +67,12 @@ class Live:
         clock: Clock | None = None,
         random: Random | None = None,
         budgets: dict[str, Budget] | None = None,
+        processes: int = 1,
         alone: bool = True,
+        gather: float = GATHER,
     ) -> None:
-        self._config, self._alone = config, alone
+        self._config, self._alone, self._gather = config, alone, gather
+        self._processes = processes
         self._clock = clock or Clock()
         self._random = random or Random()  # noqa: S311 jitter hides nothing
         self._records, self._budgets = records, {} if budgets is None else budgets
@@ -137,10 +142,8 @@ class Live:
             FeedError: when no try can help any more.
         """
         self._running = asyncio.create_task(self._run())
-        # feeds that are merged are gathered where they meet
-        gather = GATHER if self._alone else 0.0
         try:
-            async with aclosing(self._queue.batches(most, gather)) as batches:
+            async with aclosing(self._queue.batches(most, self._gather)) as batches:
                 async for batch in batches:
                     yield self._told(batch)
         finally:
@@ -218,7 +221,9 @@ class Live:
         """Give the budget of connections to a host, the same for all of them."""
         host = urlsplit(url).netloc
         if host not in self._budgets:
-            self._budgets[host] = Budget(self._clock, *limit)
+            count, seconds = limit
+            most = max(count // self._processes, 1)
+            self._budgets[host] = Budget(self._clock, most, seconds)
         return self._budgets[host]
 
 

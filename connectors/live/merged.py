@@ -4,22 +4,30 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import replace
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from connectors.live.feed import BREATH, Live, one_by_one
+from connectors.live.feed import BREATH, one_by_one
 from connectors.live.queue import Queue
 from sfm_stream.errors import ConfigError, FeedError
 from sfm_stream.events import ALL_STREAMS, Block, Event
-from sfm_stream.feeds import Connection
+from sfm_stream.feeds import Connection, LiveFeed
 
 CAPACITY = 4_096
 """Events of all feeds that wait where they meet; each feed's queue holds the rest."""
+
+
+class Named(LiveFeed, Protocol):
+    """A live feed that says which streams it brings."""
+
+    @property
+    def topics(self) -> tuple[str, ...]:
+        """Names of the streams asked for."""
 
 
 class Merged:
@@ -29,6 +37,7 @@ class Merged:
 
     Args:
         feeds: at least one, none of them alone.
+        source: what they are as a whole, if that is not what each of them is.
 
     Attributes:
         fields: names of a tick's values, the same for all of them.
@@ -37,8 +46,10 @@ class Merged:
         ConfigError: if the fields differ, or two feeds have a stream of one name.
     """
 
-    def __init__(self, feeds: Sequence[Live]) -> None:
-        self._feeds = tuple(feeds)
+    def __init__(
+        self, feeds: Sequence[Named], source: Mapping[str, Any] | None = None
+    ) -> None:
+        self._feeds, self._source = tuple(feeds), source
         self._queue = Queue(len(feeds[0].fields), CAPACITY, "block")
         self._table = Table()
         self._ends: list[FeedError] = []
@@ -57,9 +68,14 @@ class Merged:
                     raise ConfigError(f"feed[{i}]", problem, "give it a feed.prefix")
 
     @property
+    def topics(self) -> tuple[str, ...]:
+        """Names of the streams asked for."""
+        return tuple(topic for feed in self._feeds for topic in feed.topics)
+
+    @property
     def counters(self) -> Counter[str]:
         """What became of frames and connections, by reason."""
-        return sum((feed.counters for feed in self._feeds), Counter())
+        return sum((Counter(feed.counters) for feed in self._feeds), Counter())
 
     @property
     def waiting(self) -> int:
@@ -68,6 +84,8 @@ class Merged:
 
     def source(self) -> dict[str, Any]:
         """Give what each of the feeds is."""
+        if self._source is not None:
+            return dict(self._source)
         return {"feeds": [feed.source() for feed in self._feeds]}
 
     def total(self) -> int | None:
@@ -117,7 +135,7 @@ class Merged:
         finally:
             self._queue.close()
 
-    async def _follow(self, number: int, feed: Live, most: int) -> None:
+    async def _follow(self, number: int, feed: Named, most: int) -> None:
         try:
             async with aclosing(feed.batches(most)) as batches:
                 async for batch in batches:

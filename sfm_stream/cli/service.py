@@ -30,7 +30,7 @@ def daemon(
     import os
     import sys
 
-    from connectors import open_live
+    from connectors import open_readers
     from sfm_stream.daemon.host.logs import logging_to
     from sfm_stream.daemon.process import Given, live
     from sfm_stream.storage import run_folder
@@ -39,7 +39,7 @@ def daemon(
     given = Given(
         config=load(config, overrides),
         folder=folder,
-        open_feed=open_live,
+        open_feed=open_readers,
         read=lambda: load(config, overrides),
         start=None if start is None else run_folder.load(start),
     )
