@@ -38,7 +38,6 @@ class Synthetic:
         config: feed and stream are used.
 
     Raises:
-        ConfigError: if `feed.period` is no duration.
         FeedError: if another field is asked for.
     """
 
@@ -61,7 +60,7 @@ class Synthetic:
             "ticks": feed.ticks,
             "noise": feed.noise,
             "seed": feed.seed,
-            "period": feed.period,
+            "period": feed.period.text,
         }
 
     def total(self) -> int | None:
