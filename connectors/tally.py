@@ -11,20 +11,24 @@ class Tally:
     Attributes:
         counts: how often.
         examples: where first, in words.
+        rows: how many of them are rows of data that became no event.
     """
 
     def __init__(self) -> None:
         self.counts: Counter[str] = Counter()
         self.examples: dict[str, str] = {}
+        self.rows = 0
 
-    def add(self, reason: str, count: int, example: str) -> None:
+    def add(self, reason: str, count: int, example: str, *, rows: int = 0) -> None:
         """Count something.
 
         Args:
             reason: why it could not be taken as it stood.
             count: of such things.
             example: the first of them; kept if none is.
+            rows: how many of them are rows of data that became no event.
         """
+        self.rows += rows
         self.counts[reason] += count
         self.examples.setdefault(reason, example)
 
@@ -32,3 +36,4 @@ class Tally:
         """Forget everything: the reading begins again."""
         self.counts.clear()
         self.examples.clear()
+        self.rows = 0

@@ -123,6 +123,7 @@ TESTED_IN = {
     "connectors.files.options": "test_connectors_options.py",
     "connectors.files.plan": "test_connectors_files_kinds.py",
     "connectors.files.presets": "test_connectors_files_kinds.py",
+    "running.judgement": "test_cli.py",
     "connectors.tally": "test_connectors_files_kinds.py",
     "connectors.files.text": "test_connectors_files_csv.py",
 }

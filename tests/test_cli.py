@@ -138,7 +138,7 @@ def test_an_interrupt_names_the_command_that_goes_on(sfm_stream, monkeypatch):
 
 def test_a_broken_feed_shows_what_was_done_and_one_line(sfm_stream):
     rows = "".join(f"{1_700_000_000 + i},{i % 7}\n" for i in range(60))
-    Path("ticks.csv").write_text(f"time,value\n{rows}1700000060,seven\n")
+    Path("ticks.csv").write_text(f"time,value\n{rows}1700000060\n")
     Path("ticks.toml").write_text(
         '[feed]\nconnector = "csv"\npath = "ticks.csv"\ntime = "time"\n'
         '[stream]\nfields = ["value"]\n'
@@ -147,7 +147,67 @@ def test_a_broken_feed_shows_what_was_done_and_one_line(sfm_stream):
     assert code == 1
     last = err.splitlines()[-1]
     assert last.startswith("sfm-stream: error: ")
-    assert "row 61 column 'value': expected a number, was 'seven'" in last
+    assert "row 61: the last line is cut off; expected 2 cells" in last
+
+
+def bars(order):
+    days = "".join(f"2024-01-{d:02d},{d % 7}\n" for d in order)
+    Path("bars.csv").write_text(f"date,close\n{days}")
+    Path("bars.toml").write_text('[feed]\nconnector = "csv"\npath = "bars.csv"\n')
+
+
+def test_rows_newest_first_are_told_loudly_and_read_when_it_is_said(sfm_stream):
+    bars(range(30, 0, -1))
+    code, out, err = sfm_stream("replay", "bars.toml", "--json")
+    assert code == 0
+    assert "WARNING: 29 of 30 rows were not taken; 29 of 30 ticks are earlier" in err
+    assert "feed.options.order = 'newest-first'" in err
+    found = json.loads(out)["account"]
+    reason = found["rejections"]["time before the stream's last tick"]
+    assert (reason["count"], reason["first"]) == (
+        29,
+        f"{Path('bars.csv').resolve()} row 2",
+    )
+    code, _, err = sfm_stream("replay", "bars.toml", "--strict")
+    assert code == 1
+    assert "expected the ticks of 30 rows, was 1; time before the stream's last" in err
+    code, out, _ = sfm_stream(
+        "replay", "bars.toml", "--json", "--strict",
+        "--set", "feed.options.order=newest-first",
+    )  # fmt: skip
+    assert code == 0
+    assert json.loads(out)["ticks"] == 30
+
+
+def test_a_run_that_took_nothing_fails_and_check_says_so_before(sfm_stream):
+    Path("bars.csv").write_text("date,close\n" + "soon,1\nlater,2\n" * 20)
+    Path("bars.toml").write_text(
+        '[feed]\nconnector = "csv"\npath = "bars.csv"\ntime = "date"\n'
+    )
+    for command in ("check", "replay"):
+        code, out, err = sfm_stream(command, "bars.toml", "--json")
+        assert code == 1, command
+        assert "time could not be read" in err
+        assert "bars.csv row 1: 'soon'" in err
+        assert "feed.options.time_format" in err
+        assert "expected the ticks of 40 rows, was none" in err.splitlines()[-1]
+        assert json.loads(out.splitlines()[-1])
+
+
+def test_what_was_chosen_is_said_by_the_table_and_by_check(sfm_stream):
+    rows = "".join(f"{i},2024-01-01 00:{i:02d}:00,buy,{i / 2}\n" for i in range(50))
+    Path("bars.csv").write_text(f"Unnamed: 0,date,side,close\n{rows}")
+    Path("bars.toml").write_text('[feed]\nconnector = "csv"\npath = "bars.csv"\n')
+    for command in ("check", "replay"):
+        code, _, err = sfm_stream(command, "bars.toml")
+        assert code == 0
+        assert "times are those of 'date'" in err
+        assert "'Unnamed: 0' counts rows; 'side' holds text, first 'buy'" in err
+    assert "target close; fields close" in err
+    said = ("--set", 'target.values=["side"]')
+    code, _, err = sfm_stream("check", "bars.toml", *said)
+    assert code == 1
+    assert "column 'side' is no field: it holds text, first 'buy'" in err
 
 
 @pytest.mark.parametrize(

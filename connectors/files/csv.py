@@ -249,7 +249,7 @@ def _without_headers(
     for name in texts[1:]:
         again &= frame[name].str.strip_chars() == layout.header[int(name)]
     at = again.fill_null(value=False).arg_true().to_list()
-    found = [Lost(row - i, HEADER_AGAIN, "") for i, row in enumerate(at)]
+    found = [Lost(row - i, HEADER_AGAIN, "", is_data=False) for i, row in enumerate(at)]
     shifted = [one._replace(at=one.at - sum(a < one.at for a in at)) for one in lost]
     kept = frame.filter(~again.fill_null(value=False))
     return kept, sorted(chain(found, shifted), key=lambda one: one.at)

@@ -74,6 +74,7 @@ class Plan:
         prices: columns in which a zero is no price.
         notes: what was chosen and left out, for people.
         left_out: columns that are no fields, and why.
+        there: names of all columns.
     """
 
     fields: tuple[str, ...]
@@ -88,6 +89,7 @@ class Plan:
     prices: frozenset[str] = frozenset()
     notes: tuple[str, ...] = ()
     left_out: Mapping[str, str] = field(default_factory=dict)
+    there: tuple[str, ...] = ()
 
     @property
     def numbers(self) -> list[str]:
@@ -141,6 +143,7 @@ def choose(
         feed.period.ns, feed.symbol, stream.name, options.rows,
         notation, _prices(fields, options),
         (*seen.notes, *told, *([_told(left_out)] if left_out else [])), left_out,
+        seen.names,
     )  # fmt: skip
     require(made.used, seen.names, seen.source)
     _expect_numbers(made, seen)

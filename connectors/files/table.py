@@ -39,11 +39,13 @@ class Lost(NamedTuple):
         at: rows of its piece before it that became events.
         reason: why.
         detail: what it was, or empty.
+        is_data: whether it was one of data.
     """
 
     at: int
     reason: str
     detail: str
+    is_data: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +83,7 @@ class Table(ABC):
     Attributes:
         fields: names of a tick's values, in order.
         notes: what was chosen and left out, for people.
+        columns: names of all columns.
         left_out: columns that are no fields, and why.
         tally: what the latest reading could not take as it stood.
     """
@@ -90,7 +93,7 @@ class Table(ABC):
     def __init__(self, plan: Plan, paths: Sequence[str], order: str) -> None:
         self._plan, self._paths, self._order = plan, tuple(paths), order
         self.fields, self.notes = plan.fields, plan.notes
-        self.left_out = plan.left_out
+        self.columns, self.left_out = plan.there, plan.left_out
         self.tally = Tally()
         self._places: list[tuple[int, Piece]] = []
 
@@ -155,7 +158,8 @@ class Table(ABC):
         for i, one in enumerate(piece.lost):
             row = piece.row + one.at + i + 1
             detail = f": {one.detail}" if one.detail else ""
-            self.tally.add(one.reason, 1, f"{piece.source} row {row}{detail}")
+            told = f"{piece.source} row {row}{detail}"
+            self.tally.add(one.reason, 1, told, rows=int(one.is_data))
 
     def _block(
         self, piece: Piece, position: int, streams: dict[str, int],

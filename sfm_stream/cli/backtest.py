@@ -13,12 +13,14 @@ from sfm_stream.cli.options import (
     Overrides,
     Plot,
     Settings,
+    Strict,
     Trust,
     app,
     expect_picture,
     expect_trusted,
     load,
     next_folder,
+    opened,
     print_json,
     say,
 )
@@ -40,6 +42,7 @@ def replay(
         typer.Option("--from", metavar="RUN", help="Start with what a run learned."),
     ] = None,
     plot: Plot = None,
+    strict: Strict = False,
     as_json: AsJson = False,
     overrides: Overrides = None,
 ) -> None:
@@ -49,6 +52,7 @@ def replay(
         folder,
         lambda: _begun(folder, load(config, overrides), start),
         plot,
+        strict=strict,
         as_json=as_json,
     )
 
@@ -57,17 +61,23 @@ def replay(
 def resume(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run.")],
     plot: Plot = None,
+    strict: Strict = False,
     trust: Trust = False,
     as_json: AsJson = False,
 ) -> None:
     """Go on with a replay that was interrupted."""
-    _carry_out(run, lambda: _resumed(run, trust=trust), plot, as_json=as_json)
+    _carry_out(
+        run, lambda: _resumed(run, trust=trust), plot, strict=strict, as_json=as_json
+    )
 
 
 def _carry_out(
-    folder: Path, go: Callable[[], dict[str, Any]], plot: Path | None, *, as_json: bool
-) -> None:
+    folder: Path, go: Callable[[], dict[str, Any]], plot: Path | None,
+    *, strict: bool, as_json: bool,
+) -> None:  # fmt: skip
     """Make a run go to its end; draw it and print its summary where asked."""
+    from sfm_stream.running import judgement
+
     if plot is not None:
         expect_picture(plot)
     try:
@@ -77,12 +87,13 @@ def _carry_out(
         hint = f"; go on with: sfm-stream resume {folder}" if there else ""
         say(f"interrupted{hint}")
         raise typer.Exit(INTERRUPTED) from e
-    if plot is not None:
+    if plot is not None and summary["ticks"]:
         from sfm_stream.report import charts
 
         charts.draw_run(folder, plot)
     if as_json:
         print_json(summary)
+    judgement.refuse(summary["account"], str(folder), strict=strict)
 
 
 @app.command()
@@ -121,13 +132,12 @@ def bench(as_json: AsJson = False) -> None:
 
 def _begun(folder: Path, settings: Config, start: Path | None) -> dict[str, Any]:
     """Make a new run and show how it ended."""
-    from connectors import open_feed
     from sfm_stream.report import terminal
     from sfm_stream.running import replay as backtest
     from sfm_stream.storage import run_folder
 
     warm = None if start is None else run_folder.load(start)
-    feed = open_feed(settings)
+    feed = opened(settings)
     with terminal.showing(folder), terminal.watch(feed.total()) as watch:
         return backtest.replay(settings, feed, folder, start=warm, watch=watch)
 

@@ -13,6 +13,7 @@ from sfm_stream.errors import SFMStreamError
 
 if TYPE_CHECKING:
     from sfm_stream.config import Config
+    from sfm_stream.feeds import Feed
 
 PATH_OVERRIDE = "feed.path"
 
@@ -26,6 +27,9 @@ app = typer.Typer(
 Settings = Annotated[Path, typer.Argument(metavar="CONFIG", help="A TOML file.")]
 AsJson = Annotated[
     bool, typer.Option("--json", help="Print JSON as the last line of stdout.")
+]
+Strict = Annotated[
+    bool, typer.Option("--strict", help="Fail if more than a tenth was not taken.")
 ]
 Plot = Annotated[
     Path | None,
@@ -93,6 +97,18 @@ def expect_trusted(config: Config, run: Path, *, trust: bool) -> None:
         problem = f"its settings import {', '.join(outside)}"
         hint = "look at config.toml; give --trust if you know who wrote it"
         raise ConfigError(str(run), problem, hint)
+
+
+def opened(config: Config) -> Feed:
+    """Open a feed that can be read again, and say what it chose."""
+    from connectors import open_feed
+    from sfm_stream.running import judgement
+
+    feed = open_feed(config)
+    judgement.expect_targets(config, feed)
+    for note in getattr(feed, "notes", ()):
+        say(note)
+    return feed
 
 
 def next_folder(config: Path) -> Path:

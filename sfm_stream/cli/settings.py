@@ -7,7 +7,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from sfm_stream.cli.options import AsJson, Overrides, Settings, app, load, print_json
+from sfm_stream.cli.options import (
+    AsJson,
+    Overrides,
+    Settings,
+    Strict,
+    app,
+    load,
+    opened,
+    print_json,
+    say,
+)
 
 if TYPE_CHECKING:
     from sfm_stream.config import Config
@@ -29,28 +39,34 @@ def check(
     everything: Annotated[
         bool, typer.Option("--all", help="Show the defaults too, and mark your keys.")
     ] = False,
+    strict: Strict = False,
     as_json: AsJson = False,
     overrides: Overrides = None,
 ) -> None:
     """Validate a configuration, its feed, device and memory; show what you set."""
-    from connectors import is_live, open_feed, open_live
+    from connectors import is_live, open_live
     from sfm_stream.backends.contract import choose
     from sfm_stream.config import to_tree, written
+    from sfm_stream.running import judgement
     from sfm_stream.state import inputs as features
     from sfm_stream.state import layout
 
     settings = load(config, overrides)
     choose(settings.run.backend, settings.run.device)
     live = is_live(settings.feed.connector)
-    feed = open_live(settings) if live else open_feed(settings)
+    readable = None if live else opened(settings)
+    feed = open_live(settings) if readable is None else readable
     plan = features.plan(settings, feed.fields)
     needed = _expect_room(layout.lay_out(settings, plan), settings)
     inputs = dict(zip(plan.targets, plan.names, strict=True))
     tree = to_tree(settings)
+    rows = None if readable is None else judgement.preview(settings, readable)
     if as_json:
         found = {"config": tree, "fields": plan.fields, "inputs": inputs,
-                 "events": feed.total(), "model_mib": needed}  # fmt: skip
+                 "events": feed.total(), "model_mib": needed,
+                 "first_rows": rows}  # fmt: skip
         print_json(found)
+        _judge(rows, str(config), strict=strict)
         return
     typer.echo(_shown(tree, written(config, overrides or []), everything=everything))
     for target, names in inputs.items():
@@ -58,6 +74,19 @@ def check(
     typer.echo(
         f"# the model needs {needed:,.1f} MiB for {_streams(settings)} stream(s)"
     )
+    _judge(rows, str(config), strict=strict)
+
+
+def _judge(found: Mapping[str, Any] | None, source: str, *, strict: bool) -> None:
+    """Say how many of the first rows can be taken, and fail if too few can."""
+    from sfm_stream.report import terminal
+    from sfm_stream.running import judgement
+
+    if found is None:
+        return
+    say(f"of the first {found['rows']:,} rows {found['taken']:,} can be taken")
+    terminal.show_account(found)
+    judgement.refuse(found, source, strict=strict)
 
 
 def _streams(settings: Config) -> int:

@@ -26,6 +26,7 @@ from rich.text import Text
 
 from sfm_stream import sinks
 from sfm_stream.errors import FeedError
+from sfm_stream.running import judgement
 from sfm_stream.running.replay import Watch
 from sfm_stream.storage import run_folder
 
@@ -39,6 +40,7 @@ SHOWN_FREQUENCIES = 3
 CONSTANT = 1e-12
 """Radians per tick below which a frequency is none."""
 SHOWN_STREAMS = 30
+SHOWN_FIELDS = 20
 
 
 class _Pace(ProgressColumn):
@@ -114,7 +116,31 @@ def show_run(folder: Path) -> None:
         f"{summary['ticks_per_s']:,.0f}/s; {summary['rejected']:,} rejected; "
         f"peak memory {summary['peak_rss_mib']:.0f} MiB"
     )
+    console.print(_chosen(summary), markup=False, soft_wrap=True)
+    show_account(summary["account"])
     console.print(f"run: {folder}", markup=False, soft_wrap=True)
+
+
+def _chosen(summary: Mapping[str, Any]) -> str:
+    """Name what was forecast, and from which fields."""
+    fields = summary["fields"]
+    shown = ", ".join(fields[:SHOWN_FIELDS])
+    more = (
+        f" and {len(fields) - SHOWN_FIELDS} more" if len(fields) > SHOWN_FIELDS else ""
+    )
+    return f"target {', '.join(summary['target'])}; fields {shown}{more}"
+
+
+def show_account(found: Mapping[str, Any]) -> None:
+    """Show what was not taken, loudest first; nothing if all is well.
+
+    Args:
+        found: as `judgement.account` gives it.
+    """
+    console = Console(stderr=True, highlight=False)
+    for i, line in enumerate(judgement.lines(found)):
+        style = "bold red" if i == 0 and judgement.is_loud(found) else None
+        console.print(Text(line), style=style, soft_wrap=True)
 
 
 def show_bench(found: Mapping[str, Any]) -> None:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from sfm_stream import sinks
 from sfm_stream.engine import Engine
 from sfm_stream.errors import FeedError
-from sfm_stream.running import metrics, warm_start
+from sfm_stream.running import judgement, metrics, warm_start
 from sfm_stream.running.loops import cut, run_blocks
 from sfm_stream.running.precompile import prepare
 from sfm_stream.running.rss import peak_rss_mib
@@ -176,6 +176,10 @@ class _Session:
         seconds = time.perf_counter() - self._begun
         rejected = self._sink.position()["rows"].get("rejected", 0)
         summary = _summary(self._run, self._engine, seconds, rejected)
+        summary["account"] = judgement.of_run(
+            self._run.records, self._feed, summary["ticks"]
+        )
+        summary["notes"] = list(getattr(self._feed, "notes", ()))
         run_folder.write(
             self._run.folder / run_folder.SUMMARY, run_folder.to_json(summary)
         )
@@ -187,6 +191,8 @@ def _summary(run: Run, engine: Engine, seconds: float, rejected: int) -> dict[st
     first = metrics.first_scored(run.config.run.warmup, engine.ticks)
     scored = metrics.fold_scores(run.records, first)
     return {
+        "target": list(engine.targets),
+        "fields": list(engine.fields),
         "ticks": ticks,
         "seconds": seconds,
         "ticks_per_s": ticks / seconds,

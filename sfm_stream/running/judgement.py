@@ -1,0 +1,291 @@
+"""What a run did not take: how much, why, where first, and what is probably behind it.
+
+A fold over the run's records and over what its feed counted. A feed may say more than
+its contract asks: `notes` (what it chose), `tally` (what it could not take as it stood)
+and `place` (the file and row of an event).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import numpy as np
+from msgspec.structs import replace
+
+from sfm_stream import sinks
+from sfm_stream.errors import ConfigError, FeedError, did_you_mean
+from sfm_stream.events import NO_TIME, TICK
+from sfm_stream.kernels.accept import EARLIEST, LATEST
+from sfm_stream.records import REJECTED_REASONS
+from sfm_stream.state import inputs
+
+if TYPE_CHECKING:
+    from sfm_stream.config import Config
+    from sfm_stream.events import Block
+    from sfm_stream.feeds import Feed
+
+UNREADABLE, OUTSIDE, BACKWARD, INFINITE, MISSING, STRANGER = REJECTED_REASONS[:6]
+HOUR = 3600 * 10**9
+LOUD = 0.1
+"""Share of rows not taken from which on a run says so loudly."""
+NEARLY_ALL = 0.9
+PREVIEWED = 1_000
+"""Rows that are looked at before a run."""
+
+
+class Reason(msgspec.Struct, frozen=True):
+    """Why events were rejected.
+
+    Attributes:
+        count: of them.
+        first: number of the first, from 0.
+        field: the field to blame in it, or empty.
+        span: ns between the earliest and the latest of them.
+    """
+
+    count: int
+    first: int
+    field: str
+    span: int
+
+
+def of_run(records: Path, feed: Feed, ticks: int) -> dict[str, Any]:
+    """Account for a run.
+
+    Args:
+        records: folder where a `ParquetSink` wrote.
+        feed: whose reading the run was.
+        ticks: that were taken.
+
+    Returns:
+        As `account`.
+
+    Raises:
+        SinkError: if the records cannot be read.
+    """
+    return account(_folded(records), feed, ticks)
+
+
+def preview(config: Config, feed: Feed, rows: int = PREVIEWED) -> dict[str, Any]:
+    """Account for the first rows of a feed by the engine's rules, before a run.
+
+    Args:
+        config: of the run.
+        feed: opened by it.
+        rows: to look at.
+
+    Returns:
+        As `account`, and `rows`: how many were looked at.
+    """
+    reasons: dict[str, Reason] = {}
+    taken = seen = 0
+    last: dict[str, int] = {}
+    for block in feed.blocks(rows):
+        for i in range(min(len(block), rows - seen)):
+            if block.kind[i] != TICK:
+                continue
+            reason, field = _refused(block, i, config, feed.fields, last)
+            taken += not reason
+            if reason:
+                before = reasons.get(reason, Reason(0, seen + i, field, 0))
+                reasons[reason] = replace(before, count=before.count + 1)
+        seen += min(len(block), rows - seen)
+        if seen >= rows:
+            break
+    return {"rows": seen, **account(reasons, feed, taken)}
+
+
+def account(reasons: Mapping[str, Reason], feed: Feed, ticks: int) -> dict[str, Any]:
+    """Say what was not taken.
+
+    Args:
+        reasons: of the events that were rejected.
+        feed: whose events they were.
+        ticks: that were taken.
+
+    Returns:
+        `taken`; `not_taken`, a count; `rejections` and `feed`, each `{reason: {"count",
+        "first"}}`, of events and of what the feed itself could not take; `causes`, what
+        is probably behind it, likeliest first.
+    """
+    tally = getattr(feed, "tally", None)
+    examples = tally.examples if tally else {}
+    place: Callable[[int], str] = getattr(feed, "place", lambda _: "")
+    rejections = {
+        why: {"count": found.count, "first": examples.get(why) or _first(found, place)}
+        for why, found in reasons.items()
+    }
+    counts: Mapping[str, int] = tally.counts if tally else getattr(feed, "counters", {})
+    lost = sum(found.count for found in reasons.values())
+    lost += tally.rows if tally else 0
+    return {
+        "taken": ticks,
+        "not_taken": lost,
+        "rejections": rejections,
+        "feed": {
+            why: {"count": count, "first": examples.get(why, "")}
+            for why, count in counts.items()
+        },
+        "causes": list(_causes(reasons, ticks + lost)),
+    }
+
+
+def expect_targets(config: Config, feed: Feed) -> None:
+    """Refuse a target that is a column of the file but no field, saying why it is none.
+
+    A value of the same name that could be derived is not what was meant.
+
+    Raises:
+        ConfigError: naming the target, and what to do.
+    """
+    columns: Sequence[str] = getattr(feed, "columns", ())
+    left_out: Mapping[str, str] = getattr(feed, "left_out", {})
+    for i, name in enumerate(config.target.values):
+        at = f"target.values[{i}]"
+        if name in feed.fields:
+            continue
+        if name in columns:
+            why = left_out.get(name, "is not among stream.fields")
+            hint = f"add {name!r} to stream.fields"
+            raise ConfigError(at, f"column {name!r} is no field: it {why}", hint)
+        if name not in inputs.DERIVED and (near := did_you_mean(name, columns)):
+            problem = f"expected a field or derived value, was {name!r}"
+            raise ConfigError(at, problem, near)
+
+
+def lines(found: Mapping[str, Any]) -> list[str]:
+    """Give what people should read of an account, loudest first; none if all is well.
+
+    Args:
+        found: as `account` gives it.
+    """
+    total = found["taken"] + found["not_taken"]
+    told = []
+    if found["not_taken"]:
+        loud = "WARNING: " if is_loud(found) else ""
+        causes = "; ".join(found["causes"])
+        told.append(
+            f"{loud}{found['not_taken']:,} of {total:,} rows were not taken"
+            + (f"; {causes}" if causes else "")
+        )
+    for kind in ("rejections", "feed"):
+        for why, one in found[kind].items():
+            first = f", first {one['first']}" if one["first"] else ""
+            told.append(f"{one['count']:,} times: {why}{first}")
+    return told
+
+
+def is_loud(found: Mapping[str, Any]) -> bool:
+    """Say whether more than a tenth was not taken."""
+    total = found["taken"] + found["not_taken"]
+    return bool(found["not_taken"] > LOUD * total)
+
+
+def refuse(found: Mapping[str, Any], source: str, *, strict: bool) -> None:
+    """Refuse a run that took nothing, and with `strict` one that took too little.
+
+    Raises:
+        FeedError: naming counts, reasons and likely causes.
+    """
+    total = found["taken"] + found["not_taken"]
+    if found["taken"] and not (strict and is_loud(found)):
+        return
+    whys = ", ".join(f"{why} ({one['count']:,})" for why, one in
+                     found["rejections"].items())  # fmt: skip
+    was = "none" if not found["taken"] else f"{found['taken']:,}"
+    problem = f"expected the ticks of {total:,} rows, was {was}"
+    hint = "; ".join([*([whys] if whys else []), *found["causes"]])
+    raise FeedError(source, problem, hint)
+
+
+def _first(found: Reason, place: Callable[[int], str]) -> str:
+    """Say where the first of some events was, and which field is to blame."""
+    where = place(found.first) or f"event {found.first + 1}"
+    return f"{where} field {found.field!r}" if found.field else where
+
+
+def _folded(records: Path) -> dict[str, Reason]:
+    """Count a run's rejections by reason, part by part."""
+    import polars as pl
+
+    found: dict[str, Reason] = {}
+    spans: dict[str, tuple[int, int]] = {}
+    names = ["seq", "time", "field", "reason"]
+    for part in sinks.read(records, "rejected", names):
+        grouped = part.group_by("reason", maintain_order=True).agg(
+            pl.len(), pl.col("seq").first(), pl.col("field").first().cast(pl.String),
+            pl.col("time").min().alias("least"), pl.col("time").max().alias("most"),
+        )  # fmt: skip
+        for why, count, seq, field, least, most in grouped.iter_rows():
+            before = found.get(why, Reason(0, seq, field, 0))
+            low, high = spans.get(why, (least, most))
+            spans[why] = low, high = min(low, least), max(high, most)
+            found[why] = replace(before, count=before.count + count, span=high - low)
+    return found
+
+
+def _refused(
+    block: Block, i: int, config: Config, fields: Iterable[str], last: dict[str, int]
+) -> tuple[str, str]:
+    """Say why the engine will reject a tick, and for which field; empty if it takes it.
+
+    The rules are those of `kernels.accept`, one tick at a time.
+    """
+    stream = block.streams[int(block.stream[i])]
+    time, values = int(block.time[i]), block.values[i]
+    if config.stream.symbols and stream not in config.stream.symbols:
+        return STRANGER, ""
+    if time == NO_TIME:
+        return UNREADABLE, ""
+    if not EARLIEST <= time < LATEST:
+        return OUTSIDE, ""
+    if time < last.get(stream, time):
+        return BACKWARD, ""
+    for name, value in zip(fields, values, strict=True):
+        if np.isinf(value):
+            return INFINITE, name
+    if config.stream.missing == "void" or stream not in last:
+        for name, value in zip(fields, values, strict=True):
+            if np.isnan(value):
+                return MISSING, name
+    last[stream] = time
+    return "", ""
+
+
+def _causes(reasons: Mapping[str, Reason], total: int) -> Iterator[str]:
+    """Say what is probably behind rejections, likeliest first."""
+    back, bad = reasons.get(BACKWARD), reasons.get(UNREADABLE)
+    if back and bad:
+        yield "are day and month swapped? feed.options.time_format says which is which"
+    elif back and back.count >= NEARLY_ALL * (total - 1):
+        yield (
+            f"{back.count:,} of {total:,} ticks are earlier than the one before; is "
+            "the file newest first? feed.options.order = 'newest-first' reads it"
+        )
+    elif back and back.span <= HOUR:
+        yield (
+            "were clocks set back? feed.options.zone names the zone of local times, "
+            "e.g. 'Europe/Berlin'"
+        )
+    elif back:
+        yield (
+            "are the rows in order of time, and of one stream? feed.symbol names the "
+            "column that tells streams apart"
+        )
+    elif bad:
+        yield (
+            "feed.time names the column of times, feed.options.time_format how they "
+            "are written"
+        )
+    if OUTSIDE in reasons:
+        yield "is feed.time the column of times, and feed.time_unit its unit?"
+    if MISSING in reasons:
+        yield (
+            "stream.missing = 'hold' keeps the last value, stream.fields names the "
+            "fields that are needed"
+        )
+    if STRANGER in reasons:
+        yield "stream.symbols names the streams that are kept"
