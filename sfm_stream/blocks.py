@@ -129,13 +129,19 @@ def unpack(data: bytes | memoryview) -> Block:
     return Block(streams=packed.streams, notes=packed.notes, **found)
 
 
-def packed_count(data: bytes | memoryview) -> int:
+class _Counted(msgspec.Struct, frozen=True, array_like=True):
+    """The first item of a packed block: the others are passed over."""
+
+    count: int
+
+
+def count_of(data: bytes | memoryview) -> int:
     """Give the number of events of a block that `pack` wrote.
 
     Raises:
         DecodeError: if it is none.
     """
-    return msgspec.msgpack.decode(data, type=_Packed).count
+    return msgspec.msgpack.decode(data, type=_Counted).count
 
 
 def _narrowed(block: Block) -> Block:

@@ -18,7 +18,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sfm_stream.errors import JournalError
-from sfm_stream.events import CONTROLS, Closed, Control, Gap, Heartbeat, Label, Tick
+from sfm_stream.events import (
+    CONTROLS,
+    Block,
+    Closed,
+    Control,
+    Gap,
+    Heartbeat,
+    Label,
+    Tick,
+)
 from sfm_stream.storage import atomic, journal, segment
 from sfm_stream.storage.journal import Journal
 
@@ -544,3 +553,61 @@ def test_all_appended_before_can_be_put_on_disk_after_the_segment_is_full(tmp_pa
         sync = log.syncing()
         log.append(ticks(3, 6))
         sync()
+
+
+def in_blocks(events, size):
+    return [
+        Block.of(events[start : start + size], 2)
+        for start in range(0, len(events), size)
+    ]
+
+
+@pytest.mark.parametrize("size", [1, 3, 7, 100])
+def test_blocks_are_read_as_the_events_they_hold(tmp_path, size):
+    with Journal(tmp_path, segment_bytes=600) as log:
+        for number, block in enumerate(in_blocks(ticks(0, 30), size)):
+            log.append(block)
+            log.append([Heartbeat("", number)])
+        expected = list(log.read())
+    assert [e for e in expected if isinstance(e, Tick)] == ticks(0, 30)
+    with Journal(tmp_path, segment_bytes=600) as log:
+        assert (log.position, log.cut_bytes) == (len(expected), 0)
+        for after in range(len(expected) + 1):
+            assert list(log.read(after)) == expected[after:]
+
+
+def test_a_block_cut_short_is_a_torn_tail_as_a_whole(tmp_path):
+    with Journal(tmp_path) as log:
+        for block in in_blocks(ticks(0, 20), 10):
+            log.append(block)
+        path = log._path
+    path.write_bytes(path.read_bytes()[:-1])
+    with Journal(tmp_path) as log:
+        assert log.position == 10
+        assert log.cut_bytes > 0
+        assert list(log.read()) == ticks(0, 10)
+
+
+def test_the_mark_lies_between_blocks_and_never_within_one(tmp_path):
+    marks = {}
+    with Journal(tmp_path) as log:
+        for block in in_blocks(ticks(0, 20), 5):
+            log.append(block)
+            marks[log.position] = log.mark
+    for position in range(1, 21):
+        assert journal.mark_at(tmp_path, position) == marks.get(position)
+
+
+def test_a_wide_block_becomes_entries_that_are_found_behind_a_damaged_one(tmp_path):
+    width, count = 2_000, 100
+    values = np.arange(count * width, dtype=float).reshape(count, width)
+    times = np.arange(count) + 1
+    with Journal(tmp_path) as log:
+        assert log.append(Block.ticks(times, values, streams=("a",))) == count
+        path = log._path
+        assert [len(e.values) for e in log.read(count - 1)] == [width]
+    data = bytearray(path.read_bytes())
+    data[200] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(JournalError, match="damaged entry at byte 44, a whole one"):
+        Journal(tmp_path)

@@ -158,7 +158,7 @@ class Stepper:
         block = self._behind(decided, events)
         if not self.problem:
             try:
-                self._journal.append(list(block.events()))
+                self._journal.append(block)
             except JournalError as error:
                 block = self._behind(self._unjournalled(error), block)
         self._step(block, self._count(block))

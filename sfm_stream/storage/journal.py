@@ -27,12 +27,15 @@ from typing import Self
 import msgspec
 import numpy as np
 
+from sfm_stream.blocks import pack
 from sfm_stream.errors import JournalError
-from sfm_stream.events import Event
+from sfm_stream.events import Block, Event
 from sfm_stream.storage import atomic, segment
 from sfm_stream.storage.segment import Chain
 
 SEGMENT_BYTES = 8 * 2**20
+ROW_BYTES = 64
+"""More than an event of a block takes without its values."""
 
 
 class Journal:
@@ -89,8 +92,12 @@ class Journal:
         """Name of all events so far: a journal of other events has another."""
         return self._chain.mark().hex()
 
-    def append(self, events: Sequence[Event]) -> int:
+    def append(self, events: Sequence[Event] | Block) -> int:
         """Hand a batch of events to the system in one write.
+
+        Args:
+            events: a block takes little more than its columns and is read back whole,
+                so no mark lies within it.
 
         Returns:
             Number of events since the journal began.
@@ -98,7 +105,12 @@ class Journal:
         Raises:
             JournalError: if the disk is full or refuses; then none was appended.
         """
-        batch = b"".join(segment.entry(self._encode(event)) for event in events)
+        payloads = (
+            map(pack, _cut(events))
+            if isinstance(events, Block)
+            else map(self._encode, events)
+        )
+        batch = b"".join(map(segment.entry, payloads))
         try:
             if self._size >= self._limit:
                 self._rotate(self._position, self._chain.mark())
@@ -367,6 +379,13 @@ def _seed(folder: Path, finished: Sequence[int], first: int) -> bytes:
             return found
     path = str(segment.active(folder, first))
     raise JournalError(path, "damaged head at byte 0", segment.RESTORE)
+
+
+def _cut(block: Block) -> Iterator[Block]:
+    """Cut a block so that no entry is too long to be found behind a damaged one."""
+    row = ROW_BYTES + block.values.itemsize * block.values.shape[1]
+    most = max(segment.LARGEST_GUESS // 2 // row, 1)
+    return (block[start : start + most] for start in range(0, len(block), most))
 
 
 def _plain(value: object) -> object:

@@ -1,7 +1,8 @@
-"""One file of the journal: a head, then one entry per event.
+"""One file of the journal: a head, then one entry per event or block of events.
 
     head    magic 8 bytes, seed 32 bytes, crc32 u32
-    entry   length u32, crc32 u32, payload in MessagePack
+    entry   length u32, crc32 u32, payload in MessagePack: a map is an event, an array
+            a block as `blocks.pack` writes it
 
 All numbers are little endian. The seed is the mark at the end of the segment before. A
 mark is the SHA-256 of the seed and of all entries since, so it depends on every event
@@ -13,7 +14,6 @@ from __future__ import annotations
 
 import gzip
 import hashlib
-import itertools
 import struct
 import zlib
 from collections.abc import Iterator
@@ -23,6 +23,7 @@ from typing import NamedTuple
 import msgspec
 import numpy as np
 
+from sfm_stream.blocks import count_of, unpack
 from sfm_stream.errors import JournalError
 from sfm_stream.events import Event
 from sfm_stream.storage import atomic
@@ -34,6 +35,8 @@ FIRST_SEED = bytes(32)
 LARGEST_GUESS = 2**20
 COMPRESSION = 1
 ACTIVE, FINISHED, HOLE = ".log", ".log.gz", ".hole"
+ARRAYS = range(0x90, 0xA0)
+"""First bytes of short arrays in MessagePack."""
 NEWER = "read it with the version that wrote it"
 RESTORE = "restore the segment from a copy, or start a new run"
 
@@ -127,9 +130,10 @@ def scan(segment: Segment) -> Entries:
         # zeros, as a power cut leaves them, would be an empty entry with a right sum
         if not length or end > len(data):
             break
-        if zlib.crc32(data[at + ENTRY.size : end]) != expected:
+        payload = data[at + ENTRY.size : end]
+        if zlib.crc32(payload) != expected:
             break
-        count, at = count + 1, end
+        count, at = count + _count(payload), end
     if at < len(data) and (later := _entry_after(data, at)) is not None:
         damaged, whole = segment.head + at, segment.head + later
         problem = (
@@ -182,29 +186,55 @@ def events(segment: Segment, end: int, skip: int) -> Iterator[Event]:
         JournalError: if an entry is whole but no event.
     """
     decode = msgspec.msgpack.Decoder(Event).decode
-    for start, stop in itertools.islice(
-        _payloads(segment.body, end), max(skip, 0), None
-    ):
+    left = max(skip, 0)
+    for start, stop in _payloads(segment.body, end):
+        payload = segment.body[start:stop]
+        count = _count(payload)
+        if count <= left:
+            left -= count
+            continue
         try:
-            event = decode(segment.body[start:stop])
+            if _is_block(payload):
+                found = list(unpack(payload)[left:].events())
+            else:
+                found = [decode(payload)]
         except msgspec.DecodeError as e:
             at = segment.head + start - ENTRY.size
             problem = f"no event at byte {at}: {e}"
             raise JournalError(str(segment.path), problem, NEWER) from e
-        yield event
+        yield from found
+        left = 0
 
 
 def mark(segment: Segment, count: int) -> bytes | None:
     """Give the mark behind so many events of a segment; None if it holds fewer."""
     if not count:
         return segment.seed
-    stops = (stop for _, stop in _payloads(segment.body, len(segment.body)))
-    end = next(itertools.islice(stops, count - 1, None), None)
-    if end is None or end > len(segment.body):
-        return None
-    chain = Chain(segment.seed)
-    chain.add(segment.body[:end])
-    return chain.mark()
+    for start, stop in _payloads(segment.body, len(segment.body)):
+        if stop > len(segment.body):
+            return None
+        count -= _count(segment.body[start:stop])
+        if count < 0:  # no checkpoint is taken within a block
+            return None
+        if not count:
+            chain = Chain(segment.seed)
+            chain.add(segment.body[:stop])
+            return chain.mark()
+    return None
+
+
+def _is_block(payload: memoryview) -> bool:
+    return len(payload) > 0 and payload[0] in ARRAYS
+
+
+def _count(payload: memoryview) -> int:
+    """Give the number of events of an entry; what cannot be read is one of them."""
+    if not _is_block(payload):
+        return 1
+    try:
+        return count_of(payload)
+    except msgspec.DecodeError:
+        return 1
 
 
 def _payloads(data: memoryview, end: int) -> Iterator[tuple[int, int]]:
