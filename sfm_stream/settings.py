@@ -98,7 +98,9 @@ class Feed(Section, frozen=True):
     ] = "synthetic"
     path: Annotated[
         str | tuple[str, ...],
-        _doc("file, glob or list of files, read in natural order"),
+        _doc(
+            "file, glob or list of files, read in natural order; `-`: what is piped in"
+        ),
     ] = ""
     time: Annotated[
         str | tuple[str, ...],

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import io
 import json
 import re
 import shlex
@@ -177,6 +178,18 @@ def test_rows_newest_first_are_told_loudly_and_read_when_it_is_said(sfm_stream):
     )  # fmt: skip
     assert code == 0
     assert json.loads(out)["ticks"] == 30
+
+
+def test_what_is_piped_in_is_read_to_its_end(sfm_stream, monkeypatch):
+    rows = "".join(f"{1_700_000_000 + i};{i % 7},5\n" for i in range(60))
+    piped = io.TextIOWrapper(io.BytesIO(f"time;value\n{rows}".encode()))
+    monkeypatch.setattr("sys.stdin", piped)
+    Path("pipe.toml").write_text('[feed]\nconnector = "csv"\npath = "-"\n')
+    code, out, err = sfm_stream("check", "pipe.toml", "--json")
+    assert code == 0, err
+    found = json.loads(out)
+    assert found["fields"] == ["value"]
+    assert found["first_rows"]["taken"] == 60
 
 
 def test_a_run_that_took_nothing_fails_and_check_says_so_before(sfm_stream):

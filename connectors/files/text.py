@@ -5,10 +5,13 @@ Text is UTF-8 with a newline behind each line, however the file has it.
 
 from __future__ import annotations
 
+import atexit
 import codecs
 import glob
 import hashlib
 import re
+import shutil
+import tempfile
 import zipfile
 import zlib
 from collections.abc import Iterable, Iterator
@@ -40,6 +43,19 @@ def expand(path: str | tuple[str, ...]) -> tuple[str, ...]:
         raise ConfigError("feed.path", "expected a file, a glob or a list, was ''")
     found = dict.fromkeys(p for item in given for p in _matches(item))
     return tuple(sorted(found, key=_natural))
+
+
+def spooled(stream: IO[bytes]) -> str:
+    """Keep what comes through a pipe as a file, to its end; give its path.
+
+    The file is removed when the process ends.
+    """
+    folder = tempfile.mkdtemp(prefix="sfm-stream-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    path = Path(folder) / "standard-input"
+    with path.open("wb") as file:
+        shutil.copyfileobj(stream, file)
+    return str(path)
 
 
 def _matches(item: str) -> list[str]:
@@ -140,7 +156,17 @@ def head(path: str, lines: int, quote: bytes = b"", encoding: str = "") -> bytes
     except FeedError:
         if not text:
             raise
-    return text
+    return _first(text, lines, quote)
+
+
+def _first(text: bytes, lines: int, quote: bytes) -> bytes:
+    """Give so many lines of a text, or a few more where one is quoted."""
+    end = -1
+    for _ in range(lines):
+        end = text.find(b"\n", end + 1)
+        if end < 0:
+            return text
+    return text[: _end_of_lines(text[: end + 1], quote)] or text
 
 
 def _refuse_endless(path: str, line: bytes) -> None:

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from sfm_stream.feeds import Feed
 
 PATH_OVERRIDE = "feed.path"
+PIPE = "-"
+"""`feed.path` of what is piped in, read to its end."""
 
 app = typer.Typer(
     help="Forecast what comes next, one tick at a time, and learn from each answer.",
@@ -74,6 +76,10 @@ def load(path: Path, overrides: list[str] | None) -> Config:
 
 
 def _absolute(folder: Path, path: str) -> str:
+    if path == PIPE:
+        from connectors.files.text import spooled
+
+        return spooled(sys.stdin.buffer)
     return str((folder / path).resolve()) if path else ""
 
 
