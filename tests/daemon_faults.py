@@ -1,30 +1,177 @@
-"""Faults that a live process must bear, each as a command.
+"""Do to a live process what operators and machines do, and see that nothing is wrong.
 
-    python -m tests.daemon_faults NAME [ARGUMENT...]
+    python -m tests.daemon_faults power-cut [--times 20] [--seed 0]
 
-carries out one of `FAULTS` on a process of its own, prints a line of JSON with what it
-measured, and raises where the process did not bear it.
+`kills` kills it at random moments; `power-cut` also cuts the journal back by a random
+number of bytes each time, and `bit-flip` flips a random bit of it. A made-up capture is
+played back on a socket meanwhile. After each blow the process is started again: its
+records must be those of a replay of the journal that survived, or it must refuse to
+start and name the way out. One line per blow, and an error where one of them is wrong.
 """
 
 from __future__ import annotations
 
-import json
+import argparse
+import gzip
+import shutil
+import signal
+import subprocess
 import sys
-from importlib import import_module
+import tempfile
+import time
+from pathlib import Path
+from random import Random
 
-FAULTS = {
-    "connections": "more idle connections than the process may open files",
-    "flood": "more frames than can be learned from",
-}
+from connectors.capture.format import received
+from sfm_stream.storage.segment import HEAD
+
+PATIENCE = 300.0
+START = 1_700_000_000 * 10**9
+TICKS, PER_SECOND = 200_000, 200
+CONFIG = """
+[feed]
+connector = "json"
+url = "{url}"
+columns = {{ value = "v" }}
+symbol = "s"
+time = "t"
+[feed.json]
+subscribe = ['{{{{"ask":{{topics}}}}}}']
+[stream]
+symbols = ["a"]
+[target]
+horizons = [1, 10]
+[daemon]
+listen = ""
+checkpoint_every = "300ms"
+[[sink]]
+kind = "jsonl"
+"""
+WAY_OUT = ("restore", "start a new run", "repair")
 
 
-def main(name, arguments):
-    module = import_module(f"tests.fault_{name}")
-    sys.stdout.write(json.dumps(module.carry_out(arguments)) + "\n")
+def capture(path):
+    """Make up ticks of one stream, in turn."""
+    random, level = Random(0), 0.0
+    with gzip.open(path, "wb", 1) as file:
+        for number in range(TICKS):
+            level += random.gauss(0.0, 1.0)
+            at = START + number * 10**9 // PER_SECOND
+            frame = b'{"s":"a","t":%d,"v":%.4f}' % (at, level)
+            file.write(received(frame, at))
+
+
+def command(*arguments, **given):
+    line = [sys.executable, "-m", "sfm_stream", *map(str, arguments)]
+    return subprocess.Popen(line, text=True, **given)  # noqa: S603 our own program
+
+
+def newest(run):
+    """Give the active segment of the journal."""
+    return max((run / "journal").glob("*.log"))
+
+
+def cut_back(run, random):
+    path = newest(run)
+    data = path.read_bytes()
+    count = random.randint(1, min(len(data), random.choice((9, 900, 90_000))))
+    path.write_bytes(data[:-count])
+    return f"{count} of {len(data)} bytes cut"
+
+
+def flip(run, random):
+    path = newest(run)
+    data = bytearray(path.read_bytes())
+    # the end is where a flip looks like a torn tail
+    back = random.choice((1, 60, 600, len(data)))
+    at = len(data) - random.randint(1, min(back, len(data)))
+    data[at] ^= 1 << random.randrange(8)
+    path.write_bytes(bytes(data))
+    return f"bit of byte {at} of {len(data)} flipped"
+
+
+def nothing(*_):
+    return "nothing besides"
+
+
+BLOWS = {"kills": nothing, "power-cut": cut_back, "bit-flip": flip}
+
+
+def live(config, run, seconds, end=signal.SIGKILL):
+    """Live for some seconds after the first new event, then end; or be refused."""
+    with tempfile.TemporaryFile("w+") as log:
+        process = command("daemon", config, "--out", run, stderr=log, stdout=log)
+        before, begun = max(size(run), HEAD.size), time.monotonic()
+        while size(run) <= before and process.poll() is None:
+            if time.monotonic() - begun > PATIENCE:
+                process.kill()
+                raise RuntimeError(f"no event within {PATIENCE} s")
+            time.sleep(0.02)
+        if process.poll() is None:
+            time.sleep(seconds)
+            process.send_signal(end)
+            process.wait(PATIENCE)
+            return ""
+        log.seek(0)
+        return log.read()
+
+
+def size(run):
+    return sum(p.stat().st_size for p in (run / "journal").glob("*.log"))
+
+
+def verified(run):
+    """Give what is wrong with the records of a run, or nothing."""
+    line = [sys.executable, "-m", "sfm_stream", "verify", str(run)]
+    done = subprocess.run(line, capture_output=True, text=True, check=False)  # noqa: S603
+    return "" if done.returncode == 0 else done.stdout + done.stderr
+
+
+def blow(config, run, name, random, number):
+    """Give the process a blow and start it again; give whether it went on."""
+    if said := live(config, run, random.uniform(0.1, 3.0)):
+        raise RuntimeError(f"it does not start: {said}")
+    told = BLOWS[name](run, random)
+    said = live(config, run, random.uniform(0.1, 2.0), signal.SIGTERM)
+    if said:
+        if not any(way in said for way in WAY_OUT):
+            raise RuntimeError(f"{told}: a refusal that names no way out: {said}")
+        outcome = "refused, with the way out"
+        shutil.rmtree(run)
+    elif wrong := verified(run):
+        raise RuntimeError(f"{told}: a wrong start: {wrong}")
+    else:
+        aside = len(list((run / "checkpoints").glob("*.aside*")))
+        outcome = f"records identical, {aside} checkpoints aside"
+    sys.stdout.write(f"{number:3} {name}: {told}: {outcome}\n")
+    sys.stdout.flush()
+
+
+def main(arguments):
+    random = Random(f"{arguments.name} {arguments.seed}")
+    with tempfile.TemporaryDirectory() as name:
+        place = Path(name)
+        capture(place / "made_up.gz")
+        simulator = command(
+            "simulate", place / "made_up.gz", "--venue", "plain", "--port", 0,
+            "--loop", stdout=subprocess.PIPE,
+        )  # fmt: skip
+        try:
+            config, run = place / "live.toml", place / "run"
+            url = simulator.stdout.readline().strip()
+            if not url.startswith("ws://127.0.0.1"):
+                raise RuntimeError(f"expected a simulator on this machine, was {url!r}")
+            config.write_text(CONFIG.format(url=url))
+            for number in range(1, arguments.times + 1):
+                blow(config, run, arguments.name, random, number)
+        finally:
+            simulator.kill()
+            simulator.wait()
 
 
 if __name__ == "__main__":
-    if len(sys.argv) < 2 or sys.argv[1] not in FAULTS:
-        known = "\n".join(f"    {name:12} {what}" for name, what in FAULTS.items())
-        sys.exit(f"expected one of\n{known}")
-    main(sys.argv[1], sys.argv[2:])
+    parser = argparse.ArgumentParser()
+    parser.add_argument("name", choices=BLOWS)
+    parser.add_argument("--times", type=int, default=20)
+    parser.add_argument("--seed", type=int, default=0)
+    main(parser.parse_args())
