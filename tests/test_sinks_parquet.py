@@ -75,6 +75,7 @@ def test_all_parts_can_be_scanned_at_once_though_streams_were_added(tmp_path):
     for start, streams in ((0, ("a",)), (50, ("a", "b", "c"))):
         sink.write(some(start, 50, streams))
         sink.flush()
+    sink.close()
     found = pl.read_parquet(tmp_path / "forecasts-*.parquet")
     assert len(found) == 200
     assert set(found["stream"]) == {"a", "b", "c"}
@@ -206,12 +207,12 @@ def test_full_disk_leaves_whole_parts_and_keeps_the_rows(tmp_path, monkeypatch):
     before = files(tmp_path)
     sink.write(written[1])
     monkeypatch.setattr(os, "fsync", refuse)
-    with pytest.raises(
-        SinkError, match=r"000000.parquet: the disk is full; free space"
-    ):
+    with pytest.raises(SinkError, match=r"000000.log: the disk is full; free space"):
         sink.flush()
     monkeypatch.undo()
-    assert files(tmp_path) == before
+    left = files(tmp_path)
+    assert left.pop("forecasts-000000.log") == b""
+    assert left == before
     sink.flush()
     for kind in KINDS:
         assert stored_rows(tmp_path, kind) == list(plain_rows(kind, written))
@@ -245,22 +246,22 @@ def test_flush_after_flush_lets_the_last_part_grow(tmp_path):
             assert stored_rows(tmp_path, kind) == list(
                 plain_rows(kind, written[: i + 1])
             )
-    assert [len(part) for part in sinks.read(tmp_path, "forecasts")] == [30, 30, 20]
+    assert [len(p) for p in sinks.read(tmp_path, "forecasts")] == [30, 30, 4, 8, 8]
     assert sink.position()["parts"]["forecasts"] == 3
     assert sink.position()["last"]["forecasts"] == 20
 
 
-def test_flush_writes_only_what_has_grown(tmp_path, monkeypatch):
+def test_flush_writes_only_what_has_grown(tmp_path):
     sink = ParquetSink(tmp_path, TABLES, part_rows=30)
     sink.write(some(0, 50))
     sink.flush()
-    written = []
-    monkeypatch.setattr(atomic, "write", lambda path, _: written.append(path.name))
+    before = files(tmp_path)
     sink.flush()
-    assert written == []
+    assert files(tmp_path) == before
     sink.write(Records({"scores": some(50, 1).columns["scores"]}, some(50, 1).tables))
     sink.flush()
-    assert written == ["scores-000001.parquet"]
+    assert files(tmp_path).items() > before.items()
+    assert files(tmp_path).keys() - before.keys() == {"scores-000001.log"}
 
 
 @settings(deadline=None, max_examples=15)
@@ -327,3 +328,75 @@ def test_write_that_fails_takes_nothing_and_one_that_works_keeps_all(
         sink.write(block)
     sink.close()
     assert stored_rows(tmp_path, "forecasts") == list(plain_rows("forecasts", written))
+
+
+def test_each_row_is_written_a_few_times_however_often_it_is_flushed(
+    tmp_path, monkeypatch
+):
+    written = []
+    store, append = atomic.write, atomic.append
+
+    def counted(call, data, *rest):
+        written.append(len(data))
+        return call(*rest, data)
+
+    monkeypatch.setattr(atomic, "write", lambda p, d: counted(store, d, p))
+    monkeypatch.setattr(atomic, "append", lambda h, d: counted(append, d, h))
+    sink = ParquetSink(tmp_path, TABLES, part_rows=4_000, least_rows=200)
+    for block in cut(some(0, 3_000), *range(15, 3_000, 15)):
+        sink.write(block)
+        sink.flush()
+    sink.close()
+    size = sum(len(data) for data in files(tmp_path).values())
+    assert sum(written) < 4 * size
+
+
+def test_a_log_that_the_parquet_file_took_in_is_ignored(tmp_path):
+    written = [some(start, 4) for start in range(0, 12, 4)]
+    sink = ParquetSink(tmp_path, TABLES, least_rows=8)
+    for block in written[:2]:
+        sink.write(block)
+        sink.flush()
+    log = tmp_path / "scores-000000.log"
+    taken_in = log.read_bytes()
+    for block in written[2:]:
+        sink.write(block)
+        sink.flush()
+    assert not log.exists()
+    log.write_bytes(taken_in)  # killed before it was removed
+    assert stored_rows(tmp_path, "scores") == list(plain_rows("scores", written))
+    sink.write(some(12, 4))
+    sink.flush()
+    written.append(some(12, 4))
+    assert stored_rows(tmp_path, "scores") == list(plain_rows("scores", written))
+    position = sink.position()
+    log.write_bytes(taken_in)
+    with pytest.raises(SinkError, match="expected 16 rows, was 12"):
+        ParquetSink(tmp_path, TABLES, position)
+
+
+@pytest.mark.parametrize("lost", [1, 9])
+def test_a_torn_end_of_a_log_is_cut_or_refused_by_what_the_checkpoint_held(
+    tmp_path, lost
+):
+    sink = ParquetSink(tmp_path, TABLES)
+    for start in (0, 10):
+        sink.write(some(start, 10))
+        sink.flush()
+    position = sink.position()
+    sink.write(some(20, 10))
+    sink.flush()
+    log = tmp_path / "scores-000000.log"
+    whole = log.read_bytes()
+    log.write_bytes(whole[:-lost])
+    ParquetSink(tmp_path, TABLES, position)
+    written = [some(0, 10), some(10, 10)]
+    assert stored_rows(tmp_path, "scores") == list(plain_rows("scores", written))
+    log.write_bytes(log.read_bytes()[:-lost])
+    with pytest.raises(SinkError, match="expected 10 rows, was 0; rebuild the records"):
+        ParquetSink(tmp_path, TABLES, position)
+    flipped = bytearray(whole)
+    flipped[60] ^= 4
+    log.write_bytes(flipped)
+    with pytest.raises(SinkError, match=r"scores-000000.log: damaged entry .* repair"):
+        list(sinks.read(tmp_path, "scores"))

@@ -36,12 +36,8 @@ class _Block(msgspec.Struct, frozen=True, array_like=True):
     tables: Mapping[str, tuple[str, ...]]
 
 
-def write(path: Path, records: Records) -> None:
-    """Write a block as a file.
-
-    Raises:
-        SinkError: if the disk is full or refuses; no file is left behind.
-    """
+def encode(records: Records) -> bytes:
+    """Give a block as bytes."""
     columns = {
         kind: {
             name: _Column(column.dtype.str, column.shape, column.tobytes())
@@ -49,7 +45,33 @@ def write(path: Path, records: Records) -> None:
         }
         for kind, named in records.columns.items()
     }
-    data = msgspec.msgpack.encode(_Block(columns, records.tables))
+    return msgspec.msgpack.encode(_Block(columns, records.tables))
+
+
+def decode(data: bytes | memoryview) -> Records:
+    """Read a block.
+
+    Raises:
+        ValueError: if the bytes are not as they were written.
+    """
+    try:
+        block = msgspec.msgpack.decode(data, type=_Block)
+        columns = {
+            kind: {name: _array(column) for name, column in named.items()}
+            for kind, named in block.columns.items()
+        }
+    except (msgspec.DecodeError, TypeError) as e:
+        raise ValueError(str(e)) from e
+    return Records(columns, block.tables)
+
+
+def write(path: Path, records: Records) -> None:
+    """Write a block as a file.
+
+    Raises:
+        SinkError: if the disk is full or refuses; no file is left behind.
+    """
+    data = encode(records)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(data)
@@ -71,14 +93,9 @@ def take(path: Path) -> Records:
     except OSError as e:
         raise SinkError(str(path), *atomic.explain(e)) from e
     try:
-        block = msgspec.msgpack.decode(data, type=_Block)
-        columns = {
-            kind: {name: _array(column) for name, column in named.items()}
-            for kind, named in block.columns.items()
-        }
-    except (msgspec.DecodeError, ValueError, TypeError) as e:
+        return decode(data)
+    except ValueError as e:
         raise SinkError(str(path), f"cannot be read: {e}") from e
-    return Records(columns, block.tables)
 
 
 def _array(column: _Column) -> NDArray[Any]:

@@ -187,7 +187,7 @@ def events(segment: Segment, end: int, skip: int) -> Iterator[Event]:
     """
     decode = msgspec.msgpack.Decoder(Event).decode
     left = max(skip, 0)
-    for start, stop in _payloads(segment.body, end):
+    for start, stop in payloads(segment.body, end):
         payload = segment.body[start:stop]
         count = _count(payload)
         if count <= left:
@@ -210,7 +210,7 @@ def mark(segment: Segment, count: int) -> bytes | None:
     """Give the mark behind so many events of a segment; None if it holds fewer."""
     if not count:
         return segment.seed
-    for start, stop in _payloads(segment.body, len(segment.body)):
+    for start, stop in payloads(segment.body, len(segment.body)):
         if stop > len(segment.body):
             return None
         count -= _count(segment.body[start:stop])
@@ -237,7 +237,7 @@ def _count(payload: memoryview) -> int:
         return 1
 
 
-def _payloads(data: memoryview, end: int) -> Iterator[tuple[int, int]]:
+def payloads(data: memoryview, end: int) -> Iterator[tuple[int, int]]:
     """Give where the payload of each entry starts and stops."""
     at = 0
     while at + ENTRY.size <= end:

@@ -1,0 +1,147 @@
+"""Rows of a part that is not full, in a file that only grows.
+
+    records/scores-000002.log    behind the rows of scores-000002.parquet, if any
+
+A checkpoint adds the rows since the one before, so that a slow stream does not write
+its part again and again. The first entry says how many rows the Parquet file had when
+the log was begun: a file that has more took in this log, which is then of no use.
+"""
+
+from __future__ import annotations
+
+import os
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import msgspec
+
+from sfm_stream.errors import JournalError, SinkError
+from sfm_stream.records import Records
+from sfm_stream.sinks import spill
+from sfm_stream.storage import atomic, segment
+
+if TYPE_CHECKING:
+    from sfm_stream.sinks.gathering import Columns
+
+SUFFIX = ".log"
+COMPRESSION = 1
+REPAIR = "rebuild the records with sfm-stream repair RUN"
+
+
+class Grown(NamedTuple):
+    """What a log holds.
+
+    Attributes:
+        after: rows of the Parquet file it goes on behind.
+        blocks: of rows, in order.
+        ends: where each block ends, in bytes of the file.
+    """
+
+    after: int
+    blocks: list[Records]
+    ends: list[int]
+
+
+def append(
+    path: Path,
+    after: int,
+    kind: str,
+    columns: Columns,
+    tables: Mapping[str, tuple[str, ...]],
+) -> None:
+    """Add rows to a log, and wait until they are on disk.
+
+    Args:
+        path: of the log; made if absent.
+        after: rows of the Parquet file it goes on behind.
+        kind: of the records.
+        columns: the rows.
+        tables: texts of the codes, as far as they are new since the block before.
+
+    Raises:
+        OSError: if the disk is full or refuses; the file is as long as before.
+    """
+    packed = zlib.compress(spill.encode(Records({kind: columns}, tables)), COMPRESSION)
+    block = segment.entry(packed)
+    handle = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        size = os.fstat(handle).st_size
+        if not size:
+            block = segment.entry(msgspec.msgpack.encode(after)) + block
+        atomic.append(handle, block)
+        try:
+            os.fsync(handle)
+        except OSError:
+            os.ftruncate(handle, size)
+            raise
+    finally:
+        os.close(handle)
+    if not size:
+        atomic.sync(path.parent)
+
+
+def load(path: Path) -> Grown | None:
+    """Read a log up to its torn end; None if there is none, or nothing whole in it.
+
+    Raises:
+        SinkError: if it is damaged before its end.
+        OSError: if it cannot be read.
+    """
+    try:
+        found = segment.parse(path, path.read_bytes())
+    except FileNotFoundError:
+        return None
+    try:
+        end = segment.scan(found).end
+        first, *rest = segment.payloads(found.body, end) if end else [(0, 0)]
+        if not end:
+            return None
+        after = msgspec.msgpack.decode(found.body[slice(*first)], type=int)
+        blocks = list(_blocks([found.body[slice(*place)] for place in rest]))
+    except JournalError as e:
+        raise SinkError(str(path), e.problem, REPAIR) from e
+    except (msgspec.DecodeError, ValueError, zlib.error) as e:
+        raise SinkError(str(path), f"cannot be read: {e}", REPAIR) from e
+    return Grown(after, blocks, [stop for _, stop in rest])
+
+
+def used(
+    kind: str, columns: Columns, tables: Mapping[str, tuple[str, ...]]
+) -> dict[str, tuple[str, ...]]:
+    """Give the tables that some columns of a kind refer to."""
+    names = {*columns, *(f"{kind}.{name}" for name in columns)}
+    if "weights" in columns:
+        names.add("experts")
+    return {name: table for name, table in tables.items() if name in names}
+
+
+def _blocks(packed: Sequence[memoryview]) -> Iterator[Records]:
+    """Unpack blocks; a table that stands in none stands in one before."""
+    tables: dict[str, tuple[str, ...]] = {}
+    for data in packed:
+        block = spill.decode(zlib.decompress(data))
+        tables = {**tables, **block.tables}
+        yield Records(block.columns, tables)
+
+
+def cut(path: Path, grown: Grown, kind: str, rows: int) -> None:
+    """Keep the first rows of a log.
+
+    Raises:
+        SinkError: if no block ends there.
+        OSError: if the disk refuses.
+    """
+    counted, end = 0, 0
+    for block, stop in zip(grown.blocks, grown.ends, strict=True):
+        if counted == rows:
+            break
+        counted, end = counted + block.count(kind), stop
+    if counted != rows:
+        problem = f"expected {rows} rows, was {counted}"
+        raise SinkError(str(path), problem, REPAIR)
+    if not rows:
+        path.unlink()
+        return
+    os.truncate(path, end)
