@@ -384,9 +384,9 @@ class Daemon(Section, frozen=True):
             "`daemon.listen` and numeric addresses"
         ),
     ] = ()
-    checkpoint_every: Annotated[Duration, _doc("time between checkpoints")] = Duration(
-        "15s"
-    )
+    checkpoint_every: Annotated[
+        Duration, _doc("least time between checkpoints; 20 times it is the most")
+    ] = Duration("15s")
     checkpoints: Annotated[Positive, _doc("how many of them are kept")] = 3
     retention: Annotated[
         Duration,

@@ -32,6 +32,9 @@ class Log:
     def __init__(self):
         self.mark, self.synced, self.disk = "00" * 32, 0, lambda: None
 
+    def expect_present(self):
+        """Do nothing: it is there."""
+
     def syncing(self):
         def sync():
             self.disk()
@@ -138,3 +141,33 @@ def test_a_journal_that_cannot_be_put_on_disk_is_a_problem_and_no_checkpoint(rig
         rig.saver.begin({"records": Sink()}).result(10)
     assert "the disk is full" in rig.saver.problem
     assert rig.saved() is None
+
+
+def test_what_waits_is_the_oldest_event_that_is_in_no_checkpoint(rig):
+    assert rig.saver.waited() == 0.0
+    rig.time.seconds = 100.0  # a feed that was silent has nothing to save
+    rig.live(0, 10)
+    rig.saver.note()
+    rig.time.seconds = 103.0
+    rig.saver.note()
+    assert rig.saver.waited() == 3.0
+    slow = Sink(prompt=False)
+    written = rig.saver.begin({"records": Sink(), "slow": slow})
+    rig.time.seconds = 104.0
+    rig.saver.note()
+    rig.time.seconds = 106.0
+    assert rig.saver.waited() == 6.0
+    slow.answer()
+    written.result(10)
+    assert rig.saver.waited() == 2.0
+
+
+def test_what_a_failed_checkpoint_did_not_save_still_waits(rig):
+    rig.live(0, 10)
+    rig.saver.note()
+    rig.journal.disk = full_disk
+    with pytest.raises(CheckpointError):
+        rig.saver.begin({"records": Sink()}).result(10)
+    rig.time.seconds = 7.0
+    rig.saver.note()
+    assert rig.saver.waited() == 7.0

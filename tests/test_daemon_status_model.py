@@ -29,12 +29,12 @@ def test_a_process_that_is_well_is_ready():
         ),
         ({"lag_s": 5.5}, "lag: expected at most 5 s, was 5.5 s"),
         (
-            {"checkpoint": Checkpoint(1_400, 41.0, 0.2)},
-            "checkpoint: expected one of 40 s, was 41 s",
+            {"checkpoint": Checkpoint(1_400, 400.0, 0.2, waited_s=311.0)},
+            "checkpoint: expected within 310 s, was 311 s",
         ),
         (
-            {"checkpoint": Checkpoint(1_400, 41.0, 0.2, "disk full")},
-            "checkpoint: expected one of 40 s, was 41 s: disk full",
+            {"checkpoint": Checkpoint(1_400, 41.0, 0.2, "disk full", 41.0)},
+            "checkpoint: expected within 40 s, was 41 s: disk full",
         ),
         ({"journal": Journal(1, problem="disk full")}, "journal: disk full"),
         ({"journal": Journal(1, journalled=False)}, "journal: events are not journalled"),

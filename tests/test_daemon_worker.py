@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from sfm_stream.daemon import worker
 from sfm_stream.daemon.recovery import recover
 from sfm_stream.daemon.worker import Witness, Worker
-from sfm_stream.errors import CheckpointError, SinkError
+from sfm_stream.errors import CheckpointError, JournalError, SinkError
 from sfm_stream.events import Control, Gap
 from sfm_stream.storage import atomic, checkpoint, journal
 from tests.daemon_rig import START, block, full_disk, settings_of, ticks
@@ -75,6 +75,57 @@ def test_a_checkpoint_is_taken_when_it_is_time(tmp_path):
     rig.worker.saver._writing.result(10)
     assert rig.newest() == 5
     rig.worker.close()
+
+
+def test_time_alone_brings_a_checkpoint_when_the_feed_is_quiet(tmp_path):
+    rig = Rig(tmp_path, daemon=AT_EVERY_BATCH)
+    rig.worker.take(block(ticks(0, 5)))
+    rig.worker.beat()
+    rig.worker.saver._writing.result(10)
+    assert rig.newest() == 5
+    rig.worker.beat()  # nothing new: nothing to save
+    assert not rig.worker.saver.busy
+    rig.worker.close()
+
+
+def test_a_checkpoint_that_costs_more_than_it_saves_waits(tmp_path):
+    rig = Rig(tmp_path, daemon={"checkpoint_every": "1ms", "drain": "10s"})
+    worker = rig.worker
+    worker.take(block(ticks(0, 1)))
+    worker.save()
+    worker.saver._writing.result(10)
+    worker.take(block(ticks(1, 3)))
+    assert worker.saver.size > 10_000
+    worker.saver.since_tried = lambda: 0.002
+    assert not worker.is_due()  # two ticks for so many bytes
+    worker.saver.since_tried = lambda: 0.021
+    assert worker.is_due()  # but not without end
+    worker.saver.since_tried = lambda: 0.002
+    worker._since.seconds = 5.0
+    assert worker.is_due()  # a recovery would take long
+    worker._since.seconds = 0.0
+    worker.take(block(ticks(3, 200)))
+    assert worker.is_due()  # journal and records have grown as much
+    del worker.saver.since_tried
+    worker.close()
+
+
+@pytest.mark.parametrize("replaced", [False, True])
+def test_a_run_folder_that_is_gone_or_another_halts_it(tmp_path, replaced):
+    folder = tmp_path / "run"
+    rig = Rig(folder)
+    rig.worker.take(block(ticks(0, 5)))
+    folder.rename(tmp_path / "moved")
+    other = Rig(folder) if replaced else None
+    rig.worker.take(block(ticks(5, 7)))
+    rig.worker._synced -= 10
+    with pytest.raises(JournalError, match="folder was removed or replaced"):
+        rig.worker.beat()
+    rig.worker.close()
+    assert folder.exists() is replaced
+    if other is not None:
+        assert other.newest() is None or other.newest() == 0
+        other.worker.close()
 
 
 def test_a_started_run_begins_with_a_gap_only_if_it_was_there_before(tmp_path):

@@ -61,7 +61,7 @@ def test_a_daemon_that_is_well_is_shown_in_tables(shown):
 def test_all_that_is_wrong_is_shown(shown):
     ill = vitals(
         state="catching up", learning=False, alarms=("the disk is full",), latency_us=None,
-        checkpoint=Checkpoint(1, 99.0, 0.1, "no space"),
+        checkpoint=Checkpoint(1, 99.0, 0.1, "no space", 99.0),
         journal=Journal(9, journalled=False, problem="no room"),
         feeds=(replace(FEED, label="wss://[::1]:9", state="backoff", reason="[red]no"),),
         sinks=(replace(SINK, error="gone"),),
@@ -74,7 +74,7 @@ def test_all_that_is_wrong_is_shown(shown):
         assert text in out
     assert [line for line in out.splitlines() if line.startswith("not ready: ")] == [
         "not ready: feeds: expected a live connection, was none of 1",
-        "not ready: checkpoint: expected one of 40 s, was 99 s: no space",
+        "not ready: checkpoint: expected within 40 s, was 99 s: no space",
         "not ready: journal: no room",
         "not ready: sink records: gone",
     ]

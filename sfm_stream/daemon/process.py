@@ -218,8 +218,6 @@ class Process:
         else:
             async with self._turn:
                 worker.take(batch)
-        if worker.is_due():  # a thousand streams take a while to copy
-            await self._in_model(worker.save)
 
     async def _batches(self) -> AsyncGenerator[Block, None]:
         """Give the events of the feed, and of those that take its place."""

@@ -19,7 +19,7 @@ import msgspec
 import numpy as np
 
 from sfm_stream.daemon.recovery import RECORDS
-from sfm_stream.errors import CheckpointError
+from sfm_stream.errors import CheckpointError, JournalError
 from sfm_stream.storage import atomic, checkpoint, history
 from sfm_stream.storage.run_folder import Run
 
@@ -37,6 +37,13 @@ class Journal(Protocol):
     @property
     def mark(self) -> str:
         """Name of all events so far, by their content."""
+
+    def expect_present(self) -> None:
+        """Expect that the folder is still the one that was opened.
+
+        Raises:
+            JournalError: if it was removed or replaced.
+        """
 
     def syncing(self) -> Callable[[], None]:
         """Give a call that waits until all appended so far is on disk."""
@@ -76,6 +83,7 @@ class Saver:
 
     Attributes:
         saved: the latest one.
+        size: bytes of the arrays of the one begun last.
         problem: why the latest try failed, or empty.
         finite: whether what the latest one holds of weights is finite.
     """
@@ -97,7 +105,11 @@ class Saver:
         self._writing: Future[None] | None = None
         self._lock, self._closed = threading.Lock(), False
         self.saved = Saved(saved, elapsed(), 0.0)
-        self.problem, self.finite = "", True
+        self.problem, self.finite, self.size = "", True, 0
+        self._tried = float("-inf")
+        # when the oldest event came that is in none, and in none but the one begun
+        self._fresh: float | None = None
+        self._begun: float | None = None
 
     @property
     def busy(self) -> bool:
@@ -107,6 +119,20 @@ class Saver:
     def age(self) -> float:
         """Give the seconds since the latest one was taken."""
         return self._elapsed() - self.saved.at
+
+    def since_tried(self) -> float:
+        """Give the seconds since one was begun; endless if none was."""
+        return self._elapsed() - self._tried
+
+    def note(self) -> None:
+        """Remember that there is something new to save."""
+        if self._fresh is None:
+            self._fresh = self._elapsed()
+
+    def waited(self) -> float:
+        """Give the seconds that the oldest unsaved event has waited; 0 without one."""
+        since = self._fresh if self._begun is None else self._begun
+        return 0.0 if since is None else self._elapsed() - since
 
     def begin(self, deliveries: Mapping[str, Delivery], mark: str = "") -> Future[None]:
         """Copy the engine's state, and save it when every sink has caught up.
@@ -124,7 +150,12 @@ class Saver:
         """
         begun, seq = self._elapsed(), self._engine.seq
         journalled = self._journal.syncing()
+        self._tried = begun
+        if self._begun is None:
+            self._begun = self._fresh
+        self._fresh = None
         arrays, engine = self._engine.snapshot()
+        self.size = sum(array.nbytes for array in arrays.values())
         meta = {"engine": engine, history.MARK: mark or self._journal.mark}
         written: Future[None] = Future()
         self._writing = written
@@ -161,25 +192,28 @@ class Saver:
     ) -> None:
         self.finite = all(np.isfinite(arrays[name]).all() for name in WEIGHTS)
         try:
-            _settle(journalled, self._run)
+            _settle(journalled, self._journal, self._run)
             checkpoint.save(self._run.checkpoints, seq, arrays, manifest, self._keep)
         except CheckpointError as error:
             self.problem = str(error)
             written.set_exception(error)
             return
-        self.problem = ""
+        self.problem, self._begun = "", None
         self.saved = Saved(seq, begun, self._elapsed() - begun)
         written.set_result(None)
 
 
-def _settle(journalled: Callable[[], None], run: Run) -> None:
+def _settle(journalled: Callable[[], None], journal: Journal, run: Run) -> None:
     """Wait until the journal is on disk: no checkpoint may be ahead of it.
 
     Raises:
-        CheckpointError: if the disk refuses.
+        CheckpointError: if the disk refuses, or the folder is another run's by now.
     """
     try:
         journalled()
+        journal.expect_present()
+    except JournalError as error:
+        raise CheckpointError(error.path, error.problem, error.hint) from error
     except OSError as error:
         raise CheckpointError(str(run.journal), *atomic.explain(error)) from error
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from sfm_stream.daemon.recovery import OWN, RECORDS, SPILL, Recovered, named
 from sfm_stream.daemon.saver import Saved, Saver
+from sfm_stream.daemon.status.model import LONGEST
 from sfm_stream.daemon.stepper import Stepper
 from sfm_stream.errors import CheckpointError, JournalError
 from sfm_stream.events import Block, Control, Floats, Gap
@@ -32,6 +33,12 @@ SYNC = 1.0
 OVERHEAD = 10
 """What a batch costs whatever its size, in events."""
 FORGET = 0.05
+REPLAY = 4.0
+"""Seconds of batches after which a checkpoint is due: a recovery repeats them."""
+WRITES = 3
+"""Most bytes that checkpoints write, as a multiple of journal and records."""
+ROW_BYTES = 128
+"""About what a record takes on disk."""
 REJOIN = 5.0
 """Seconds a checkpoint may take that lets a journal begin again."""
 MARK_BYTES = 32
@@ -51,6 +58,21 @@ class Witness:
     records: Callable[[Records], None] = lambda _: None
     latencies: Callable[[Floats], None] = lambda _: None
     step: Callable[[float], None] = lambda _: None
+
+
+@dataclass(slots=True)
+class Since:
+    """What came since the latest checkpoint was begun.
+
+    Attributes:
+        written: bytes that the journal had written by then.
+        rows: of records.
+        seconds: that the batches took: a recovery would take them at most.
+    """
+
+    written: int
+    rows: int = 0
+    seconds: float = 0.0
 
 
 class Worker:
@@ -101,6 +123,7 @@ class Worker:
         settings = {RECORDS: OWN, **named(config)}
         for name, sink in found.sinks.items():
             self._deliver_to(name, sink, settings[name])
+        self._since, self._is_lost = Since(found.journal.written), False
         self._read(config)
 
     def begin(self) -> Future[None]:
@@ -127,6 +150,8 @@ class Worker:
         begun = time.perf_counter()
         self.stepper.take(batch)
         taken = time.perf_counter() - begun
+        self.saver.note()
+        self._since.seconds += taken
         self._witness.step(taken)
         self._note_pace(taken, len(batch))
         self.steps += 1
@@ -134,10 +159,16 @@ class Worker:
     def is_due(self) -> bool:
         """Say whether it is time to save; what no journal leads up to is not saved."""
         new = self.engine.seq > self.saver.saved.seq
-        return new and self._is_time() and not self.stepper.problem
+        return (
+            new
+            and self._may_save()
+            and self._is_worth_it()
+            and not self.stepper.problem
+        )
 
     def save(self) -> None:
         """Begin a checkpoint, and drop the journal's segments that are old enough."""
+        self._since = Since(self.journal.written)
         self.saver.begin(self.deliveries)
         if self._retention is not None:
             self._drop_old(time.monotonic() - self._retention)
@@ -150,13 +181,17 @@ class Worker:
         """Do what is due by time alone.
 
         Raises:
-            JournalError: if the disk refuses, and events are to be journalled.
+            JournalError: if the disk refuses, and events are to be journalled; or if
+                the run's folder was removed or replaced.
         """
         if time.monotonic() - self._synced >= SYNC:
             self._synced = time.monotonic()
+            self._expect_folder()
             self.stepper.sync()
-        if self.stepper.problem and self._is_time():
+        if self.stepper.problem and self._may_save():
             self._rejoin()
+        elif self.is_due():
+            self.save()
 
     def obey(self, config: Config) -> None:
         """Go by settings of which only those have changed that may.
@@ -193,19 +228,32 @@ class Worker:
             JournalError: if what was journalled could not be put on disk.
         """
         try:
-            if self.stepper.problem:
-                self._rejoin()
-            else:
-                self._save_last()
-            end = time.monotonic() + self._drain
-            for name, delivery in self.deliveries.items():
-                if not delivery.close(max(end - time.monotonic(), 0.0)):
-                    self._say(f"sink {name} was left behind: the journal has the rest")
+            if not self._is_lost:  # else the folder may be another's by now
+                self._empty()
         finally:
             self.saver.close()
             self.journal.close()
 
+    def _empty(self) -> None:
+        """Save and close the sinks."""
+        if self.stepper.problem:
+            self._rejoin()
+        else:
+            self._save_last()
+        end = time.monotonic() + self._drain
+        for name, delivery in self.deliveries.items():
+            if not delivery.close(max(end - time.monotonic(), 0.0)):
+                self._say(f"sink {name} was left behind: the journal has the rest")
+
+    def _expect_folder(self) -> None:
+        try:
+            self.journal.expect_present()
+        except JournalError:
+            self._is_lost = True
+            raise
+
     def _deliver(self, records: Records) -> None:
+        self._since.rows += len(records)
         for delivery in self.deliveries.values():
             delivery.offer(records)
         self._witness.records(records)
@@ -240,8 +288,22 @@ class Worker:
         pace = seconds / (OVERHEAD + count)
         self._pace += FORGET * (pace - self._pace)
 
-    def _is_time(self) -> bool:
-        return self.saver.age() >= self._every and not self.saver.busy
+    def _may_save(self) -> bool:
+        return self.saver.since_tried() >= self._every and not self.saver.busy
+
+    def _is_worth_it(self) -> bool:
+        """Say whether a checkpoint is worth what it writes.
+
+        It is if a recovery without it would take long, if journal and records have
+        grown by a share of its own size, or if the last one is old.
+        """
+        since = self._since
+        grown = self.journal.written - since.written + since.rows * ROW_BYTES
+        return (
+            since.seconds >= REPLAY
+            or grown * WRITES >= self.saver.size
+            or self.saver.since_tried() >= LONGEST * self._every
+        )
 
     def _drop_old(self, limit: float) -> None:
         """Drop the segments that were covered by a checkpoint before a moment."""

@@ -14,6 +14,7 @@ in here.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import itertools
 import os
@@ -33,6 +34,7 @@ from sfm_stream.events import Block, Event
 from sfm_stream.storage import atomic, segment
 from sfm_stream.storage.segment import Chain
 
+LOCK = "lock"
 SEGMENT_BYTES = 8 * 2**20
 ROW_BYTES = 64
 """More than an event of a block takes without its values."""
@@ -47,6 +49,7 @@ class Journal:
 
     Attributes:
         cut_bytes: length of the torn tail that opening removed.
+        written: bytes appended since it was opened.
 
     Raises:
         JournalError: if another process writes there, an entry before the tail is
@@ -56,7 +59,7 @@ class Journal:
     def __init__(self, folder: Path, *, segment_bytes: int = SEGMENT_BYTES) -> None:
         self._folder, self._limit = folder, segment_bytes
         self._encode = msgspec.msgpack.Encoder(enc_hook=_plain).encode
-        self.cut_bytes = 0
+        self.cut_bytes = self.written = 0
         self._compressing: Future[None] | None = None
         self._syncing: Future[None] | None = None
         self._lock = _lock(folder)
@@ -119,6 +122,7 @@ class Journal:
             raise JournalError(str(self._path), *atomic.explain(e)) from e
         self._chain.add(batch)
         self._size += len(batch)
+        self.written += len(batch)
         self._position += len(events)
         return self._position
 
@@ -133,6 +137,20 @@ class Journal:
         except OSError as e:
             raise JournalError(str(self._path), *atomic.explain(e)) from e
 
+    def expect_present(self) -> None:
+        """Expect that the folder is still the one that was opened.
+
+        Raises:
+            JournalError: if it was removed or replaced: what is appended from now on
+                could not be found again.
+        """
+        try:
+            _expect_same(self._lock, self._folder / LOCK)
+        except OSError as e:
+            problem = "the run's folder was removed or replaced"
+            hint = "do not touch it while a process works there; start it anew"
+            raise JournalError(str(self._folder), problem, hint) from e
+
     def syncing(self) -> Callable[[], None]:
         """Give a call that waits until all appended so far is on disk.
 
@@ -143,9 +161,10 @@ class Journal:
         """
         try:
             # a handle of its own, for this one is closed when the segment is full
-            return partial(_sync, os.dup(self._handle))
+            handle = os.dup(self._handle)
         except OSError as e:
             raise JournalError(str(self._path), *atomic.explain(e)) from e
+        return partial(_sync, handle)
 
     def sync_soon(self) -> None:
         """Have all appended events put on disk, without waiting for it.
@@ -398,7 +417,7 @@ def _plain(value: object) -> object:
 def _lock(folder: Path) -> int:
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        handle = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        handle = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     except OSError as e:
         raise JournalError(str(folder), *atomic.explain(e)) from e
     try:
@@ -412,6 +431,16 @@ def _lock(folder: Path) -> int:
 
 def _appending(path: Path) -> int:
     return os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
+
+
+def _expect_same(handle: int, path: Path) -> None:
+    """Refuse a file that is not the one that was opened.
+
+    Raises:
+        OSError: if it is another or none.
+    """
+    if not os.path.samestat(os.fstat(handle), path.stat()):
+        raise OSError(errno.ESTALE, os.strerror(errno.ESTALE))
 
 
 def _sync(handle: int) -> None:

@@ -116,7 +116,12 @@ def _grown(unborn: Vitals, worker: Worker) -> Vitals:
         streams=streams,
         lag_s=stepper.lag,
         checkpoint=model.Checkpoint(
-            saved.seq, saver.age(), saved.seconds, saver.problem, worker.aside
+            saved.seq,
+            saver.age(),
+            saved.seconds,
+            saver.problem,
+            saver.waited(),
+            worker.aside,
         ),
         journal=model.Journal(
             worker.journal.position, not stepper.problem, stepper.problem

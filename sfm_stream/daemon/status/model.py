@@ -15,6 +15,8 @@ LIVE = "live"
 AT_WORK = (LIVE, "catching up")
 BLOCKED_S = 10.0
 """Seconds a sink may take over one thing before that is a trouble."""
+LONGEST = 20
+"""Multiple of `daemon.checkpoint_every` after which a checkpoint is due."""
 GRACE_S = 10.0
 """Seconds a checkpoint may be late, besides a period of its own."""
 
@@ -43,6 +45,7 @@ class Checkpoint(msgspec.Struct, frozen=True):
         age_s: seconds since it was taken.
         seconds: how long it took until it was on disk.
         problem: why the latest try failed, or empty.
+        waited_s: seconds that the oldest unsaved event has waited, or 0.
         set_aside: those that did not belong to the journal at the start, and why.
     """
 
@@ -50,6 +53,7 @@ class Checkpoint(msgspec.Struct, frozen=True):
     age_s: float
     seconds: float
     problem: str = ""
+    waited_s: float = 0.0
     set_aside: tuple[str, ...] = ()
 
 
@@ -167,10 +171,12 @@ def _reasons(vitals: Vitals, settings: Daemon) -> Iterator[str]:
 def _about_disk(vitals: Vitals, settings: Daemon) -> Iterator[str]:
     """Say what a crash would cost more than it should."""
     saved = vitals.checkpoint
-    most = 2 * settings.checkpoint_every.seconds + GRACE_S
-    # without new events an old checkpoint is as good as a new one
-    if saved.seq < vitals.seq and saved.age_s > most:
+    period = settings.checkpoint_every.seconds
+    most = (2 if saved.problem else LONGEST) * period + GRACE_S
+    # a feed that was silent has nothing to save: what counts is how long events wait
+    if saved.waited_s > most:
         why = f": {saved.problem}" if saved.problem else ""
-        yield f"checkpoint: expected one of {most:.3g} s, was {saved.age_s:.3g} s{why}"
+        waited = f"expected within {most:.3g} s, was {saved.waited_s:.3g} s"
+        yield f"checkpoint: {waited}{why}"
     if vitals.journal.problem or not vitals.journal.journalled:
         yield f"journal: {vitals.journal.problem or 'events are not journalled'}"
