@@ -32,6 +32,7 @@ FEEDS = {
     "activity": "connectors.files.activity:Activity",
     "capture": "connectors.capture.reader:Capture",
     "csv": "connectors.files.csv:Csv",
+    "jsonl": "connectors.files.jsonl:Jsonl",
     "parquet": "connectors.files.parquet:Parquet",
     "river": "connectors.made.river:River",
     "synthetic": "connectors.made.synthetic:Synthetic",

@@ -43,6 +43,14 @@ class TableOptions(Section, frozen=True):
     ] = "missing"
 
 
+class LineOptions(TableOptions, frozen=True):
+    """Options of files of JSON, a record per line."""
+
+    encoding: Annotated[
+        str, _doc("e.g. `utf-8`, `utf-16`, `latin-1`; empty: detected")
+    ] = ""
+
+
 class TextOptions(TableOptions, frozen=True):
     """Options of files of text."""
 

@@ -1,0 +1,113 @@
+"""Files of JSON, a record per line, as blocks of ticks.
+
+What lies deeper in a record has a name with dots, `values.celsius` or `bids.0.1`. Cells
+are text, as in CSV: so a number that was written as text is one, and a word for a
+missing value is missing.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import polars as pl
+
+from connectors.files import plan, text
+from connectors.files.options import LineOptions
+from connectors.files.table import Lost, Piece, Table
+from connectors.options import read
+from sfm_stream.errors import FeedError
+
+if TYPE_CHECKING:
+    from sfm_stream.config import Config
+
+SAMPLE_LINES = 1000
+NO_RECORD = "a line is no record of JSON"
+SHOWN = 60
+
+
+class Jsonl(Table):
+    """Ticks from files of JSON lines: plain, gzip, zstandard or zip.
+
+    Args:
+        config: feed and stream are used.
+
+    Raises:
+        ConfigError: if no path is given.
+        FeedError: if a file is missing, holds no record, or lacks a name.
+    """
+
+    options = LineOptions
+    connector = "jsonl"
+
+    def __init__(self, config: Config) -> None:
+        options = read(config.feed, LineOptions)
+        text.expect_encoding(options.encoding)
+        self._encoding = options.encoding
+        paths = text.expand(config.feed.path)
+        head = text.head(paths[0], SAMPLE_LINES, b"", self._encoding)
+        rows, _ = _records(head.splitlines()[:SAMPLE_LINES])
+        if not rows:
+            raise FeedError(paths[0], "expected records of JSON, was none")
+        names = tuple(dict.fromkeys(name for row in rows for name in row))
+        seen = plan.Seen(paths[0], names, {c.name: c for c in _frame(rows, names)})
+        notation = plan.notation(seen, options, config)
+        made = plan.choose(config, options, seen, notation)
+        super().__init__(made, paths, options.order)
+
+    def total(self) -> int | None:
+        """Give None: lines are counted by reading them."""
+        return None
+
+    def _pieces(self) -> Iterator[Piece]:
+        for path in self._paths:
+            row = 0
+            for lines, _ in text.texts(path, b"", self._encoding):
+                rows, lost = _records(lines.splitlines())
+                if rows or lost:
+                    yield Piece(path, row, _frame(rows, self._plan.used), lost)
+                row += len(rows) + len(lost)
+
+
+def _records(lines: Sequence[bytes]) -> tuple[list[dict[str, str]], list[Lost]]:
+    """Read lines: the records, and what is none; blank lines are neither."""
+    rows: list[dict[str, str]] = []
+    lost = []
+    for line in lines:
+        record = _decoded(line) if line.strip() else ()
+        if isinstance(record, dict):
+            rows.append(dict(_cells(record, "")))
+        elif record != ():
+            shown = line[:SHOWN].decode(errors="replace")
+            lost.append(Lost(len(rows), NO_RECORD, repr(shown)))
+    return rows, lost
+
+
+def _decoded(line: bytes) -> Any:  # noqa: ANN401 whatever JSON holds
+    """Decode a line; None if it is no JSON. `NaN` and `Infinity` are read too."""
+    try:
+        return msgspec.json.decode(line)
+    except msgspec.DecodeError:
+        pass
+    try:
+        return json.loads(line)
+    except ValueError:
+        return None
+
+
+def _cells(value: object, name: str) -> Iterator[tuple[str, str]]:
+    """Give what a record holds as cells of text, by names with dots."""
+    if isinstance(value, dict | list):
+        inner = value.items() if isinstance(value, dict) else enumerate(value)
+        for key, one in inner:
+            yield from _cells(one, f"{name}.{key}" if name else str(key))
+    elif value is not None:
+        yield name, str(value)
+
+
+def _frame(rows: Sequence[dict[str, str]], names: Sequence[str]) -> pl.DataFrame:
+    return pl.DataFrame(
+        [pl.Series(n, [row.get(n) for row in rows], dtype=pl.String) for n in names]
+    )

@@ -1,0 +1,70 @@
+from __future__ import annotations
+
+import gzip
+
+import numpy as np
+import pytest
+
+from connectors import open_feed
+from sfm_stream.blocks import concatenate
+from sfm_stream.config import from_tree
+from sfm_stream.errors import FeedError
+
+BEGIN = 1_700_000_000
+LINES = [
+    f'{{"at": {BEGIN + i}, "hall": {{"t": {i / 2}, "door": true}}, "who": "a"}}'
+    for i in range(60)
+]
+
+
+def opened(folder, lines, fields=(), name="a.jsonl", **feed):
+    text = ("\n".join(lines) + "\n").encode()
+    (folder / name).write_bytes(gzip.compress(text) if name.endswith("gz") else text)
+    tree = {"connector": "jsonl", "path": str(folder / name), **feed}
+    return open_feed(from_tree({"feed": tree, "stream": {"fields": list(fields)}}))
+
+
+def whole(feed):
+    return concatenate(list(feed.blocks(7)))
+
+
+@pytest.mark.parametrize("name", ["a.jsonl", "a.jsonl.gz"])
+def test_records_are_ticks_and_what_lies_deeper_has_dots(tmp_path, name):
+    feed = opened(tmp_path, LINES, name=name)
+    block = whole(feed)
+    assert feed.fields == ("hall.t", "hall.door")
+    assert block.time[0] == BEGIN * 10**9
+    assert block.values[:, 0].tolist() == [i / 2 for i in range(60)]
+    assert (block.values[:, 1] == 1).all()
+    assert any("'who' holds text, first 'a'" in note for note in feed.notes)
+
+
+def test_what_is_no_number_is_missing_and_what_is_no_record_is_counted(tmp_path):
+    lines = LINES.copy()
+    lines[3] = f'{{"at": {BEGIN + 3}, "hall": {{"t": NaN}}}}'
+    lines[4] = f'{{"at": {BEGIN + 4}, "hall": {{"t": "unavailable"}}}}'
+    lines[5] = f'{{"at": {BEGIN + 5}}}'
+    lines[6] = f'{{"at": {BEGIN + 6}, "hall": {{"t": "oops"}}}}'
+    lines[7], lines[8] = '{"at": 17', "[1, 2]"
+    feed = opened(tmp_path, lines, ["hall.t"])
+    block = whole(feed)
+    assert len(block) == 58
+    assert np.flatnonzero(np.isnan(block.values[:, 0])).tolist() == [3, 4, 5, 6]
+    assert feed.tally.counts == {
+        "a line is no record of JSON": 2, "a cell is no number": 1,
+    }  # fmt: skip
+    assert feed.tally.rows == 2
+    assert feed.tally.examples["a cell is no number"].endswith(
+        "row 7 column 'hall.t': 'oops'"
+    )
+    assert feed.place(57).endswith("row 60")
+
+
+def test_a_name_that_is_not_there_is_told_with_the_nearest(tmp_path):
+    with pytest.raises(FeedError, match=r"did you mean 'hall\.t'"):
+        opened(tmp_path, LINES, ["hal.t"])
+
+
+def test_a_file_without_a_record_is_refused(tmp_path):
+    with pytest.raises(FeedError, match="expected records of JSON, was none"):
+        opened(tmp_path, ["", "x"])
