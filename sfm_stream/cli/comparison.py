@@ -12,11 +12,13 @@ from sfm_stream.cli.options import (
     AsJson,
     Overrides,
     Plot,
+    Strict,
     app,
     expect_picture,
     listed,
     load,
     next_folder,
+    opened,
     print_json,
     say,
 )
@@ -53,6 +55,7 @@ def compare(
         Path | None,
         typer.Option(metavar="FILE", help="Put the suite's tables between its marks."),
     ] = None,
+    strict: Strict = False,
     jobs: Annotated[int, typer.Option(min=1, help="Models at the same time.")] = 1,
     as_json: AsJson = False,
     overrides: Overrides = None,
@@ -73,7 +76,7 @@ def compare(
     elif config is not None:
         settings = load(config, overrides)
         place = out or next_folder(config)
-        found = _compared(settings, names, place, jobs, plot)
+        found = _compared(settings, names, place, jobs, plot, strict=strict)
     if as_json:
         print_json(found)
 
@@ -107,13 +110,18 @@ def _suite(
 
 
 def _compared(
-    settings: Config, names: list[str], out: Path, jobs: int, plot: Path | None
-) -> dict[str, Any]:
+    settings: Config, names: list[str], out: Path, jobs: int, plot: Path | None,
+    *, strict: bool,
+) -> dict[str, Any]:  # fmt: skip
     """Compare models on one feed, and show how they did."""
     from connectors import open_feed
     from sfm_stream.evaluate import contest, results
     from sfm_stream.report import terminal
+    from sfm_stream.running import judgement
 
+    rows = judgement.preview(settings, opened(settings))
+    terminal.show_account(rows)
+    judgement.refuse(rows, "the first rows", strict=strict)
     found = contest.hold(settings, open_feed, names, out, jobs=jobs, say=say)
     results.keep(found, out)
     terminal.show_comparison(found["models"])
