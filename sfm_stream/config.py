@@ -88,6 +88,14 @@ def from_tree(tree: Mapping[str, Any]) -> Config:
 
     Raises:
         ConfigError: naming the key, the value and the fix.
+
+    Examples:
+        >>> settings = from_tree({"model": {"states": 4}})
+        >>> settings.model.states, settings.learn.window
+        (4, 32)
+        >>> from_tree({"model": {"stats": 4}})
+        Traceback (most recent call last):
+        sfm_stream.errors.ConfigError: model.stats: unknown key; did you mean 'states'?
     """
     placed = _with_options(tree)
     _refuse_unknown(placed, Config, "")

@@ -20,6 +20,12 @@ from numpy.typing import NDArray
 
 from sfm_stream.errors import ConfigError, ShapeError
 
+__all__ = [
+    "ALL_STREAMS", "CLOSED", "CONTROL", "CONTROLS", "GAP", "HEARTBEAT", "LABEL",
+    "NO_TIME", "TICK", "Block", "Closed", "Control", "Event", "Floats", "Gap",
+    "Heartbeat", "Ints", "Label", "Tick", "to_json",
+]  # fmt: skip
+
 TICK, GAP, HEARTBEAT, CONTROL, CLOSED, LABEL = range(6)
 ALL_STREAMS = -1
 NO_TIME = int(np.iinfo(np.int64).min)
@@ -142,6 +148,17 @@ class Block:
         values: float64 [T, F], the fields of a tick or label; NaN where missing.
         code: int64 [T], missed ticks of a gap (-1 unknown), action of a control.
         notes: reason of the gap or closing at a position.
+
+    Examples:
+        >>> tick = Tick("hall", 1_700_000_000 * 10**9, (20.5, 0.3))
+        >>> gap = Gap("hall", 1_700_000_060 * 10**9, "the sensor was off", missed=59)
+        >>> block = Block.of([tick, gap], width=2)
+        >>> block.streams, block.kind.tolist(), block.code.tolist()
+        (('hall',), [0, 1], [0, 59])
+        >>> block.values.tolist()
+        [[20.5, 0.3], [nan, nan]]
+        >>> list(block.events()) == [tick, gap]
+        True
     """
 
     streams: tuple[str, ...]
@@ -192,6 +209,12 @@ class Block:
 
         Raises:
             ShapeError: if the columns differ in length.
+
+        Examples:
+            >>> time = (1_700_000_000 + np.arange(3)) * 10**9
+            >>> block = Block.ticks(time, np.ones((3, 2)), streams=("hall",))
+            >>> len(block), block.values.shape, len(block[1:])
+            (3, (3, 2), 2)
         """
         count = len(time)
         if values.ndim != 2 or len(values) != count:
@@ -396,5 +419,10 @@ def expect_width(event: Tick | Label, width: int) -> tuple[float, ...]:
 
 
 def to_json(event: Event) -> str:
-    """Write an event as one line of JSON; NaN is null."""
+    """Write an event as one line of JSON; NaN is null.
+
+    Examples:
+        >>> print(to_json(Tick("hall", 1, (20.5, float("nan")))))
+        {"type":"tick","stream":"hall","time":1,"values":[20.5,null],"received":0}
+    """
     return msgspec.json.encode(event).decode()

@@ -15,6 +15,11 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+__all__ = [
+    "KINDS", "REJECTED_REASONS", "SKIPPED_REASONS", "VOIDED_REASONS", "Decision",
+    "Forecast", "Record", "Records", "Rejected", "Score", "Update", "Voided",
+]  # fmt: skip
+
 
 class Forecast(msgspec.Struct, frozen=True, tag="forecast"):
     """What comes next, said at one tick for one horizon.
@@ -184,6 +189,19 @@ class Records:
     Attributes:
         columns: per kind, column name to array; all arrays of a kind equally long.
         tables: per text column, the texts its codes stand for.
+
+    Examples:
+        >>> columns = {"seq": np.array([3]), "stream": np.array([0]),
+        ...            "time": np.array([60]), "field": np.array([1]),
+        ...            "reason": np.array([3])}
+        >>> tables = {"stream": ("hall",), "rejected.field": ("", "celsius"),
+        ...           "rejected.reason": REJECTED_REASONS}
+        >>> records = Records({"rejected": columns}, tables)
+        >>> len(records), records.count("scores")
+        (1, 0)
+        >>> for record in records.rows():
+        ...     print(record.seq, record.stream, record.field, record.reason)
+        3 hall celsius value is infinite
     """
 
     columns: Mapping[str, Mapping[str, NDArray[Any]]]

@@ -315,6 +315,14 @@ class SFM(Layer[SFMState]):
 
     References:
         Hu & Qi, State-Frequency Memory Recurrent Neural Networks, ICML 2017.
+
+    Examples:
+        >>> layer = SFM(3, 4, states=5, frequencies=6, seed=0)
+        >>> z, state = layer(torch.ones(7, 2, 3))  # ticks, sequences, inputs
+        >>> z.shape, state.re.shape
+        (torch.Size([7, 2, 4]), torch.Size([2, 6, 5]))
+        >>> round(z[-1, 0, 0].item(), 3)
+        -0.024
     """
 
     def __init__(
