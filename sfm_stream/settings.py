@@ -59,31 +59,31 @@ class Json(Section, frozen=True):
         str, _doc("path of the record in a frame, or of a list of them")
     ] = ""
     codes: Annotated[
-        dict[str, dict[str, float]], _doc("field = what its texts count as")
+        dict[str, dict[str, float]], _doc("field = numbers its texts stand for")
     ] = {}
     name: Annotated[
-        str, _doc("pattern of which the first group is the stream's name")
+        str, _doc("regular expression; its first group is the stream's name")
     ] = ""
-    id: Annotated[str, _doc("path of an id that rises; repeated ones are dropped")] = ""
-    contiguous: Annotated[bool, _doc("whether an id left out is a tick lost")] = False
+    id: Annotated[str, _doc("path of a rising id; repeated ids are dropped")] = ""
+    contiguous: Annotated[bool, _doc("whether a missing id means a lost tick")] = False
     history: Annotated[
-        Match, _doc("condition of frames of before the subscription")
+        Match, _doc("condition of frames from before the subscription")
     ] = {}
     repeats: Annotated[
-        bool, _doc("whether the first tick of a connection is of before it")
+        bool, _doc("whether the first tick after connecting repeats an old one")
     ] = False
     acknowledged: Annotated[
-        Match, _doc("condition of answers that take a subscription")
+        Match, _doc("condition of answers that confirm a subscription")
     ] = {}
     refused: Annotated[Match, _doc("condition of answers that refuse one")] = {}
     topic: Annotated[str, _doc("path of the symbol such an answer is about")] = ""
     alive: Annotated[Match, _doc("condition of heartbeats and pongs")] = {}
-    pong: Annotated[str, _doc("a frame that is a pong, word by word")] = ""
+    pong: Annotated[str, _doc("the exact text of a pong")] = ""
     departing: Annotated[
         Match, _doc("condition of warnings that the connection will be closed")
     ] = {}
-    ping: Annotated[str, _doc("frame that keeps a connection; empty: none")] = ""
-    ping_every: Annotated[Duration, _doc("how often it is sent")] = Duration("20s")
+    ping: Annotated[str, _doc("frame sent to keep a connection open; empty: none")] = ""
+    ping_every: Annotated[Duration, _doc("time between these frames")] = Duration("20s")
 
 
 class Feed(Section, frozen=True):
@@ -105,13 +105,13 @@ class Feed(Section, frozen=True):
     time: Annotated[
         str | tuple[str, ...],
         _doc(
-            "time column, or columns that tell it together; empty: the one that reads "
-            "as times; `-`: none, ticks are `period` apart, from 2000-01-01"
+            "time column, or columns that make up the time together; empty: the column "
+            "that reads as times; `-`: none, ticks are `period` apart from 2000-01-01"
         ),
     ] = ""
     time_unit: Annotated[
         Literal["auto", "s", "ms", "us", "100ns", "ns", "iso"],
-        _doc("unit of the time column; `auto` decides per value by magnitude"),
+        _doc("unit of the time column; `auto` decides by the size of each value"),
     ] = "auto"
     columns: Annotated[
         dict[str, str], _doc("field name = column name, where they differ")
@@ -120,19 +120,17 @@ class Feed(Section, frozen=True):
     period: Annotated[Duration, _doc("time between ticks of a feed without times")] = (
         Duration("1s")
     )
-    venue: Annotated[str, _doc("whose protocol a capture holds")] = "binance"
+    venue: Annotated[str, _doc("venue that was recorded")] = "binance"
     url: Annotated[str, _doc("address of a venue; empty: its public one")] = ""
     channel: Annotated[
         str, _doc("which messages of a venue are ticks; empty: its best bid and ask")
     ] = ""
-    queue: Annotated[
-        Positive, _doc("live events that may wait for the model before `overload`")
-    ] = 65_536
+    queue: Annotated[Positive, _doc("live events that may wait for the model")] = 65_536
     overload: Annotated[
         Literal["block", "conflate", "drop_oldest"],
         _doc(
-            "a full queue lets the venue wait, keeps the latest tick of each stream, "
-            "or forgets the oldest ones with a gap"
+            "what happens when the queue is full: the venue waits, only the latest "
+            "tick of each stream is kept, or the oldest are dropped and a gap says so"
         ),
     ] = "block"
     processes: Annotated[
@@ -145,16 +143,15 @@ class Feed(Section, frozen=True):
     stale_after: Annotated[
         Duration,
         _doc(
-            "silence that makes a live feed stale, e.g. `10s`, and twice that a new "
-            "connection; empty: as the venue is known to be"
+            "silence after which a live feed is stale, e.g. `10s`; after twice that it "
+            "connects anew; empty: what suits the venue"
         ),
     ] = NONE
     symbols: Annotated[
-        tuple[str, ...],
-        _doc("what this feed subscribes to; empty: `stream.symbols`"),
+        tuple[str, ...], _doc("what this feed subscribes to; empty: `stream.symbols`")
     ] = ()
     prefix: Annotated[
-        str, _doc("put before its streams' names, so that two venues' stay apart")
+        str, _doc("put before the names of its streams, to tell two venues apart")
     ] = ""
     dataset: Annotated[str, _doc("name of a data set that River ships")] = "WaterFlow"
     signal: Annotated[
@@ -162,19 +159,19 @@ class Feed(Section, frozen=True):
         _doc("shape of the synthetic signal"),
     ] = "tones"
     ticks: Annotated[Positive, _doc("length of the synthetic signal")] = 20_000
-    noise: Annotated[float, Meta(ge=0), _doc("its noise, standard deviation")] = 0.1
-    seed: Annotated[Count, _doc("its seed")] = 0
+    noise: Annotated[float, Meta(ge=0), _doc("standard deviation of its noise")] = 0.1
+    seed: Annotated[Count, _doc("seed of the signal")] = 0
     json: Json = Json()
     options: Annotated[
         dict[str, Any],
-        _doc("what this connector alone knows; `sfm-stream feeds NAME` lists it"),
+        _doc("options of this connector alone; `sfm-stream feeds NAME` lists them"),
     ] = {}
 
 
 class Stream(Section, frozen=True):
     """What a tick is."""
 
-    name: Annotated[str, _doc("name of the stream of a feed that names none")] = "main"
+    name: Annotated[str, _doc("name of a stream without one")] = "main"
     fields: Annotated[
         tuple[str, ...], _doc("numeric fields of a tick; empty: all the feed has")
     ] = ()
@@ -186,18 +183,17 @@ class Stream(Section, frozen=True):
         Duration, _doc("fold ticks into bins of this length, e.g. `100ms`")
     ] = NONE
     folds: Annotated[
-        dict[str, Fold], _doc("how a field folds into a bin (default `last`)")
+        dict[str, Fold], _doc("field = how it is folded into a bin; default `last`")
     ] = {}
     missing: Annotated[
         Missing,
-        _doc("a missing value rejects the tick, holds the last, or is the mean"),
+        _doc("a missing value: reject the tick, repeat the last or take the mean"),
     ] = "void"
     clock: Annotated[
         Literal["tick", "time"], _doc("whether memory turns per tick or with time")
     ] = "tick"
     max_gap: Annotated[
-        Duration,
-        _doc("a longer silence than this is a gap, e.g. `60s`; empty: none is"),
+        Duration, _doc("a longer silence than this is a gap, e.g. `60s`; empty: never")
     ] = NONE
 
 
@@ -206,7 +202,7 @@ class Target(Section, frozen=True):
 
     values: Annotated[
         tuple[str, ...],
-        _doc("fields or derived values (`mid`); empty: the first field"),
+        _doc("fields or derived values (`mid`) to forecast; empty: the first field"),
     ] = ()
     predict: Annotated[
         Literal["change", "log-return", "level"],
@@ -225,7 +221,7 @@ class Features(Section, frozen=True):
         _doc(
             "`change`, `level`, `log-return` of the target; `change(bid)` of a field; "
             "`change(*)` of all; derived values; `elapsed`, `weekday`, "
-            "`hour`, which is sine and cosine of a day's and of half a day's turn"
+            "`hour`: sine and cosine over a day and over half a day"
         ),
     ] = ("change", "level", "change(*)", "level(*)", "hour")
     lags: Annotated[
@@ -235,7 +231,7 @@ class Features(Section, frozen=True):
         Count, Few, _doc("own past errors given to the least-squares experts")
     ] = 2
     scale: Annotated[
-        Positive, _doc("ticks over which running means and variances forget")
+        Positive, _doc("memory of running means and variances, in ticks")
     ] = 5_000
 
 
@@ -255,18 +251,18 @@ class Model(Section, frozen=True):
         float, Meta(ge=2), _doc("longest period of the `log` grid, ticks")
     ] = 256.0
     longest_memory: Annotated[
-        float, Meta(ge=2), _doc("longest memory at birth, ticks")
+        float, Meta(ge=2), _doc("longest memory of a state at the start, ticks")
     ] = 256.0
     readout: Annotated[
-        Literal["amplitude", "amplitude+phase"], _doc("what the outputs see of memory")
+        Literal["amplitude", "amplitude+phase"], _doc("what outputs see of the memory")
     ] = "amplitude+phase"
 
 
 class Learn(Section, frozen=True):
     """Truncated back-propagation through time."""
 
-    enabled: Annotated[bool, _doc("false freezes the weights")] = True
-    window: Annotated[Positive, _doc("ticks gradients flow back through, h")] = 32
+    enabled: Annotated[bool, _doc("whether weights change; false freezes them")] = True
+    window: Annotated[Positive, _doc("ticks that gradients flow back, h")] = 32
     every: Annotated[Positive, _doc("ticks between updates, h'")] = 16
     optimizer: Annotated[Literal["adam"], _doc("the optimiser")] = "adam"
     lr: Annotated[float, Meta(gt=0), _doc("learning rate")] = 3e-3
@@ -275,7 +271,7 @@ class Learn(Section, frozen=True):
         Literal["decay", "reset", "keep"], _doc("what a gap does to the memory")
     ] = "decay"
     max_pending: Annotated[
-        Positive, _doc("forecasts of a stream and horizon that may wait for their due")
+        Positive, _doc("forecasts per stream and horizon that may wait for their truth")
     ] = 4096
 
 
@@ -311,20 +307,22 @@ class Forecast(Section, frozen=True):
 
     experts: Annotated[
         tuple[str, ...],
-        _doc(f"who forecasts: some of {', '.join(f'`{name}`' for name in EXPERTS)}"),
+        _doc(f"experts to ask, some of {', '.join(f'`{name}`' for name in EXPERTS)}"),
     ] = tuple(EXPERTS)
     forgetting: Annotated[
-        float, Meta(gt=0, le=1), _doc("forgetting factor of least squares")
+        float, Meta(gt=0, le=1), _doc("forgetting factor of `rls` and `sfm-rls`")
     ] = 0.9999
     fast: Annotated[
         float, Meta(gt=0, le=1), _doc("forgetting factor of `rls-fast`")
     ] = 0.99
-    ridge: Annotated[float, Meta(gt=0), _doc("ridge of least squares at birth")] = 1.0
-    level: Annotated[float, Meta(gt=0, lt=1), _doc("level of the interval")] = 0.9
+    ridge: Annotated[float, Meta(gt=0), _doc("first ridge of least squares")] = 1.0
+    level: Annotated[
+        float, Meta(gt=0, lt=1), _doc("share of truths in the interval")
+    ] = 0.9
     input_clip: Annotated[
         float,
         Meta(gt=0),
-        _doc("inputs and targets are clipped at this many deviations"),
+        _doc("inputs and targets are clipped at this many standard deviations"),
     ] = 8.0
 
 
@@ -332,15 +330,15 @@ class Run(Section, frozen=True):
     """How a run is carried out."""
 
     warmup: Annotated[
-        int | float, _doc("ticks (or share of them) learned from but not scored")
+        int | float, _doc("first ticks (count or share) that are not scored")
     ] = 0
     checkpoint_every: Annotated[Positive, _doc("ticks between checkpoints")] = 100_000
-    backend: Annotated[
-        Literal["auto", "numba", "torch"], _doc("which kernels compute")
-    ] = "auto"
-    device: Annotated[str, _doc("device of the torch backend")] = "cpu"
+    backend: Annotated[Literal["auto", "numba", "torch"], _doc("what computes")] = (
+        "auto"
+    )
+    device: Annotated[str, _doc("device that the backend computes on")] = "cpu"
     block: Annotated[Positive, _doc("events per block of a replay")] = 16_384
-    seed: Annotated[Count, _doc("seed of the weights at birth")] = 0
+    seed: Annotated[Count, _doc("seed of the first weights")] = 0
 
 
 class Sink(Section, frozen=True):
@@ -354,16 +352,16 @@ class Sink(Section, frozen=True):
         ),
     ]
     path: Annotated[
-        str, _doc("file or folder, from the run's folder; empty: named for the kind")
+        str, _doc("file or folder within the run's; empty: a name after the kind")
     ] = ""
     records: Annotated[
         tuple[RecordKind, ...], _doc("kinds of records it takes; empty: all")
     ] = ()
     streams: Annotated[tuple[str, ...], _doc("streams it takes; empty: all")] = ()
-    queue: Annotated[Positive, _doc("records that may wait before `overload`")] = 65_536
+    queue: Annotated[Positive, _doc("records that may wait")] = 65_536
     overload: Annotated[
         Literal["spill", "drop"],
-        _doc("what a full queue cannot hold waits on disk, or is counted and lost"),
+        _doc("beyond the queue, records wait on disk or are lost and counted"),
     ] = "spill"
 
 
@@ -373,44 +371,44 @@ class Daemon(Section, frozen=True):
     listen: Annotated[
         str,
         _doc(
-            "address of `/status`, `/metrics`, `/healthz`, `/readyz` and the websocket "
-            "sink; port 0: any that is free; empty: none"
+            "address of the status page, metrics and websocket; port 0: any free one; "
+            "empty: no address"
         ),
     ] = "127.0.0.1:8788"
     hosts: Annotated[
         tuple[str, ...],
         _doc(
-            "names under which it may be asked, besides `localhost`, the one of "
-            "`daemon.listen` and numeric addresses"
+            "further host names that requests may use, besides `localhost`, numeric "
+            "addresses and the host of `daemon.listen`"
         ),
     ] = ()
     checkpoint_every: Annotated[
         Duration, _doc("least time between checkpoints; 20 times it is the most")
     ] = Duration("15s")
-    checkpoints: Annotated[Positive, _doc("how many of them are kept")] = 3
+    checkpoints: Annotated[Positive, _doc("how many checkpoints are kept")] = 3
     retention: Annotated[
         Duration,
-        _doc("how long the journal is kept once a checkpoint covers it; empty: always"),
+        _doc("how long the journal is kept behind a checkpoint; empty: for ever"),
     ] = NONE
     disk_full: Annotated[
         Literal["halt", "go-on"],
-        _doc("whether a journal that cannot be written stops the daemon"),
+        _doc("if the journal cannot be written: stop, or go on without it"),
     ] = "halt"
     catch_up_after: Annotated[
-        Duration, _doc("age of the oldest waiting event at which learning pauses")
+        Duration, _doc("learning pauses while the oldest waiting event is older")
     ] = Duration("2s")
     quarantine_after: Annotated[
-        Positive, _doc("ticks of a stream rejected in a row before it is shut out")
+        Positive, _doc("rejected ticks in a row after which a stream is shut out")
     ] = 1_000
     quarantine: Annotated[
-        Duration, _doc("for how long, at first; twice as long each time, up to an hour")
+        Duration, _doc("how long it is shut out; doubles each time, up to an hour")
     ] = Duration("60s")
     ready_lag: Annotated[
-        Duration, _doc("age of the oldest waiting event beyond which it is not ready")
+        Duration, _doc("not ready while the oldest waiting event is older")
     ] = Duration("5s")
     drain: Annotated[
         Duration,
-        _doc("time that waiting events and records get when it is told to stop"),
+        _doc("time for waiting events and records when the daemon is told to stop"),
     ] = Duration("10s")
 
 

@@ -63,43 +63,77 @@ class Figure:
 
 COUNTER = CounterMetricFamily
 OF_PROCESS = (
-    Figure("uptime_seconds", "since the start", lambda v: v.uptime_s),
-    Figure("events", "the engine has seen, over all starts", lambda v: v.seq, COUNTER),
-    Figure("recovered_events", "replayed at the start", lambda v: v.recovered),
-    Figure("gaps", "losses the feeds told of", lambda v: v.gaps, COUNTER),
-    Figure("waiting_events", "that wait to be taken", lambda v: v.waiting),
-    Figure("lag_seconds", "age of the oldest event taken last", lambda v: v.lag_s),
-    Figure("checkpoint_age_seconds", "of the latest", lambda v: v.checkpoint.age_s),
-    Figure("checkpoint_seconds", "the latest took", lambda v: v.checkpoint.seconds),
-    Figure("checkpoint_events", "the latest covers", lambda v: v.checkpoint.seq),
-    Figure("journal_events", "the journal holds", lambda v: v.journal.position),
-    Figure("journalled", "1 while events are", lambda v: v.journal.journalled),
+    Figure("uptime_seconds", "seconds since the start", lambda v: v.uptime_s),
+    Figure(
+        "events",
+        "events the engine has seen, over all starts",
+        lambda v: v.seq,
+        COUNTER,
+    ),
+    Figure("recovered_events", "events replayed at the start", lambda v: v.recovered),
+    Figure("gaps", "losses of data that feeds reported", lambda v: v.gaps, COUNTER),
+    Figure("waiting_events", "events that wait for the model", lambda v: v.waiting),
+    Figure(
+        "lag_seconds", "age of the oldest event in the last batch", lambda v: v.lag_s
+    ),
+    Figure(
+        "checkpoint_age_seconds",
+        "age of the latest checkpoint",
+        lambda v: v.checkpoint.age_s,
+    ),
+    Figure(
+        "checkpoint_seconds",
+        "time the latest checkpoint took",
+        lambda v: v.checkpoint.seconds,
+    ),
+    Figure(
+        "checkpoint_events",
+        "events the latest checkpoint covers",
+        lambda v: v.checkpoint.seq,
+    ),
+    Figure("journal_events", "events in the journal", lambda v: v.journal.position),
+    Figure(
+        "journalled", "1 while events are journalled", lambda v: v.journal.journalled
+    ),
     Figure("learning", "1 while the weights may change", lambda v: v.learning),
-    Figure("finite", "1 while all of the state is", lambda v: v.finite),
-    Figure("alarms", "that stand", lambda v: len(v.alarms)),
-    Figure("memory_bytes", "resident", lambda v: v.memory_mib * BYTES_PER_MIB),
+    Figure("finite", "1 while the whole state is finite", lambda v: v.finite),
+    Figure("alarms", "alarms that are up", lambda v: len(v.alarms)),
+    Figure("memory_bytes", "resident memory", lambda v: v.memory_mib * BYTES_PER_MIB),
 )
 OF_STREAM = (
-    Figure("ticks", "that came", lambda s: s.ticks, COUNTER),
-    Figure("rejected", "ticks the engine refused", lambda s: s.rejected, COUNTER),
-    Figure("quarantined", "1 while shut out", lambda s: s.quarantined_s is not None),
+    Figure("ticks", "ticks received", lambda s: s.ticks, COUNTER),
+    Figure("rejected", "ticks the engine rejected", lambda s: s.rejected, COUNTER),
+    Figure(
+        "quarantined",
+        "1 while the stream is shut out",
+        lambda s: s.quarantined_s is not None,
+    ),
 )
 OF_CONNECTION = (
     Figure("connection_live", "1 while it brings data", lambda c: c.state == LIVE),
-    Figure("connection_state_seconds", "in its present state", lambda c: c.seconds),
+    Figure(
+        "connection_state_seconds", "time in the present state", lambda c: c.seconds
+    ),
 )
 OF_SINK = (
-    Figure("sink_queued_rows", "that wait in memory", lambda s: s.queued),
-    Figure("sink_spilled_rows", "that wait on disk", lambda s: s.spilled),
-    Figure("sink_dropped_rows", "lost", lambda s: s.dropped, COUNTER),
-    Figure("sink_written_rows", "taken", lambda s: s.written, COUNTER),
-    Figure("sink_blocked_seconds", "the present call lasts", lambda s: s.blocked_s),
-    Figure("sink_failing", "1 while it complains", lambda s: bool(s.error)),
+    Figure("sink_queued_rows", "rows that wait in memory", lambda s: s.queued),
+    Figure("sink_spilled_rows", "rows that wait on disk", lambda s: s.spilled),
+    Figure("sink_dropped_rows", "rows lost", lambda s: s.dropped, COUNTER),
+    Figure("sink_written_rows", "rows written", lambda s: s.written, COUNTER),
+    Figure(
+        "sink_blocked_seconds",
+        "how long the present write has lasted",
+        lambda s: s.blocked_s,
+    ),
+    Figure("sink_failing", "1 while writes fail", lambda s: bool(s.error)),
 )
 OF_ERRORS = (
-    Figure("scores", "forecasts met by their truth", lambda e: e.scored, COUNTER),
+    Figure("scores", "forecasts compared with the truth", lambda e: e.scored, COUNTER),
     Figure(
-        "absolute_error", "summed, in the target's units", lambda e: e.absolute, COUNTER
+        "absolute_error",
+        "sum of absolute errors, in the target's units",
+        lambda e: e.absolute,
+        COUNTER,
     ),
     Figure("skill", "1 - MSE / MSE of the last value", lambda e: e.skill),
 )
