@@ -1,4 +1,4 @@
-"""Settings read from TOML, refusing what is unknown or cannot be meant."""
+"""Settings read from TOML; unknown keys and invalid values are refused."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a feed may say, one event at a time or as columns.
+"""What a feed can tell, one event at a time or as columns.
 
 A live feed speaks in single events; a file speaks in a `Block`, the same events as
 columns. `Block.of` turns the first form into the second, so the engine knows one form

@@ -1,4 +1,4 @@
-"""What the engine says back, one record at a time or as columns.
+"""What the engine gives back, one record at a time or as columns.
 
 A block of records is `Records`: per kind a dict of equally long columns. Text columns
 are codes into tables, so that no string is made per tick. `rows` turns columns into

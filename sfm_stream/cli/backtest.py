@@ -1,4 +1,4 @@
-"""Commands over what can be read again: replay, resume, verify, bench."""
+"""Commands on feeds that can be read again: replay, resume, verify, bench."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Commands on live feeds: list, look, record, and play them back on a socket."""
+"""Commands on live feeds: list, show, record, and play back on a socket."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What all commands share: the application, its options, and how it speaks."""
+"""What all commands share: the application, its options and its messages."""
 
 from __future__ import annotations
 

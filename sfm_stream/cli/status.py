@@ -1,4 +1,4 @@
-"""The command that asks a live process how it is."""
+"""The command that shows the status of a daemon."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The log of a live process: one JSON object per line, and no more of them than help.
+"""The daemon's log: one JSON object per line, repeats held back.
 
     {"time": "2026-11-24T10:30:00.123456Z", "level": "info", "event": "live", ...}
 
