@@ -1,4 +1,4 @@
-"""What may go wrong with a venue, on demand.
+"""Faults of a venue, on demand.
 
 A fault is written `name[:argument][@number | %chance]`: at the message or connection of
 that number, or by a seeded chance at each; without either, always.

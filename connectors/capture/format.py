@@ -1,4 +1,4 @@
-"""The form of recorded lines, written and read.
+"""The format of recorded lines, written and read.
 
     <ns> <frame>                 a frame as it was received, and when
     <ns>* <base64>               the same, of a frame that holds a line's end

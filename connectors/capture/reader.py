@@ -1,4 +1,4 @@
-"""Recorded raw frames, read by the protocol that reads them live.
+"""A feed of recorded frames, read by the protocol that reads them live.
 
 What came through each connection is read by a protocol of its own, as it was live, and
 a loss that was noticed live is the same gap here.

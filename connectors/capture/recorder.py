@@ -1,4 +1,4 @@
-"""Writes down what comes through connections, without ever keeping a reader waiting.
+"""A recorder of frames that never delays the reader.
 
 Lines wait in memory for a thread, which each second compresses what there is into one
 complete gzip member at the end of the current segment. So a process that is killed

@@ -1,4 +1,4 @@
-"""The other side of the venues: what they answer to what is asked of them.
+"""What venues answer to subscriptions and pings, for the simulator.
 
 A venue is a row of a table. `plain` is whoever answers nothing and sends all.
 """

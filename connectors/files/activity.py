@@ -1,4 +1,4 @@
-"""What a stream of quotes does per second: how many came, how far the mid moved.
+"""Activity per second of a stream of quotes: how many came, how far the mid moved.
 
     rate        log(1 + quotes in the bin)
     volatility  log(1 + |move of the mid since the bin before|)

@@ -1,4 +1,4 @@
-"""Rows of a table turned into events, and an account of what could not be."""
+"""What all tables share: the role of each column, and rows turned into events."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Files as pieces of text, whatever they are compressed with, in bounded memory.
+"""Files of any compression as pieces of text, in bounded memory.
 
 Text is UTF-8 with a newline behind each line, however the file has it.
 """

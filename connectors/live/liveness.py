@@ -1,4 +1,4 @@
-"""How long nothing came, on a connection and per topic, and what that means.
+"""Silence on a connection and per topic, and what it means.
 
 Data alone counts: a connection may answer every ping and say nothing. Silence beyond
 `quiet` is stale, twice that is dead. A topic that has been silent for longer before and

@@ -1,4 +1,4 @@
-"""The bounded queue between who reads a feed and who works on it.
+"""The bounded queue between the reader of a feed and the model.
 
 Events come one by one and leave as blocks of columns. What happens when it is full has
 a name: `block` lets the reader wait, and TCP the venue; `conflate` keeps the latest

@@ -1,4 +1,4 @@
-"""Who of the topics asked for was confirmed, and who refused."""
+"""Which of the topics asked for are confirmed, and which are refused."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whoever keeps a shard connected, whatever happens, and says what was lost.
+"""Keeps a shard of topics connected, and reports what was lost.
 
 A connection that must go is replaced before it goes: the new one's frames are held
 until it has data for every topic and a grace has passed; then the old one is closed and

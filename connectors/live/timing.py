@@ -1,4 +1,4 @@
-"""Time for whoever holds connections: the only place of the feeds that asks for it."""
+"""Clock, budgets and waiting: the only place of the feeds that reads the time."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What exchanges share: ids that only rise, clocks that err, prices that are none.
+"""What exchanges share: rising ids, faulty clocks, invalid prices.
 
 An exchange's own file says what its messages look like; what becomes of what they hold
 is said here, once. Fields have the same names everywhere:

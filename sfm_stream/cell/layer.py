@@ -1,4 +1,4 @@
-"""One tick and many: what every cell says of itself, and the fold over a sequence."""
+"""What every cell offers, and the loop over a sequence."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The memory in absolute time, as the paper writes it: float64, slow, for tests only.
+"""The memory in absolute time, as the paper writes it: float64, slow, for tests.
 
 e^{jωt} loses its phase as t grows, which is why the shipped cell (`sfm.py`) turns its
 frame instead. This file shares with it the layout of the weights and nothing else.

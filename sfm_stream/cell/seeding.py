@@ -1,4 +1,4 @@
-"""Weights drawn from a seed, so that torch's global generator is left alone."""
+"""Weights drawn from a seed; torch's global generator is left alone."""
 
 from __future__ import annotations
 

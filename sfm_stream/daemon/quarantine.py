@@ -1,4 +1,4 @@
-"""Streams that send nothing but garbage, shut out for a while; the others run on."""
+"""Streams that send only garbage are shut out for a while; the others go on."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How a live process comes to be where it was: checkpoint, journal's tail, live.
+"""How a daemon returns to where it was: checkpoint, the journal's tail, then live.
 
 There is one way to start, whatever came before: a first start has no checkpoint and an
 empty journal. The journal is opened first, and its lock held, so that two processes

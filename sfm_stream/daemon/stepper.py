@@ -1,4 +1,4 @@
-"""What becomes of a batch of live events: decide, journal, score, forecast, learn.
+"""What happens to a batch of live events: decide, journal, score, forecast, learn.
 
 All of it happens in one thread, batch after batch, so the socket's loop never waits for
 a disk or a kernel. Whatever depends on load or clock is decided before the journal and

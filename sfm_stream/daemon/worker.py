@@ -1,4 +1,4 @@
-"""The model's side of a live process: all that happens in the model's thread.
+"""The model's side of the daemon: everything that runs in the model's thread.
 
 Batches and beats come from the loop, one after the other; nothing here waits for a
 sink, and for a disk only the journal's write.

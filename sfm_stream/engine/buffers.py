@@ -1,4 +1,4 @@
-"""How the engine calls the compiled tick, and the room its records are written to."""
+"""How the engine calls the compiled tick, and the buffers for its records."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the kernels wrote, as columns for a block and as records for a single event."""
+"""The output buffers of the kernels as columns, and as single records."""
 
 from __future__ import annotations
 

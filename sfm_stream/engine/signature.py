@@ -1,4 +1,4 @@
-"""Which model a snapshot is of."""
+"""Whether a snapshot belongs to this model."""
 
 from __future__ import annotations
 

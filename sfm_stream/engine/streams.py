@@ -1,4 +1,4 @@
-"""Which streams there are, by name, number and row."""
+"""The streams of an engine: name, number and row of each."""
 
 from __future__ import annotations
 

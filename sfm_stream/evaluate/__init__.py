@@ -1,1 +1,1 @@
-"""Ours and others' forecasters on the same ticks, by the same rules, side by side."""
+"""Our forecaster and others on the same ticks, by the same rules."""

@@ -1,4 +1,4 @@
-"""What a forecaster of others sees and when it may learn, by the engine's own rules.
+"""The rules of a comparison: what a peer sees, and when it may learn.
 
 An engine that only ever says the last value takes in the same ticks. Its records tell
 which ticks were taken, folded or refused, when each label settled, and what a gap

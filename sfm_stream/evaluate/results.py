@@ -1,4 +1,4 @@
-"""What a comparison found, as files and as Markdown."""
+"""Results of a comparison, as files and as Markdown."""
 
 from __future__ import annotations
 

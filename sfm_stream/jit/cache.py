@@ -1,4 +1,4 @@
-"""Machine code on disk, thrown away when anything it was made of changes.
+"""The cache of machine code on disk, cleared when its sources change.
 
 numba renews a cached function when the file that holds it changes, and does not look
 at the files whose functions were compiled into it.

@@ -1,4 +1,4 @@
-"""Stage 0: whether a tick can be taken in, and what its signals are."""
+"""Stage 0: whether a tick is accepted, and its signals."""
 
 from __future__ import annotations
 

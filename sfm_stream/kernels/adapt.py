@@ -1,4 +1,4 @@
-"""What learns begins anew and keeps what it knows: for a world that has changed."""
+"""After a drift: learning starts fresh, and what was learned stays."""
 
 from __future__ import annotations
 

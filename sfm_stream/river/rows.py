@@ -1,4 +1,4 @@
-"""River's dicts as columns: which feature stands where, and what counts as missing."""
+"""River's dicts as columns: which feature goes where, and what counts as missing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where records go, and back to which point they can be cut.
+"""Where records go.
 
 A sink knows its position. A checkpoint holds it; a sink opened with it first drops all
 that was written later, so that the replayed ticks say their records once. Opened

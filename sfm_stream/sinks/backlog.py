@@ -1,4 +1,4 @@
-"""What a sink has not taken yet, in order: so much in memory, the rest on disk or lost.
+"""Records a sink has not taken yet, in order: in memory, then on disk or dropped.
 
 Rows are joined into pieces; a piece that memory has no room for becomes a file of its
 own, so that the disk has its room back as soon as a piece is read.

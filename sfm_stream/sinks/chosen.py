@@ -1,4 +1,4 @@
-"""Records of some kinds and streams alone."""
+"""Only the records of some kinds and streams."""
 
 from __future__ import annotations
 

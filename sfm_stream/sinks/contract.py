@@ -1,4 +1,4 @@
-"""What a place for records must offer."""
+"""What a sink must offer."""
 
 from __future__ import annotations
 

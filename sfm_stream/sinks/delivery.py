@@ -1,4 +1,4 @@
-"""Records on their way to a sink, in threads of their own: the model never waits.
+"""Delivery to a sink by threads of its own, so that the model never waits.
 
     model's thread    offer, mark: into a box that is never full for long
     keeper's          empties the box into the backlog, hands out what comes next

@@ -1,4 +1,4 @@
-"""Records that wait to be handed on together.
+"""Records gathered for a moment and written together.
 
 A live tick brings a few rows, and a file or a write takes many: so pieces are only
 listed at first, and joined when many have come.

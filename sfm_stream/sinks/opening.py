@@ -1,4 +1,4 @@
-"""Which name in the settings is which sink."""
+"""Which name in the settings opens which sink."""
 
 from __future__ import annotations
 

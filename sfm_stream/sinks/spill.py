@@ -1,4 +1,4 @@
-"""Blocks of records as files, for the disk to hold while a sink is busy.
+"""Blocks of records kept as files while a sink is busy.
 
 MessagePack: the tables, and each column as type, shape and its numbers as they lie in
 memory. Nothing in it is carried out when it is read, and nothing is synced: what a

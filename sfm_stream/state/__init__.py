@@ -1,1 +1,1 @@
-"""One stream's state, array by array, and the plans by which a tick becomes inputs."""
+"""The state of a stream, array by array, and the plans that turn a tick into inputs."""

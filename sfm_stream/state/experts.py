@@ -1,4 +1,4 @@
-"""Who is asked for a forecast at each tick, and what the linear ones see.
+"""The experts: who forecasts at each tick, and what the linear ones see.
 
 The regressors of a tick lie side by side, so that every expert of least squares sees
 one run of them:

@@ -1,4 +1,4 @@
-"""What a forecast is about, and the tick or moment at which its truth is settled.
+"""What a forecast is about, and when its truth is known.
 
 A forecast made at tick o for a horizon of h ticks is due at tick o + h. A horizon in
 time is due at the origin's time plus the horizon, and settled by the last tick at or

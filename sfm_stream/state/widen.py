@@ -1,4 +1,4 @@
-"""A snapshot of a bank in the layout of one that sees more.
+"""A snapshot rearranged for a bank with more fields.
 
 New fields bring new signals and inputs. What was learned of the old ones keeps its
 place by name; what belongs to a new one is as at birth, its weights zero, so that the

@@ -1,4 +1,4 @@
-"""Files that are there whole or not at all, whatever stops the machine.
+"""Files that are written whole or not at all, whatever stops the machine.
 
 The recipe is the usual one: write beside the final name, fsync, rename, fsync the
 folder that holds the name. Errors stay `OSError`; each room gives them its own type.

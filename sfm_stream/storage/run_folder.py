@@ -1,4 +1,4 @@
-"""The folder of a run, which says all that is needed to go on with it or to doubt it.
+"""The folder of a run: everything needed to resume it or to verify it.
 
 RUN/config.toml            every setting, resolved
 RUN/run.json               fingerprint, source, and names of what was computed

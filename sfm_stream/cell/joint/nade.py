@@ -1,4 +1,4 @@
-"""NADE: a binary vector element by element, each given those before, exactly."""
+"""NADE: the exact likelihood of a binary vector, element by element."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The restricted Boltzmann machine: bits that meet in hidden units.
+"""The restricted Boltzmann machine over binary vectors.
 
 Its likelihood has a sum over all vectors in it, and is estimated here.
 """

@@ -1,4 +1,4 @@
-"""A sequence of binary vectors: a recurrent layer says what the next one hangs on."""
+"""Sequences of binary vectors: a recurrent layer gives the next one's distribution."""
 
 from __future__ import annotations
 

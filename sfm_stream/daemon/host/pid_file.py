@@ -1,4 +1,4 @@
-"""The file that says which process lives on a run, and how the last one ended.
+"""The file that names the process of a run, and says how the last one ended.
 
 RUN/daemon.pid is locked for as long as its process lives, so a number that was given to
 another process since is never mistaken for ours: the system frees the lock of a process

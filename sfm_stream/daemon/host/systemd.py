@@ -1,4 +1,4 @@
-"""What systemd is told, by its `sd_notify` protocol: datagrams to a socket it names."""
+"""Messages to systemd by `sd_notify`: ready, reloading, alive, stopping."""
 
 from __future__ import annotations
 

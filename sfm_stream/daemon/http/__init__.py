@@ -1,1 +1,1 @@
-"""The daemon's face on the network: pages, metrics and the stream of records."""
+"""The daemon on the network: pages, metrics and the stream of records."""

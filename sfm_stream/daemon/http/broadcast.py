@@ -1,4 +1,4 @@
-"""Records for whoever listens on the websocket: none of them keeps the model waiting.
+"""Records for the clients of the websocket; a slow client never delays the model.
 
     model's thread    publish: leaves the records, wakes the loop once
     loop              encodes each record once, shares the lines out among clients

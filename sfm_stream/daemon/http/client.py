@@ -1,4 +1,4 @@
-"""How to ask a live process how it is, from another one."""
+"""Ask a daemon for its status, from another process."""
 
 from __future__ import annotations
 

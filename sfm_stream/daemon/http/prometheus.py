@@ -1,4 +1,4 @@
-"""What Prometheus reads of a live process.
+"""The daemon's metrics for Prometheus.
 
 Gauges and counters are made from the vitals when someone asks; only what no one could
 ask for later, latencies, scores and updates, is noted as it happens.

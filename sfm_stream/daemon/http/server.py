@@ -1,4 +1,4 @@
-"""The one address of a live process: pages for people and monitors, and the websocket.
+"""The daemon's one address: pages for people and monitors, and the websocket.
 
     /healthz  /readyz  /status  /metrics    GET or HEAD
     /records                                the websocket

@@ -1,1 +1,1 @@
-"""What the daemon knows of itself."""
+"""The status of the daemon."""

@@ -1,4 +1,4 @@
-"""The vitals of a live process, gathered from its parts at one moment."""
+"""The daemon's status, gathered from its parts at one moment."""
 
 from __future__ import annotations
 

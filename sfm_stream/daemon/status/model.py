@@ -1,4 +1,4 @@
-"""What a live process says of itself: plain data, and what of it makes it unready."""
+"""The daemon's status as plain data, and what makes it not ready."""
 
 from __future__ import annotations
 

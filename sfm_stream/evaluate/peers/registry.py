@@ -1,4 +1,4 @@
-"""Who can be compared: our engine as it is, with another cell, without one, and peers.
+"""Every model that can be compared, by name: our engine in variants, and peers.
 
 To add a peer, write a function from a `Task` to a `runner.Peer` and name it in `PEERS`.
 """

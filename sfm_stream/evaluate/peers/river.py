@@ -1,4 +1,4 @@
-"""Peers of River, the library of online learning: its own code, on our ticks.
+"""Peers from River, the library of online learning: its models on our ticks.
 
 Regressions see the same scaled regressors as least squares does. SNARIMAX sees scaled
 changes and Holt-Winters values, each as they come, and say the path ahead; a horizon

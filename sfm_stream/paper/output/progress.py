@@ -1,4 +1,4 @@
-"""How a training gets on, for people to watch."""
+"""The progress of a training, on the terminal."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a model of the slides' table answers to a batch, and what is made of it."""
+"""The loss and scores of each kind of model in the slides' table."""
 
 from __future__ import annotations
 

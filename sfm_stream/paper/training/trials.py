@@ -1,4 +1,4 @@
-"""Every model, every seed: trained once, kept as a file, and never trained again."""
+"""Every model and seed: trained once, kept as a file, not trained again."""
 
 from __future__ import annotations
 
