@@ -67,23 +67,6 @@ class Engine(FormerNames):
 
     Raises:
         ConfigError: if a target or input names no field, or the device is not there.
-
-    Examples:
-        >>> from sfm_stream.config import from_tree
-        >>> engine = Engine(from_tree({"target": {"horizons": [1, 10]}}), ["value"])
-        >>> time = (1_700_000_000 + np.arange(2_000)) * 10**9
-        >>> values = np.sin(np.arange(2_000) / 5)[:, None]
-        >>> records = engine.run(Block.ticks(time, values, streams=("wave",)))
-        >>> records.count("forecasts"), records.count("scores")
-        (4000, 3989)
-        >>> scores = records.columns["scores"]
-        >>> for name in ("naive", "mean"):
-        ...     error = np.abs(scores["truth"] - scores[name])[-100:].mean()
-        ...     print(name, round(float(error), 1))
-        naive 0.6
-        mean 0.0
-        >>> engine.memory("wave").shape  # targets, frequencies, states
-        (1, 8, 16)
     """
 
     def __init__(self, settings: config.Config, fields: Sequence[str]) -> None:
