@@ -15,11 +15,20 @@ from typing import Annotated, TextIO
 import typer
 
 from sfm_stream import __version__
-from sfm_stream.cli import backtest, comparison, live, paper, service, settings, status
+from sfm_stream.cli import (
+    backtest,
+    comparison,
+    live,
+    paper,
+    report,
+    service,
+    settings,
+    status,
+)
 from sfm_stream.cli.options import app, fail, say
 from sfm_stream.errors import SFMStreamError
 
-__all__ = ["backtest", "comparison", "live", "main", "paper", "service",
+__all__ = ["backtest", "comparison", "live", "main", "paper", "report", "service",
            "settings", "status"]  # fmt: skip
 
 

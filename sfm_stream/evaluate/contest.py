@@ -37,7 +37,13 @@ LIVE = 5_000
 """Events that are taken one by one to time a tick."""
 BLOCKS = 20
 KEPT = ("forecasts", "scores")
-FIGURES = ("mse", "mae", "skill", "sign", "block_median", "block_q10")
+REFERENCE = ("naive_mse", "naive_mae")
+"""Metrics of the last value, the same for all models."""
+FIGURES = (
+    *(name for name in metrics.COMPARED if name not in REFERENCE),
+    "skill", "block_median", "block_q10",
+)  # fmt: skip
+"""What is said of a model, beside its pace."""
 NS_PER_US, NS_PER_S = 1e3, 1e9
 
 

@@ -59,12 +59,21 @@ def draw_run(folder: Path, path: Path) -> None:
     Raises:
         SinkError: if records cannot be read, or the picture not be written.
     """
+    _save(run_figure(folder), path)
+
+
+def run_figure(folder: Path) -> Figure:
+    """Draw what `draw_run` writes, as a figure of matplotlib.
+
+    Raises:
+        SinkError: if records cannot be read.
+    """
     run = run_folder.load(folder)
     target, horizon = run.info["targets"][0], run.info["horizons"][0]
     figure, (above, below) = _sheet()
     _draw_forecasts(above, run.records, target, horizon)
     _draw_spectrogram(below, run.records, target, run.info["frequencies"])
-    _save(figure, path)
+    return figure
 
 
 def draw_comparison(
@@ -191,13 +200,13 @@ def _draw_spectrogram(
     axes: Axes, records: Path, target: str, frequencies: Sequence[float]
 ) -> None:
     """Draw amplitude by time and frequency, slowest below."""
-    time, amplitude = _amplitudes(records, target)
+    time, amplitude = amplitudes(records, target)
     order = np.argsort(frequencies)
     image = axes.imshow(
         amplitude[:, order].T, aspect="auto", origin="lower", cmap="magma",
         interpolation="nearest", extent=(0, 1, -0.5, len(order) - 0.5),
     )  # fmt: skip
-    axes.set_yticks(range(len(order)), [_period(frequencies[i]) for i in order])
+    axes.set_yticks(range(len(order)), [period(frequencies[i]) for i in order])
     axes.set_ylabel("period, ticks")
     places = np.linspace(0, len(time) - 1, 6).astype(int)
     days = [str(time[i].astype("datetime64[s]")).replace("T", "\n") for i in places]
@@ -205,11 +214,12 @@ def _draw_spectrogram(
     axes.figure.colorbar(image, ax=axes, label="amplitude")
 
 
-def _period(omega: float) -> str:
+def period(omega: float) -> str:
+    """Write the period of a frequency (radians per tick) in ticks."""
     return f"{math.tau / omega:.3g}" if omega > CONSTANT else "constant"
 
 
-def _amplitudes(records: Path, target: str) -> tuple[Times, Floats]:
+def amplitudes(records: Path, target: str) -> tuple[Times, Floats]:
     """Give times and mean amplitudes [n, K] of at most `COLUMNS` stretches."""
     import polars as pl
 

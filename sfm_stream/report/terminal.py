@@ -157,12 +157,12 @@ def show_bench(found: Mapping[str, Any]) -> None:
 def show_comparison(models: Mapping[str, Mapping[str, Any]]) -> None:
     """Show models side by side, a table per horizon and one of their pace."""
     console = Console(stderr=True, highlight=False)
-    figures = {"mse": "MSE", "mae": "MAE", "skill": "skill", "sign": "sign",
-               "block_median": "block median", "block_q10": "block 10 %"}  # fmt: skip
-    horizons = next(iter(models.values()))["horizons"]
-    for horizon in horizons:
+    labels = {"mse": "MSE", "mae": "MAE",
+              "block_median": "block median", "block_q10": "block 10 %"}  # fmt: skip
+    for horizon, figures in next(iter(models.values()))["horizons"].items():
         rows = {name: found["horizons"][horizon] for name, found in models.items()}
-        console.print(_side_by_side(f"{horizon} ahead", figures, rows))
+        columns = {name: labels.get(name, name) for name in figures}
+        console.print(_side_by_side(f"{horizon} ahead", columns, rows))
     pace = {"ticks_per_s": "ticks/s", "p50_us": "us/tick, p50",
             "p99_us": "us/tick, p99", "peak_rss_mib": "peak MiB"}  # fmt: skip
     console.print(_side_by_side("pace", pace, models))

@@ -1,0 +1,368 @@
+"""What the report of a run says, as plain data: tables, curves and the verdict."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import numpy as np
+
+from sfm_stream import config, sinks
+from sfm_stream.errors import SinkError
+from sfm_stream.report import charts
+from sfm_stream.report.run_report import curves
+from sfm_stream.running import metrics
+from sfm_stream.storage import run_folder
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from sfm_stream.events import Floats
+
+POINTS, FEWER_POINTS = 1_000, 200
+"""Buckets of a curve, for up to ten targets and horizons, and beyond."""
+MANY = 10
+SHOWN_STREAMS = 200
+STEPS = 400
+"""Points of slow curves: rolling skill, coverage, weights."""
+ROLLING = 50
+"""Parts of a run over which rolling figures average one."""
+NS_PER_S = 10**9
+DAY_S, HOUR_S, HOURS, DAYS = 86_400, 3_600, 24, 7
+EPOCH_WEEKDAY = 3
+"""1970-01-01 was a Thursday; 0 is Monday."""
+SCORES = ("stream", "target", "horizon", "origin", "time",
+          "truth", "mean", "naive", "covered")  # fmt: skip
+BOUNDS = ("stream", "target", "horizon", "origin", "lower", "upper")
+COUNTED = {"voided": "reason", "rejected": "reason", "updates": "skipped",
+           "decisions": "action"}  # fmt: skip
+
+
+def gather(run: run_folder.Run) -> dict[str, Any]:
+    """Gather all that the report shows.
+
+    Args:
+        run: with records and a summary.
+
+    Returns:
+        Plain data: `about`, `summary`, `parts` (one per target and horizon), `streams`,
+        `weights`, `spectrogram`, `counts`.
+
+    Raises:
+        SinkError: if there is no score to report on, or records cannot be read.
+    """
+    import polars as pl
+
+    summary = _summary(run)
+    scores = pl.concat(sinks.read(run.records, "scores", SCORES))
+    scores = _behind_warm_up(run, scores)
+    if not len(scores):
+        raise SinkError(str(run.records), "expected scores, was none", "let it run on")
+    streams = _streams(scores)
+    shown = str(streams[0]["name"]) if len(streams) == 1 else _longest(scores)
+    return {
+        "about": _about(run, shown),
+        "summary": summary,
+        "streams": streams[:SHOWN_STREAMS],
+        "parts": list(_parts(run, scores, shown)),
+        "weights": _weights(run, shown),
+        "spectrogram": _spectrogram(run),
+        "counts": {kind: _counts(run, kind, by) for kind, by in COUNTED.items()},
+    }
+
+
+def _summary(run: run_folder.Run) -> dict[str, Any]:
+    path = run.folder / run_folder.SUMMARY
+    if not path.exists():
+        return {}
+    found: dict[str, Any] = msgspec.json.decode(path.read_bytes())
+    return found
+
+
+def _about(run: run_folder.Run, shown: str) -> dict[str, Any]:
+    return {
+        "name": run.folder.name,
+        "stream": shown,
+        "settings": _changed(config.to_tree(run.config)),
+        "fingerprint": {
+            name: value
+            for name, value in run.info["fingerprint"].items()
+            if name != "cpu_features"
+        },
+        "source": run.info["source"],
+        "again": f"sfm-stream replay {run.folder.name}/{run_folder.CONFIG}",
+    }
+
+
+def _changed(tree: Mapping[str, Any]) -> dict[str, Any]:
+    """Give the settings that are not the defaults, by their key."""
+    usual = dict(_leaves("", config.to_tree(config.Config())))
+    return {
+        key: value
+        for key, value in _leaves("", tree)
+        if usual.get(key) != value
+    }  # fmt: skip
+
+
+def _leaves(at: str, tree: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    for key, value in tree.items():
+        name = f"{at}.{key}".lstrip(".")
+        if isinstance(value, Mapping) and value:
+            yield from _leaves(name, value)
+        else:
+            yield name, value
+
+
+def _behind_warm_up(run: run_folder.Run, scores: pl.DataFrame) -> pl.DataFrame:
+    import polars as pl
+
+    first = metrics.first_scored(run.config.run.warmup, _ticks(run))
+    starts = pl.DataFrame(
+        {"stream": list(first), "first": list(first.values())},
+        schema={"stream": scores.schema["stream"], "first": pl.Int64},
+    )
+    counted = scores.join(starts, on="stream", maintain_order="left")
+    return counted.filter(pl.col("origin") >= pl.col("first")).drop("first")
+
+
+def _ticks(run: run_folder.Run) -> dict[str, int]:
+    """Count the ticks of each stream: every one of them is an origin."""
+    import polars as pl
+
+    lasts = pl.concat(
+        part.group_by(pl.col("stream").cast(pl.String)).agg(pl.col("origin").max())
+        for part in sinks.read(run.records, "forecasts", ("stream", "origin"))
+    )
+    return {
+        name: last + 1
+        for name, last in lasts.group_by("stream").agg(pl.col("origin").max()).rows()
+    }
+
+
+def _longest(scores: pl.DataFrame) -> str:
+    return str(scores["stream"].value_counts(sort=True)["stream"][0])
+
+
+def _streams(scores: pl.DataFrame) -> list[dict[str, Any]]:
+    """Give figures per stream, the least skilled first."""
+    import polars as pl
+
+    error, naive = pl.col("truth") - pl.col("mean"), pl.col("truth") - pl.col("naive")
+    table = scores.group_by(name=pl.col("stream").cast(pl.String)).agg(
+        scored=pl.len(),
+        mae=error.abs().mean(),
+        skill=1 - error.pow(2).sum() / naive.pow(2).sum(),
+        coverage=pl.col("covered").mean(),
+    )
+    finite = pl.when(pl.col("skill").is_finite()).then("skill")
+    return table.with_columns(skill=finite).sort("skill", nulls_last=True).to_dicts()
+
+
+def _parts(
+    run: run_folder.Run, scores: pl.DataFrame, shown: str
+) -> Iterator[dict[str, Any]]:
+    """Give curves and figures per target and horizon, of one stream."""
+    import polars as pl
+
+    targets, horizons = run.info["targets"], run.info["horizons"]
+    points = POINTS if len(targets) * len(horizons) <= MANY else FEWER_POINTS
+    bounds = pl.concat(sinks.read(run.records, "forecasts", BOUNDS)).filter(
+        pl.col("stream").cast(pl.String) == shown
+    )
+    here = scores.filter(pl.col("stream").cast(pl.String) == shown)
+    for target in targets:
+        for horizon in horizons:
+            chosen = (pl.col("target") == target) & (pl.col("horizon") == horizon)
+            rows = here.filter(chosen).join(
+                bounds.filter(chosen).select("origin", "lower", "upper"),
+                on="origin", how="left", maintain_order="left",
+            )  # fmt: skip
+            if len(rows):
+                yield {
+                    "target": target,
+                    "horizon": horizon,
+                    **_part(rows, points),
+                }
+
+
+def _part(rows: pl.DataFrame, points: int) -> dict[str, Any]:
+    squared, naive = _squares(rows)
+    found = curves.skill_interval(squared, naive)
+    last = slice(max(0, len(rows) - curves.ZOOM), len(rows))
+    return {
+        "scored": len(rows),
+        "skill": None if found is None else list(found),
+        "verdict": _verdict(found),
+        "mae": float(np.sqrt(squared).mean()),
+        "coverage": _number(rows["covered"].mean()),
+        "curve": _rows(rows, curves.extremes(rows["truth"].to_numpy(), points)),
+        "zooms": {
+            "the first forecasts": _rows(rows, slice(0, curves.ZOOM)),
+            "the worst stretch": _rows(rows, curves.worst(squared)),
+            "the last forecasts": _rows(rows, last),
+        },
+        "over_time": _over_time(rows, squared, naive),
+        "where": _where(rows),
+        **_by_clock(rows, squared, naive),
+    }
+
+
+def _squares(rows: pl.DataFrame) -> tuple[Floats, Floats]:
+    truth = rows["truth"].to_numpy()
+    return (
+        np.square(truth - rows["mean"].to_numpy()),
+        np.square(truth - rows["naive"].to_numpy()),
+    )
+
+
+def _verdict(found: tuple[float, float, float] | None) -> str:
+    if found is None:
+        return "Too few scores, or a target that never moved: nothing to say yet."
+    skill, low, high = found
+    interval = f"skill {skill:.3f}, 90 % interval {low:.3f} to {high:.3f}"
+    if low > 0:
+        return f"Better than the last value: {interval}."
+    if high < 0:
+        return f"Worse than the last value: {interval}."
+    return f"Not told apart from the last value: {interval}."
+
+
+def _rows(rows: pl.DataFrame, chosen: Any) -> dict[str, list[Any]]:  # noqa: ANN401 a slice or rows
+    """Give the chosen rows as columns: seconds, truth, forecast and bounds."""
+    at = np.arange(len(rows))[chosen]
+    picked = rows[at.tolist()]
+    times = picked["time"].to_numpy() / NS_PER_S
+    columns = (picked[name].cast(float) for name in ("truth", "mean", "lower", "upper"))
+    return {
+        "time": times.tolist(),
+        **{
+            column.name: [_number(value, 7) for value in column.to_list()]
+            for column in columns
+        },
+    }
+
+
+def _over_time(rows: pl.DataFrame, squared: Floats, naive: Floats) -> dict[str, Any]:
+    """Give rolling and cumulative skill and rolling coverage at `STEPS` moments."""
+    width = max(20, len(rows) // ROLLING)
+    at = np.unique(np.linspace(0, len(rows) - 1, STEPS).astype(np.int64))
+    rolled = curves.ratio_skill(
+        curves.rolling(squared, width), curves.rolling(naive, width)
+    )
+    whole = curves.ratio_skill(np.cumsum(squared), np.cumsum(naive))
+    covered = rows["covered"].cast(float).fill_null(np.nan).to_numpy()
+    known = np.isfinite(covered)
+    share = np.full(len(rows), np.nan)
+    share[known] = curves.rolling(covered[known], width)
+    return {
+        "time": (rows["time"].to_numpy()[at] / NS_PER_S).tolist(),
+        "rolling skill": [_number(v) for v in rolled[at]],
+        "skill so far": [_number(v) for v in whole[at]],
+        "coverage": [_number(v) for v in share[at]],
+        "width": width,
+    }
+
+
+def _where(rows: pl.DataFrame) -> dict[str, float]:
+    """Say which share of truths fell into which part of the interval."""
+    known = rows.drop_nulls(["lower", "upper"])
+    if not len(known):
+        return {}
+    truth, mean, lower, upper = (
+        known[name].cast(float).to_numpy()
+        for name in ("truth", "mean", "lower", "upper")
+    )
+    parts = {
+        "below": truth < lower,
+        "lower half": (truth >= lower) & (truth < mean),
+        "upper half": (truth >= mean) & (truth <= upper),
+        "above": truth > upper,
+    }
+    return {name: float(part.mean()) for name, part in parts.items()}
+
+
+def _by_clock(
+    rows: pl.DataFrame, squared: Floats, naive: Floats
+) -> dict[str, list[float | None]]:
+    """Give the skill by hour of the day and by day of the week, UTC."""
+    seconds = rows["time"].to_numpy() // NS_PER_S
+    hour = seconds % DAY_S // HOUR_S
+    day = (seconds // DAY_S + EPOCH_WEEKDAY) % DAYS
+    return {
+        name: [
+            _number(v)
+            for v in curves.ratio_skill(
+                curves.grouped(keys, squared, count), curves.grouped(keys, naive, count)
+            )
+        ]
+        for name, keys, count in (("by_hour", hour, HOURS), ("by_weekday", day, DAYS))
+    }
+
+
+def _weights(run: run_folder.Run, shown: str) -> dict[str, Any]:
+    """Give the experts' mean weights over time, of the first target and horizon."""
+    import polars as pl
+
+    experts = run.info["experts"]
+    names = [f"weight_{expert}" for expert in experts]
+    columns = ["stream", "target", "horizon", "time", *names]
+    first = (
+        (pl.col("stream").cast(pl.String) == shown)
+        & (pl.col("target") == run.info["targets"][0])
+        & (pl.col("horizon") == run.info["horizons"][0])
+    )
+    rows = pl.concat(
+        part.filter(first) for part in sinks.read(run.records, "forecasts", columns)
+    )
+    if not len(rows):
+        return {}
+    step = max(1, math.ceil(len(rows) / STEPS))
+    means = rows.group_by(pl.int_range(pl.len()) // step, maintain_order=True).agg(
+        pl.col("time").first(), *(pl.col(name).mean() for name in names)
+    )
+    return {
+        "time": (means["time"].to_numpy() / NS_PER_S).tolist(),
+        "experts": {
+            expert: [_number(v, 4) for v in means[name].to_list()]
+            for expert, name in zip(experts, names, strict=True)
+        },
+    }
+
+
+def _spectrogram(run: run_folder.Run) -> dict[str, Any]:
+    """Give mean amplitudes by time and frequency as bytes, and the periods."""
+    try:
+        times, amplitude = charts.amplitudes(run.records, run.info["targets"][0])
+    except SinkError:
+        return {}
+    order = np.argsort(run.info["frequencies"])
+    top = float(amplitude.max()) or 1.0
+    shades = np.round(255 * amplitude[:, order] / top).astype(np.uint8)
+    return {
+        "time": (times.astype(np.int64) / NS_PER_S).tolist(),
+        "periods": [charts.period(run.info["frequencies"][i]) for i in order],
+        "top": top,
+        "shades": shades.tolist(),
+    }
+
+
+def _counts(run: run_folder.Run, kind: str, by: str) -> dict[str, int]:
+    """Count records of a kind by their reason."""
+    import polars as pl
+
+    found: dict[str, int] = {}
+    for part in sinks.read(run.records, kind, [by]):
+        for reason, count in part[by].cast(pl.String).value_counts().rows():
+            found[reason or "carried out"] = (
+                found.get(reason or "carried out", 0) + count
+            )
+    return found
+
+
+def _number(value: Any, digits: int = 5) -> float | None:  # noqa: ANN401 as polars gives it
+    """Give a number with so many significant digits; None for what is none."""
+    if value is None or not math.isfinite(value):
+        return None
+    return float(f"{value:.{digits}g}")

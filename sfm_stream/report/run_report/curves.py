@@ -1,0 +1,96 @@
+"""Curves of millions of points, told by a few thousand."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sfm_stream.events import Floats, Ints
+
+ZOOM = 300
+"""Rows of a zoom."""
+
+
+def extremes(values: Floats, buckets: int) -> Ints:
+    """Choose the rows that hold the least and the greatest value of each bucket.
+
+    Args:
+        values: float64 [n].
+        buckets: stretches of equal length.
+
+    Returns:
+        Rows in order, at most 2 x buckets; all n where there are no more.
+    """
+    if len(values) <= 2 * buckets:
+        return np.arange(len(values))
+    edges = np.linspace(0, len(values), buckets + 1).astype(np.int64)
+    pairs = [
+        (start + int(np.argmin(values[start:stop])),
+         start + int(np.argmax(values[start:stop])))
+        for start, stop in pairwise(edges)
+    ]  # fmt: skip
+    return np.unique(np.array(pairs))
+
+
+def rolling(values: Floats, width: int) -> Floats:
+    """Average the last `width` values at each row; fewer at the beginning [n]."""
+    sums = np.concatenate([[0.0], np.cumsum(values, dtype=np.float64)])
+    at = np.arange(1, len(values) + 1)
+    since = np.maximum(at - width, 0)
+    averages: Floats = (sums[at] - sums[since]) / (at - since)
+    return averages
+
+
+def ratio_skill(squared: Floats, naive: Floats) -> Floats:
+    """Give 1 - squared / naive; NaN where the last value was never wrong."""
+    where = naive > 0
+    skill = np.full(len(naive), np.nan)
+    skill[where] = 1 - squared[where] / naive[where]
+    return skill
+
+
+def worst(squared: Floats, width: int = ZOOM) -> slice:
+    """Find the stretch of `width` rows with the largest sum of squared errors."""
+    if len(squared) <= width:
+        return slice(0, len(squared))
+    sums = np.convolve(squared, np.ones(width), "valid")
+    start = int(np.argmax(sums))
+    return slice(start, start + width)
+
+
+def skill_interval(
+    squared: Floats, naive: Floats, *, blocks: int = 50, draws: int = 1_000
+) -> tuple[float, float, float] | None:
+    """Give the skill and its 90 % interval by the block bootstrap.
+
+    Errors near each other in time are alike, so whole stretches are drawn again, not
+    single errors (Kuensch, 1989).
+
+    Args:
+        squared: the forecast's squared errors [n].
+        naive: the last value's [n].
+        blocks: stretches of equal length.
+        draws: how often; seeded, so the same run has the same interval.
+
+    Returns:
+        Skill, lower and upper end; None with fewer than 20 scores or where the last
+        value was never wrong.
+    """
+    total = float(naive.sum())
+    if len(squared) < 20 or total <= 0:
+        return None
+    blocks = min(blocks, len(squared) // 4)
+    starts = np.linspace(0, len(squared), blocks + 1).astype(np.int64)[:-1]
+    ours, theirs = np.add.reduceat(squared, starts), np.add.reduceat(naive, starts)
+    drawn = np.random.default_rng(0).integers(0, blocks, (draws, blocks))
+    base = theirs[drawn].sum(axis=1)
+    skills = 1 - ours[drawn].sum(axis=1)[base > 0] / base[base > 0]
+    low, high = np.quantile(skills, [0.05, 0.95])
+    return 1 - float(squared.sum()) / total, float(low), float(high)
+
+
+def grouped(keys: NDArray[np.int64], values: Floats, count: int) -> Floats:
+    """Sum values by key, [count]."""
+    return np.bincount(keys, values, minlength=count)[:count].astype(np.float64)

@@ -1,0 +1,147 @@
+"""A run in Python: its figures, its records as frames, its pictures."""
+
+from __future__ import annotations
+
+from html import escape
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import numpy as np
+
+from sfm_stream import sinks
+from sfm_stream.errors import ConfigError
+from sfm_stream.report import charts, run_report
+from sfm_stream.storage import run_folder
+
+if TYPE_CHECKING:
+    import polars as pl
+    from matplotlib.figure import Figure
+
+RUNS = Path("runs")
+SPARK_POINTS, SPARK_WIDTH, SPARK_HEIGHT = 200, 600.0, 80.0
+
+
+class Run:
+    """What a replay or a daemon left in its folder.
+
+    Args:
+        folder: of the run.
+
+    Attributes:
+        folder: of the run.
+
+    Raises:
+        ConfigError: if the folder holds no run.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._run = run_folder.load(folder)
+
+    @classmethod
+    def load(cls, folder: str | Path) -> Run:
+        """Load the run of a folder.
+
+        Raises:
+            ConfigError: if the folder holds no run.
+        """
+        return cls(Path(folder))
+
+    @classmethod
+    def last(cls, runs: str | Path = RUNS) -> Run:
+        """Load the run that was begun last.
+
+        Args:
+            runs: folder of runs, as `sfm-stream replay` fills it.
+
+        Raises:
+            ConfigError: if there is none.
+        """
+        found = sorted(
+            Path(runs).glob(f"*/{run_folder.INFO}"), key=lambda p: p.stat().st_mtime
+        )
+        if not found:
+            problem, hint = "expected runs, was none", "make one: sfm-stream replay"
+            raise ConfigError(str(runs), problem, hint)
+        return cls(found[-1].parent)
+
+    @property
+    def summary(self) -> dict[str, Any]:
+        """Figures of the run; empty while it is not at its end."""
+        path = self.folder / run_folder.SUMMARY
+        if not path.exists():
+            return {}
+        found: dict[str, Any] = msgspec.json.decode(path.read_bytes())
+        return found
+
+    def scores(self) -> pl.LazyFrame:
+        """Give all scores: truth, mean, last value, whether the interval held it."""
+        return self._frame("scores")
+
+    def forecasts(self) -> pl.LazyFrame:
+        """Give all forecasts: mean, bounds, weights, amplitudes."""
+        return self._frame("forecasts")
+
+    def plot(self) -> Figure:
+        """Draw the last forecasts and the spectrogram with matplotlib."""
+        return charts.run_figure(self.folder)
+
+    def report(self, out: str | Path | None = None) -> Path:
+        """Write the report, one HTML file; see `sfm-stream report`."""
+        return run_report.write(self._run, None if out is None else Path(out))
+
+    def _frame(self, kind: str) -> pl.LazyFrame:
+        import polars as pl
+
+        return pl.concat(sinks.read(self._run.records, kind)).lazy()
+
+    def __repr__(self) -> str:
+        return f"Run({str(self.folder)!r})"
+
+    def _repr_html_(self) -> str:
+        """Give a table of figures and a small picture, for notebooks."""
+        rows = "".join(
+            f"<tr><td>{escape(horizon)}</td><td>{_shown(figures['skill'])}</td>"
+            f"<td>{_shown(figures['mae'])}</td><td>{_shown(figures['coverage'])}</td></tr>"
+            for horizon, figures in self.summary.get("horizons", {}).items()
+        )
+        head = "<tr><th>ahead</th><th>skill</th><th>MAE</th><th>coverage</th></tr>"
+        return (
+            f"<b>{escape(str(self.folder))}</b><table>{head}{rows}</table>"
+            f"{_sparkline(self.scores())}"
+        )
+
+
+def _shown(value: float | None) -> str:
+    return "-" if value is None else f"{value:.4g}"
+
+
+def _sparkline(scores: pl.LazyFrame) -> str:
+    """Draw the last truths and forecasts of the first horizon as SVG."""
+    import polars as pl
+
+    last = (
+        scores.filter(
+            *(pl.col(n) == pl.col(n).first() for n in ("stream", "target", "horizon"))
+        )
+        .select("truth", "mean")
+        .tail(SPARK_POINTS)
+        .collect()
+    )
+    values = last.to_numpy()
+    if len(values) <= 1:
+        return ""
+    low, high = float(np.min(values)), float(np.max(values))
+    across = np.linspace(0, SPARK_WIDTH, len(values))
+    down = SPARK_HEIGHT * (1 - (values - low) / ((high - low) or 1.0))
+    paths = (
+        f'<polyline fill="none" stroke="{colour}" points="'
+        + " ".join(f"{x:.1f},{y:.1f}" for x, y in zip(across, column, strict=True))
+        + '"/>'
+        for colour, column in zip(("currentColor", "#0969da"), down.T, strict=True)
+    )
+    return (
+        f'<svg viewBox="0 0 {SPARK_WIDTH:.0f} {SPARK_HEIGHT:.0f}" width="100%" '
+        f'role="img" aria-label="the last truths and forecasts">{"".join(paths)}</svg>'
+    )

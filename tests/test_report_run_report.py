@@ -1,0 +1,159 @@
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from connectors import open_feed
+from sfm_stream import Run
+from sfm_stream.config import from_tree
+from sfm_stream.errors import ConfigError, SinkError
+from sfm_stream.report import run_report
+from sfm_stream.report.run_report import content, curves, page
+from sfm_stream.running.replay import replay
+from sfm_stream.storage import run_folder
+
+TREE = {
+    "feed": {"connector": "synthetic", "ticks": 600},
+    "target": {"horizons": [1, 5]},
+    "run": {"warmup": 0.1},
+}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Give the folder of a small run."""
+    config = from_tree(TREE)
+    place = tmp_path_factory.mktemp("runs") / "waves-001"
+    replay(config, open_feed(config), place)
+    return place
+
+
+@pytest.fixture(scope="module")
+def found(folder):
+    return content.gather(run_folder.load(folder))
+
+
+def test_figures_of_the_report_are_those_of_the_summary(folder, found):
+    summary = json.loads((folder / run_folder.SUMMARY).read_text())
+    assert [part["horizon"] for part in found["parts"]] == ["1", "5"]
+    for part in found["parts"]:
+        figures = summary["horizons"][part["horizon"]]
+        assert part["scored"] == figures["scored"]
+        assert part["skill"][0] == pytest.approx(figures["skill"])
+        assert part["mae"] == pytest.approx(figures["mae"])
+        assert part["coverage"] == pytest.approx(figures["coverage"])
+
+
+def test_curves_hold_the_truth_beside_its_forecast_and_bounds(found):
+    curve = found["parts"][0]["curve"]
+    assert len(set(map(len, curve.values()))) == 1
+    inside = [
+        lower <= mean <= upper
+        for lower, mean, upper in zip(
+            curve["lower"], curve["mean"], curve["upper"], strict=True
+        )
+        if lower is not None
+    ]
+    assert len(inside) > 100
+    assert all(inside)
+
+
+def test_the_worst_stretch_is_among_the_zooms(found):
+    zooms = found["parts"][0]["zooms"]
+    assert set(zooms) == {
+        "the first forecasts", "the worst stretch", "the last forecasts",
+    }  # fmt: skip
+    assert all(len(zoom["time"]) == curves.ZOOM for zoom in zooms.values())
+
+
+def test_settings_that_differ_are_named_and_no_others(found):
+    assert found["about"]["settings"] == {
+        "feed.ticks": 600, "target.horizons": (1, 5), "run.warmup": 0.1,
+    }  # fmt: skip
+
+
+def test_weights_sum_to_one_at_every_moment(found):
+    sums = np.sum(list(found["weights"]["experts"].values()), axis=0)
+    np.testing.assert_allclose(sums, 1, atol=1e-3)
+
+
+def test_a_report_is_one_file_that_asks_no_host(folder):
+    path = run_report.write(run_folder.load(folder))
+    text = path.read_text(encoding="utf-8")
+    assert path == folder / "report.html"
+    data = re.search(r'id="content">(.*?)</script>', text, re.DOTALL)
+    assert json.loads(data[1].replace("<\\/", "</"))["about"]["name"] == "waves-001"
+    loads = re.findall(r'(?:src|href)="([^"#][^"]*)"|url\(([^)]*)\)|@import', text)
+    assert loads == []
+
+
+def test_a_name_cannot_end_the_script_it_stands_in():
+    about = {"name": "</script><b>"}
+    text = page.assemble({"about": about})
+    assert text.count("</script>") == 2
+    assert "<title>&lt;/script&gt;&lt;b&gt;</title>" in text
+
+
+def test_a_run_without_scores_is_refused(tmp_path):
+    config = from_tree(TREE | {"feed": {"ticks": 2}, "run": {"warmup": 9}})
+    replay(config, open_feed(config), tmp_path / "short")
+    with pytest.raises(SinkError, match="expected scores, was none"):
+        run_report.write(run_folder.load(tmp_path / "short"))
+
+
+def test_a_run_in_python_has_figures_frames_pictures_and_a_report(folder, tmp_path):
+    run = Run.load(folder)
+    assert run.summary["ticks"] == 600
+    assert run.forecasts().select("mean").collect().height == 1_200
+    assert run.scores().collect()["covered"].null_count() < 600
+    assert len(run.plot().axes) >= 2
+    assert run.report(tmp_path / "r.html").read_text()[:15] == "<!doctype html>"
+    shown = run._repr_html_()
+    assert "<svg" in shown
+    assert "<td>5</td>" in shown
+
+
+def test_the_last_run_is_the_one_begun_last(folder):
+    assert Run.last(folder.parent).folder == folder
+    with pytest.raises(ConfigError, match="expected runs, was none"):
+        Run.last(Path("nowhere"))
+
+
+@settings(max_examples=50, deadline=None)
+@given(
+    st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=400),
+    st.integers(1, 40),
+)
+def test_extremes_keep_the_least_and_the_greatest_value(values, buckets):
+    values = np.array(values)
+    rows = curves.extremes(values, buckets)
+    assert len(rows) <= max(2 * buckets, 1)
+    assert values[rows].min() == values.min()
+    assert values[rows].max() == values.max()
+    assert np.all(np.diff(rows) > 0)
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(st.floats(-100, 100), min_size=1, max_size=60), st.integers(1, 70))
+def test_rolling_averages_are_those_of_the_last_values(values, width):
+    found = curves.rolling(np.array(values), width)
+    expected = [
+        np.mean(values[max(0, i + 1 - width) : i + 1]) for i in range(len(values))
+    ]
+    np.testing.assert_allclose(found, expected, atol=1e-9)
+
+
+def test_the_interval_of_skill_holds_it_and_is_the_same_again():
+    random = np.random.default_rng(1)
+    naive, squared = random.exponential(2, 5_000), random.exponential(1, 5_000)
+    skill, low, high = curves.skill_interval(squared, naive)
+    assert low < skill < high
+    assert (skill, low, high) == curves.skill_interval(squared, naive)
+    assert curves.skill_interval(squared[:5], naive[:5]) is None
+    assert curves.skill_interval(squared, np.zeros(5_000)) is None
