@@ -132,7 +132,9 @@ def test_a_backend_is_a_class_a_line_and_a_name_in_the_settings(copy):
         '    "echo": Place("sfm_stream.backends.echo", "Echo", ("numba",)),',
     )  # fmt: skip
     copy.replace(
-        "sfm_stream/settings.py", 'Literal["auto", ', 'Literal["auto", "echo", '
+        "sfm_stream/settings.py",
+        'Literal["auto", "numba"',
+        'Literal["auto", "echo", "numba"',
     )
     said = copy.use(
         TRY.format(tree={"run": {"backend": "echo"}})

@@ -47,7 +47,7 @@ def test_figures_of_the_report_are_those_of_the_summary(folder, found):
         assert part["scored"] == figures["scored"]
         assert part["skill"][0] == pytest.approx(figures["skill"])
         assert part["mae"] == pytest.approx(figures["mae"])
-        assert part["coverage"] == pytest.approx(figures["coverage"])
+        assert part["coverage"] == pytest.approx(figures["coverage"], abs=1e-4)
 
 
 def test_curves_hold_the_truth_beside_its_forecast_and_bounds(found):

@@ -117,6 +117,9 @@ def show_run(folder: Path) -> None:
         f"peak memory {summary['peak_rss_mib']:.0f} MiB"
     )
     console.print(_chosen(summary), markup=False, soft_wrap=True)
+    console.print(
+        f"look at it: sfm-stream report {folder}", markup=False, soft_wrap=True
+    )
     show_account(summary["account"])
     console.print(f"run: {folder}", markup=False, soft_wrap=True)
 

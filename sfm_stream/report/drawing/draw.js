@@ -15,6 +15,18 @@ const Draw = (() => {
   const number = (value) =>
     value == null ? "-" : Number(value).toLocaleString("en", { maximumSignificantDigits: 5 });
 
+  // Times in UTC, 24 hours, with the date where it changes.
+  const stamps = (u, ticks, _, __, step) => {
+    let day = "";
+    return ticks.map((tick) => {
+      const text = new Date(tick * 1000).toISOString();
+      const clock = step < 60 ? text.slice(11, 19) : text.slice(11, 16);
+      const shown = text.slice(0, 10) === day ? clock : `${clock}\n${text.slice(0, 10)}`;
+      day = text.slice(0, 10);
+      return step >= 86400 ? day : shown;
+    });
+  };
+
   const element = (tag, attributes = {}, ...children) => {
     const made = document.createElement(tag);
     for (const [name, value] of Object.entries(attributes)) made.setAttribute(name, value);
@@ -37,7 +49,7 @@ const Draw = (() => {
       return new uPlot({
         width: Math.max(240, body.clientWidth || 600), height,
         ms: 1e-3, tzDate: (ts) => uPlot.tzDate(new Date(ts * 1000), "Etc/UTC"),
-        axes: [axis({ size: 40 }), axis({ values: (u, ticks) => ticks.map(number) })],
+        axes: [axis({ size: 50, values: options.time === false ? null : stamps }), axis({ values: (u, ticks) => ticks.map(number) })],
         scales: { x: { time: options.time !== false }, y: options.range ? { range: options.range } : {} },
         cursor: { drag: { x: true, y: false } },
         series: [{}, ...series], bands: options.bands || [], hooks: options.hooks || {},

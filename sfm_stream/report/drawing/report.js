@@ -44,6 +44,10 @@
   const hours = [...Array(24).keys()].map((h) => `${String(h).padStart(2, "0")}:00`);
   const days = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"];
   const known = (values) => values.filter((v) => v != null).length > 1;
+  const clock = (caption, labels, values) => {
+    const there = [...labels.keys()].filter((i) => values[i] != null);
+    return bars(caption, there.map((i) => labels[i]), there.map((i) => values[i]));
+  };
 
   const one = (part) => element("section", {},
     element("h3", {}, title(part)),
@@ -55,8 +59,8 @@
       lines("coverage over the same scores", part.over_time.time, { coverage: part.over_time.coverage }, 0.9, "90 %"),
       Object.keys(part.where).length
         ? bars("where the truth fell in the interval (5, 45, 45 and 5 % if its halves are right)", Object.keys(part.where), Object.values(part.where), percent) : null,
-      known(part.by_hour) ? bars("skill by hour, UTC", hours, part.by_hour) : null,
-      known(part.by_weekday) ? bars("skill by weekday, UTC", days, part.by_weekday) : null));
+      known(part.by_hour) ? clock("skill by hour, UTC", hours, part.by_hour) : null,
+      known(part.by_weekday) ? clock("skill by weekday, UTC", days, part.by_weekday) : null));
 
   const memory = () => {
     const { weights, spectrogram: seen } = content;

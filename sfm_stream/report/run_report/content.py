@@ -29,6 +29,8 @@ STEPS = 400
 """Points of slow curves: rolling skill, coverage, weights."""
 ROLLING = 50
 """Parts of a run over which rolling figures average one."""
+FEW = 20
+"""Scores below which a curve says nothing yet."""
 NS_PER_S = 10**9
 DAY_S, HOUR_S, HOURS, DAYS = 86_400, 3_600, 24, 7
 EPOCH_WEEKDAY = 3
@@ -246,16 +248,18 @@ def _rows(rows: pl.DataFrame, chosen: Any) -> dict[str, list[Any]]:  # noqa: ANN
 
 def _over_time(rows: pl.DataFrame, squared: Floats, naive: Floats) -> dict[str, Any]:
     """Give rolling and cumulative skill and rolling coverage at `STEPS` moments."""
-    width = max(20, len(rows) // ROLLING)
+    width = max(FEW, len(rows) // ROLLING)
     at = np.unique(np.linspace(0, len(rows) - 1, STEPS).astype(np.int64))
     rolled = curves.ratio_skill(
         curves.rolling(squared, width), curves.rolling(naive, width)
     )
     whole = curves.ratio_skill(np.cumsum(squared), np.cumsum(naive))
+    rolled[:FEW] = whole[:FEW] = np.nan
     covered = rows["covered"].cast(float).fill_null(np.nan).to_numpy()
     known = np.isfinite(covered)
     share = np.full(len(rows), np.nan)
     share[known] = curves.rolling(covered[known], width)
+    share[np.flatnonzero(known)[:FEW]] = np.nan
     return {
         "time": (rows["time"].to_numpy()[at] / NS_PER_S).tolist(),
         "rolling skill": [_number(v) for v in rolled[at]],
