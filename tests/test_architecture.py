@@ -93,6 +93,7 @@ TESTED_IN = {
     "storage.run_folder": "test_running_replay.py",
     "report.terminal": "test_cli.py",
     "report.drawing.__init__": "test_report_run_report.py",
+    "report.run_report.__init__": "test_report_run_report.py",
     "report.run_report.content": "test_report_run_report.py",
     "report.run_report.curves": "test_report_run_report.py",
     "report.run_report.page": "test_report_run_report.py",

@@ -15,6 +15,10 @@
     element("section", { id }, element("h2", {}, name), ...children);
   const code = (value) => (typeof value === "string" ? value : JSON.stringify(value));
 
+  // Of many horizons the first, the middle and the last; the table has them all.
+  const few = (parts) => (parts.length <= 6 ? parts
+    : [parts[0], parts[Math.floor(parts.length / 2)], parts.at(-1)]);
+
   const head = () => {
     const { about, summary } = content;
     const pace = summary.ticks == null ? "" :
@@ -22,7 +26,7 @@
     return [
       element("h1", {}, about.name),
       element("p", { class: "faint" }, pace),
-      ...content.parts.map((part) => element("p", {},
+      ...few(content.parts).map((part) => element("p", {},
         element("strong", {}, `${title(part)}: `),
         element("span", { class: part.skill && part.skill[1] > 0 ? "good" : part.skill && part.skill[2] < 0 ? "bad" : "" }, part.verdict))),
       element("p", { class: "faint" },
