@@ -119,6 +119,24 @@ def verify(
 
 
 @app.command()
+def repair(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run.")],
+    trust: Trust = False,
+) -> None:
+    """Build a run's records anew from its journal or source, when files are lost."""
+    from connectors import open_feed
+    from sfm_stream.report import terminal
+    from sfm_stream.running import repair as repairing
+    from sfm_stream.storage import run_folder
+
+    made = run_folder.load(run)
+    expect_trusted(made.config, run, trust=trust)
+    with terminal.watch(None) as watch:
+        found = repairing.repair(made, open_feed, watch=watch)
+    typer.echo(f"{sum(found.values())} records rebuilt")
+
+
+@app.command()
 def bench(as_json: AsJson = False) -> None:
     """Measure the pace of both backends and of a whole replay on this machine."""
     from sfm_stream.evaluate.pace import bench as benchmark

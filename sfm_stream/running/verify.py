@@ -84,7 +84,7 @@ def verify(
         CheckpointError: if the run has no checkpoint that can be read.
         SinkError: if its records cannot be read.
     """
-    held = checkpoint.newest_good(run.checkpoints, watch.say, _misfit(run))
+    held = checkpoint.newest_good(run.checkpoints, watch.say, misfit(run))
     if held is None:
         path = str(run.checkpoints)
         raise CheckpointError(path, "expected a checkpoint, was none", "resume the run")
@@ -101,12 +101,12 @@ def verify(
         watch.progress(engine.seq)
 
     events = int(held.manifest["seq"]) - began
-    blocks = _first(events, _blocks(run, began, open_feed))
+    blocks = first(events, blocks_of(run, began, open_feed))
     run_blocks(blocks, engine, comparison.take, after_block)
     return Verdict(engine.seq - began, comparison.finish(), differences)
 
 
-def _misfit(run: Run) -> Misfit:
+def misfit(run: Run) -> Misfit:
     """Give what says why a checkpoint is not of the run's journal."""
     if not run.journal.is_dir():
         return lambda _: ""
@@ -119,7 +119,7 @@ def _begin(run: Run, engine: Engine, watch: Watch) -> Mapping[str, int]:
     if since == 0:
         warm_start.restore(run, engine)
         return {}
-    held = checkpoint.oldest_good(run.checkpoints, watch.say, since, _misfit(run))
+    held = checkpoint.oldest_good(run.checkpoints, watch.say, since, misfit(run))
     if held is None:
         path, problem = str(run.checkpoints), f"expected a checkpoint after {since}"
         raise CheckpointError(path, f"{problem} events, was none", "let it run on")
@@ -129,9 +129,10 @@ def _begin(run: Run, engine: Engine, watch: Watch) -> Mapping[str, int]:
     return rows
 
 
-def _blocks(
+def blocks_of(
     run: Run, began: int, open_feed: Callable[[Config], Feed]
 ) -> Iterator[Block]:
+    """Give a run's events after so many: from its journal, or else its feed."""
     size = run.config.run.block
     if run.journal.is_dir():
         events = journal.read(run.journal, began)
@@ -143,7 +144,7 @@ def _blocks(
         yield from feed.blocks(size)
 
 
-def _first(count: int, blocks: Iterator[Block]) -> Iterator[Block]:
+def first(count: int, blocks: Iterator[Block]) -> Iterator[Block]:
     """Give as many events, and read no further: there the run may have met an error."""
     while count > 0 and (block := next(blocks, None)) is not None:
         yield block[:count]

@@ -1,0 +1,104 @@
+"""Build the records of a run anew from its events, when files of them are lost."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sfm_stream import sinks
+from sfm_stream.engine import Engine
+from sfm_stream.errors import CheckpointError, JournalError, SinkError
+from sfm_stream.running import warm_start
+from sfm_stream.running.loops import run_blocks
+from sfm_stream.running.precompile import prepare
+from sfm_stream.running.replay import SILENT, Watch
+from sfm_stream.running.verify import blocks_of, first, misfit
+from sfm_stream.storage import atomic, checkpoint, journal
+
+if TYPE_CHECKING:
+    from sfm_stream.config import Config
+    from sfm_stream.feeds import Feed
+    from sfm_stream.storage.run_folder import Run
+
+REBUILT, DAMAGED = "records.rebuilt", "records.damaged"
+
+
+def repair(
+    run: Run, open_feed: Callable[[Config], Feed], *, watch: Watch = SILENT
+) -> dict[str, int]:
+    """Replay a run up to its newest checkpoint and put the records in place of its own.
+
+    The old folder stays beside it as `records.damaged-<n>`.
+
+    Args:
+        run: that no process works on.
+        open_feed: opens the feed of its settings; not called for a live run, which has
+            a journal.
+        watch: told how it gets on.
+
+    Returns:
+        Number of records, per kind.
+
+    Raises:
+        JournalError: if a process works on the run, or the journal does not reach back
+            to its first event.
+        CheckpointError: if the run has no checkpoint that can be read.
+        SourceChanged: if the source is not the one the run was made from.
+        SinkError: if the records cannot be written, or are not those of the checkpoint.
+    """
+    with ExitStack() as opened:
+        if run.journal.is_dir():
+            opened.enter_context(journal.Journal(run.journal))
+            _expect_beginning(run)
+        held = checkpoint.newest_good(run.checkpoints, watch.say, misfit(run))
+        if held is None:
+            path, hint = str(run.checkpoints), "resume the run"
+            raise CheckpointError(path, "expected a checkpoint, was none", hint)
+        engine = Engine(run.config, run.info["fields"])
+        warm_start.restore(run, engine)
+        prepare(run.config, run.info["fields"], watch.say)
+        sink = _rebuilding(run, engine)
+        blocks = first(int(held.manifest["seq"]), blocks_of(run, 0, open_feed))
+        run_blocks(blocks, engine, sink.write, lambda: watch.progress(engine.seq))
+        sink.close()
+        rows: dict[str, int] = sink.position()["rows"]
+        _expect_rows(run, rows, held.manifest["sink"]["rows"])
+        _exchange(run, watch.say)
+    return rows
+
+
+def _expect_beginning(run: Run) -> None:
+    since = journal.unbroken(run.journal)
+    if since:
+        problem = f"expected events from 0 on, first was {since}"
+        hint = "start a new run, warm from this one with --from"
+        raise JournalError(str(run.journal), problem, hint)
+
+
+def _rebuilding(run: Run, engine: Engine) -> sinks.ParquetSink:
+    """Open an empty folder of records beside the run's own."""
+    # an empty position drops what a repair that was stopped has left
+    return sinks.ParquetSink(run.folder / REBUILT, {"experts": engine.experts}, {})
+
+
+def _expect_rows(run: Run, rows: dict[str, int], expected: dict[str, Any]) -> None:
+    if rows != expected:
+        problem = f"expected {expected} records as the checkpoint has, was {rows}"
+        hint = "repair it with the version and on the kind of machine that wrote it"
+        raise SinkError(str(run.folder / REBUILT), problem, hint)
+
+
+def _exchange(run: Run, say: Callable[[str], None]) -> None:
+    """Put the rebuilt records in place of the run's own."""
+    taken = len(list(run.folder.glob(f"{DAMAGED}-*")))
+    damaged = run.folder / f"{DAMAGED}-{taken + 1}"
+    try:
+        if run.records.exists():
+            run.records.rename(damaged)
+            say(f"the records of before are in {damaged}")
+        Path(run.folder / REBUILT).rename(run.records)
+        atomic.sync(run.folder)
+    except OSError as e:
+        raise SinkError(str(run.records), *atomic.explain(e)) from e
