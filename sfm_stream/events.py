@@ -37,6 +37,8 @@ CONTROLS = (
 UNFREEZE, FREEZE, ADAPT, CATCH_UP, CAUGHT_UP = range(5)
 # The code of a tick that comes too late for its bin.
 LATE = 1
+# The code of a gap after which a stream's times begin anew, earlier than before.
+ANEW = -2
 
 Floats: TypeAlias = NDArray[np.float64]
 Ints: TypeAlias = NDArray[np.int64]

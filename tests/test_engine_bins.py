@@ -13,6 +13,7 @@ from sfm_stream.engine.bins import MOST_EMPTY, Columns, Resampler
 from sfm_stream.errors import CheckpointMismatch, ConfigError, ShapeError
 from sfm_stream.events import (
     ALL_STREAMS,
+    ANEW,
     CLOSED,
     CONTROL,
     GAP,
@@ -21,6 +22,7 @@ from sfm_stream.events import (
     NO_TIME,
     TICK,
 )
+from sfm_stream.kernels.accept import RESTART
 
 MS = 10**6
 # A whole number of seconds, so that a bin of 100 ms begins there.
@@ -400,6 +402,7 @@ class ByHand:
     def __init__(self, every):
         self.every = every
         self.opened, self.floor, self.empty, self.held = {}, {}, {}, {}
+        self.late = {}
 
     def take(self, kind, stream, time, values, code):
         readable = 946_684_800 * 10**9 <= time < 4_102_444_800 * 10**9
@@ -407,6 +410,10 @@ class ByHand:
         if kind == TICK and stream >= 0 and readable:
             if time < self.floor.get(stream, 0) * self.every:
                 code = LATE
+                before = self.late.setdefault(stream, [])
+                before[:] = [*before, time] if before and time >= before[-1] else [time]
+                if len(before) == RESTART:
+                    return self.anew(stream, time, values)
             elif values[0] != INF:
                 return self.tick(stream, time, values[0])
         closed = []
@@ -417,7 +424,16 @@ class ByHand:
                 self.opened.pop(s, None)
         return [*closed, (kind, stream, time, code, values * len(FOLDS))]
 
+    def anew(self, s, time, values):
+        """Begin a stream anew at a late tick."""
+        self.opened.pop(s, None)
+        self.late[s], self.floor[s] = [], time // self.every
+        there = [(TICK, s, time, 0, values * len(FOLDS))] if values[0] == INF else []
+        there = there or self.tick(s, time, values[0])
+        return [(GAP, s, time, ANEW, (NAN,) * len(FOLDS)), *there]
+
     def tick(self, s, time, value):
+        self.late[s] = []
         closed = list(self.close(s, time))
         if s not in self.opened:
             self.opened[s], self.floor[s] = [], time // self.every
@@ -458,3 +474,18 @@ def folded(how, ticks, held):
         "sum": sum(known),
         "mean": sum(known) / len(known),
     }[how]
+
+
+@settings(max_examples=50, deadline=None)
+@given(
+    st.lists(st.tuples(st.sampled_from([0, 5_000]), st.integers(0, 300)), max_size=120)
+)
+def test_streams_whose_times_go_back_and_on_fold_as_by_hand(steps):
+    feed, time = [], 0
+    for back, step in steps:
+        time += step - (back if not step % 7 else 0)
+        feed.append(tick(time, float(step)))
+    out, hand = fold(feed), ByHand(100 * MS)
+    expected = [event for given_event in feed for event in hand.take(*given_event)]
+    found = zip(out.kind, out.stream, out.time, out.code, strict=True)
+    assert list(found) == [tuple(event[:4]) for event in expected]

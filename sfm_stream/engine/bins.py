@@ -9,6 +9,8 @@ or a count; a field whose values are all missing in a bin is missing in it. More
 `MOST_EMPTY` empty bins in a row are one gap instead, and the next tick begins anew. The
 bin that is open at a gap is dropped: its truth is incomplete. What cannot be folded
 (late, infinite or without a readable time) passes through for the engine to reject.
+`RESTART` late ticks in a row that go on among themselves begin the stream anew, after a
+gap: its clock was set back, or one time was far ahead.
 
 The annotations of compiled functions are for the reader: numba infers their types.
 """
@@ -23,10 +25,19 @@ import numpy as np
 
 from sfm_stream.config import Config
 from sfm_stream.errors import CheckpointMismatch, ConfigError, ShapeError, did_you_mean
-from sfm_stream.events import ALL_STREAMS, GAP, HEARTBEAT, LATE, TICK, Floats, Ints
+from sfm_stream.events import (
+    ALL_STREAMS,
+    ANEW,
+    GAP,
+    HEARTBEAT,
+    LATE,
+    TICK,
+    Floats,
+    Ints,
+)
 from sfm_stream.jit import cache
 from sfm_stream.jit.scalars import strict
-from sfm_stream.kernels.accept import EARLIEST, LATEST
+from sfm_stream.kernels.accept import EARLIEST, LATEST, RESTART
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -38,6 +49,8 @@ SOURCES = cache.Sources(
 FOLDS = {"last": 0, "first": 1, "min": 2, "max": 3, "sum": 4, "mean": 5, "count": 6}
 LAST, FIRST, MIN, MAX, SUM, MEAN, COUNT = range(7)
 MOST_EMPTY = 1_000
+ADDED = ("late", "late_time")
+"""What snapshots taken before streams could begin anew do not hold; 0 then."""
 SILENCE = f"no ticks for more than {MOST_EMPTY} bins"
 
 
@@ -69,14 +82,19 @@ class Bins(NamedTuple):
     seen: Ints  # [S, F] values in the open bin that are not missing
     folded: Floats  # [S, F] their fold; their sum where the fold is a mean
     held: Floats  # [S, F] last value known, NaN before the first
+    late: Ints  # [S] late ticks in a row that go on among themselves
+    late_time: Ints  # [S] time of the last of them, ns
 
 
 def bins(streams: int, fields: int) -> Bins:
     """Give the state of streams that have said nothing yet."""
-    number, opened, ticks, empty = (np.zeros(streams, np.int64) for _ in range(4))
+    number, opened, ticks, empty, late, late_time = (
+        np.zeros(streams, np.int64) for _ in range(6)
+    )
     shape = (streams, fields)
     seen, folded = np.zeros(shape, np.int64), np.zeros(shape)
-    return Bins(number, opened, ticks, empty, seen, folded, np.full(shape, np.nan))
+    held = np.full(shape, np.nan)
+    return Bins(number, opened, ticks, empty, seen, folded, held, late, late_time)
 
 
 class Resampler:
@@ -155,6 +173,8 @@ class Resampler:
         """
         state = bins(len(arrays.get("number", ())), len(self._rule.folds))
         for name, array in state._asdict().items():
+            if name in ADDED and name not in arrays:
+                continue
             was = arrays[name].shape if name in arrays else None
             if was != array.shape:
                 raise CheckpointMismatch(
@@ -215,7 +235,7 @@ def fold(
         taken[0] = i
         foldable = is_foldable(rule, state, events, i)
         first, last = concerned(state, events.stream[i])
-        need = 1
+        need = 2  # the event, and the gap before it
         for b in range(first, last):
             need += closing(rule, state, b, events.time[i]) if foldable else 0
         if written[0] + need > len(out.kind):
@@ -225,6 +245,9 @@ def fold(
                 close(rule, state, b, events.time[i], events.seq[i], out, written)
             elif events.kind[i] == GAP:
                 drop(state, b)
+        if is_late(rule, state, events, i) and begins_anew(state, events, i):
+            restart(rule, state, events, i, out, written)
+            foldable = is_foldable(rule, state, events, i)
         if foldable and events.kind[i] == TICK:
             add(rule, state, events, i)
         else:
@@ -241,12 +264,44 @@ def is_foldable(rule: Rule, state: Bins, events: Columns, i: int) -> bool:
         return False
     if kind != TICK:
         return bool(kind == HEARTBEAT)
-    if stream < 0 or time < state.number[stream] * rule.every[0]:
+    if stream < 0 or is_late(rule, state, events, i):
         return False
     infinite = 0
     for f in range(len(rule.folds)):
         infinite += math.isinf(events.values[i, f])
     return infinite == 0
+
+
+@strict
+def is_late(rule: Rule, state: Bins, events: Columns, i: int) -> bool:
+    """Say whether an event is a tick whose bin is closed."""
+    stream, time = events.stream[i], events.time[i]
+    if events.kind[i] != TICK or stream < 0 or not EARLIEST <= time < LATEST:
+        return False
+    return bool(time < state.number[stream] * rule.every[0])
+
+
+@strict
+def begins_anew(state: Bins, events: Columns, i: int) -> bool:
+    """Count a late tick; say whether so many went on that its stream begins anew."""
+    b, time = events.stream[i], events.time[i]
+    goes_on = state.late[b] > 0 and time >= state.late_time[b]
+    state.late[b] = state.late[b] + 1 if goes_on else 1
+    state.late_time[b] = time
+    return bool(state.late[b] >= RESTART)
+
+
+@strict
+def restart(
+    rule: Rule, state: Bins, events: Columns, i: int, out: Columns, written: Ints
+) -> None:
+    """Begin a stream anew at the time of a late tick, after a gap."""
+    b, time = events.stream[i], events.time[i]
+    drop(state, b)
+    state.number[b], state.late[b] = time // rule.every[0], 0
+    j = emit(out, written, GAP, b, time, ANEW, events.seq[i])
+    for f in range(len(rule.folds)):
+        out.values[j, f] = math.nan
 
 
 @strict
@@ -344,6 +399,7 @@ def add(rule: Rule, state: Bins, events: Columns, i: int) -> None:
     b = events.stream[i]
     if state.open[b] == 0:
         state.number[b], state.open[b] = events.time[i] // rule.every[0], 1
+    state.late[b] = 0
     if state.ticks[b] == 0:
         state.empty[b] = 0
         for f in range(len(rule.folds)):
@@ -377,9 +433,8 @@ def pass_on(
 ) -> None:
     """Write an event as it came; a late tick is marked."""
     stream, time, code = events.stream[i], events.time[i], events.code[i]
-    if events.kind[i] == TICK and stream >= 0 and EARLIEST <= time < LATEST:
-        # An engine that has seen no bin yet could not tell that the tick is late.
-        code = LATE if time < state.number[stream] * rule.every[0] else code
+    # An engine that has seen no bin yet could not tell that the tick is late.
+    code = LATE if is_late(rule, state, events, i) else code
     j = emit(out, written, events.kind[i], stream, time, code, events.seq[i])
     for f in range(len(rule.folds)):
         out.values[j, f] = events.values[i, f]

@@ -1,4 +1,10 @@
-"""Stage 0: whether a tick is accepted, and its signals."""
+"""Stage 0: whether a tick is accepted, and its signals.
+
+A stream's times do not go back: an earlier tick is rejected. But a clock may be set
+back, or one time far ahead may have been taken for true. So where `RESTART` ticks in a
+row were rejected as going back while they went on among themselves, the last of them is
+accepted, as after a gap, and the stream goes on from there.
+"""
 
 from __future__ import annotations
 
@@ -9,16 +15,29 @@ from sfm_stream.jit.scalars import inline, jit
 from sfm_stream.kernels import scale
 from sfm_stream.kernels.mature import REJECTED, notice
 from sfm_stream.kernels.rows import matrix, vector
-from sfm_stream.state.layout import COUNTERS, LAST_TIME, MISSING_MEAN, SEEN, TICKS
+from sfm_stream.state.layout import (
+    BACK,
+    BACK_TIME,
+    COUNTERS,
+    LAST_TIME,
+    MISSING_MEAN,
+    SEEN,
+    TICKS,
+)
 
 # 2000-01-01 and 2100-01-01, ns.
 EARLIEST, LATEST = 946_684_800 * 10**9, 4_102_444_800 * 10**9
+RESTART = 16
+"""Ticks in a row that go back and go on among themselves: the stream begins anew."""
 BAD_TIME, OUTSIDE, BACKWARD, INFINITE, ABSENT, STRANGER, CROWDED = range(7)
 
 
 @jit
-def refuse(s, tables, row, work, events, i, out):
-    """Reject a tick that cannot be taken in; else leave its signals in `work`."""
+def refuse(s, tables, row, work, events, i, keeps, out):
+    """Reject a tick that cannot be taken in; else leave its signals in `work`.
+
+    Whether it goes back is counted only where the call `keeps` what it does.
+    """
     counters = vector(row.i64, s.at_counters, COUNTERS)
     signals = matrix(tables.i64, s.at_signals, s.signals, 5)
     before = vector(row.f64, s.at_before, s.signals)
@@ -31,7 +50,15 @@ def refuse(s, tables, row, work, events, i, out):
     elif events.code[i] == LATE:
         reason = BACKWARD
     elif counters[TICKS] > 0 and time < counters[LAST_TIME]:
-        reason = BACKWARD
+        run = 1
+        if counters[BACK] > 0 and time >= counters[BACK_TIME]:
+            run = counters[BACK] + 1
+        if keeps:
+            counters[BACK], counters[BACK_TIME] = run, time
+        if run < RESTART:
+            reason = BACKWARD
+    elif keeps:
+        counters[BACK] = 0
     for f in range(s.fields):
         if reason < 0 and math.isinf(events.values[i, f]):
             reason, field = INFINITE, f

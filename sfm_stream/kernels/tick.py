@@ -21,6 +21,7 @@ import math
 
 from sfm_stream.events import (
     ADAPT,
+    ANEW,
     CONTROL,
     GAP,
     HEARTBEAT,
@@ -125,13 +126,16 @@ def advance(settings, tables, rows, scratch, events, start, stop, phase, out):
             row = arena_row(rows, b)
             if phase != LEARN:
                 if events.kind[i] == TICK and b == first:
-                    if accept.refuse(s, table, row, work, events, i, out):
+                    keeps = phase != PEEK
+                    if accept.refuse(s, table, row, work, events, i, keeps, out):
                         break
                 if phase != PEEK and ends_segment(s, row, events, i):
                     seq = events.seq[i]
                     mature.void(s, row, out, seq, b, 0, mature.VOID_GAP)
                     update(s, table, row, work, b, seq, out)
                     end_segment(s, row)
+                    if events.kind[i] == GAP and events.code[i] == ANEW:
+                        row.i64[s.at_counters + LAST_TIME] = events.time[i]
                 observe(s, table, row, work, b, events, i, phase, out)
             due = row.i64[s.at_counters + SINCE_UPDATE] >= s.every
             if phase & LEARN and due and not awaits_label(s, row):
@@ -164,12 +168,13 @@ def awaits_label(s, row):
 
 @inline
 def ends_segment(s, row, events, i):
-    """Say whether an event is a gap, or a tick after a silence too long."""
+    """Say whether an event is a gap, or a tick that goes back or is long after."""
     if events.kind[i] == GAP:
         return True
-    if events.kind[i] != TICK or s.max_gap == 0 or row.i64[s.at_counters + TICKS] == 0:
+    if events.kind[i] != TICK or row.i64[s.at_counters + TICKS] == 0:
         return False
-    return events.time[i] - row.i64[s.at_counters + LAST_TIME] > s.max_gap
+    passed = events.time[i] - row.i64[s.at_counters + LAST_TIME]
+    return passed < 0 or (s.max_gap > 0 and passed > s.max_gap)
 
 
 @inline

@@ -18,6 +18,8 @@ from sfm_stream.events import NO_TIME
 from sfm_stream.state.arena import Arena, arena, view
 from sfm_stream.state.inputs import Plan
 from sfm_stream.state.layout import (
+    BACK,
+    COUNTERS,
     FRESH,
     FROZEN,
     LABELLED,
@@ -35,6 +37,8 @@ from sfm_stream.state.layout import (
 # The counter LABELLED before the first label.
 NO_LABEL = -1
 # Room is made for so many times the rows there are; what is not used costs no memory.
+MATRIX, BEFORE_BACK = 2, 12
+"""Counters of a snapshot taken before streams could begin anew."""
 ROOM = 1.5
 
 
@@ -125,6 +129,7 @@ class Bank:
         counters[:, FROZEN] = frozen
         counters[:, LAST_TIME] = NO_TIME
         counters[:, LABELLED] = NO_LABEL
+        counters[:, BACK] = 0
         for name in ("head_tick", "learned", "moves", "errors"):
             self.view(name)[...] = 0
         self.view("labels")[...] = np.nan
@@ -143,6 +148,7 @@ class Bank:
         Raises:
             CheckpointMismatch: if a name, shape or type is not this layout's.
         """
+        arrays = _with_all_counters(arrays)
         rows = len(arrays["counters"]) if "counters" in arrays else 0
         for place in self.layout.places:
             shape = (rows, *place.shape)
@@ -157,3 +163,14 @@ class Bank:
         self._views.clear()
         for place in self.layout.places:
             self.view(place.name)[...] = arrays[place.name]
+
+
+def _with_all_counters(
+    arrays: Mapping[str, NDArray[Any]],
+) -> Mapping[str, NDArray[Any]]:
+    """Give a snapshot the counters that were added since it was taken, at 0."""
+    counters = arrays.get("counters")
+    if counters is None or counters.ndim != MATRIX or counters.shape[1] != BEFORE_BACK:
+        return arrays
+    added = COUNTERS - BEFORE_BACK
+    return {**arrays, "counters": np.pad(counters, ((0, 0), (0, added)))}

@@ -86,9 +86,9 @@ class Knobs(NamedTuple):
 # Scalars of a row, in order, in the arrays `counters` and `gauges`.
 (
     TICKS, LAST_TIME, SINCE_UPDATE, SEGMENT, FRESH, FROZEN, VERSION, ADAM_STEP,
-    MOVES, SEEN, MISSES, LABELLED,
-) = range(12)  # fmt: skip
-COUNTERS = 12
+    MOVES, SEEN, MISSES, LABELLED, BACK, BACK_TIME,
+) = range(14)  # fmt: skip
+COUNTERS = 14
 UNIT_NS, VALUE_MEAN, VALUE_VAR, MOVE_SQUARE = range(4)
 GAUGES = 4
 
