@@ -45,6 +45,28 @@ class Feed(Source, Protocol):
         """
 
 
+TROUBLES = (
+    "garbage", "unknown", "no numbers", "empty", "absurd times", "earlier times",
+    "stray ids", "restarts", "changes of nothing known", "errors", "dropped",
+)  # fmt: skip
+"""Counters of a live feed that a person should hear of: data that was not taken, or not
+as it came."""
+
+
+class Happening(msgspec.Struct, frozen=True):
+    """What happened to a connection.
+
+    Attributes:
+        time: when, ns.
+        kind: `live`, `stale`, `closed`, `gap` or `not taken`.
+        detail: e.g. why; empty if there is nothing to say.
+    """
+
+    time: int
+    kind: str
+    detail: str = ""
+
+
 class Connection(msgspec.Struct, frozen=True):
     """What a person or a monitor wants to know of a live feed's connection.
 
@@ -55,6 +77,8 @@ class Connection(msgspec.Struct, frozen=True):
         age: seconds since the latest data, or None.
         reason: why the latest connection ended, or empty.
         topics: per topic `pending`, `refused`, `stale` or `live`, and its age.
+        counters: what became of frames and of the connection, by reason.
+        happened: what happened of late, oldest first.
     """
 
     label: str
@@ -63,6 +87,8 @@ class Connection(msgspec.Struct, frozen=True):
     age: float | None
     reason: str
     topics: dict[str, tuple[str, float | None]]
+    counters: dict[str, int] = {}
+    happened: tuple[Happening, ...] = ()
 
 
 class LiveFeed(Source, Protocol):

@@ -109,7 +109,6 @@ TESTED_IN = {
     "evaluate.pace.eager_torch": "test_evaluate_pace_bench.py",
     "cell.sfm": "test_cell.py",
     "cell.oracle": "test_cell.py",
-    "kernels.accept": "test_engine_core.py",
     "kernels.adam": "test_kernels_gradients.py",
     "kernels.adapt": "test_engine_labels.py",
     "kernels.backprop": "test_kernels_gradients.py",

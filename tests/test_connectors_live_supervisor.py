@@ -9,7 +9,7 @@ from contextlib import suppress
 import pytest
 from websockets.exceptions import ConnectionClosed
 
-from connectors.live.supervisor import State
+from connectors.live.states import State
 from sfm_stream.events import Gap, Tick
 from tests.live_rig import (
     Listener,
@@ -22,6 +22,7 @@ from tests.live_rig import (
     settle,
     tick,
     told,
+    trade,
     trades,
     until,
 )
@@ -194,10 +195,11 @@ def test_the_states_are_passed_through_in_order():
             supervisor = feed._supervisors[0]
             enter = supervisor._enter
 
-            def noted(state):
-                if state is not supervisor.state:
-                    states.append(state)
-                enter(state)
+            def noted(step):
+                before = supervisor.state
+                enter(step)
+                if supervisor.state is not before:
+                    states.append(supervisor.state)
 
             supervisor._enter = noted
             async with Listener(feed) as listener:
@@ -375,3 +377,42 @@ def test_a_reader_that_waits_for_the_model_is_no_mute_venue():
     events = asyncio.run(run())
     assert ids(events) == list(range(1, 51))
     assert isinstance(events[50], Gap)
+
+
+def test_connections_gaps_and_odd_frames_are_told_of_in_the_status():
+    async def run():
+        async def odd(socket, number):
+            await socket.recv()
+            await socket.send(trade(number).decode())
+            await socket.send("garbage")
+            if number == 1:
+                await socket.close(1001, "maintenance")
+            await socket.wait_closed()
+
+        async with server(odd) as (url, _):
+            feed = live(url, stale_after="1s")
+            async with Listener(feed) as listener:
+                await until(lambda: feed.counters["garbage"] == 2)
+                await until(
+                    lambda: (
+                        [x.kind for x in feed.status()[0].happened].count("live")
+                        == feed.counters["garbage"]
+                        == 2
+                    )
+                )
+                await until(lambda: "not taken" in str(feed.status()[0].happened))
+                return feed.status()[0], listener.events
+
+    status, events = asyncio.run(run())
+    kinds = [one.kind for one in status.happened]
+    assert [kind for kind in kinds if kind != "not taken"][:4] == [
+        "live",
+        "closed",
+        "gap",
+        "live",
+    ]
+    closed = next(one for one in status.happened if one.kind == "closed")
+    assert "maintenance" in closed.detail
+    assert status.counters["garbage"] == 2
+    assert status.counters["ended"] == 1
+    assert len(gaps(events)) >= 1

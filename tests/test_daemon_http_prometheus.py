@@ -51,6 +51,15 @@ def test_the_vitals_are_read_when_someone_asks():
     assert after["sfm_stream_memory_bytes",] == 320.5 * 2**20
 
 
+def test_what_became_of_frames_is_counted_by_connection_and_reason():
+    two = replace(FEED, label="two", counters={"garbage": 7, "ended": 1})
+    ill = vitals(feeds=(FEED, two), counters={"garbage": 7, "dropped": 9})
+    found = scraped(Meters(lambda: ill))
+    key = ("connection", "two"), ("reason", "garbage")
+    assert found["sfm_stream_frames_total", *key] == 7
+    assert found["sfm_stream_feed_events_total", ("reason", "dropped")] == 9
+
+
 def test_streams_connections_and_sinks_are_told_apart():
     failing = replace(SINK, name="ticks", kind="jsonl", error="full", dropped=9)
     ill = vitals(feeds=(FEED, replace(FEED, label="two", state="backoff")),

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from tests.test_daemon_worker import Rig
 
 class Feed:
     waiting = 3
+    counters: ClassVar = {"garbage": 2}
 
     def status(self):
         return [Connection("ws://venue", "live", 2.0, 0.5, "", {"a": ("live", 0.5)})]
@@ -41,6 +43,7 @@ def test_before_the_model_is_there_the_feed_is_told_of():
         model.Connection("ws://venue", "live", 2.0, 0.5, "", {"a": ("live", 0.5)}),
     )
     assert (said.run, said.waiting) == ("runs/live", 3)
+    assert said.counters == {"garbage": 2}
     assert 0 < said.memory_mib < 1e5
     assert abs(said.since / 1e9 - time.time()) < 1e4
 

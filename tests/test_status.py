@@ -52,6 +52,8 @@ def test_a_daemon_that_is_well_is_shown_in_tables(shown):
         ("btcusdt", "900", "0", "0.1", "-"),
         ("ethusdt", "100", "2", "2.5", "30"),
         ("wss://venue", "live", "60", "0.1"),
+        ("of the feeds", "connecting 2, garbage 3"),
+        ("11-14 22:13:20", "wss://venue", "gap: cut off"),
         ("records", "parquet", "3", "0", "0", "5,000"),
     ]:
         assert row in [found[: len(row)] for found in rows], row

@@ -12,9 +12,13 @@ from sfm_stream.daemon.status.model import (
     Stream,
     Vitals,
 )
+from sfm_stream.feeds import Happening
 from sfm_stream.sinks import Status
 
-FEED = Connection("wss://venue", "live", 60.0, 0.1, "", {"btcusdt": ("live", 0.1)})
+FEED = Connection(
+    "wss://venue", "live", 60.0, 0.1, "", {"btcusdt": ("live", 0.1)}, {"garbage": 3},
+    (Happening(1_700_000_000 * 10**9, "gap", "cut off"),),
+)  # fmt: skip
 SINK = Status("records", "parquet", 3, 0, 0, 5_000, 0.0, "")
 WELL = Vitals(
     version="0.1.0",
@@ -34,6 +38,7 @@ WELL = Vitals(
     },
     feeds=(FEED,),
     waiting=4,
+    counters={"garbage": 3, "connecting": 2},
     lag_s=0.01,
     checkpoint=Checkpoint(1_400, 9.0, 0.2),
     journal=Journal(1_500),

@@ -26,7 +26,7 @@ from connectors.live.feed import BREATH, Live, one_by_one
 from connectors.live.merged import CAPACITY, Merged
 from connectors.live.queue import Queue
 from connectors.live.reader import HEAD, Kind, Report
-from connectors.live.supervisor import State
+from connectors.live.states import State
 from connectors.live.timing import Clock
 from sfm_stream.blocks import unpack
 from sfm_stream.errors import FeedError

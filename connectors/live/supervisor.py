@@ -12,10 +12,11 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Callable
-from enum import Enum
 from typing import Protocol
 
 from connectors.live.backoff import Backoff, End
+from connectors.live.history import History
+from connectors.live.states import State, Step, after
 from connectors.live.timing import first_of
 from connectors.live.websocket import Link, Log, Shard
 from connectors.venues.protocol import Venue
@@ -32,18 +33,6 @@ BEAT = 1.0
 BEATS_PER_SILENCE = 4
 LIFE = (0.92, 0.96)
 """Shares of a venue's lifetime between which a connection is replaced."""
-
-
-class State(Enum):
-    """Where a supervisor stands."""
-
-    INIT = "init"
-    CONNECTING = "connecting"
-    SUBSCRIBING = "subscribing"
-    LIVE = "live"
-    STALE = "stale"
-    BACKOFF = "backoff"
-    CLOSED = "closed"
 
 
 class Record(Log, Protocol):
@@ -83,6 +72,7 @@ class Supervisor:
         self._shard, self._records, self._protocol = shard, records, protocol
         self._streams = ("",) if whole else shard.topics
         self._backoff = Backoff(shard.random)
+        self._history = History()
         self._link: Link | None = None
         self._lost = False
         self._renew: float | None = None
@@ -93,10 +83,10 @@ class Supervisor:
             watching = group.create_task(self._watch())
             try:
                 while (end := await self._once()).kind != "fatal":
-                    self._enter(State.BACKOFF)
+                    self._enter(Step.END)
                     await self._shard.clock.sleep(max(end.wait, self._delay()))
             finally:
-                self._enter(State.CLOSED)
+                self._enter(Step.STOP)
                 watching.cancel()
         return end
 
@@ -112,9 +102,16 @@ class Supervisor:
             topic: (self._standing(topic, now), self._age(now, topic))
             for topic in self._shard.topics
         }
-        since, name = now - self._since, self.state.value
-        age = self._age(now)
-        return Connection(self._shard.label, name, since, age, self.reason, topics)
+        return Connection(
+            label=self._shard.label,
+            state=self.state.value,
+            seconds=now - self._since,
+            age=self._age(now),
+            reason=self.reason,
+            topics=topics,
+            counters=dict(self.counters),
+            happened=self._history.latest,
+        )
 
     def _age(self, now: float, topic: str = "") -> float | None:
         heard = self._shard.liveness.heard(topic)
@@ -130,7 +127,7 @@ class Supervisor:
 
     async def _once(self) -> End:
         """Hold a connection, and those that replace it, until none stands."""
-        self._enter(State.CONNECTING)
+        self._enter(Step.TRY)
         await self._shard.connects.take()
         try:
             async with asyncio.TaskGroup() as group:
@@ -160,9 +157,9 @@ class Supervisor:
     async def _follow(self, link: Link) -> None:
         """Name the states on the way to the first data."""
         await link.standing.wait()
-        self._enter(State.SUBSCRIBING)
+        self._enter(Step.STAND)
         await link.speaking.wait()
-        self._enter(State.LIVE)
+        self._enter(Step.SPEAK)
 
     async def _replaced(self, group: asyncio.TaskGroup, old: Link) -> Link:
         """Open another connection; give whichever of both is to be held."""
@@ -190,7 +187,7 @@ class Supervisor:
         shard.counters["replaced"] += 1
         new.promote()
         if new.heard:
-            self._enter(State.LIVE)
+            self._enter(Step.SPEAK)
         return new
 
     async def _kept(self, old: Link, new: Link) -> Link:
@@ -225,28 +222,38 @@ class Supervisor:
         return self._backoff.delay()
 
     def _note_closed(self, reason: str) -> None:
+        time = self._shard.clock.now()
+        self._history.note(time, "closed", reason)
         for record in self._records:
-            record.closed(self._shard.label, self._shard.clock.now(), reason)
+            record.closed(self._shard.label, time, reason)
 
     def _lose(self, reason: str, streams: tuple[str, ...] = ()) -> None:
         """Say that data was lost."""
         time = self._shard.clock.now()
+        self._history.note(time, "gap", reason)
         for stream in streams or self._streams:
             gap = Gap(stream, time, reason)
             for record in self._records:
                 record.gap(self._shard.label, gap)
             self._shard.queue.put(gap)
 
-    def _enter(self, state: State) -> None:
-        if state is not self.state:
-            self.state, self._since = state, self._shard.clock.elapsed()
-            self._shard.counters[state.value] += 1
+    def _enter(self, step: Step) -> None:
+        """Go where a step leads."""
+        state = after(self.state, step)
+        if state is self.state:
+            return
+        shard = self._shard
+        self.state, self._since = state, shard.clock.elapsed()
+        shard.counters[state.value] += 1
+        if state in (State.LIVE, State.STALE):
+            self._history.note(shard.clock.now(), state.value)
 
     async def _watch(self) -> None:
         """Look at the ages now and then."""
         quiet = self._shard.liveness.quiet
         while True:
             await self._shard.clock.sleep(min(BEAT, quiet / BEATS_PER_SILENCE))
+            self._history.count(self._shard.clock.now(), self._shard.venue.counters)
             if link := self._link:
                 await self._look(link)
 
@@ -263,9 +270,9 @@ class Supervisor:
             await link.close(End(f"no data for {silence:.3g} s"))
             return
         if shard.liveness.stale(now):
-            self._enter(State.STALE)
+            self._enter(Step.HUSH)
         elif self.state is State.STALE:
-            self._enter(State.LIVE)
+            self._enter(Step.SPEAK)
         if self._renew and now > self._renew:
             self._renew = None
             link.replace("its time is up")

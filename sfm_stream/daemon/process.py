@@ -37,6 +37,7 @@ from sfm_stream.daemon.recovery import recover
 from sfm_stream.daemon.reload import expect_hot
 from sfm_stream.daemon.status.collect import Birth, report
 from sfm_stream.daemon.status.model import LIVE, Vitals
+from sfm_stream.daemon.status.telling import Telling
 from sfm_stream.daemon.worker import Witness, Worker
 from sfm_stream.errors import ConfigError, SFMStreamError
 from sfm_stream.events import Block, Gap
@@ -110,7 +111,7 @@ class Process:
         self.state, self.address = "starting", ""
         self._birth = Birth(given.folder.resolve())
         self._hub, self._meters = Hub(), Meters(self.vitals)
-        self._announced = False
+        self._announced, self._telling = False, Telling()
         self._config = given.config
         self._feed = given.open_feed(given.config)
         self._next_feed: LiveFeed | None = None
@@ -235,6 +236,7 @@ class Process:
         while True:
             await asyncio.sleep(BEAT)
             await self._in_model(worker.beat)
+            self._telling.tell(self._feed.status())
             if not self._announced:
                 self._announce()
 

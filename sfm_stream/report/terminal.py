@@ -6,6 +6,7 @@ import math
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -41,6 +42,7 @@ CONSTANT = 1e-12
 """Radians per tick below which a frequency is none."""
 SHOWN_STREAMS = 30
 SHOWN_FIELDS = 20
+SHOWN_HAPPENINGS = 12
 
 
 class _Pace(ProgressColumn):
@@ -222,8 +224,7 @@ def show_live(statuses: Iterable[Any], counters: Mapping[str, int]) -> None:
         for topic, (state, age) in status.topics.items():
             table.add_row("", topic, state, _number(age))
     console.print(table)
-    told = ", ".join(f"{name} {count:,}" for name, count in sorted(counters.items()))
-    console.print(told, markup=False)
+    console.print(counted(counters), markup=False)
 
 
 @contextmanager
@@ -241,7 +242,8 @@ def _status(answer: Answer) -> Group:
     vitals = answer.vitals
     readiness = [f"not ready: {reason}" for reason in answer.reasons] or ["ready"]
     alarms = [f"alarm: {alarm}" for alarm in vitals.alarms]
-    parts = [_process(vitals), _streams(vitals.streams), _connections(vitals.feeds)]
+    feeds = _connections(vitals.feeds), _happened(vitals.feeds)
+    parts = [_process(vitals), _streams(vitals.streams), *feeds]
     told = [Text(line) for line in (*alarms, *readiness)]
     return Group(*parts, _sinks(vitals.sinks), *told)
 
@@ -254,6 +256,7 @@ def _process(vitals: Vitals) -> Table:
         "events": f"{vitals.seq:,}, of them {vitals.recovered:,} recovered",
         "ticks": f"{vitals.ticks:,}, {vitals.rejected:,} rejected",
         "gaps": f"{vitals.gaps:,}",
+        "of the feeds": counted(vitals.counters),
         "waiting": f"{vitals.waiting:,}, {vitals.lag_s:.3g} s behind",
         "checkpoint": f"at {saved.seq:,}, {saved.age_s:,.0f} s ago {saved.problem}",
         "journal": f"{journal.position:,} {journal.problem}",
@@ -289,6 +292,27 @@ def _connections(connections: Iterable[Connection]) -> Table:
         ages = _number(one.seconds), _number(one.age)
         table.add_row(Text(one.label), one.state, *ages, Text(one.reason))
     return table
+
+
+def _happened(connections: Iterable[Connection]) -> Table:
+    """Show what happened to connections of late, the latest first."""
+    table = Table("time, UTC", "connection", "what happened")
+    happened = [
+        (one, connection.label)
+        for connection in connections
+        for one in connection.happened
+    ]
+    happened.sort(key=lambda pair: pair[0].time, reverse=True)
+    for one, label in happened[:SHOWN_HAPPENINGS]:
+        when = datetime.fromtimestamp(one.time / 1e9, UTC)
+        detail = f"{one.kind}: {one.detail}" if one.detail else one.kind
+        table.add_row(f"{when:%m-%d %H:%M:%S}", Text(label), Text(detail))
+    return table
+
+
+def counted(counters: Mapping[str, int]) -> str:
+    """Write counters in a line, by their names."""
+    return ", ".join(f"{name} {count:,}" for name, count in sorted(counters.items()))
 
 
 def _sinks(sinks: Iterable[Status]) -> Table:

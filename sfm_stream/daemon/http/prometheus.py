@@ -220,6 +220,14 @@ class Meters(Collector):
         yield _info(vitals.version)
         yield from _families(OF_STREAM, ("stream",), self._listed(vitals.streams))
         yield from _families(OF_CONNECTION, ("connection",), _by_label(vitals.feeds))
+        yield _family(
+            Figure("frames", "of a connection, by what became of them", float, COUNTER),
+            ("connection", "reason"), _by_reason(vitals.feeds),
+        )  # fmt: skip
+        yield _family(
+            Figure("feed_events", "of all feeds, by what they were", float, COUNTER),
+            ("reason",), {(reason,): n for reason, n in vitals.counters.items()},
+        )  # fmt: skip
         yield from _families(OF_SINK, ("sink", "kind"), _by_name(vitals.sinks))
         yield from _families(OF_ERRORS, ("stream", "target", "horizon"), errors)
         outcomes: dict[Key, int] = {
@@ -293,6 +301,14 @@ class Meters(Collector):
 
 def _by_label(connections: Iterable[Connection]) -> dict[Key, Connection]:
     return {(connection.label,): connection for connection in connections}
+
+
+def _by_reason(connections: Iterable[Connection]) -> dict[Key, int]:
+    return {
+        (connection.label, reason): count
+        for connection in connections
+        for reason, count in connection.counters.items()
+    }
 
 
 def _by_name(sinks: Iterable[Status]) -> dict[Key, Status]:

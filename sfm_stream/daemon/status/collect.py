@@ -86,6 +86,7 @@ def _before_recovery(
         streams={},
         feeds=tuple(feed.status()),
         waiting=feed.waiting,
+        counters=dict(feed.counters),
         lag_s=0.0,
         checkpoint=model.Checkpoint(0, 0.0, 0.0),
         journal=model.Journal(0),

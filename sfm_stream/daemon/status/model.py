@@ -105,6 +105,7 @@ class Vitals(msgspec.Struct, frozen=True):
         streams: by name.
         feeds: connections of all feeds.
         waiting: events that wait to be taken.
+        counters: what became of frames, ticks and connections of all feeds, by reason.
         lag_s: age of the oldest event taken last, seconds.
         checkpoint: the latest one.
         journal: the event log.
@@ -130,6 +131,7 @@ class Vitals(msgspec.Struct, frozen=True):
     streams: dict[str, Stream]
     feeds: tuple[Connection, ...]
     waiting: int
+    counters: dict[str, int]
     lag_s: float
     checkpoint: Checkpoint
     journal: Journal

@@ -1,0 +1,43 @@
+"""What happened to a connection of late, for people to see."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping
+
+from sfm_stream.feeds import TROUBLES, Happening
+
+KEPT = 16
+"""How many happenings are remembered."""
+
+
+class History:
+    """The latest happenings of a connection."""
+
+    def __init__(self) -> None:
+        self._happened: deque[Happening] = deque(maxlen=KEPT)
+        self._told: set[str] = set()
+
+    @property
+    def latest(self) -> tuple[Happening, ...]:
+        """What happened, oldest first."""
+        return tuple(self._happened)
+
+    def note(self, time: int, kind: str, detail: str = "") -> None:
+        """Remember a happening.
+
+        Args:
+            time: when, ns.
+            kind: what, in a word or two.
+            detail: e.g. why.
+        """
+        self._happened.append(Happening(time, kind, detail))
+
+    def count(self, time: int, counters: Mapping[str, int]) -> None:
+        """Note the reasons for which frames are not taken, each when it is new."""
+        news = [
+            name for name in TROUBLES if counters.get(name) and name not in self._told
+        ]
+        if news:
+            self._told.update(news)
+            self.note(time, "not taken", ", ".join(f"{counters[n]} {n}" for n in news))

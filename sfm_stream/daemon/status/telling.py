@@ -1,0 +1,48 @@
+"""What a live feed went through, told to the log: connections, losses, odd frames."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Iterable
+
+from sfm_stream.daemon.status.model import LIVE
+from sfm_stream.feeds import TROUBLES, Connection
+
+log = logging.getLogger(__name__)
+
+
+class Telling:
+    """Logs what is new of each connection; the log cuts what repeats too often."""
+
+    def __init__(self) -> None:
+        self._until: dict[str, int] = {}
+        self._counted: dict[str, Counter[str]] = {}
+
+    def tell(self, connections: Iterable[Connection]) -> None:
+        """Log what has happened since the last call."""
+        for one in connections:
+            self._tell_happened(one)
+            self._tell_counters(one)
+
+    def _tell_happened(self, one: Connection) -> None:
+        until = self._until.get(one.label, 0)
+        for happened in one.happened:
+            if happened.time <= until or happened.kind == "not taken":
+                continue
+            self._until[one.label] = happened.time
+            level = logging.INFO if happened.kind == LIVE else logging.WARNING
+            extra = {"connection": one.label, "detail": happened.detail}
+            log.log(level, f"connection: {happened.kind}", extra=extra)
+
+    def _tell_counters(self, one: Connection) -> None:
+        told = self._counted.setdefault(one.label, Counter())
+        news = {
+            reason: one.counters[reason] - told[reason]
+            for reason in TROUBLES
+            if one.counters.get(reason, 0) > told[reason]
+        }
+        if news:
+            told.update(news)
+            extra = {"connection": one.label, **news}
+            log.warning("frames not taken, or not as they came", extra=extra)
