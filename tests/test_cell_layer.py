@@ -21,6 +21,8 @@ from sfm_stream.cell import (
     RNNCell,
     SFMCell,
 )
+from sfm_stream.cell.sequence import torch as sequence
+from sfm_stream.cell.sfm import UNTAPED
 from sfm_stream.errors import ConfigError, ShapeError
 
 torch.set_num_threads(1)
@@ -272,3 +274,71 @@ def test_every_public_name_is_kept_in_its_room():
         assert getattr(rooms, name).__module__ == f"sfm_stream.cell.{room}"
     with pytest.raises(AttributeError, match="no attribute 'TCN'"):
         _ = rooms.TCN
+
+
+# What torch.nn.LSTM takes too.
+
+
+def sfm(**given):
+    return rooms.SFM(2, 3, states=4, frequencies=3, seed=0, **given)
+
+
+def test_a_batch_of_none_gives_none():
+    layer = sfm()
+    z, state = layer(torch.zeros(5, 0, 2))
+    assert z.shape == (5, 0, 3)
+    assert [part.shape[0] for part in state] == [0, 0, 0]
+    z.sum().backward()
+
+
+def test_a_packed_sequence_is_refused_in_words():
+    packed = torch.nn.utils.rnn.pack_sequence([torch.zeros(3, 2), torch.zeros(2, 2)])
+    with pytest.raises(ShapeError, match=r"pad it .* was a PackedSequence"):
+        sfm()(packed)
+
+
+@pytest.mark.parametrize("kind", [torch.float32, torch.float64])
+@pytest.mark.parametrize("count", [1, 255, 256, 257, 700])
+def test_without_a_gradient_a_sequence_says_the_same(kind, count):
+    layer = sfm(dtype=kind)
+    x = torch.randn(count, 2, 2, dtype=kind, generator=torch.manual_seed(0))
+    z, state = layer(x)
+    with torch.no_grad():
+        bare, after = layer(x)
+    assert torch.equal(z, bare)
+    assert all(torch.equal(a, b) for a, b in zip(state, after, strict=True))
+
+
+def test_without_a_gradient_only_a_part_of_a_sequence_is_on_tape(monkeypatch):
+    lengths = []
+    run = sequence.run
+
+    def watched(weights, omega, delta, projected, *state):
+        lengths.append(len(projected))
+        return run(weights, omega, delta, projected, *state)
+
+    monkeypatch.setattr(sequence, "run", watched)
+    layer, x = sfm(), torch.zeros(600, 1, 2)
+    with torch.no_grad():
+        layer(x)
+    assert max(lengths) <= UNTAPED
+    lengths.clear()
+    layer(x)
+    assert lengths == [600]
+
+
+def test_functions_of_a_sequence_can_be_mapped_and_differentiated():
+    layer = sfm()
+    x = torch.randn(6, 4, 2, generator=torch.manual_seed(0))
+    parameters = dict(layer.named_parameters())
+
+    def loss(parameters, x):
+        z, _ = torch.func.functional_call(layer, parameters, (x,))
+        return z.square().sum()
+
+    loss(parameters, x).backward()
+    grads = torch.func.grad(loss)(parameters, x)
+    for name, parameter in parameters.items():
+        torch.testing.assert_close(grads[name], parameter.grad, rtol=1e-4, atol=1e-6)
+    each = torch.func.vmap(lambda one: layer(one)[0], in_dims=1, out_dims=1)(x)
+    torch.testing.assert_close(each, layer(x)[0], rtol=1e-4, atol=1e-6)

@@ -8,6 +8,7 @@ from typing import ClassVar, Generic, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.rnn import PackedSequence
 
 from sfm_stream.errors import ConfigError, ShapeError
 
@@ -156,6 +157,7 @@ class Layer(nn.Module, Generic[State]):
             ShapeError: if x, the state or `elapsed` does not fit, or T is 0.
             ConfigError: if the cell is not `timed` and durations are given.
         """
+        expect_tensor(x)
         ticks = self._time_first(x, x.dim())
         if ticks.shape[0] == 0:
             raise ShapeError("x", "[T, ...] with T at least 1", str(list(x.shape)))
@@ -169,6 +171,17 @@ class Layer(nn.Module, Generic[State]):
     def _time_first(self, sequence: Tensor, dims: int) -> Tensor:
         swap = self.batch_first and dims == len("BTN")
         return sequence.transpose(0, 1) if swap else sequence
+
+
+def expect_tensor(x: object) -> None:
+    """Refuse what `torch.nn.LSTM` takes besides a tensor.
+
+    Raises:
+        ShapeError: saying what to give in its place.
+    """
+    if isinstance(x, PackedSequence):
+        expected = "[T, B, N]; pad it (pad_packed_sequence) or give one sequence a call"
+        raise ShapeError("x", expected, "a PackedSequence")
 
 
 def at_least_one(**sizes: int) -> None:

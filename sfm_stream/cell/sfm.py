@@ -174,6 +174,10 @@ def step_projected(
     return z, SFMState(re, im, z), inside
 
 
+UNTAPED = 256
+"""Ticks computed at once where no gradient is wanted."""
+
+
 class SFMCell(Cell[SFMState]):
     """One tick of SFM or A-SFM, with the shape of `torch.nn.LSTMCell`.
 
@@ -276,12 +280,21 @@ class SFMCell(Cell[SFMState]):
     ) -> tuple[Tensor, SFMState]:
         """Give z [T, B, M] of every tick of x [T, B, N], and the state after."""
         # The compiler fuses the general way itself; durations are rare in training.
-        if elapsed is not None or torch.compiler.is_compiling():
+        if elapsed is not None or not x.numel() or _is_transformed():
             return super().run(x, state, elapsed)
-        every, re, im = sequence.run(
-            self.weights, self.omega, self.delta, self.project(x), *state
-        )
-        return every, SFMState(re, im, every[-1])
+        projected = self.project(x)
+        given = (projected, *self.weights, *state)
+        learns = torch.is_grad_enabled() and any(part.requires_grad for part in given)
+        # without a gradient no tape is needed, and few ticks leave a short one
+        length = len(x) if learns else UNTAPED
+        parts: list[Tensor] = []
+        for ticks in projected.split(length):
+            every, re, im = sequence.run(
+                self.weights, self.omega, self.delta, ticks, *state
+            )
+            parts.append(every)
+            state = SFMState(re, im, every[-1])
+        return parts[0] if len(parts) == 1 else torch.cat(parts), state
 
     def extra_repr(self) -> str:
         """Show the sizes when the module is printed."""
@@ -359,6 +372,15 @@ class SFM(Layer[SFMState]):
             device=device,
         )
         super().__init__(cell, batch_first=batch_first)
+
+
+def _is_transformed() -> bool:
+    """Say whether torch compiles, or maps or differentiates functions (torch.func).
+
+    Of these the written-out gradient knows nothing.
+    """
+    active: bool = torch._C._are_functorch_transforms_active()  # noqa: SLF001 no other
+    return active or torch.compiler.is_compiling()
 
 
 # torch's einsum takes one product per call and does not copy shared weights.
