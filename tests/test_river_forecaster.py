@@ -132,7 +132,7 @@ def test_river_evaluates_it_alone_and_in_a_pipeline():
 
 
 def test_a_horizon_that_cannot_be_is_refused():
-    with pytest.raises(ConfigError, match=r"target\.horizons"):
+    with pytest.raises(ConfigError, match=r"^horizon: "):
         small(horizon=0)
 
 
@@ -144,3 +144,9 @@ def test_passengers_are_forecast_far_better_than_by_the_last_value():
     values = [y for _, y in datasets.AirlinePassengers()]
     naive = np.abs(np.diff(values))[15:].mean()
     assert np.mean(errors[16:]) < 0.63 * naive
+
+
+@pytest.mark.parametrize("horizon", [-1, 2.5, "3", None])
+def test_a_number_of_steps_that_is_none_is_named(horizon):
+    with pytest.raises(ConfigError, match=r"horizon: expected a whole number of steps"):
+        small().forecast(horizon)

@@ -28,7 +28,7 @@ from river import (
     preprocessing,
 )
 
-from sfm_stream.errors import ConfigError, FeatureError
+from sfm_stream.errors import ConfigError, FeatureError, ShapeError
 from sfm_stream.river import SFMRegressor
 from sfm_stream.river.base import DEFAULT
 
@@ -361,3 +361,74 @@ def test_examples_in_docstrings_are_true(name):
     failed, tried = doctest.testmod(module)
     assert failed == 0
     assert tried > 3
+
+
+# Tables in all their makes.
+
+
+def targets_of(y):
+    return [
+        pd.Series(y), pl.Series(list(y)), np.array(y), np.array(y)[:, None], list(y),
+        tuple(y), pd.DataFrame({"y": y}), pl.DataFrame({"y": list(y)}),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", range(8))
+def test_targets_may_come_as_anything_that_holds_one_column(kind):
+    x, y = zip(*rows(30), strict=True)
+    model, plain = small(), small()
+    model.learn_many(pl.DataFrame(list(x)), targets_of(y)[kind])
+    plain.learn_many(pl.DataFrame(list(x)), pl.Series(list(y)))
+    assert model.predict_one(x[-1]) == plain.predict_one(x[-1])
+
+
+@pytest.mark.parametrize("kind", range(8))
+def test_targets_of_another_length_are_refused_before_anything_is_learned(kind):
+    x, y = zip(*rows(30), strict=True)
+    model = small()
+    with pytest.raises(ShapeError, match=r"y: expected shape \(30,\), was \(29,\)"):
+        model.learn_many(pl.DataFrame(list(x)), targets_of(y[:29])[kind])
+    assert (model.n_seen, len(model._learner.features)) == (0, 0)
+
+
+@pytest.mark.parametrize("nothing", [None, NAN, INF])
+@pytest.mark.parametrize("first", [0, 1, 7, 30])
+def test_a_column_that_is_empty_at_first_is_learned_as_row_by_row(nothing, first):
+    x, y = zip(*rows(30), strict=True)
+    late = [{**row, "a": 1.0 * i if i >= first else nothing} for i, row in enumerate(x)]
+    model, one = small(), small()
+    model.learn_many(pl.DataFrame(late, infer_schema_length=None), pl.Series(list(y)))
+    for row, target in zip(late, y, strict=True):
+        one.learn_one(row, target)
+    assert model._learner.features.names == one._learner.features.names
+    assert model.predict_one(x[0]) == one.predict_one(x[0])
+
+
+def test_a_row_that_is_refused_changes_nothing():
+    x, y = zip(*rows(20), strict=True)
+    model, other = small(), small()
+    for i, (row, target) in enumerate(zip(x, y, strict=True)):
+        for bad in ({**row, "new": 1.0, "text": "?"}, {**row, "text": "?"}):
+            with pytest.raises(FeatureError):
+                model.learn_one(bad, target)
+        with pytest.raises(FeatureError):
+            model.learn_one({**row, f"new {i}": 1.0}, "?")
+        model.learn_one(row, target)
+        other.learn_one(row, target)
+    assert model._learner.features.names == other._learner.features.names
+    assert model.predict_one(x[0]) == other.predict_one(x[0])
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("n_states", 0), ("n_frequencies", -1), ("n_outputs", 0.5), ("cell", "x"),
+        ("grid", "x"), ("longest_period", 0.0), ("lags", 0), ("optimizer", "sgd"),
+        ("lr", 0.0), ("clip_gradient", -1.0), ("window_size", 0),
+        ("confidence_level", 1.0), ("seed", -1), ("loss", "x"),
+    ],
+)  # fmt: skip
+def test_an_error_names_the_parameter_it_is_about(name, value):
+    with pytest.raises(ConfigError) as refused:
+        small(**{name: value})
+    assert refused.value.at == name

@@ -24,6 +24,25 @@ DEFAULT = config.Config()
 INPUTS = [name for name in DEFAULT.features.inputs if name not in CLOCKS]
 LAGS = 16
 SHOWN = 3
+PARAMETERS = {
+    "model.states": "n_states",
+    "model.frequencies": "n_frequencies",
+    "model.outputs": "n_outputs",
+    "model.cell": "cell",
+    "model.grid": "grid",
+    "model.longest_period": "longest_period",
+    "features.lags": "lags",
+    "learn.optimizer": "optimizer",
+    "learn.lr": "lr",
+    "learn.clip": "clip_gradient",
+    "learn.window": "window_size",
+    "learn.every": "window_size",
+    "learn.max_pending": "horizon",
+    "forecast.level": "confidence_level",
+    "run.seed": "seed",
+    "target.horizons": "horizon",
+}
+"""Parameter that each setting comes from."""
 
 
 class Face(base.Base):
@@ -74,6 +93,20 @@ class Face(base.Base):
         return 1
 
     def _settings(self, targets: int) -> config.Config:
+        """Give the parameters as settings.
+
+        Raises:
+            ConfigError: naming the parameter.
+        """
+        try:
+            return self._read(targets)
+        except ConfigError as e:
+            known = PARAMETERS.get(e.at.partition("[")[0])
+            if known is None:
+                raise
+            raise ConfigError(known, e.problem, e.hint) from e
+
+    def _read(self, targets: int) -> config.Config:
         return config.from_tree(
             {
                 "stream": {"missing": "mean"},

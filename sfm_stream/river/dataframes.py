@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
-from typing import Any
+from collections.abc import Hashable, Sequence
+from typing import Any, TypeAlias
 
 import narwhals.stable.v2 as nw
 import numpy as np
 from narwhals.stable.v2.typing import IntoDataFrame, IntoSeries
+from numpy.typing import NDArray
 
-from sfm_stream.errors import FeatureError
+from sfm_stream.errors import FeatureError, ShapeError
 from sfm_stream.river.learner import Floats
 from sfm_stream.river.rows import CALENDAR, calendar, number
+
+Column: TypeAlias = IntoSeries | IntoDataFrame | Sequence[Any] | NDArray[Any]
 
 
 def columns(frame: IntoDataFrame) -> tuple[list[Hashable], Floats]:
@@ -36,13 +39,38 @@ def columns(frame: IntoDataFrame) -> tuple[list[Hashable], Floats]:
     return names, np.concatenate(parts, axis=1)
 
 
-def column(values: IntoSeries, name: str) -> Floats:
-    """Give the numbers [T] of a series.
+def column(values: Column, name: str, count: int) -> Floats:
+    """Give the numbers [T] of a series, an array, a list, or a frame of one column.
+
+    Args:
+        values: of any make.
+        name: to blame.
+        count: how many are expected, T.
 
     Raises:
-        FeatureError: if it holds something else; `name` is to blame.
+        FeatureError: if it holds something else.
+        ShapeError: if there are more or fewer of them, or several columns.
     """
-    return _numbers(name, nw.from_native(values, series_only=True))
+    found = _plain_column(values, name)
+    if found.shape != (count,):
+        raise ShapeError(name, f"({count},)", str(found.shape))
+    return found
+
+
+def _plain_column(values: Column, name: str) -> Floats:
+    native = nw.from_native(values, pass_through=True, allow_series=True)
+    if isinstance(native, nw.Series):
+        return _numbers(name, native)
+    if isinstance(native, nw.DataFrame):
+        if native.shape[1] != 1:
+            raise ShapeError(name, f"({native.shape[0]}, 1)", str(native.shape))
+        return _numbers(name, native.get_column(native.columns[0]))
+    flat: Any = np.asarray(values, object)
+    if flat.ndim == 2 and flat.shape[1] == 1:
+        flat = flat[:, 0]
+    if flat.ndim != 1:
+        raise ShapeError(name, "(T,)", str(flat.shape))
+    return np.array([number(name, value) for value in flat.tolist()], np.float64)
 
 
 def series(values: Floats, name: str, like: IntoDataFrame) -> IntoSeries:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Literal, overload
 
+import numpy as np
 from river import base, conf
 from river.time_series.base import Forecaster
 
-from sfm_stream.errors import ShapeError
+from sfm_stream.errors import ConfigError, ShapeError
 from sfm_stream.river.base import DEFAULT, LAGS, OneTarget, interval
 from sfm_stream.river.rows import Row
 
@@ -172,6 +173,9 @@ class SFMForecaster(OneTarget, Forecaster):
             Whether to give intervals in place of forecasts.
 
         """
+        if not isinstance(horizon, int | np.integer) or horizon < 0:
+            problem = f"expected a whole number of steps from 0 on, was {horizon!r}"
+            raise ConfigError("horizon", problem)
         rows = [{}] * horizon if xs is None else list(xs)
         if len(rows) != horizon:
             raise ShapeError("xs", f"({horizon},)", f"({len(rows)},)")

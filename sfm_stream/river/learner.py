@@ -10,6 +10,7 @@ import math
 import re
 import sys
 from collections.abc import Hashable, Mapping, Sequence
+from itertools import pairwise
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -97,12 +98,26 @@ class Learner:
 
         The same as `learn` row by row, in one call of the compiled tick.
         """
+        if not len(rows):
+            return
+        rows = np.where(np.isinf(rows), np.nan, rows)
+        truth = np.where(np.isfinite(y), y, np.nan)
+        since = _first_known(rows)
+        # a feature has a column from the first row on in which it is known
+        starts = sorted({0, *(at for at in since if at < len(rows))})
+        for begin, end in pairwise([*starts, len(rows)]):
+            known = [name for name, at in zip(names, since, strict=True) if at <= begin]
+            places = [i for i, at in enumerate(since) if at <= begin]
+            self._learn_part(known, rows[begin:end, places], truth[begin:end])
+
+    def _learn_part(
+        self, names: Sequence[Hashable], rows: Floats, truth: Floats
+    ) -> None:
+        """Take in rows [T, N] of features that all have columns from the first on."""
         if self.features.admit(dict.fromkeys(names, 0.0)) and self.engine is not None:
             self.engine = self.engine.widen(self._fields())
         values = np.full((len(rows), len(self.features)), np.nan)
         values[:, self.features.places(names)] = rows
-        values[np.isinf(values)] = np.nan
-        truth = np.where(np.isfinite(y), y, np.nan)
         begun = 0
         while begun < len(values) and not self._has_begun():
             self._answer(values[begun].tolist(), [float(truth[begun])])
@@ -230,6 +245,13 @@ class Learner:
             prepare(self._settings, self._fields(), _tell)
             self.engine = Engine(self._settings, self._fields())
         return self.engine
+
+
+def _first_known(rows: Floats) -> list[int]:
+    """Give the first row in which each column is known; their number if none is."""
+    known = ~np.isnan(rows)
+    first = np.where(known.any(axis=0), known.argmax(axis=0), len(rows))
+    return [int(at) for at in first]
 
 
 def _last_known(values: Floats) -> Floats:

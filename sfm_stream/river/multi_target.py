@@ -126,15 +126,19 @@ class SFMMultiTargetRegressor(Face, base.MultiTargetRegressor):
             The targets by name.
 
         """
-        if not self._targets:
-            self._targets = in_order(y)
-            self._learner = Learner(self._settings(max(len(y), 1)))
-        if not y.keys() <= set(self._targets):
-            problem = f"expected some of {list(self._targets)}, was {list(y)}"
+        targets = self._targets or in_order(y)
+        if not y.keys() <= set(targets):
+            problem = f"expected some of {list(targets)}, was {list(y)}"
             raise ConfigError("y", problem, "name all targets in the first row")
-        if self._targets:
-            known = {name: y.get(name) for name in self._targets}
-            self._watch(self._learner.learn(x, known))
+        if not targets:
+            return
+        learner = self._learner
+        if not self._targets:
+            learner = Learner(self._settings(len(targets)))
+        scores = learner.learn(x, {name: y.get(name) for name in targets})
+        # a first row that is refused names no targets
+        self._targets, self._learner = targets, learner
+        self._watch(scores)
 
     @overload
     def predict_one(

@@ -147,7 +147,7 @@ class SFMRegressor(OneTarget, base.MiniBatchRegressor):
             return anything() if said is None else interval(said[0, 0])
         return 0.0 if said is None else float(said[0, 0, 0])
 
-    def learn_many(self, X: IntoDataFrame, y: IntoSeries) -> None:
+    def learn_many(self, X: IntoDataFrame, y: dataframes.Column) -> None:
         """Learn from rows in their order: the same as `learn_one` row by row.
 
         Parameters
@@ -155,11 +155,11 @@ class SFMRegressor(OneTarget, base.MiniBatchRegressor):
         X
             A data frame of features; its rows are ticks.
         y
-            A series of targets.
+            The targets: a series, an array, a list, or a frame of one column.
 
         """
         names, rows = dataframes.columns(X)
-        truth = dataframes.column(y, "y")
+        truth = dataframes.column(y, "y", len(rows))
         if self._detector is None:
             self._learner.learn_many(names, rows, truth)
             return

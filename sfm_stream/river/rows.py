@@ -45,15 +45,25 @@ class Features:
     def admit(self, x: Row) -> bool:
         """Give columns to the new names of a row, and say whether there were any.
 
-        A name whose value is None waits until it has another.
+        A name whose value is missing (None, NaN, infinite) waits until it has another.
+
+        Raises:
+            FeatureError: if a value is neither a number nor a date; then none has a
+                column.
         """
         if x.keys() <= self._places.keys():
             return False
+        self._expect_readable(x)
         found = (name for item in x.items() for name in _columns(*item))
         new = [name for name in found if name not in self._places]
         for name in in_order(new):
             self._places[name] = len(self._places)
         return bool(new)
+
+    def _expect_readable(self, x: Row) -> None:
+        for name, value in x.items():
+            if not isinstance(value, date):
+                number(name, value)
 
     def row(self, x: Row) -> list[float]:
         """Give the values of all columns, NaN where there is none.
@@ -111,8 +121,7 @@ def calendar(moment: date | None) -> list[float]:
 
 
 def _columns(name: Hashable, value: object) -> Iterable[Hashable]:
-    if value is None:
-        return ()
     if isinstance(value, date):
-        return [(name, part) for part in CALENDAR]
-    return (name,)
+        known = value == value  # a missing date is not even itself
+        return [(name, part) for part in CALENDAR] if known else ()
+    return () if math.isnan(number(name, value)) else (name,)
