@@ -171,3 +171,27 @@ def test_what_a_failed_checkpoint_did_not_save_still_waits(rig):
     rig.time.seconds = 7.0
     rig.saver.note()
     assert rig.saver.waited() == 7.0
+
+
+def test_a_checkpoint_waits_no_longer_for_a_sink_that_is_gone(tmp_path):
+    rig, slow = Rig(tmp_path), Sink(prompt=False)
+    rig.live(0, 5)
+    done = rig.saver.begin({"records": Sink(), "jsonl": slow})
+    assert not done.done()
+    rig.saver.forget("jsonl")
+    done.result(20)
+    slow.answer()
+    assert rig.saved()["sinks"] == {}
+    assert not rig.saver.busy
+
+
+def test_a_sink_that_answers_twice_counts_once(tmp_path):
+    rig, first, second = Rig(tmp_path), Sink(prompt=False), Sink(prompt=False)
+    rig.live(0, 5)
+    done = rig.saver.begin({"records": first, "jsonl": second})
+    again = first.asked[0]
+    first.answer()
+    again(PLACE)
+    assert not done.done()
+    second.answer()
+    done.result(20)

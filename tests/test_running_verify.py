@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import shutil
+from pathlib import Path
 
 import numpy as np
 import polars as pl
@@ -17,6 +18,7 @@ from sfm_stream.errors import (
 )
 from sfm_stream.events import Block, Gap, Tick
 from sfm_stream.running import loops
+from sfm_stream.running import verify as verification
 from sfm_stream.running.replay import replay
 from sfm_stream.running.verify import verify
 from sfm_stream.storage import checkpoint, journal, run_folder
@@ -225,3 +227,17 @@ def test_single_events_and_blocks_say_the_same(made):
     means = [r.mean for r in said if type(r).__name__ == "Forecast"]
     expected = pl.concat(sinks.read(made / "records", "forecasts", ["mean"]))
     assert means == expected["mean"].to_list()
+
+
+def test_a_column_s_tolerance_is_of_its_deviation_over_the_whole_run(monkeypatch):
+    rng = np.random.default_rng(0)
+    quiet, loud = np.full(50, 3.0), 3 + rng.standard_normal(200)
+    parts = [pl.DataFrame({"mean": part}) for part in (quiet, loud[:70], loud[70:])]
+    monkeypatch.setattr(verification.sinks, "read", lambda *_: iter(parts))
+    compare = verification._Tolerances(Path("records"))
+    near = parts[0].with_columns(pl.col("mean") + 5e-4)
+    compare("forecasts", 0, parts[0], near)
+    with pytest.raises(ReplayMismatch, match="row 0 column 'mean'"):
+        compare("forecasts", 0, parts[0], parts[0].with_columns(pl.col("mean") + 5e-3))
+    (spread,) = verification._spreads(parts).values()
+    assert spread == pytest.approx(np.std([*quiet, *loud]))

@@ -29,7 +29,8 @@ def told(kind, *blocks):
                 for name in ("weights", "amplitude"):
                     if name in row:
                         row[name] = tuple(row[name]) or None
-                found[tuple(row[k] for k in sqlite.KEYS if k in row)] = row
+                names = (*sqlite.KEYS, *sqlite.SHARED.get(kind, ()))
+                found[tuple(row[k] for k in names if k in row)] = row
     return [found[key] for key in sorted(found)]
 
 
@@ -280,3 +281,13 @@ def test_cutting_reads_no_more_than_it_must(tmp_path):
     plan = base.execute(question, ("a", 3)).fetchone()[-1]
     base.close()
     assert plan.startswith("SEARCH scores USING PRIMARY KEY (stream=? AND seq>?)")
+
+
+def test_records_of_several_bins_that_one_event_closed_are_all_kept(tmp_path):
+    path = tmp_path / "records.sqlite"
+    rejected = {
+        "seq": np.array([7, 7]), "stream": np.array([0, 0]), "time": np.array([5, 6]),
+        "field": np.array([0, 0]), "reason": np.array([4, 4]),
+    }  # fmt: skip
+    filled(path, Records({"rejected": rejected}, BLOCK.tables)).close()
+    assert [row["time"] for row in stored(path, "rejected")] == [5, 6]

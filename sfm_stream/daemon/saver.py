@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
@@ -70,6 +70,42 @@ class Saved(msgspec.Struct, frozen=True):
     seconds: float
 
 
+class _Answers:
+    """How far the sinks have come, and what is done once all have said so.
+
+    Args:
+        names: of the sinks.
+        done: called once with the positions of all that are still there.
+    """
+
+    def __init__(
+        self,
+        names: Iterable[str],
+        done: Callable[[Mapping[str, Mapping[str, Any]]], None],
+    ) -> None:
+        self._missing, self._done = set(names), done
+        self._positions: dict[str, Mapping[str, Any]] = {}
+        self._lock = threading.Lock()
+
+    def take(self, name: str, position: Mapping[str, Any]) -> None:
+        """Note the position of a sink."""
+        with self._lock:
+            if name in self._missing:
+                self._positions[name] = position
+                self._strike(name)
+
+    def forget(self, name: str) -> None:
+        """Leave a sink out; the last one missing may have been this."""
+        with self._lock:
+            if name in self._missing:
+                self._strike(name)
+
+    def _strike(self, name: str) -> None:
+        self._missing.discard(name)
+        if not self._missing:
+            self._done(self._positions)
+
+
 class Saver:
     """Saves the engine now and then.
 
@@ -103,6 +139,7 @@ class Saver:
         self._elapsed = elapsed
         self._writer = ThreadPoolExecutor(1, "checkpoint")
         self._writing: Future[None] | None = None
+        self._answers: _Answers | None = None
         self._lock, self._closed = threading.Lock(), False
         self.saved = Saved(saved, elapsed(), 0.0)
         self.problem, self.finite, self.size = "", True, 0
@@ -159,21 +196,25 @@ class Saver:
         meta = {"engine": engine, history.MARK: mark or self._journal.mark}
         written: Future[None] = Future()
         self._writing = written
-        positions: dict[str, Mapping[str, Any]] = {}
 
-        def write() -> None:
+        def write(positions: Mapping[str, Mapping[str, Any]]) -> None:
             manifest = {**meta, **_places(positions)}
             self._write(seq, begun, arrays, manifest, journalled, written)
 
-        def answered(name: str, position: Mapping[str, Any]) -> None:
+        def submit(positions: Mapping[str, Mapping[str, Any]]) -> None:
             with self._lock:  # of sinks' threads
-                positions[name] = position
-                if len(positions) == len(deliveries) and not self._closed:
-                    self._writer.submit(write)
+                if not self._closed:
+                    self._writer.submit(write, positions)
 
+        answers = self._answers = _Answers(deliveries, submit)
         for name, delivery in deliveries.items():
-            delivery.mark(partial(answered, name))
+            delivery.mark(partial(answers.take, name))
         return written
+
+    def forget(self, name: str) -> None:
+        """Wait no longer for a sink that is gone."""
+        if self._answers is not None:
+            self._answers.forget(name)
 
     def close(self) -> None:
         """Wait for what is being written; a sink that answers later is not heard."""

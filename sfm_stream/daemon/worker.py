@@ -7,6 +7,7 @@ sink, and for a disk only the journal's write.
 from __future__ import annotations
 
 import secrets
+import threading
 import time
 from collections import deque
 from collections.abc import Callable
@@ -207,7 +208,7 @@ class Worker:
         for name, sink in opened.items():
             self._deliver_to(name, sink, new[name])
         for name in gone:
-            self.deliveries.pop(name).close(self._drain)
+            self._part_with(name)
         if config.learn.enabled != self._config.learn.enabled:
             action = "learn" if config.learn.enabled else "freeze"
             self.stepper.decide(Control("", self._now(), action))
@@ -272,6 +273,23 @@ class Worker:
         spill = self._found.run.folder / SPILL
         delivery = Delivery(name, sink, settings, spill, self._say)
         self.deliveries = {**self.deliveries, name: delivery}
+
+    def _part_with(self, name: str) -> None:
+        """Let a sink go: in a thread of its own, for it may be blocked.
+
+        Ticks go on, and a checkpoint that waits for it waits no longer.
+        """
+        rest = dict(self.deliveries)
+        delivery = rest.pop(name)
+        self.deliveries = rest
+        self.saver.forget(name)
+        drain = self._drain
+
+        def close() -> None:
+            if not delivery.close(drain):
+                self._say(f"sink {name} was left behind: the journal has the rest")
+
+        threading.Thread(target=close, name=f"closing {name}", daemon=True).start()
 
     def _open(self, settings: SinkSettings) -> Sink:
         tables = {"experts": self.engine.experts}

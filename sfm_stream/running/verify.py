@@ -8,7 +8,7 @@ sums and the instructions differ; how little is written below.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -29,6 +29,7 @@ from sfm_stream.storage import checkpoint, history, journal, run_folder
 
 if TYPE_CHECKING:
     import polars as pl
+    from numpy.typing import NDArray
 
     from sfm_stream.config import Config
     from sfm_stream.feeds import Feed
@@ -93,7 +94,7 @@ def verify(
     began = engine.seq
     prepare(run.config, run.info["fields"], watch.say)
     differences = run_folder.differences(run, engine.backend)
-    compare = _within_tolerances if differences else _identical
+    compare = _Tolerances(run.records) if differences else _identical
     rows = held.manifest["sink"]["rows"]
     comparison = _Comparison(run, engine, before, rows, compare)
 
@@ -240,16 +241,71 @@ def _identical(kind: str, row: int, said: pl.DataFrame, was: pl.DataFrame) -> No
         _expect(kind, row, said, was, _unequal)
 
 
-def _within_tolerances(
-    kind: str, row: int, said: pl.DataFrame, was: pl.DataFrame
-) -> None:
-    """Expect the same rows, numbers within the tolerances of this module.
+class _Tolerances:
+    """Compares rows as `_identical` does, numbers within the tolerances of this module.
 
-    Raises:
-        ReplayMismatch: at the first row, and its first column, that differs by more.
+    They are of a column's deviation over the whole run: over a quiet stretch alone it
+    would be next to nothing.
+
+    Args:
+        folder: of the run's records.
     """
-    said, was = (frame.drop(DECIDED, strict=False) for frame in (said, was))
-    _expect(kind, row, said, was, _far)
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._spreads: dict[str, dict[str, float]] = {}
+
+    def __call__(
+        self, kind: str, row: int, said: pl.DataFrame, was: pl.DataFrame
+    ) -> None:
+        """Expect the same rows.
+
+        Raises:
+            ReplayMismatch: at the first row and column that differ by more.
+        """
+        if kind not in self._spreads:
+            self._spreads[kind] = _spreads(sinks.read(self._folder, kind))
+        spreads = self._spreads[kind]
+
+        def far(name: str, said: pl.Series, was: pl.Series) -> pl.Series:
+            return _far(said, was, spreads.get(name, 0.0))
+
+        said, was = (frame.drop(DECIDED, strict=False) for frame in (said, was))
+        _expect(kind, row, said, was, far)
+
+
+def _spreads(frames: Iterable[pl.DataFrame]) -> dict[str, float]:
+    """Give the standard deviation of each column of reals, of its finite values."""
+    moments: dict[str, _Moments] = {}
+    for frame in frames:
+        for name, column in _flat(frame).items():
+            if column.dtype.is_float():
+                found = moments.setdefault(name, _Moments())
+                found.add(column.drop_nulls().to_numpy().astype(np.float64))
+    return {name: found.deviation() for name, found in moments.items()}
+
+
+class _Moments:
+    """Count, mean and squared deviations of values that come in parts."""
+
+    def __init__(self) -> None:
+        self._count, self._mean, self._squares = 0, 0.0, 0.0
+
+    def add(self, values: NDArray[np.float64]) -> None:
+        """Take in a part (Chan, Golub and LeVeque, 1983)."""
+        values = values[np.isfinite(values)]
+        if not len(values):
+            return
+        count, mean = self._count + len(values), float(values.mean())
+        moved = mean - self._mean
+        self._squares += float(((values - mean) ** 2).sum())
+        self._squares += moved**2 * self._count * len(values) / count
+        self._mean += moved * len(values) / count
+        self._count = count
+
+    def deviation(self) -> float:
+        """Give the standard deviation, 0 without values."""
+        return float(np.sqrt(self._squares / self._count)) if self._count else 0.0
 
 
 def _expect(
@@ -257,7 +313,7 @@ def _expect(
     row: int,
     said: pl.DataFrame,
     was: pl.DataFrame,
-    differ: Callable[[pl.Series, pl.Series], pl.Series],
+    differ: Callable[[str, pl.Series, pl.Series], pl.Series],
 ) -> None:
     if len(said) < len(was):
         raise ReplayMismatch(kind, row + len(said), "seq", "none", "a record")
@@ -267,7 +323,7 @@ def _expect(
     first = [
         (differing.arg_max(), name)
         for name, column in columns.items()
-        if (differing := differ(column, now[name])).any()
+        if (differing := differ(name, column, now[name])).any()
     ]
     if first:
         at, name = min(first, key=lambda found: found[0] or 0)
@@ -291,17 +347,16 @@ def _flat(frame: pl.DataFrame) -> dict[str, pl.Series]:
     return found
 
 
-def _unequal(said: pl.Series, was: pl.Series) -> pl.Series:
+def _unequal(_: str, said: pl.Series, was: pl.Series) -> pl.Series:
     return said.ne_missing(was)
 
 
-def _far(said: pl.Series, was: pl.Series) -> pl.Series:
+def _far(said: pl.Series, was: pl.Series, spread: float) -> pl.Series:
     import polars as pl
 
     if not said.dtype.is_float():
         return said.ne_missing(was)
     before, now = (c.cast(pl.Float64).fill_null(np.nan).to_numpy() for c in (said, was))
-    spread = float(np.nanstd(before)) if np.isfinite(before).any() else 0.0
     near = np.isclose(
         now,
         before,

@@ -27,6 +27,11 @@ if TYPE_CHECKING:
 
 APPLICATION, SCHEMA = 0x53464D52, 1
 KEYS = ("stream", "seq", "target", "horizon", "origin", "version")
+SHARED: Mapping[str, tuple[str, ...]] = {
+    "updates": ("labels",),
+    "rejected": ("time", "field"),
+}
+"""What else tells records apart where one event closes several bins."""
 TYPES: Mapping[object, str] = {
     int: "INTEGER",
     bool | None: "INTEGER",
@@ -194,7 +199,8 @@ def _table(kind: str) -> str:
     """Give the statement that makes a kind's table."""
     hints = get_type_hints(KINDS[kind])
     columns = [f"{name} {TYPES.get(hint, 'TEXT')}" for name, hint in hints.items()]
-    key = ", ".join(name for name in KEYS if name in hints)
+    names = [*(name for name in KEYS if name in hints), *SHARED.get(kind, ())]
+    key = ", ".join(names)
     parts = ", ".join([*columns, f"PRIMARY KEY ({key})"])
     return f"CREATE TABLE {kind} ({parts}) WITHOUT ROWID"
 
