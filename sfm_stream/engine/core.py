@@ -249,7 +249,7 @@ class Engine(FormerNames):
             )
         if tick.stream not in self._roster.numbers:
             self._add_streams(Block.of([tick], len(self.fields)))
-        phase = OBSERVE + LEARN + KEEP * (self._expected == (tick, self.seq))
+        phase = OBSERVE + LEARN + KEEP * self._is_kept(tick)
         self._write(self._single, 0, tick)
         self.seq += 1
         self._write(self._single, 1, label)
@@ -277,10 +277,12 @@ class Engine(FormerNames):
 
         Raises:
             InvalidState: between `observe` and `learn`.
-            ConfigError: if a field that was there is not among them.
+            ConfigError: if a field that was there is not among them, or a new one would
+                be forecast.
         """
         arrays, meta = self.snapshot()
         wider = Engine(self.config, fields)
+        widen.expect_targets(self.targets, wider.targets)
         old, new = self._bank.layout, wider._bank.layout
         arrays = widen.widen(arrays, old, new)
         wider.restore(arrays, meta | {"fields": list(wider.fields)})
@@ -378,6 +380,15 @@ class Engine(FormerNames):
         if due:
             self._call.few(self._single, self._place, self._place + 1, LEARN)
         return due
+
+    def _is_kept(self, tick: Tick) -> bool:
+        """Say whether the step that a peek took of this tick still holds."""
+        if self._expected != (tick, self.seq):
+            return False
+        # a peek does not see that a silence ends the segment
+        row = self._roster.first_row[self._roster.numbers[tick.stream]]
+        last = self.view("counters")[row, layout.LAST_TIME]
+        return not self._sizes.max_gap or tick.time - last <= self._sizes.max_gap
 
     def _write(self, pair: Events, place: int, event: Tick | Label) -> None:
         """Write an event of a known stream into the columns kept for it."""

@@ -42,7 +42,7 @@ def refuse(s, tables, row, work, events, i, keeps, out):
     signals = matrix(tables.i64, s.at_signals, s.signals, 5)
     before = vector(row.f64, s.at_before, s.signals)
     now = vector(work.f64, s.at_now, s.signals)
-    time, field, reason = events.time[i], -1, -1
+    time, field, reason, missing = events.time[i], -1, -1, -1
     if time == NO_TIME:
         reason = BAD_TIME
     elif time < EARLIEST or time >= LATEST:
@@ -64,6 +64,9 @@ def refuse(s, tables, row, work, events, i, keeps, out):
             reason, field = INFINITE, f
     if reason < 0:
         missing = scale.derive(s, signals, events.values[i], before, now)
+        field = infinite_field(s, signals, now) if missing < 0 else -1
+        reason = INFINITE if field >= 0 else -1
+    if reason < 0:
         for j in range(s.signals):
             # A stream cannot begin with a value that is missing.
             if missing < 0 and counters[SEEN] == 0 and math.isnan(now[j]):
@@ -74,6 +77,15 @@ def refuse(s, tables, row, work, events, i, keeps, out):
     if reason >= 0:
         reject(events, i, out, field, reason)
     return reason >= 0
+
+
+@jit
+def infinite_field(s, signals, now):
+    """Give the first field of a derived value that no float holds, or -1."""
+    for j in range(s.signals):
+        if math.isinf(now[j]):
+            return signals[j, 1]
+    return -1
 
 
 @jit

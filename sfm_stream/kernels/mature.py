@@ -12,7 +12,7 @@ import math
 from sfm_stream.jit.scalars import FARTHEST, clip, inline, jit
 from sfm_stream.kernels import aggregate, interval, least_squares
 from sfm_stream.kernels.rows import cube, matrix, vector
-from sfm_stream.kernels.scale import held_square, log_ratio
+from sfm_stream.kernels.scale import OUTLIER, held_square, log_ratio
 from sfm_stream.state.experts import COV, FIRST, SIZE, THETA
 from sfm_stream.state.layout import ERRORS_KEPT, MISSES, TICKS
 from sfm_stream.state.targets import PREDICT_CHANGE, PREDICT_LEVEL
@@ -65,7 +65,10 @@ def settle(s, tables, row, work, out, seq, number, time, q, origin, truth):
     covered = cover(bounds, truth)
     write_score(out, seq, number, time, q, origin, covered, truth, bounds[0], value)
     wait = row.i64[s.at_counters + TICKS] - origin
-    teach_least_squares(s, tables, row, work, slot, q, label)
+    # what was forecast from far outside (of a level, else the anchor is 0) teaches none
+    near = abs(anchor) <= OUTLIER * s.input_clip
+    if near:
+        teach_least_squares(s, tables, row, work, slot, q, label)
     aggregate.update(
         matrix(y, s.at_mix_weight, s.horizons, s.experts)[q],
         matrix(y, s.at_mix_regret, s.horizons, s.experts)[q],
@@ -82,7 +85,8 @@ def settle(s, tables, row, work, out, seq, number, time, q, origin, truth):
         y[s.at_errors + place] = clip(error, s.input_clip)
     interval.update(state, error, covered, s.level, wait)
     learn_scale(s, row, q, raw)
-    matrix(row.f32, s.at_labels, s.ring, s.horizons)[slot, q] = label
+    if near:
+        matrix(row.f32, s.at_labels, s.ring, s.horizons)[slot, q] = label
 
 
 @inline

@@ -210,6 +210,8 @@ def remember(s, row, now, value, move, time):
     square = held_square(move, gauges[MOVE_SQUARE], ticks, s.input_clip)
     gauges[MOVE_SQUARE] += rate * (square - gauges[MOVE_SQUARE])
     away = clip(value - gauges[VALUE_MEAN], LARGEST_ROOT)
+    if ticks > STEADY_AFTER:
+        away = clip(away, OUTLIER * s.input_clip * deviation(gauges[VALUE_VAR]))
     gauges[VALUE_MEAN] += rate * away
     gauges[VALUE_VAR] = (1.0 - rate) * (gauges[VALUE_VAR] + rate * away * away)
     if counters[FRESH] == 0:

@@ -212,7 +212,8 @@ def observe(s, tables, row, work, number, events, i, phase, out):
     if kind == LABEL:
         if math.isnan(value):
             mature.void_due(s, tables, row, out, seq, number)
-        row.i64[s.at_counters + LABELLED] = row.i64[s.at_counters + TICKS]
+        if row.i64[s.at_counters + TICKS] > 0:  # else no tick of it waits for a label
+            row.i64[s.at_counters + LABELLED] = row.i64[s.at_counters + TICKS]
     if kind == TICK:
         if phase != PEEK:
             most = s.max_pending - 1  # this tick's joins them
@@ -336,7 +337,9 @@ def forecast(s, tables, row, number, seq, slot, time, value, out):
                 grown = value * math.exp(clip(scaled * unit, LONGEST_LOG))
                 bounds[q, j] = clip(grown, LARGEST)
             else:
-                bounds[q, j] = center + scaled * unit
+                bounds[q, j] = clip(center + scaled * unit, LARGEST)
+        if bounds[q, 1] > bounds[q, 2]:  # a negative value falls as its log grows
+            bounds[q, 1], bounds[q, 2] = bounds[q, 2], bounds[q, 1]
         write_forecast(s, tables, row, number, seq, slot, q, time,
                        bounds[q], weights[q], out)  # fmt: skip
 

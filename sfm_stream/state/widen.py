@@ -18,6 +18,7 @@ from sfm_stream.state.arena import view
 from sfm_stream.state.experts import COV, FIRST, SIZE, THETA
 from sfm_stream.state.layout import Layout, split, table_places
 
+BINS, HELD = "bin_", "bin_held"
 Array = NDArray[Any]
 Places = NDArray[np.intp]
 
@@ -37,17 +38,46 @@ def widen(arrays: Mapping[str, Array], old: Layout, new: Layout) -> dict[str, Ar
         ConfigError: if a field of the old layout is absent from the new one.
     """
     _refuse_loss(old, new)
+    bins = {n: a for n, a in arrays.items() if n.startswith(BINS)}
+    arrays = {n: a for n, a in arrays.items() if n not in bins}
     count = old.sizes.targets
     parts = [
         _widen_target({n: a[i::count] for n, a in arrays.items()}, old, new, i)
         for i in range(count)
     ]
     # rows are by stream, then by target
-    return {
+    moved = {
         name: np.stack([part[name] for part in parts], axis=1).reshape(
             len(arrays[name]), *parts[0][name].shape[1:]
         )
         for name in arrays
+    }
+    return moved | _widen_bins(bins, old, new)
+
+
+def expect_targets(before: tuple[str, ...], after: tuple[str, ...]) -> None:
+    """Refuse new fields that change what is forecast: it was learned for the old.
+
+    Raises:
+        ConfigError: naming both.
+    """
+    if before != after:
+        problem = f"expected the targets {list(before)}, was {list(after)}"
+        hint = "name target.values, or put new fields after the first"
+        raise ConfigError("stream.fields", problem, hint)
+
+
+def _widen_bins(
+    bins: Mapping[str, Array], old: Layout, new: Layout
+) -> dict[str, Array]:
+    """Move the open bins; of a new field nothing is known."""
+    fields = np.array([new.plan.fields.index(name) for name in old.plan.fields])
+    width = len(new.plan.fields)
+    return {
+        name: _spread(array, -1, fields, width, np.nan if name == HELD else 0.0)
+        if array.ndim > 1
+        else array
+        for name, array in bins.items()
     }
 
 
