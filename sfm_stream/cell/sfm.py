@@ -288,7 +288,7 @@ class SFMCell(Cell[SFMState]):
         # without a gradient no tape is needed, and few ticks leave a short one
         length = len(x) if learns else UNTAPED
         parts: list[Tensor] = []
-        for ticks in projected.split(length):
+        for ticks in torch.split(projected, length):
             every, re, im = sequence.run(
                 self.weights, self.omega, self.delta, ticks, *state
             )
