@@ -249,7 +249,8 @@ class Engine(FormerNames):
             )
         if tick.stream not in self._roster.numbers:
             self._add_streams(Block.of([tick], len(self.fields)))
-        phase = OBSERVE + LEARN + KEEP * self._is_kept(tick)
+        kept = self._expected == (tick, self.seq) and not self._ends_segment(tick)
+        phase = OBSERVE + LEARN + KEEP * kept
         self._write(self._single, 0, tick)
         self.seq += 1
         self._write(self._single, 1, label)
@@ -277,12 +278,10 @@ class Engine(FormerNames):
 
         Raises:
             InvalidState: between `observe` and `learn`.
-            ConfigError: if a field that was there is not among them, or a new one would
-                be forecast.
+            ConfigError: if a field is not among them, or a new one would be forecast.
         """
         arrays, meta = self.snapshot()
         wider = Engine(self.config, fields)
-        widen.expect_targets(self.targets, wider.targets)
         old, new = self._bank.layout, wider._bank.layout
         arrays = widen.widen(arrays, old, new)
         wider.restore(arrays, meta | {"fields": list(wider.fields)})
@@ -381,14 +380,11 @@ class Engine(FormerNames):
             self._call.few(self._single, self._place, self._place + 1, LEARN)
         return due
 
-    def _is_kept(self, tick: Tick) -> bool:
-        """Say whether the step that a peek took of this tick still holds."""
-        if self._expected != (tick, self.seq):
-            return False
-        # a peek does not see that a silence ends the segment
+    def _ends_segment(self, tick: Tick) -> bool:
+        """Say whether a silence, which a peek does not see, lies before a tick."""
         row = self._roster.first_row[self._roster.numbers[tick.stream]]
-        last = self.view("counters")[row, layout.LAST_TIME]
-        return not self._sizes.max_gap or tick.time - last <= self._sizes.max_gap
+        last = int(self.view("counters")[row, layout.LAST_TIME])
+        return 0 < self._sizes.max_gap < tick.time - last
 
     def _write(self, pair: Events, place: int, event: Tick | Label) -> None:
         """Write an event of a known stream into the columns kept for it."""

@@ -35,9 +35,11 @@ def widen(arrays: Mapping[str, Array], old: Layout, new: Layout) -> dict[str, Ar
         The same of the new layout.
 
     Raises:
-        ConfigError: if a field of the old layout is absent from the new one.
+        ConfigError: if a field of the old layout is absent from the new one, or a new
+            field is forecast in its place.
     """
     _refuse_loss(old, new)
+    _expect_targets(old.plan.targets, new.plan.targets)
     bins = {n: a for n, a in arrays.items() if n.startswith(BINS)}
     arrays = {n: a for n, a in arrays.items() if n not in bins}
     count = old.sizes.targets
@@ -55,7 +57,7 @@ def widen(arrays: Mapping[str, Array], old: Layout, new: Layout) -> dict[str, Ar
     return moved | _widen_bins(bins, old, new)
 
 
-def expect_targets(before: tuple[str, ...], after: tuple[str, ...]) -> None:
+def _expect_targets(before: tuple[str, ...], after: tuple[str, ...]) -> None:
     """Refuse new fields that change what is forecast: it was learned for the old.
 
     Raises:
