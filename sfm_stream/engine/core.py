@@ -177,9 +177,8 @@ class Engine(FormerNames):
             InvalidState: if nothing was observed since the last call.
         """
         if self._observed is None:
-            raise InvalidState(
-                "learn_block: expected observe_block(block) first, was learn_block()"
-            )
+            problem = "expected observe_block(block) first, was learn_block()"
+            raise InvalidState(f"learn_block: {problem}")
         if self._observed is self._single:
             there = self._learn_single()
             return self._said(self._call.said(self._owners) if there else {})
@@ -244,12 +243,13 @@ class Engine(FormerNames):
             InvalidState: between `observe` and `learn`, and of ticks folded into bins.
         """
         if self._observed is not None or self._resampler is not None:
-            raise InvalidState(
-                "observe_labelled: expected learn() first and no stream.every"
-            )
+            problem = "expected learn() first and no stream.every"
+            raise InvalidState(f"observe_labelled: {problem}")
         if tick.stream not in self._roster.numbers:
             self._add_streams(Block.of([tick], len(self.fields)))
-        kept = self._expected == (tick, self.seq) and not self._ends_segment(tick)
+        row = self._roster.first_row[self._roster.number(tick.stream)]
+        expected = self._expected == (tick, self.seq)
+        kept = expected and not self._bank.ends_segment(row, tick.time)
         phase = OBSERVE + LEARN + KEEP * kept
         self._write(self._single, 0, tick)
         self.seq += 1
@@ -379,12 +379,6 @@ class Engine(FormerNames):
         if due:
             self._call.few(self._single, self._place, self._place + 1, LEARN)
         return due
-
-    def _ends_segment(self, tick: Tick) -> bool:
-        """Say whether a silence, which a peek does not see, lies before a tick."""
-        row = self._roster.first_row[self._roster.numbers[tick.stream]]
-        last = int(self.view("counters")[row, layout.LAST_TIME])
-        return 0 < self._sizes.max_gap < tick.time - last
 
     def _write(self, pair: Events, place: int, event: Tick | Label) -> None:
         """Write an event of a known stream into the columns kept for it."""

@@ -65,6 +65,11 @@ class Bank:
             self._views[name] = view(self.rows, self.layout.places, name)
         return self._views[name]
 
+    def ends_segment(self, row: int, time: int) -> bool:
+        """Say whether a silence longer than `stream.max_gap` ends at a time, ns."""
+        last = int(self.view("counters")[row, LAST_TIME])
+        return 0 < self.layout.sizes.max_gap < time - last
+
     def weights(self, row: int) -> dict[str, NDArray[np.float32]]:
         """Give the named weight blocks of a row, sharing memory."""
         return split(self.layout.sizes, self.view("weights")[row])
