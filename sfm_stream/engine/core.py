@@ -202,9 +202,8 @@ class Engine(FormerNames):
     def peek(self, tick: Tick) -> list[Forecast]:
         """Say what comes after this tick, and change nothing.
 
-        What the tick would settle is not learned from first, so `observe` may say a
-        little more. Nothing is said of a stream not yet seen, nor of ticks that are
-        folded into bins.
+        What the tick would settle is not learned from first, so `observe` may say more.
+        Nothing is said of a stream not yet seen, nor of ticks folded into bins.
         """
         if tick.stream not in self._roster.numbers or self._resampler is not None:
             return []
@@ -282,8 +281,7 @@ class Engine(FormerNames):
         """
         arrays, meta = self.snapshot()
         wider = Engine(self.config, fields)
-        old, new = self._bank.layout, wider._bank.layout
-        arrays = widen.widen(arrays, old, new)
+        arrays = widen.widen(arrays, self._bank.layout, wider._bank.layout)
         wider.restore(arrays, meta | {"fields": list(wider.fields)})
         return wider
 
