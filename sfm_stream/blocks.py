@@ -100,12 +100,13 @@ def pack(block: Block) -> bytes:
         block = _narrowed(block)
     columns = {}
     for name, kind in COLUMNS.items():
-        column = getattr(block, name)
-        if name not in OFTEN_ZERO or column.any():
-            columns[name] = bytearray(np.ascontiguousarray(column, kind))
+        data = np.asarray(getattr(block, name), kind).tobytes()
+        if name not in OFTEN_ZERO or data.count(0) < len(data):
+            columns[name] = data
     width = block.values.shape[1]
-    packed = _Packed(len(block), width, block.streams, columns, dict(block.notes))
-    return msgspec.msgpack.encode(packed)
+    return msgspec.msgpack.encode(
+        (len(block), width, block.streams, columns, dict(block.notes))
+    )
 
 
 def unpack(data: bytes | memoryview) -> Block:
@@ -146,9 +147,9 @@ def count_of(data: bytes | memoryview) -> int:
 
 def _narrowed(block: Block) -> Block:
     """Give a block whose table holds no names but those of its events."""
-    named = block.stream >= 0
-    used, stream = np.unique(block.stream[named], return_inverse=True)
-    narrow = np.full(len(block), ALL_STREAMS, np.int32)
-    narrow[named] = stream
-    names = tuple(block.streams[i] for i in used.tolist())
+    codes = block.stream.tolist()
+    used = dict.fromkeys(code for code in codes if code != ALL_STREAMS)
+    number = {code: i for i, code in enumerate(used)} | {ALL_STREAMS: ALL_STREAMS}
+    narrow = np.array([number[code] for code in codes], np.int32)
+    names = tuple(block.streams[code] for code in used)
     return replace(block, streams=names, stream=narrow)

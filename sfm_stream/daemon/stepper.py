@@ -19,7 +19,7 @@ import numpy as np
 from sfm_stream.blocks import concatenate
 from sfm_stream.daemon.quarantine import Quarantine, rejections
 from sfm_stream.errors import JournalError, ShapeError
-from sfm_stream.events import GAP, TICK, Block, Control, Event, Floats
+from sfm_stream.events import GAP, TICK, Block, Control, Event, Floats, Ints
 from sfm_stream.running import loops
 
 if TYPE_CHECKING:
@@ -184,8 +184,7 @@ class Stepper:
 
     def _paced(self, batch: Block, now: int) -> list[Event]:
         """Decide by the age of the oldest tick whether there is time to learn."""
-        ticks = batch.received[batch.kind == TICK]
-        received = int(ticks[0]) if len(ticks) else now
+        received = int(next(iter(_received(batch)), now))
         self.lag = max(now - received, 0) / SECOND
         if not self.catching_up and self.lag > self._patience:
             self.catching_up = True
@@ -204,24 +203,31 @@ class Stepper:
 
     def _count(self, block: Block) -> Counter[str]:
         """Count events; give the ticks per stream."""
-        self.counts.gaps += int((block.kind == GAP).sum())
-        places = np.flatnonzero(block.kind == TICK)
-        latest = dict(zip(block.stream[places].tolist(), places.tolist(), strict=True))
-        counts = np.bincount(block.stream[places], minlength=1)
-        ticks: Counter[str] = Counter()
-        for number, place in latest.items():
-            name = block.streams[number]
-            ticks[name] = int(counts[number])
-            self.counts.received[name] = int(block.received[place])
+        streams, received = block.stream, _received(block)
+        if len(received) < len(block):
+            self.counts.gaps += int((block.kind == GAP).sum())
+            streams = streams[block.kind == TICK]
+        codes, names = streams.tolist(), block.streams
+        ticks = Counter({names[code]: n for code, n in Counter(codes).items()})
+        latest = dict(zip(codes, received.tolist(), strict=True))
+        self.counts.received.update({names[code]: at for code, at in latest.items()})
         self.counts.ticks.update(ticks)
         return ticks
 
     def _measure(self, block: Block) -> None:
-        received = block.received[block.kind == TICK]
+        received = _received(block)
         if not len(received):
             return
         taken = np.maximum(self._now() - received, 0) / SECOND
         self._watch(taken)
-        at = (self.measured + np.arange(len(taken))) % LATENCIES
-        self._latencies[at] = taken
+        begin = self.measured % LATENCIES
+        fits = taken[-LATENCIES:][: LATENCIES - begin]
+        self._latencies[begin : begin + len(fits)] = fits
+        rest = taken[-LATENCIES:][len(fits) :]
+        self._latencies[: len(rest)] = rest
         self.measured += len(taken)
+
+
+def _received(block: Block) -> Ints:
+    """Give when the ticks of a block reached us, ns."""
+    return block.received[block.kind == TICK] if block.kind.any() else block.received

@@ -35,6 +35,7 @@ class Roster:
         self._rows: NDArray[np.int64] | None = None
         self._numbers: NDArray[np.int64] | None = None
         self._named: tuple[str, ...] = ()
+        self._complete = False
         self._settings = settings
 
     def add(self, name: str, first_row: int) -> None:
@@ -68,7 +69,8 @@ class Roster:
 
     def newcomers(self, block: Block) -> list[str]:
         """Name the streams first named by a tick or control of a block, in order."""
-        if NO_ROW not in self._table(block.streams):
+        self._table(block.streams)
+        if self._complete:
             return []
         # A control waits for no tick: a stream frozen by name is born frozen.
         named = (block.kind == TICK) | (block.kind == CONTROL)
@@ -118,7 +120,7 @@ class Roster:
             # A gap or heartbeat may name a stream that never ticked: no row has it.
             table = [self.number(name) for name in names]
             self._numbers = np.array([*table, ALL_STREAMS], np.int64)
-            self._named = names
+            self._named, self._complete = names, NO_ROW not in table
         return self._numbers
 
     def _forget(self) -> None:

@@ -400,11 +400,13 @@ def _seed(folder: Path, finished: Sequence[int], first: int) -> bytes:
     raise JournalError(path, "damaged head at byte 0", segment.RESTORE)
 
 
-def _cut(block: Block) -> Iterator[Block]:
+def _cut(block: Block) -> list[Block]:
     """Cut a block so that no entry is too long to be found behind a damaged one."""
     row = ROW_BYTES + block.values.itemsize * block.values.shape[1]
     most = max(segment.LARGEST_GUESS // 2 // row, 1)
-    return (block[start : start + most] for start in range(0, len(block), most))
+    if 0 < len(block) <= most:
+        return [block]
+    return [block[start : start + most] for start in range(0, len(block), most)]
 
 
 def _plain(value: object) -> object:
