@@ -122,6 +122,7 @@ TESTED_IN = {
     "evaluate.peers.simple": "test_evaluate_peers_registry.py",
     "evaluate.peers.river": "test_evaluate_peers_registry.py",
     "evaluate.peers.recurrent": "test_evaluate_peers_registry.py",
+    "evaluate.pace.venue": "test_evaluate_pace_live.py",
     "evaluate.results": "test_evaluate_suite.py",
     "river.base": "test_river_regressor.py",
     "river.dataframes": "test_river_regressor.py",

@@ -137,12 +137,19 @@ def repair(
 
 
 @app.command()
-def bench(as_json: AsJson = False) -> None:
+def bench(
+    as_json: AsJson = False,
+    live: Annotated[
+        bool, typer.Option("--live", help="Search the highest pace of the daemon.")
+    ] = False,
+) -> None:
     """Measure the pace of both backends and of a whole replay on this machine."""
+    from connectors import open_live
     from sfm_stream.evaluate.pace import bench as benchmark
+    from sfm_stream.evaluate.pace import live as capacity
     from sfm_stream.report import terminal
 
-    found = benchmark.measure(say)
+    found = capacity.measure(say, open_live) if live else benchmark.measure(say)
     terminal.show_bench(found)
     if as_json:
         print_json(found)

@@ -63,12 +63,17 @@ def child(
         arguments: of the interpreter.
         environment: variables to add.
     """
-    root = str(Path(__file__).parents[2])
-    paths = [root, *filter(None, [os.environ.get("PYTHONPATH")])]
     return subprocess.run(  # noqa: S603 our own interpreter and package
         [sys.executable, "-P", *arguments],
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(paths), **(environment or {})},
+        env={**surroundings(), **(environment or {})},
         capture_output=True,
         text=True,
         check=False,
     )
+
+
+def surroundings() -> dict[str, str]:
+    """Give the variables with which another Python finds this package."""
+    root = str(Path(__file__).parents[2])
+    paths = [root, *filter(None, [os.environ.get("PYTHONPATH")])]
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}

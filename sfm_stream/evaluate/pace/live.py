@@ -1,0 +1,332 @@
+"""The highest pace at which a live process keeps up, from a socket to its records.
+
+A venue of its own sends at one pace after the other; a pace holds if the model takes
+nearly all that is sent, learns, loses nothing, and delivers 99 of 100 records within
+`PATIENCE` seconds of receipt. Beside it stand a replay of as many streams, and reading
+alone, in the same run: a busy machine disturbs all of them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import aclosing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.request import ProxyHandler, build_opener
+
+import numpy as np
+
+from sfm_stream.config import Config, parse
+from sfm_stream.errors import InvalidState
+from sfm_stream.running import precompile
+
+if TYPE_CHECKING:
+    from sfm_stream.feeds import LiveFeed
+
+PATIENCE = 0.05
+QUANTILE = 0.99
+NEARLY = 0.97
+"""Share of what is sent that must be taken: the venue's own hiccups aside."""
+SETTLING, DRAINING, ASKING = 1.0, 30.0, 0.05
+STARTING = 300.0
+FLOOD = 1e6
+BATCH = 512
+PREFIX = "sfm_stream_"
+FIRST_TIME = 1_704_067_200 * 10**9
+SECOND = 10**9
+CONFIGS = {
+    "json": """
+[feed]
+connector = "json"
+url = "URL"
+columns = { value = "v" }
+symbol = "s"
+time = "t"
+[feed.json]
+subscribe = ['{"ask":{topics}}']
+[stream]
+symbols = SYMBOLS
+[target]
+values = ["value"]
+[daemon]
+listen = "127.0.0.1:0"
+""",
+    "binance": """
+[feed]
+connector = "binance"
+url = "URL"
+channel = "bookTicker"
+[stream]
+symbols = SYMBOLS
+[target]
+values = ["mid"]
+[daemon]
+listen = "127.0.0.1:0"
+""",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """How much is measured.
+
+    Attributes:
+        kinds: of frames.
+        streams: numbers of streams.
+        first: the first pace, per second.
+        growth: factor from a pace that holds to the next one.
+        halvings: of the stretch between what holds and what does not.
+        seconds: that a pace must hold.
+        file_ticks: in the replayed file.
+    """
+
+    kinds: tuple[str, ...] = ("json", "binance")
+    streams: tuple[int, ...] = (1, 20, 200)
+    first: float = 2_000.0
+    growth: float = 1.6
+    halvings: int = 2
+    seconds: float = 4.0
+    file_ticks: int = 100_000
+
+
+def measure(
+    say: Callable[[str], None],
+    open_live: Callable[[Config], LiveFeed],
+    size: Size | None = None,
+) -> dict[str, Any]:
+    """Measure on this machine.
+
+    Args:
+        say: told what is being measured.
+        open_live: opens the live feed of a configuration in this process.
+        size: how much of it.
+
+    Returns:
+        Per kind of frames and number of streams, in events per second: the highest
+        `live` pace that held, `reading` alone, the `replay` of as many streams, and the
+        `ratio` of live to replay.
+
+    Raises:
+        InvalidState: if a process does not start.
+    """
+    size, found = size or Size(), dict[str, Any]()
+    with tempfile.TemporaryDirectory(prefix="sfm-stream-") as name:
+        folder = Path(name)
+        for streams in size.streams:
+            for kind in size.kinds:
+                say(f"measuring {kind}, {streams} streams")
+                replayed = _replay(folder, kind, streams, size.file_ticks)
+                live = _live(folder, kind, streams, size)
+                found[f"{kind}, {streams} streams"] = {
+                    "live": live,
+                    "reading": _reading(kind, streams, size, open_live),
+                    "replay": replayed,
+                    "ratio": live / replayed,
+                }
+    return found
+
+
+def _live(folder: Path, kind: str, streams: int, size: Size) -> float:
+    """Search the highest pace that holds; 0 if not even a low one does."""
+    with _venue(kind, streams) as venue, _daemon(folder, kind, streams, venue) as pages:
+        best, pace = 0.0, size.first
+        while _holds(venue, pages, pace, size.seconds):
+            best, pace = pace, pace * size.growth
+        for _ in range(size.halvings):
+            middle = (best + pace) / 2
+            if _holds(venue, pages, middle, size.seconds):
+                best = middle
+            else:
+                pace = middle
+    return best
+
+
+def _holds(venue: Sender, pages: str, pace: float, seconds: float) -> bool:
+    """Say whether a pace holds; what waits afterwards is taken first."""
+    venue.go(pace)
+    time.sleep(SETTLING)
+    before, begun = _sample(pages), time.perf_counter()
+    time.sleep(seconds)
+    after, passed = _sample(pages), time.perf_counter() - begun
+    taken = after["events_total"] - before["events_total"]
+    in_time = after["in_time"] - before["in_time"]
+    counted = after["latency_seconds_count"] - before["latency_seconds_count"]
+    held = (
+        taken >= NEARLY * pace * passed
+        and in_time >= QUANTILE * counted
+        and after["gaps_total"] == before["gaps_total"]
+        and after["learning"] == 1.0
+    )
+    if not held:
+        _drain(venue, pages)
+    return held
+
+
+def _drain(venue: Sender, pages: str) -> None:
+    """Wait until nothing waits and the model learns again, for the next pace."""
+    venue.go(0.0)
+    end = time.monotonic() + DRAINING
+    events = -1.0
+    while time.monotonic() < end:
+        now = _sample(pages)
+        if now["events_total"] == events and now["learning"] == 1.0:
+            return
+        events = now["events_total"]
+        venue.go(10.0)  # learning goes on with the first tick that is in time
+        time.sleep(SETTLING)
+
+
+def _sample(pages: str) -> dict[str, float]:
+    """Read the metrics that have no labels, and how many ticks were in time."""
+    text = _page(f"{pages}/metrics")
+    found = {}
+    for line in text.splitlines():
+        name, _, value = line.removeprefix(PREFIX).partition(" ")
+        if not line.startswith("#") and "{" not in name:
+            found[name] = float(value)
+        if name == f'latency_seconds_bucket{{le="{PATIENCE}"}}':
+            found["in_time"] = float(value)
+    return found
+
+
+def _page(url: str) -> str:
+    with build_opener(ProxyHandler({})).open(url, timeout=DRAINING) as answer:
+        content: bytes = answer.read()
+    return content.decode()
+
+
+class Sender:
+    """A venue in a process of its own.
+
+    Attributes:
+        url: its address.
+    """
+
+    def __init__(self, process: subprocess.Popen[str], url: str) -> None:
+        self.url, self._process = url, process
+
+    def go(self, pace: float) -> None:
+        """Send so many frames per second from now on."""
+        if self._process.stdin is not None:
+            self._process.stdin.write(f"{pace}\n")
+            self._process.stdin.flush()
+
+
+@contextmanager
+def _venue(kind: str, streams: int) -> Iterator[Sender]:
+    module = "sfm_stream.evaluate.pace.venue"
+    with _process(module, kind, str(streams)) as process:
+        url = _line(process)
+        if not url.startswith("ws://"):
+            raise InvalidState(f"bench: expected a venue's address, was {url!r}")
+        yield Sender(process, url)
+
+
+@contextmanager
+def _daemon(folder: Path, kind: str, streams: int, venue: Sender) -> Iterator[str]:
+    """Live on a venue; give the address of the pages once ticks come."""
+    place = Path(tempfile.mkdtemp(dir=folder))
+    config = place / "live.toml"
+    config.write_text(_config(kind, streams, venue.url))
+    command = ("sfm_stream", "daemon", str(config), "--out", str(place / "run"))
+    with _process(*command) as process:
+        pages = ""
+        while not pages:
+            line = _line(process)
+            said = json.loads(line)["event"] if line.startswith("{") else ""
+            pages = said.split()[1] if said.startswith("see ") else ""
+        pages = pages.removesuffix("/status")
+        venue.go(10.0)
+        _expect(lambda: _sample(pages).get("events_total", 0.0) > 0)
+        yield pages
+
+
+def _expect(condition: Callable[[], bool]) -> None:
+    end = time.monotonic() + STARTING
+    while not condition():
+        if time.monotonic() > end:
+            raise InvalidState("bench: the live process took no tick")
+        time.sleep(ASKING)
+
+
+@contextmanager
+def _process(*arguments: str) -> Iterator[subprocess.Popen[str]]:
+    """Run a module of ours until the block ends."""
+    with subprocess.Popen(  # noqa: S603 our own interpreter and package
+        [sys.executable, "-P", "-m", *arguments],
+        env=precompile.surroundings(),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    ) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def _line(process: subprocess.Popen[str]) -> str:
+    line = process.stdout.readline() if process.stdout is not None else ""
+    if not line:
+        raise InvalidState("bench: a child process ended before it was asked to")
+    return line.strip()
+
+
+def _config(kind: str, streams: int, url: str) -> str:
+    symbols = json.dumps([f"s{i}" for i in range(streams)])
+    return CONFIGS[kind].replace("URL", url).replace("SYMBOLS", symbols)
+
+
+def _reading(
+    kind: str, streams: int, size: Size, open_live: Callable[[Config], LiveFeed]
+) -> float:
+    """Give the events per second that a feed hands on when nobody works on them."""
+
+    async def read(config: Config) -> float:
+        count, begun = 0, 0.0
+        async with aclosing(open_live(config).batches(BATCH)) as batches:
+            async for batch in batches:
+                begun = begun or time.perf_counter()
+                count += len(batch)
+                if time.perf_counter() - begun > size.seconds:
+                    break
+        return count / (time.perf_counter() - begun)
+
+    with _venue(kind, streams) as venue:
+        venue.go(FLOOD)
+        return asyncio.run(read(parse(_config(kind, streams, venue.url))))
+
+
+def _replay(folder: Path, kind: str, streams: int, ticks: int) -> float:
+    """Give the ticks per second of a replay of as many streams with its records."""
+    import polars as pl
+
+    price = 1_000 + 0.1 * np.random.default_rng(0).standard_normal(ticks).cumsum()
+    number = np.arange(ticks)
+    names = pl.Series([f"s{i}" for i in range(streams)]).gather(number % streams)
+    columns = {"t": FIRST_TIME + number * (SECOND // 1_000), "s": names}
+    fields, target = {"value": price}, "value"
+    if kind == "binance":
+        one, target = np.ones(ticks), "mid"
+        fields = {"bid": price, "bid_qty": one, "ask": price + 0.01, "ask_qty": one}
+    place = Path(tempfile.mkdtemp(dir=folder))
+    pl.DataFrame({**columns, **fields}).write_parquet(place / "ticks.parquet")
+    (place / "replay.toml").write_text(
+        '[feed]\nconnector = "parquet"\npath = "ticks.parquet"\ntime = "t"\n'
+        f'symbol = "s"\n[target]\nvalues = ["{target}"]\n'
+    )
+    out = ["--out", str(place / "run"), "--json"]
+    done = precompile.child(
+        ["-m", "sfm_stream", "replay", str(place / "replay.toml"), *out]
+    )
+    if done.returncode:
+        raise InvalidState(f"bench: a replay failed: {done.stderr[-500:]}")
+    return float(json.loads(done.stdout.splitlines()[-1])["ticks_per_s"])

@@ -1,0 +1,125 @@
+"""A made-up venue that sends as many frames per second as it is told.
+
+    python -m sfm_stream.evaluate.pace.venue KIND STREAMS
+
+prints its address, then reads a pace per line. It is a process of its own, and frames
+are put together by hand, so that sending costs little of what is measured. What its
+client does not take is not sent.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+import numpy as np
+from websockets.asyncio.server import serve
+from websockets.exceptions import ConnectionClosed
+
+if TYPE_CHECKING:
+    from websockets.asyncio.server import ServerConnection
+
+STEP = 0.002
+"""Seconds between writes."""
+ROOM = 2**18
+"""Bytes that may wait for the client."""
+BURST = 0.05
+"""Seconds of frames that are made up for, where the venue itself was late."""
+STEPS = 4_096
+SEED = 0
+TEXT, SHORT, LONGER = 0x81, 125, 126
+"""A final frame of text, the longest size told in a byte, and what tells of two."""
+
+Write = Callable[[int, int, float, int], bytes]
+
+
+def of_json(number: int, stream: int, price: float, now: int) -> bytes:
+    """Write a record of a feed that its configuration describes."""
+    return b'{"s":"s%d","t":%d,"v":%.4f,"n":%d}' % (stream, now, price, number)
+
+
+def of_binance(number: int, stream: int, price: float, _: int) -> bytes:
+    """Write a best bid and ask of Binance's spot trading."""
+    return (
+        b'{"stream":"s%d@bookTicker","data":{"u":%d,"s":"S%d","b":"%.4f",'
+        b'"B":"31.21000000","a":"%.4f","A":"40.66000000"}}'
+    ) % (stream, number, stream, price, price + 0.01)
+
+
+KINDS: dict[str, Write] = {"json": of_json, "binance": of_binance}
+
+
+class Venue:
+    """Sends frames of streams that come in turn.
+
+    Attributes:
+        pace: frames per second.
+        sent: frames so far.
+    """
+
+    def __init__(self, kind: str, streams: int) -> None:
+        self.pace, self.sent = 0.0, 0
+        self._write, self._streams = KINDS[kind], streams
+        walk = np.random.default_rng(SEED).standard_normal(STEPS).cumsum()
+        self._prices = (1_000.0 + 0.1 * walk).tolist()
+
+    def frames(self, count: int) -> bytes:
+        """Give the next frames."""
+        now, first = time.time_ns(), self.sent
+        self.sent += count
+        texts = (
+            self._write(n + 1, n % self._streams, self._prices[n % STEPS], now)
+            for n in range(first, first + count)
+        )
+        return b"".join(_framed(text) for text in texts)
+
+    async def pour(self, socket: ServerConnection) -> None:
+        """Send to a client until it goes."""
+        with suppress(ConnectionClosed):
+            await socket.recv()
+            await socket.send('{"result":null,"id":1}')
+            owed, before = 0.0, time.perf_counter()
+            while not socket.transport.is_closing():
+                now = time.perf_counter()
+                owed = min(owed + self.pace * (now - before), self.pace * BURST)
+                before = now
+                if owed >= 1 and socket.transport.get_write_buffer_size() < ROOM:
+                    count = int(owed)
+                    owed -= count
+                    socket.transport.write(self.frames(count))
+                await asyncio.sleep(STEP)
+
+
+def _framed(text: bytes) -> bytes:
+    """Put the header of an unmasked text frame before it, as RFC 6455, 5.2 has it."""
+    size = len(text)
+    if size <= SHORT:
+        return bytes((TEXT, size)) + text
+    return bytes((TEXT, LONGER)) + size.to_bytes(2, "big") + text
+
+
+async def _obeying(venue: Venue) -> None:
+    """Take a pace per line, until there are no more."""
+    loop = asyncio.get_running_loop()
+    ear = asyncio.StreamReader()
+    await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(ear), sys.stdin)
+    while line := await ear.readline():
+        venue.pace = float(line)
+
+
+async def main(kind: str, streams: int) -> None:
+    """Serve until standard input ends."""
+    venue = Venue(kind, streams)
+    async with serve(venue.pour, "127.0.0.1", 0, compression=None) as server:
+        port = next(iter(server.sockets)).getsockname()[1]
+        sys.stdout.write(f"ws://127.0.0.1:{port}\n")
+        sys.stdout.flush()
+        await _obeying(venue)
+
+
+if __name__ == "__main__":
+    asyncio.run(main(sys.argv[1], int(sys.argv[2])))
