@@ -91,6 +91,8 @@ COLUMNS: dict[str, np.dtype[Any]] = {
     "values": np.dtype("<f8"),
     "code": np.dtype("<i8"),
 }
+ROW_BYTES = 64
+"""More than an event takes without its values and its stream's name."""
 OFTEN_ZERO = ("kind", "stream", "code")
 
 
@@ -107,6 +109,15 @@ def pack(block: Block) -> bytes:
     return msgspec.msgpack.encode(
         (len(block), width, block.streams, columns, dict(block.notes))
     )
+
+
+def pieces(block: Block, size: int) -> list[Block]:
+    """Cut a block so that each piece takes at most so many bytes, or is one event."""
+    row = ROW_BYTES + block.values.itemsize * block.values.shape[1]
+    most = max(size // row, 1)
+    if 0 < len(block) <= most:
+        return [block]
+    return [block[start : start + most] for start in range(0, len(block), most)]
 
 
 def unpack(data: bytes | memoryview) -> Block:

@@ -28,7 +28,7 @@ from typing import Self
 import msgspec
 import numpy as np
 
-from sfm_stream.blocks import pack
+from sfm_stream.blocks import pack, pieces
 from sfm_stream.errors import JournalError
 from sfm_stream.events import Block, Event
 from sfm_stream.storage import atomic, segment
@@ -36,8 +36,8 @@ from sfm_stream.storage.segment import Chain
 
 LOCK = "lock"
 SEGMENT_BYTES = 8 * 2**20
-ROW_BYTES = 64
-"""More than an event of a block takes without its values."""
+LONGEST_ENTRY = segment.LARGEST_GUESS // 2
+"""Bytes: a longer one would not be found behind a damaged one."""
 
 
 class Journal:
@@ -109,7 +109,7 @@ class Journal:
             JournalError: if the disk is full or refuses; then none was appended.
         """
         payloads = (
-            map(pack, _cut(events))
+            map(pack, pieces(events, LONGEST_ENTRY))
             if isinstance(events, Block)
             else map(self._encode, events)
         )
@@ -398,15 +398,6 @@ def _seed(folder: Path, finished: Sequence[int], first: int) -> bytes:
             return found
     path = str(segment.active(folder, first))
     raise JournalError(path, "damaged head at byte 0", segment.RESTORE)
-
-
-def _cut(block: Block) -> list[Block]:
-    """Cut a block so that no entry is too long to be found behind a damaged one."""
-    row = ROW_BYTES + block.values.itemsize * block.values.shape[1]
-    most = max(segment.LARGEST_GUESS // 2 // row, 1)
-    if 0 < len(block) <= most:
-        return [block]
-    return [block[start : start + most] for start in range(0, len(block), most)]
 
 
 def _plain(value: object) -> object:
