@@ -61,11 +61,13 @@ def test_check_refuses_a_device_that_is_not_there(sfm_stream):
     assert len(err.splitlines()) == 1
 
 
-def test_check_refuses_a_model_that_memory_does_not_hold(sfm_stream):
-    code, _, err = sfm_stream("check", DEMO, "--set", "learn.window=100000000")
+def test_check_refuses_streams_that_memory_does_not_hold(sfm_stream):
+    symbols = json.dumps([f"s{i}" for i in range(9_000)])
+    words = ("--set", f"stream.symbols={symbols}", "--set", "learn.window=200000")
+    code, _, err = sfm_stream("check", DEMO, *words)
     assert code == 1
     assert "MiB of memory that are free, was " in err
-    assert "lower model.states" in err
+    assert "MiB for 9000 stream(s); lower model.states" in err
 
 
 def test_the_size_told_is_that_of_the_arrays(sfm_stream):

@@ -30,7 +30,7 @@ WRITTEN = {
     "Horizons": "a list of ticks (`1`), ranges of them (`1..24`) and times (`1s`)",
 }
 """How values are written that have types of their own."""
-LESS = "lower model.states, model.frequencies, learn.window or target.horizons"
+LESS = "lower model.states, learn.window, target.horizons or the number of streams"
 
 
 @app.command()
