@@ -120,6 +120,7 @@ def test_a_run_holds_settings_fingerprint_records_checkpoints_and_summary(whole)
     assert found["cpu_features"]
     assert json.loads((folder / "summary.json").read_text()) == summary
     assert set(records(folder)) == {"forecasts", "scores", "updates"}
+    assert {path.suffix for path in (folder / "records").iterdir()} == {".parquet"}
 
 
 def test_the_summary_has_the_published_shape(whole):

@@ -173,6 +173,7 @@ class _Session:
 
     def _summarise(self) -> dict[str, Any]:
         self._save()
+        self._sink.close()
         seconds = time.perf_counter() - self._begun
         rejected = self._sink.position()["rows"].get("rejected", 0)
         summary = _summary(self._run, self._engine, seconds, rejected)
