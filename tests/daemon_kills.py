@@ -67,6 +67,18 @@ def first_live(run, process):
     return time.monotonic() - begun
 
 
+def address(simulator):
+    """Give where a simulator plays; without it a daemon would ask the venue itself.
+
+    Raises:
+        RuntimeError: if it plays nowhere.
+    """
+    url = simulator.stdout.readline().strip()
+    if not url.startswith("ws://127.0.0.1:"):
+        raise RuntimeError(f"expected a simulator on this machine, was {url!r}")
+    return url
+
+
 def main(arguments):
     random = Random(arguments.seed)
     with tempfile.TemporaryDirectory() as name:
@@ -77,8 +89,9 @@ def main(arguments):
             "--speed", arguments.speed, "--loop", stdout=subprocess.PIPE,
         )  # fmt: skip
         config = place / "live.toml"
-        config.write_text(CONFIG.format(url=simulator.stdout.readline().strip()))
+        process = None
         try:
+            config.write_text(CONFIG.format(url=address(simulator)))
             for number in range(arguments.kills + 1):
                 process = command("daemon", config, "--out", run)
                 took = first_live(run, process)
@@ -93,7 +106,10 @@ def main(arguments):
                 )
                 sys.stdout.flush()
         finally:
-            simulator.kill()
+            for one in (simulator, process):
+                if one is not None:
+                    one.kill()
+                    one.wait()
         if code:
             raise RuntimeError("told to stop, it did not end in order")
         compare(run)

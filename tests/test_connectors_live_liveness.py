@@ -72,3 +72,11 @@ def test_streams_nobody_asked_for_count_for_the_connection_alone():
     liveness.data("c", 5.0)
     assert liveness.heard() == 5.0
     assert liveness.heard("a") is None
+
+
+def test_a_long_silence_stays_usual_for_a_while_after_a_short_one():
+    liveness = ages()
+    liveness.data("a", 100.0)
+    liveness.data("a", 101.0)  # 99 s are usual now: the longest, a little forgotten
+    assert not liveness.stale(101.0 + 148.4, "a")
+    assert liveness.stale(101.0 + 148.6, "a")

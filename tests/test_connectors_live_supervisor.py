@@ -10,6 +10,7 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 
 from connectors.live.states import State
+from connectors.live.supervisor import GRACE
 from sfm_stream.events import Gap, Tick
 from tests.live_rig import (
     Listener,
@@ -416,3 +417,27 @@ def test_connections_gaps_and_odd_frames_are_told_of_in_the_status():
     assert status.counters["garbage"] == 2
     assert status.counters["ended"] == 1
     assert len(gaps(events)) >= 1
+
+
+def test_the_old_connection_is_heard_for_a_grace_after_the_new_one_speaks():
+    async def run():
+        clock, venue = StillClock(), Exchange()
+        async with server(venue) as (url, _):
+            feed = told(url, clock=clock, stale_after="1h")
+            async with Listener(feed) as listener:
+                await until(lambda: venue.sockets)
+                await venue.say(tick(1), json.dumps({"leave": "soon"}))
+                await until(lambda: len(venue.sockets) == 2)
+                old, new = venue.sockets
+                await new.send(tick(3))
+                await pass_time(clock, GRACE / 2, step=GRACE / 4)
+                assert not feed.counters["replaced"]
+                await old.send(tick(2))
+                await until(heard(listener, 2))
+                await pass_time(clock, GRACE)
+                await until(heard(listener, 3))
+                return listener.events
+
+    events = asyncio.run(run())
+    assert ids(events) == [1, 2, 3]
+    assert gaps(events) == []

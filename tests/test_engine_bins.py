@@ -489,3 +489,9 @@ def test_streams_whose_times_go_back_and_on_fold_as_by_hand(steps):
     expected = [event for given_event in feed for event in hand.take(*given_event)]
     found = zip(out.kind, out.stream, out.time, out.code, strict=True)
     assert list(found) == [tuple(event[:4]) for event in expected]
+
+
+def test_every_tick_exactly_at_the_start_of_a_bin_belongs_to_it():
+    out = fold([tick(100, 1), tick(100, 2), tick(200, 4), tick(200, 8)], ("count",))
+    assert rows(out) == [(TICK, 200, 2, 2)]
+    assert not out.code.any()

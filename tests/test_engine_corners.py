@@ -118,3 +118,19 @@ def test_a_new_first_field_does_not_become_the_target_unsaid():
     ):
         narrow.widen(("y", "x"))
     assert narrow.widen(("x", "y")).targets == ("x",)
+
+
+def test_a_peek_is_kept_for_the_next_event_alone():
+    peeked, plain = make(), make()
+    label = Label("a", at(0), (1.0,))
+    for engine in (peeked, plain):
+        for event in noise(20):
+            engine.observe_labelled(event, label)
+    later = tick(40, 2.0)
+    peeked.peek_array(later)
+    for engine in (peeked, plain):
+        engine.observe_labelled(tick(30, -3.0), label)
+        engine.observe_labelled(later, label)
+    assert peeked.snapshot()[0].keys() == plain.snapshot()[0].keys()
+    memory = (engine.memory("a") for engine in (peeked, plain))
+    np.testing.assert_array_equal(*memory)
