@@ -369,3 +369,49 @@ def each_table(one, other):
     elif isinstance(one, list):
         for mine, its in zip(one, other, strict=True):
             yield from each_table(mine, its)
+
+
+def several(name, channel, count):
+    """Make one frame that holds several records, where the venue sends such ones."""
+    trees = [TICKS[name, channel](i) for i in range(count)]
+    frame = trees[0]
+    if name == "coinbase-advanced":
+        (part,) = frame["events"]
+        key = next(key for key in part if key != "type")
+        part[key] = [tree["events"][0][key][0] for tree in trees]
+        return frame, part[key]
+    frame["data"] = [tree["data"][0] for tree in trees]
+    return frame, frame["data"]
+
+
+LISTS = [
+    ("coinbase-advanced", "market_trades"), ("coinbase-advanced", "ticker"),
+    ("kraken", "trade"), ("kraken", "ticker"), ("okx", "trades"), ("okx", "tickers"),
+    ("okx", "bbo-tbt"), ("okx", "candle1m"), ("bybit", "publicTrade"), ("bybit", "kline.1"),
+]  # fmt: skip
+WRONG = st.sampled_from([None, "", "x", -1, 0, True, [], {}, "nan", 10**400, 2**62])
+
+
+@pytest.mark.parametrize(("name", "channel"), LISTS)
+@settings(max_examples=25, deadline=None)
+@given(data=st.data())
+def test_every_record_is_taken_or_counted_with_its_reason(name, channel, data):
+    protocol = opened(name, channel)
+    count = data.draw(st.integers(2, 6))
+    frame, records = several(name, channel, count)
+    for i in data.draw(st.sets(st.integers(0, count - 1))):
+        keys = (
+            list(records[i]) if isinstance(records[i], dict) else range(len(records[i]))
+        )
+        records[i][data.draw(st.sampled_from(keys))] = data.draw(WRONG)
+    said = protocol.receive(dumps(frame), NOW)
+    taken = sum(isinstance(x, Tick | History) for x in said)
+    counted = sum(protocol.counters[name] for name in NOT_TAKEN)
+    assert taken + counted >= count
+    assert taken <= count
+    assert protocol.counters.keys() <= {*NOT_TAKEN, *TAKEN_OTHERWISE}
+
+
+NOT_TAKEN = ("garbage", "unknown", "empty", "duplicates", "stray ids", "unfinished",
+             "unchanged", "other channels", "ohlc")  # fmt: skip
+TAKEN_OTHERWISE = ("absurd times", "earlier times", "restarts")

@@ -159,6 +159,37 @@ class CountingSink:
 '''
 
 
+def test_a_venue_is_a_protocol_a_line_and_a_row(copy):
+    page = (ROOT / "connectors/README.md").read_text(encoding="utf-8")
+    example = page.split("### A venue of your own")[1].split("```python\n")[1]
+    protocol = example.split("\n\nmarket = Market(")[0]
+    copy.add(
+        "connectors/venues/market.py",
+        '"""A market: frames in, events out."""\n' + protocol,
+    )
+    copy.insert(
+        "connectors/venues/protocol.py", '    "okx": ',
+        '    "market": "connectors.venues.market:Market",',
+    )  # fmt: skip
+    copy.insert(
+        "connectors/capture/replies.py", '    "okx": ',
+        '    "market": Manners(topics=lambda asked: tuple(asked.get("pairs", ()))),',
+    )  # fmt: skip
+    said = copy.use(
+        "from connectors.capture.replies import heard, manners\n"
+        "from connectors.venues.protocol import open_venue\n"
+        "from sfm_stream.config import from_tree\n"
+        "venue = open_venue(from_tree({'stream': {'symbols': ['AB']}}), 'market')\n"
+        'frame = b\'{"on":"trades","data":{"pair":"AB","id":%d,"price":9.5,\''
+        'b\'"size":2,"sold":true,"ms":1700000000000}}\'\n'
+        "at = 1_700_000_000_500_000_000\n"
+        "events = [x for i in (1, 1, 4) for x in venue.receive(frame % i, at)]\n"
+        "print([type(x).__name__ for x in events], dict(venue.counters),"
+        " heard(manners('market'), venue.subscribe(venue.topics)[0])[0])"
+    )
+    assert said == "['Tick', 'Alive', 'Gap', 'Tick'] {'duplicates': 1} ('AB',)"
+
+
 def test_a_sink_is_a_class_a_path_and_a_case(copy):
     copy.add("sfm_stream/sinks/counting.py", SINK)
     opening = "sfm_stream/sinks/opening.py"

@@ -181,21 +181,22 @@ class CoinbaseAdvanced(Exchange):
 
     def _each(self, head: Frame, received: int) -> Said:
         """Read the records of a message each for itself, for one of them is garbage."""
-        self.counters["garbage"] += 1
         key = KEYS[self._channel]
         said: Said = []
-        for part in PARTS.decode(head.events):
-            for record in RAWS.decode(part.get(key, Raw(b"[]"))):
-                alone = {**part, key: [record]}
-                text = msgspec.json.encode(
-                    {"channel": head.channel, "timestamp": head.timestamp,
-                     "events": [alone]}
-                )  # fmt: skip
-                try:
-                    said += self._ticks(MESSAGE.decode(text), received) or []
-                except UNREADABLE:
-                    continue
-        return said
+        alone = [
+            {**part, key: [record]}
+            for part in PARTS.decode(head.events)
+            for record in RAWS.decode(part.get(key, Raw(b"[]")))
+        ]
+        for part in alone:
+            text = msgspec.json.encode(
+                {"channel": head.channel, "timestamp": head.timestamp, "events": [part]}
+            )
+            try:
+                said += self._ticks(MESSAGE.decode(text), received) or []
+            except UNREADABLE:
+                self.counters["garbage"] += 1
+        return said if alone else said + self._dropped("garbage")
 
     def _ticks(self, message: Message, received: int) -> Said | None:
         if message.channel != self._channel:
