@@ -333,10 +333,13 @@ class Run(Section, frozen=True):
         int | float, _doc("first ticks (count or share) that are not scored")
     ] = 0
     checkpoint_every: Annotated[Positive, _doc("ticks between checkpoints")] = 100_000
-    backend: Annotated[Literal["auto", "numba", "torch"], _doc("what computes")] = (
-        "auto"
-    )
-    device: Annotated[str, _doc("device that the backend computes on")] = "cpu"
+    backend: Annotated[
+        Literal["auto", "numba", "cuda", "torch"],
+        _doc("what computes; `auto`: what fits the device"),
+    ] = "auto"
+    device: Annotated[
+        str, _doc("where it computes: `cpu`, or a GPU as `cuda`, `cuda:1`")
+    ] = "cpu"
     block: Annotated[Positive, _doc("events per block of a replay")] = 16_384
     seed: Annotated[Count, _doc("seed of the first weights")] = 0
 

@@ -26,11 +26,11 @@ extern "C" bool run_forward(int blocks, float* rows, const float* tables,
     const int* active, const int* steps) {
   return fibers::launch(blocks, THREADS, [=] { forward(rows, tables, active, steps); });
 }
-extern "C" bool run_learn(int blocks, float* rows, const float* tables, float* work,
-    const long long* spans, const long long* adam, const int* active,
-    const int* counts, const double* knobs, double* told) {
+extern "C" bool run_learn(int blocks, float* rows, const long long* counters,
+    const float* tables, float* work, double* told, const long long* windows,
+    const int* active, const int* counts, const double* knobs) {
   return fibers::launch(blocks, THREADS, [=] {
-    learn(rows, tables, work, spans, adam, active, counts, knobs, told);
+    learn(rows, counters, tables, work, told, windows, active, counts, knobs);
   });
 }
 """

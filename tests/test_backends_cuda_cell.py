@@ -134,7 +134,9 @@ class Story:
             for row, count in enumerate(counts):
                 steps[row] = self.slot(at[row] - 1), self.slot(at[row]), count
                 at[row] += count
-            active = np.flatnonzero(steps[:, 2])[::-1].astype(np.int32)
+            there = np.flatnonzero(steps[:, 2])[::-1]
+            active = np.array([len(there), *there], np.int32)
+            # A block more than there are rows does nothing.
             kernels.forward(
                 len(active), self.bank.rows.f32, self.layout.tables.f32, active, steps
             )
@@ -199,13 +201,12 @@ def expect_forward(story, row, z, state):
 def learn(story, kernels, lr=1e-30, clip=1.0):
     s, places = story.sizes, layout.work_places(story.sizes)
     spans, counts = story.spans()
-    told = np.full((ROWS, 2), np.nan)
-    steps = arena.offsets(story.layout.places)["counters"] + layout.ADAM_STEP
+    told = arena.view(story.work, places, "product")
+    told[...] = np.nan
+    active = np.array([ROWS, *range(ROWS)], np.int32)
     kernels.learn(
-        ROWS, story.bank.rows.f32, story.layout.tables.f32, story.work.f32,
-        story.work.i64[0, arena.offsets(places)["spans"] :],
-        story.bank.rows.i64[0, steps:],
-        np.arange(ROWS, dtype=np.int32), counts, np.array([clip, lr]), told,
+        ROWS, story.bank.rows.f32, story.bank.rows.i64, story.layout.tables.f32,
+        *story.work, active, counts, np.array([clip, lr]),
     )  # fmt: skip
     gradient = arena.view(story.work, places, "gradient")
     return told, counts, [layout.split(s, gradient[row]) for row in range(ROWS)], spans

@@ -824,7 +824,7 @@ def test_an_absent_backend_is_an_error_and_no_other_is_taken():
         Engine(config.from_tree(tree), ["x"])
     assert str(caught.value) == (
         "run.device: the numba backend computes on cpu, was 'cuda:0'; "
-        'set run.backend = "torch"'
+        'set run.backend = "auto"'
     )
     assert make().backend.name == "numba"
 

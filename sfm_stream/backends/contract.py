@@ -8,15 +8,18 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from importlib.util import find_spec
-from typing import Any, NamedTuple, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias
 
 from sfm_stream.errors import ConfigError
+
+if TYPE_CHECKING:
+    from sfm_stream.state.bank import Bank
 
 # Called as `sfm_stream.kernels.tick.advance` is.
 Advance: TypeAlias = Callable[..., int]
 
 DEFAULT = "numba"
-"""What `auto` stands for."""
+"""What `auto` stands for on the cpu."""
 
 
 class Backend(Protocol):
@@ -40,6 +43,15 @@ class Backend(Protocol):
     def advance(self) -> Advance:
         """The tick: takes events, writes records; see `kernels.tick.advance`."""
 
+    def take_charge(self, bank: Bank) -> None:
+        """Get to know the bank whose rows `advance` will be called with.
+
+        Between calls a backend may keep them elsewhere; see `Bank.leave`.
+
+        Raises:
+            ConfigError: if its rows are more than the device can work at.
+        """
+
     def resolve(self, arguments: Sequence[Any]) -> Advance:
         """Give what `advance` runs for arguments of these types, without the look-up.
 
@@ -59,15 +71,23 @@ class Place(NamedTuple):
         module: that defines it; imported when the backend is chosen.
         kind: its class, which is called with the device.
         packages: that must be installed.
+        install: what brings them; empty: they come with us.
     """
 
     module: str
     kind: str
     packages: tuple[str, ...]
+    install: str = ""
 
 
 BACKENDS: Mapping[str, Place] = {
     "numba": Place("sfm_stream.backends.numba", "Numba", ("numba",)),
+    "cuda": Place(
+        "sfm_stream.backends.cuda.backend",
+        "Cuda",
+        ("numba", "numba_cuda", "cuda", "cuda.core"),
+        "sfm-stream[cuda]",
+    ),
     "torch": Place("sfm_stream.backends.torch", "Torch", ("numba", "torch")),
 }
 
@@ -76,13 +96,14 @@ def choose(name: str, device: str) -> Backend:
     """Give the backend of a name, on a device.
 
     Args:
-        name: `auto` or one of `BACKENDS`.
+        name: `auto` or one of `BACKENDS`; `auto` is `cuda` on such a device.
         device: as the backend calls it, e.g. `cpu`.
 
     Raises:
         ConfigError: if the backend or the device is not there; no other is taken.
     """
-    name = DEFAULT if name == "auto" else name
+    if name == "auto":
+        name = "cuda" if device.partition(":")[0] == "cuda" else DEFAULT
     place = BACKENDS.get(name)
     if place is None:
         problem = f"expected one of auto, {', '.join(BACKENDS)}, was {name!r}"
@@ -90,6 +111,7 @@ def choose(name: str, device: str) -> Backend:
     for package in place.packages:
         if find_spec(package) is None:
             problem = f"{name!r} needs the package {package}, which is absent"
-            raise ConfigError("run.backend", problem, f"install {package}")
+            fix = f"install {place.install or package}"
+            raise ConfigError("run.backend", problem, fix)
     backend: Backend = getattr(import_module(place.module), place.kind)(device)
     return backend

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from numba import typeof
 
@@ -11,6 +11,9 @@ from sfm_stream.backends.contract import Advance
 from sfm_stream.errors import ConfigError
 from sfm_stream.jit import cache
 from sfm_stream.kernels import tick
+
+if TYPE_CHECKING:
+    from sfm_stream.state.bank import Bank
 
 # What the compiled tick is made of.
 SOURCES = cache.Sources(
@@ -35,7 +38,7 @@ class Numba:
     def __init__(self, device: str) -> None:
         if device != "cpu":
             problem = f"the numba backend computes on cpu, was {device!r}"
-            raise ConfigError("run.device", problem, 'set run.backend = "torch"')
+            raise ConfigError("run.device", problem, 'set run.backend = "auto"')
         self.device = device
         self._tick: Any = tick.advance
         cache.discard(self._folder(), SOURCES)
@@ -45,6 +48,9 @@ class Numba:
         """The compiled tick."""
         entry: Advance = self._tick
         return entry
+
+    def take_charge(self, bank: Bank) -> None:
+        """Do nothing: the rows stay where they are."""
 
     def resolve(self, arguments: Sequence[Any]) -> Advance:
         """Give the machine code for arguments of these types.

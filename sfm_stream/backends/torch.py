@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from sfm_stream.backends.contract import Advance
+    from sfm_stream.state.bank import Bank
 
 Floats: TypeAlias = "NDArray[np.floating[Any]]"
 # Takes an array to the device; on the cpu the tensor shares its memory.
@@ -87,6 +88,9 @@ class Torch:
     def advance(self) -> Advance:
         """Does what `kernels.tick.advance` does, but for rounding."""
         return self._advance
+
+    def take_charge(self, bank: Bank) -> None:
+        """Do nothing: the rows stay where they are."""
 
     def resolve(self, arguments: Sequence[Any]) -> Advance:
         """Give `advance` itself: it is not compiled."""

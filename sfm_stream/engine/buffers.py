@@ -32,6 +32,7 @@ class Caller:
 
     def __init__(self, backend: Backend, bank: Bank) -> None:
         self._backend, self._bank = backend, bank
+        backend.take_charge(bank)
         self._advance = backend.advance
         self._entry: Advance | None = None
         self._nothing: Columns = {}

@@ -79,6 +79,14 @@ def refuse(s, tables, row, work, events, i, keeps, out):
     return reason >= 0
 
 
+@inline
+def share(s, rows, first, last):
+    """Let all rows of a stream, `first` to `last`, know of its ticks that go back."""
+    for b in range(first + 1, last):
+        for j in (BACK, BACK_TIME):
+            rows.i64[b, s.at_counters + j] = rows.i64[first, s.at_counters + j]
+
+
 @jit
 def infinite_field(s, signals, now):
     """Give the first field of a derived value that no float holds, or -1."""

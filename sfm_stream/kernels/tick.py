@@ -127,15 +127,15 @@ def advance(settings, tables, rows, scratch, events, start, stop, phase, out):
             if phase != LEARN:
                 if events.kind[i] == TICK and b == first:
                     keeps = phase != PEEK
-                    if accept.refuse(s, table, row, work, events, i, keeps, out):
+                    refused = accept.refuse(s, table, row, work, events, i, keeps, out)
+                    accept.share(s, rows, first, last)
+                    if refused:
                         break
                 if phase != PEEK and ends_segment(s, row, events, i):
                     seq = events.seq[i]
                     mature.void(s, row, out, seq, b, 0, mature.VOID_GAP)
                     update(s, table, row, work, b, seq, out)
-                    end_segment(s, row)
-                    if events.kind[i] == GAP and events.code[i] == ANEW:
-                        row.i64[s.at_counters + LAST_TIME] = events.time[i]
+                    end_segment(s, row, events, i)
                 observe(s, table, row, work, b, events, i, phase, out)
             due = row.i64[s.at_counters + SINCE_UPDATE] >= s.every
             if phase & LEARN and due and not awaits_label(s, row):
@@ -178,7 +178,7 @@ def ends_segment(s, row, events, i):
 
 
 @inline
-def end_segment(s, row):
+def end_segment(s, row, events, i):
     """Let nothing flow across a gap: neither gradients nor changes."""
     row.i64[s.at_counters + SEGMENT] = row.i64[s.at_counters + TICKS]
     row.i64[s.at_counters + FRESH] = 1
@@ -186,6 +186,8 @@ def end_segment(s, row):
         row.f64[s.at_moves + j] = 0.0
     for j in range(s.errors):
         row.f64[s.at_errors + j] = 0.0
+    if events.kind[i] == GAP and events.code[i] == ANEW:
+        row.i64[s.at_counters + LAST_TIME] = events.time[i]
 
 
 @inline

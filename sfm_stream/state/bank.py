@@ -5,7 +5,7 @@ A row of the bank is one (stream, target).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -53,14 +53,35 @@ class Bank:
         self._cell = cell_sizes(config, self.layout.sizes.inputs)
         self._seed = config.run.seed
         self._views: dict[str, NDArray[Any]] = {}
+        self._fetch: Callable[[Arena], None] | None = None
         self.rows = self._room = arena(0, self.layout.places, real)
         self.work = arena(1, work_places(self.layout.sizes), real)
 
     def __len__(self) -> int:
         return len(self.rows.i64)
 
+    @property
+    def is_home(self) -> bool:
+        """Whether `rows` are as they are: no backend has taken them elsewhere."""
+        return self._fetch is None
+
+    def leave(self, fetch: Callable[[Arena], None]) -> None:
+        """Let a backend change the rows elsewhere until somebody looks at them.
+
+        Args:
+            fetch: writes the rows as they are by then into those here.
+        """
+        self._fetch = fetch
+
+    def come_home(self) -> None:
+        """Bring the rows back, if they are elsewhere."""
+        if self._fetch is not None:
+            fetch, self._fetch = self._fetch, None
+            fetch(self.rows)
+
     def view(self, name: str) -> NDArray[Any]:
         """Give an array of all rows by name, [B, ...], sharing memory."""
+        self.come_home()
         if name not in self._views:
             self._views[name] = view(self.rows, self.layout.places, name)
         return self._views[name]
@@ -76,6 +97,7 @@ class Bank:
 
     def grow(self, rows: int) -> None:
         """Add rows, born of the seed and their number alone."""
+        self.come_home()
         first = len(self)
         if first + rows > len(self._room.i64):
             self._make_room(first + rows)
@@ -164,6 +186,7 @@ class Bank:
                     f"expected shape {shape}, was {was}",
                     "use the configuration the checkpoint was made with",
                 )
+        self._fetch = None
         self.rows = self._room = arena(rows, self.layout.places, self._real)
         self._views.clear()
         for place in self.layout.places:

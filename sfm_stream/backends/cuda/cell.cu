@@ -133,13 +133,14 @@ __device__ __forceinline__ void project_inputs(
 
 // Step the memory of each row over `count` slots from `first` on, from slot `before`.
 //
-// rows: f32 arena [B, WIDTH]. tables: f32 arena [1, ..]. active [gridDim]: numbers of rows.
-// steps [B, 3]: before, first, count. The slots' inputs u[:N] and tau are set. A single
-// step may go to the last slot, which is a peek's.
+// rows: f32 arena [B, WIDTH]. tables: f32 arena [1, ..]. active [1 + B]: how many rows are
+// meant, and their numbers. steps [B, 3]: before, first, count. The slots' inputs u[:N] and
+// tau are set. A single step may go to the last slot, which is a peek's.
 extern "C" __global__ void __launch_bounds__(THREADS) forward(
     float* rows, const float* __restrict__ tables, const int* __restrict__ active,
     const int* __restrict__ steps) {
-  const long b = active[blockIdx.x];
+  if (blockIdx.x >= active[0]) return;
+  const long b = active[1 + blockIdx.x];
   const int before = steps[3 * b], first = steps[3 * b + 1], count = steps[3 * b + 2];
   if (count == 0) return;
   const int t = threadIdx.x, w = t / 32, j = t % J;
@@ -493,16 +494,17 @@ __device__ __forceinline__ void descend(
 
 // Learn from the labels of each row's windows.
 //
-// work: f32 arena [B, WORK_WIDTH], of which gradient, delta and deltas are used.
-// spans: i64 [B, Q, 3] with a step of SPANS_WIDTH. counts [B]: labels to learn from; a row
-// without any is left alone. adam [B]: steps taken, with a step of COUNTERS_WIDTH. knobs:
-// largest norm, learning rate. told [B, 2]: the sum of squared errors, the norm.
+// rows, work, tables: arenas by the type of their numbers; of work's rows are used: f32
+// gradient, delta and deltas, i64 spans, and f64 product, which receives the sum of squared
+// errors and the norm. counts [B]: labels to learn from; a row without any is left alone.
+// knobs [2]: largest norm, learning rate.
 extern "C" __global__ void __launch_bounds__(THREADS) learn(
-    float* rows, const float* __restrict__ tables, float* work,
-    const long long* __restrict__ spans, const long long* __restrict__ adam,
+    float* rows, const long long* __restrict__ counters, const float* __restrict__ tables,
+    float* work, double* told, const long long* __restrict__ windows,
     const int* __restrict__ active, const int* __restrict__ counts,
-    const double* __restrict__ knobs, double* told) {
-  const long b = active[blockIdx.x];
+    const double* __restrict__ knobs) {
+  if (blockIdx.x >= active[0]) return;
+  const long b = active[1 + blockIdx.x];
   if (counts[b] == 0) return;
   const int t = threadIdx.x, w = t / 32, lane = t % 32, j = t % J;
   float* row = rows + b * WIDTH;
@@ -519,7 +521,7 @@ extern "C" __global__ void __launch_bounds__(THREADS) learn(
     heads[p].take(W, (t + p * THREADS) / J, j);
     carry_re[p] = carry_im[p] = 0.0f;
   }
-  const int from = read_spans(s, spans + b * SPANS_WIDTH);
+  const int from = read_spans(s, windows + b * WORK_WIDTH_I64 + AT_SPANS);
   double loss = 0.0;
   int last = -1;
   bool begins = true;
@@ -616,7 +618,9 @@ extern "C" __global__ void __launch_bounds__(THREADS) learn(
   double norm = 0.0, total = 0.0;
   for (int e = 0; e < WARPS; e++) norm += s.sums[e], total += s.sums[WARPS + e];
   norm = sqrt(norm);
-  if (t == 0) told[2 * b] = total, told[2 * b + 1] = norm;
+  told += b * WORK_WIDTH_F64 + AT_PRODUCT;
+  if (t == 0) told[0] = total, told[1] = norm;
   if (isfinite(total) && isfinite(norm))
-    descend(row, Grad, norm, knobs[0], knobs[1], adam[b * COUNTERS_WIDTH] + 1);
+    descend(row, Grad, norm, knobs[0], knobs[1],
+            counters[b * WIDTH_I64 + AT_COUNTERS + ADAM_STEP] + 1);
 }

@@ -17,7 +17,7 @@ from sfm_stream.errors import ConfigError
 from sfm_stream.jit import scalars
 from sfm_stream.kernels import adam, cell
 from sfm_stream.state.arena import widths
-from sfm_stream.state.layout import CHUNK, Layout, Sizes, work_places
+from sfm_stream.state.layout import ADAM_STEP, CHUNK, Layout, Sizes, work_places
 
 SOURCE = Path(__file__).with_name("cell.cu")
 WARP = 32
@@ -32,7 +32,7 @@ MOST_ITEMS = 8
 PLACES = (
     "weights", "moment", "moment2", "tape_u", "tape_gates", "tape_turned", "tape_read",
     "tape_out", "tape_turn", "tape_tau", "tape_z", "labels", "turn", "reach",
-    "gradient", "delta", "deltas",
+    "gradient", "delta", "deltas", "product", "spans", "counters",
 )  # fmt: skip
 # Coefficients of tanh as a ratio of polynomials.
 RATIO = ("A1", "A3", "A5", "A7", "A9", "A11", "A13", "B0", "B2", "B4", "B6", "LIMIT")
@@ -115,7 +115,7 @@ def _counts(s: Sizes, block: Shape) -> dict[str, int]:
         "Q": s.horizons, "RING": s.ring, "GATES": s.gates, "WEIGHTS": s.weights,
         "CHUNK": CHUNK, "J": block.places, "THREADS": block.threads,
         "FORWARD_BYTES": block.forward_bytes, "BACKWARD_BYTES": block.backward_bytes,
-        "CORRECTED_AFTER": adam.CORRECTED_AFTER,
+        "CORRECTED_AFTER": adam.CORRECTED_AFTER, "ADAM_STEP": ADAM_STEP,
     }  # fmt: skip
 
 
@@ -126,9 +126,10 @@ def _places(layout: Layout) -> dict[str, int]:
     begins = {f"AT_{name.upper()}": int(settings[f"at_{name}"]) for name in PLACES}
     return begins | {
         "WIDTH": row["f32"],
-        "COUNTERS_WIDTH": row["i64"],
+        "WIDTH_I64": row["i64"],
         "WORK_WIDTH": work["f32"],
-        "SPANS_WIDTH": work["i64"],
+        "WORK_WIDTH_F64": work["f64"],
+        "WORK_WIDTH_I64": work["i64"],
     }
 
 

@@ -1,0 +1,91 @@
+"""The backend `cuda`: the whole tick on an NVIDIA GPU.
+
+The rows of a bank live there. They come home when the engine looks at them, and go back
+with the next events.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from sfm_stream.backends.cuda import chain, rounds, running
+from sfm_stream.backends.cuda.chain import Chain
+from sfm_stream.kernels.rows import Events, Out
+
+if TYPE_CHECKING:
+    from sfm_stream.backends.contract import Advance
+    from sfm_stream.state.arena import Arena
+    from sfm_stream.state.bank import Bank
+
+
+class Cuda:
+    """Computes all stages on a GPU.
+
+    Args:
+        device: `cuda`, or `cuda:1` for the second one.
+
+    Raises:
+        ConfigError: if there is no such GPU, or no driver.
+    """
+
+    name = "cuda"
+    packages = ("numba", "numba_cuda", "cuda.core", "nvidia-cuda-nvrtc")
+    threads = 1  # sums have an order that the sizes fix
+
+    def __init__(self, device: str) -> None:
+        self.device = device
+        self._gpu = running.find(device)
+        self._bank: Bank | None = None
+        self._chain: Chain | None = None
+        self._rest: Out | None = None
+
+    def take_charge(self, bank: Bank) -> None:
+        """Keep the rows of a bank on the GPU between calls."""
+        cell = self._gpu.load(bank.layout) if bank.layout.sizes.cell else None
+        self._chain = Chain(bank.layout, chain.compile_stages(), cell)
+        self._bank = bank
+
+    @property
+    def advance(self) -> Advance:
+        """Does what `kernels.tick.advance` does, but for rounding.
+
+        Where `out` is full it gives back `start`, and the next call goes on with the
+        records, not with the events.
+        """
+        return self._advance
+
+    def resolve(self, arguments: Sequence[Any]) -> Advance:
+        """Give `advance` itself: it finds machine code on its own."""
+        del arguments
+        return self._advance
+
+    def is_ready(self) -> bool:
+        """Say whether the cell's machine code is on disk."""
+        return self._gpu.is_ready()
+
+    def _advance(
+        self, settings: Any, tables: Any, rows: Arena, work: Any, events: Events,
+        start: int, stop: int, phase: int, out: Out,
+    ) -> int:  # fmt: skip
+        del tables, work
+        assert self._chain is not None  # noqa: S101 the engine hands over its bank first
+        assert self._bank is not None  # noqa: S101
+        if self._rest is None:
+            if self._bank.is_home:
+                self._chain.send(rows)
+                self._bank.leave(self._chain.fetch)
+            part = Events(*(column[start:stop] for column in events))
+            self._rest = self._run(self._chain, part, phase, settings)
+        self._rest = rounds.deliver(self._rest, out)
+        if self._rest.counts.any():
+            return start
+        self._rest = None
+        return stop
+
+    def _run(self, there: Chain, events: Events, phase: int, settings: Any) -> Out:
+        parts = there.run(events, phase, settings)
+        refused = rounds.strangers(events) if phase & chain.OBSERVES else rounds.NONE
+        return rounds.join(parts, refused, np.asarray(events.seq))

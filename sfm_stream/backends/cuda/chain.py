@@ -1,0 +1,226 @@
+"""The chain of kernels that takes the events of a block, and what they work on.
+
+    ahead -> forward -> after -> learn -> account
+
+One chain takes each row to its next update, or to the end of its events; the host asks
+whether any row has more after as many chains as that should take.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sfm_stream.backends.cuda import memory, rounds, stages
+from sfm_stream.backends.cuda.rounds import Round
+from sfm_stream.backends.cuda.twins import Instead, Twins
+from sfm_stream.kernels.rows import Events, Out, room
+from sfm_stream.kernels.tick import OBSERVE, PEEK
+from sfm_stream.state.arena import Arena, offsets, widths
+from sfm_stream.state.layout import COUNTERS, Layout, work_places
+
+# Phases in which ticks are observed.
+OBSERVES = OBSERVE + PEEK
+# Of a block of `stages`; of `cell.cu`'s the prelude decides.
+THREADS = 64
+# What the rows have room for, in events' worth of records, besides those that wait.
+EVENTS_KEPT = 32
+# Left out of `ahead`, or put in its place.
+AHEAD: Instead = {
+    "mature.settle_due": stages.nothing,
+    "mature.void": stages.nothing,
+    "mature.void_due": stages.nothing,
+    "adapt.adapt": stages.nothing,
+    "cell.step": stages.note_step,
+    "tick.gather": stages.nothing,
+    "tick.forecast": stages.nothing,
+    "tick.keep": stages.nothing,
+}
+# The memory is stepped by `forward`, the gradient is `learn`'s.
+AFTER: Instead = {
+    "cell.step": stages.nothing,
+    "cell.lose": stages.nothing,
+    "backprop.sweep": stages.told_loss,
+    "adam.norm": stages.told_norm,
+    "adam.step": stages.nothing,
+}
+# Places that `ahead` leaves alone: forecasts, and what is learned from them.
+UNTOUCHED = ("origin_", "theta", "cov", "mix_", "interval", "label_", "errors")
+
+
+class Cell(Protocol):
+    """The kernels of `cell.cu`; arguments lie on the GPU."""
+
+    def forward(self, blocks: int, *arrays: Any) -> None:
+        """Step the memory of rows."""
+
+    def learn(self, blocks: int, *arrays: Any) -> None:
+        """Learn where labels wait."""
+
+
+class Kernels(NamedTuple):
+    """The compiled stages."""
+
+    ahead: Any
+    after: Any
+    account: Any
+    pack: Any
+
+
+def compile_stages() -> Kernels:
+    """Make the kernels; numba compiles them when they are launched."""
+    before, behind = Twins(AHEAD), Twins(AFTER)
+    return Kernels(
+        before.over(stages, "ahead").ahead,
+        *vars(behind.over(stages, "after", "account", "pack")).values(),
+    )
+
+
+def kept_places(layout: Layout) -> NDArray[np.int64]:
+    """Give the runs of a row's f64 that `ahead` may change: begin and length [n, 2]."""
+    begins = offsets(layout.places)
+    mine = [p for p in layout.places if p.arena == "f64" and p.size > 0]
+    mine = [p for p in mine if not p.name.startswith(UNTOUCHED)]
+    return np.array([(begins[p.name], p.size) for p in mine], np.int64)
+
+
+class Chain:
+    """The rows of a bank on the GPU, and the kernels that advance them.
+
+    Args:
+        layout: of the bank.
+        kernels: of `compile_stages`.
+        cell: of `cell.cu`, compiled for the layout; None where no expert needs it.
+    """
+
+    def __init__(self, layout: Layout, kernels: Kernels, cell: Cell | None) -> None:
+        self._layout, self._kernels, self._cell = layout, kernels, cell
+        self._sizes = layout.sizes
+        self._tables = Arena(*(memory.send(part) for part in layout.tables))
+        self._kept = kept_places(layout)
+        self._rows: Arena | None = None
+        self._knobs = memory.send(np.zeros(2))
+
+    def send(self, rows: Arena) -> None:
+        """Take the rows of a bank to the GPU."""
+        count = len(rows.i64)
+        self._rows = Arena(*(memory.send(part) for part in rows))
+        places = work_places(self._sizes)
+        wide = widths(places)
+        self._work = Arena(
+            memory.room((count, wide["f32"]), np.float32),
+            memory.room((count, wide["f64"]), np.float64),
+            memory.room((count, wide["i64"]), np.int64),
+        )
+        marks = np.zeros((count, stages.MARKS), np.int64)
+        marks[:, stages.DUE] = -1
+        self._plan = stages.Plan(
+            active=memory.send(np.zeros(1 + count, np.int32)),
+            order=memory.send(np.zeros(1, np.int64)),
+            marks=memory.send(marks),
+            steps=memory.send(np.zeros((count, 3), np.int32)),
+            counts=memory.send(np.zeros(count, np.int32)),
+            flags=memory.send(np.zeros(2, np.int32)),
+            kept=memory.send(self._kept),
+            stash=memory.room((count, self._kept[:, 1].sum()), np.float64),
+            counters=memory.room((count, COUNTERS), np.int64),
+        )
+        self._make_room(count, EVENTS_KEPT)
+
+    def fetch(self, rows: Arena) -> None:
+        """Bring the rows back."""
+        assert self._rows is not None  # noqa: S101 they were sent
+        for there, here in zip(self._rows, rows, strict=True):
+            memory.read(there, here)
+
+    def run(self, events: Events, phase: int, settings: NDArray[np.void]) -> list[Out]:
+        """Take the events through the phases; give each row's records, row by row.
+
+        The numbers that records begin with are those of the events.
+        """
+        assert self._rows is not None  # noqa: S101 they were sent
+        count = len(self._rows.i64)
+        todo = rounds.gather(events.row, count, self._sizes.targets)
+        if not len(todo.rows):
+            return [room(self._sizes, 0)]
+        self._set_out(todo, count)
+        bank = stages.Bank(memory.send(settings), self._tables, self._rows, self._work)
+        sent = Events(*(memory.send(part) for part in _numbered(events)))
+        memory.write(self._knobs, np.array([settings[0]["clip"], settings[0]["lr"]]))
+        parts: list[Out] = []
+        chains = 1 + -(-(todo.longest - 1) // self._sizes.every)
+        while True:
+            for _ in range(chains):
+                self._launch(bank, sent, phase, len(todo.rows))
+            left, crowded = memory.read(self._plan.flags)
+            parts.append(self._collect(todo))
+            if not left:
+                return parts
+            if crowded and not parts[-1].counts.any():
+                self._make_room(count, 2 * self._events_kept)
+            chains = 1
+
+    def _set_out(self, todo: Round, count: int) -> None:
+        """Tell each row which events are its own."""
+        marks = np.zeros((count, stages.MARKS), np.int64)
+        marks[:, stages.DUE] = -1
+        marks[todo.rows, stages.NEXT] = todo.begins[:-1]
+        marks[todo.rows, stages.END] = todo.begins[1:]
+        active = np.zeros(1 + count, np.int32)
+        active[0], active[1 : 1 + len(todo.rows)] = len(todo.rows), todo.rows
+        memory.write(self._plan.marks, marks)
+        memory.write(self._plan.active, active)
+        self._plan = self._plan._replace(order=memory.send(todo.order))
+
+    def _launch(self, bank: stages.Bank, events: Events, phase: int, rows: int) -> None:
+        plan, out, k = self._plan, self._out, self._kernels
+        shape = -(-rows // THREADS), THREADS
+        k.ahead[shape](bank, events, plan, out, phase)
+        if self._cell is not None:
+            self._cell.forward(
+                rows, bank.rows.f32, bank.tables.f32, plan.active, plan.steps
+            )
+        k.after[shape](bank, events, plan, out, phase)
+        if self._cell is not None:
+            self._cell.learn(
+                rows, bank.rows.f32, bank.rows.i64, bank.tables.f32, *bank.work,
+                plan.active, plan.counts, self._knobs,
+            )  # fmt: skip
+        k.account[shape](bank, events, plan, out)
+
+    def _make_room(self, count: int, events: int) -> None:
+        """Make room for the records of so many events of each row."""
+        self._events_kept = events
+        form = room(self._sizes, 0)
+        each = events * self._sizes.horizons
+        tables = [
+            memory.room((count, (1 + i // 4) * each, part.shape[1]), part.dtype)
+            for i, part in enumerate(form[:6])
+        ]
+        counts = memory.send(np.zeros((count, 3), np.int64))
+        self._out = Out._make([*tables, counts])
+
+    def _collect(self, todo: Round) -> Out:
+        """Bring the records of the rows home, and let there be none."""
+        counts = memory.read(self._out.counts)[todo.rows]
+        ends = counts.cumsum(axis=0)
+        tables = [
+            memory.room((max(int(ends[-1, i // 2]), 1), part.shape[2]), part.dtype)
+            for i, part in enumerate(self._out[:6])
+        ]
+        packed = Out._make([*tables, self._out.counts])
+        shape = -(-len(todo.rows) // THREADS), THREADS
+        self._kernels.pack[shape](
+            self._plan, self._out, memory.send(ends - counts), packed
+        )
+        found = [memory.read(part) for part in packed[:6]]
+        cut = [part[: ends[-1, i // 2]] for i, part in enumerate(found)]
+        return Out._make([*cut, ends[-1]])
+
+
+def _numbered(events: Events) -> Events:
+    """Let records carry the number of their event: several may have one seq."""
+    columns = [np.ascontiguousarray(column) for column in events]
+    return Events(*columns)._replace(seq=np.arange(len(events.kind)))

@@ -1,0 +1,109 @@
+"""A block of events as work for each row, and the rows' records as the CPU says them.
+
+All on the host. A round is the rows that have something new, each with its own run of
+events: an index, no padding.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sfm_stream.events import TICK
+from sfm_stream.kernels.accept import CROWDED, STRANGER
+from sfm_stream.kernels.mature import REJECTED
+from sfm_stream.kernels.rows import ALL_ROWS, NO_ROOM, Events, Out
+
+Numbers = NDArray[np.int64]
+# No notices.
+NONE = np.zeros((0, 6), np.int64)
+
+
+class Round(NamedTuple):
+    """Which events each row takes.
+
+    Attributes:
+        rows: [A] numbers of the rows that have events, ascending.
+        begins: [A + 1] where the events of each begin in `order`.
+        order: numbers of events, row by row, each row's in their order.
+    """
+
+    rows: Numbers
+    begins: Numbers
+    order: Numbers
+
+    @property
+    def longest(self) -> int:
+        """The most events of a row."""
+        return int(np.diff(self.begins).max(initial=0))
+
+
+def gather(row: Numbers, rows: int, targets: int) -> Round:
+    """Sort events by the rows that take them.
+
+    Args:
+        row: [T] of each event: its stream's first row, ALL_ROWS, or what has no row.
+        rows: how many there are.
+        targets: rows of a stream.
+    """
+    number = np.arange(len(row))
+    own, every = number[row >= 0], number[row == ALL_ROWS]
+    owners = [row[own] + target for target in range(targets)]
+    owner = np.concatenate([*owners, np.tile(np.arange(rows), len(every))])
+    event = np.concatenate([*[own] * targets, np.repeat(every, rows)])
+    by_row = np.lexsort((event, owner))
+    there, begins = np.unique(owner[by_row], return_index=True)
+    return Round(there, np.append(begins, len(by_row)), event[by_row])
+
+
+def strangers(events: Events) -> Numbers:
+    """Give the notices [n, 6] of ticks whose stream has no row; seq is the number."""
+    at = np.flatnonzero((events.row < ALL_ROWS) & (events.kind == TICK))
+    notices = np.zeros((len(at), 6), np.int64)
+    notices[:, 0], notices[:, 1] = REJECTED, at
+    notices[:, 2], notices[:, 3] = events.stream[at], events.time[at]
+    notices[:, 4] = -1
+    notices[:, 5] = np.where(events.row[at] == NO_ROOM, CROWDED, STRANGER)
+    return notices
+
+
+def join(parts: Sequence[Out], refused: Numbers, seq: Numbers) -> Out:
+    """Put the rows' records in the order of the CPU's.
+
+    Args:
+        parts: records of each row one after another, `seq` being the event's number.
+        refused: notices of strangers.
+        seq: [T] of each event.
+    """
+    ints = [np.concatenate([p[i] for p in parts]) for i in (0, 2, 4)]
+    reals = [np.concatenate([p[i] for p in parts]) for i in (1, 3, 5)]
+    ints[2] = np.concatenate([ints[2], refused])
+    reals[2] = np.concatenate([reals[2], np.zeros((len(refused), 2))])
+    found: list[NDArray[np.generic]] = []
+    # A record begins with seq and row; a notice with its kind.
+    for where, what, at in zip(ints, reals, (0, 0, 1), strict=True):
+        order = np.lexsort((where[:, at + 1], where[:, at]))
+        sorted_by_event = where[order]
+        sorted_by_event[:, at] = seq[sorted_by_event[:, at]]
+        found += [sorted_by_event, what[order]]
+    return Out._make([*found, np.array([len(part) for part in ints])])
+
+
+def deliver(found: Out, out: Out) -> Out:
+    """Write to `out` what it has room for; give the rest.
+
+    Records are cut by kind: a kind's own order is kept.
+    """
+    rest: list[NDArray[np.generic]] = []
+    for kind in range(3):
+        where, what = found[2 * kind], found[2 * kind + 1]
+        begin = int(out.counts[kind])
+        count = min(len(where), len(out[2 * kind]) - begin)
+        out[2 * kind][begin : begin + count] = where[:count]
+        out[2 * kind + 1][begin : begin + count] = what[:count]
+        out.counts[kind] += count
+        rest += [where[count:], what[count:]]
+    return Out._make([*rest, np.array([len(part) for part in rest[::2]])])

@@ -1,0 +1,123 @@
+"""A GPU: whether there is one, and the launching of `cell.cu` on it."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+from sfm_stream.backends.cuda import compiling, prelude
+from sfm_stream.errors import ConfigError
+
+if TYPE_CHECKING:
+    from sfm_stream.backends.cuda.chain import Cell
+    from sfm_stream.state.layout import Layout
+
+# What a block may have without asking, and what the driver grants on request.
+PLAIN_SHARED = 48 * 1024
+
+
+class Gpu:
+    """A GPU in use.
+
+    Args:
+        number: of the device.
+
+    Attributes:
+        architecture: e.g. `sm_90`.
+    """
+
+    def __init__(self, number: int) -> None:
+        from cuda.core import Device
+        from cuda.core.utils import FileStreamProgramCache
+
+        self._device = Device(number)
+        self._device.set_current()
+        self.architecture = f"sm_{self._device.arch}"
+        self._cache = FileStreamProgramCache()
+
+    def load(self, layout: Layout) -> Cell:
+        """Compile the cell for a layout, or take it from the disk.
+
+        Raises:
+            ConfigError: if a block of this GPU cannot hold it.
+        """
+        block = prelude.shape(layout.sizes)
+        most = self._device.properties.max_shared_memory_per_block_optin
+        wanted = max(block.forward_bytes, block.backward_bytes)
+        if wanted > most:
+            problem = (
+                f"a block of this GPU has {most} B of shared memory, the cell needs "
+                f"{wanted}"
+            )
+            fix = 'make the cell smaller or set run.device = "cpu"'
+            raise ConfigError("run.device", problem, fix)
+        code = compiling.compile_cell(layout, self.architecture, self._cache)
+        return _Launcher(code, block)
+
+    def is_ready(self) -> bool:
+        """Say whether machine code of any cell is on disk."""
+        return len(self._cache) > 0
+
+
+class _Launcher:
+    """The kernels of `cell.cu`, launched on the stream that numba's are launched on."""
+
+    def __init__(self, code: Any, block: prelude.Shape) -> None:
+        from cuda.core import LEGACY_DEFAULT_STREAM
+
+        self._stream = LEGACY_DEFAULT_STREAM
+        self._block = block
+        self._forward = code.get_kernel("forward")
+        self._learn = code.get_kernel("learn")
+        _ask_for_shared(self._forward, block.forward_bytes)
+        _ask_for_shared(self._learn, block.backward_bytes)
+
+    def forward(self, blocks: int, *arrays: Any) -> None:
+        """Step the memory of rows."""
+        self._launch(self._forward, blocks, self._block.forward_bytes, arrays)
+
+    def learn(self, blocks: int, *arrays: Any) -> None:
+        """Learn where labels wait."""
+        self._launch(self._learn, blocks, self._block.backward_bytes, arrays)
+
+    def _launch(self, kernel: Any, blocks: int, shared: int, arrays: Any) -> None:
+        from cuda.core import LaunchConfig, launch
+
+        config = LaunchConfig(grid=blocks, block=self._block.threads, shmem_size=shared)
+        pointers = [array.device_ctypes_pointer.value for array in arrays]
+        launch(self._stream, config, kernel, *pointers)
+
+
+def _ask_for_shared(kernel: Any, size: int) -> None:
+    """Ask the driver for more shared memory than a block may have without asking."""
+    from cuda.bindings import driver
+
+    if size <= PLAIN_SHARED:
+        return
+    what = driver.CUfunction_attribute.CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES
+    (error, device) = driver.cuCtxGetDevice()
+    if error == driver.CUresult.CUDA_SUCCESS:
+        (error,) = driver.cuKernelSetAttribute(what, size, kernel.handle, device)
+    if error != driver.CUresult.CUDA_SUCCESS:
+        problem = f"the driver refused {size} B of shared memory: {error.name}"
+        raise ConfigError("run.device", problem, 'set run.device = "cpu"')
+
+
+def find(device: str) -> Gpu:
+    """Give the GPU of a name.
+
+    Args:
+        device: `cuda` or `cuda:N`.
+
+    Raises:
+        ConfigError: if it is not there.
+    """
+    named = re.fullmatch(r"cuda(?::(\d+))?", device)
+    if named is None:
+        problem = f"expected cuda or cuda:N, was {device!r}"
+        raise ConfigError("run.device", problem, 'set run.device = "cuda"')
+    try:
+        return Gpu(int(named[1] or 0))
+    except Exception as e:
+        problem = f"no GPU for {device!r}: {str(e).partition(chr(10))[0]}"
+        raise ConfigError("run.device", problem, 'set run.device = "cpu"') from e

@@ -1,0 +1,120 @@
+"""The stages of a tick for the GPU, made from the CPU's own sources.
+
+As the torch backend does it, each function of `kernels` is taken as its source and put
+over other names: a twin calls twins. So labels, gaps, voids, least squares, aggregation
+and intervals have one definition.
+"""
+
+from __future__ import annotations
+
+import pkgutil
+from collections.abc import Callable, Mapping
+from importlib import import_module
+from types import FunctionType, ModuleType, SimpleNamespace
+from typing import Any, TypeAlias
+
+from numba import cuda
+from numba.cuda import config
+
+from sfm_stream import kernels
+from sfm_stream.jit import scalars
+from sfm_stream.kernels import rows
+
+Function: TypeAlias = Callable[..., Any]
+# Functions by `module.name`, put in the place of those of the CPU.
+Instead: TypeAlias = Mapping[str, Function]
+# Where numba's simulator runs kernels as Python on the CPU, nothing is compiled.
+SIMULATED = bool(config.ENABLE_CUDASIM)
+
+
+def device(function: Function, *, inline: bool = False) -> Function:
+    """Compile a function that others on the GPU call."""
+    if SIMULATED:
+        return function
+    made: Function = cuda.jit(device=True, inline="always" if inline else "never")(
+        function
+    )
+    return made
+
+
+def kernel(function: Function) -> Any:
+    """Compile a function that the host launches."""
+    return cuda.jit(function)
+
+
+class Twins:
+    """Modules of `kernels` over other names.
+
+    Args:
+        instead: what takes the place of which function.
+    """
+
+    def __init__(self, instead: Instead) -> None:
+        self._made: dict[int, Function] = {}
+        self._modules = {m.__name__: ModuleType(m.__name__ + ".twin") for m in _all()}
+        self._views = _views()
+        for module in _all():
+            vars(self._modules[module.__name__]).update(self.space(module))
+        for name, function in instead.items():
+            where, _, what = name.rpartition(".")
+            home = self._modules[f"{kernels.__name__}.{where}"]
+            expect_function(vars(home), where, what)
+            setattr(home, what, device(function))
+
+    def space(self, module: ModuleType) -> dict[str, Any]:
+        """Give the names of a module, each compiled function as its twin."""
+        return {
+            name: self._twin(name, value)
+            for name, value in vars(module).items()
+            if not name.startswith("__") or name == "__builtins__"
+        }
+
+    def _twin(self, name: str, value: Any) -> Any:
+        if isinstance(value, ModuleType):
+            return self._modules.get(value.__name__, value)
+        if getattr(value, "__module__", "") == rows.__name__ and name in self._views:
+            return self._views[name]
+        return self._function(value) if hasattr(value, "py_func") else value
+
+    def _function(self, compiled: Any) -> Function:
+        if id(compiled) not in self._made:
+            source = compiled.py_func
+            home = self._modules.get(source.__module__)
+            space = source.__globals__ if home is None else vars(home)
+            twin = FunctionType(
+                source.__code__, space, source.__name__, source.__defaults__
+            )
+            inline = compiled.targetoptions.get("inline") == "always"
+            self._made[id(compiled)] = device(twin, inline=inline)
+        return self._made[id(compiled)]
+
+    def over(self, module: ModuleType, *names: str) -> SimpleNamespace:
+        """Give functions of a module of plain sources as kernels over the twins.
+
+        What else it defines they call as functions of the GPU.
+        """
+        space = self.space(module)
+        for name, value in vars(module).items():
+            if isinstance(value, FunctionType) and value.__module__ == module.__name__:
+                own = FunctionType(value.__code__, space, name, value.__defaults__)
+                space[name] = kernel(own) if name in names else device(own)
+        return SimpleNamespace(**{name: space[name] for name in names})
+
+
+def expect_function(space: Mapping[str, Any], where: str, what: str) -> None:
+    """Refuse to put something in the place of a function that is not there."""
+    if what not in space:
+        raise LookupError(f"{where}: expected a function {what} to put another for")
+
+
+def _all() -> list[ModuleType]:
+    inside = pkgutil.iter_modules(kernels.__path__, kernels.__name__ + ".")
+    return [scalars, *(import_module(found.name) for found in inside)]
+
+
+def _views() -> dict[str, Function]:
+    if SIMULATED:
+        return {"matrix": rows.matrix, "cube": rows.cube}
+    from sfm_stream.backends.cuda import views
+
+    return {"matrix": views.matrix, "cube": views.cube}

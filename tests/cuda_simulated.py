@@ -1,0 +1,288 @@
+"""Stories run by the backend `cuda` without a GPU, beside the CPU's records.
+
+Started as a process of its own, since numba decides when it is imported whether it
+compiles or simulates: its kernels run as Python, `cell.cu` over fibers.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import traceback
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from sfm_stream import config
+from sfm_stream.backends.cuda import chain, running
+from sfm_stream.engine import Engine
+from sfm_stream.events import Block, Control, Gap, Heartbeat, Label, Tick
+from tests import cuda_rig
+
+START, SECOND = 1_700_000_000 * 10**9, 10**9
+
+
+class Memory:
+    """The GPU's memory: numpy's. What is not written first is NaN, or far out."""
+
+    @staticmethod
+    def send(array):
+        if array.dtype.names:
+            array = array.view(np.recarray)
+        return array.copy()
+
+    @staticmethod
+    def room(shape, kind):
+        return np.full(shape, np.nan if np.dtype(kind).kind == "f" else -(2**40), kind)
+
+    @staticmethod
+    def write(there, array):
+        there[...] = array
+
+    @staticmethod
+    def read(there, into=None):
+        if into is None:
+            return there.copy()
+        into[...] = there
+        return into
+
+
+class FiberCell(NamedTuple):
+    """`cell.cu` over fibers, for arrays that the simulator says are on a GPU."""
+
+    kernels: cuda_rig.Kernels
+
+    def forward(self, blocks, *arrays):
+        self.kernels.forward(blocks, *arrays)
+
+    def learn(self, blocks, *arrays):
+        self.kernels.learn(blocks, *arrays)
+
+
+class NoGpu(NamedTuple):
+    """What `running.find` gives where there is no GPU."""
+
+    folder: Path
+
+    def load(self, layout):
+        return FiberCell(cuda_rig.kernels(layout, self.folder))
+
+    def is_ready(self):
+        return True
+
+
+def engines(tree, fields, folder):
+    running.find = lambda _: NoGpu(folder)
+    chain.THREADS, chain.memory = 2, Memory
+    made = []
+    for device in ("cpu", "cuda"):
+        tree = {**tree, "run": {"device": device}}
+        made.append(Engine(config.from_tree(tree), fields))
+    return made
+
+
+TREE = {
+    "model": {"states": 3, "frequencies": 2, "outputs": 3, "longest_period": 16.0,
+              "longest_memory": 16.0},
+    "features": {"lags": 2, "errors": 1},
+    "learn": {"window": 8, "every": 4},
+    "target": {"values": ["x", "y"], "horizons": [1, 3]},
+    "stream": {"max_gap": "1m"},
+}  # fmt: skip
+FIELDS = ("x", "y")
+
+
+def story(seed=0):
+    """Give events with gaps, silences, labels, freezes, voids and refused ticks."""
+    rng = np.random.default_rng(seed)
+    events, time = [], START
+    for i in range(34):
+        time += SECOND
+        name = "ab"[i % 5 // 3] if i > 3 else "a"
+        values = tuple((rng.standard_normal(2) + np.sin(i / 3)).tolist())
+        if i == 9:
+            values = (np.nan, values[1])
+        if i == 12:
+            values = (np.inf, 0.0)
+        events.append(Tick(name, time - (90 * SECOND if i == 15 else 0), values))
+        if i == 17:
+            events.append(Gap("", time, "lost"))
+        if i == 21:
+            events.append(Control("a", time, "freeze"))
+        if i == 25:
+            events += [Control("a", time, "learn"), Control("", time, "adapt")]
+        if i == 28:
+            time += 200 * SECOND
+            events.append(Heartbeat("", time))
+        if i > 29:
+            events.append(Label(name, time, (values[0] + 0.1, values[1])))
+    return events
+
+
+def expect_same(said, wanted, where):
+    """Compare records as columns: whole numbers equal, real ones nearly."""
+    assert set(said.columns) == set(wanted.columns), where
+    for kind, columns in wanted.columns.items():
+        for name in columns:
+            mine, column = (np.asarray(r.columns[kind][name]) for r in (said, wanted))
+            assert mine.shape == column.shape, (where, kind, name)
+            if column.dtype.kind == "f":
+                np.testing.assert_allclose(
+                    mine, column, rtol=2e-4, atol=2e-5, err_msg=f"{where} {kind} {name}"
+                )
+            else:
+                assert (mine == column).all(), (where, kind, name)
+
+
+def expect_same_state(gpu, cpu):
+    (mine, meta), (wanted, other) = gpu.snapshot(), cpu.snapshot()
+    assert meta == other
+    for name, array in wanted.items():
+        np.testing.assert_allclose(
+            mine[name], array, rtol=2e-4, atol=2e-5, err_msg=name
+        )
+
+
+def run_both(folder, tree, events, size):
+    cpu, gpu = engines(merged(tree), FIELDS, folder)
+    kinds = set()
+    for begin in range(0, len(events), size):
+        block = Block.of(events[begin : begin + size], len(FIELDS))
+        wanted = cpu.run(block)
+        expect_same(gpu.run(block), wanted, f"block from {begin}")
+        kinds |= {kind for kind, found in wanted.columns.items() if len(found["seq"])}
+    assert not gpu._bank.is_home, "the rows stay on the GPU between blocks"
+    expect_same_state(gpu, cpu)
+    return kinds
+
+
+def merged(tree):
+    return {key: TREE.get(key, {}) | tree.get(key, {}) for key in {*TREE, *tree}}
+
+
+def a_story_of_everything(folder):
+    kinds = run_both(folder, {}, story(), 14)
+    assert kinds == {
+        "forecasts",
+        "scores",
+        "updates",
+        "voided",
+        "rejected",
+        "decisions",
+    }
+
+
+def adaptive_frequencies_on_the_clock(folder):
+    tree = {
+        "model": {"cell": "a-sfm", "readout": "amplitude"},
+        "stream": {"clock": "time"},
+        "learn": {"gap": "reset"},
+        "target": {"predict": "level", "horizons": ["1500ms", 2]},
+    }
+    run_both(folder, tree, story(1), 40)
+
+
+def more_records_than_there_is_room_for(folder):
+    chain.EVENTS_KEPT = 1
+    try:
+        run_both(folder, {"target": {"horizons": [1, "5s"]}}, story(2), 40)
+    finally:
+        chain.EVENTS_KEPT = 32
+
+
+def strangers_and_folded_ticks(folder):
+    tree = {"stream": {"symbols": ["a"], "every": "3s"}, "learn": {"gap": "keep"}}
+    kinds = run_both(folder, tree, [e for e in story(3) if type(e) is not Label], 10)
+    assert "rejected" in kinds
+
+
+def a_clock_that_was_set_back(folder):
+    events = story(8)[:8]
+    start = START - 10**6 * SECOND
+    events += [Tick("a", start + i * SECOND, (float(i), 1.0)) for i in range(20)]
+    kinds = run_both(folder, {}, events, 13)
+    assert "rejected" in kinds
+
+
+def without_a_cell(folder):
+    run_both(folder, {"forecast": {"experts": ["last", "rls"]}}, story(4), 20)
+
+
+def one_event_at_a_time(folder):
+    cpu, gpu = engines(merged({}), FIELDS, folder)
+    for i, event in enumerate(story(5)[:26]):
+        if type(event) is Tick and i % 3 == 0:
+            close(gpu.peek(event), cpu.peek(event))
+        close(gpu.observe(event), cpu.observe(event))
+        close(gpu.learn(), cpu.learn())
+        if i == 20:
+            np.testing.assert_allclose(gpu.memory("a"), cpu.memory("a"), atol=1e-5)
+            gpu.tune(1e-2)
+            cpu.tune(1e-2)
+    expect_same_state(gpu, cpu)
+
+
+def close(said, wanted):
+    """Compare records one by one."""
+    assert len(said) == len(wanted)
+    for mine, other in zip(said, wanted, strict=True):
+        assert type(mine) is type(other)
+        for name in other.__struct_fields__:
+            near(getattr(mine, name), getattr(other, name))
+
+
+def near(mine, other):
+    first = other[0] if isinstance(other, tuple) and other else other
+    if isinstance(first, float):
+        np.testing.assert_allclose(mine, other, rtol=2e-4, atol=2e-5)
+    else:
+        assert mine == other
+
+
+def a_label_right_after_its_peek(folder):
+    cpu, gpu = engines(merged({}), FIELDS, folder)
+    rng = np.random.default_rng(6)
+    for i in range(14):
+        x, y = rng.standard_normal(2).tolist()
+        ahead = Tick("a", START + i * SECOND, (x, y))
+        label = Label("a", START + i * SECOND, (y, x))
+        for call in ("peek_array", "observe_labelled"):
+            given = (ahead,) if call == "peek_array" else (ahead, label)
+            mine, wanted = (getattr(e, call)(*given) for e in (gpu, cpu))
+            np.testing.assert_allclose(mine, wanted, rtol=2e-4, atol=2e-5)
+    expect_same_state(gpu, cpu)
+
+
+def a_run_moves_between_the_devices(folder):
+    cpu, gpu = engines(merged({}), FIELDS, folder)
+    blocks = [Block.of(story(7)[begin : begin + 10], 2) for begin in (0, 10, 20, 30)]
+    for i, block in enumerate(blocks):
+        wanted = cpu.run(block)
+        expect_same(gpu.run(block), wanted, f"block {i}")
+        _, other = engines(merged({}), FIELDS, folder)
+        other.restore(*cpu.snapshot())
+        gpu = other
+
+
+STORIES = (
+    a_story_of_everything, adaptive_frequencies_on_the_clock,
+    more_records_than_there_is_room_for, strangers_and_folded_ticks, without_a_cell,
+    a_clock_that_was_set_back,
+    one_event_at_a_time, a_label_right_after_its_peek, a_run_moves_between_the_devices,
+)  # fmt: skip
+
+
+def main(folder):
+    """Run every story; print one line for each: its name, and what went wrong."""
+    for tale in STORIES:
+        try:
+            tale(folder)
+        except Exception:  # noqa: BLE001 the test that reads the line fails
+            sys.stdout.write(json.dumps([tale.__name__, traceback.format_exc()]) + "\n")
+        else:
+            sys.stdout.write(json.dumps([tale.__name__, ""]) + "\n")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
