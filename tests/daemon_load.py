@@ -14,6 +14,8 @@ import argparse
 import asyncio
 import gzip
 import json
+import multiprocessing
+import os
 import resource
 import subprocess
 import sys
@@ -23,7 +25,7 @@ from pathlib import Path
 
 import numpy as np
 
-from connectors import open_live
+from connectors import open_readers
 from connectors.capture.format import received
 from sfm_stream.config import parse
 from sfm_stream.daemon.process import Given, Process
@@ -65,6 +67,15 @@ def memory_mib():
     return pages * resource.getpagesize() / 2**20
 
 
+def processor_s():
+    """Give the processor seconds of this process and of those that read for it."""
+    ticks = 0
+    for child in multiprocessing.active_children():
+        fields = Path(f"/proc/{child.pid}/stat").read_text().rpartition(")")[2].split()
+        ticks += sum(map(int, fields[11:13]))  # in user's mode and in the system's
+    return time.process_time() + ticks / os.sysconf("SC_CLK_TCK")
+
+
 async def watched(held):
     """Note how much later than asked for the loop comes back."""
     while True:
@@ -81,7 +92,7 @@ async def weighed(samples):
 
 
 async def live(config, folder, seconds):
-    given = Given(config, folder, open_live, lambda: config)
+    given = Given(config, folder, open_readers, lambda: config)
     process = Process(given, lambda line: sys.stderr.write(f"{line}\n"))
     held, found = [], {}
     living = asyncio.create_task(process.run())
@@ -89,7 +100,7 @@ async def live(config, folder, seconds):
         await asyncio.sleep(0.01)
     await asyncio.sleep(WARM)
     watching = asyncio.create_task(watched(held))
-    before, begun = time.process_time(), time.perf_counter()
+    before, begun = processor_s(), time.perf_counter()
     stepper = process._worker.stepper
     stepper.measured = 0
     samples = []
@@ -99,7 +110,7 @@ async def live(config, folder, seconds):
     third = len(samples) // 3
     for name, choose in (("least_mib", min), ("most_mib", max)):
         found[name] = [choose(samples[i * third : (i + 1) * third]) for i in range(3)]
-    found["cpu"] = (time.process_time() - before) / passed
+    found["cpu"] = (processor_s() - before) / passed
     latencies = stepper.latencies() * 1e3
     for name, level in (("p50", 50), ("p99", 99), ("max", 100)):
         found[f"{name}_ms"] = float(np.percentile(latencies, level))
