@@ -95,6 +95,8 @@ TESTED_IN = {
     "engine.decode": "test_engine_identity.py",
     "feeds": "test_connectors_capture_reader.py",
     "storage.run_folder": "test_running_replay.py",
+    "storage.fingerprint": "test_running_replay.py",
+    "storage.toml": "test_running_replay.py",
     "report.terminal": "test_cli.py",
     "report.drawing.__init__": "test_report_run_report.py",
     "report.run_report.__init__": "test_report_run_report.py",

@@ -26,7 +26,7 @@ from sfm_stream.records import KINDS
 from sfm_stream.running import metrics
 from sfm_stream.running.replay import Watch, replay, resume
 from sfm_stream.running.rss import peak_rss_mib
-from sfm_stream.storage import atomic, checkpoint, run_folder
+from sfm_stream.storage import atomic, checkpoint, run_folder, toml
 
 SECOND = 10**9
 START = 1_600_000_000 * SECOND
@@ -362,7 +362,7 @@ PLAIN = st.recursive(
                        st.dictionaries(st.text("xy z", min_size=1), PLAIN, max_size=3),
                        max_size=3))  # fmt: skip
 def test_toml_comes_back_as_it_was(tree):
-    assert tomllib.loads(run_folder.to_toml(tree)) == tree
+    assert tomllib.loads(toml.write(tree)) == tree
 
 
 def test_peak_memory_is_at_least_what_is_held_now():

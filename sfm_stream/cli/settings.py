@@ -120,16 +120,16 @@ def _expect_room(laid: Layout, settings: Config) -> float:
 
 def _shown(tree: dict[str, Any], given: Mapping[str, Any], *, everything: bool) -> str:
     """Give settings as TOML: what was written, or all with a mark at what was."""
-    from sfm_stream.storage.run_folder import to_toml
+    from sfm_stream.storage import toml
 
     if everything:
         return "\n\n".join(
-            _marked(to_toml({name: value}), given.get(name, {}))
+            _marked(toml.write({name: value}), given.get(name, {}))
             for name, value in tree.items()
         )
     kept = {name: _only(tree[name], value) for name, value in given.items()}
     head = "# what you set; all else has its default: --all shows it\n"
-    return head + to_toml(kept)
+    return head + toml.write(kept)
 
 
 def _only(full: Any, given: Any) -> Any:  # noqa: ANN401 any value of TOML

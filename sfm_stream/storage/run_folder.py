@@ -10,18 +10,15 @@ RUN/summary.json           how well it did
 
 from __future__ import annotations
 
-import json
-import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from sfm_stream import __version__, config
+from sfm_stream import config
 from sfm_stream.errors import (
     CheckpointCorrupt,
     CheckpointMismatch,
@@ -29,7 +26,7 @@ from sfm_stream.errors import (
     SinkError,
     SourceChanged,
 )
-from sfm_stream.storage import atomic
+from sfm_stream.storage import atomic, fingerprint, toml
 
 if TYPE_CHECKING:
     from sfm_stream.backends.contract import Backend
@@ -38,8 +35,6 @@ if TYPE_CHECKING:
 
 PRIVATE_FOLDER, PRIVATE_FILE = 0o700, 0o600
 CONFIG, INFO, SUMMARY = "config.toml", "run.json", "summary.json"
-BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
-DELETE = "\x7f"  # the one control character that JSON leaves bare and TOML does not
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +84,7 @@ def create(folder: Path, settings: config.Config, feed: Source, engine: Engine) 
         )
         raise SinkError(str(folder), "holds a run already", hint)
     info = {
-        "fingerprint": fingerprint(settings, engine.backend),
+        "fingerprint": fingerprint.of(settings, engine.backend),
         "source": feed.source(),
         "fields": list(feed.fields),
         "targets": list(engine.targets),
@@ -98,7 +93,7 @@ def create(folder: Path, settings: config.Config, feed: Source, engine: Engine) 
         "frequencies": engine.frequencies.tolist(),
     }
     _make_private(folder)
-    write(folder / CONFIG, to_toml(config.to_tree(settings)).encode())
+    write(folder / CONFIG, toml.write(config.to_tree(settings)).encode())
     (folder / CONFIG).chmod(PRIVATE_FILE)
     write(folder / INFO, to_json(info))
     return Run(folder, settings, plain(info))
@@ -177,35 +172,13 @@ def expect_source(run: Run, feed: Source) -> None:
             )
 
 
-def fingerprint(settings: config.Config, backend: Backend) -> dict[str, Any]:
-    """Say on what the last bit of every record depends.
-
-    Args:
-        settings: of the run.
-        backend: that computes.
-    """
-    # torch takes a second to import, so its version is looked up, not asked for
-    import llvmlite.binding as llvm
-
-    features: Mapping[str, bool] = llvm.get_host_cpu_features()
-    return {
-        "version": __version__,
-        "config": config.digest(settings),
-        "backend": backend.name,
-        **{name: version(name) for name in ("numba", "torch", *backend.packages)},
-        "cpu": llvm.get_host_cpu_name(),
-        "cpu_features": sorted(name for name, there in features.items() if there),
-        "threads": backend.threads,
-    }
-
-
 def differences(run: Run, backend: Backend) -> dict[str, tuple[Any, Any]]:
     """Compare a run's fingerprints with the one it would get here and now.
 
     Returns:
         What differs: name to (in the run, now).
     """
-    now = fingerprint(run.config, backend)
+    now = fingerprint.of(run.config, backend)
     found = {}
     for before in (run.info["fingerprint"], *run.info.get("resumed", ())):
         for name, value in now.items():
@@ -216,7 +189,7 @@ def differences(run: Run, backend: Backend) -> dict[str, tuple[Any, Any]]:
 
 def note_resumed(run: Run, backend: Backend) -> Run:
     """Keep in mind that a run went on under another fingerprint."""
-    now = plain(fingerprint(run.config, backend))
+    now = plain(fingerprint.of(run.config, backend))
     info = {**run.info, "resumed": [*run.info.get("resumed", ()), now]}
     write(run.folder / INFO, to_json(info))
     return Run(run.folder, run.config, info)
@@ -243,53 +216,6 @@ def to_json(tree: Mapping[str, Any]) -> bytes:
 def plain(tree: Mapping[str, Any]) -> dict[str, Any]:
     """Give a tree as it will be when it comes back from JSON."""
     return msgspec.json.decode(msgspec.json.encode(tree), type=dict[str, Any])
-
-
-def to_toml(tree: Mapping[str, Any]) -> str:
-    """Write tables of plain values as TOML; what is None is left out.
-
-    Args:
-        tree: table, or a list of them, key, value.
-    """
-    tables = []
-    for name, value in tree.items():
-        if isinstance(value, Mapping):
-            tables.append(_table(f"[{_key(name)}]", value))
-        else:
-            tables += [_table(f"[[{_key(name)}]]", one) for one in value]
-    return "\n".join(tables)
-
-
-def _table(head: str, values: Mapping[str, Any]) -> str:
-    lines = [
-        f"{_key(key)} = {_value(value)}"
-        for key, value in values.items()
-        if value is not None
-    ]
-    return "\n".join([head, *lines, ""])
-
-
-def _value(value: object) -> str:
-    match value:
-        case bool():
-            return "true" if value else "false"
-        case float():
-            return repr(value) if math.isfinite(value) else f"{value}"
-        case int():
-            return str(value)
-        case str():
-            return json.dumps(value, ensure_ascii=False).replace(DELETE, "\\u007f")
-        case Mapping():
-            items = (f"{_key(k)} = {_value(v)}" for k, v in value.items())
-            return f"{{{', '.join(items)}}}"
-        case list() | tuple():
-            return f"[{', '.join(_value(item) for item in value)}]"
-        case _:
-            raise ConfigError("config", f"expected a plain value, was {value!r}")
-
-
-def _key(text: str) -> str:
-    return text if BARE_KEY.fullmatch(text) else _value(text)
 
 
 def _leaves(at: str, tree: object) -> list[tuple[str, object]]:
