@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import msgspec
 
@@ -65,6 +65,59 @@ class Happening(msgspec.Struct, frozen=True):
     time: int
     kind: str
     detail: str = ""
+
+
+class Untaken(Protocol):
+    """What a reading could not take as it stood, by reason."""
+
+    @property
+    def counts(self) -> Mapping[str, int]:
+        """How often."""
+
+    @property
+    def examples(self) -> Mapping[str, str]:
+        """Where first, in words."""
+
+    @property
+    def rows(self) -> int:
+        """How many of them are rows of data that became no event."""
+
+
+@runtime_checkable
+class Explained(Protocol):
+    """What a feed says of its reading beside events, if it can: files of rows do."""
+
+    @property
+    def notes(self) -> Sequence[str]:
+        """What was chosen and left out, for people."""
+
+    @property
+    def columns(self) -> Sequence[str]:
+        """Names of all columns, fields or not."""
+
+    @property
+    def left_out(self) -> Mapping[str, str]:
+        """Columns that are no fields, and why."""
+
+    @property
+    def tally(self) -> Untaken:
+        """What the latest reading could not take as it stood."""
+
+    def place(self, event: int) -> str:
+        """Say which file and row an event of the latest reading came from.
+
+        Args:
+            event: its number, from 0.
+        """
+
+
+@runtime_checkable
+class Counting(Protocol):
+    """A feed that counts what became of frames: captures and live feeds do."""
+
+    @property
+    def counters(self) -> Mapping[str, int]:
+        """How often, by reason."""
 
 
 class Connection(msgspec.Struct, frozen=True):

@@ -27,9 +27,9 @@ TIMELIKE = re.compile(
     r"(?i)(^|[^a-z])(time|date|day|ts|timestamp|datetime|when|ds|at|t|epoch|unix|stamp)"
     r"($|[^a-z])|time$|date$|stamp$|^column_\d+$|^$"
 )
+"""Names under which whole numbers of this century are times."""
 NAMELESS, LEAST = re.compile(r"^column_\d+$"), 1e11
 """A column without a name tells time from this size on: smaller ones may be ids."""
-"""Names under which whole numbers of this century are times."""
 INDEXLIKE = re.compile(
     r"(?i)^(|unnamed: ?\d+|index|idx|row(_?(id|num|number))?|#|nr|no)$"
 )
@@ -193,11 +193,8 @@ def _expression(name: str, text: str) -> pl.Expr:
     try:
         return pl.sql_expr(text).alias(name)
     except pl.exceptions.PolarsError as e:
-        at, problem = (
-            f"feed.options.derive.{name}",
-            f"expected an expression, was {text!r}",
-        )
-        raise ConfigError(at, problem, str(e)) from e
+        problem = f"expected an expression, was {text!r}"
+        raise ConfigError(f"feed.options.derive.{name}", problem, str(e)) from e
 
 
 def require(wanted: Iterable[str], columns: Sequence[str], source: str) -> None:

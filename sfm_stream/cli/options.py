@@ -108,11 +108,12 @@ def expect_trusted(config: Config, run: Path, *, trust: bool) -> None:
 def opened(config: Config) -> Feed:
     """Open a feed that can be read again, and say what it chose."""
     from connectors import open_feed
+    from sfm_stream.feeds import Explained
     from sfm_stream.running import judgement
 
     feed = open_feed(config)
     judgement.expect_targets(config, feed)
-    for note in getattr(feed, "notes", ()):
+    for note in feed.notes if isinstance(feed, Explained) else ():
         say(note)
     return feed
 

@@ -1,13 +1,12 @@
 """What a run did not take: how much, why, where first, and what is probably behind it.
 
-A fold over the run's records and over what its feed counted. A feed may say more than
-its contract asks: `notes` (what it chose), `tally` (what it could not take as it stood)
-and `place` (the file and row of an event).
+A fold over the run's records and over what its feed counted, where the feed is one that
+is `Explained` or `Counting`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +17,7 @@ from msgspec.structs import replace
 from sfm_stream import sinks
 from sfm_stream.errors import ConfigError, FeedError, did_you_mean
 from sfm_stream.events import NO_TIME, TICK
+from sfm_stream.feeds import Counting, Explained
 from sfm_stream.kernels.accept import EARLIEST, LATEST
 from sfm_stream.records import REJECTED_REASONS
 from sfm_stream.state import inputs
@@ -111,14 +111,16 @@ def account(reasons: Mapping[str, Reason], feed: Feed, ticks: int) -> dict[str, 
         "first"}}`, of events and of what the feed itself could not take; `causes`, what
         is probably behind it, likeliest first.
     """
-    tally = getattr(feed, "tally", None)
+    tally, place = (
+        (feed.tally, feed.place) if isinstance(feed, Explained) else (None, _nowhere)
+    )
     examples = tally.examples if tally else {}
-    place: Callable[[int], str] = getattr(feed, "place", lambda _: "")
     rejections = {
         why: {"count": found.count, "first": examples.get(why) or _first(found, place)}
         for why, found in reasons.items()
     }
-    counts: Mapping[str, int] = tally.counts if tally else getattr(feed, "counters", {})
+    counters = feed.counters if isinstance(feed, Counting) else {}
+    counts = tally.counts if tally else counters
     lost = sum(found.count for found in reasons.values())
     lost += tally.rows if tally else 0
     return {
@@ -141,8 +143,9 @@ def expect_targets(config: Config, feed: Feed) -> None:
     Raises:
         ConfigError: naming the target, and what to do.
     """
-    columns: Sequence[str] = getattr(feed, "columns", ())
-    left_out: Mapping[str, str] = getattr(feed, "left_out", {})
+    if not isinstance(feed, Explained):
+        return
+    columns, left_out = feed.columns, feed.left_out
     for i, name in enumerate(config.target.values):
         at = f"target.values[{i}]"
         if name in feed.fields:
@@ -199,6 +202,12 @@ def refuse(found: Mapping[str, Any], source: str, *, strict: bool) -> None:
     problem = f"expected the ticks of {total:,} rows, was {was}"
     hint = "; ".join([*([whys] if whys else []), *found["causes"]])
     raise FeedError(source, problem, hint)
+
+
+def _nowhere(event: int) -> str:
+    """Say nothing of where an event came from."""
+    del event
+    return ""
 
 
 def _first(found: Reason, place: Callable[[int], str]) -> str:

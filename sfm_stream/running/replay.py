@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from sfm_stream import sinks
 from sfm_stream.engine import Engine
 from sfm_stream.errors import FeedError
+from sfm_stream.feeds import Explained
 from sfm_stream.running import judgement, metrics, warm_start
 from sfm_stream.running.loops import cut, run_blocks
 from sfm_stream.running.precompile import prepare
@@ -180,7 +181,8 @@ class _Session:
         summary["account"] = judgement.of_run(
             self._run.records, self._feed, summary["ticks"]
         )
-        summary["notes"] = list(getattr(self._feed, "notes", ()))
+        notes = self._feed.notes if isinstance(self._feed, Explained) else ()
+        summary["notes"] = list(notes)
         run_folder.write(
             self._run.folder / run_folder.SUMMARY, run_folder.to_json(summary)
         )
