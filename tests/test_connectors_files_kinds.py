@@ -21,6 +21,7 @@ from sfm_stream.blocks import concatenate
 from sfm_stream.config import from_tree
 from sfm_stream.errors import FeedError
 from sfm_stream.events import NO_TIME
+from sfm_stream.feeds import Counting, Explained
 from sfm_stream.settings import Feed
 
 SECOND = 10**9
@@ -120,6 +121,27 @@ def test_bars_with_date_and_time_of_day_are_read(tmp_path, encoding, layout):
     feed = opened(tmp_path, (head + rows).encode(encoding), layout=layout)
     expect_all(feed)
     assert feed.fields[0] == ("open" if layout else "<OPEN>")
+
+
+@pytest.mark.parametrize("word", ["\t", "tab", r"\t"])
+def test_a_tab_is_written_as_people_write_it(tmp_path, word):
+    text = table("%Y-%m-%d %H:%M", "\t")
+    expect_all(opened(tmp_path, text, time="when", separator=word))
+
+
+@pytest.mark.parametrize(("magic", "what"), [
+    (b"PAR1\x15\x02", "Parquet"), (b"ARROW1\0\0", "Arrow"),
+    (b"\xd0\xcf\x11\xe0\xa1\xb1", "Excel"), (b"SQLite format 3\0", "SQLite"),
+])  # fmt: skip
+def test_a_file_that_is_no_text_is_refused_by_its_kind(tmp_path, magic, what):
+    with pytest.raises(FeedError, match=f"expected text, was .*{what}"):
+        opened(tmp_path, magic + bytes(range(256)) * 4)
+
+
+def test_files_of_rows_explain_themselves_and_made_feeds_do_not(tmp_path):
+    assert isinstance(opened(tmp_path, table("%Y-%m-%d %H:%M")), Explained)
+    made = open_feed(from_tree({"feed": {"connector": "synthetic"}}))
+    assert not isinstance(made, Explained | Counting)
 
 
 def test_a_layout_names_the_columns_of_a_file_without_a_header(tmp_path):

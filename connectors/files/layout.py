@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 QUOTE = b'"'
 SEPARATORS = "\t;|,"
+NAMED = {"tab": "\t", "\\t": "\t", "space": " "}
+"""How separators are written that are hard to write in a setting."""
 HEAD_LINES = 100
 MOST_ABOVE = 60
 """Lines in which a preamble must end."""
@@ -84,7 +86,8 @@ def see(path: str, options: TextOptions, like: Layout | None = None) -> Layout:
     lines = text.splitlines(keepends=True)[: HEAD_LINES * 2]
     if not text.strip():
         raise FeedError(path, "expected rows, was an empty file")
-    separator = options.separator or (like.separator if like else "")
+    separator = NAMED.get(options.separator, options.separator)
+    separator = separator or (like.separator if like else "")
     expect_separator(separator or ",")
     comment = options.comment or ("#" if lines[0].lstrip().startswith("#") else "")
     bare = lines
@@ -110,7 +113,8 @@ def expect_separator(separator: str) -> None:
         ConfigError: naming it.
     """
     if len(separator) != 1 or not separator.isascii() or separator in '"\r\n':
-        problem = f"expected one character, was {separator!r}"
+        named = ", ".join(map(repr, NAMED))
+        problem = f"expected one character or one of {named}, was {separator!r}"
         raise ConfigError("feed.options.separator", problem)
 
 

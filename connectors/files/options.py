@@ -70,7 +70,11 @@ class TextOptions(TableOptions, frozen=True):
     names: Annotated[
         tuple[str, ...], _doc("names of the columns of a file without a header")
     ] = ()
-    separator: Annotated[str, _doc("what stands between cells; empty: detected")] = ""
+    separator: Annotated[
+        str,
+        _doc("what stands between cells: a character, `tab` or `space`; "
+             "empty: detected"),
+    ] = ""  # fmt: skip
     skip: Annotated[
         Annotated[int, Meta(ge=0)] | None,
         _doc("lines above the header; unset: detected"),

@@ -24,6 +24,13 @@ from sfm_stream.errors import ConfigError, FeedError, did_you_mean
 PIECE = 1 << 22
 LONGEST_LINE = 1 << 26
 GZIP, ZSTD, ZIP = b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"PK\x03\x04"
+NO_TEXT = {
+    b"PAR1": ("Parquet", "feed.connector = 'parquet' reads it"),
+    b"ARRO": ("Arrow", "write it as Parquet or CSV"),
+    b"\xd0\xcf\x11\xe0": ("a workbook of Excel", "save it as CSV"),
+    b"SQLi": ("a database of SQLite", "write the table as CSV"),
+}
+"""How files begin that are taken for text at times, and what to do."""
 GZIP_FRAMING = 31
 ZSTD_LINES = 10_000
 FEW = 4096
@@ -248,6 +255,9 @@ def _pieces(path: str) -> Iterator[bytes]:
         with Path(path).open("rb") as file:
             magic = file.read(len(ZSTD))
             file.seek(0)
+            if magic in NO_TEXT:
+                what, hint = NO_TEXT[magic]
+                raise FeedError(path, f"expected text, was {what}", hint)
             if magic.startswith(GZIP):
                 yield from _inflated(path, file)
             elif magic == ZSTD:
