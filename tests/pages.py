@@ -27,6 +27,7 @@ NAMES = sorted(
 )
 PAGES = {name: (ROOT / name).read_text(encoding="utf-8") for name in NAMES}
 PRIVATE = "../shared/"
+PLACEHOLDER = re.compile(r"[A-Z]+(\|[A-Z]+)*").fullmatch
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
@@ -57,13 +58,27 @@ def first_column(text):
 
 
 def commands(language="sh"):
-    """Give every `sfm-stream ...` line: of blocks, and of the text around them."""
+    """Give every `sfm-stream ...` line of a language's blocks, and what prose shows."""
     lines = [line for _, block in all_blocks(language) for line in block.splitlines()]
-    if language == "sh":
-        prose = [FENCE.sub("", text) for text in PAGES.values()]
-        lines += [
-            line for text in prose for line in re.findall(r"`(sfm-stream [^`]+)`", text)
-        ]
+    shown = lines + (in_prose() if language == "sh" else [])
+    return [words for words in split(shown) if not any(map(PLACEHOLDER, words))]
+
+
+def forms():
+    """Give the commands that prose shows with a placeholder, such as RUN."""
+    return [words for words in split(in_prose()) if any(map(PLACEHOLDER, words))]
+
+
+def in_prose():
+    """Give every `sfm-stream ...` of the text between blocks."""
+    prose = [FENCE.sub("", text) for text in PAGES.values()]
+    return [
+        line for text in prose for line in re.findall(r"`(sfm-stream [^`]+)`", text)
+    ]
+
+
+def split(lines):
+    """Give the words after `sfm-stream` of the lines that begin so, each once."""
     found = [shlex.split(line)[1:] for line in lines if line.startswith("sfm-stream ")]
     return list(dict.fromkeys(tuple(words) for words in found))
 

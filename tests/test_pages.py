@@ -81,8 +81,11 @@ def test_a_block_of_toml_is_a_configuration_or_an_entry_point(name, block):
         config.parse(block)
 
 
-@pytest.mark.parametrize("words", pages.commands("text"), ids=" ".join)
-def test_a_command_that_takes_hours_is_understood(words):
+UNDERSTOOD = [*pages.commands("text"), *pages.forms()]
+
+
+@pytest.mark.parametrize("words", UNDERSTOOD, ids=" ".join)
+def test_a_command_that_takes_hours_or_a_name_is_understood(words):
     understood(words)
     for path in (word for word in words if re.fullmatch(NAMED_FILE, word)):
         assert (ROOT / path).is_file(), path
