@@ -95,7 +95,7 @@ def open_live(
         processes: that read for the same model, and share what the venues allow.
 
     Raises:
-        ConfigError: if there is no such venue, or its settings cannot be meant.
+        ConfigError: if there is no such venue, or its settings are invalid.
         FeedError: if a field is not of the channel.
     """
     from connectors.live.feed import Live
@@ -125,7 +125,7 @@ def open_readers(config: Config) -> Live | Merged | Remote:
     """Open the live feeds of a configuration, read by `feed.processes` processes.
 
     Raises:
-        ConfigError: if there is no such venue, or its settings cannot be meant.
+        ConfigError: if there is no such venue, or its settings are invalid.
         FeedError: if a field is not of the channel.
     """
     wanted = [feed.processes for feed in (config.feed, *config.more_feeds)]

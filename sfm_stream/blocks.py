@@ -124,7 +124,7 @@ def unpack(data: bytes | memoryview) -> Block:
     """Read a block that `pack` wrote.
 
     Raises:
-        DecodeError: if it is none.
+        DecodeError: if it is invalid.
     """
     packed = msgspec.msgpack.decode(data, type=_Packed)
     count = packed.count
@@ -151,7 +151,7 @@ def count_of(data: bytes | memoryview) -> int:
     """Give the number of events of a block that `pack` wrote.
 
     Raises:
-        DecodeError: if it is none.
+        DecodeError: if it is invalid.
     """
     return msgspec.msgpack.decode(data, type=_Counted).count
 

@@ -60,7 +60,7 @@ def load(path: str | Path, overrides: Sequence[str] = ()) -> Config:
     """Read a configuration file.
 
     Raises:
-        ConfigError: if it cannot be read or says what cannot be meant.
+        ConfigError: if it cannot be read or is invalid.
     """
     return parse(_text(path), overrides)
 

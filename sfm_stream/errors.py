@@ -1,23 +1,23 @@
 """Every exception we raise, as one tree.
 
     SFMStreamError
-    +-- ConfigError            (ValueError)    the settings cannot be meant
-    +-- FeedError                              the other side's fault: file or venue
+    +-- ConfigError            (ValueError)    a setting is invalid
+    +-- FeedError                              a file or a venue is at fault
     +-- ShapeError             (ValueError)    an array has the wrong shape
     +-- FeatureError           (ValueError)    a feature or target is no number
     +-- InvalidState           (RuntimeError)  calls came out of order
     +-- SourceChanged                          a run's source is not what it was
-    +-- AddressError                           no one can listen there, or answers
+    +-- AddressError                           an address is taken or silent
     +-- StorageError                           what a run keeps on disk
     |   +-- JournalError                       the event log cannot be used
     |   +-- SinkError                          records could not be written
     |   +-- CheckpointError
     |       +-- CheckpointCorrupt              a snapshot is damaged
     |       +-- CheckpointMismatch             a snapshot belongs to another model
-    +-- ReplayMismatch                         a replay said something else
+    +-- ReplayMismatch                         a replay gave other records
 
 Messages read `where: expected X, was Y; do Z`, lower case, no full stop.
-Bad data is no exception but a `Rejected` record.
+Bad data raises no exception: it becomes a `Rejected` record.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class ConfigError(SFMStreamError, ValueError):
 
 
 class FeedError(SFMStreamError):
-    """A file or a venue gave what no tick can be read from.
+    """A file or a venue gave data that cannot be read.
 
     Attributes:
         source: path or address.
@@ -100,7 +100,7 @@ class ShapeError(SFMStreamError, ValueError):
 
 
 class FeatureError(SFMStreamError, ValueError):
-    """A feature or target is something no number can be read from.
+    """A feature or target cannot be read as a number.
 
     Attributes:
         name: of the feature or target.
@@ -119,7 +119,7 @@ class FeatureError(SFMStreamError, ValueError):
 
 
 class InvalidState(SFMStreamError, RuntimeError):
-    """A method was called at a moment when it has no meaning."""
+    """A method was called out of order."""
 
 
 class SourceChanged(SFMStreamError):

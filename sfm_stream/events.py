@@ -241,7 +241,7 @@ class Block:
 
         Raises:
             ShapeError: if a tick or label does not have F values.
-            ConfigError: if a control asks for what nobody knows.
+            ConfigError: if the action of a control is unknown.
         """
         growing = Growing(width)
         for event in events:
@@ -301,7 +301,7 @@ class Growing:
 
         Raises:
             ShapeError: if a tick or label does not have F values.
-            ConfigError: if a control asks for what nobody knows.
+            ConfigError: if the action of a control is unknown.
         """
         received, values = 0, self._missing
         if isinstance(event, Tick):

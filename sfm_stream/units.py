@@ -30,7 +30,7 @@ def duration_ns(at: str, text: str) -> int:
         text: a number and one of ns, us, ms, s, m, h, d.
 
     Raises:
-        ConfigError: if it is none, not positive, or longer than 100 years.
+        ConfigError: if it is no duration, not positive, or longer than 100 years.
     """
     try:
         return _ns(text)
@@ -43,7 +43,7 @@ class Duration:
 
     Attributes:
         text: as it was written, e.g. `100ms`.
-        ns: nanoseconds; 0 where it is none.
+        ns: nanoseconds; 0 for an empty text.
 
     Raises:
         ValueError: for text that is neither empty nor a duration.
@@ -57,7 +57,7 @@ class Duration:
 
     @property
     def seconds(self) -> float:
-        """Seconds; 0 where it is none."""
+        """Seconds; 0 for an empty text."""
         return self.ns / SECOND
 
     def __bool__(self) -> bool:

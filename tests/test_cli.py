@@ -130,7 +130,7 @@ def test_an_interrupt_names_the_command_that_goes_on(sfm_stream, monkeypatch):
         patched.setattr(Synthetic, "blocks", interrupted)
         code, _, err = sfm_stream("replay", DEMO, *SMALL, "--out", "run")
     assert code == 130
-    command = re.search(r"go on with: sfm-stream (.*)", err)[1]
+    command = re.search(r"resume with: sfm-stream (.*)", err)[1]
     code, out, _ = sfm_stream(*shlex.split(command), "--json")
     assert code == 0
     assert json.loads(out)["ticks"] == 400

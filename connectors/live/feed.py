@@ -54,7 +54,7 @@ class Live:
         fields: names of a tick's values.
 
     Raises:
-        ConfigError: if venue, channel or address cannot be meant, or no symbol is
+        ConfigError: if venue, channel or address is invalid, or no symbol is
             named.
         FeedError: if a field is not of the channel.
     """

@@ -33,7 +33,7 @@ __all__ = ["backtest", "comparison", "live", "main", "paper", "report", "service
 
 
 COLLECT_AFTER = 50_000
-"""New objects after which the youngest are looked through."""
+"""New objects after which the garbage collector runs."""
 
 
 def main() -> None:
@@ -76,5 +76,5 @@ def options(
                            help="Print the version.")
     ] = False,
 ) -> None:  # fmt: skip
-    """Forecast what comes next, one tick at a time, and learn from each answer."""
+    """Forecast what comes next, one tick at a time, and learn from each outcome."""
     del version

@@ -65,7 +65,7 @@ def resume(
     trust: Trust = False,
     as_json: AsJson = False,
 ) -> None:
-    """Go on with a replay that was interrupted."""
+    """Resume a replay that was interrupted."""
     _carry_out(
         run, lambda: _resumed(run, trust=trust), plot, strict=strict, as_json=as_json
     )
@@ -75,7 +75,7 @@ def _carry_out(
     folder: Path, go: Callable[[], dict[str, Any]], plot: Path | None,
     *, strict: bool, as_json: bool,
 ) -> None:  # fmt: skip
-    """Make a run go to its end; draw it and print its summary where asked."""
+    """Carry a run to its end; draw it and print its summary if asked."""
     from sfm_stream.running import judgement
 
     if plot is not None:
@@ -84,7 +84,7 @@ def _carry_out(
         summary = go()
     except KeyboardInterrupt as e:
         there = (folder / "run.json").exists()
-        hint = f"; go on with: sfm-stream resume {folder}" if there else ""
+        hint = f"; resume with: sfm-stream resume {folder}" if there else ""
         say(f"interrupted{hint}")
         raise typer.Exit(INTERRUPTED) from e
     if plot is not None and summary["ticks"]:
@@ -101,7 +101,7 @@ def verify(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run.")],
     trust: Trust = False,
 ) -> None:
-    """Replay a run's source and compare every record with what the run said."""
+    """Replay a run's source and compare every record with the run's."""
     from connectors import open_feed
     from sfm_stream.report import terminal
     from sfm_stream.running import verify as verification
@@ -168,7 +168,7 @@ def _begun(folder: Path, settings: Config, start: Path | None) -> dict[str, Any]
 
 
 def _resumed(folder: Path, *, trust: bool) -> dict[str, Any]:
-    """Go on with a run and show how it ended."""
+    """Resume a run and show how it ended."""
     from connectors import open_feed
     from sfm_stream.report import terminal
     from sfm_stream.running import replay as backtest

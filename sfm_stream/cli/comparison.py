@@ -48,12 +48,12 @@ def compare(
     ] = ",".join(COMPARED),
     out: Annotated[
         Path | None,
-        typer.Option(help="Folder of what is found [runs/<config>-NNN, runs/suite]."),
+        typer.Option(help="Folder of the results [runs/<config>-NNN, runs/suite]."),
     ] = None,
     plot: Plot = None,
     write: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Put the suite's tables between its marks."),
+        typer.Option(metavar="FILE", help="Write the suite's tables at its marks."),
     ] = None,
     strict: Strict = False,
     jobs: Annotated[int, typer.Option(min=1, help="Models at the same time.")] = 1,
@@ -90,7 +90,7 @@ def _suite(
     overrides: list[str] | None,
     write: Path | None,
 ) -> dict[str, Any]:
-    """Run a suite, show its tables and write them where they are wanted."""
+    """Run a suite, show its tables and write them into a file if asked."""
     from connectors import open_feed
     from sfm_stream.evaluate import results
     from sfm_stream.evaluate import suite as benchmarks

@@ -82,11 +82,14 @@ def record(
     count: Count = None,
     lasting: For = "",
     quota: Annotated[
-        int, typer.Option(metavar="MIB", min=1, help="Most MiB kept; oldest go first.")
+        int,
+        typer.Option(
+            metavar="MIB", min=1, help="Most MiB to keep; the oldest go first."
+        ),
     ] = 10_240,
     overrides: Overrides = None,
 ) -> None:
-    """Write down what a live feed sends, to be replayed by the `capture` connector."""
+    """Record what a live feed sends, to replay it with the `capture` connector."""
     from connectors import open_live
     from connectors.capture.recorder import MIB, Recorder
 
@@ -106,12 +109,15 @@ def simulate(
     captures: Annotated[
         list[str], typer.Argument(metavar="CAPTURE...", help="Files of frames.")
     ],
-    venue: Annotated[str, typer.Option(help="Whose manners: binance, ..., or plain.")],
+    venue: Annotated[
+        str, typer.Option(help="Venue to imitate: binance, ..., or plain.")
+    ],
     port: Annotated[
-        int, typer.Option(min=0, max=65_535, help="On 127.0.0.1; 0: any that is free.")
+        int, typer.Option(min=0, max=65_535, help="Port on 127.0.0.1; 0: any free one.")
     ],
     speed: Annotated[
-        float, typer.Option(min=0, help="Times the recorded pace; 0: all there is.")
+        float,
+        typer.Option(min=0, help="Times the recorded pace; 0: as fast as possible."),
     ] = 1.0,
     loop: Annotated[
         bool, typer.Option("--loop", help="Begin again at the end.")
@@ -120,7 +126,7 @@ def simulate(
         list[str] | None,
         typer.Option(metavar="SPEC", help="NAME[:ARGUMENT][@NUMBER | %CHANCE]."),
     ] = None,
-    seed: Annotated[int, typer.Option(help="Of the faults' chance.")] = 0,
+    seed: Annotated[int, typer.Option(help="Seed of the faults.")] = 0,
 ) -> None:
     """Serve a capture as a venue would, with faults on demand."""
     from connectors.capture import simulator
@@ -143,7 +149,7 @@ def simulate(
 def _follow(
     feed: Live | Merged, show: Callable[[Event], None], count: int | None, lasting: str
 ) -> None:
-    """Follow a live feed to the end asked for, and show how it went."""
+    """Follow a live feed as long as asked, and show how it went."""
     from sfm_stream.report import terminal
     from sfm_stream.running.loops import show_live
     from sfm_stream.units import duration_ns
@@ -156,7 +162,7 @@ def _follow(
 
 
 def _run(work: Coroutine[Any, Any, Any]) -> None:
-    """Run until it ends or is told to end, which is no error of a live feed."""
+    """Run until it ends or is interrupted, which is no error of a live feed."""
     import asyncio
     import signal
 

@@ -20,7 +20,7 @@ PIPE = "-"
 """`feed.path` of what is piped in, read to its end."""
 
 app = typer.Typer(
-    help="Forecast what comes next, one tick at a time, and learn from each answer.",
+    help="Forecast what comes next, one tick at a time, and learn from each outcome.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -54,7 +54,7 @@ def expect_picture(path: Path) -> None:
 
 
 def load(path: Path, overrides: list[str] | None) -> Config:
-    """Read a configuration; its `feed.path` is meant from where it was written.
+    """Read a configuration and make its `feed.path` absolute.
 
     In a file that is the file's folder, after `--set` it is the working directory. So
     the resolved path is absolute, and a run can be resumed from anywhere.

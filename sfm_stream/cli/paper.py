@@ -25,7 +25,7 @@ app.add_typer(paper, name="paper")
 Out = Annotated[
     Path,
     typer.Option(
-        metavar="DIR", help="Folder of what is found; what it has is not done again."
+        metavar="DIR", help="Folder of the results; those it holds are not made again."
     ),
 ]
 Quick = Annotated[
@@ -66,7 +66,7 @@ def music(
     out: Out = RESULTS,
     quick: Quick = False,
     sets: Annotated[
-        str, typer.Option(metavar="A,B", help="Sets [those that are there].")
+        str, typer.Option(metavar="A,B", help="Sets [those in the folder].")
     ] = "",
     models: Models = "",
     seeds: Seeds = "",
@@ -75,7 +75,7 @@ def music(
     ] = Path("../shared/data/music"),
     as_json: AsJson = False,
 ) -> None:
-    """Say which keys sound next, as the second table of the slides."""
+    """Predict which keys sound next, as the second table of the slides."""
     from sfm_stream.paper.tasks import music as task
 
     size = task.QUICK if quick else task.FULL
@@ -95,7 +95,7 @@ def phonemes(
     ] = Path("../shared/data/phonemes"),
     as_json: AsJson = False,
 ) -> None:
-    """Say which phone is spoken, frame by frame, as figure 4 of the slides."""
+    """Tell which phone is spoken, frame by frame, as figure 4 of the slides."""
     from sfm_stream.paper.tasks import phonemes as task
 
     size = task.QUICK if quick else task.FULL
@@ -135,7 +135,7 @@ def ablations(
         typer.Option(
             "--tasks",
             metavar="A,B",
-            help="Tasks [signals, jsb and phonemes where they are there].",
+            help="Tasks [signals; jsb and phonemes if their data is there].",
         ),
     ] = "",
     data: Data = DATA,

@@ -24,7 +24,7 @@ def daemon(
     ] = None,
     overrides: Overrides = None,
 ) -> None:
-    """Live on feeds for months: forecast, learn, and come back after any stop."""
+    """Run a model on live feeds for months; it continues after any stop."""
     import asyncio
     import logging
     import os
@@ -52,11 +52,13 @@ def daemon(
 def stop(
     place: Annotated[
         str,
-        typer.Argument(metavar="URL|RUN", help="Its daemon.listen, or its folder."),
+        typer.Argument(
+            metavar="URL|RUN", help="Address of the daemon, or folder of its run."
+        ),
     ],
     patience: Annotated[
         float,
-        typer.Option("--wait", metavar="SECONDS", min=0, help="How long at most."),
+        typer.Option("--wait", metavar="SECONDS", min=0, help="Longest time to wait."),
     ] = 120.0,
     as_json: AsJson = False,
 ) -> None:

@@ -78,7 +78,7 @@ def check(
 
 
 def _judge(found: Mapping[str, Any] | None, source: str, *, strict: bool) -> None:
-    """Say how many of the first rows can be taken, and fail if too few can."""
+    """Say how many of the first rows can be read, and fail if too few can."""
     from sfm_stream.report import terminal
     from sfm_stream.running import judgement
 

@@ -17,14 +17,14 @@ BETWEEN_S = 1.0
 def status(
     url: Annotated[
         str | None,
-        typer.Argument(metavar="[URL]", help="Its daemon.listen [the default one]."),
+        typer.Argument(metavar="[URL]", help="Address of the daemon [127.0.0.1:8788]."),
     ] = None,
     watch: Annotated[
         bool, typer.Option("--watch", help="Ask again each second.")
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Show how a daemon is; exit code 1 if none answers, 2 if it is not ready."""
+    """Show the status of a daemon; exit code 1: none answers, 2: not ready."""
     import msgspec
 
     from sfm_stream.daemon.http.client import Answer, ask

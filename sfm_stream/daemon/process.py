@@ -4,8 +4,8 @@
     model     batches that are not, recovery, beats: whatever may take long
     others    sinks, checkpoints, the journal's fsync and compression
 
-A batch goes to the model's thread only if it would hold the loop for too long, for to
-be handed over costs more than a short one takes. Either way it is one at a time.
+A batch goes to the model's thread only if it would hold the loop for too long: handing
+over costs more than processing a short batch. Either way it is one batch at a time.
 
 Start is recovery, then live. Stop is: feeds, what waits, checkpoint, sinks, journal.
 """

@@ -98,7 +98,7 @@ def recover(
     _refuse_backtest(folder)
     with ExitStack() as opened:
         journal = opened.enter_context(Journal(folder / "journal"))
-        # what was spilled the journal will say again
+        # replaying the journal recreates the spilled records
         shutil.rmtree(folder / SPILL, ignore_errors=True)
         if journal.cut_bytes:
             say(f"the journal ended in a torn entry: {journal.cut_bytes} bytes cut")

@@ -105,7 +105,7 @@ class Resampler:
         fields: names of the values of a tick [F].
 
     Raises:
-        ConfigError: if the bins have no length that can be meant, or a fold names a
+        ConfigError: if the length of the bins is invalid, or a fold names a
             field that is not there.
     """
 

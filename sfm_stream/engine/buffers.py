@@ -41,7 +41,7 @@ class Caller:
     def few(self, events: Events, start: int, stop: int, phase: int) -> None:
         """Take the events of a `tick_and_label` and leave the records in `out`.
 
-        Where room ran out between the two, the last one's alone are left.
+        If the room ran out between the two, only the last event's records remain.
         """
         self.out.counts[:] = 0
         while (reached := self._call(events, start, stop, phase)) < stop:

@@ -155,7 +155,7 @@ def void(s, row, out, seq, number, most, reason):
 
 @jit
 def void_due(s, tables, row, out, seq, number):
-    """Give up what the next tick would settle: nobody knows its truth."""
+    """Give up what the next tick would settle: its truth stays unknown."""
     horizons = matrix(tables.i64, s.at_horizons, s.horizons, 2)
     for q in range(s.horizons):
         if horizons[q, 0] > 0:

@@ -253,7 +253,7 @@ class OneTarget(Face):
 
 
 def interval(said: Floats) -> conf.Interval:
-    """Make an interval of mean, lower and upper; without end while nobody knows."""
+    """Make an interval of mean, lower and upper; unbounded while they are unknown."""
     _, lower, upper = said.tolist()
     return anything() if math.isnan(lower) else conf.Interval(lower, upper)
 

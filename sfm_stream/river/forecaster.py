@@ -133,7 +133,7 @@ class SFMForecaster(OneTarget, Forecaster):
         Parameters
         ----------
         y
-            The value, or None where nobody knows it.
+            The value, or None where it is unknown.
         x
             Features known together with it.
 

@@ -122,7 +122,7 @@ class SFMRegressor(OneTarget, base.MiniBatchRegressor):
         x
             The features.
         y
-            The target, or None where nobody knows it.
+            The target, or None where it is unknown.
 
         """
         self._watch(self._learner.learn(x, {"y": y}))

@@ -79,9 +79,7 @@ def create(folder: Path, settings: config.Config, feed: Source, engine: Engine) 
         SinkError: if it holds a run already or cannot be written.
     """
     if (folder / INFO).exists():
-        hint = (
-            f"go on with `sfm-stream resume {folder}` or name another folder with --out"
-        )
+        hint = f"run `sfm-stream resume {folder}` or name another with --out"
         raise SinkError(str(folder), "holds a run already", hint)
     info = {
         "fingerprint": fingerprint.of(settings, engine.backend),
@@ -120,7 +118,7 @@ def load(folder: Path) -> Run:
     """Read the folder of a run.
 
     Raises:
-        ConfigError: if it is none, or its settings cannot be read.
+        ConfigError: if it is no run, or its settings cannot be read.
         CheckpointMismatch: if its settings are no longer those it was made with.
     """
     try:

@@ -193,7 +193,7 @@ class Hub:
             self._dropped += client.dropped
 
     def _hear(self, client: Client, message: str | bytes) -> None:
-        """Take what a client wants; what cannot be meant it is told."""
+        """Take what a client wants; an invalid wish is answered with the reason."""
         try:
             wanted = msgspec.json.decode(message, type=Subscription)
         except (msgspec.DecodeError, UnicodeDecodeError) as e:

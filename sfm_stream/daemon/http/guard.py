@@ -27,7 +27,7 @@ def address(listen: str) -> tuple[str, int]:
     """Read `host:port`.
 
     Raises:
-        ConfigError: if it is none.
+        ConfigError: if it is invalid.
     """
     try:
         parts = urlsplit(f"//{listen}")

@@ -170,7 +170,7 @@ async def serving(listen: str, pages: Pages) -> AsyncIterator[str]:
         pages: what is served.
 
     Raises:
-        ConfigError: if the address cannot be meant.
+        ConfigError: if the address is invalid.
         AddressError: if no one can listen there.
     """
     host, port = address(listen)

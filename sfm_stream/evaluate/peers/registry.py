@@ -86,7 +86,7 @@ PEERS: Mapping[str, Callable[[Task], Peer]] = {
 
 
 def check(models: Sequence[str]) -> None:
-    """Refuse names of models that are none.
+    """Refuse names of unknown models.
 
     Raises:
         ConfigError: naming the nearest that is one.

@@ -103,7 +103,7 @@ def cell_of(net: nn.Module) -> SFMCell:
     """Give the cell of an SFM of the slides' table.
 
     Raises:
-        ConfigError: if it is none.
+        ConfigError: if there is no such variant.
     """
     cell = layer_of(net).cell
     if not isinstance(cell, SFMCell):
