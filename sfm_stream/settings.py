@@ -341,6 +341,10 @@ class Run(Section, frozen=True):
         str, _doc("where it computes: `cpu`, or a GPU as `cuda`, `cuda:1`")
     ] = "cpu"
     block: Annotated[Positive, _doc("events per block of a replay")] = 16_384
+    round: Annotated[
+        Duration,
+        _doc("a live event waits so long for others to take one step with"),
+    ] = NONE
     seed: Annotated[Count, _doc("seed of the first weights")] = 0
 
 

@@ -140,3 +140,59 @@ def test_cut_ends_a_block_at_every_multiple_and_loses_nothing(sizes, before, eve
         expected = concatenate(blocks)
         np.testing.assert_array_equal(concatenate(cut).time, expected.time)
         np.testing.assert_array_equal(concatenate(cut).values, expected.values)
+
+
+def rounds_of(seconds, *batches):
+    """Give the lengths of the rounds; a batch that is an event waits for it."""
+
+    async def found():
+        heard = asyncio.Event()
+
+        async def coming():
+            for batch in batches:
+                if batch is None:
+                    await heard.wait()
+                else:
+                    yield batch
+
+        lengths = []
+        async for block in loops.in_rounds(coming(), seconds):
+            lengths.append(block.time.tolist())
+            heard.set()
+        return lengths
+
+    return asyncio.run(found())
+
+
+def test_what_comes_within_a_round_takes_one_step_in_its_order():
+    found = rounds_of(60.0, ticks(2), ticks(1, 2), ticks(3, 3))
+    assert found == [[0, 1, 2, 3, 4, 5]]
+
+
+def test_a_round_does_not_wait_for_what_comes_later():
+    found = rounds_of(0.001, ticks(2), None, ticks(1, 2), ticks(1, 3))
+    assert found[0] == [0, 1]
+    assert [time for block in found for time in block] == [0, 1, 2, 3]
+
+
+def test_without_time_each_batch_is_a_round():
+    assert rounds_of(0.0, ticks(1), ticks(2, 1)) == [[0], [1, 2]]
+
+
+def test_a_round_that_is_left_early_closes_what_it_reads():
+    closed = []
+
+    async def coming():
+        try:
+            while True:
+                yield ticks(1)
+        finally:
+            closed.append(True)
+
+    async def leave():
+        rounds = loops.in_rounds(coming(), 0.0)
+        await anext(rounds)
+        await rounds.aclose()
+
+    asyncio.run(leave())
+    assert closed == [True]

@@ -194,7 +194,10 @@ class Process:
         """LiveFeed the worker until told to stop, and then what still waits."""
         self.state = "live"
         take = partial(self._take, worker)
-        feeding = asyncio.create_task(loops.arun(self._batches(), take))
+        batches = self._batches()
+        if self._config.run.round:
+            batches = loops.in_rounds(batches, self._config.run.round.seconds)
+        feeding = asyncio.create_task(loops.arun(batches, take))
         beating = asyncio.create_task(self._beat(worker))
         told = asyncio.create_task(self._told_to_stop.wait())
         progress = partial(self._progress, worker)

@@ -19,6 +19,8 @@ from collections.abc import (
 from contextlib import aclosing, suppress
 from typing import TYPE_CHECKING, TypeAlias
 
+from sfm_stream.blocks import concatenate
+
 if TYPE_CHECKING:
     from sfm_stream.engine import Engine
     from sfm_stream.events import Block, Event
@@ -68,6 +70,44 @@ async def arun(
     async with aclosing(batches):
         async for batch in batches:
             await take(batch)
+
+
+async def in_rounds(
+    batches: AsyncGenerator[Block, None], seconds: float
+) -> AsyncGenerator[Block, None]:
+    """Join the batches that come within so long of the first one.
+
+    Thousands of streams that tick one after another then take one step together. No
+    event waits longer for its step than that.
+
+    Args:
+        batches: in order, none of them empty; closed in the end.
+        seconds: that a round's first event waits for others; 0 for not at all.
+    """
+    clock = asyncio.get_running_loop().time
+    async with aclosing(batches):
+        coming = asyncio.ensure_future(anext(batches, None))
+        try:
+            while (first := await coming) is not None:
+                ends, parts = clock() + seconds, [first]
+                coming = asyncio.ensure_future(anext(batches, None))
+                while await _comes(coming, ends - clock()):
+                    more = coming.result()
+                    if more is None:
+                        break
+                    parts.append(more)
+                    coming = asyncio.ensure_future(anext(batches, None))
+                yield concatenate(parts) if len(parts) > 1 else first
+        finally:
+            coming.cancel()
+            await asyncio.wait([coming])
+
+
+async def _comes(coming: asyncio.Future[Block | None], seconds: float) -> bool:
+    """Say whether it is there within so many seconds."""
+    if seconds > 0:
+        await asyncio.wait([coming], timeout=seconds)
+    return seconds > 0 and coming.done()
 
 
 def run_blocks(
