@@ -1,7 +1,8 @@
 """Binance's public streams, spot and futures: frames in, events out.
 
-Source, read on 2026-11-26: the venue's "WebSocket Streams for Binance" (spot), and for
-USD-M futures "Websocket Market Streams" and "Important WebSocket Change Notice". Spot
+Source: of the venue's USD-M futures the "Important WebSocket Change Notice" in a stored
+copy read on 2026-11-26; of "WebSocket Streams for Binance" (spot) and "Websocket Market
+Streams" notes and recorded frames. Spot
 book tickers carry no time, so their receive stamp is their time. `m` says that the
 buyer was the maker, so the aggressor sold. Trades other than market trades (insurance
 fund, deleveraging) are no ticks, but they do count in the sequence of ids.

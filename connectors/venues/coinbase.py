@@ -1,10 +1,10 @@
 """Coinbase Exchange's public feed: frames in, events out.
 
-Source: the venue's "Exchange WebSocket Channels", read on 2026-11-26. The side of a
-match is the maker's, so the aggressor's is the other one. On subscribing, `last_match`
-and a first ticker repeat the last trade, however old. Trade ids of a product are
-contiguous; the `sequence` counts messages of a channel nobody asked for, and merely
-rises.
+Source: the venue's "Exchange WebSocket Channels" as recorded frames show it; the
+document was not read again. The side of a match is the maker's, so the aggressor's is
+the other one. On subscribing, `last_match` and a first ticker repeat the last trade,
+however old. Trade ids of a product are contiguous; the `sequence` counts messages of a
+channel nobody asked for, and merely rises.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Coinbase Advanced Trade's public feed: frames in, events out.
 
-Source: the venue's "Advanced Trade WebSocket Channels" and "WebSocket endpoints", read
-on 2026-11-26. `sequence_num` counts the
+Source: the venue's "WebSocket endpoints" in a stored copy read on 2026-11-26; of
+"Advanced Trade WebSocket Channels" notes and recorded frames. `sequence_num` counts the
 messages of a connection, whatever they hold, so a number left out is a loss for all
 streams. Lists may run from the newest to the oldest. A channel without updates is
 closed after a minute or so, unless heartbeats are asked for.

@@ -1,9 +1,10 @@
 """Kraken's public feed, version 2: frames in, events out.
 
-Source, read on 2026-11-26: the venue's "Spot WebSocket v2: ticker, trade, ohlc" and
-"Spot WebSocket Introduction". Trade ids are contiguous within a book. What a `snapshot`
-holds is of before the subscription; its default has changed over time, so it is always
-asked for. Candles do not say that they are finished.
+Source: the venue's "Spot WebSocket v2: ticker" in a stored copy read on 2026-11-26; of
+"trade", "ohlc" and "Spot WebSocket Introduction" (limit of attempts) notes alone. Trade
+ids are contiguous within a book. What a `snapshot` holds is of before the subscription;
+its default has changed over time, so it is always asked for. Candles do not say that
+they are finished.
 
 A ticker is sent when the best bid or ask moves to another price level. Between two of
 them the quantities at the level change unseen: `bid_qty` and `ask_qty` may be old.

@@ -1,7 +1,7 @@
 """OKX's public feed, version 5: frames in, events out.
 
-Source: the venue's "API guide v5", WebSocket and public data, read on 2026-11-26.
-`trades` joins what one order did at one price: `tradeId` is the last of `count` ids,
+Source: notes on the venue's "API guide v5", WebSocket and public data, and frames as
+recorded; the document was not read again. `trades` joins what one order did at one price: `tradeId` is the last of `count` ids,
 which are contiguous. The first message of a stream repeats what stood before, however
 old. Candles and single trades have an address of their own.
 

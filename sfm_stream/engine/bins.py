@@ -110,6 +110,10 @@ class Resampler:
     """
 
     def __init__(self, config: Config, fields: Sequence[str]) -> None:
+        if not config.stream.every:
+            raise ConfigError(
+                "stream.every", "expected a duration like '100ms', was ''"
+            )
         every = np.array([config.stream.every.ns], np.int64)
         self._rule = Rule(every, _codes(config.stream.folds, fields))
         self.state = bins(0, len(fields))
