@@ -2,10 +2,10 @@
 
 Source: of the venue's USD-M futures the "Important WebSocket Change Notice" in a stored
 copy read on 2026-11-26; of "WebSocket Streams for Binance" (spot) and "Websocket Market
-Streams" notes and recorded frames. Spot
-book tickers carry no time, so their receive stamp is their time. `m` says that the
-buyer was the maker, so the aggressor sold. Trades other than market trades (insurance
-fund, deleveraging) are no ticks, but they do count in the sequence of ids.
+Streams" notes and recorded frames. Spot book tickers carry no time, so their receive
+stamp is their time. `m` says that the buyer was the maker, so the aggressor sold.
+Trades other than market trades (insurance fund, deleveraging) are no ticks, but they do
+count in the sequence of ids.
 
 Futures have had an address for each kind of stream since 2026-03-06. On the one before,
 `aggTrade` and `kline_*` are acknowledged and never come. The notice does not name

@@ -1,9 +1,9 @@
 """Bitstamp's public feed, version 2: frames in, events out.
 
 Source: frames of the venue's websocket API, version 2, as recorded; its document was
-not read again. Trade ids rise within a pair but are shared with the other pairs, so none
-is missed when one is left out. The book is the hundred best levels of each side, sent
-whole at every change.
+not read again. Trade ids rise within a pair but are shared with the other pairs, so
+none is missed when one is left out. The book is the hundred best levels of each side,
+sent whole at every change.
 """
 
 from __future__ import annotations

@@ -1,9 +1,10 @@
 """OKX's public feed, version 5: frames in, events out.
 
 Source: notes on the venue's "API guide v5", WebSocket and public data, and frames as
-recorded; the document was not read again. `trades` joins what one order did at one price: `tradeId` is the last of `count` ids,
-which are contiguous. The first message of a stream repeats what stood before, however
-old. Candles and single trades have an address of their own.
+recorded; the document was not read again. `trades` joins what one order did at one
+price: `tradeId` is the last of `count` ids, which are contiguous. The first message of
+a stream repeats what stood before, however old. Candles and single trades have an
+address of their own.
 
 "The sequence number may be reset due to maintenance": a `seqId` that is lower than the
 one before it is a restart. A book without a change for about a minute is sent again
