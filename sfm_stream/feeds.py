@@ -51,6 +51,10 @@ TROUBLES = (
 )  # fmt: skip
 """Counters of a live feed that a person should hear of: data that was not taken, or not
 as it came."""
+LOST = (
+    "garbage", "unknown", "empty", "stray ids", "changes of nothing known", "dropped",
+)  # fmt: skip
+"""Those of them that are data of which nothing was taken."""
 
 
 class Happening(msgspec.Struct, frozen=True):

@@ -123,7 +123,6 @@ TESTED_IN = {
     "kernels.rows": "test_engine_core.py",
     "kernels.tick": "test_engine_core.py",
     "running.rss": "test_running_replay.py",
-    "evaluate.contest": "test_evaluate_peers_registry.py",
     "evaluate.peers.scaling": "test_evaluate_peers_registry.py",
     "evaluate.peers.simple": "test_evaluate_peers_registry.py",
     "evaluate.peers.river": "test_evaluate_peers_registry.py",
@@ -136,7 +135,6 @@ TESTED_IN = {
     "connectors.files.options": "test_connectors_options.py",
     "connectors.files.plan": "test_connectors_files_kinds.py",
     "connectors.files.presets": "test_connectors_files_kinds.py",
-    "running.judgement": "test_cli.py",
     "connectors.tally": "test_connectors_files_kinds.py",
     "connectors.files.text": "test_connectors_files_csv.py",
 }

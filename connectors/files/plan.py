@@ -30,6 +30,8 @@ TIMELIKE = re.compile(
 """Names under which whole numbers of this century are times."""
 NAMELESS, LEAST = re.compile(r"^column_\d+$"), 1e11
 """A column without a name tells time from this size on: smaller ones may be ids."""
+MOSTLY = 0.9
+"""Share of steps that go one way in a column of times: some rows are out of order."""
 INDEXLIKE = re.compile(
     r"(?i)^(|unnamed: ?\d+|index|idx|row(_?(id|num|number))?|#|nr|no)$"
 )
@@ -379,9 +381,8 @@ def _tells_time(name: str, column: pl.Series, source: str) -> Clock | None:
         return None
     ns = clock.read(pl.DataFrame([column.alias(name)]))
     steps = np.diff(ns)
-    if TIMELIKE.search(name) and (bool((steps >= 0).all()) or bool((steps <= 0).all())):
-        return clock
-    return None
+    one_way = max(int((steps >= 0).sum()), int((steps <= 0).sum()))
+    return clock if TIMELIKE.search(name) and one_way >= MOSTLY * len(steps) else None
 
 
 def _with_time_of_day(clock: Clock, seen: Seen) -> Clock | None:

@@ -125,6 +125,8 @@ def _compared(
     found = contest.hold(settings, open_feed, names, out, jobs=jobs, say=say)
     results.keep(found, out)
     terminal.show_comparison(found["models"])
+    terminal.show_account(found["account"])
+    judgement.refuse(found["account"], str(out), strict=strict)
     say(f"records and figures: {out}")
     if plot is not None:
         from sfm_stream.cell import frequencies

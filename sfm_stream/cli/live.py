@@ -150,15 +150,28 @@ def _follow(
     feed: Live | Merged, show: Callable[[Event], None], count: int | None, lasting: str
 ) -> None:
     """Follow a live feed as long as asked, and show how it went."""
+    from sfm_stream.events import Tick
     from sfm_stream.report import terminal
+    from sfm_stream.running import judgement
     from sfm_stream.running.loops import show_live
     from sfm_stream.units import duration_ns
 
+    ticks = 0
+
+    def shown(event: Event) -> None:
+        nonlocal ticks
+        ticks += isinstance(event, Tick)
+        show(event)
+
     seconds = duration_ns("--for", lasting) / 10**9 if lasting else None
     try:
-        _run(show_live(feed, show, count=count, seconds=seconds))
+        _run(show_live(feed, shown, count=count, seconds=seconds))
     finally:
         terminal.show_live(feed.status(), feed.counters)
+        found = judgement.of_live(feed.counters, ticks)
+        terminal.show_account(found)
+    if found["not_taken"]:
+        judgement.refuse(found, "the feed", strict=False)
 
 
 def _run(work: Coroutine[Any, Any, Any]) -> None:

@@ -41,7 +41,7 @@ from sfm_stream.daemon.status.telling import Telling
 from sfm_stream.daemon.worker import Witness, Worker
 from sfm_stream.errors import ConfigError, SFMStreamError
 from sfm_stream.events import Block, Gap
-from sfm_stream.running import loops
+from sfm_stream.running import judgement, loops
 
 if TYPE_CHECKING:
     from sfm_stream.config import Config
@@ -173,6 +173,14 @@ class Process:
                 self.state = "stopping"
                 await self._in_model(worker.close)
                 self.state = "stopped"
+                self._account()
+
+    def _account(self) -> None:
+        """Say what was not taken since this process began."""
+        vitals = self.vitals()
+        found = judgement.of_live(vitals.counters, vitals.ticks, vitals.rejected)
+        for line in judgement.lines(found):
+            self._say(line)
 
     def _recovered(self) -> Worker:
         given = self._given

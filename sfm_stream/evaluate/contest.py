@@ -21,7 +21,7 @@ from sfm_stream.evaluate.peers import registry
 from sfm_stream.evaluate.peers.scaling import Task
 from sfm_stream.evaluate.referee import Referee, run_peers
 from sfm_stream.records import Records
-from sfm_stream.running import loops, metrics, precompile
+from sfm_stream.running import judgement, loops, metrics, precompile
 from sfm_stream.running.rss import peak_rss_mib
 from sfm_stream.state import inputs, layout, targets
 
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 LIVE = 5_000
 """Events that are taken one by one to time a tick."""
 BLOCKS = 20
-KEPT = ("forecasts", "scores")
+KEPT = ("forecasts", "scores", "rejected")
 REFERENCE = ("naive_mse", "naive_mae")
 """Metrics of the last value, the same for all models."""
 FIGURES = (
@@ -65,7 +65,8 @@ def enter(
 
     Returns:
         `horizons`, each with `FIGURES`; of several targets the mean, and each of them
-        under `targets`; `ticks_per_s`, `p50_us`, `p99_us`, `peak_rss_mib`.
+        under `targets`; `ticks_per_s`, `p50_us`, `p99_us`, `peak_rss_mib`; `account`,
+        what was not taken.
 
     Raises:
         FeedError: where the feed cannot be read on.
@@ -80,7 +81,8 @@ def enter(
         ticks, pace = _peers(config, feed, sink, registry.PEERS[model])
     sink.close()
     scored = _fold(folder, metrics.first_scored(config.run.warmup, ticks))
-    return {**scored, **pace, "peak_rss_mib": peak_rss_mib()}
+    account = judgement.of_run(folder, feed, sum(ticks.values()))
+    return {**scored, **pace, "peak_rss_mib": peak_rss_mib(), "account": account}
 
 
 def hold(
@@ -103,7 +105,8 @@ def hold(
         say: told when a model is done.
 
     Returns:
-        `{"models": {name: figures}}`, as `enter` gives them.
+        `{"models": {name: figures}}`, as `enter` gives them, and `account`, the same
+        for all of them.
 
     Raises:
         ConfigError: if a name is no model's, or a model cannot do the task.
@@ -119,7 +122,9 @@ def hold(
         for future in as_completed(futures):
             found[futures[future]] = future.result()
             say(f"{futures[future]} is through")
-    return {"models": {name: found[name] for name in names}}
+    accounts = {name: found[name].pop("account") for name in names}
+    models = {name: found[name] for name in names}
+    return {"models": models, "account": accounts[names[0]]}
 
 
 def processes(jobs: int) -> ProcessPoolExecutor:
@@ -163,7 +168,11 @@ def _peers(
         )
         return clock.timed(bear(task), target)
 
-    run_peers(feed.blocks(config.run.block), referee, born, sink.write)
+    def write(scores: Records) -> None:
+        sink.write(scores)
+        sink.write(referee.rejected)
+
+    run_peers(feed.blocks(config.run.block), referee, born, write)
     ticks = referee.ticks
     pace = sum(ticks.values()) / (sum(clock.ns) / NS_PER_S)
     return ticks, {"ticks_per_s": pace, **percentiles(clock.ns)}

@@ -125,6 +125,7 @@ class Referee:
         targets: names [Tg].
         values: names [S] of what a tick shows: the targets, then the other fields.
         horizons: names [Q].
+        rejected: records of what the latest block had that was not taken.
 
     Raises:
         ConfigError: if a target names what the feed has not.
@@ -139,6 +140,7 @@ class Referee:
         self._engine = Engine(replace(settings, target=target, forecast=last), fields)
         self.horizons = self._engine.horizons
         self._ended: set[tuple[int, int]] = set()
+        self.rejected = Records({}, {})
         self._wait = targets.longest_wait(settings)
 
     def ring(self, width: int) -> Ring:
@@ -154,6 +156,8 @@ class Referee:
         """Take events; give what follows for the peers."""
         records = self._engine.run(block)
         self._note_gaps(records.columns["voided"])
+        kind = "rejected"
+        self.rejected = Records({kind: records.columns[kind]}, records.tables)
         scores = records.columns["scores"]
         ours = scores["target"] < len(self.targets)
         scores = {name: column[ours] for name, column in scores.items()}

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 SUITE = "suite.toml"
 PACKAGE = Path(__file__).parents[1]
-KEPT = ("scores",)
+KEPT = ("scores", "rejected")
 SHELLS = {"cli", "daemon", "pace", "paper", "report", "results.py", "suite.py",
           "verify.py", "replay.py"}  # fmt: skip
 """Rooms and files from which no figure comes."""

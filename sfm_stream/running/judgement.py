@@ -17,8 +17,8 @@ from msgspec.structs import replace
 from sfm_stream import sinks
 from sfm_stream.errors import ConfigError, FeedError, did_you_mean
 from sfm_stream.events import NO_TIME, TICK
-from sfm_stream.feeds import Counting, Explained
-from sfm_stream.kernels.accept import EARLIEST, LATEST
+from sfm_stream.feeds import LOST, TROUBLES, Counting, Explained
+from sfm_stream.kernels.accept import EARLIEST, LATEST, RESTART
 from sfm_stream.records import REJECTED_REASONS
 from sfm_stream.state import inputs
 
@@ -32,8 +32,18 @@ HOUR = 3600 * 10**9
 LOUD = 0.1
 """Share of rows not taken from which on a run says so loudly."""
 NEARLY_ALL = 0.9
+ENGINE = "rejected by the model: its records say why"
 PREVIEWED = 1_000
 """Rows that are looked at before a run."""
+
+
+FRAMES = {
+    "garbage": "are frames cut off, or not of the format that the feed reads?",
+    "unknown": "is feed.channel the one that is meant, and feed.json.match if any?",
+    "no numbers": "feed.columns says where each field stands; is one of them text?",
+    "dropped": "the model is slower than the feed: fewer streams, or a larger queue",
+}
+"""What is probably behind what a live feed counted."""
 
 
 class Reason(msgspec.Struct, frozen=True):
@@ -69,6 +79,30 @@ def of_run(records: Path, feed: Feed, ticks: int) -> dict[str, Any]:
     return account(_folded(records), feed, ticks)
 
 
+def of_live(
+    counters: Mapping[str, int], ticks: int, rejected: int = 0
+) -> dict[str, Any]:
+    """Account for a live feed by what it counted.
+
+    Args:
+        counters: of the feed.
+        ticks: that were handed on.
+        rejected: of them, by the engine.
+
+    Returns:
+        As `account`; what is normal in a live feed, as heartbeats, is left out.
+    """
+    told = {why: counters[why] for why in TROUBLES if counters.get(why)}
+    lost = rejected + sum(told.get(why, 0) for why in LOST)
+    return {
+        "taken": ticks - rejected,
+        "not_taken": lost,
+        "rejections": {ENGINE: {"count": rejected, "first": ""}} if rejected else {},
+        "feed": {why: {"count": count, "first": ""} for why, count in told.items()},
+        "causes": [FRAMES[why] for why in FRAMES if why in told],
+    }
+
+
 def preview(config: Config, feed: Feed, rows: int = PREVIEWED) -> dict[str, Any]:
     """Account for the first rows of a feed by the engine's rules, before a run.
 
@@ -82,7 +116,7 @@ def preview(config: Config, feed: Feed, rows: int = PREVIEWED) -> dict[str, Any]
     """
     reasons: dict[str, Reason] = {}
     taken = seen = 0
-    last: dict[str, int] = {}
+    last: dict[str, tuple[int, int, int]] = {}
     for block in feed.blocks(rows):
         for i in range(min(len(block), rows - seen)):
             if block.kind[i] != TICK:
@@ -237,11 +271,14 @@ def _folded(records: Path) -> dict[str, Reason]:
 
 
 def _refused(
-    block: Block, i: int, config: Config, fields: Iterable[str], last: dict[str, int]
-) -> tuple[str, str]:
+    block: Block, i: int, config: Config, fields: Iterable[str],
+    last: dict[str, tuple[int, int, int]],
+) -> tuple[str, str]:  # fmt: skip
     """Say why the engine will reject a tick, and for which field; empty if it takes it.
 
-    The rules are those of `kernels.accept`, one tick at a time.
+    The rules are those of `kernels.accept`, one tick at a time. `last` holds of each
+    stream the time of its last tick, ticks since that go back and go on among
+    themselves, and the time of the last of these.
     """
     stream = block.streams[int(block.stream[i])]
     time, values = int(block.time[i]), block.values[i]
@@ -251,7 +288,7 @@ def _refused(
         return UNREADABLE, ""
     if not EARLIEST <= time < LATEST:
         return OUTSIDE, ""
-    if time < last.get(stream, time):
+    if stream in last and _goes_back(last, stream, time):
         return BACKWARD, ""
     for name, value in zip(fields, values, strict=True):
         if np.isinf(value):
@@ -260,8 +297,19 @@ def _refused(
         for name, value in zip(fields, values, strict=True):
             if np.isnan(value):
                 return MISSING, name
-    last[stream] = time
+    last[stream] = time, 0, 0
     return "", ""
+
+
+def _goes_back(last: dict[str, tuple[int, int, int]], stream: str, time: int) -> bool:
+    """Say whether a tick goes back, and not so that its stream begins anew."""
+    latest, run, back = last[stream]
+    if time >= latest:
+        last[stream] = latest, 0, 0
+        return False
+    run = run + 1 if run and time >= back else 1
+    last[stream] = latest, run, time
+    return run < RESTART
 
 
 def _causes(reasons: Mapping[str, Reason], total: int) -> Iterator[str]:
@@ -273,6 +321,11 @@ def _causes(reasons: Mapping[str, Reason], total: int) -> Iterator[str]:
         yield (
             f"{back.count:,} of {total:,} ticks are earlier than the one before; is "
             "the file newest first? feed.options.order = 'newest-first' reads it"
+        )
+    elif back and back.count % (RESTART - 1) == 0:
+        yield (
+            f"was one time far ahead, or a clock set back? after {RESTART} ticks in a "
+            "row that went on, the stream began anew"
         )
     elif back and back.span <= HOUR:
         yield (

@@ -1,0 +1,26 @@
+from __future__ import annotations
+
+import pytest
+
+from connectors import open_feed
+from sfm_stream.config import from_tree
+from sfm_stream.evaluate import contest
+from sfm_stream.kernels.accept import RESTART
+
+COUNT = 200
+
+
+@pytest.mark.parametrize("model", ["last", "sfm"])
+def test_every_model_accounts_for_the_whole_feed(tmp_path, model):
+    path = tmp_path / "a.csv"
+    times = [1_700_000_000 + i + (10**8 if i == 150 else 0) for i in range(COUNT)]
+    rows = [f"{t},{100 + i % 7}" for i, t in enumerate(times)]
+    path.write_text("\n".join(["time,price", *rows, ""]))
+    feed = {"connector": "csv", "path": str(path)}
+    config = from_tree({"feed": feed, "run": {"warmup": 10}})
+    found = contest.enter(config, open_feed, model, tmp_path / model, contest.KEPT)
+    account = found["account"]
+    assert account["taken"] == COUNT - (RESTART - 1)
+    assert account["not_taken"] == RESTART - 1
+    (one,) = account["rejections"].values()
+    assert one["first"] == f"{path} row 152"

@@ -1,0 +1,74 @@
+from __future__ import annotations
+
+import pytest
+
+from connectors import open_feed
+from sfm_stream.config import from_tree
+from sfm_stream.errors import FeedError
+from sfm_stream.feeds import LOST, TROUBLES
+from sfm_stream.kernels.accept import RESTART
+from sfm_stream.running import judgement
+from sfm_stream.running.replay import replay
+
+DAY = 86_400
+BEGIN = 1_700_000_000
+COUNT = 100
+
+
+def csv_of(folder, times):
+    path = folder / "a.csv"
+    rows = [f"{t},{100 + i % 7}" for i, t in enumerate(times)]
+    path.write_text("\n".join(["time,price", *rows, ""]))
+    return from_tree({
+        "feed": {"connector": "csv", "path": str(path)}, "run": {"warmup": 10},
+    })  # fmt: skip
+
+
+def with_spikes(ahead, *spikes):
+    return [BEGIN + i + (ahead if i in spikes else 0) for i in range(COUNT)]
+
+
+@pytest.mark.parametrize("ahead", [3600, DAY, 20 * 365 * DAY])
+@pytest.mark.parametrize("spikes", [(40,), (30, 70)])
+def test_a_time_far_ahead_costs_a_few_rows_and_is_told(tmp_path, ahead, spikes):
+    config = csv_of(tmp_path, with_spikes(ahead, *spikes))
+    found = judgement.preview(config, open_feed(config))
+    lost = len(spikes) * (RESTART - 1)
+    assert (found["taken"], found["not_taken"]) == (COUNT - lost, lost)
+    assert "was one time far ahead" in found["causes"][0]
+    (one,) = found["rejections"].values()
+    assert one["first"].endswith(f"row {spikes[0] + 2}")
+
+
+def test_what_is_said_before_a_run_is_what_the_run_says(tmp_path):
+    clock_set_back = [BEGIN + i - (DAY if i >= 50 else 0) for i in range(COUNT)]
+    clock_set_back[80] += 30 * 365 * DAY
+    config = csv_of(tmp_path, clock_set_back)
+    before = judgement.preview(config, open_feed(config))
+    after = replay(config, open_feed(config), tmp_path / "run")["account"]
+    del before["rows"]
+    assert before == after
+    assert 0 < after["not_taken"] <= 2 * (RESTART - 1)
+
+
+def test_rows_that_never_go_on_begin_nothing_anew(tmp_path):
+    config = csv_of(tmp_path, [BEGIN - i for i in range(COUNT)])
+    found = judgement.preview(config, open_feed(config))
+    assert found["taken"] == 1
+    assert "newest first" in found["causes"][0]
+
+
+def test_a_live_feed_is_judged_by_what_it_lost():
+    counters = {"heartbeats": 9, "duplicates": 5, "garbage": 30, "earlier times": 2}
+    found = judgement.of_live(counters, ticks=100, rejected=10)
+    assert (found["taken"], found["not_taken"]) == (90, 40)
+    assert set(found["feed"]) == {"garbage", "earlier times"}
+    assert judgement.lines(found)[0].startswith("WARNING: 40 of 130")
+    assert set(LOST) <= set(TROUBLES)
+
+
+def test_a_live_feed_of_which_nothing_was_taken_is_refused():
+    judgement.refuse(judgement.of_live({"garbage": 1}, 1), "feed", strict=False)
+    with pytest.raises(FeedError, match="was none; are frames cut off"):
+        judgement.refuse(judgement.of_live({"garbage": 3}, 0), "feed", strict=False)
+    assert judgement.lines(judgement.of_live({"heartbeats": 3}, 0)) == []
