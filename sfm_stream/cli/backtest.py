@@ -142,14 +142,31 @@ def bench(
     live: Annotated[
         bool, typer.Option("--live", help="Search the highest pace of the daemon.")
     ] = False,
+    streams: Annotated[
+        str, typer.Option(help="Panels of so many streams, e.g. 1,64,1024.")
+    ] = "",
+    device: Annotated[
+        str, typer.Option(help="Where panels are computed: cpu, or a GPU as cuda.")
+    ] = "cpu",
+    compiled: Annotated[
+        bool, typer.Option("--compiled", help="What the kernels need of a GPU.")
+    ] = False,
 ) -> None:
     """Measure the pace of both backends and of a whole replay on this machine."""
     from connectors import open_live
     from sfm_stream.evaluate.pace import bench as benchmark
     from sfm_stream.evaluate.pace import live as capacity
+    from sfm_stream.evaluate.pace import panel
     from sfm_stream.report import terminal
 
-    found = capacity.measure(say, open_live) if live else benchmark.measure(say)
+    if compiled:
+        found = panel.compiled(say)
+    elif streams or device != "cpu":
+        found = panel.measure(say, device, panel.sizes(streams))
+    elif live:
+        found = capacity.measure(say, open_live)
+    else:
+        found = benchmark.measure(say)
     terminal.show_bench(found)
     if as_json:
         print_json(found)

@@ -1,0 +1,150 @@
+"""The pace of many streams side by side, on the CPU or on a GPU.
+
+Whole calls of the engine are timed: sorting a block by row, the way to the device and
+back, and the records are part of it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from sfm_stream import config
+from sfm_stream.engine import Engine
+from sfm_stream.errors import ConfigError
+from sfm_stream.events import Block
+
+FIRST_TIME = 1_704_067_200 * 10**9
+"""2024-01-01T00:00:00Z in ns."""
+SECOND = 10**9
+SEED = 0
+# Of each stream in a block, and blocks that are timed; one before them is not.
+TICKS, BLOCKS = 32, 4
+CELL = {"states": 32, "frequencies": 8, "outputs": 32}
+READOUT = "amplitude"
+DEFAULT = "1,64,1024"
+ARCHITECTURES = ("sm_80", "sm_90", "sm_100")
+# What is measured: the cell with its head alone, without and with learning; all of it.
+MODELS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
+    "forward": {"forecast": {"experts": ["sfm"]}, "learn": {"enabled": False}},
+    "learn": {"forecast": {"experts": ["sfm"]}},
+    "learn C0": {
+        "forecast": {"experts": ["sfm"]},
+        "model": {**CELL, "readout": READOUT},
+        "learn": {"window": 32, "every": 32},
+    },
+    "full tick": {},
+}
+
+
+def measure(
+    say: Callable[[str], None], device: str, streams: Sequence[int]
+) -> dict[str, Any]:
+    """Measure panels of so many streams on a device.
+
+    Args:
+        say: told what is being measured.
+        device: as `run.device` has it.
+        streams: how many side by side, in turn.
+
+    Returns:
+        `device`, and per model stream-ticks per second by number of streams, and
+        `round_us`: a block with one tick of each stream, median, microseconds.
+
+    Raises:
+        ConfigError: if the device is not there.
+    """
+    found: dict[str, Any] = {"device": device}
+    for name, tree in MODELS.items():
+        found[f"{name}, ticks/s"] = rates = {}
+        for count in streams:
+            say(f"measuring {name} of {count} streams")
+            rates[str(count)] = _pace(_panel(tree, device), count, TICKS)
+    found["round_us"] = rounds = {}
+    for count in streams:
+        say(f"measuring a round of {count} streams")
+        pace = _pace(_panel({}, device), count, 1)
+        rounds[str(count)] = count / pace * 1e6
+    return found
+
+
+def sizes(text: str) -> list[int]:
+    """Read numbers of streams as `1,64,1024`; empty text is `DEFAULT`.
+
+    Raises:
+        ConfigError: for what is no list of whole numbers above 0.
+    """
+    parts = [part.strip() for part in (text or DEFAULT).split(",")]
+    if not all(part.isdigit() and int(part) > 0 for part in parts):
+        problem = f"expected whole numbers above 0 such as {DEFAULT}, was {text!r}"
+        raise ConfigError("--streams", problem)
+    return [int(part) for part in parts]
+
+
+def compiled(say: Callable[[str], None]) -> dict[str, Any]:
+    """Say what the cell's kernels need of a GPU, without one.
+
+    Args:
+        say: told what is being compiled.
+
+    Returns:
+        By cell, architecture and kernel: registers of a thread, bytes spilled, threads
+        and bytes of shared memory of a block.
+
+    Raises:
+        ConfigError: without the extra `cuda`.
+    """
+    from importlib.util import find_spec
+
+    if find_spec("cuda") is None:
+        raise ConfigError(
+            "run.device", "compiling for a GPU needs the package cuda, which is absent",
+            "install sfm-stream[cuda]",
+        )  # fmt: skip
+    from sfm_stream.backends.cuda import compiling, prelude
+    from sfm_stream.state import inputs, layout
+
+    found: dict[str, Any] = {}
+    for name, model in (("default", {}), ("C0", {**CELL, "readout": READOUT})):
+        settings = config.from_tree({"model": model})
+        made = layout.lay_out(settings, inputs.plan(settings, ["value"]))
+        block = prelude.shape(made.sizes)
+        shared = {"forward": block.forward_bytes, "learn": block.backward_bytes}
+        for architecture in ARCHITECTURES:
+            say(f"compiling the {name} cell for {architecture}")
+            for kernel in compiling.usage(made, architecture):
+                found[f"{name} {architecture} {kernel.name}"] = {
+                    "registers": kernel.registers,
+                    "spilled_bytes": kernel.spilled,
+                    "threads": block.threads,
+                    "shared_bytes": shared[kernel.name],
+                }
+    return found
+
+
+def _panel(tree: Mapping[str, Mapping[str, Any]], device: str) -> Engine:
+    return Engine(config.from_tree({**tree, "run": {"device": device}}), ["value"])
+
+
+def _pace(engine: Engine, streams: int, ticks: int) -> float:
+    """Give the stream-ticks per second of the median block."""
+    taken = []
+    for number in range(1 + BLOCKS):
+        block = _block(number * ticks, streams, ticks)
+        begun = time.perf_counter()
+        engine.run(block)
+        taken.append(time.perf_counter() - begun)
+    return streams * ticks / float(np.median(taken[1:]))
+
+
+def _block(first: int, streams: int, ticks: int) -> Block:
+    """Give ticks of all streams, tick by tick."""
+    names = tuple(f"s{j}" for j in range(streams))
+    times = FIRST_TIME + np.repeat(np.arange(first, first + ticks), streams) * SECOND
+    random = np.random.default_rng([SEED, first])
+    values = random.standard_normal((ticks * streams, 1))
+    stream = np.tile(np.arange(streams, dtype=np.int32), ticks)
+    return Block.ticks(times, values, streams=names, stream=stream)

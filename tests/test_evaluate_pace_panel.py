@@ -1,0 +1,41 @@
+from __future__ import annotations
+
+import pytest
+
+from sfm_stream.errors import ConfigError
+from sfm_stream.evaluate.pace import panel
+
+
+def test_panels_of_each_size_are_measured_model_by_model(monkeypatch):
+    monkeypatch.setattr(panel, "TICKS", 2)
+    monkeypatch.setattr(panel, "BLOCKS", 1)
+    said = []
+    found = panel.measure(said.append, "cpu", [1, 3])
+    assert found.pop("device") == "cpu"
+    assert set(found) == {*(f"{name}, ticks/s" for name in panel.MODELS), "round_us"}
+    for figures in found.values():
+        assert set(figures) == {"1", "3"}
+        assert all(value > 0 for value in figures.values())
+    assert len(said) == 2 * len(found)
+
+
+def test_a_panels_block_holds_each_stream_at_each_tick():
+    block = panel._block(4, 3, 2)
+    assert block.stream.tolist() == [0, 1, 2, 0, 1, 2]
+    seconds = (block.time - panel.FIRST_TIME) // panel.SECOND
+    assert seconds.tolist() == [4, 4, 4, 5, 5, 5]
+
+
+def test_sizes_are_whole_numbers():
+    assert panel.sizes("1, 64") == [1, 64]
+    assert panel.sizes("") == [1, 64, 1024]
+    with pytest.raises(ConfigError, match=r"--streams: expected whole numbers"):
+        panel.sizes("1,many")
+
+
+def test_what_kernels_need_of_a_gpu_is_told_without_one(monkeypatch):
+    pytest.importorskip("cuda.core", reason="needs the extra `cuda`")
+    monkeypatch.setattr(panel, "ARCHITECTURES", ("sm_90",))
+    found = panel.compiled(lambda _: None)
+    assert {name.split()[0] for name in found} == {"default", "C0"}
+    assert all(facts["spilled_bytes"] == 0 for facts in found.values())
