@@ -63,10 +63,11 @@ def test_numba_refuses_another_device_than_the_cpu():
         contract.choose("numba", "cuda")
 
 
-def test_numba_backend_does_not_import_torch():
+def test_numba_backend_imports_neither_torch_nor_cuda():
     program = (
         "import sys; from sfm_stream.backends import contract; assert 'numba' not in sys.modules;"
         "contract.choose('auto', 'cpu').is_ready();"
-        "assert 'numba' in sys.modules and 'torch' not in sys.modules"
+        "assert 'numba' in sys.modules and 'torch' not in sys.modules;"
+        "assert not {'cuda', 'numba.cuda'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", program], cwd=ROOT, check=True)  # noqa: S603
