@@ -44,7 +44,7 @@ def lines(name, heading):
 LIVE = [
     shlex.split(line)[1:] for line in lines("connectors/README.md", "## Live feeds")
 ]
-LIVING = lines("sfm_stream/daemon/README.md", "## A model that lives")
+LIVING = lines("sfm_stream/daemon/README.md", "### Try it on this machine")
 WALKED = [*LIVE, *(shlex.split(line)[1:] for line in LIVING)]
 ELSEWHERE = {("check",), ("bench",), ("status",), *((words[0],) for words in WALKED)} - {
     ("replay",), ("verify",)
@@ -110,12 +110,12 @@ def free_port():
 
 
 def until_live(address, events):
-    """Ask a daemon, which may not be there yet, until it has seen so many events."""
+    """Ask a daemon, which may not be there yet, until it is ready at so many events."""
     until = time.monotonic() + 120
     while time.monotonic() < until:
         with suppress(SFMStreamError):
             answer = ask(address)
-            if answer.vitals.state == "live" and answer.vitals.seq >= events:
+            if not answer.reasons and answer.vitals.seq >= events:
                 return answer.vitals
     pytest.fail("the daemon did not come to live")
 
