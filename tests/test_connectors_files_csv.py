@@ -3,6 +3,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import zipfile
+from inspect import signature
 from pathlib import Path
 
 import numpy as np
@@ -77,6 +78,8 @@ def compressed(folder, text, kind):
             with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
                 archive.writestr("a.csv", text)
         case "zst":
+            if "compression" not in signature(pl.DataFrame.write_csv).parameters:
+                pytest.skip("this polars reads such files, but writes none")
             lines = pl.DataFrame({"line": text.decode().splitlines()})
             lines.write_csv(
                 path, include_header=False, quote_style="never", compression="zstd"
