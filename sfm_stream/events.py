@@ -28,7 +28,7 @@ __all__ = [
 
 TICK, GAP, HEARTBEAT, CONTROL, CLOSED, LABEL = range(6)
 ALL_STREAMS = -1
-NO_TIME = int(np.iinfo(np.int64).min)
+NO_TIME, LARGEST = int(np.iinfo(np.int64).min), int(np.iinfo(np.int64).max)
 CONTROLS = (
     "learn", "freeze", "adapt", "catch-up", "caught-up", "quarantine", "release",
     "unjournalled", "journalled",
@@ -374,14 +374,14 @@ def pause(reasons: int, code: int) -> int:
 
 def held(time: int) -> int:
     """Give a time as int64 holds it; NO_TIME, which no tick may have, if it cannot."""
-    return time if NO_TIME <= time <= -(NO_TIME + 1) else NO_TIME
+    return time if NO_TIME <= time <= LARGEST else NO_TIME
 
 
 def _described(event: Event) -> tuple[int, int]:
     """Give the kind of an event and its code."""
     match event:
         case Gap():
-            return GAP, -1 if event.missed is None else event.missed
+            return GAP, -1 if event.missed is None else min(event.missed, LARGEST)
         case Control():
             return CONTROL, _code(event.action)
         case Heartbeat():

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from datetime import UTC, date, datetime
+from decimal import Decimal
 
 import numpy as np
 import polars as pl
@@ -167,3 +168,9 @@ def test_month_starts_are_those_of_the_calendar():
     for year, month in ((1, 1), (1900, 3), (2000, 2), (2000, 3), (9999, 12)):
         days = date(year, month, 1).toordinal() - epoch
         assert MONTH_START[year * 12 + month - 1] == days
+
+
+def test_decimals_of_a_table_keep_their_fraction():
+    column = pl.Series([Decimal("1700000000.250000001"), None, Decimal("1700000001.5")])
+    ns = nanoseconds(column, "s").tolist()
+    assert ns == [1_700_000_000_250_000_001, NO_TIME, 1_700_000_001_500_000_000]

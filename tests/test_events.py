@@ -18,6 +18,7 @@ from sfm_stream.events import (
     GAP,
     HEARTBEAT,
     LABEL,
+    NO_TIME,
     TICK,
     Block,
     Closed,
@@ -177,3 +178,15 @@ def test_ticks_of_whole_numbers_become_floats_in_rows():
 def test_an_event_cannot_be_changed():
     with pytest.raises(AttributeError):
         EVENTS[0].time = 0
+
+
+@pytest.mark.parametrize("number", [2**63, 2**70, 10**40])
+def test_numbers_beyond_64_bits_of_any_event_fit_a_block(number):
+    events = [
+        Tick("a", number, (1.0,), number), Gap("a", number, "lost", number),
+        Heartbeat("a", -number), Label("a", number, (1.0,)), Control("a", number, "learn"),
+        Closed(number, "over"),
+    ]  # fmt: skip
+    block = Block.of(events, 1)
+    assert set(block.time.tolist()) == {NO_TIME}
+    assert block.code[1] == 2**63 - 1

@@ -65,6 +65,8 @@ def nanoseconds(column: pl.Series, unit: str) -> Ints:
         return _text(column.str.strip_chars(), unit)
     if unit == "iso":
         return np.full(len(column), NO_TIME, np.int64)
+    if isinstance(dtype, pl.Decimal):
+        return _decimal(column.cast(pl.String), unit)
     if dtype.is_float():
         return of_floats(column.cast(pl.Float64).fill_null(np.nan).to_numpy(), unit)
     return _counted(column, unit)
