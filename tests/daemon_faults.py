@@ -7,18 +7,24 @@ number of bytes each time, and `bit-flip` flips a random bit of it. A made-up ca
 played back on a socket meanwhile. After each blow the process is started again: its
 records must be those of a replay of the journal that survived, or it must refuse to
 start and name the way out. One line per blow, and an error where one of them is wrong.
+
+`connections` opens more idle connections than the process may open files, and `flood`
+sends more frames than it can take; see `tests/fault_connections.py` and
+`tests/fault_flood.py`.
 """
 
 from __future__ import annotations
 
 import argparse
 import gzip
+import json
 import shutil
 import signal
 import subprocess
 import sys
 import tempfile
 import time
+from importlib import import_module
 from pathlib import Path
 from random import Random
 
@@ -47,6 +53,7 @@ checkpoint_every = "300ms"
 [[sink]]
 kind = "jsonl"
 """
+SIEGES = ("connections", "flood")
 WAY_OUT = ("restore", "start a new run", "repair")
 
 
@@ -171,7 +178,12 @@ def main(arguments):
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser()
-    parser.add_argument("name", choices=BLOWS)
+    parser.add_argument("name", choices=[*BLOWS, *SIEGES])
     parser.add_argument("--times", type=int, default=20)
     parser.add_argument("--seed", type=int, default=0)
-    main(parser.parse_args())
+    given, others = parser.parse_known_args()
+    if given.name in SIEGES:
+        siege = import_module(f"tests.fault_{given.name}")
+        sys.stdout.write(json.dumps(siege.carry_out(others)) + "\n")
+    else:
+        main(given)

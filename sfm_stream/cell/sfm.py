@@ -282,15 +282,14 @@ class SFMCell(Cell[SFMState]):
         # The compiler fuses the general way itself; durations are rare in training.
         if elapsed is not None or not x.numel() or _is_transformed():
             return super().run(x, state, elapsed)
-        projected = self.project(x)
-        given = (projected, *self.weights, *state)
+        given = (x, *self.weights, *state)
         learns = torch.is_grad_enabled() and any(part.requires_grad for part in given)
         # without a gradient no tape is needed, and few ticks leave a short one
         length = len(x) if learns else UNTAPED
         parts: list[Tensor] = []
-        for ticks in torch.split(projected, length):
+        for ticks in torch.split(x, length):
             every, re, im = sequence.run(
-                self.weights, self.omega, self.delta, ticks, *state
+                self.weights, self.omega, self.delta, self.project(ticks), *state
             )
             parts.append(every)
             state = SFMState(re, im, every[-1])
