@@ -73,7 +73,7 @@ def written(path: str | Path, overrides: Sequence[str] = ()) -> dict[str, Any]:
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # `load` has warned
-        return dict(_as_now(_tree(_text(path), overrides)))
+        return dict(_with_options(_tree(_text(path), overrides)))
 
 
 def _text(path: str | Path) -> str:
@@ -97,7 +97,7 @@ def from_tree(tree: Mapping[str, Any]) -> Config:
         Traceback (most recent call last):
         sfm_stream.errors.ConfigError: model.stats: unknown key; did you mean 'states'?
     """
-    placed = _as_now(tree)
+    placed = _with_options(tree)
     _refuse_unknown(placed, Config, "")
     config = _converted(_with_one_feed(placed), Config, "")
     _check(config)
@@ -221,26 +221,6 @@ def _with_one_feed(tree: Mapping[str, Any]) -> Mapping[str, Any]:
     return {**tree, "feed": feeds[0], MORE_FEEDS: feeds[1:]}
 
 
-def _as_now(tree: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Put keys of former versions where they belong now, aloud."""
-    return _with_levels(_with_options(tree))
-
-
-def _with_levels(tree: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Read one level of the intervals as a list of one."""
-    forecast = tree.get("forecast")
-    if not isinstance(forecast, Mapping) or "level" not in forecast:
-        return tree
-    if "levels" in forecast:
-        raise ConfigError("forecast.level", "stands beside forecast.levels")
-    told = (
-        f"forecast.level is a list now: write forecast.levels = [{forecast['level']}]"
-    )
-    warnings.warn(told, FutureWarning, stacklevel=2)
-    others = {key: value for key, value in forecast.items() if key != "level"}
-    return {**tree, "forecast": {**others, "levels": [forecast["level"]]}}
-
-
 def _with_options(tree: Mapping[str, Any]) -> Mapping[str, Any]:
     """Put keys of a connector that stand in [feed] where they belong, aloud."""
     feeds = tree.get("feed")
@@ -352,15 +332,6 @@ def _check(config: Config) -> None:
             "run.warmup", f"expected a count or a share below 1, was {warmup}"
         )
     _check_experts(config.forecast.experts)
-    _check_levels(config.forecast.levels)
-
-
-def _check_levels(levels: Sequence[float]) -> None:
-    if not levels:
-        raise ConfigError("forecast.levels", "expected at least one, was []")
-    if sorted(set(levels)) != list(levels):
-        problem = f"expected rising levels, was {list(levels)}"
-        raise ConfigError("forecast.levels", problem)
 
 
 def _check_experts(experts: Sequence[str]) -> None:

@@ -23,7 +23,7 @@ RecordKind = Literal[
 ]
 
 
-Part = Literal["cell", "inputs", "lags", "errors", "one", "season"]
+Part = Literal["inputs", "lags", "errors", "one", "cell"]
 PARTS: tuple[str, ...] = get_args(Part)
 """What experts of least squares see, side by side in this order."""
 
@@ -230,10 +230,6 @@ class Features(Section, frozen=True):
     errors: Annotated[
         Count, Few, _doc("own past errors given to the least-squares experts")
     ] = 2
-    seasons: Annotated[
-        bool,
-        _doc("whether least squares see other days, where ticks divide the day evenly"),
-    ] = True
     scale: Annotated[
         Positive, _doc("memory of running means and variances, in ticks")
     ] = 5_000
@@ -267,11 +263,7 @@ class Learn(Section, frozen=True):
 
     enabled: Annotated[bool, _doc("whether weights change; false freezes them")] = True
     window: Annotated[Positive, _doc("ticks that gradients flow back, h")] = 32
-    every: Annotated[Positive, _doc("ticks between updates, h'")] = 32
-    replay: Annotated[
-        Count,
-        _doc("ticks of all the past kept to be learned again, window by window"),
-    ] = 4_000
+    every: Annotated[Positive, _doc("ticks between updates, h'")] = 16
     optimizer: Annotated[Literal["adam"], _doc("the optimiser")] = "adam"
     lr: Annotated[float, Meta(gt=0), _doc("learning rate")] = 3e-3
     clip: Annotated[float, Meta(gt=0), _doc("largest norm of the gradient")] = 1.0
@@ -302,10 +294,10 @@ class Expert(NamedTuple):
 
 EXPERTS: Mapping[str, Expert] = {
     "last": Expert(7.0),
-    "rls": Expert(6.0, ("inputs", "season")),
+    "rls": Expert(6.0, ("inputs", "one")),
     "rls-fast": Expert(1.0, ("lags", "one"), "fast"),
     "sfm": Expert(3.0),
-    "sfm-rls": Expert(2.0, ("cell", "season")),
+    "sfm-rls": Expert(2.0, ("inputs", "cell")),
 }
 """The one table of experts: a line here makes one more of least squares."""
 
@@ -323,11 +315,10 @@ class Forecast(Section, frozen=True):
     fast: Annotated[
         float, Meta(gt=0, le=1), _doc("forgetting factor of `rls-fast`")
     ] = 0.99
-    ridge: Annotated[float, Meta(gt=0), _doc("first ridge of least squares")] = 100.0
-    levels: Annotated[
-        tuple[Annotated[float, Meta(gt=0, lt=1)], ...],
-        _doc("levels of the intervals, rising; `lower` and `upper` are the last one's"),
-    ] = (0.5, 0.8, 0.9)
+    ridge: Annotated[float, Meta(gt=0), _doc("first ridge of least squares")] = 1.0
+    level: Annotated[
+        float, Meta(gt=0, lt=1), _doc("share of truths in the interval")
+    ] = 0.9
     input_clip: Annotated[
         float,
         Meta(gt=0),

@@ -84,7 +84,6 @@ LONG_FILES = {}
 # shrinks: whoever writes a module's tests takes it out.
 TESTED_IN = {
     "state.layout": "test_state_bank.py",
-    "state.places": "test_state_bank.py",
     "state.arena": "test_state_bank.py",
     "settings": "test_config.py",
     "backends.cuda.prelude": "test_backends_cuda_compiling.py",

@@ -14,7 +14,6 @@ import pytest
 
 from connectors.made.synthetic import Synthetic
 from sfm_stream.report import terminal
-from sfm_stream.running import judgement
 from sfm_stream.storage import run_folder
 from tests.live_rig import made_up
 
@@ -327,8 +326,7 @@ def test_tables_of_several_targets_are_titled(tmp_path, capsys):
     summary = {
         "ticks": 2, "seconds": 1.0, "ticks_per_s": 2.0, "rejected": 0, **horizons,
         "experts": {"last": 1.0}, "peak_rss_mib": 1.0,
-        "targets": {"bid": horizons, "ask": horizons}, "fields": ["bid", "ask"], "target": ["bid", "ask"],
-        "account": judgement.of_live({}, 2),
+        "targets": {"bid": horizons, "ask": horizons},
     }  # fmt: skip
     run_folder.write(tmp_path / "summary.json", run_folder.to_json(summary))
     run_folder.write(tmp_path / "config.toml", b"")

@@ -41,7 +41,7 @@ def test_what_is_said_replaces_its_default_and_no_other():
             "[learn]\nzzz = 1",
             (
                 "learn.zzz: unknown key; there are: enabled, window, every, "
-                "replay, optimizer, lr, clip, gap, max_pending"
+                "optimizer, lr, clip, gap, max_pending"
             ),
         ),
         (
@@ -77,10 +77,7 @@ def test_an_unknown_key_is_refused_with_the_one_that_was_meant(text, message):
         ("[model]\nstates = 'many'", "model.states: expected `int`, was `str`"),
         ("[model]\nstates = 1.5", "model.states: expected `int`, was `float`"),
         ("[learn]\nenabled = 1", "learn.enabled: expected `bool`, was `int`"),
-        (
-            "[forecast]\nlevels = [1.0]",
-            "forecast.levels[0]: expected `float` < 1.0",
-        ),
+        ("[forecast]\nlevel = 1.0", "forecast.level: expected `float` < 1.0, was 1.0"),
         (
             "[forecast]\nforgetting = 1.5",
             "forecast.forgetting: expected `float` <= 1.0, was 1.5",
@@ -258,7 +255,7 @@ def test_a_tree_of_plain_values_becomes_the_same_settings_again():
     "override",
     [
         "stream.fields=['x']", "target.horizons=[2]", "features.lags=3",
-        "model.states=5", "learn.lr=0.1", "forecast.levels=[0.5]", "run.seed=1",
+        "model.states=5", "learn.lr=0.1", "forecast.level=0.5", "run.seed=1",
     ],
 )  # fmt: skip
 def test_the_digest_changes_with_what_decides_the_model(override):
@@ -269,7 +266,7 @@ def test_the_digest_changes_with_what_decides_the_model(override):
 
 def test_the_digest_of_an_early_run_is_still_that_of_its_settings():
     # keys that came later change it only where they are set
-    early = "1c819b2ee9849ee051e1fe7031467cf1f7315c9cf9d36594d634253880e7942d"
+    early = "1c390071683fe5dcca1a42431f94adfe8d49d681d4292ac33621ee87f488332d"
     assert config.digest(Config()) == early
     assert config.digest(config.parse("", ["stream.max_streams=5"])) != early
 
@@ -373,17 +370,3 @@ def test_settings_cannot_be_changed():
 def test_tables_nested_without_end_are_an_error_of_the_settings(deep):
     with pytest.raises(ConfigError, match=r"config: "):
         config.parse(deep)
-
-
-def test_one_level_of_former_versions_is_a_list_of_one():
-    with pytest.warns(FutureWarning, match=r"write forecast.levels = \[0.8\]"):
-        read = config.parse("[forecast]\nlevel = 0.8")
-    assert read.forecast.levels == (0.8,)
-    with pytest.raises(ConfigError, match=r"stands beside forecast\.levels"):
-        config.parse("[forecast]\nlevel = 0.8\nlevels = [0.5]")
-
-
-@pytest.mark.parametrize("levels", ["[]", "[0.9, 0.5]", "[0.5, 0.5]"])
-def test_levels_rise(levels):
-    with pytest.raises(ConfigError, match=r"forecast\.levels: expected"):
-        config.parse(f"[forecast]\nlevels = {levels}")

@@ -153,16 +153,21 @@ def test_a_checkpoint_of_a_lost_history_never_comes_back(tmp_path, damage):
 
 
 @pytest.mark.filterwarnings("ignore:feed.* belongs to the connector:FutureWarning")
-@pytest.mark.filterwarnings("ignore:forecast.level:FutureWarning")
-def test_a_run_whose_state_has_other_arrays_is_refused_and_left_as_it_was(tmp_path):
+def test_a_run_of_an_older_version_is_gone_on_with(tmp_path):
     shutil.copytree(OLD_RUN, tmp_path / "run")
-    with pytest.raises(CheckpointMismatch, match="state_format 2, was 1") as caught:
-        recovered(tmp_path / "run", said=[], config=run_folder.load(OLD_RUN).config)
-    assert "version that wrote it" in caught.value.hint
-    for path in OLD_RUN.rglob("*"):
-        if path.is_file():
-            kept = tmp_path / "run" / path.relative_to(OLD_RUN)
-            assert kept.read_bytes() == path.read_bytes()
+    kept = sum(len(part) for part in sinks.read(tmp_path / "run/records", "scores"))
+    found = recovered(tmp_path / "run", said=[], config=run_folder.load(OLD_RUN).config)
+    assert (found.saved, found.events, found.engine.seq) == (60, 20, 80)
+    live(found, ticks(80, 90), save=True)
+    let_go(found)
+    assert (
+        "journal" in checkpoint.newest_good(found.run.checkpoints, pytest.fail).manifest
+    )
+    again = recovered(tmp_path / "run", said=[], config=run_folder.load(OLD_RUN).config)
+    assert (again.saved, again.engine.seq) == (90, 90)
+    let_go(again)
+    rows = sum(len(part) for part in sinks.read(tmp_path / "run/records", "scores"))
+    assert rows > kept
 
 
 def test_a_journal_that_does_not_reach_back_is_refused_before_a_sink_is_cut(tmp_path):

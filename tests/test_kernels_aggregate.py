@@ -31,7 +31,7 @@ class Mixer:
         mixed = aggregate.mixture(self.weight, experts)
         aggregate.update(
             self.weight, self.regret, self.square, self.bound, self.prior, experts,
-            mixed, 2.0 * (mixed - label), wait, aggregate.DISCOUNT,
+            mixed, label, wait,
         )  # fmt: skip
         return mixed
 

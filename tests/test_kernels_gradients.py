@@ -9,8 +9,8 @@ import torch
 from sfm_stream.cell.parameters import FORGET_CAP, Weights
 from sfm_stream.cell.sfm import SFMState, step
 from sfm_stream.events import FREEZE
-from sfm_stream.state import arena, places
-from sfm_stream.state.places import SEGMENT, UNIT_NS
+from sfm_stream.state import arena, layout
+from sfm_stream.state.layout import SEGMENT, UNIT_NS
 from tests.kernels_rig import (
     LEARN,
     OBSERVE,
@@ -81,7 +81,7 @@ def fold(rig, blocks, state, wanted):
 
 
 def table(rig, name):
-    return arena.view(rig.bank.layout.tables, places.table_places(rig.sizes), name)[0]
+    return arena.view(rig.bank.layout.tables, layout.table_places(rig.sizes), name)[0]
 
 
 def errors_of(rig, blocks, z, wanted, learned):
@@ -229,6 +229,6 @@ def test_window_never_reaches_ticks_that_the_tape_has_lost():
     said = r.run(ticks(tones(96), np.concatenate([slow, burst])))
     assert said.scores[:, 3].tolist() == [56]
     assert said.notices[said.notices[:, 0] == 0][:, 4].tolist() == [1]
-    there = places.work_places(r.sizes)
-    oldest = arena.view(r.bank.work, there, "spans")[0, 0, 0]
+    places = layout.work_places(r.sizes)
+    oldest = arena.view(r.bank.work, places, "spans")[0, 0, 0]
     assert 96 - (r.sizes.ring - 1) <= oldest <= 56

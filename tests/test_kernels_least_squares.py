@@ -18,9 +18,7 @@ RIDGE = 0.7
 @njit
 def learn(theta, cov, x, y, forgetting, ridge, work):
     for t in range(len(x)):
-        least_squares.update(
-            theta, cov, x[t], y[t], forgetting, ridge, work, len(theta)
-        )
+        least_squares.update(theta, cov, x[t], y[t], forgetting, ridge, work)
 
 
 def start(size):
@@ -80,7 +78,7 @@ def test_200000_idle_labels_leave_it_finite_symmetric_and_definite(kind, forgett
 def test_quiet_regressors_teach_nothing():
     theta, cov, work = start(3)
     theta[:] = 1.0
-    least_squares.update(theta, cov, np.full(3, 1e-6), 5.0, 0.99, RIDGE, work, 3)
+    least_squares.update(theta, cov, np.full(3, 1e-6), 5.0, 0.99, RIDGE, work)
     np.testing.assert_array_equal(theta, np.ones(3))
     np.testing.assert_array_equal(cov, np.eye(3) / RIDGE)
 

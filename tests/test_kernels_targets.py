@@ -7,7 +7,7 @@ import polars as pl
 import pytest
 
 from sfm_stream.kernels.mature import VOID_CROWDED, VOID_GAP
-from sfm_stream.state.places import TICKS
+from sfm_stream.state.layout import TICKS
 from tests.kernels_rig import (
     LEARN,
     OBSERVE,

@@ -26,7 +26,7 @@ def told(kind, *blocks):
         for record in block.rows():
             if type(record) is KINDS[kind]:
                 row = msgspec.structs.asdict(record)
-                for name in ("weights", "amplitude", "quantiles"):
+                for name in ("weights", "amplitude"):
                     if name in row:
                         row[name] = tuple(row[name]) or None
                 names = (*sqlite.KEYS, *sqlite.SHARED.get(kind, ()))
@@ -45,7 +45,7 @@ def stored(path, kind):
     finally:
         base.close()
     for row in found:
-        for name in ("weights", "amplitude", "quantiles"):
+        for name in ("weights", "amplitude"):
             if row.get(name) is not None:
                 row[name] = tuple(json.loads(row[name]))
         if row.get("covered") is not None:

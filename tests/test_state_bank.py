@@ -17,7 +17,7 @@ from sfm_stream.kernels.rows import (
     weights_heads,
     weights_in,
 )
-from sfm_stream.state import arena, places
+from sfm_stream.state import arena, layout
 from tests.kernels_rig import Rig, ticks, tones
 
 TREES = [
@@ -33,14 +33,14 @@ trees = pytest.mark.parametrize("tree", TREES)
 def test_places_fill_each_arena_without_overlap(tree):
     r = Rig(tree)
     laid = r.bank.layout
-    for there, made in (
+    for places, made in (
         (laid.places, r.bank.rows),
-        (places.table_places(r.sizes), laid.tables),
-        (places.work_places(r.sizes), r.bank.work),
+        (layout.table_places(r.sizes), laid.tables),
+        (layout.work_places(r.sizes), r.bank.work),
     ):
-        at = arena.offsets(there)
+        at = arena.offsets(places)
         for kind, flat in zip(arena.Arena._fields, made, strict=True):
-            mine = sorted((at[p.name], p.size) for p in there if p.arena == kind)
+            mine = sorted((at[p.name], p.size) for p in places if p.arena == kind)
             ends = [begin + size for begin, size in mine]
             beginnings = [begin for begin, _ in mine[1:]] + [flat.shape[1]]
             assert all(0 <= b - e < 16 for b, e in zip(beginnings, ends, strict=True))
@@ -108,8 +108,8 @@ def test_snapshot_is_a_copy():
     r = Rig()
     kept = r.bank.snapshot()
     r.run(ticks(tones(40)))
-    assert kept["counters"][0, places.TICKS] == 0
-    assert r.view("counters")[places.TICKS] == 40
+    assert kept["counters"][0, layout.TICKS] == 0
+    assert r.view("counters")[layout.TICKS] == 40
 
 
 def test_growing_keeps_the_rows_there_are():

@@ -44,7 +44,7 @@ from sfm_stream.kernels.mature import FORECASTS, SCORES
 from sfm_stream.kernels.rows import NO_ROW, Events, tick_and_label
 from sfm_stream.kernels.tick import KEEP, LEARN, OBSERVE, PEEK
 from sfm_stream.records import Forecast, Record, Records
-from sfm_stream.state import inputs, places, targets, widen
+from sfm_stream.state import inputs, layout, targets, widen
 from sfm_stream.state.bank import Bank
 
 Column = NDArray[Any]
@@ -75,7 +75,6 @@ class Engine(FormerNames):
         plan = inputs.plan(settings, fields)
         self.backend = contract.choose(settings.run.backend, settings.run.device)
         self._bank = Bank(settings, plan)
-        self._sizes = self._bank.layout.sizes
         self.fields = plan.fields
         self.targets = plan.targets
         self.experts = tuple(settings.forecast.experts)
@@ -90,6 +89,7 @@ class Engine(FormerNames):
         self._aside = tick_and_label(len(self.fields))
         self._place = 0
         self._expected: tuple[Tick, int] | None = None
+        self._sizes = self._bank.layout.sizes
         self._observed: Events | None = None
 
     @property
@@ -107,7 +107,7 @@ class Engine(FormerNames):
         """Ticks taken in so far, per stream; rejected ones do not count."""
         counters = self._bank.view("counters")
         return {
-            name: int(counters[row, places.TICKS])
+            name: int(counters[row, layout.TICKS])
             for name, row in zip(self.streams, self._roster.first_row, strict=True)
             if row >= 0
         }
@@ -124,7 +124,7 @@ class Engine(FormerNames):
         return sum(array.nbytes for array in held)
 
     def view(self, name: str) -> Column:
-        """Give an array of the bank by name, [rows, ...]; see `places.places`."""
+        """Give an array of the bank by name, [rows, ...]; see `layout.places`."""
         return self._bank.view(name)
 
     def observe(self, event: Event) -> list[Record]:
@@ -216,9 +216,9 @@ class Engine(FormerNames):
         """Say as numbers what `peek` says as records.
 
         Returns:
-            float64 [Tg, Q, 1 + 2L]: the mean and the quantiles, these NaN until enough
-            is scored. It shares memory and holds until the next call. [0, Q, 1 + 2L]
-            where nothing is said.
+            float64 [Tg, Q, 3]: mean, lower and upper bound, the bounds NaN until enough
+            is scored. It shares memory and holds until the next call. [0, Q, 3] where
+            nothing is said.
         """
         count = 0
         if self._resampler is None and tick.stream in self._roster.numbers:
@@ -226,8 +226,8 @@ class Engine(FormerNames):
             self._call.few(self._aside, 0, 1, PEEK)
             self._expected = (tick, self.seq)
             count = self._call.out.counts[FORECASTS]
-        said: Column = self._call.out.forecast_num[:count, : self._sizes.bounds]
-        return said.reshape(-1, len(self.horizons), self._sizes.bounds)
+        said: Column = self._call.out.forecast_num[:count, :3]
+        return said.reshape(-1, len(self.horizons), 3)
 
     def observe_labelled(self, tick: Tick, label: Label) -> Column:
         """Take in a tick and its label, and learn from both.
@@ -235,8 +235,8 @@ class Engine(FormerNames):
         The same as `observe` and `learn` of the one, then of the other, in one call.
 
         Returns:
-            float64 [scores, 5]: truth, mean, last value, interval score and CRPS of all
-            forecasts that were settled. It shares memory and holds until the next call.
+            float64 [scores, 3]: truth, mean and last value of all forecasts that were
+            settled. It shares memory and holds until the next call.
 
         Raises:
             InvalidState: between `observe` and `learn`, and of ticks folded into bins.
@@ -289,7 +289,7 @@ class Engine(FormerNames):
         """Copy the memory R of a stream, complex [Tg, K, D]."""
         number, s = self._roster.numbers[stream], self._sizes
         first = self._roster.first_row[number]
-        last = (self.view("counters")[first, places.TICKS] - 1) % (s.ring - 1)
+        last = (self.view("counters")[first, layout.TICKS] - 1) % (s.ring - 1)
         read = self.view("tape_read")[first : first + s.targets, last]
         re, im = read[..., s.states : 2 * s.states], read[..., 2 * s.states :]
         return np.asarray(re + 1j * im, np.complex64)
@@ -391,7 +391,7 @@ class Engine(FormerNames):
         of_row = np.flatnonzero(self._roster.first_row >= 0).repeat(len(self.targets))
         return Owners(
             list(self.streams), of_row, self.targets, self.horizons, self.fields,
-            self.experts, self._sizes.bounds,
+            self.experts,
         )  # fmt: skip
 
     def _expect_learned(self, call: str) -> None:
@@ -419,7 +419,7 @@ class Engine(FormerNames):
             before = len(self._bank)
             after = self._roster.admit(newcomers, before, len(self.targets))
             self._bank.grow(after - before)
-            self._bank.view("counters")[before:, places.FROZEN] = self._frozen
+            self._bank.view("counters")[before:, layout.FROZEN] = self._frozen
             self._owners = self._own()
 
     def _fold(self, events: Events) -> Events:
@@ -433,7 +433,7 @@ class Engine(FormerNames):
     def _is_due(self, events: Events) -> bool:
         # Only the rows of an event can have become due with it.
         row, s = int(events.row[-1]) if len(events.row) else NO_ROW, self._sizes
-        since = self.view("counters")[:, places.SINCE_UPDATE]
+        since = self.view("counters")[:, layout.SINCE_UPDATE]
         if row < 0:
             return bool((since >= s.every).any())
         return any(since[row + i] >= s.every for i in range(s.targets))

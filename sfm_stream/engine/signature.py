@@ -8,11 +8,7 @@ from typing import Any
 from sfm_stream import config
 from sfm_stream.errors import CheckpointMismatch
 
-FORMAT = 2
-"""Of the arrays of a state, raised whenever their meaning changes."""
-WAYS_OUT = {
-    "state_format": "go on with the version that wrote it, or begin a new run",
-}
+FORMAT = 1
 
 
 def identity(settings: config.Config, fields: Sequence[str]) -> dict[str, Any]:
@@ -37,5 +33,5 @@ def expect(
             raise CheckpointMismatch(
                 "checkpoint",
                 f"expected {key} {value}, was {meta.get(key)}",
-                WAYS_OUT.get(key, "use the configuration and feed it was made with"),
+                "use the configuration and feed it was made with",
             )

@@ -5,14 +5,13 @@ from __future__ import annotations
 from sfm_stream.jit.scalars import ZERO, jit
 from sfm_stream.kernels.rows import matrix
 from sfm_stream.state.experts import COV, SIZE
-from sfm_stream.state.places import ADAM_STEP, OFFERED
+from sfm_stream.state.layout import ADAM_STEP
 
 
 @jit
 def adapt(s, tables, row):
     """Trust what was learned less: from here on, learn as fast as at birth."""
     row.i64[s.at_counters + ADAM_STEP] = 0
-    row.i64[s.at_counters + OFFERED] = 0
     for j in range(s.weights):
         row.f32[s.at_moment + j] = ZERO
         row.f32[s.at_moment2 + j] = ZERO

@@ -20,22 +20,21 @@ CAP = 1e3
 
 @jit
 def predict(theta, x):
-    """Give theta . x, over all of theta."""
+    """Give theta . x."""
     total = 0.0
-    for i in range(len(theta)):
+    for i in range(len(x)):
         total += theta[i] * x[i]
     return total
 
 
 @jit
-def update(theta, cov, x, label, forgetting, ridge, work, size):
+def update(theta, cov, x, label, forgetting, ridge, work):
     """Learn one label: theta [P], cov [P, P], x [P]; `work` holds P numbers.
-
-    All but the first `size` regressors are as if they were not there.
 
     Source: the standard exponentially forgetting recursion (Ljung and Soderstrom,
     Theory and Practice of Recursive Identification, 1983).
     """
+    size = len(x)
     energy = 0.0
     for i in range(size):
         total = 0.0
@@ -46,16 +45,17 @@ def update(theta, cov, x, label, forgetting, ridge, work, size):
     if not energy > QUIET:
         return
     gain = 1.0 / (forgetting + energy)
-    error = label - predict(theta[:size], x)
+    error = label - predict(theta, x)
     for i in range(size):
         theta[i] += gain * work[i] * error
-    subtract_square(cov, work, gain, 1.0 / forgetting, size)
-    bound_diagonal(cov, CAP / ridge, size)
+    subtract_square(cov, work, gain, 1.0 / forgetting)
+    bound_diagonal(cov, CAP / ridge)
 
 
 @strict
-def subtract_square(cov, work, gain, grow, size):
+def subtract_square(cov, work, gain, grow):
     """Set cov = grow * (cov - gain * work work'), symmetric to the last bit."""
+    size = len(cov)
     for i in range(size):
         a = work[i]
         for j in range(size):
@@ -63,8 +63,9 @@ def subtract_square(cov, work, gain, grow, size):
 
 
 @jit
-def bound_diagonal(cov, cap, size):
+def bound_diagonal(cov, cap):
     """Shrink rows and columns whose variance outgrew the cap; definiteness stays."""
+    size = len(cov)
     for i in range(size):
         if cov[i, i] > cap:
             factor = math.sqrt(cap / cov[i, i])

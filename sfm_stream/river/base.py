@@ -38,7 +38,7 @@ PARAMETERS = {
     "learn.window": "window_size",
     "learn.every": "window_size",
     "learn.max_pending": "horizon",
-    "forecast.levels": "confidence_level",
+    "forecast.level": "confidence_level",
     "run.seed": "seed",
     "target.horizons": "horizon",
 }
@@ -62,7 +62,7 @@ class Face(base.Base):
         lr: float = DEFAULT.learn.lr,
         clip_gradient: float = DEFAULT.learn.clip,
         window_size: int = DEFAULT.learn.window,
-        confidence_level: float = DEFAULT.forecast.levels[-1],
+        confidence_level: float = DEFAULT.forecast.level,
         drift_detector: base.DriftDetector | None = None,
         seed: int | None = None,
     ) -> None:
@@ -130,7 +130,7 @@ class Face(base.Base):
                     "window": self.window_size,
                     "every": min(DEFAULT.learn.every, self.window_size),
                 },
-                "forecast": {"levels": [self.confidence_level]},
+                "forecast": {"level": self.confidence_level},
                 "run": {"seed": self.seed or 0},
             }
         )

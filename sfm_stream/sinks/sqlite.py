@@ -1,9 +1,9 @@
 """Records in tables of an SQLite database, which can be read while it is written.
 
 There is a table per kind, with the columns of its records. Its key begins with stream
-and seq; a record that is written again takes its own place. `weights`, `amplitude` and
-`quantiles` are JSON text: any reader of SQLite understands it, which blobs would not
-offer, and numbers come back to the last bit. What is not known, and NaN, is NULL.
+and seq; a record that is written again takes its own place. `weights` and `amplitude`
+are JSON text: any reader of SQLite understands it, which blobs would not offer, and
+numbers come back to the last bit. What is not known, and NaN, is NULL.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from sfm_stream.storage import atomic
 if TYPE_CHECKING:
     from sfm_stream.records import Records
 
-APPLICATION, SCHEMA = 0x53464D52, 2
+APPLICATION, SCHEMA = 0x53464D52, 1
 KEYS = ("stream", "seq", "target", "horizon", "origin", "version")
 SHARED: Mapping[str, tuple[str, ...]] = {
     "updates": ("labels",),
@@ -38,7 +38,7 @@ TYPES: Mapping[object, str] = {
     float: "REAL",
     float | None: "REAL",
 }
-ARRAYS = ("weights", "amplitude", "quantiles")
+ARRAYS = ("weights", "amplitude")
 WAIT_S = 1.0
 """How long a write waits for another writer before it is an error."""
 LATER = "read it with the version that wrote it, or choose another place"

@@ -3,11 +3,10 @@
 The regressors of a tick lie side by side, so that every expert of least squares sees
 one run of them:
 
-    z (M) | inputs (N) | lags (L) | errors (R) | 1 | season
+    inputs (N) | lags (L) | errors (R) | 1 | z (M)
 
-z is what the cell says, lags are the target's last moves, errors those of the last
-settled forecasts of the first horizon. The season stands last, so that without one the
-experts are as small as if they knew of none; it is each horizon's own.
+Lags are the target's last moves, errors those of the last settled forecasts of the
+first horizon, z what the cell says.
 """
 
 from __future__ import annotations
@@ -21,15 +20,12 @@ from sfm_stream.settings import EXPERTS, PARTS
 # Columns of `squares`: number of the expert, first regressor, how many, and where its
 # coefficients and their covariance begin.
 EXPERT, FIRST, SIZE, THETA, COV = range(5)
-# Regressors of the season, see `kernels.season`.
-SEASON = 6
 
 
 def regressors(config: Config, inputs: int) -> NDArray[np.int64]:
-    """Say where each part of the regressors begins, and where the last one ends [7]."""
+    """Say where each part of the regressors begins, and where the last one ends [6]."""
     cell = config.model.outputs if uses_cell(config) else 0
-    season = SEASON * config.features.seasons
-    sizes = [cell, inputs, config.features.lags, config.features.errors, 1, season]
+    sizes = [inputs, config.features.lags, config.features.errors, 1, cell]
     return np.cumsum([0, *sizes])
 
 

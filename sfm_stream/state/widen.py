@@ -16,8 +16,7 @@ from numpy.typing import NDArray
 from sfm_stream.errors import ConfigError
 from sfm_stream.state.arena import view
 from sfm_stream.state.experts import COV, FIRST, SIZE, THETA
-from sfm_stream.state.layout import Layout, split
-from sfm_stream.state.places import table_places
+from sfm_stream.state.layout import Layout, split, table_places
 
 BINS, HELD = "bin_", "bin_held"
 Array = NDArray[Any]
@@ -93,7 +92,7 @@ def _widen_target(
     if s.cell:
         for name in ("weights", "moment", "moment2"):
             moved[name] = _weights(arrays[name], old, new, seen)
-    for name in ("input_base", "input_mean", "input_var", "input_count"):
+    for name in ("input_mean", "input_var", "input_count"):
         moved[name] = _spread(arrays[name], -1, seen, new.sizes.inputs)
     signals = _places_of_signals(old, new)
     moved["before"] = _spread(
@@ -102,7 +101,6 @@ def _widen_target(
     gates = np.concatenate([seen, new.sizes.inputs + np.arange(s.outputs + 1)])
     width = new.sizes.inputs + s.outputs + 1
     moved["tape_u"] = _spread(arrays["tape_u"], -1, gates, width)
-    moved["kept_u"] = _spread(arrays["kept_u"], -1, seen, new.sizes.inputs)
     _widen_regressors(moved, old, new, seen)
     return moved
 
@@ -162,10 +160,8 @@ def _widen_regressors(
 ) -> None:
     """Give least squares the new inputs; see `experts` for what else it sees."""
     count, added = old.sizes.inputs, new.sizes.inputs - old.sizes.inputs
-    first = old.sizes.z_seen
-    places = np.arange(old.sizes.regressors)
-    places[first + count :] += added
-    places[first : first + count] = first + seen
+    places = np.arange(old.sizes.regressors) + added
+    places[:count] = seen
     moved["origin_regressors"] = _spread(
         moved["origin_regressors"], -1, places, new.sizes.regressors
     )

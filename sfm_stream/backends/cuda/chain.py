@@ -19,8 +19,7 @@ from sfm_stream.backends.cuda.twins import Instead, Twins
 from sfm_stream.kernels.rows import Events, Out, room
 from sfm_stream.kernels.tick import OBSERVE, PEEK
 from sfm_stream.state.arena import Arena, offsets, widths
-from sfm_stream.state.layout import Layout
-from sfm_stream.state.places import COUNTERS, work_places
+from sfm_stream.state.layout import COUNTERS, Layout, work_places
 
 # Phases in which ticks are observed.
 OBSERVES = OBSERVE + PEEK
@@ -35,9 +34,8 @@ AHEAD: Instead = {
     "mature.void_due": stages.nothing,
     "adapt.adapt": stages.nothing,
     "cell.step": stages.note_step,
-    "forecast.gather": stages.nothing,
-    "forecast.say": stages.nothing,
-    "season.watch": stages.nothing,
+    "tick.gather": stages.nothing,
+    "tick.forecast": stages.nothing,
     "tick.keep": stages.nothing,
 }
 # The memory is stepped by `forward`, the gradient is `learn`'s.
@@ -49,10 +47,7 @@ AFTER: Instead = {
     "adam.step": stages.nothing,
 }
 # Places that `ahead` leaves alone: forecasts, and what is learned from them.
-UNTOUCHED = (
-    "origin_", "theta", "cov", "mix_", "interval", "trackers", "spread_", "season_",
-    "label_", "errors",
-)  # fmt: skip
+UNTOUCHED = ("origin_", "theta", "cov", "mix_", "interval", "label_", "errors")
 
 
 class Cell(Protocol):
