@@ -327,6 +327,9 @@ def test_tables_of_several_targets_are_titled(tmp_path, capsys):
         "ticks": 2, "seconds": 1.0, "ticks_per_s": 2.0, "rejected": 0, **horizons,
         "experts": {"last": 1.0}, "peak_rss_mib": 1.0,
         "targets": {"bid": horizons, "ask": horizons},
+        "target": ["bid", "ask"], "fields": ["bid", "ask"], "notes": [],
+        "account": {"taken": 2, "not_taken": 0, "rejections": {}, "feed": {},
+                    "causes": []},
     }  # fmt: skip
     run_folder.write(tmp_path / "summary.json", run_folder.to_json(summary))
     run_folder.write(tmp_path / "config.toml", b"")

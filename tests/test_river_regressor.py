@@ -254,7 +254,7 @@ def test_the_rate_reaches_the_optimiser():
     model.mutate({"lr": 0.1})
     assert taught(model, data) == taught(other, data)
     assert model.clone().lr == 0.1
-    with pytest.raises(ConfigError, match=r"learn\.lr"):
+    with pytest.raises(ConfigError, match=r"^lr: expected"):
         model.mutate({"lr": -1.0})
     assert model.lr == 0.1
 
