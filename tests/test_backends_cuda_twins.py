@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import pytest
 
 pytest.importorskip("numba_cuda", reason="needs the extra `cuda`")
+pytest.importorskip("numba.cuda.np", reason="numba-cuda does not stand in for numba's")
 
 from numba import cuda, from_dtype, types
 from numba.cuda import compiler, dispatcher

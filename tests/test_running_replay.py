@@ -126,8 +126,8 @@ def test_a_run_holds_settings_fingerprint_records_checkpoints_and_summary(whole)
 def test_the_summary_has_the_published_shape(whole):
     _, summary = whole
     assert list(summary) == [
-        "ticks", "seconds", "ticks_per_s", "rejected", "horizons", "experts",
-        "peak_rss_mib",
+        "target", "fields", "ticks", "seconds", "ticks_per_s", "rejected", "horizons",
+        "experts", "peak_rss_mib", "account", "notes",
     ]  # fmt: skip
     assert set(summary["horizons"]["1"]) == {
         "scored", "mse", "mae", "naive_mse", "naive_mae", "skill", "coverage",
