@@ -16,10 +16,10 @@ from sfm_stream.feeds import Feed
 if TYPE_CHECKING:
     from msgspec import Struct
 
+    from connectors.live.connection.supervisor import Record
     from connectors.live.feed import Live
     from connectors.live.merged import Merged
-    from connectors.live.remote import Remote
-    from connectors.live.supervisor import Record
+    from connectors.live.readers.remote import Remote
     from connectors.live.timing import Budget
     from sfm_stream.config import Config
 
@@ -135,7 +135,7 @@ def open_readers(config: Config) -> Live | Merged | Remote:
     if not processes:
         return whole
     from connectors.live.merged import Merged
-    from connectors.live.remote import Remote, divided
+    from connectors.live.readers.remote import Remote, divided
 
     shares = divided(config, processes)
     opened = partial(open_live, processes=len(shares))

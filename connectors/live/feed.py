@@ -15,13 +15,13 @@ from urllib.parse import urlsplit
 import numpy as np
 
 from connectors.capture import format as recording
-from connectors.live.backoff import End
-from connectors.live.liveness import Liveness
+from connectors.live.connection.backoff import End
+from connectors.live.connection.liveness import Liveness
+from connectors.live.connection.supervisor import Record, Supervisor
+from connectors.live.connection.websocket import SUBSCRIBE, URL, Shard
 from connectors.live.queue import GATHER, Queue
 from connectors.live.secrets import reveal, reveal_frame
-from connectors.live.supervisor import Record, Supervisor
 from connectors.live.timing import Budget, Clock
-from connectors.live.websocket import SUBSCRIBE, URL, Shard
 from connectors.venues.protocol import Limits, open_venue
 from sfm_stream.errors import ConfigError, FeedError
 from sfm_stream.events import Block, Event

@@ -20,13 +20,13 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from connectors.live import reader
-from connectors.live.backoff import Backoff
+from connectors.live.connection.backoff import Backoff
+from connectors.live.connection.states import State
 from connectors.live.feed import BREATH, Live, one_by_one
 from connectors.live.merged import CAPACITY, Merged
 from connectors.live.queue import Queue
-from connectors.live.reader import HEAD, Kind, Report
-from connectors.live.states import State
+from connectors.live.readers import process as reading
+from connectors.live.readers.process import HEAD, Kind, Report
 from connectors.live.timing import Clock
 from sfm_stream.blocks import unpack
 from sfm_stream.errors import FeedError
@@ -131,7 +131,7 @@ class Remote:
         """Have the connections closed; what waits is still given, then it ends."""
         self._told_to_stop = True
         if self._mouth is not None:
-            self._mouth.write(reader.STOP)
+            self._mouth.write(reading.STOP)
 
     async def _keep(self) -> None:
         """Keep a process reading until told to stop, or no try can help."""
@@ -197,7 +197,7 @@ class Remote:
                     case Kind.REPORT:
                         self._report = msgspec.msgpack.decode(message, type=Report)
                     case Kind.END:
-                        end = msgspec.msgpack.decode(message, type=reader.End)
+                        end = msgspec.msgpack.decode(message, type=reading.End)
                         raise FeedError(end.where, end.problem, end.hint)
         return heard
 
@@ -257,7 +257,7 @@ def _process(
 ) -> SpawnProcess:
     spawned = multiprocessing.get_context("spawn")
     return spawned.Process(
-        target=reader.read, args=(open_feed, config, end), name="reader", daemon=True
+        target=reading.read, args=(open_feed, config, end), name="reader", daemon=True
     )
 
 

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from connectors.live.liveness import Liveness
+from connectors.live.connection.liveness import Liveness
 
 
 def ages(quiet=10.0, topics=("a", "b")):

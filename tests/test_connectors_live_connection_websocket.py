@@ -12,8 +12,8 @@ from http import HTTPStatus
 import pytest
 from websockets.frames import Frame, Opcode
 
+from connectors.live.connection.websocket import SLICE
 from connectors.live.timing import Clock
-from connectors.live.websocket import SLICE
 from sfm_stream.errors import FeedError
 from sfm_stream.events import Gap, Tick
 from tests.live_rig import (

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from connectors.live.history import KEPT, History
+from connectors.live.connection.history import KEPT, History
 from sfm_stream.feeds import Happening
 
 

@@ -14,11 +14,11 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Protocol
 
-from connectors.live.backoff import Backoff, End
-from connectors.live.history import History
-from connectors.live.states import State, Step, after
+from connectors.live.connection.backoff import Backoff, End
+from connectors.live.connection.history import History
+from connectors.live.connection.states import State, Step, after
+from connectors.live.connection.websocket import Link, Log, Shard
 from connectors.live.timing import first_of
-from connectors.live.websocket import Link, Log, Shard
 from connectors.venues.protocol import Venue
 from sfm_stream.events import Gap
 from sfm_stream.feeds import Connection

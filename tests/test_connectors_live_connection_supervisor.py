@@ -9,8 +9,8 @@ from contextlib import suppress
 import pytest
 from websockets.exceptions import ConnectionClosed
 
-from connectors.live.states import State
-from connectors.live.supervisor import GRACE
+from connectors.live.connection.states import State
+from connectors.live.connection.supervisor import GRACE
 from sfm_stream.events import Gap, Tick
 from tests.live_rig import (
     Listener,

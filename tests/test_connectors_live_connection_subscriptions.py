@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from connectors.live.subscriptions import Subscriptions
+from connectors.live.connection.subscriptions import Subscriptions
 from connectors.venues.protocol import Refused, Subscribed
 
 

@@ -17,11 +17,11 @@ from typing import Protocol
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import WebSocketException
 
-from connectors.live.backoff import End, judge
-from connectors.live.liveness import Liveness
+from connectors.live.connection.backoff import End, judge
+from connectors.live.connection.liveness import Liveness
+from connectors.live.connection.subscriptions import Subscriptions
 from connectors.live.queue import Queue
 from connectors.live.secrets import reveal, reveal_frame
-from connectors.live.subscriptions import Subscriptions
 from connectors.live.timing import Budget, Clock, first_of
 from connectors.venues.protocol import (
     NOTICES,

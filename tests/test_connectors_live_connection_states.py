@@ -6,7 +6,7 @@ from itertools import product
 
 import pytest
 
-from connectors.live.states import TRANSITIONS, State, Step, after
+from connectors.live.connection.states import TRANSITIONS, State, Step, after
 from sfm_stream.errors import InvalidState
 
 # What follows, state by state; `.` where the step cannot happen.

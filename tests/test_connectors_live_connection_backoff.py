@@ -17,7 +17,7 @@ from websockets.exceptions import (
 from websockets.frames import Close
 from websockets.http11 import Response
 
-from connectors.live.backoff import CEILING, FLOOR, Backoff, judge
+from connectors.live.connection.backoff import CEILING, FLOOR, Backoff, judge
 
 NOW = 1_700_000_000.0
 

@@ -19,7 +19,7 @@ from websockets.frames import Frame, Opcode
 
 from connectors import open_live, open_readers
 from connectors.live.merged import Merged
-from connectors.live.remote import LOST, Remote, divided
+from connectors.live.readers.remote import LOST, Remote, divided
 from sfm_stream.config import each_feed, from_tree
 from sfm_stream.errors import FeedError
 from sfm_stream.events import Gap

@@ -1,0 +1,1 @@
+"""One connection kept standing: opened, watched, replaced, and what was lost."""

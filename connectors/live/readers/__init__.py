@@ -1,0 +1,1 @@
+"""Processes that read live feeds, and the end that takes what they read."""
