@@ -8,6 +8,7 @@ import torch
 
 from sfm_stream import config
 from sfm_stream.cell.baselines.catalogue import model
+from sfm_stream.cell.baselines.stock import StockSFMCell
 from sfm_stream.errors import ConfigError
 from sfm_stream.paper.analyses.absolute import AbsoluteCell
 from sfm_stream.paper.analyses.variants import VARIANTS, cell_of
@@ -93,9 +94,30 @@ def test_the_absolute_phase_is_a_cell_of_its_own():
     assert isinstance(built("adaptive + absolute phase").layer.cell, AbsoluteCell)
 
 
+@pytest.mark.parametrize("task", ["signals", "music", "phonemes"])
+def test_the_stock_price_form_has_as_many_states_as_fit(task):
+    def size(net):
+        return sum(p.numel() for p in net.layer.cell.parameters())
+
+    def plain(seed):
+        return model("sfm", task, seed=seed)
+
+    net = VARIANTS["stock-price form"].build(plain, 0)
+    assert isinstance(net.layer.cell, StockSFMCell)
+    assert 0.85 * size(plain(0)) < size(net) <= size(plain(0))
+
+
+def test_the_stock_price_form_is_born_from_the_seed_alone():
+    variant = VARIANTS["stock-price form"]
+    once, again = (variant.build(born("sfm"), 3).layer.cell for _ in range(2))
+    other = variant.build(born("sfm"), 4).layer.cell
+    assert torch.equal(once.w_x, again.w_x)
+    assert not torch.equal(once.w_x, other.w_x)
+
+
 def test_what_the_engine_offers_it_takes():
     offered = [v.online for v in VARIANTS.values() if v.online is not None]
     for settings in offered:
         config.from_tree({"model": dict(settings)})
     absent = [name for name, v in VARIANTS.items() if v.online is None]
-    assert absent == ["no basis", "adaptive + absolute phase"]
+    assert absent == ["no basis", "adaptive + absolute phase", "stock-price form"]

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, NamedTuple
 
 import torch
 from torch import nn
 
 from sfm_stream.cell.baselines.catalogue import Headed
+from sfm_stream.cell.baselines.stock import StockSFMCell
 from sfm_stream.cell.layer import Cell, Layer
 from sfm_stream.cell.parameters import columns, horizons
 from sfm_stream.cell.sfm import SFMCell
@@ -44,13 +46,31 @@ def born_usual(cell: SFMCell) -> Cell[Any]:
     return cell
 
 
+def for_stocks(cell: SFMCell) -> Cell[Any]:
+    """Give the form of the stock-price paper, with as many states as fit its size.
+
+    Its gates read every state, so they cost more where there are few outputs.
+    """
+    sizes, states = cell.sizes, 1
+    born = partial(
+        StockSFMCell, sizes.inputs, sizes.outputs, frequencies=sizes.frequencies
+    )
+    while _size(born(states=states + 1, device="meta", seed=0)) <= _size(cell):
+        states += 1
+    return born(states=states, dtype=cell.b_z.dtype, device=cell.b_z.device)
+
+
+def _size(cell: nn.Module) -> int:
+    return sum(p.numel() for p in cell.parameters())
+
+
 class Variant(NamedTuple):
     """One change of SFM or A-SFM.
 
     Attributes:
         name: of the model of the slides' table that is changed.
         options: of its cell, in place of the paper's.
-        change: what is done to the cell after birth.
+        change: what is done to the cell after birth; chance is torch's, seeded.
         online: the same as settings of the engine; None where it has none.
     """
 
@@ -83,7 +103,9 @@ class Variant(NamedTuple):
             **self.options,
         }
         cell = SFMCell(sizes.inputs, sizes.outputs, **options, seed=seed)
-        layer.cell = self.change(cell)
+        with torch.random.fork_rng():
+            torch.manual_seed(seed)
+            layer.cell = self.change(cell)
         return net
 
 
@@ -131,4 +153,5 @@ VARIANTS: Mapping[str, Variant] = {
     "usual birth": Variant("sfm", {}, born_usual, _paper(longest_memory=2.0)),
     "adaptive": Variant("a-sfm", {}, born_as_it_is, _paper(cell="a-sfm")),
     "adaptive + absolute phase": Variant("a-sfm", {}, AbsoluteCell, None),
+    "stock-price form": Variant("sfm", {}, for_stocks, None),
 }  # fmt: skip
