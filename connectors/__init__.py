@@ -84,7 +84,11 @@ def is_live(name: str) -> bool:
 
 
 def open_live(
-    config: Config, records: tuple[Record, ...] = (), *, processes: int = 1
+    config: Config,
+    records: tuple[Record, ...] = (),
+    *,
+    processes: int = 1,
+    shards: int = 1,
 ) -> Live | Merged:
     """Open the live feed or feeds of a configuration; nothing is connected yet.
 
@@ -93,6 +97,7 @@ def open_live(
             package, or `package.module:Class` of anyone's.
         records: are told of connections, frames and losses.
         processes: that read for the same model, and share what the venues allow.
+        shards: that share it too, each with a model of its own.
 
     Raises:
         ConfigError: if there is no such venue, or its settings are invalid.
@@ -112,7 +117,7 @@ def open_live(
     budgets: dict[str, Budget] = {}
     feeds = [
         Live(
-            one, records, budgets=budgets, processes=processes,
+            one, records, budgets=budgets, sharers=processes * shards,
             alone=not several and processes == 1,
             gather=0.0 if several else GATHER,  # they are gathered where they meet
         )
@@ -121,8 +126,12 @@ def open_live(
     return Merged(feeds) if several else feeds[0]
 
 
-def open_readers(config: Config) -> Live | Merged | Remote:
+def open_readers(config: Config, *, shards: int = 1) -> Live | Merged | Remote:
     """Open the live feeds of a configuration, read by `feed.processes` processes.
+
+    Args:
+        config: as `open_live` takes it.
+        shards: that share what the venues allow, each with a model of its own.
 
     Raises:
         ConfigError: if there is no such venue, or its settings are invalid.
@@ -131,14 +140,14 @@ def open_readers(config: Config) -> Live | Merged | Remote:
     wanted = [feed.processes for feed in (config.feed, *config.more_feeds)]
     given = [count for count in wanted if count is not None]
     processes = max(given) if given else min(1, len(os.sched_getaffinity(0)) - 1)
-    whole = open_live(config)
+    whole = open_live(config, shards=shards)
     if not processes:
         return whole
     from connectors.live.merged import Merged
     from connectors.live.readers.remote import Remote, divided
 
     shares = divided(config, processes)
-    opened = partial(open_live, processes=len(shares))
+    opened = partial(open_live, processes=len(shares), shards=shards)
     feeds = [
         Remote(share, opened, opened(share), alone=len(shares) == 1) for share in shares
     ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import hashlib
+import re
 import tomllib
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,7 +16,7 @@ from msgspec.structs import replace
 
 from sfm_stream import units
 from sfm_stream.errors import ConfigError, did_you_mean
-from sfm_stream.settings import EXPERTS, Config, Feed, Target
+from sfm_stream.settings import EXPERTS, Config, Daemon, Feed, Target
 
 __all__ = [
     "Config", "Target", "digest", "each_feed", "from_tree", "keys", "load",
@@ -25,6 +26,8 @@ __all__ = [
 MORE_FEEDS = "more_feeds"
 LATER = (("stream", "max_streams"),)
 """Table and key of settings younger than the first runs, whose digests must last."""
+LEAST_LEASE_S = 1.0
+"""A process shows itself four times in a second."""
 # How near an unknown key must be to one of [feed] to be a slip of the keyboard.
 A_SLIP = 0.8
 
@@ -332,6 +335,22 @@ def _check(config: Config) -> None:
             "run.warmup", f"expected a count or a share below 1, was {warmup}"
         )
     _check_experts(config.forecast.experts)
+    _check_daemon(config.daemon)
+
+
+def _check_daemon(daemon: Daemon) -> None:
+    if daemon.lease.seconds < LEAST_LEASE_S:
+        problem = f"expected at least {LEAST_LEASE_S:g} s, was {daemon.lease.text!r}"
+        raise ConfigError("daemon.lease", problem)
+    try:
+        groups = re.compile(daemon.group).groups if daemon.group else 1
+    except re.error as e:
+        raise ConfigError("daemon.group", f"no regular expression: {e}") from e
+    if not groups:
+        problem = f"expected a group in parentheses, was {daemon.group!r}"
+        raise ConfigError(
+            "daemon.group", problem, r"e.g. (\w+)- for what is before a -"
+        )
 
 
 def _check_experts(experts: Sequence[str]) -> None:

@@ -417,6 +417,13 @@ class Daemon(Section, frozen=True):
         Duration,
         _doc("time for waiting events and records when the daemon is told to stop"),
     ] = Duration("10s")
+    lease: Annotated[
+        Duration,
+        _doc("silence after which a process may lose its run to another one"),
+    ] = Duration("10s")
+    group: Annotated[
+        str, _doc("regular expression; streams of one first group stay in one shard")
+    ] = ""
 
 
 class Config(Section, frozen=True):

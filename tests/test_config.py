@@ -370,3 +370,15 @@ def test_settings_cannot_be_changed():
 def test_tables_nested_without_end_are_an_error_of_the_settings(deep):
     with pytest.raises(ConfigError, match=r"config: "):
         config.parse(deep)
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        ("lease = '500ms'", "daemon.lease: expected at least 1 s, was '500ms'"),
+        ("group = '('", "daemon.group: no regular expression: "),
+        ("group = 'a+'", "daemon.group: expected a group in parentheses, was 'a+'"),
+    ],
+)
+def test_a_lease_or_group_that_cannot_work_is_refused(value, message):
+    assert refusal(f"[daemon]\n{value}").startswith(message)

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from connectors import channels, is_live, open_feed, open_live
 from connectors.capture.recorder import Recorder
 from connectors.capture.simulator import Tape
-from connectors.live.feed import shared_out
+from connectors.live.feed import Live, shared_out
 from connectors.venues.protocol import VENUES, Limits
 from sfm_stream.config import from_tree
 from sfm_stream.errors import ConfigError, FeedError
@@ -433,3 +433,19 @@ def test_ticks_of_streams_not_asked_for_are_counted_and_not_handed_on():
                 return listener.events
 
     assert {event.stream for event in asyncio.run(run())} == {"a", "c"}
+
+
+@pytest.mark.parametrize(("sharers", "at_once"), [(1, 300), (4, 75)])
+def test_sharers_divide_what_a_host_allows(sharers, at_once):
+    async def run():
+        clock = StillClock()
+        feed = Live(settings("ws://127.0.0.1:1"), clock=clock, sharers=sharers)
+        (budget,) = feed._budgets.values()
+        taking = [asyncio.create_task(budget.take()) for _ in range(301)]
+        await settle()
+        count = sum(task.done() for task in taking)
+        for task in taking:
+            task.cancel()
+        return count
+
+    assert asyncio.run(run()) == at_once

@@ -9,7 +9,7 @@ import pytest
 
 PUBLIC = [
     "config", "events", "records", "engine", "cell.sfm", "cell.layer",
-    "river.regressor", "river.multi_target", "river.forecaster",
+    "cluster.shards", "river.regressor", "river.multi_target", "river.forecaster",
 ]  # fmt: skip
 # Names that people meet first: each shows how it is used.
 SHOWN = {

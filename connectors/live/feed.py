@@ -45,7 +45,7 @@ class Live:
         clock: for stamps and durations.
         random: for jitter.
         budgets: connections per host; hand the same to feeds that share an address.
-        processes: that read from the same hosts and share what these allow.
+        sharers: processes that read from the same hosts and share what these allow.
         alone: whether no other feed speaks to the same model, so that a loss of all
             its streams is a loss of everything.
         gather: least seconds between batches of few events.
@@ -67,12 +67,12 @@ class Live:
         clock: Clock | None = None,
         random: Random | None = None,
         budgets: dict[str, Budget] | None = None,
-        processes: int = 1,
+        sharers: int = 1,
         alone: bool = True,
         gather: float = GATHER,
     ) -> None:
         self._config, self._alone, self._gather = config, alone, gather
-        self._processes = processes
+        self._sharers = sharers
         self._clock = clock or Clock()
         self._random = random or Random()  # noqa: S311 jitter hides nothing
         self._records, self._budgets = records, {} if budgets is None else budgets
@@ -222,7 +222,7 @@ class Live:
         host = urlsplit(url).netloc
         if host not in self._budgets:
             count, seconds = limit
-            most = max(count // self._processes, 1)
+            most = max(count // self._sharers, 1)
             self._budgets[host] = Budget(self._clock, most, seconds)
         return self._budgets[host]
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from sfm_stream.cli.options import AsJson, Overrides, Settings, app, load, print_json
 from sfm_stream.errors import AddressError
+
+if TYPE_CHECKING:
+    from sfm_stream.config import Config
 
 
 @app.command()
@@ -16,12 +19,19 @@ def daemon(
     config: Settings,
     out: Annotated[
         Path | None,
-        typer.Option(metavar="RUN", help="Folder of the run [runs/<config>]."),
+        typer.Option(
+            metavar="RUN",
+            help="Folder of the run [runs/<config>, runs/<config>/shard-I].",
+        ),
     ] = None,
     start: Annotated[
         Path | None,
         typer.Option("--from", metavar="RUN", help="Start with what a run learned."),
     ] = None,
+    shard: Annotated[
+        str,
+        typer.Option(metavar="I/N", help="Take the I-th of N parts of the streams."),
+    ] = "1/1",
     overrides: Overrides = None,
 ) -> None:
     """Run a model on live feeds for months; it continues after any stop."""
@@ -29,18 +39,27 @@ def daemon(
     import logging
     import os
     import sys
+    from functools import partial
 
-    from connectors import open_readers
+    from connectors import open_live, open_readers
+    from sfm_stream.cluster import shards
     from sfm_stream.daemon.host.logs import logging_to
     from sfm_stream.daemon.process import Given, live
     from sfm_stream.storage import run_folder
 
-    folder = out or Path("runs") / config.stem
+    part = shards.parse(shard)
+
+    def read() -> Config:
+        whole = load(config, overrides)
+        if part.total == 1:
+            return whole
+        return shards.share(whole, part, lambda one: open_live(one).topics)
+
     given = Given(
-        config=load(config, overrides),
-        folder=folder,
-        open_feed=open_readers,
-        read=lambda: load(config, overrides),
+        config=read(),
+        folder=out or shards.folder(Path("runs") / config.stem, part),
+        open_feed=partial(open_readers, shards=part.total),
+        read=read,
         start=None if start is None else run_folder.load(start),
     )
     with logging_to(sys.stderr):

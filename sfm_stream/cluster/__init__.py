@@ -1,0 +1,1 @@
+"""Several daemons that share the streams of one configuration."""
