@@ -24,12 +24,13 @@ from sfm_stream.cli import (
     service,
     settings,
     status,
+    sweep,
 )
 from sfm_stream.cli.options import app, fail, say
 from sfm_stream.errors import SFMStreamError
 
 __all__ = ["backtest", "comparison", "live", "main", "paper", "report", "service",
-           "settings", "status"]  # fmt: skip
+           "settings", "status", "sweep"]  # fmt: skip
 
 
 COLLECT_AFTER = 50_000

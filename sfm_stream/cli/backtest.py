@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from sfm_stream.cli.options import (
+    INTERRUPTED,
     AsJson,
     Overrides,
     Plot,
@@ -27,8 +28,6 @@ from sfm_stream.cli.options import (
 
 if TYPE_CHECKING:
     from sfm_stream.config import Config
-
-INTERRUPTED = 130
 
 
 @app.command()

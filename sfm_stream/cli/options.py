@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from sfm_stream.config import Config
     from sfm_stream.feeds import Feed
 
+INTERRUPTED = 130
 PATH_OVERRIDE = "feed.path"
 PIPE = "-"
 """`feed.path` of what is piped in, read to its end."""

@@ -1,14 +1,11 @@
 """The benchmark suite: many sets, each with the configuration of its ticks.
 
-A result is kept in a file of its own under a key of all that decides it (settings,
-source, code), so a suite that was stopped goes on, and a change runs again what it
-touches.
+A suite that was stopped goes on, and a change runs again what it touches.
 """
 
 from __future__ import annotations
 
 import glob
-import hashlib
 import tempfile
 import tomllib
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -24,22 +21,19 @@ from msgspec.structs import replace
 
 from sfm_stream import config
 from sfm_stream.errors import ConfigError
-from sfm_stream.evaluate import contest
+from sfm_stream.evaluate import contest, kept
 from sfm_stream.evaluate.peers import registry
 from sfm_stream.events import TICK
 from sfm_stream.settings import Section
-from sfm_stream.storage import run_folder
 
 if TYPE_CHECKING:
     from sfm_stream.config import Config
     from sfm_stream.feeds import Feed
 
 SUITE = "suite.toml"
-PACKAGE = Path(__file__).parents[1]
 KEPT = ("scores", "rejected")
-SHELLS = {"cli", "daemon", "pace", "paper", "report", "results.py", "suite.py",
-          "verify.py", "replay.py"}  # fmt: skip
-"""Rooms and files from which no figure comes."""
+EVALUATE = kept.PACKAGE / "evaluate"
+"""Where the code of models other than ours stands."""
 
 
 class Benchmark(Section, frozen=True):
@@ -254,8 +248,9 @@ def _tasks(
         identity = source.open_feed(one).source()
         for model in names:
             path = out / benchmark.name / run / f"{model}.json"
-            decides = [config.to_tree(one), benchmark, identity, _code(model)]
-            key = hashlib.sha256(msgspec.json.encode(decides)).hexdigest()
+            rooms = kept.PACKAGE if model in registry.ENGINES else EVALUATE
+            code = kept.code(rooms)
+            key = kept.key(config.to_tree(one), benchmark, identity, code)
             yield Task(benchmark, run, model, one, path, key)
 
 
@@ -273,16 +268,6 @@ def _runs(
             yield Path(path).name.partition(".")[0], replace(settings, feed=feed)
 
 
-def _code(model: str) -> str:
-    """Give a digest of the code a model's figures come from."""
-    folder = PACKAGE if model in registry.ENGINES else PACKAGE / "evaluate"
-    digest = hashlib.sha256()
-    for path in sorted(folder.rglob("*.py")):
-        if not SHELLS.intersection(path.relative_to(folder).parts):
-            digest.update(path.read_bytes())
-    return digest.hexdigest()
-
-
 def _results(
     tasks: Sequence[Task], source: Source, jobs: int
 ) -> Iterator[tuple[Task, dict[str, Any]]]:
@@ -292,32 +277,19 @@ def _results(
     """
     unknown = []
     for task in tasks:
-        kept = _kept(task)
-        if kept is None:
+        known = kept.read(task.path, task.key)
+        if known is None:
             unknown.append(task)
         else:
-            yield task, kept
+            yield task, known
     with contest.processes(jobs) as pool:
         futures: dict[Future[dict[str, Any]], Task] = {
             pool.submit(_measure, task, source.open_feed): task for task in unknown
         }
         for future in as_completed(futures):
             task, result = futures[future], future.result()
-            run_folder.write(
-                task.path, run_folder.to_json({"key": task.key, "result": result})
-            )
+            kept.write(task.path, task.key, result)
             yield task, result
-
-
-def _kept(task: Task) -> dict[str, Any] | None:
-    if not task.path.exists():
-        return None
-    try:
-        kept = msgspec.json.decode(task.path.read_bytes(), type=dict[str, Any])
-    except msgspec.DecodeError:
-        return None  # torn by a power cut: run again
-    result: dict[str, Any] = kept["result"]
-    return result if kept.get("key") == task.key else None
 
 
 def _measure(task: Task, open_feed: Callable[[Config], Feed]) -> dict[str, Any]:

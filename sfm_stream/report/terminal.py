@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -46,19 +46,21 @@ SHOWN_HAPPENINGS = 12
 
 
 class _Pace(ProgressColumn):
-    """Events per second of late."""
+    """How many per second of late; nothing while it is less than one."""
 
     def render(self, task: Task) -> Text:
         """Give the pace, or nothing before it is known."""
-        return Text(f"{task.speed:,.0f}/s" if task.speed else "")
+        speed = task.speed or 0.0
+        return Text(f"{speed:,.0f}/s" if speed >= 1 else "")
 
 
 @contextmanager
-def watch(total: int | None) -> Iterator[Watch]:
+def watch(total: int | None, counted: str = "events") -> Iterator[Watch]:
     """Tell a person how a run gets on; the bar is for terminals only.
 
     Args:
-        total: number of events, if known.
+        total: how many there are, if known.
+        counted: what of.
     """
     console, say = people()
     if not sys.stderr.isatty():
@@ -72,8 +74,8 @@ def watch(total: int | None) -> Iterator[Watch]:
         TimeRemainingColumn(),
     )
     with Progress(*columns, console=console, transient=True) as bar:
-        task = bar.add_task("events", total=total)
-        yield Watch(say, lambda events: bar.update(task, completed=events))
+        task = bar.add_task(counted, total=total)
+        yield Watch(say, lambda done: bar.update(task, completed=done))
 
 
 def people() -> tuple[Console, Callable[[str], None]]:
@@ -171,6 +173,24 @@ def show_comparison(models: Mapping[str, Mapping[str, Any]]) -> None:
     pace = {"ticks_per_s": "ticks/s", "p50_us": "us/tick, p50",
             "p99_us": "us/tick, p99", "peak_rss_mib": "peak MiB"}  # fmt: skip
     console.print(_side_by_side("pace", pace, models))
+
+
+def show_table(
+    head: Sequence[str], numbers: Sequence[str], rows: Iterable[Sequence[str]]
+) -> None:
+    """Show rows under names.
+
+    Args:
+        head: of the first columns, which are texts.
+        numbers: of the others, which are numbers.
+        rows: texts of all columns.
+    """
+    table = Table(*head)
+    for name in numbers:
+        table.add_column(name, justify="right", no_wrap=True)
+    for row in rows:
+        table.add_row(*map(Text, row))
+    Console(stderr=True, highlight=False).print(table)
 
 
 def _side_by_side(

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sfm_stream.events import Floats, Ints
+from sfm_stream.running import bootstrap
 
 ZOOM = 300
 """Rows of a zoom."""
@@ -61,18 +62,14 @@ def worst(squared: Floats, width: int = ZOOM) -> slice:
 
 
 def skill_interval(
-    squared: Floats, naive: Floats, *, blocks: int = 50, draws: int = 1_000
+    squared: Floats, naive: Floats, *, blocks: int = 50
 ) -> tuple[float, float, float] | None:
     """Give the skill and its 90 % interval by the block bootstrap.
-
-    Errors near each other in time are alike, so whole stretches are drawn again, not
-    single errors (Kuensch, 1989).
 
     Args:
         squared: the forecast's squared errors [n].
         naive: the last value's [n].
         blocks: stretches of equal length.
-        draws: how often; seeded, so the same run has the same interval.
 
     Returns:
         Skill, lower and upper end; None with fewer than 20 scores or where the last
@@ -84,11 +81,8 @@ def skill_interval(
     blocks = min(blocks, len(squared) // 4)
     starts = np.linspace(0, len(squared), blocks + 1).astype(np.int64)[:-1]
     ours, theirs = np.add.reduceat(squared, starts), np.add.reduceat(naive, starts)
-    drawn = np.random.default_rng(0).integers(0, blocks, (draws, blocks))
-    base = theirs[drawn].sum(axis=1)
-    skills = 1 - ours[drawn].sum(axis=1)[base > 0] / base[base > 0]
-    low, high = np.quantile(skills, [0.05, 0.95])
-    return 1 - float(squared.sum()) / total, float(low), float(high)
+    ends = bootstrap.interval(bootstrap.skills(ours, theirs))
+    return ends and (1 - float(squared.sum()) / total, *ends)
 
 
 def grouped(keys: NDArray[np.int64], values: Floats, count: int) -> Floats:

@@ -1,0 +1,91 @@
+"""The command that tries many settings on the same ticks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from sfm_stream.cli.options import (
+    INTERRUPTED,
+    AsJson,
+    Settings,
+    Strict,
+    app,
+    load,
+    opened,
+    print_json,
+    say,
+)
+
+if TYPE_CHECKING:
+    from sfm_stream.config import Config
+    from sfm_stream.evaluate.sweep.ranking import Place
+
+
+@app.command()
+def sweep(
+    config: Settings,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder of the results [runs/<config>-sweep].")
+    ] = None,
+    jobs: Annotated[int, typer.Option(min=1, help="Processes at work.")] = 1,
+    strict: Strict = False,
+    as_json: AsJson = False,
+    overrides: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="SECTION.KEY=A,B",
+            help="Override a setting; with commas, try each value.",
+        ),
+    ] = None,
+) -> None:
+    """Try every combination of settings, and rank them by skill."""
+    from sfm_stream.evaluate.sweep import grid, ranking
+    from sfm_stream.report import terminal
+
+    chosen = grid.read(overrides or [])
+    points = chosen.points()
+    tried = [load(config, chosen.overrides(point)) for point in points]
+    folder = out or Path("runs") / f"{config.stem}-sweep"
+    try:
+        results = _results(tried, folder, jobs, strict=strict)
+    except KeyboardInterrupt as e:
+        say("interrupted; the same command goes on where it was")
+        raise typer.Exit(INTERRUPTED) from e
+    path = ranking.keep(folder, chosen, points, results)
+    places = ranking.rank(points, results)
+    keys = list(chosen.varied)
+    terminal.show_table(keys, ranking.TOLD, map(ranking.told, places))
+    say(f"results: {path}")
+    if as_json:
+        print_json({"points": [_tree(keys, place) for place in places]})
+
+
+def _results(
+    tried: list[Config], folder: Path, jobs: int, *, strict: bool
+) -> list[dict[str, Any]]:
+    """Measure all points, on a bar."""
+    from connectors import open_feed
+    from sfm_stream.evaluate import contest
+    from sfm_stream.evaluate.sweep import carry_out
+    from sfm_stream.report import terminal
+    from sfm_stream.running import judgement, precompile
+
+    feed = opened(tried[0])
+    rows = judgement.preview(tried[0], feed)
+    terminal.show_account(rows)
+    judgement.refuse(rows, "the first rows", strict=strict)
+    precompile.prepare(tried[0], feed.fields, say)
+    points = carry_out.points(tried, open_feed, folder)
+    with terminal.watch(len(tried), "points") as watch, contest.processes(jobs) as pool:
+        return carry_out.carry_out(
+            points, open_feed, pool, parts=jobs, done=watch.progress
+        )
+
+
+def _tree(keys: list[str], place: Place) -> dict[str, Any]:
+    values = dict(zip(keys, place.values, strict=True))
+    return {"settings": values, **place._asdict(), "values": list(place.values)}

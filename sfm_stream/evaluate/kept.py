@@ -1,0 +1,58 @@
+"""Results kept in files, each under a key of all that decides it.
+
+So what was stopped goes on, and a change runs again what it touches.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from sfm_stream.storage import run_folder
+
+PACKAGE = Path(__file__).parents[1]
+SHELLS = {"cli", "daemon", "pace", "paper", "report", "sweep", "results.py",
+          "suite.py", "kept.py", "verify.py", "replay.py"}  # fmt: skip
+"""Rooms and files from which no figure comes."""
+
+
+def key(*decides: object) -> str:
+    """Give the SHA-256 of all that decides a result, as plain values."""
+    return hashlib.sha256(msgspec.json.encode(decides)).hexdigest()
+
+
+def code(folder: Path = PACKAGE) -> str:
+    """Give a digest of the code that figures come from.
+
+    Args:
+        folder: of the package, or a room of it.
+    """
+    digest = hashlib.sha256()
+    for path in sorted(folder.rglob("*.py")):
+        if not SHELLS.intersection(path.relative_to(folder).parts):
+            digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+def read(path: Path, key: str) -> dict[str, Any] | None:
+    """Give a result, if it is there and of this key."""
+    if not path.exists():
+        return None
+    try:
+        found = msgspec.json.decode(path.read_bytes(), type=dict[str, Any])
+    except msgspec.DecodeError:
+        return None  # torn by a power cut: run again
+    result: dict[str, Any] = found["result"]
+    return result if found.get("key") == key else None
+
+
+def write(path: Path, key: str, result: dict[str, Any]) -> None:
+    """Keep a result.
+
+    Raises:
+        SinkError: if the disk is full or refuses.
+    """
+    run_folder.write(path, run_folder.to_json({"key": key, "result": result}))

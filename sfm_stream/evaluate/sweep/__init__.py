@@ -1,0 +1,1 @@
+"""Many settings of one model on the same ticks: which are best, and how surely."""

@@ -1,0 +1,147 @@
+"""Carries a sweep out, part by part, and keeps what each point gave.
+
+A point's result is a file of its own, so a sweep that was stopped goes on where it was.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import BrokenExecutor, Executor, Future, as_completed
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import msgspec
+
+from sfm_stream import config
+from sfm_stream.errors import InvalidState
+from sfm_stream.evaluate import kept
+from sfm_stream.evaluate.sweep import part
+
+if TYPE_CHECKING:
+    from sfm_stream.config import Config
+    from sfm_stream.feeds import Feed
+
+TOGETHER = 8
+"""Most points of a part: a bound of its memory, and of what a stop throws away."""
+HERE = Path(__file__).parent
+OF_MODEL = ("features", "model", "learn", "forecast")
+"""Tables that say nothing of the ticks."""
+
+
+class Point(NamedTuple):
+    """Settings to try.
+
+    Attributes:
+        settings: resolved.
+        path: where the result is kept.
+        key: of all that decides it.
+    """
+
+    settings: Config
+    path: Path
+    key: str
+
+
+def points(
+    tried: Sequence[Config], open_feed: Callable[[Config], Feed], out: Path
+) -> list[Point]:
+    """Give the points of a sweep.
+
+    Args:
+        tried: settings, resolved.
+        open_feed: opens the feed a configuration names, to identify its source.
+        out: folder of the sweep.
+
+    Raises:
+        ConfigError, FeedError: if a source cannot be read.
+    """
+    code = kept.code(), kept.code(HERE)
+    sources: dict[bytes, object] = {}
+    found = []
+    for settings in tried:
+        ticks = _ticks(settings)
+        if ticks not in sources:
+            sources[ticks] = open_feed(settings).source()
+        key = kept.key(config.to_tree(settings), sources[ticks], *code)
+        found.append(Point(settings, out / "points" / f"{key[:16]}.json", key))
+    return found
+
+
+def carry_out(
+    tried: Sequence[Point],
+    open_feed: Callable[[Config], Feed],
+    pool: Executor,
+    *,
+    parts: int,
+    done: Callable[[int], None] = lambda _: None,
+) -> list[dict[str, Any]]:
+    """Measure what is not known yet, and give all results in order.
+
+    Args:
+        tried: points to measure.
+        open_feed: opens the feed a configuration names.
+        pool: where parts are carried out: processes of this machine, or others.
+        parts: at least so many, if there are as many points, to keep the pool busy.
+        done: told how many points are known.
+
+    Raises:
+        ConfigError, FeedError, SinkError: as in a replay.
+    """
+    known = {one.key: kept.read(one.path, one.key) for one in tried}
+    unknown = [one for one in tried if known[one.key] is None]
+    done(len(tried) - len(unknown))
+    running = {
+        pool.submit(part.measure, [one.settings for one in some], open_feed): some
+        for some in divide(unknown, parts)
+    }
+    try:
+        for some, results in _finished(running):
+            for one, result in zip(some, results, strict=True):
+                kept.write(one.path, one.key, result)
+                known[one.key] = result
+            done(sum(result is not None for result in known.values()))
+    except BaseException:
+        pool.shutdown(wait=False, cancel_futures=True)
+        raise
+    return [_plain(known[one.key]) for one in tried]
+
+
+def _finished(
+    running: Mapping[Future[list[dict[str, Any]]], Sequence[Point]],
+) -> Iterator[tuple[Sequence[Point], list[dict[str, Any]]]]:
+    """Give the results of parts as they finish; of a broken pool what there is."""
+    broken: BrokenExecutor | None = None
+    for future in as_completed(running):
+        try:
+            results = future.result()
+        except BrokenExecutor as e:
+            broken = e
+        else:
+            yield running[future], results
+    if broken is not None:
+        problem = "expected all processes to live, one was ended from outside"
+        hint = "perhaps for memory: give fewer --jobs; what is done is kept"
+        raise InvalidState(f"sweep: {problem}; {hint}") from broken
+
+
+def divide(some: Sequence[Point], parts: int) -> Iterator[list[Point]]:
+    """Put points of the same ticks together, few enough for so many parts."""
+    together: dict[bytes, list[Point]] = {}
+    for one in some:
+        together.setdefault(_ticks(one.settings), []).append(one)
+    most = min(TOGETHER, max(1, -(-len(some) // parts)))
+    for same in together.values():
+        for start in range(0, len(same), most):
+            yield same[start : start + most]
+
+
+def _ticks(settings: Config) -> bytes:
+    """Give what decides the ticks: a feed is given all settings but minds not these."""
+    tree = config.to_tree(settings)
+    kept = {name: table for name, table in tree.items() if name not in OF_MODEL}
+    return msgspec.json.encode(kept)
+
+
+def _plain(result: dict[str, Any] | None) -> dict[str, Any]:
+    assert result is not None  # noqa: S101 all of them were measured
+    return result

@@ -1,0 +1,103 @@
+"""A part of a sweep: some settings side by side through one pass of their ticks.
+
+Each has an engine of its own, so it says what it would have said alone. A part knows
+nothing of other parts: it can be carried out in any process, on any machine that has
+the package and the source.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sfm_stream import sinks
+from sfm_stream.engine import Engine
+from sfm_stream.records import Records
+from sfm_stream.running import judgement, metrics, precompile
+
+if TYPE_CHECKING:
+    from sfm_stream.config import Config
+    from sfm_stream.events import Block
+    from sfm_stream.feeds import Feed
+
+KINDS = ("scores", "rejected")
+STRETCHES = 50
+"""Of a run, to draw from."""
+
+
+def measure(
+    configs: Sequence[Config], open_feed: Callable[[Config], Feed]
+) -> list[dict[str, Any]]:
+    """Take settings through all their feed has.
+
+    Args:
+        configs: all with the same feed.
+        open_feed: opens it.
+
+    Returns:
+        Of each, `cells`, one per target and horizon: `target`, `horizon`, the metrics
+        of `metrics.COMPARED`, `skill`, and `ours` and `theirs`, sums of squared errors
+        over `STRETCHES` stretches; `seconds` of computing; `account`, what was not
+        taken.
+
+    Raises:
+        ConfigError, FeedError, SinkError: as in a replay.
+    """
+    feed = open_feed(configs[0])
+    with tempfile.TemporaryDirectory(prefix="sfm-stream-") as place:
+        runs = [_Run(one, feed, Path(place) / str(i)) for i, one in enumerate(configs)]
+        for block in feed.blocks(configs[0].run.block):
+            for run in runs:
+                run.take(block)
+        return [run.result() for run in runs]
+
+
+class _Run:
+    """One of the settings on its way through the ticks."""
+
+    def __init__(self, config: Config, feed: Feed, folder: Path) -> None:
+        precompile.call(config, feed.fields)
+        self._config, self._feed, self._folder = config, feed, folder
+        self._engine = Engine(config, feed.fields)
+        self._sink = sinks.ParquetSink(folder, {"experts": config.forecast.experts})
+        self._seconds = 0.0
+
+    def take(self, block: Block) -> None:
+        begun = time.perf_counter()
+        records = self._engine.run(block)
+        self._seconds += time.perf_counter() - begun
+        kept = {kind: records.columns[kind] for kind in KINDS}
+        self._sink.write(Records(kept, records.tables))
+
+    def result(self) -> dict[str, Any]:
+        self._sink.close()
+        ticks = self._engine.ticks
+        first = metrics.first_scored(self._config.run.warmup, ticks)
+        account = judgement.of_run(self._folder, self._feed, sum(ticks.values()))
+        cells = _cells(self._folder, first)
+        return {"cells": cells, "seconds": self._seconds, "account": account}
+
+
+def _cells(folder: Path, first: Mapping[str, int]) -> list[dict[str, Any]]:
+    """Fold scores into figures per target and horizon."""
+    whole = metrics.fold_scores(folder, first, metrics.COMPARED)
+    stretches = metrics.blocks(folder, first, STRETCHES)
+    known = whole.get("targets") or dict.fromkeys(stretches, whole)
+    return [
+        {
+            "target": target,
+            "horizon": horizon,
+            **known[target]["horizons"][horizon],
+            "ours": [_sum(one, "mse") for one in parts],
+            "theirs": [_sum(one, "naive_mse") for one in parts],
+        }
+        for target, horizons in stretches.items()
+        for horizon, parts in horizons.items()
+    ]
+
+
+def _sum(stretch: metrics.Summary, name: str) -> float:
+    return (stretch[name] or 0.0) * (stretch["scored"] or 0)

@@ -1,0 +1,147 @@
+"""The points of a sweep by skill, as a table for people and as Parquet for programs."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from sfm_stream.evaluate.sweep import grid
+from sfm_stream.running import bootstrap, metrics
+from sfm_stream.storage import run_folder
+
+if TYPE_CHECKING:
+    from sfm_stream.evaluate.sweep.grid import Grid
+    from sfm_stream.events import Floats
+
+Interval = tuple[float, float] | None
+FIGURES = (*metrics.COMPARED, "skill")
+TOLD = ("skill", "90 % interval", "behind the best", "seconds")
+
+
+class Place(NamedTuple):
+    """A point and how it did.
+
+    Attributes:
+        values: of the settings that vary.
+        skill: mean over targets and horizons; None where nothing was scored.
+        interval: of the skill, 90 %.
+        behind: of how much less it is than the best point's, 90 %, stretch by stretch.
+        seconds: of computing.
+    """
+
+    values: tuple[str, ...]
+    skill: float | None
+    interval: Interval
+    behind: Interval
+    seconds: float
+
+
+def rank(
+    points: Sequence[tuple[str, ...]], results: Sequence[Mapping[str, Any]]
+) -> list[Place]:
+    """Order points by skill, the best first.
+
+    Args:
+        points: their values.
+        results: theirs, as `part.measure` gives them.
+    """
+    skills = [_skill(result) for result in results]
+    drawn = [_draws(result["cells"]) for result in results]
+    order = sorted(range(len(points)), key=lambda i: _last_if_none(skills[i]))
+    best = drawn[order[0]]
+    return [
+        Place(
+            points[i],
+            skills[i],
+            bootstrap.interval(drawn[i]),
+            bootstrap.interval(best - drawn[i]),
+            results[i]["seconds"],
+        )
+        for i in order
+    ]
+
+
+def told(place: Place) -> list[str]:
+    """Give a point for people: its values, then a text for each of `TOLD`."""
+    skill = "-" if place.skill is None else f"{place.skill:.4f}"
+    behind = "best" if place.behind == (0.0, 0.0) else _ends(place.behind)
+    ends = _ends(place.interval), behind
+    return [*place.values, skill, *ends, f"{place.seconds:.3g}"]
+
+
+def _ends(interval: Interval) -> str:
+    return "-" if interval is None else f"{interval[0]:.4f}, {interval[1]:.4f}"
+
+
+def keep(
+    folder: Path,
+    chosen: Grid,
+    points: Sequence[tuple[str, ...]],
+    results: Sequence[Mapping[str, Any]],
+) -> Path:
+    """Write `results.parquet`: a row per point, target and horizon.
+
+    Args:
+        folder: of the sweep.
+        chosen: what varied: a column each.
+        points: their values.
+        results: as `part.measure` gives them.
+
+    Raises:
+        SinkError: if the disk is full or refuses.
+    """
+    import polars as pl
+
+    rows = [
+        {**_named(chosen, point), **_row(cell), "seconds": result["seconds"]}
+        for point, result in zip(points, results, strict=True)
+        for cell in result["cells"]
+    ]
+    content, path = io.BytesIO(), folder / "results.parquet"
+    pl.DataFrame(rows, infer_schema_length=None).write_parquet(content)
+    run_folder.write(path, content.getvalue())
+    return path
+
+
+def _skill(result: Mapping[str, Any]) -> float | None:
+    known = [cell["skill"] for cell in result["cells"] if cell["skill"] is not None]
+    return sum(known) / len(known) if known else None
+
+
+def _last_if_none(skill: float | None) -> float:
+    return np.inf if skill is None else -skill
+
+
+def _draws(cells: Sequence[Mapping[str, Any]]) -> Floats:
+    """Give the mean skill over targets and horizons of each draw."""
+    sums = [
+        [cell["ours"], cell["theirs"]] for cell in cells if cell["skill"] is not None
+    ]
+    if not sums:
+        return np.full(bootstrap.DRAWS, np.nan)
+    both = np.array(sums, np.float64)
+    mean: Floats = bootstrap.skills(both[:, 0], both[:, 1]).mean(axis=0)
+    return mean
+
+
+def _named(chosen: Grid, point: Sequence[str]) -> dict[str, object]:
+    """Give the values of a point by key: numbers where all of a key's are numbers."""
+    named: dict[str, object] = {}
+    for (key, values), value in zip(chosen.varied.items(), point, strict=True):
+        kinds = {type(grid.plain(one)) for one in values}
+        if kinds <= {int, float}:
+            named[key] = (float if float in kinds else int)(value)
+        else:
+            named[key] = value
+    return named
+
+
+def _row(cell: Mapping[str, Any]) -> dict[str, object]:
+    ours, theirs = np.array(cell["ours"]), np.array(cell["theirs"])
+    low, high = bootstrap.interval(bootstrap.skills(ours, theirs)) or (None, None)
+    said = ("target", "horizon", "scored", *FIGURES)
+    return {**{name: cell[name] for name in said}, "skill_low": low, "skill_high": high}

@@ -1,0 +1,50 @@
+"""How sure a skill is: stretches of a run, drawn again and again.
+
+Errors near each other in time are alike, so whole stretches are drawn, not single
+errors (Kuensch, 1989).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from sfm_stream.events import Floats
+
+DRAWS = 1_000
+QUANTILES = (0.05, 0.95)
+"""Ends of a 90 % interval."""
+
+
+def skills(ours: Floats, theirs: Floats, draws: int = DRAWS) -> Floats:
+    """Draw the stretches of a run again, and give the skill of each draw.
+
+    The draws are the same for all arrays of equally many stretches, so skills of two
+    models can be compared draw by draw.
+
+    Args:
+        ours: sums of squared errors of the forecast [..., stretches].
+        theirs: of the last value, likewise.
+        draws: how often; seeded, so the same run has the same interval.
+
+    Returns:
+        [..., draws]; NaN where the last value was never wrong.
+    """
+    blocks = ours.shape[-1]
+    drawn = np.random.default_rng(0).integers(0, blocks, (draws, blocks))
+    base = theirs[..., drawn].sum(axis=-1)
+    found = np.full(base.shape, np.nan)
+    np.divide(ours[..., drawn].sum(axis=-1), base, out=found, where=base > 0)
+    skill: Floats = 1 - found
+    return skill
+
+
+def interval(drawn: Floats) -> tuple[float, float] | None:
+    """Give the ends of the 90 % interval of draws [n]; None if all are NaN."""
+    known = drawn[np.isfinite(drawn)]
+    if not len(known):
+        return None
+    low, high = np.quantile(known, QUANTILES)
+    return float(low), float(high)

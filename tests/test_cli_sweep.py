@@ -1,0 +1,41 @@
+from __future__ import annotations
+
+import json
+
+import polars as pl
+
+
+def test_a_sweep_ranks_every_combination_and_goes_on_when_called_again(
+    tmp_path, sfm_stream
+):
+    path = tmp_path / "mine.toml"
+    path.write_text(
+        '[feed]\nconnector = "synthetic"\nticks = 300\n[model]\nstates = 4\n'
+        "frequencies = 2\n"
+    )
+    words = [
+        "sweep", str(path), "--set", "learn.lr=1e-3,1e-2", "--set",
+        "model.cell=sfm,a-sfm", "--out", str(tmp_path / "out"), "--json",
+    ]  # fmt: skip
+    code, out, err = sfm_stream(*words)
+    assert code == 0, err
+    points = json.loads(out.splitlines()[-1])["points"]
+    skills = [point["skill"] for point in points]
+    assert skills == sorted(skills, reverse=True)
+    assert {tuple(point["settings"]) for point in points} == {
+        ("learn.lr", "model.cell")
+    }
+    frame = pl.read_parquet(tmp_path / "out" / "results.parquet")
+    assert sorted(frame["skill"].to_list(), reverse=True) == skills
+    kept = {f: f.stat().st_mtime_ns for f in (tmp_path / "out/points").iterdir()}
+    assert len(kept) == len(points) == 4
+    assert sfm_stream(*words)[1] == out
+    assert kept == {f: f.stat().st_mtime_ns for f in kept}
+
+
+def test_a_setting_that_is_none_is_refused_before_anything_runs(tmp_path, sfm_stream):
+    words = ["--set", "learn.lr=1e-3,-1", "--out", str(tmp_path / "out")]
+    code, _, err = sfm_stream("sweep", "configs/demo.toml", *words)
+    assert code == 1
+    assert "learn.lr" in err
+    assert not (tmp_path / "out").exists()

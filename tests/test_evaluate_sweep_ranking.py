@@ -1,0 +1,51 @@
+from __future__ import annotations
+
+import numpy as np
+import polars as pl
+import pytest
+
+from sfm_stream.evaluate.sweep import grid, ranking
+
+RANDOM = np.random.default_rng(3)
+THEIRS = RANDOM.exponential(size=50)
+
+
+def result(share, *, scored=1000):
+    """Give a result whose errors are so large a share of the last value's."""
+    ours = THEIRS * share
+    skill = 1 - share if scored else None
+    figures = dict.fromkeys(ranking.FIGURES, 0.0)
+    cell = {
+        "target": "a", "horizon": "1", "scored": scored, **figures, "skill": skill,
+        "ours": ours.tolist(), "theirs": THEIRS.tolist(),
+    }  # fmt: skip
+    return {"cells": [cell], "seconds": 1.5, "account": {}}
+
+
+GRID = grid.read(["learn.lr=1e-3,3e-3", "model.cell=sfm,a-sfm"])
+POINTS = GRID.points()
+RESULTS = [result(0.5), result(0.3), result(0.9, scored=0), result(0.4)]
+
+
+def test_the_best_stands_first_and_what_was_not_scored_last():
+    places = ranking.rank(POINTS, RESULTS)
+    assert [place.values for place in places] == [POINTS[i] for i in (1, 3, 0, 2)]
+    assert places[-1].skill is places[-1].interval is places[-1].behind is None
+    assert places[0].behind == (0.0, 0.0)
+    # all errors are the same share of the last value's: nothing is left to chance
+    assert places[1].behind == pytest.approx((0.1, 0.1))
+
+
+def test_a_point_is_told_in_a_text_for_each_column():
+    told = [ranking.told(place) for place in ranking.rank(POINTS, RESULTS)]
+    assert told[0] == ["1e-3", "a-sfm", "0.7000", "0.7000, 0.7000", "best", "1.5"]
+    assert told[-1] == ["3e-3", "sfm", "-", "-", "-", "1.5"]
+
+
+def test_all_are_rows_of_one_parquet_file(tmp_path):
+    path = ranking.keep(tmp_path, GRID, POINTS, RESULTS)
+    frame = pl.read_parquet(path)
+    assert frame["learn.lr"].to_list() == [1e-3, 1e-3, 3e-3, 3e-3]
+    assert frame["model.cell"].to_list() == ["sfm", "a-sfm"] * 2
+    assert frame["skill"].to_list() == [0.5, 0.7, None, 0.6]
+    assert frame["skill_low"].to_list()[:2] == pytest.approx([0.5, 0.7])
