@@ -162,3 +162,14 @@ def test_the_sample_is_parted_as_it_is_known_to_be():
     parts = speech.split(speech.find(REAL))
     assert [len(part) for part in parts] == [64, 16, 16]
     assert {s.speaker for s in parts[2]} == {"faem0", "mbgt0"}
+
+
+def test_folds_count_every_speaker_once_and_stop_by_others():
+    names = ["a", "b", "c", "d", "e", "f", "g"]
+    spoken = [speech.Sentence(Path(n), Path(n), n, test=False) for n in names]
+    parts = speech.folds(spoken)
+    who = [[[one.speaker for one in part] for part in fold] for fold in parts]
+    assert [test for _, _, test in who] == [["a", "d", "g"], ["b", "e"], ["c", "f"]]
+    assert [valid for _, valid, _ in who] == [["b", "e"], ["c", "f"], ["a", "d", "g"]]
+    for train, valid, test in who:
+        assert sorted(train + valid + test) == names

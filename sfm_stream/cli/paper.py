@@ -40,6 +40,9 @@ Data = Annotated[
     Path,
     typer.Option(metavar="DIR", help="Folder with the folders music and phonemes."),
 ]
+Speech = Annotated[
+    Path, typer.Option(metavar="DIR", help="Folder of TIMIT, or of a sample.")
+]
 RESULTS, DATA = Path("results"), Path("../shared/data")
 
 
@@ -90,9 +93,7 @@ def phonemes(
     quick: Quick = False,
     models: Models = "",
     seeds: Seeds = "",
-    data: Annotated[
-        Path, typer.Option(metavar="DIR", help="Folder of TIMIT, or of a sample.")
-    ] = Path("../shared/data/phonemes"),
+    data: Speech = Path("../shared/data/phonemes"),
     as_json: AsJson = False,
 ) -> None:
     """Tell which phone is spoken, frame by frame, as figure 4 of the slides."""
@@ -101,6 +102,24 @@ def phonemes(
     size = task.QUICK if quick else task.FULL
     with _ordered(out, models, seeds or _seeds(quick)) as order:
         found = task.carry_out(data, size, order)
+    _say(found, as_json=as_json)
+
+
+@paper.command()
+def speakers(
+    out: Out = RESULTS,
+    quick: Quick = False,
+    models: Models = "",
+    seeds: Seeds = "",
+    data: Speech = Path("../shared/data/phonemes"),
+    as_json: AsJson = False,
+) -> None:
+    """Do the same with every speaker left out once, and tell the models apart."""
+    from sfm_stream.paper.tasks import phonemes as size
+    from sfm_stream.paper.tasks import speakers as task
+
+    with _ordered(out, models, seeds or _seeds(quick)) as order:
+        found = task.carry_out(data, size.QUICK if quick else size.FULL, order)
     _say(found, as_json=as_json)
 
 

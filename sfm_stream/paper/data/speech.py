@@ -38,6 +38,8 @@ SLOPE = 5
 TEST_SPEAKERS = frozenset({"faem0", "mbgt0"})
 # Of the other speakers, one in so many says when to stop, and at least two do.
 VALID_SHARE, VALID_LEAST = 20, 2
+# Two to learn from, two to stop by, two to count.
+LEAST_SPEAKERS = 6
 # Sentences that every speaker reads would be known by heart.
 READ_BY_ALL = "sa"
 
@@ -73,9 +75,25 @@ def load(folder: Path, sentences: int | None = None) -> Splits:
         ConfigError: if a library of the extra `paper` is absent.
         FeedError: if there are none, or a file cannot be used.
     """
-    train, valid, test = split(find(folder))
-    parts = (part[:sentences] for part in (train, valid, test))
-    return Splits(*(_sequences(part) for part in parts))
+    return _read(split(find(folder)), sentences)
+
+
+def load_folds(folder: Path, sentences: int | None = None) -> list[Splits]:
+    """Read a corpus once for every fold of its speakers, as `load` reads one split.
+
+    Args:
+        folder: of the corpus.
+        sentences: take so many of each split, the first; None takes all.
+
+    Raises:
+        ConfigError: if a library of the extra `paper` is absent.
+        FeedError: as `load`, and if there are fewer than six speakers.
+    """
+    found = find(folder)
+    if len({one.speaker for one in found}) < LEAST_SPEAKERS:
+        problem = f"expected at least {LEAST_SPEAKERS} speakers, were fewer"
+        raise FeedError(str(folder), problem, "without folds two are enough")
+    return [_read(parts, sentences) for parts in folds(found)]
 
 
 def find(folder: Path) -> list[Sentence]:
@@ -122,6 +140,31 @@ def split(
     stopping = set(speakers[apart // 2 :: apart][:count])
     valid = [s for s in rest if s.speaker in stopping]
     return [s for s in rest if s.speaker not in stopping], valid, test
+
+
+def folds(
+    sentences: Sequence[Sentence],
+) -> list[tuple[list[Sentence], list[Sentence], list[Sentence]]]:
+    """Part sentences once for every two speakers, so that each speaker counts once.
+
+    The two that count next say when to stop. An odd speaker makes three of one two.
+    """
+    speakers = sorted({one.speaker for one in sentences})
+    count = len(speakers) // 2
+
+    def of(these: Sequence[str]) -> list[Sentence]:
+        return [one for one in sentences if one.speaker in these]
+
+    parts = []
+    for at in range(count):
+        test, valid = speakers[at::count], speakers[(at + 1) % count :: count]
+        rest = [name for name in speakers if name not in (*test, *valid)]
+        parts.append((of(rest), of(valid), of(test)))
+    return parts
+
+
+def _read(parts: Sequence[Sequence[Sentence]], sentences: int | None) -> Splits:
+    return Splits(*(_sequences(part[:sentences]) for part in parts))
 
 
 def _sequences(sentences: Sequence[Sentence]) -> Sequences:

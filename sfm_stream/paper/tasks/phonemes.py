@@ -106,7 +106,18 @@ def experiment(folder: Path, size: Size) -> Experiment:
     Raises:
         FeedError: if the corpus cannot be used.
     """
-    splits = _scaled(speech.load(folder, size.sentences))
+    return on("phonemes", speech.load(folder, size.sentences), size.schedule)
+
+
+def on(name: str, heard: Splits, schedule: Schedule) -> Experiment:
+    """Give the task on some speakers.
+
+    Args:
+        name: of the experiment.
+        heard: their sentences, features as they were computed.
+        schedule: how each model is trained.
+    """
+    splits = _scaled(heard)
     objective = objectives.objective(_loss, _scores, "error", DROPOUTS.ask)
     contenders = {
         cell: Contender(partial(_born, cell), objective, RATES.get(cell))
@@ -118,7 +129,7 @@ def experiment(folder: Path, size: Size) -> Experiment:
         "dropouts": DROPOUTS._asdict(),
         "longest_memory": LONGEST_MEMORY,
     }
-    return Experiment("phonemes", data, splits, size.schedule, contenders)
+    return Experiment(name, data, splits, schedule, contenders)
 
 
 def _born(name: str, seed: int) -> nn.Module:

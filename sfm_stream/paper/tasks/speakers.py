@@ -1,0 +1,140 @@
+"""Phonemes with every speaker left out once, so that models can be told apart."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sfm_stream.paper.data import speech
+from sfm_stream.paper.output import figures, tables
+from sfm_stream.paper.tasks import phonemes
+from sfm_stream.paper.training import trials
+from sfm_stream.paper.training.trials import Experiment, Order, Result
+from sfm_stream.report.markdown import table
+
+NAME = "speakers"
+SCORE = "accuracy"
+REFERENCE = "sfm"
+"""The model that the others are compared with."""
+SURE = 0.95
+
+
+def carry_out(folder: Path, size: phonemes.Size, order: Order) -> dict[str, Any]:
+    """Try the models on every fold of the speakers.
+
+    Args:
+        folder: of the corpus.
+        size: how much.
+        order: which models and seeds, and where to.
+
+    Returns:
+        `models`: by name, `parameters`, `accuracy` as `tables.spread` gives it of the
+        folds (each the mean of its seeds), and `ahead`: by how much SFM is ahead of it,
+        as `difference` gives it, null where SFM was not tried and of itself. `text`,
+        the table in Markdown. The folder has it as `speakers.json` and `.md`, drawn.
+
+    Raises:
+        ConfigError: for a model that there is not.
+        FeedError: if the corpus cannot be used, or has too few speakers.
+        SinkError: if results cannot be read or written.
+    """
+    results = [trials.carry_out(task, order) for task in experiments(folder, size)]
+    scored = {name: _by_fold(results, name) for name in _names(results)}
+    found = {
+        name: {
+            "parameters": _of(results[0], name)[0]["parameters"],
+            SCORE: tables.spread(values),
+            "ahead": _ahead(scored, name),
+        }
+        for name, values in scored.items()
+    }
+    text = _table(found, len(results), len(order.seeds))
+    figure, axes = figures.sheet(1, 1, (7.0, 4.0))
+    shown = {name: {"scores": model} for name, model in found.items()}
+    figures.side_by_side(axes[0, 0], shown, SCORE)
+    figures.save(figure, NAME, order.out)
+    tables.keep(NAME, {"models": found}, text, order.out)
+    return {"models": found, "text": text}
+
+
+def experiments(folder: Path, size: phonemes.Size) -> list[Experiment]:
+    """Give the task of every fold, in their order.
+
+    Raises:
+        FeedError: if the corpus cannot be used, or has too few speakers.
+    """
+    return [
+        phonemes.on(f"{NAME}-{at}", heard, size.schedule)
+        for at, heard in enumerate(speech.load_folds(folder, size.sentences), 1)
+    ]
+
+
+def difference(ours: Sequence[float], theirs: Sequence[float]) -> dict[str, Any]:
+    """Give the mean difference of two models over the same folds, and how sure it is.
+
+    Args:
+        ours: of each fold.
+        theirs: likewise.
+
+    Returns:
+        `mean`; `low` and `high` of the 95 % interval of Student's t, null of one fold.
+        Folds share most of what they learn from, so it is somewhat too narrow.
+    """
+    from scipy.stats import t
+
+    gaps = np.subtract(ours, theirs)
+    mean = float(gaps.mean())
+    if len(gaps) == 1:
+        return {"mean": mean, "low": None, "high": None}
+    error = gaps.std(ddof=1) / np.sqrt(len(gaps))
+    reach = float(error * t.ppf((1.0 + SURE) / 2.0, len(gaps) - 1))
+    return {"mean": mean, "low": mean - reach, "high": mean + reach}
+
+
+def _names(results: Sequence[Sequence[Result]]) -> list[str]:
+    return list(dict.fromkeys(result["model"] for result in results[0]))
+
+
+def _of(results: Sequence[Result], name: str) -> list[Result]:
+    return [result for result in results if result["model"] == name]
+
+
+def _by_fold(results: Sequence[Sequence[Result]], name: str) -> list[float]:
+    return [
+        float(np.mean([result["test"][SCORE] for result in _of(fold, name)]))
+        for fold in results
+    ]
+
+
+def _ahead(scored: Mapping[str, list[float]], name: str) -> dict[str, Any] | None:
+    if name == REFERENCE or REFERENCE not in scored:
+        return None
+    return difference(scored[REFERENCE], scored[name])
+
+
+def _table(found: Mapping[str, Any], folds: int, seeds: int) -> str:
+    rows = [
+        [
+            name,
+            f"{model['parameters']:,}",
+            tables.shown(model[SCORE]),
+            *_compared(model["ahead"]),
+        ]
+        for name, model in found.items()
+    ]
+    head = ["model", "parameters", "accuracy", "SFM is ahead by", "95 % interval",
+            "told apart"]  # fmt: skip
+    return f"{folds} folds, seeds: {seeds}\n\n{table(head, rows)}"
+
+
+def _compared(ahead: Mapping[str, Any] | None) -> list[str]:
+    if ahead is None:
+        return ["", "", ""]
+    mean, low, high = ahead["mean"], ahead["low"], ahead["high"]
+    if low is None:
+        return [f"{mean:+.3f}", "", ""]
+    apart = "yes" if low > 0.0 or high < 0.0 else "no"
+    return [f"{mean:+.3f}", f"{low:+.3f} to {high:+.3f}", apart]
