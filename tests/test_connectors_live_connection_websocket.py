@@ -389,5 +389,5 @@ def test_a_flood_of_frames_leaves_the_consumer_its_turn():
                         break
         return waited
 
-    # a reader that reads on while frames are at hand fills the queue
-    assert max(asyncio.run(run())) < 100
+    # a reader that reads on while frames are at hand fills the queue with all of them
+    assert max(asyncio.run(run())) < count / 2
