@@ -19,7 +19,7 @@ from sfm_stream.errors import ConfigError, did_you_mean
 from sfm_stream.settings import EXPERTS, Config, Daemon, Feed, Target
 
 __all__ = [
-    "Config", "Target", "digest", "each_feed", "from_tree", "keys", "load",
+    "Config", "Target", "digest", "each_feed", "from_tree", "keys", "leaves", "load",
     "of_model", "parse", "read_table", "to_tree", "written",
 ]  # fmt: skip
 
@@ -138,6 +138,16 @@ def to_tree(config: Config) -> dict[str, Any]:
     if more := tree.pop(MORE_FEEDS):
         tree["feed"] = [tree["feed"], *more]
     return tree
+
+
+def leaves(tree: Mapping[str, Any], at: str = "") -> Iterator[tuple[str, Any]]:
+    """Give the keys of nested tables with their values; a list counts as one value."""
+    for name, value in tree.items():
+        key = f"{at}.{name}".lstrip(".")
+        if isinstance(value, Mapping):
+            yield from leaves(value, key)
+        else:
+            yield key, value
 
 
 def each_feed(config: Config) -> tuple[Config, ...]:

@@ -94,5 +94,5 @@ def carry_out(arguments):
         finally:
             simulator.kill()
     if found["files"] > given.files - 32 or not found["events"] or found["code"]:
-        raise RuntimeError(f"it did not bear them: {found}")
+        raise RuntimeError(f"it did not hold against them: {found}")
     return found

@@ -121,7 +121,7 @@ def carry_out(arguments):
         finally:
             flood.kill()
     if found["status_ms"]["max"] > PATIENCE_MS or found["ticks_per_s"] == 0:
-        raise RuntimeError(f"it did not bear the flood: {found}")
+        raise RuntimeError(f"it did not hold against the flood: {found}")
     return found
 
 

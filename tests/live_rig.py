@@ -17,7 +17,7 @@ from websockets.exceptions import ConnectionClosed
 
 from connectors.capture.faults import parse
 from connectors.capture.format import received
-from connectors.capture.replies import MANNERS
+from connectors.capture.replies import KNOWN
 from connectors.capture.simulator import Simulator
 from connectors.live.feed import Live
 from connectors.live.timing import Clock
@@ -116,7 +116,7 @@ def ids(events):
 async def exchange(frames, *faults, venue="binance", play=True, **given):
     """An exchange that plays frames; gives it and its address."""
     simulator = Simulator(
-        frames, MANNERS[venue], faults=[parse(f) for f in faults], **given
+        frames, KNOWN[venue], faults=[parse(f) for f in faults], **given
     )
     async with simulator.listening(0) as url:
         playing = asyncio.create_task(simulator.play()) if play else None

@@ -113,6 +113,7 @@ TESTED_IN = {
     "cli.service": "test_pages_commands.py",
     "cli.paper": "test_paper_tasks_signals.py",
     "evaluate.pace.eager_torch": "test_evaluate_pace_bench.py",
+    "cell.sequence.gradient": "test_cell_sequence_torch.py",
     "cell.sfm": "test_cell.py",
     "cell.oracle": "test_cell.py",
     "kernels.adam": "test_kernels_gradients.py",

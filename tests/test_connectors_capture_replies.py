@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connectors.capture.replies import MANNERS, heard, manners
+from connectors.capture.replies import KNOWN, heard, replies_of
 from connectors.venues.protocol import VENUES
 from sfm_stream.errors import ConfigError
 
@@ -75,14 +75,14 @@ REQUESTS = [
 
 @pytest.mark.parametrize(("name", "request_", "topics", "answers"), REQUESTS)
 def test_a_request_is_answered_as_the_venue_does(name, request_, topics, answers):
-    asked, said = heard(manners(name), json.dumps(request_).encode())
+    asked, said = heard(replies_of(name), json.dumps(request_).encode())
     assert asked == topics
     assert [json.loads(answer) for answer in said] == answers
 
 
-@pytest.mark.parametrize("name", MANNERS)
+@pytest.mark.parametrize("name", KNOWN)
 def test_text_pings_are_answered(name):
-    assert heard(manners(name), b"ping") == ((), [b"pong"])
+    assert heard(replies_of(name), b"ping") == ((), [b"pong"])
 
 
 VALUES = st.recursive(
@@ -102,28 +102,28 @@ VALUES = st.recursive(
 )
 
 
-@pytest.mark.parametrize("name", MANNERS)
+@pytest.mark.parametrize("name", KNOWN)
 @given(value=VALUES)
 def test_whatever_a_client_says_is_survived(name, value):
-    heard(manners(name), json.dumps(value).encode())
+    heard(replies_of(name), json.dumps(value).encode())
 
 
 @given(st.binary(max_size=20))
 def test_bytes_that_are_no_json_are_survived(frame):
-    topics, _ = heard(manners("binance"), frame)
+    topics, _ = heard(replies_of("binance"), frame)
     assert topics == ()
 
 
 def test_frames_of_binance_name_their_topic():
-    subject = manners("binance").subject
+    subject = replies_of("binance").subject
     assert subject(b'{"stream":"btcusdt@trade","data":{}}') == "btcusdt@trade"
     assert subject(b'{"lastUpdateId":1}') is None
 
 
-def test_every_venue_has_its_manners():
-    assert set(VENUES) - {"json"} <= set(MANNERS)
+def test_the_replies_of_every_venue_are_known():
+    assert set(VENUES) - {"json"} <= set(KNOWN)
 
 
 def test_an_unknown_venue_is_refused_with_the_nearest():
     with pytest.raises(ConfigError, match="did you mean 'kraken'"):
-        manners("krakn")
+        replies_of("krakn")

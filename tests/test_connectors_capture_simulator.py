@@ -8,7 +8,7 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from connectors.capture.format import Kind, mark, received
-from connectors.capture.replies import MANNERS
+from connectors.capture.replies import KNOWN
 from connectors.capture.simulator import Ids, Simulator, Tape, serve_until_played
 from sfm_stream.errors import ConfigError, FeedError
 from tests.live_rig import StillClock, exchange, settle, trade, trades, until
@@ -87,7 +87,7 @@ def test_at_full_speed_the_capture_waits_for_someone_to_listen():
 
 def test_a_capture_that_loops_goes_on_in_numbers_and_time():
     async def run():
-        simulator = Simulator(trades(3, 10), MANNERS["binance"], loop=True)
+        simulator = Simulator(trades(3, 10), KNOWN["binance"], loop=True)
         turns = simulator._timed()
         return [next(turns) for _ in range(7)]
 
@@ -101,12 +101,12 @@ def test_a_capture_that_loops_goes_on_in_numbers_and_time():
 
 
 def test_numbers_of_each_topic_rise_by_their_own_range():
-    ids = Ids(MANNERS["binance"])
+    ids = Ids(KNOWN["binance"])
     for number, symbol in ((1, "a"), (100, "b"), (3, "a")):
         ids.renewed(trade(number, symbol), 0)
     assert json.loads(ids.renewed(trade(1, "a"), 2))["data"]["t"] == 7
     assert json.loads(ids.renewed(trade(100, "b"), 2))["data"]["t"] == 102
-    assert Ids(MANNERS["plain"]).renewed(trade(1), 5) == trade(1)
+    assert Ids(KNOWN["plain"]).renewed(trade(1), 5) == trade(1)
 
 
 @pytest.mark.parametrize(
@@ -188,7 +188,7 @@ def test_a_port_that_is_taken_is_told():
     async def run():
         async with exchange(trades(1)) as (_, url):
             port = int(url.rpartition(":")[2])
-            simulator = Simulator(trades(1), MANNERS["plain"])
+            simulator = Simulator(trades(1), KNOWN["plain"])
             await serve_until_played(simulator, port, print)
 
     with pytest.raises(ConfigError, match=r"--port: \d+ cannot be had"):
@@ -201,7 +201,7 @@ def test_a_capture_that_cannot_be_read_ends_it(tmp_path):
 
     async def run():
         said = []
-        simulator = Simulator(Tape([str(path)]), MANNERS["binance"])
+        simulator = Simulator(Tape([str(path)]), KNOWN["binance"])
         serving = asyncio.create_task(serve_until_played(simulator, 0, said.append))
         await until(lambda: said)
         listening = asyncio.create_task(listened(said[0]))

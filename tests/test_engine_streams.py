@@ -5,7 +5,7 @@ import pytest
 
 from sfm_stream import config
 from sfm_stream.engine import Engine
-from sfm_stream.engine.streams import FURTHER, Roster
+from sfm_stream.engine.streams import FURTHER, StreamTable
 from sfm_stream.events import ALL_STREAMS, Block, Control, Gap, Heartbeat, Label, Tick
 from sfm_stream.kernels.rows import ALL_ROWS, NO_ROW
 from sfm_stream.records import Rejected
@@ -21,30 +21,30 @@ EVENTS = [
 
 
 def test_streams_are_new_once_in_the_order_of_ticks_and_controls():
-    roster, block = Roster(ANY), Block.of(EVENTS, 1)
-    assert roster.newcomers(block) == ["b", "a", "c"]
-    roster.add("a", 0)
-    assert roster.newcomers(block) == ["b", "c"]
+    table, block = StreamTable(ANY), Block.of(EVENTS, 1)
+    assert table.newcomers(block) == ["b", "a", "c"]
+    table.add("a", 0)
+    assert table.newcomers(block) == ["b", "c"]
 
 
 def test_events_find_their_rows():
-    roster = Roster(ANY)
+    table = StreamTable(ANY)
     for name, row in (("a", 0), ("b", NO_ROW), ("c", 2)):
-        roster.add(name, row)
-    numbers = roster.of(Block.of(EVENTS, 1))
+        table.add(name, row)
+    numbers = table.of(Block.of(EVENTS, 1))
     assert numbers.tolist() == [NO_ROW, 1, 0, 2, 1, ALL_STREAMS]
-    rows = roster.rows(numbers).tolist()
+    rows = table.rows(numbers).tolist()
     assert rows == [NO_ROW, NO_ROW, 0, 2, NO_ROW, ALL_ROWS]
 
 
 def test_a_roster_comes_back_from_plain_values():
-    roster = Roster(ANY)
-    roster.add("a", 0)
-    roster.add("b", NO_ROW)
-    again = Roster(ANY)
-    again.restore(list(roster.numbers), roster.first_row.tolist())
-    assert again.numbers == roster.numbers
-    np.testing.assert_array_equal(again.first_row, roster.first_row)
+    table = StreamTable(ANY)
+    table.add("a", 0)
+    table.add("b", NO_ROW)
+    again = StreamTable(ANY)
+    again.restore(list(table.numbers), table.first_row.tolist())
+    assert again.numbers == table.numbers
+    np.testing.assert_array_equal(again.first_row, table.first_row)
 
 
 # Streams too many.

@@ -72,11 +72,11 @@ def test_no_label_is_learned_before_the_tick_it_falls_due_at(seed, streams, ever
     referee = Referee(config, ["a", "b"])
     spies = []
 
-    def bear(*_):
+    def create(*_):
         spies.append(Spy((1, 3)))
         return spies[-1]
 
-    run_peers([events_of(120, streams, seed)], referee, bear, lambda _: None)
+    run_peers([events_of(120, streams, seed)], referee, create, lambda _: None)
     assert sum(referee.ticks.values()) == sum(len(spy.seen) for spy in spies)
 
 
@@ -84,10 +84,10 @@ def test_no_label_is_learned_before_the_tick_it_falls_due_at(seed, streams, ever
 def test_peers_are_scored_on_exactly_the_ticks_our_engine_is(horizons):
     config, block, said = settings_of(horizons), events_of(300, 2, 1), []
     ours = Engine(config, ["a", "b"]).run(block).columns["scores"]
-    bear = lambda *_: Spy((0, 0))  # noqa: E731 one line
+    create = lambda *_: Spy((0, 0))  # noqa: E731 one line
     Spy_learn, Spy.learn = Spy.learn, lambda *_: None
     try:
-        run_peers([block], Referee(config, ["a", "b"]), bear, said.append)
+        run_peers([block], Referee(config, ["a", "b"]), create, said.append)
     finally:
         Spy.learn = Spy_learn
     (theirs,) = (records.columns["scores"] for records in said)

@@ -173,10 +173,10 @@ def test_a_venue_is_a_protocol_a_line_and_a_row(copy):
     )  # fmt: skip
     copy.insert(
         "connectors/capture/replies.py", '    "okx": ',
-        '    "market": Manners(topics=lambda asked: tuple(asked.get("pairs", ()))),',
+        '    "market": Replies(topics=lambda asked: tuple(asked.get("pairs", ()))),',
     )  # fmt: skip
     said = copy.use(
-        "from connectors.capture.replies import heard, manners\n"
+        "from connectors.capture.replies import heard, replies_of\n"
         "from connectors.venues.protocol import open_venue\n"
         "from sfm_stream.config import from_tree\n"
         "venue = open_venue(from_tree({'stream': {'symbols': ['AB']}}), 'market')\n"
@@ -185,7 +185,7 @@ def test_a_venue_is_a_protocol_a_line_and_a_row(copy):
         "at = 1_700_000_000_500_000_000\n"
         "events = [x for i in (1, 1, 4) for x in venue.receive(frame % i, at)]\n"
         "print([type(x).__name__ for x in events], dict(venue.counters),"
-        " heard(manners('market'), venue.subscribe(venue.topics)[0])[0])"
+        " heard(replies_of('market'), venue.subscribe(venue.topics)[0])[0])"
     )
     assert said == "['Tick', 'Alive', 'Gap', 'Tick'] {'duplicates': 1} ('AB',)"
 

@@ -19,8 +19,8 @@ IDS = re.compile(rb'"(t|u|a|E|T)":(\d+)')
 STREAM = re.compile(rb'\{"stream":"([^"]+)"')
 
 
-class Manners(msgspec.Struct, frozen=True, kw_only=True):
-    """How a venue talks to those who connect.
+class Replies(msgspec.Struct, frozen=True, kw_only=True):
+    """What a venue says to those who connect.
 
     Attributes:
         topics: what a request subscribes to; empty if it is another one.
@@ -128,45 +128,45 @@ def _bitstamp_answers(request: Request) -> list[Any]:
     return answers
 
 
-PLAIN = Manners(unasked=True)
-BINANCE = Manners(
+PLAIN = Replies(unasked=True)
+BINANCE = Replies(
     topics=_binance_topics,
     answers=_binance_answers,
     subject=_binance_subject,
     ids=IDS,
 )
-MANNERS = {
+KNOWN = {
     "plain": PLAIN,
     "binance": BINANCE,
     "binance-usdm": BINANCE,
-    "bitstamp": Manners(topics=_bitstamp_topics, answers=_bitstamp_answers),
-    "bybit": Manners(topics=_bybit_topics, answers=_bybit_answers),
-    "coinbase": Manners(topics=_coinbase_topics, answers=_coinbase_answers),
-    "coinbase-advanced": Manners(topics=_coinbase_topics, answers=_advanced_answers),
-    "kraken": Manners(topics=_kraken_topics, answers=_kraken_answers),
-    "okx": Manners(topics=_okx_topics, answers=_okx_answers),
+    "bitstamp": Replies(topics=_bitstamp_topics, answers=_bitstamp_answers),
+    "bybit": Replies(topics=_bybit_topics, answers=_bybit_answers),
+    "coinbase": Replies(topics=_coinbase_topics, answers=_coinbase_answers),
+    "coinbase-advanced": Replies(topics=_coinbase_topics, answers=_advanced_answers),
+    "kraken": Replies(topics=_kraken_topics, answers=_kraken_answers),
+    "okx": Replies(topics=_okx_topics, answers=_okx_answers),
 }
 TEXTS = {b"ping": b"pong"}
 """What is no JSON, and its answer."""
 
 
-def manners(name: str) -> Manners:
-    """Find the manners of a venue.
+def replies_of(name: str) -> Replies:
+    """Find how a venue replies.
 
     Raises:
         ConfigError: if there is none of that name.
     """
-    if name not in MANNERS:
+    if name not in KNOWN:
         problem = f"expected a venue or plain, was {name!r}"
-        raise ConfigError("--venue", problem, did_you_mean(name, MANNERS))
-    return MANNERS[name]
+        raise ConfigError("--venue", problem, did_you_mean(name, KNOWN))
+    return KNOWN[name]
 
 
-def heard(how: Manners, frame: bytes) -> tuple[tuple[str, ...], list[bytes]]:
+def heard(how: Replies, frame: bytes) -> tuple[tuple[str, ...], list[bytes]]:
     """Take a client's message: what it subscribes to, and what it is answered.
 
     Args:
-        how: manners of who is asked.
+        how: those of who is asked.
         frame: as it came; what cannot be understood gets no answer.
     """
     if frame in TEXTS:

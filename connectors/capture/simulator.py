@@ -21,7 +21,7 @@ from websockets.http11 import Request, Response
 from connectors.capture import format as recording
 from connectors.capture.faults import CONNECTIONS, MESSAGES, Fault, Faults
 from connectors.capture.format import Kind
-from connectors.capture.replies import Manners, heard
+from connectors.capture.replies import Replies, heard
 from connectors.live.timing import Clock
 from sfm_stream.errors import ConfigError
 
@@ -56,7 +56,7 @@ class Simulator:
 
     Args:
         frames: pairs of time in ns and frame, in order, as often as it is iterated.
-        manners: those of a venue.
+        replies: those of a venue.
         speed: times the recorded pace; 0 is as fast as they read.
         loop: whether it begins again at the end; ids go on rising.
         faults: that may strike.
@@ -71,7 +71,7 @@ class Simulator:
     def __init__(
         self,
         frames: Iterable[tuple[int, bytes]],
-        manners: Manners,
+        replies: Replies,
         *,
         speed: float = 0.0,
         loop: bool = False,
@@ -80,7 +80,7 @@ class Simulator:
         clock: Clock | None = None,
     ) -> None:
         self.sent = self.connections = 0
-        self._frames, self._manners = frames, manners
+        self._frames, self._replies = frames, replies
         self._speed, self._loop = speed, loop
         self._faults = Faults(faults, seed)
         self._clock = clock or Clock()
@@ -119,7 +119,7 @@ class Simulator:
             struck = self._faults.struck(self.sent, MESSAGES)
             if "slow" in struck:
                 await self._clock.sleep(struck["slow"])
-            subject = self._manners.subject(frame)
+            subject = self._replies.subject(frame)
             for one in self._faults.frames(frame, struck):
                 await self._send(one, subject)
             await self._break(struck)
@@ -127,7 +127,7 @@ class Simulator:
 
     def _timed(self) -> Iterator[tuple[float, bytes]]:
         """Give seconds from the start and frames, over and over if it loops."""
-        ids = Ids(self._manners)
+        ids = Ids(self._replies)
         begun = at = 0.0
         for turn in count():
             first: int | None = None
@@ -203,7 +203,7 @@ class Simulator:
         client = Client(socket)
         client.mute = "mute-after-ack" in struck
         self._clients.add(client)
-        if self._manners.unasked:
+        if self._replies.unasked:
             client.topics = set()
             self._counted()
         try:
@@ -213,7 +213,7 @@ class Simulator:
             self._left(client)
 
     async def _hear(self, client: Client, frame: bytes) -> None:
-        topics, answers = heard(self._manners, frame)
+        topics, answers = heard(self._replies, frame)
         for answer in answers:
             await client.socket.send(answer, text=True)
         if topics:
@@ -225,11 +225,11 @@ class Ids:
     """The numbers of a capture that only rise, and go on rising when it is repeated.
 
     Args:
-        manners: say which numbers these are.
+        replies: say which numbers these are.
     """
 
-    def __init__(self, manners: Manners) -> None:
-        self._manners = manners
+    def __init__(self, replies: Replies) -> None:
+        self._replies = replies
         self._ranges: dict[tuple[str | None, bytes], tuple[int, int]] = {}
 
     def renewed(self, frame: bytes, turn: int) -> bytes:
@@ -237,10 +237,10 @@ class Ids:
 
         The first turn is looked at, so that later ones follow on from it.
         """
-        pattern = self._manners.ids
+        pattern = self._replies.ids
         if pattern is None:
             return frame
-        subject = self._manners.subject(frame)
+        subject = self._replies.subject(frame)
 
         def number(found: re.Match[bytes]) -> bytes:
             key, now = (subject, found[1]), int(found[2])

@@ -131,12 +131,12 @@ def simulate(
     """Serve a capture as a venue would, with faults on demand."""
     from connectors.capture import simulator
     from connectors.capture.faults import parse
-    from connectors.capture.replies import manners
+    from connectors.capture.replies import replies_of
     from connectors.files import text
 
     playing = simulator.Simulator(
         simulator.Tape(text.expand(tuple(captures))),
-        manners(venue),
+        replies_of(venue),
         speed=speed,
         loop=loop,
         faults=[parse(spec) for spec in fault or ()],

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
 from typing import Any
 
-from sfm_stream.config import Config, to_tree
+from sfm_stream.config import Config, leaves, to_tree
 from sfm_stream.errors import ConfigError
 
 HOT = ("feed", "stream.symbols", "learn.enabled", "sink", "daemon")
@@ -32,7 +31,7 @@ def expect_hot(before: Config, after: Config) -> None:
 
 def differences(before: Config, after: Config) -> list[tuple[str, Any, Any]]:
     """Give key and both values of what differs; None where a key is absent."""
-    old, new = dict(_leaves("", to_tree(before))), dict(_leaves("", to_tree(after)))
+    old, new = dict(leaves(to_tree(before))), dict(leaves(to_tree(after)))
     names = dict.fromkeys([*old, *new])
     return [(n, old.get(n), new.get(n)) for n in names if old.get(n) != new.get(n)]
 
@@ -44,13 +43,3 @@ def is_hot(key: str) -> bool:
 
 def _within(key: str, places: tuple[str, ...]) -> bool:
     return any(key == place or key.startswith(f"{place}.") for place in places)
-
-
-def _leaves(at: str, tree: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    """Give the keys of nested tables; a list of tables counts as one value."""
-    for name, value in tree.items():
-        key = f"{at}.{name}".lstrip(".")
-        if isinstance(value, Mapping):
-            yield from _leaves(key, value)
-        else:
-            yield key, value

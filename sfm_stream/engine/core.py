@@ -27,7 +27,7 @@ from sfm_stream.engine.bins import Resampler
 from sfm_stream.engine.buffers import Caller, Span
 from sfm_stream.engine.decode import Columns, Owners
 from sfm_stream.engine.former import FormerNames
-from sfm_stream.engine.streams import Roster
+from sfm_stream.engine.streams import StreamTable
 from sfm_stream.errors import InvalidState, ShapeError
 from sfm_stream.events import (
     ALL_STREAMS,
@@ -80,8 +80,8 @@ class Engine(FormerNames):
         self.experts = tuple(settings.forecast.experts)
         self.horizons = targets.labels(settings)
         self.frequencies = self._bank.layout.omega
-        self._roster = Roster(settings.stream)
-        self._owners = self._own()
+        self._streams = StreamTable(settings.stream)
+        self._owners = self._owners_now()
         self._frozen = int(not settings.learn.enabled)
         self._resampler = Resampler(settings, fields) if settings.stream.every else None
         self._call = Caller(self.backend, self._bank)
@@ -95,7 +95,7 @@ class Engine(FormerNames):
     @property
     def streams(self) -> tuple[str, ...]:
         """Names of the streams seen so far, in order of appearance."""
-        return tuple(self._roster.numbers)
+        return tuple(self._streams.numbers)
 
     @property
     def learning(self) -> bool:
@@ -108,7 +108,7 @@ class Engine(FormerNames):
         counters = self._bank.view("counters")
         return {
             name: int(counters[row, layout.TICKS])
-            for name, row in zip(self.streams, self._roster.first_row, strict=True)
+            for name, row in zip(self.streams, self._streams.first_row, strict=True)
             if row >= 0
         }
 
@@ -205,7 +205,7 @@ class Engine(FormerNames):
         What the tick would settle is not learned from first, so `observe` may say more.
         Nothing is said of a stream not yet seen, nor of ticks folded into bins.
         """
-        if tick.stream not in self._roster.numbers or self._resampler is not None:
+        if tick.stream not in self._streams.numbers or self._resampler is not None:
             return []
         if not len(self.peek_array(tick)):
             return []
@@ -221,7 +221,7 @@ class Engine(FormerNames):
             nothing is said.
         """
         count = 0
-        if self._resampler is None and tick.stream in self._roster.numbers:
+        if self._resampler is None and tick.stream in self._streams.numbers:
             self._write(self._aside, 0, tick)
             self._call.few(self._aside, 0, 1, PEEK)
             self._expected = (tick, self.seq)
@@ -244,9 +244,9 @@ class Engine(FormerNames):
         if self._observed is not None or self._resampler is not None:
             problem = "expected learn() first and no stream.every"
             raise InvalidState(f"observe_labelled: {problem}")
-        if tick.stream not in self._roster.numbers:
+        if tick.stream not in self._streams.numbers:
             self._add_streams(Block.of([tick], len(self.fields)))
-        row = self._roster.first_row[self._roster.number(tick.stream)]
+        row = self._streams.first_row[self._streams.number(tick.stream)]
         expected = self._expected == (tick, self.seq)
         kept = expected and not self._bank.ends_segment(row, tick.time)
         phase = OBSERVE + LEARN + KEEP * kept
@@ -287,8 +287,8 @@ class Engine(FormerNames):
 
     def memory(self, stream: str) -> NDArray[np.complex64]:
         """Copy the memory R of a stream, complex [Tg, K, D]."""
-        number, s = self._roster.numbers[stream], self._sizes
-        first = self._roster.first_row[number]
+        number, s = self._streams.numbers[stream], self._sizes
+        first = self._streams.first_row[number]
         last = (self.view("counters")[first, layout.TICKS] - 1) % (s.ring - 1)
         read = self.view("tape_read")[first : first + s.targets, last]
         re, im = read[..., s.states : 2 * s.states], read[..., 2 * s.states :]
@@ -312,7 +312,7 @@ class Engine(FormerNames):
             **signature.identity(self.config, self.fields),
             "seq": self.seq,
             "streams": list(self.streams),
-            "first_row": self._roster.first_row.tolist(),
+            "first_row": self._streams.first_row.tolist(),
             "frozen": self._frozen,
         }
         return arrays, meta
@@ -329,8 +329,8 @@ class Engine(FormerNames):
             bins = {k[4:]: v for k, v in arrays.items() if k[:4] == "bin_"}
             self._resampler.restore(bins)
         self.seq = int(meta["seq"])
-        self._roster.restore(meta["streams"], meta["first_row"])
-        self._owners = self._own()
+        self._streams.restore(meta["streams"], meta["first_row"])
+        self._owners = self._owners_now()
         self._frozen = int(meta["frozen"])
         self._observed = self._expected = None
 
@@ -358,7 +358,7 @@ class Engine(FormerNames):
             self._resampler = Resampler(self.config, self.fields)
 
     def _is_single(self, event: Event) -> TypeGuard[Tick | Label]:
-        known = event.stream in self._roster.numbers and self._resampler is None
+        known = event.stream in self._streams.numbers and self._resampler is None
         return known and isinstance(event, Tick | Label)
 
     def _observe_single(self, call: str, event: Tick | Label) -> None:
@@ -380,15 +380,15 @@ class Engine(FormerNames):
 
     def _write(self, pair: Events, place: int, event: Tick | Label) -> None:
         """Write an event of a known stream into the columns kept for it."""
-        number = self._roster.number(event.stream)
+        number = self._streams.number(event.stream)
         pair.stream[place] = number
-        pair.row[:] = self._roster.first_row[number]
+        pair.row[:] = self._streams.first_row[number]
         pair.time[place] = held(event.time)
         pair.values[place] = expect_width(event, len(self.fields))
         pair.seq[place] = self.seq
 
-    def _own(self) -> Owners:
-        of_row = np.flatnonzero(self._roster.first_row >= 0).repeat(len(self.targets))
+    def _owners_now(self) -> Owners:
+        of_row = np.flatnonzero(self._streams.first_row >= 0).repeat(len(self.targets))
         return Owners(
             list(self.streams), of_row, self.targets, self.horizons, self.fields,
             self.experts,
@@ -404,7 +404,7 @@ class Engine(FormerNames):
         if block.values.shape != shape:
             raise ShapeError("block.values", str(shape), str(block.values.shape))
         self._add_streams(block)
-        events = self._roster.events(block, self.seq)
+        events = self._streams.events(block, self.seq)
         self.seq += len(block)
         if block.kind.any():  # not ticks alone
             told = (block.kind == CONTROL) & (events.stream == ALL_STREAMS)
@@ -414,13 +414,13 @@ class Engine(FormerNames):
 
     def _add_streams(self, block: Block) -> None:
         """Give rows to the streams that appear in a block."""
-        newcomers = self._roster.newcomers(block)
+        newcomers = self._streams.newcomers(block)
         if newcomers:
             before = len(self._bank)
-            after = self._roster.admit(newcomers, before, len(self.targets))
+            after = self._streams.admit(newcomers, before, len(self.targets))
             self._bank.grow(after - before)
             self._bank.view("counters")[before:, layout.FROZEN] = self._frozen
-            self._owners = self._own()
+            self._owners = self._owners_now()
 
     def _fold(self, events: Events) -> Events:
         assert self._resampler is not None  # noqa: S101 the caller has looked
@@ -428,7 +428,7 @@ class Engine(FormerNames):
         kind, stream, *rest = self._resampler.fold(
             e.kind, e.stream, e.time, e.values, e.code, e.seq
         )
-        return Events(kind, stream, self._roster.rows(stream), *rest)
+        return Events(kind, stream, self._streams.rows(stream), *rest)
 
     def _is_due(self, events: Events) -> bool:
         # Only the rows of an event can have become due with it.
@@ -444,6 +444,6 @@ class Engine(FormerNames):
     def _said(self, columns: decode.Columns, block: Block | None = None) -> Records:
         """Give columns as records, after the decisions that a block held."""
         if block is not None and block.kind.any() and CONTROL in block.kind:
-            first, numbers = self.seq - len(block), self._roster.of(block)
+            first, numbers = self.seq - len(block), self._streams.of(block)
             columns = {**decode.decisions(block, first, numbers), **columns}
         return Records(columns, self._owners.tables)

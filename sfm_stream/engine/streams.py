@@ -12,12 +12,12 @@ from sfm_stream.kernels.rows import ALL_ROWS, NO_ROOM, NO_ROW, Events, plain
 from sfm_stream.settings import Stream
 
 FURTHER = "(further streams)"
-"""Stands for all streams beyond those that a roster has names for."""
+"""Stands for all streams beyond those that the table has names for."""
 NAMES = 2
 """Names kept for each stream that may be learned from: ever new ones take no memory."""
 
 
-class Roster:
+class StreamTable:
     """Streams in order of appearance; each has one row of the bank per target.
 
     Args:

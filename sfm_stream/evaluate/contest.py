@@ -148,7 +148,7 @@ def _engine(
 
 
 def _peers(
-    config: Config, feed: Feed, sink: ParquetSink, bear: Callable[[Task], Peer]
+    config: Config, feed: Feed, sink: ParquetSink, create: Callable[[Task], Peer]
 ) -> tuple[Mapping[str, int], dict[str, float]]:
     """Take peers through the feed, one per stream and target."""
     referee = Referee(config, feed.fields)
@@ -166,7 +166,7 @@ def _peers(
             weights=ours.sizes.weights,
             config=config,
         )
-        return clock.timed(bear(task), target)
+        return clock.timed(create(task), target)
 
     def write(scores: Records) -> None:
         sink.write(scores)

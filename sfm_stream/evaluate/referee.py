@@ -223,7 +223,7 @@ def _labels(scores: Columns) -> tuple[list[Labels], Ints]:
 def run_peers(
     blocks: Iterable[Block],
     referee: Referee,
-    bear: Callable[[int, int], Peer],
+    create: Callable[[int, int], Peer],
     write: Callable[[Records], None],
 ) -> None:
     """Feed blocks of events to peers: score, learn, forecast, tick by tick.
@@ -231,7 +231,7 @@ def run_peers(
     Args:
         blocks: in order.
         referee: says what a peer sees and when.
-        bear: gives the peer of a stream and a target, by their numbers.
+        create: gives the peer of a stream and a target, by their numbers.
         write: takes the scores of a block as columns.
     """
     rows: dict[tuple[int, int], tuple[Peer, Ring]] = {}
@@ -247,7 +247,7 @@ def run_peers(
             for target in range(len(referee.targets)):
                 one = step.stream, target
                 if one not in rows:
-                    rows[one] = bear(*one), referee.ring(len(referee.horizons))
+                    rows[one] = create(*one), referee.ring(len(referee.horizons))
                 peer, said = rows[one]
                 said.put(step.origin, peer.forecast(step))
         write(taken.answered(means))

@@ -1,7 +1,6 @@
 """A sequence of SFM on the CPU: tensors lent to machine code, with its gradient.
 
-What `sequence` says to torch for any device and kind of number, `sweep` computes in
-float32 without a call of torch per tick.
+The same as `torch` beside it, for float32 on the CPU alone: no call of torch per tick.
 """
 
 from __future__ import annotations
@@ -12,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from sfm_stream.errors import InvalidState
+from sfm_stream.cell.sequence.gradient import expect_one_gradient
 
 
 def suits(projected: Tensor) -> bool:
@@ -21,7 +20,7 @@ def suits(projected: Tensor) -> bool:
 
 
 class Sweep(torch.autograd.Function):
-    """All ticks forth and back, called as `sequence` calls its own."""
+    """All ticks forth and back, called as the one of `torch` is."""
 
     @staticmethod
     def forward(
@@ -69,9 +68,7 @@ class Sweep(torch.autograd.Function):
         Raises:
             InvalidState: when that is asked to have a gradient itself.
         """
-        if torch.is_grad_enabled():
-            problem = "gradient: expected create_graph=False, was True"
-            raise InvalidState(f"{problem}; fold the cell's ticks")
+        expect_one_gradient()
         from sfm_stream.cell.sequence import numba_kernels
 
         w_z, w_heads, shift, gates, read, heads, every, turns = ctx.saved_tensors

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from sfm_stream.cell.parameters import EPSILON, FORGET_CAP, Sizes, Weights, columns
 from sfm_stream.cell.sequence import numba
-from sfm_stream.errors import InvalidState
+from sfm_stream.cell.sequence.gradient import expect_one_gradient
 
 
 class Tape(NamedTuple):
@@ -132,9 +132,7 @@ class _Sweep(torch.autograd.Function):
         d_every: Tensor,
         d_last: Tensor,
     ) -> tuple[Tensor | None, ...]:
-        if torch.is_grad_enabled():
-            problem = "gradient: expected create_graph=False, was True"
-            raise InvalidState(f"{problem}; fold the cell's ticks")
+        expect_one_gradient()
         w_z, w_heads, delta, z, *kept = ctx.saved_tensors
         tape = Tape(*kept)
         with torch.autocast(z.device.type, enabled=False):

@@ -60,11 +60,11 @@ def report(
         worker: its model; None until it is recovered.
         others: what takes records besides the worker's sinks.
     """
-    unborn = _before_recovery(birth, state, feed, tuple(others))
+    before = _before_recovery(birth, state, feed, tuple(others))
     if worker is None:
-        return unborn
+        return before
     with worker.stepper.lock:
-        return _grown(unborn, worker)
+        return _with_model(before, worker)
 
 
 def _before_recovery(
@@ -99,16 +99,16 @@ def _before_recovery(
     )
 
 
-def _grown(unborn: Vitals, worker: Worker) -> Vitals:
+def _with_model(before: Vitals, worker: Worker) -> Vitals:
     """Add what the model's side knows; the model stands still meanwhile."""
     stepper, saver = worker.stepper, worker.saver
     counts, saved = stepper.counts, saver.saved
-    sinks, streams = (*worker.sinks(), *unborn.sinks), _streams(stepper)
+    sinks, streams = (*worker.sinks(), *before.sinks), _streams(stepper)
     problems = (stepper.problem, saver.problem, *worker.aside)
-    late = unborn.state == model.LIVE and stepper.catching_up
+    late = before.state == model.LIVE and stepper.catching_up
     return replace(
-        unborn,
-        state=CATCHING_UP if late else unborn.state,
+        before,
+        state=CATCHING_UP if late else before.state,
         seq=worker.engine.seq,
         recovered=worker.recovered,
         ticks=counts.ticks.total(),

@@ -36,29 +36,29 @@ def _no_cell(config: Config) -> Config:
 
 
 def _least_squares(forgetting: float, *, rest: bool) -> Callable[[Task], Peer]:
-    def bear(task: Task) -> Peer:
+    def create(task: Task) -> Peer:
         x = Regressors(task, LAGS, rest=rest)
         fit = simple.LeastSquares(len(task.ahead), x.size, forgetting)
         return Regressed(task, x, fit)
 
-    return bear
+    return create
 
 
 def _linear(make: Callable[[int], river.Linear]) -> Callable[[Task], Peer]:
-    def bear(task: Task) -> Peer:
+    def create(task: Task) -> Peer:
         return Regressed(
             task, Regressors(task, LAGS, rest=False), make(len(task.ahead))
         )
 
-    return bear
+    return create
 
 
 def _recurrent(kind: str) -> Callable[[Task], Peer]:
-    def bear(task: Task) -> Peer:
+    def create(task: Task) -> Peer:
         x = Regressors(task, 0, rest=True)
         return Regressed(task, x, Recurrent(kind, task, x.size))
 
-    return bear
+    return create
 
 
 ENGINES: Mapping[str, Callable[[Config], Config]] = {

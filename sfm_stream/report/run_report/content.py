@@ -100,21 +100,12 @@ def _about(run: run_folder.Run, shown: str) -> dict[str, Any]:
 
 def _changed(tree: Mapping[str, Any]) -> dict[str, Any]:
     """Give the settings that are not the defaults, by their key."""
-    usual = dict(_leaves("", config.to_tree(config.Config())))
+    usual = dict(config.leaves(config.to_tree(config.Config())))
     return {
         key: value
-        for key, value in _leaves("", tree)
+        for key, value in config.leaves(tree)
         if usual.get(key) != value
     }  # fmt: skip
-
-
-def _leaves(at: str, tree: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    for key, value in tree.items():
-        name = f"{at}.{key}".lstrip(".")
-        if isinstance(value, Mapping) and value:
-            yield from _leaves(name, value)
-        else:
-            yield name, value
 
 
 def _behind_warm_up(run: run_folder.Run, scores: pl.DataFrame) -> pl.DataFrame:
