@@ -93,6 +93,7 @@ TESTED_IN = {
     "backends.cuda.views": "test_backends_cuda_twins.py",
     "backends.numba": "test_backends_contract.py",
     "engine.decode": "test_engine_identity.py",
+    "engine.resampler": "test_engine_bins.py",
     "feeds": "test_connectors_capture_reader.py",
     "storage.run_folder": "test_running_replay.py",
     "storage.fingerprint": "test_running_replay.py",

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from sfm_stream.config import from_tree
 from sfm_stream.engine import bins
-from sfm_stream.engine.bins import MOST_EMPTY, Columns, Resampler
+from sfm_stream.engine.bins import MOST_EMPTY, Columns
+from sfm_stream.engine.resampler import Resampler
 from sfm_stream.errors import CheckpointMismatch, ConfigError, ShapeError
 from sfm_stream.events import (
     ALL_STREAMS,

@@ -5,7 +5,7 @@ import polars as pl
 import pytest
 
 from sfm_stream.config import from_tree
-from sfm_stream.engine.bins import Resampler
+from sfm_stream.engine.resampler import Resampler
 
 MS = 10**6
 START = 1_700_000_000 * 10**9

@@ -23,10 +23,10 @@ from numpy.typing import NDArray
 from sfm_stream import config
 from sfm_stream.backends import contract  # fmt: skip
 from sfm_stream.engine import decode, signature
-from sfm_stream.engine.bins import Resampler
 from sfm_stream.engine.buffers import Caller, Span
 from sfm_stream.engine.decode import Columns, Owners
 from sfm_stream.engine.former import FormerNames
+from sfm_stream.engine.resampler import Resampler
 from sfm_stream.engine.streams import StreamTable
 from sfm_stream.errors import InvalidState, ShapeError
 from sfm_stream.events import (
