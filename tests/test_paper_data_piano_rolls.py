@@ -104,3 +104,10 @@ def test_the_chorales_have_the_pieces_and_frames_they_are_known_for():
     assert [len(part.x) for part in splits] == [229, 76, 77]
     frames = [sum(len(y) + 1 for y in part.y) for part in splits]
     assert frames == [13807, 4602, 4725]
+
+
+def test_the_first_frames_of_each_piece_are_enough_where_so_many_are_asked(tmp_path):
+    keep(tmp_path)
+    for part in piano_rolls.load("jsb", tmp_path, frames=3):
+        assert [len(x) for x in part.x] == [2, 2]
+        assert torch.equal(part.y[0], torch.tensor(piece(5, 1)).float()[1:3])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pickle
+
 import pytest
 
 from sfm_stream.errors import ConfigError
@@ -18,8 +20,8 @@ def test_a_task_of_signals_has_both_sizes_and_needs_no_data(
     monkeypatch.setattr(signals, "FULL", TINY)
     monkeypatch.setattr(signals, "QUICK", TINY._replace(train=6))
     task = registry.find(name)
-    assert (task.full(tmp_path).name, task.full(tmp_path).data["train"]) == (name, 8)
-    assert task.quick(tmp_path).data["train"] == 6
+    full, quick = (task.maker(tmp_path, few)() for few in (False, True))
+    assert (full.name, full.data["train"], quick.data["train"]) == (name, 8, 6)
     assert registry.present([name], tmp_path) == [name]
 
 
@@ -32,13 +34,20 @@ def test_a_task_with_data_is_read_from_its_folder(
 ):
     task, asked = registry.find(name), []
     monkeypatch.setattr(module, "experiment", lambda *given: asked.append(given))
-    task.full(tmp_path)
-    task.quick(tmp_path)
+    task.maker(tmp_path, False)()
+    task.maker(tmp_path, True)()
     *where, folder = place
     expected = [
         (*where, tmp_path / folder, size) for size in (module.FULL, module.QUICK)
     ]
     assert asked == expected
+
+
+@pytest.mark.parametrize("name", registry.TASKS)
+def test_what_makes_a_task_can_be_sent_to_another_process(name, tmp_path):
+    make = registry.find(name).maker(tmp_path, True)
+    again = pickle.loads(pickle.dumps(make))
+    assert (again.func, again.args) == (make.func, make.args)
 
 
 def test_only_tasks_whose_data_is_there_are_present(tmp_path):

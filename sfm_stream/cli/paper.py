@@ -40,6 +40,9 @@ Data = Annotated[
     Path,
     typer.Option(metavar="DIR", help="Folder with the folders music and phonemes."),
 ]
+Processes = Annotated[
+    int, typer.Option(min=1, help="Trainings side by side, each on one thread.")
+]
 Speech = Annotated[
     Path, typer.Option(metavar="DIR", help="Folder of TIMIT, or of a sample.")
 ]
@@ -53,12 +56,13 @@ def signals(
     models: Models = "",
     variants: Variants = "",
     seeds: Seeds = "",
+    processes: Processes = 1,
     as_json: AsJson = False,
 ) -> None:
     """Tell squares from sawtooths, as figure 2 of the slides, and under noise."""
     from sfm_stream.paper.tasks import signals as task
 
-    with _ordered(out, models, seeds or _seeds(quick)) as order:
+    with _ordered(out, models, seeds or _seeds(quick), processes) as order:
         size = task.QUICK if quick else task.FULL
         found = task.carry_out(size, order, listed(variants))
     _say(found, as_json=as_json)
@@ -76,13 +80,14 @@ def music(
     data: Annotated[
         Path, typer.Option(metavar="DIR", help="Folder of the .mat files.")
     ] = Path("../shared/data/music"),
+    processes: Processes = 1,
     as_json: AsJson = False,
 ) -> None:
     """Predict which keys sound next, as the second table of the slides."""
     from sfm_stream.paper.tasks import music as task
 
     size = task.QUICK if quick else task.FULL
-    with _ordered(out, models, seeds or _seeds(quick)) as order:
+    with _ordered(out, models, seeds or _seeds(quick), processes) as order:
         found = task.carry_out(listed(sets), data, size, order)
     _say(found, as_json=as_json)
 
@@ -94,13 +99,14 @@ def phonemes(
     models: Models = "",
     seeds: Seeds = "",
     data: Speech = Path("../shared/data/phonemes"),
+    processes: Processes = 1,
     as_json: AsJson = False,
 ) -> None:
     """Tell which phone is spoken, frame by frame, as figure 4 of the slides."""
     from sfm_stream.paper.tasks import phonemes as task
 
     size = task.QUICK if quick else task.FULL
-    with _ordered(out, models, seeds or _seeds(quick)) as order:
+    with _ordered(out, models, seeds or _seeds(quick), processes) as order:
         found = task.carry_out(data, size, order)
     _say(found, as_json=as_json)
 
@@ -112,13 +118,14 @@ def speakers(
     models: Models = "",
     seeds: Seeds = "",
     data: Speech = Path("../shared/data/phonemes"),
+    processes: Processes = 1,
     as_json: AsJson = False,
 ) -> None:
     """Do the same with every speaker left out once, and tell the models apart."""
     from sfm_stream.paper.tasks import phonemes as size
     from sfm_stream.paper.tasks import speakers as task
 
-    with _ordered(out, models, seeds or _seeds(quick)) as order:
+    with _ordered(out, models, seeds or _seeds(quick), processes) as order:
         found = task.carry_out(data, size.QUICK if quick else size.FULL, order)
     _say(found, as_json=as_json)
 
@@ -140,8 +147,7 @@ def spectra(
 
     chosen = registry.find(task)
     with _ordered(out, "", str(seed)) as order:
-        experiment = (chosen.quick if quick else chosen.full)(data)
-        found = spectra.carry_out(experiment, order)
+        found = spectra.carry_out(chosen.maker(data, quick)(), order)
     _say(found, as_json=as_json)
 
 
@@ -160,6 +166,7 @@ def ablations(
     data: Data = DATA,
     variants: Variants = "",
     seeds: Seeds = "",
+    processes: Processes = 1,
     as_json: AsJson = False,
 ) -> None:
     """Change one thing of SFM: on the tasks, and on two streams forecast online."""
@@ -173,16 +180,16 @@ def ablations(
     names = listed(chosen) or registry.present(registry.THREE, data)
     say(f"on {', '.join(names)} and {', '.join(study.STREAMS)}")
     sized = {
-        name: (task, (task.quick if quick else task.full)(data))
+        name: (task, task.maker(data, quick))
         for name, task in ((name, registry.find(name)) for name in names)
     }
-    with _ordered(out, variants, seeds or _seeds(quick)) as order:
+    with _ordered(out, variants, seeds or _seeds(quick), processes) as order:
         found = study.carry_out(sized, open_feed, order)
     _say(found, as_json=as_json)
 
 
 @contextmanager
-def _ordered(out: Path, models: str, seeds: str) -> Iterator[Order]:
+def _ordered(out: Path, models: str, seeds: str, processes: int = 1) -> Iterator[Order]:
     """Give what experiments are told: where to, which models and seeds, who watches."""
     import torch
 
@@ -193,7 +200,7 @@ def _ordered(out: Path, models: str, seeds: str) -> Iterator[Order]:
     torch.set_num_threads(1)  # for matrices so small a second one costs time
     device = "cuda" if torch.cuda.is_available() else "cpu"
     with progress.show() as watch:
-        yield Order(out, listed(models), _numbers(seeds), device, watch)
+        yield Order(out, listed(models), _numbers(seeds), device, watch, processes)
 
 
 def _seeds(quick: bool) -> str:

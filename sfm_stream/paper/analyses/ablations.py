@@ -18,6 +18,7 @@ from sfm_stream.errors import ConfigError
 from sfm_stream.paper.analyses.variants import VARIANTS, Variant
 from sfm_stream.paper.output import tables
 from sfm_stream.paper.training import trials
+from sfm_stream.paper.training.processes import Maker, train_ahead
 from sfm_stream.paper.training.trials import Experiment, Order, Result
 from sfm_stream.report.markdown import table
 from sfm_stream.running import replay
@@ -46,14 +47,14 @@ SKILL = "skill"
 
 
 def carry_out(
-    tasks: Mapping[str, tuple[Task, Experiment]],
+    tasks: Mapping[str, tuple[Task, Maker]],
     open_feed: Callable[[Config], Feed],
     order: Order,
 ) -> dict[str, Any]:
     """Try every variant on the tasks, and those that the engine offers on the streams.
 
     Args:
-        tasks: by name, what is known of each and its data.
+        tasks: by name, what is known of each and what makes it.
         open_feed: opens the feed a configuration names.
         order: which variants, named as in `VARIANTS`, and seeds; and where to.
 
@@ -68,9 +69,12 @@ def carry_out(
         FeedError: if a stream cannot be read.
     """
     names = _named(order)
+    makers = {place: partial(changed, make) for place, (_, make) in tasks.items()}
+    train_ahead(makers.values(), order)
     found: dict[str, Any] = {n: {"parameters": {}, "scores": {}} for n in names}
-    for place, (task, experiment) in tasks.items():
-        for name, figures in tables.fold(_tried(experiment, order)).items():
+    for place, (task, _) in tasks.items():
+        results = trials.carry_out(makers[place](), order)
+        for name, figures in tables.fold(results).items():
             found[name]["parameters"][place] = figures["parameters"]
             found[name]["scores"][place] = figures["scores"][task.score]
     for place in STREAMS:
@@ -93,16 +97,19 @@ def _named(order: Order) -> list[str]:
     return list(order.models or VARIANTS)
 
 
-def _tried(experiment: Experiment, order: Order) -> list[Result]:
-    """Train the variants as the task trains SFM or A-SFM."""
-    contenders = {}
+def changed(make: Maker) -> Experiment:
+    """Give a task with the variants for models, trained as it trains SFM or A-SFM.
+
+    Args:
+        make: gives the task.
+    """
+    experiment, contenders = make(), {}
     for name, variant in VARIANTS.items():
         plain = experiment.contenders[variant.name]
         contenders[name] = plain._replace(build=partial(variant.build, plain.build))
-    changed = experiment._replace(
+    return experiment._replace(
         name=f"{experiment.name}-ablations", contenders=contenders
     )
-    return trials.carry_out(changed, order)
 
 
 def _streamed(

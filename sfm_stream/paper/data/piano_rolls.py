@@ -45,13 +45,16 @@ def present(folder: Path) -> list[str]:
     return names
 
 
-def load(name: str, folder: Path, pieces: int | None = None) -> Splits:
+def load(
+    name: str, folder: Path, pieces: int | None = None, frames: int | None = None
+) -> Splits:
     """Read a set: of each piece all frames but the last, and what comes after each.
 
     Args:
         name: one of `FILES`.
         folder: where its file is.
         pieces: take so many of each split, the first; None takes all.
+        frames: take so many of each piece, the first; None takes all.
 
     Raises:
         ConfigError: for another name, or where scipy is absent.
@@ -62,7 +65,8 @@ def load(name: str, folder: Path, pieces: int | None = None) -> Splits:
         raise ConfigError("--sets", problem)
     path = folder / FILES[name]
     found = _read(path)
-    return Splits(*(_sequences(path, found, part, pieces) for part in LISTS))
+    splits = (_sequences(path, found, part, pieces, frames) for part in LISTS)
+    return Splits(*splits)
 
 
 def _read(path: Path) -> Mapping[str, Any]:
@@ -86,12 +90,16 @@ def _read(path: Path) -> Mapping[str, Any]:
 
 
 def _sequences(
-    path: Path, found: Mapping[str, Any], part: str, pieces: int | None
+    path: Path,
+    found: Mapping[str, Any],
+    part: str,
+    pieces: int | None,
+    frames: int | None,
 ) -> Sequences:
     if part not in found:
         raise FeedError(str(path), f"expected {', '.join(LISTS)}, had no {part}")
     rolls = [
-        _roll(path, part, at, roll)
+        _roll(path, part, at, roll)[:frames]
         for at, roll in enumerate(found[part].ravel()[:pieces], 1)
     ]
     return Sequences([roll[:-1] for roll in rolls], [roll[1:] for roll in rolls])

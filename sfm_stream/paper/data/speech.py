@@ -60,6 +60,10 @@ class Sentence(NamedTuple):
     test: bool
 
 
+Parts = tuple[list[Sentence], list[Sentence], list[Sentence]]
+"""To learn from, to stop by, to count."""
+
+
 def load(folder: Path, sentences: int | None = None) -> Splits:
     """Read a corpus as frames: features [T, 26] and the place of each phone [T].
 
@@ -78,22 +82,36 @@ def load(folder: Path, sentences: int | None = None) -> Splits:
     return _read(split(find(folder)), sentences)
 
 
-def load_folds(folder: Path, sentences: int | None = None) -> list[Splits]:
-    """Read a corpus once for every fold of its speakers, as `load` reads one split.
+def count_folds(folder: Path) -> int:
+    """Say how many folds the speakers of a corpus make.
+
+    Raises:
+        FeedError: if there are fewer than six speakers, or no sentences.
+    """
+    return len(_folds(folder))
+
+
+def load_fold(folder: Path, fold: int, sentences: int | None = None) -> Splits:
+    """Read a fold of a corpus, as `load` reads its one split.
 
     Args:
         folder: of the corpus.
+        fold: from 0.
         sentences: take so many of each split, the first; None takes all.
 
     Raises:
         ConfigError: if a library of the extra `paper` is absent.
         FeedError: as `load`, and if there are fewer than six speakers.
     """
+    return _read(_folds(folder)[fold], sentences)
+
+
+def _folds(folder: Path) -> list[Parts]:
     found = find(folder)
     if len({one.speaker for one in found}) < LEAST_SPEAKERS:
         problem = f"expected at least {LEAST_SPEAKERS} speakers, were fewer"
         raise FeedError(str(folder), problem, "without folds two are enough")
-    return [_read(parts, sentences) for parts in folds(found)]
+    return folds(found)
 
 
 def find(folder: Path) -> list[Sentence]:
@@ -123,9 +141,7 @@ def find(folder: Path) -> list[Sentence]:
     return found
 
 
-def split(
-    sentences: Sequence[Sentence],
-) -> tuple[list[Sentence], list[Sentence], list[Sentence]]:
+def split(sentences: Sequence[Sentence]) -> Parts:
     """Part sentences by speaker: to learn from, to stop by, to count.
 
     The test folder is the test split, or two speakers where there is none. Of the
@@ -142,9 +158,7 @@ def split(
     return [s for s in rest if s.speaker not in stopping], valid, test
 
 
-def folds(
-    sentences: Sequence[Sentence],
-) -> list[tuple[list[Sentence], list[Sentence], list[Sentence]]]:
+def folds(sentences: Sequence[Sentence]) -> list[Parts]:
     """Part sentences once for every two speakers, so that each speaker counts once.
 
     The two that count next say when to stop. An odd speaker makes three of one two.
@@ -163,7 +177,7 @@ def folds(
     return parts
 
 
-def _read(parts: Sequence[Sequence[Sentence]], sentences: int | None) -> Splits:
+def _read(parts: Parts, sentences: int | None) -> Splits:
     return Splits(*(_sequences(part[:sentences]) for part in parts))
 
 

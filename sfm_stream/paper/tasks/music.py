@@ -23,6 +23,7 @@ from sfm_stream.paper.tasks import chords
 from sfm_stream.paper.training import objectives, trials
 from sfm_stream.paper.training.dropouts import Dropouts
 from sfm_stream.paper.training.loop import Contender, Schedule
+from sfm_stream.paper.training.processes import train_ahead
 from sfm_stream.paper.training.trials import Experiment, Order
 from sfm_stream.report.markdown import table
 
@@ -88,14 +89,17 @@ class Size(NamedTuple):
     Attributes:
         pieces: of each split, the first so many; None is all.
         schedule: how each model is trained; None is as `SEARCHED` has it.
+        frames: of each piece, the first so many; None is all.
     """
 
     pieces: int | None
     schedule: Schedule | None
+    frames: int | None = None
 
 
 FULL = Size(None, None)
-QUICK = Size(32, Schedule(6, 8, 3e-3, 2, 0, 5.0))
+# No chorale is longer, but pieces for the piano have thousands of frames.
+QUICK = Size(32, Schedule(6, 8, 3e-3, 2, 0, 5.0), 129)
 
 
 def carry_out(
@@ -120,10 +124,12 @@ def carry_out(
         SinkError: if results cannot be read or written.
     """
     chosen = names or piano_rolls.present(folder)
+    makers = {name: partial(experiment, name, folder, size) for name in chosen}
+    train_ahead(makers.values(), order)
     figure, axes = figures.sheet(len(chosen), 2, (11.0, 4.0 * len(chosen)))
     found = {}
     for name, row in zip(chosen, axes, strict=True):
-        task = experiment(name, folder, size)
+        task = makers[name]()
         results = trials.carry_out(task, order)
         models = tables.fold(results)
         found[name] = {
@@ -152,7 +158,7 @@ def experiment(name: str, folder: Path, size: Size) -> Experiment:
         ConfigError: for another name.
         FeedError: if the file cannot be used.
     """
-    splits = piano_rolls.load(name, folder, size.pieces)
+    splits = piano_rolls.load(name, folder, size.pieces, size.frames)
     found = SEARCHED.get(name, CHORALES)
     objective = objectives.objective(_loss, _scores, "nll", found.dropouts.ask)
     keywise = {

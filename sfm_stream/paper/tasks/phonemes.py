@@ -18,6 +18,7 @@ from sfm_stream.paper.output import figures, tables
 from sfm_stream.paper.training import objectives, trials
 from sfm_stream.paper.training.dropouts import Dropouts
 from sfm_stream.paper.training.loop import Contender, Schedule, Splits
+from sfm_stream.paper.training.processes import train_ahead
 from sfm_stream.paper.training.trials import Experiment, Order
 from sfm_stream.report.markdown import table
 
@@ -83,7 +84,9 @@ def carry_out(folder: Path, size: Size, order: Order) -> dict[str, Any]:
         FeedError: if the corpus cannot be used.
         SinkError: if results cannot be read or written.
     """
-    task = experiment(folder, size)
+    make = partial(experiment, folder, size)
+    train_ahead([make], order)
+    task = make()
     results = trials.carry_out(task, order)
     models = tables.fold(results)
     found = {"models": models, "frames": task.data["frames"]}

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from sfm_stream.errors import ConfigError
 from sfm_stream.paper.data import piano_rolls
 from sfm_stream.paper.tasks import music, phonemes, signals
-from sfm_stream.paper.training.trials import Experiment
+from sfm_stream.paper.training.processes import Maker
 
 THREE = ("signals", "jsb", "phonemes")
 """One of each kind, where none is named."""
@@ -22,14 +22,13 @@ class Task(NamedTuple):
     Attributes:
         score: the one of its scores that stands in tables.
         needs: what it reads, from the folder of all data; empty for what is generated.
-        full: gives it at full size, from that folder.
-        quick: gives it at the size of minutes.
+        maker: takes that folder and whether the size of minutes is meant, and gives
+            what makes it, here or in another process.
     """
 
     score: str
     needs: str
-    full: Callable[[Path], Experiment]
-    quick: Callable[[Path], Experiment]
+    maker: Callable[[Path, bool], Maker]
 
 
 def find(name: str) -> Task:
@@ -55,38 +54,29 @@ def present(names: Sequence[str], data: Path) -> list[str]:
 
 
 def _signals(name: str) -> Task:
-    def sized(size: Callable[[], signals.Size], data: Path) -> Experiment:
+    def maker(data: Path, quick: bool) -> Maker:
         del data
-        return signals.experiment(name, size())
+        size = signals.QUICK if quick else signals.FULL
+        return partial(signals.experiment, name, size)
 
-    return Task(
-        "accuracy",
-        "",
-        partial(sized, lambda: signals.FULL),
-        partial(sized, lambda: signals.QUICK),
-    )
+    return Task("accuracy", "", maker)
 
 
 def _music(name: str) -> Task:
-    def sized(size: Callable[[], music.Size], data: Path) -> Experiment:
-        return music.experiment(name, data / "music", size())
+    def maker(data: Path, quick: bool) -> Maker:
+        size = music.QUICK if quick else music.FULL
+        return partial(music.experiment, name, data / "music", size)
 
-    return Task(
-        "nll",
-        f"music/{piano_rolls.FILES[name]}",
-        partial(sized, lambda: music.FULL),
-        partial(sized, lambda: music.QUICK),
-    )
+    return Task("nll", f"music/{piano_rolls.FILES[name]}", maker)
 
 
-PHONEMES = Task(
-    "accuracy",
-    "phonemes",
-    lambda data: phonemes.experiment(data / "phonemes", phonemes.FULL),
-    lambda data: phonemes.experiment(data / "phonemes", phonemes.QUICK),
-)
+def _phonemes(data: Path, quick: bool) -> Maker:
+    size = phonemes.QUICK if quick else phonemes.FULL
+    return partial(phonemes.experiment, data / "phonemes", size)
+
+
 TASKS: Mapping[str, Task] = {
     **{name: _signals(name) for name in signals.VARIANTS},
     **{name: _music(name) for name in piano_rolls.FILES},
-    "phonemes": PHONEMES,
+    "phonemes": Task("accuracy", "phonemes", _phonemes),
 }

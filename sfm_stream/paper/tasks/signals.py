@@ -19,6 +19,7 @@ from sfm_stream.paper.output import figures, tables
 from sfm_stream.paper.tasks import rules
 from sfm_stream.paper.training import objectives, trials
 from sfm_stream.paper.training.loop import Contender, Schedule, Splits
+from sfm_stream.paper.training.processes import train_ahead
 from sfm_stream.paper.training.trials import Experiment, Order
 from sfm_stream.report.markdown import table
 
@@ -96,10 +97,12 @@ def carry_out(size: Size, order: Order, variants: Sequence[str] = ()) -> dict[st
             problem = f"expected some of {', '.join(VARIANTS)}, was {name!r}"
             raise ConfigError("--variants", problem)
     chosen = variants or list(VARIANTS)
+    makers = {name: partial(experiment, name, size) for name in chosen}
+    train_ahead(makers.values(), order)
     figure, axes = figures.sheet(len(chosen), 3, (16.0, 4.0 * len(chosen)))
     found = {}
     for name, row in zip(chosen, axes, strict=True):
-        results = trials.carry_out(experiment(name, size), order)
+        results = trials.carry_out(makers[name](), order)
         models = tables.fold(results)
         train, _, test = drawn(name, size)
         found[name] = {"models": models, "rules": rules.accuracies(train, test)}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from sfm_stream.paper.data import speech
 from sfm_stream.paper.output import figures, tables
 from sfm_stream.paper.tasks import phonemes
 from sfm_stream.paper.training import trials
+from sfm_stream.paper.training.processes import train_ahead
 from sfm_stream.paper.training.trials import Experiment, Order, Result
 from sfm_stream.report.markdown import table
 
@@ -41,7 +43,10 @@ def carry_out(folder: Path, size: phonemes.Size, order: Order) -> dict[str, Any]
         FeedError: if the corpus cannot be used, or has too few speakers.
         SinkError: if results cannot be read or written.
     """
-    results = [trials.carry_out(task, order) for task in experiments(folder, size)]
+    folds = range(speech.count_folds(folder))
+    makers = [partial(experiment, folder, size, fold) for fold in folds]
+    train_ahead(makers, order)
+    results = [trials.carry_out(make(), order) for make in makers]
     scored = {name: _by_fold(results, name) for name in _names(results)}
     found = {
         name: {
@@ -60,16 +65,19 @@ def carry_out(folder: Path, size: phonemes.Size, order: Order) -> dict[str, Any]
     return {"models": found, "text": text}
 
 
-def experiments(folder: Path, size: phonemes.Size) -> list[Experiment]:
-    """Give the task of every fold, in their order.
+def experiment(folder: Path, size: phonemes.Size, fold: int) -> Experiment:
+    """Give the task of a fold.
+
+    Args:
+        folder: of the corpus.
+        size: how much.
+        fold: from 0.
 
     Raises:
         FeedError: if the corpus cannot be used, or has too few speakers.
     """
-    return [
-        phonemes.on(f"{NAME}-{at}", heard, size.schedule)
-        for at, heard in enumerate(speech.load_folds(folder, size.sentences), 1)
-    ]
+    heard = speech.load_fold(folder, fold, size.sentences)
+    return phonemes.on(f"{NAME}-{fold + 1}", heard, size.schedule)
 
 
 def difference(ours: Sequence[float], theirs: Sequence[float]) -> dict[str, Any]:

@@ -50,6 +50,10 @@ class Experiment(NamedTuple):
         return self.schedule if lr is None else self.schedule._replace(lr=lr)
 
 
+def _nobody(*_: object) -> None:
+    """Tell nobody; by name, so that another process can be sent it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Watch:
     """Who is told how training gets on.
@@ -59,8 +63,8 @@ class Watch:
         progress: takes what is trained, batches done, and batches at most.
     """
 
-    say: Callable[[str], None] = lambda _: None
-    progress: Callable[[str, int, int], None] = lambda _, __, ___: None
+    say: Callable[[str], None] = _nobody
+    progress: Callable[[str, int, int], None] = _nobody
 
 
 class Order(NamedTuple):
@@ -72,6 +76,7 @@ class Order(NamedTuple):
         seeds: of the weights and the order of the sequences.
         device: where to train.
         watch: told how it gets on.
+        processes: how many trials are trained at a time.
     """
 
     out: Path
@@ -79,6 +84,7 @@ class Order(NamedTuple):
     seeds: Sequence[int] = (0, 1, 2)
     device: str = "cpu"
     watch: Watch = Watch()
+    processes: int = 1
 
 
 def carry_out(experiment: Experiment, order: Order) -> list[Result]:
