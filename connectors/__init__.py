@@ -8,6 +8,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from connectors import options
+from connectors.unpivot import unpivoted
 from connectors.venues.protocol import VENUES, venue_class
 from sfm_stream.config import each_feed
 from sfm_stream.errors import ConfigError, did_you_mean
@@ -57,7 +58,7 @@ def open_feed(config: Config) -> Feed:
     kind = _feed(name)
     options.read(config.feed, options.declared(kind))
     feed: Feed = kind(config)
-    return feed
+    return unpivoted(feed, config) if config.stream.columns == "streams" else feed
 
 
 def _feed(name: str) -> Any:  # noqa: ANN401 anyone's class
@@ -107,6 +108,9 @@ def open_live(
     from connectors.live.merged import Merged
     from connectors.live.queue import GATHER
 
+    if config.stream.columns == "streams":
+        problem = 'expected "fields" for a live feed, was "streams"'
+        raise ConfigError("stream.columns", problem, "a venue names its streams itself")
     each = each_feed(config)
     for one in each:
         name = one.feed.connector

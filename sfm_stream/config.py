@@ -24,7 +24,7 @@ __all__ = [
 ]  # fmt: skip
 
 MORE_FEEDS = "more_feeds"
-LATER = (("stream", "max_streams"),)
+LATER = (("stream", "max_streams"), ("stream", "columns"))
 """Table and key of settings younger than the first runs, whose digests must last."""
 LEAST_LEASE_S = 1.0
 """A process shows itself four times in a second."""
@@ -181,11 +181,11 @@ def of_model(config: Config) -> Config:
     """Give the settings that decide the model, with the defaults of those that do not.
 
     Which streams it has and whether it learns may change from one run to the next, and
-    within a live one.
+    within a live one; whether they stood side by side in a file is no matter.
     """
     return replace(
         config,
-        stream=replace(config.stream, symbols=()),
+        stream=replace(config.stream, symbols=(), columns="fields"),
         learn=replace(config.learn, enabled=True),
     )
 

@@ -175,6 +175,10 @@ class Stream(Section, frozen=True):
     fields: Annotated[
         tuple[str, ...], _doc("numeric fields of a tick; empty: all the feed has")
     ] = ()
+    columns: Annotated[
+        Literal["fields", "streams"],
+        _doc("what a file's columns are; a stream of its own has one field, `value`"),
+    ] = "fields"
     symbols: Annotated[tuple[str, ...], _doc("streams to keep; empty: all")] = ()
     max_streams: Annotated[
         Positive, _doc("most streams learned from; ticks of further ones are rejected")

@@ -67,7 +67,7 @@ def test_check_refuses_streams_that_memory_does_not_hold(sfm_stream):
     code, _, err = sfm_stream("check", DEMO, *words)
     assert code == 1
     assert "MiB of memory that are free, was " in err
-    assert "MiB for 9000 stream(s); lower model.states" in err
+    assert "MiB for 9000 stream(s) of 1 target(s); lower model.states" in err
 
 
 def test_the_size_told_is_that_of_the_arrays(sfm_stream):
@@ -78,6 +78,7 @@ def test_the_size_told_is_that_of_the_arrays(sfm_stream):
     assert layout.size(bank.layout, 3) == sum(array.nbytes for array in arrays)
     found = json.loads(sfm_stream("check", DEMO, "--json")[1])
     assert found["model_mib"] > 0.1
+    assert 0 < found["tick_us"] < 1e6
 
 
 @pytest.mark.parametrize(

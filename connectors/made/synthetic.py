@@ -7,13 +7,16 @@ seeded by seed and chunk, so no tick depends on where reading began.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
+from msgspec import Meta
 
+from connectors import options
 from sfm_stream.config import Config
 from sfm_stream.events import Block, Floats, Ints
 from sfm_stream.feeds import FIRST_TIME, chosen
+from sfm_stream.settings import Positive, Section
 
 CHUNK = 1024
 WHOLE_SIGNAL, NOISE, REGIME, JUMP = range(4)
@@ -31,8 +34,17 @@ WAVE_AMPLITUDE = (0.75, 2.0)
 WAVE_DUTY = (0.25, 0.75)
 
 
+class SyntheticOptions(Section, frozen=True):
+    """What a generated signal alone has."""
+
+    series: Annotated[
+        Positive,
+        Meta(description="signals side by side, `value` and from the second `value2`"),
+    ] = 1
+
+
 class Synthetic:
-    """A generated signal with one field, `value`.
+    """A generated signal with one field, `value`; or several, each of its own seed.
 
     Args:
         config: feed and stream are used.
@@ -41,12 +53,15 @@ class Synthetic:
         FeedError: if another field is asked for.
     """
 
+    options = SyntheticOptions
+
     def __init__(self, config: Config) -> None:
         feed = config.feed
-        there = ("value",)
-        self.fields = tuple(
-            there[i] for i in chosen(there, config.stream.fields, "synthetic")
-        )
+        count = options.read(feed, SyntheticOptions).series
+        there = ("value", *(f"value{i}" for i in range(2, count + 1)))
+        self._chosen = chosen(there, config.stream.fields, "synthetic")
+        self.fields = tuple(there[i] for i in self._chosen)
+        self._series = count
         self._feed = feed
         self._stream = config.stream.name
         self._period = feed.period.ns
@@ -61,6 +76,7 @@ class Synthetic:
             "noise": feed.noise,
             "seed": feed.seed,
             "period": feed.period.text,
+            **({"series": self._series} if self._series > 1 else {}),
         }
 
     def total(self) -> int | None:
@@ -72,20 +88,20 @@ class Synthetic:
         for start in range(after, self._feed.ticks, size):
             stop = min(start + size, self._feed.ticks)
             time = FIRST_TIME + np.arange(start, stop, dtype=np.int64) * self._period
-            values = self._values(start, stop)
-            yield Block.ticks(time, values[:, None], streams=(self._stream,))
+            values = [self._values(number, start, stop) for number in self._chosen]
+            yield Block.ticks(time, np.stack(values, 1), streams=(self._stream,))
 
-    def _values(self, start: int, stop: int) -> Floats:
+    def _values(self, number: int, start: int, stop: int) -> Floats:
         chunks = range(start // CHUNK, -(-stop // CHUNK))
-        made = np.concatenate([self._chunk(i) for i in chunks])
+        made = np.concatenate([self._chunk(number, i) for i in chunks])
         first = chunks.start * CHUNK
         return made[start - first : stop - first]
 
-    def _chunk(self, index: int) -> Floats:
-        feed = self._feed
+    def _chunk(self, number: int, index: int) -> Floats:
+        feed, seed = self._feed, self._feed.seed + number
         ticks = np.arange(index * CHUNK, (index + 1) * CHUNK, dtype=np.int64)
-        clean = SIGNALS[feed.signal](ticks, feed.seed)
-        noise = _random(feed.seed, NOISE, index).standard_normal(CHUNK)
+        clean = SIGNALS[feed.signal](ticks, seed)
+        noise = _random(seed, NOISE, index).standard_normal(CHUNK)
         return clean + feed.noise * noise
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
@@ -19,18 +19,12 @@ from sfm_stream.cli.options import (
     say,
 )
 
-if TYPE_CHECKING:
-    from sfm_stream.config import Config
-    from sfm_stream.state.layout import Layout
-
 MARK = "  # set"
-MIB = 2**20
 WRITTEN = {
     "Duration": "a number and one of ns, us, ms, s, m, h, d, such as `100ms`, or empty",
     "Horizons": "a list of ticks (`1`), ranges of them (`1..24`) and times (`1s`)",
 }
 """How values are written that have types of their own."""
-LESS = "lower model.states, learn.window, target.horizons or the number of streams"
 
 
 @app.command()
@@ -47,9 +41,8 @@ def check(
     from connectors import is_live, open_live
     from sfm_stream.backends.contract import choose
     from sfm_stream.config import to_tree, written
-    from sfm_stream.running import judgement
+    from sfm_stream.running import judgement, room
     from sfm_stream.state import inputs as features
-    from sfm_stream.state import layout
 
     settings = load(config, overrides)
     choose(settings.run.backend, settings.run.device)
@@ -57,13 +50,14 @@ def check(
     readable = None if live else opened(settings)
     feed = open_live(settings) if readable is None else readable
     plan = features.plan(settings, feed.fields)
-    needed = _expect_room(layout.lay_out(settings, plan), settings)
+    needed = room.expect(settings, feed.fields)
+    pace = room.tick_us(settings, feed.fields)
     inputs = dict(zip(plan.targets, plan.names, strict=True))
     tree = to_tree(settings)
     rows = None if readable is None else judgement.preview(settings, readable)
     if as_json:
         found = {"config": tree, "fields": plan.fields, "inputs": inputs,
-                 "events": feed.total(), "model_mib": needed,
+                 "events": feed.total(), "model_mib": needed, "tick_us": pace,
                  "first_rows": rows}  # fmt: skip
         print_json(found)
         _judge(rows, str(config), strict=strict)
@@ -72,8 +66,10 @@ def check(
     for target, names in inputs.items():
         typer.echo(f"# inputs for {target}: {', '.join(names)}")
     typer.echo(
-        f"# the model needs {needed:,.1f} MiB for {_streams(settings)} stream(s)"
+        f"# the model needs {needed:,.1f} MiB for {room.streams(settings)} stream(s)"
     )
+    if pace is not None:
+        typer.echo(f"# a tick of a stream takes about {pace:,.0f} us here and now")
     _judge(rows, str(config), strict=strict)
 
 
@@ -87,35 +83,6 @@ def _judge(found: Mapping[str, Any] | None, source: str, *, strict: bool) -> Non
     say(f"of the first {found['rows']:,} rows {found['taken']:,} can be taken")
     terminal.show_account(found)
     judgement.refuse(found, source, strict=strict)
-
-
-def _streams(settings: Config) -> int:
-    """Count the streams a configuration names; 1 if it names none."""
-    from sfm_stream.config import each_feed
-
-    return max(1, sum(len(one.stream.symbols) for one in each_feed(settings)))
-
-
-def _expect_room(laid: Layout, settings: Config) -> float:
-    """Give the MiB a model needs, if this machine has them.
-
-    Raises:
-        ConfigError: if it has not.
-    """
-    from sfm_stream.errors import ConfigError
-    from sfm_stream.running.rss import available_mib
-    from sfm_stream.state.layout import size
-
-    streams = _streams(settings)
-    needed = size(laid, streams * len(laid.plan.targets)) / MIB
-    free = available_mib()
-    if free is not None and needed > free:
-        problem = (
-            f"expected at most the {free:,.0f} MiB of memory that are free, "
-            f"was {needed:,.0f} MiB for {streams} stream(s)"
-        )
-        raise ConfigError("model", problem, LESS)
-    return needed
 
 
 def _shown(tree: dict[str, Any], given: Mapping[str, Any], *, everything: bool) -> str:

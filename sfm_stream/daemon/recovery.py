@@ -20,7 +20,7 @@ from sfm_stream.engine import Engine
 from sfm_stream.errors import ConfigError, JournalError
 from sfm_stream.events import Block, Event
 from sfm_stream.feeds import Source
-from sfm_stream.running import loops, warm_start
+from sfm_stream.running import loops, room, warm_start
 from sfm_stream.running.precompile import prepare
 from sfm_stream.settings import Sink as Settings
 from sfm_stream.sinks import open_sink
@@ -144,6 +144,7 @@ def _model(
     """Make a run and its engine, or load the run and make an engine for it."""
     settings = of_model(config)
     if not (folder / run_folder.INFO).exists():
+        room.expect(settings, feed.fields)
         engine = Engine(settings, feed.fields)
         if start is not None:
             warm_start.adopt(engine, start, say)

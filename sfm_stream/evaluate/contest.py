@@ -21,7 +21,7 @@ from sfm_stream.evaluate.peers import registry
 from sfm_stream.evaluate.peers.scaling import Task
 from sfm_stream.evaluate.referee import Referee, run_peers
 from sfm_stream.records import Records
-from sfm_stream.running import judgement, loops, metrics, precompile
+from sfm_stream.running import judgement, loops, metrics, precompile, room
 from sfm_stream.running.rss import peak_rss_mib
 from sfm_stream.state import inputs, layout, targets
 
@@ -137,6 +137,7 @@ def _engine(
     settings: Config, feed: Feed, sink: ParquetSink, kinds: Sequence[str]
 ) -> tuple[Mapping[str, int], dict[str, float]]:
     """Take our engine through the feed; give ticks per stream, and its pace."""
+    room.expect(settings, feed.fields)
     precompile.call(settings, feed.fields)
     engine = _Clocked(settings, feed.fields)
     blocks = feed.blocks(settings.run.block)

@@ -20,7 +20,7 @@ from sfm_stream import sinks
 from sfm_stream.engine import Engine
 from sfm_stream.errors import FeedError
 from sfm_stream.feeds import Explained
-from sfm_stream.running import judgement, metrics, warm_start
+from sfm_stream.running import judgement, metrics, room, warm_start
 from sfm_stream.running.loops import cut, run_blocks
 from sfm_stream.running.precompile import prepare
 from sfm_stream.running.rss import peak_rss_mib
@@ -76,6 +76,7 @@ def replay(
         CheckpointError: if a checkpoint cannot be written or used.
         KeyboardInterrupt: when interrupted, after a checkpoint.
     """
+    room.expect(config, feed.fields)
     engine = Engine(config, feed.fields)
     if start is not None:
         warm_start.adopt(engine, start, watch.say)

@@ -72,26 +72,29 @@ class _Signals:
 
     def __init__(self, fields: Sequence[str]) -> None:
         self.fields = tuple(fields)
-        self.rows: dict[str, tuple[int, ...]] = {}
+        self.rows: list[tuple[int, ...]] = []
+        self._places = {name: place for place, name in enumerate(self.fields)}
+        self._numbers: dict[str, int] = {}
         for name in fields:
             self.number("stream.fields", name)
 
     def number(self, at: str, name: str) -> int:
         """Give the row of a signal, adding it when it is new."""
-        if name not in self.rows:
-            self.rows[name] = self._row(at, name)
-        return list(self.rows).index(name)
+        if name not in self._numbers:
+            self._numbers[name] = len(self.rows)
+            self.rows.append(self._row(at, name))
+        return self._numbers[name]
 
     def _row(self, at: str, name: str) -> tuple[int, ...]:
-        if name in self.fields:
-            return (FIELD, self.fields.index(name), 0, 0, 0)
+        if name in self._places:
+            return (FIELD, self._places[name], 0, 0, 0)
         if name not in DERIVED:
             hint = did_you_mean(name, [*self.fields, *DERIVED])
             raise ConfigError(
                 at, f"expected a field or derived value, was {name!r}", hint
             )
         code, operands = DERIVED[name]
-        absent = [o for o in operands if o not in self.fields]
+        absent = [o for o in operands if o not in self._places]
         if absent:
             raise ConfigError(
                 at,
@@ -99,7 +102,7 @@ class _Signals:
                 f"{', '.join(absent)} absent",
                 "name them with feed.columns",
             )
-        places = [self.fields.index(o) for o in operands]
+        places = [self._places[o] for o in operands]
         return (code, *places, *[0] * (4 - len(places)))
 
 
@@ -129,7 +132,7 @@ def plan(config: Config, fields: Sequence[str]) -> Plan:
     return Plan(
         fields=tuple(fields),
         targets=targets,
-        signals=np.array(list(signals.rows.values()), np.int64),
+        signals=np.array(signals.rows, np.int64),
         target=np.array(target, np.int64),
         inputs=np.array([[r[1:] for r in rows] for rows in padded], np.int64),
         names=tuple(tuple(r[0] for r in rows) for rows in padded),
@@ -137,9 +140,11 @@ def plan(config: Config, fields: Sequence[str]) -> Plan:
 
 
 def _refuse_twice(at: str, names: Sequence[str]) -> None:
+    seen: set[str] = set()
     for i, name in enumerate(names):
-        if name in names[:i]:
+        if name in seen:
             raise ConfigError(f"{at}[{i}]", f"{name!r} stands there twice")
+        seen.add(name)
 
 
 def _inputs(

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from sfm_stream import sinks
 from sfm_stream.engine import Engine
 from sfm_stream.records import Records
-from sfm_stream.running import judgement, metrics, precompile
+from sfm_stream.running import judgement, metrics, precompile, room
 
 if TYPE_CHECKING:
     from sfm_stream.config import Config
@@ -59,6 +59,7 @@ class _Run:
     """One of the settings on its way through the ticks."""
 
     def __init__(self, config: Config, feed: Feed, folder: Path) -> None:
+        room.expect(config, feed.fields)
         precompile.call(config, feed.fields)
         self._config, self._feed, self._folder = config, feed, folder
         self._engine = Engine(config, feed.fields)
