@@ -11,6 +11,7 @@
     +-- StorageError                           what a run keeps on disk
     |   +-- JournalError                       the event log cannot be used
     |   +-- SinkError                          records could not be written
+    |   +-- Fenced                             another process has taken the run
     |   +-- CheckpointError
     |       +-- CheckpointCorrupt              a snapshot is damaged
     |       +-- CheckpointMismatch             a snapshot belongs to another model
@@ -180,6 +181,10 @@ class StorageError(SFMStreamError):
 
 class JournalError(StorageError):
     """The event log cannot be read or written."""
+
+
+class Fenced(StorageError):
+    """Another process has taken the run: this one must not write any more."""
 
 
 class SinkError(StorageError):

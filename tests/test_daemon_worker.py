@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from sfm_stream.daemon import worker
 from sfm_stream.daemon.recovery import recover
 from sfm_stream.daemon.worker import Witness, Worker
-from sfm_stream.errors import CheckpointError, JournalError, SinkError
+from sfm_stream.errors import CheckpointError, Fenced, JournalError, SinkError
 from sfm_stream.events import Control, Gap
 from sfm_stream.storage import atomic, checkpoint, journal
 from tests.daemon_rig import START, block, full_disk, settings_of, ticks
@@ -342,3 +342,28 @@ def test_what_it_holds_does_not_grow_with_what_it_has_seen(tmp_path):
     # one object per tick would be 8,192 more
     assert held_after(4_096, 12_288) < before + 2_000
     rig.worker.close()
+
+
+def test_a_fenced_worker_says_nothing_of_a_batch_and_saves_nothing(tmp_path):
+    config, published, fence = settings_of(sink=[{"kind": "jsonl"}]), [], []
+
+    def guard():
+        if fence:
+            raise Fenced("run", "epoch 1 is over")
+
+    found = recover(config, Source(), tmp_path, say=pytest.fail, guard=guard)
+    witness = Witness(lambda records: published.extend(records.rows()))
+    alive = Worker(found, config, witness, [].append, lambda: START)
+    alive.begin().result(10)
+    alive.take(block(ticks(0, 20)))
+    taken = alive.engine.seq
+    alive.saver.begin(alive.deliveries).result(10)
+    said, lines = len(published), (tmp_path / "records.jsonl").read_bytes()
+    fence.append("up")
+    with pytest.raises(Fenced):
+        alive.take(block(ticks(20, 40)))
+    assert alive.engine.seq == taken
+    alive.close()
+    assert len(published) == said
+    assert (tmp_path / "records.jsonl").read_bytes() == lines
+    assert len(list((tmp_path / "checkpoints").iterdir())) == 2

@@ -7,6 +7,7 @@ import msgspec
 import pytest
 
 from sfm_stream import settings, sinks
+from sfm_stream.errors import Fenced
 from sfm_stream.records import Records
 from sfm_stream.sinks import Delivery, JsonlSink
 from sfm_stream.storage import atomic
@@ -272,3 +273,26 @@ def test_nothing_is_not_delivered(tmp_path, moody):
     delivery.offer(Records({}, {}))
     assert delivery.close(DEADLINE_S)
     assert moody.calls == ["flush", "close"]
+
+
+def test_a_fenced_delivery_writes_nothing_more_and_says_why(tmp_path):
+    path, may_write = tmp_path / "records.jsonl", threading.Event()
+    may_write.set()
+
+    def guard():
+        if not may_write.is_set():
+            raise Fenced("run", "epoch 1 is over")
+
+    wanted, said = settings.Sink(kind="jsonl"), Lines()
+    delivery = Delivery("own", JsonlSink(path), wanted, tmp_path, said, guard)
+    delivery.offer(BLOCK)
+    flushed = threading.Event()
+    delivery.mark(lambda _: flushed.set())
+    assert flushed.wait(DEADLINE_S)
+    before = path.read_bytes()
+    may_write.clear()
+    delivery.offer(some(60, 90))
+    said.wait_for("epoch 1 is over")
+    assert not delivery.close(0.5)
+    assert path.read_bytes() == before
+    assert "epoch 1 is over" in delivery.state().error

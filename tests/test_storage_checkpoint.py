@@ -17,7 +17,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from sfm_stream.errors import CheckpointCorrupt, CheckpointError, CheckpointMismatch
+from sfm_stream.errors import (
+    CheckpointCorrupt,
+    CheckpointError,
+    CheckpointMismatch,
+    Fenced,
+)
 from sfm_stream.storage import checkpoint
 
 ARRAYS = {
@@ -114,6 +119,18 @@ def test_saving_below_a_damaged_newer_one_keeps_what_was_saved(tmp_path):
     checkpoint.save(tmp_path, 100, ARRAYS, {}, keep=1)
     checkpoint.save(tmp_path, 50, ARRAYS, {}, keep=1)
     assert names(tmp_path) == ["000000000050", "000000000100"]
+
+
+def test_what_a_guard_refuses_gets_no_name_and_removes_none(tmp_path):
+    def refuse():
+        raise Fenced("run", "epoch 1 is over")
+
+    checkpoint.save(tmp_path, 5, ARRAYS, {})
+    for seq in (5, 20):
+        with pytest.raises(Fenced):
+            checkpoint.save(tmp_path, seq, {"x": np.ones(2)}, {}, 1, refuse)
+    assert names(tmp_path) == ["000000000005"]
+    same(checkpoint.load(tmp_path / "000000000005").arrays, ARRAYS)
 
 
 def test_saving_again_replaces(tmp_path):

@@ -17,7 +17,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sfm_stream.errors import JournalError
+from sfm_stream.errors import Fenced, JournalError
 from sfm_stream.events import (
     CONTROLS,
     Block,
@@ -611,3 +611,41 @@ def test_a_wide_block_becomes_entries_that_are_found_behind_a_damaged_one(tmp_pa
     path.write_bytes(data)
     with pytest.raises(JournalError, match="damaged entry at byte 44, a whole one"):
         Journal(tmp_path)
+
+
+class Fence:
+    """Says whether a writer may go on, and how often it was asked."""
+
+    def __init__(self):
+        self.up, self.asked = False, 0
+
+    def __call__(self):
+        self.asked += 1
+        if self.up:
+            raise Fenced("run", "epoch 1 is over")
+
+
+def test_a_batch_asks_once_whether_the_run_is_still_its_own(tmp_path):
+    fence = Fence()
+    with Journal(tmp_path, guard=fence) as log:
+        log.append(Block.of(ticks(0, 500), 2))
+        log.append(ticks(500, 600))
+    assert fence.asked == 2
+
+
+def test_a_fenced_journal_takes_no_call_that_would_change_the_folder(tmp_path):
+    fence = Fence()
+    with Journal(tmp_path, guard=fence, segment_bytes=1) as log:
+        log.append(ticks(0, 3))
+        before = segments(tmp_path)
+        fence.up = True
+        calls = (
+            lambda: log.append(ticks(3, 5)),
+            lambda: log.skip_to(9, MARK),
+            lambda: log.delete_before(3),
+            log.expect_present,
+        )
+        for call in calls:
+            with pytest.raises(Fenced):
+                call()
+        assert (log.position, segments(tmp_path)) == (3, before)

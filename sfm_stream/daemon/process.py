@@ -42,12 +42,14 @@ from sfm_stream.daemon.worker import Witness, Worker
 from sfm_stream.errors import ConfigError, SFMStreamError
 from sfm_stream.events import Block, Gap
 from sfm_stream.running import judgement, loops
+from sfm_stream.storage import epoch, lock
 
 if TYPE_CHECKING:
     from sfm_stream.config import Config
     from sfm_stream.feeds import LiveFeed
     from sfm_stream.records import Records
     from sfm_stream.settings import Daemon
+    from sfm_stream.storage.epoch import Epoch
     from sfm_stream.storage.run_folder import Run
 
 T = TypeVar("T")
@@ -133,8 +135,13 @@ class Process:
                 serve = serving(self._config.daemon.listen, pages)
                 self.address = await served.enter_async_context(serve)
                 self._say(f"see {self.address}/status")
+            lease = self._config.daemon.lease.seconds
+            taking = partial(epoch.take, self._given.folder, lease)
+            own = served.enter_context(await asyncio.to_thread(taking))
+            if own.seized:
+                self._take_over(own)
             served.enter_context(pid_file.held(self._given.folder))
-            await self._recover_and_live()
+            await self._recover_and_live(own)
 
     def vitals(self) -> Vitals:
         """Say how it is now."""
@@ -163,10 +170,17 @@ class Process:
             self._say("reloaded")
         self._notifier.ready(self.state)
 
-    async def _recover_and_live(self) -> None:
+    def _take_over(self, own: Epoch) -> None:
+        """Put the run out of the reach of a process that was silent for too long."""
+        self._say(f"the process before was silent: epoch {own.number} takes its place")
+        pid_file.take_over(self._given.folder)
+        lock.take_over(self._given.folder / "journal")
+
+    async def _recover_and_live(self, own: Epoch) -> None:
         with self._model:
             self.state = "recovering"
-            worker = self._worker = await self._in_model(self._recovered)
+            recovered = partial(self._recovered, own)
+            worker = self._worker = await self._in_model(recovered)
             try:
                 await self._live(worker)
             finally:
@@ -182,11 +196,12 @@ class Process:
         for line in judgement.lines(found):
             self._say(line)
 
-    def _recovered(self) -> Worker:
+    def _recovered(self, own: Epoch) -> Worker:
         given = self._given
         found = recover(
-            self._config, self._feed, given.folder, start=given.start, say=self._say
-        )
+            self._config, self._feed, given.folder, start=given.start, say=self._say,
+            guard=own.expect_own,
+        )  # fmt: skip
         if found.events:
             self._say(f"recovered {found.events} events from the journal")
         meters = self._meters

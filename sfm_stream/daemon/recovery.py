@@ -52,6 +52,7 @@ class Recovered:
         events: how many events were taken from the journal.
         saved: events that the checkpoint begun with was taken after; 0 without one.
         aside: the checkpoints that were set aside at this start, and why.
+        guard: raises `Fenced` if another process has taken the run.
     """
 
     run: Run
@@ -61,13 +62,16 @@ class Recovered:
     events: int = 0
     saved: int = 0
     aside: tuple[str, ...] = ()
+    guard: Callable[[], None] = lambda: None
 
     def write(self, records: Records) -> None:
         """Hand records to every sink, and wait for it.
 
         Raises:
             SinkError: if one could not take them.
+            Fenced: if another process has taken the run.
         """
+        self.guard()
         for sink in self.sinks.values():
             sink.write(records)
 
@@ -79,6 +83,7 @@ def recover(
     *,
     start: Run | None = None,
     say: Callable[[str], None],
+    guard: Callable[[], None] = lambda: None,
 ) -> Recovered:
     """Begin a live run, or come back to where it was.
 
@@ -88,6 +93,7 @@ def recover(
         folder: of the run; made if absent.
         start: a run that a new one starts warm from.
         say: told what a person should know.
+        guard: raises `Fenced` if another process has taken the run.
 
     Raises:
         JournalError: if another process works on the run, or the journal is damaged.
@@ -97,17 +103,18 @@ def recover(
     """
     _refuse_backtest(folder)
     with ExitStack() as opened:
-        journal = opened.enter_context(Journal(folder / "journal"))
+        journal = opened.enter_context(Journal(folder / "journal", guard=guard))
         # replaying the journal recreates the spilled records
         shutil.rmtree(folder / SPILL, ignore_errors=True)
         if journal.cut_bytes:
             say(f"the journal ended in a torn entry: {journal.cut_bytes} bytes cut")
         run, engine = _model(config, feed, folder, start, say)
         prepare(run.config, run.info["fields"], say)
-        found = Recovered(run, engine, journal)
+        found = Recovered(run, engine, journal, guard=guard)
         positions = _restored(found, say)
         tail = _tail(journal, engine)
         for name, settings in {RECORDS: OWN, **named(config)}.items():
+            guard()  # to open one cuts it back
             sink = _open(settings, found, positions, name)
             found.sinks[name] = opened.enter_context(closing(sink))
         for block in tail:

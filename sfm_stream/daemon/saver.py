@@ -19,7 +19,7 @@ import msgspec
 import numpy as np
 
 from sfm_stream.daemon.recovery import RECORDS
-from sfm_stream.errors import CheckpointError, JournalError
+from sfm_stream.errors import CheckpointError, Fenced, JournalError
 from sfm_stream.storage import atomic, checkpoint, history
 from sfm_stream.storage.run_folder import Run
 
@@ -43,6 +43,7 @@ class Journal(Protocol):
 
         Raises:
             JournalError: if it was removed or replaced.
+            Fenced: if another process has taken the run.
         """
 
     def syncing(self) -> Callable[[], None]:
@@ -233,9 +234,12 @@ class Saver:
     ) -> None:
         self.finite = all(np.isfinite(arrays[name]).all() for name in WEIGHTS)
         try:
-            _settle(journalled, self._journal, self._run)
-            checkpoint.save(self._run.checkpoints, seq, arrays, manifest, self._keep)
-        except CheckpointError as error:
+            _settle(journalled, self._run)
+            checkpoint.save(
+                self._run.checkpoints, seq, arrays, manifest, self._keep,
+                self._journal.expect_present,
+            )  # fmt: skip
+        except (CheckpointError, JournalError, Fenced) as error:
             self.problem = str(error)
             written.set_exception(error)
             return
@@ -244,17 +248,14 @@ class Saver:
         written.set_result(None)
 
 
-def _settle(journalled: Callable[[], None], journal: Journal, run: Run) -> None:
+def _settle(journalled: Callable[[], None], run: Run) -> None:
     """Wait until the journal is on disk: no checkpoint may be ahead of it.
 
     Raises:
-        CheckpointError: if the disk refuses, or the folder is another run's by now.
+        CheckpointError: if the disk refuses.
     """
     try:
         journalled()
-        journal.expect_present()
-    except JournalError as error:
-        raise CheckpointError(error.path, error.problem, error.hint) from error
     except OSError as error:
         raise CheckpointError(str(run.journal), *atomic.explain(error)) from error
 

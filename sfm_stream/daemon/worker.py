@@ -19,7 +19,7 @@ from sfm_stream.daemon.recovery import OWN, RECORDS, SPILL, Recovered, named
 from sfm_stream.daemon.saver import Saved, Saver
 from sfm_stream.daemon.status.model import LONGEST
 from sfm_stream.daemon.stepper import Stepper
-from sfm_stream.errors import CheckpointError, JournalError
+from sfm_stream.errors import CheckpointError, Fenced, JournalError
 from sfm_stream.events import Block, Control, Floats, Gap
 from sfm_stream.records import Decision, Records
 from sfm_stream.settings import Sink as SinkSettings
@@ -42,7 +42,7 @@ ROW_BYTES = 128
 """About what a record takes on disk."""
 REJOIN = 5.0
 """Seconds a checkpoint may take that lets a journal begin again."""
-MARK_BYTES = 32
+MARK_BYTES, SPILL_BYTES = 32, 4
 RESTARTED = "the process was restarted"
 
 
@@ -121,10 +121,12 @@ class Worker:
         )
         keep = config.daemon.checkpoints
         self.saver = Saver(found.run, found.engine, found.journal, keep, found.saved)
+        # of this process alone: a fenced one that wakes may still spill
+        self._spill = found.run.folder / SPILL / secrets.token_hex(SPILL_BYTES)
         settings = {RECORDS: OWN, **named(config)}
         for name, sink in found.sinks.items():
             self._deliver_to(name, sink, settings[name])
-        self._since, self._is_lost = Since(found.journal.written), False
+        self._since = Since(found.journal.written)
         self._read(config)
 
     def begin(self) -> Future[None]:
@@ -147,6 +149,7 @@ class Worker:
 
         Raises:
             JournalError: if they cannot be journalled and are to be.
+            Fenced: if another process has taken the run; then nothing is said of them.
         """
         begun = time.perf_counter()
         self.stepper.take(batch)
@@ -184,10 +187,11 @@ class Worker:
         Raises:
             JournalError: if the disk refuses, and events are to be journalled; or if
                 the run's folder was removed or replaced.
+            Fenced: if another process has taken the run.
         """
         if time.monotonic() - self._synced >= SYNC:
             self._synced = time.monotonic()
-            self._expect_folder()
+            self.journal.expect_present()
             self.stepper.sync()
         if self.stepper.problem and self._may_save():
             self._rejoin()
@@ -229,7 +233,7 @@ class Worker:
             JournalError: if what was journalled could not be put on disk.
         """
         try:
-            if not self._is_lost:  # else the folder may be another's by now
+            if self._is_ours():
                 self._empty()
         finally:
             self.saver.close()
@@ -246,12 +250,13 @@ class Worker:
             if not delivery.close(max(end - time.monotonic(), 0.0)):
                 self._say(f"sink {name} was left behind: the journal has the rest")
 
-    def _expect_folder(self) -> None:
+    def _is_ours(self) -> bool:
+        """Say whether the folder is the one that was opened, and of this process."""
         try:
             self.journal.expect_present()
-        except JournalError:
-            self._is_lost = True
-            raise
+        except (JournalError, Fenced):
+            return False
+        return True
 
     def _deliver(self, records: Records) -> None:
         self._since.rows += len(records)
@@ -270,8 +275,9 @@ class Worker:
                 self._say(f"decided: {record.action} {whom} ({why})")
 
     def _deliver_to(self, name: str, sink: Sink, settings: SinkSettings) -> None:
-        spill = self._found.run.folder / SPILL
-        delivery = Delivery(name, sink, settings, spill, self._say)
+        delivery = Delivery(
+            name, sink, settings, self._spill, self._say, self._found.guard
+        )
         self.deliveries = {**self.deliveries, name: delivery}
 
     def _part_with(self, name: str) -> None:

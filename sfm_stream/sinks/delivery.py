@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import msgspec
 
-from sfm_stream.errors import SinkError
+from sfm_stream.errors import Fenced, SinkError
 from sfm_stream.sinks.backlog import Backlog, Barrier
 
 if TYPE_CHECKING:
@@ -85,6 +85,8 @@ class Delivery:
         folder: where records are spilled, in a folder of the sink's name.
         say: takes a line for the log when a trouble begins and when it ends; called in
             threads of the delivery.
+        guard: raises `Fenced` if nothing may be written any more; asked before each
+            call of the sink.
 
     Raises:
         SinkError: if the folder cannot be used.
@@ -97,8 +99,10 @@ class Delivery:
         settings: Settings,
         folder: Path,
         say: Callable[[str], None] = lambda _: None,
+        guard: Callable[[], None] = lambda: None,
     ) -> None:
         self._name, self._sink, self._settings, self._say = name, sink, settings, say
+        self._guard = guard
         self._backlog = Backlog(folder / name, settings.queue, settings.overload)
         self._box: SimpleQueue[Item | _Signal] = SimpleQueue()
         self._turns: SimpleQueue[Item | None] = SimpleQueue()
@@ -242,20 +246,25 @@ class Delivery:
     def _let_go(self) -> None:
         flushed = self._insist(self._sink.flush)
         try:
+            self._guard()
             self._sink.close()
-        except SinkError as e:
+        except (SinkError, Fenced) as e:
             self._complain(str(e))
             return
         if flushed:
             self._closed.set()
 
     def _insist(self, call: Callable[[], None]) -> bool:
-        """Call until it works; say whether it did before the sink was abandoned."""
+        """Call until it works; say whether it did before nothing more was wanted."""
         pause = RETRY_S
         while True:
             self._since = time.monotonic()
             try:
+                self._guard()
                 call()
+            except Fenced as e:
+                self._complain(str(e))
+                return False
             except SinkError as e:
                 self._complain(str(e))
             else:

@@ -57,6 +57,7 @@ def save(
     arrays: Mapping[str, NDArray[Any]],
     manifest: Mapping[str, Any],
     keep: int = 3,
+    guard: Callable[[], None] = lambda: None,
 ) -> Path:
     """Write a snapshot and drop all but the newest ones.
 
@@ -66,6 +67,7 @@ def save(
         arrays: numbers or truth values, of any shape.
         manifest: anything JSON can hold, under names of the caller's own.
         keep: how many snapshots up to this one to keep, at least 1.
+        guard: called right before it gets its name; what it raises stops that.
 
     Returns:
         The snapshot's own folder.
@@ -83,6 +85,7 @@ def save(
         folder.mkdir(parents=True, exist_ok=True)
         _remove_leftovers(folder)
         _write(temporary, seq, arrays, manifest)
+        guard()
         if final.exists():  # a damaged one that recovery has worked past again
             _discard(final)
         temporary.rename(final)

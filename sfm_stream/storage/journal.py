@@ -14,8 +14,6 @@ in here.
 
 from __future__ import annotations
 
-import errno
-import fcntl
 import itertools
 import os
 from collections.abc import Callable, Iterator, Sequence
@@ -31,10 +29,9 @@ import numpy as np
 from sfm_stream.blocks import pack, pieces
 from sfm_stream.errors import JournalError
 from sfm_stream.events import Block, Event
-from sfm_stream.storage import atomic, segment
+from sfm_stream.storage import atomic, lock, segment
 from sfm_stream.storage.segment import Chain
 
-LOCK = "lock"
 SEGMENT_BYTES = 8 * 2**20
 LONGEST_ENTRY = segment.LARGEST_GUESS // 2
 """Bytes: a longer one would not be found behind a damaged one."""
@@ -46,6 +43,7 @@ class Journal:
     Args:
         folder: where the segments lie; made if absent.
         segment_bytes: size at which a segment is finished and compressed.
+        guard: raises `Fenced` if another process has taken the run.
 
     Attributes:
         cut_bytes: length of the torn tail that opening removed.
@@ -56,13 +54,19 @@ class Journal:
             damaged, or the folder cannot be written.
     """
 
-    def __init__(self, folder: Path, *, segment_bytes: int = SEGMENT_BYTES) -> None:
-        self._folder, self._limit = folder, segment_bytes
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        segment_bytes: int = SEGMENT_BYTES,
+        guard: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._folder, self._limit, self._guard = folder, segment_bytes, guard
         self._encode = msgspec.msgpack.Encoder(enc_hook=_plain).encode
         self.cut_bytes = self.written = 0
         self._compressing: Future[None] | None = None
         self._syncing: Future[None] | None = None
-        self._lock = _lock(folder)
+        self._lock = lock.hold(folder)
         try:
             self._open()
         except OSError as e:
@@ -107,6 +111,8 @@ class Journal:
 
         Raises:
             JournalError: if the disk is full or refuses; then none was appended.
+            Fenced: if another process has taken the run; then it goes on from the
+                journal as it found it, with these events or without them.
         """
         payloads = (
             map(pack, pieces(events, LONGEST_ENTRY))
@@ -116,10 +122,12 @@ class Journal:
         batch = b"".join(map(segment.entry, payloads))
         try:
             if self._size >= self._limit:
+                self._guard()
                 self._rotate(self._position, self._chain.mark())
             atomic.append(self._handle, batch)
         except OSError as e:
             raise JournalError(str(self._path), *atomic.explain(e)) from e
+        self._guard()  # behind the write: who is not fenced now was not at the write
         self._chain.add(batch)
         self._size += len(batch)
         self.written += len(batch)
@@ -138,14 +146,16 @@ class Journal:
             raise JournalError(str(self._path), *atomic.explain(e)) from e
 
     def expect_present(self) -> None:
-        """Expect that the folder is still the one that was opened.
+        """Expect that the folder is still the one that was opened, and still ours.
 
         Raises:
             JournalError: if it was removed or replaced: what is appended from now on
                 could not be found again.
+            Fenced: if another process has taken the run.
         """
+        self._guard()
         try:
-            _expect_same(self._lock, self._folder / LOCK)
+            lock.expect_held(self._lock, self._folder)
         except OSError as e:
             problem = "the run's folder was removed or replaced"
             hint = "do not touch it while a process works there; start it anew"
@@ -189,7 +199,9 @@ class Journal:
 
         Raises:
             JournalError: if the disk is full or refuses; then nothing has changed.
+            Fenced: if another process has taken the run.
         """
+        self._guard()
         hole = self._folder / f"{self._position:012d}{segment.HOLE}"
         try:
             atomic.write(hole, b"")
@@ -206,7 +218,9 @@ class Journal:
 
         Raises:
             JournalError: if the folder cannot be written.
+            Fenced: if another process has taken the run.
         """
+        self._guard()
         firsts = segment.firsts(self._folder)
         try:
             self._settle()
@@ -407,33 +421,8 @@ def _plain(value: object) -> object:
     raise NotImplementedError
 
 
-def _lock(folder: Path) -> int:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        handle = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-    except OSError as e:
-        raise JournalError(str(folder), *atomic.explain(e)) from e
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as e:
-        os.close(handle)
-        hint = "stop it or choose another folder"
-        raise JournalError(str(folder), "another process writes here", hint) from e
-    return handle
-
-
 def _appending(path: Path) -> int:
     return os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
-
-
-def _expect_same(handle: int, path: Path) -> None:
-    """Refuse a file that is not the one that was opened.
-
-    Raises:
-        OSError: if it is another or none.
-    """
-    if not os.path.samestat(os.fstat(handle), path.stat()):
-        raise OSError(errno.ESTALE, os.strerror(errno.ESTALE))
 
 
 def _sync(handle: int) -> None:

@@ -62,21 +62,43 @@ def held(folder: Path) -> Iterator[None]:
             yield
             how = STOPPED
         finally:
-            sign(folder, how)
+            _sign(handle, path, how)
     finally:
         os.close(handle)
 
 
 def sign(folder: Path, how: str) -> None:
-    """Say in the file that this process holds how it ends.
+    """Say in the file of a run how this process ends, if it lives there.
 
     Raises:
         StorageError: if the disk is full or refuses.
     """
+    if owner(folder) != os.getpid():
+        return
     path = folder / NAME
     try:
-        with path.open("a", encoding="utf-8") as file:
-            file.write(f"{how}\n")
+        with path.open("r+b", buffering=0) as file:
+            _sign(file.fileno(), path, how)
+    except OSError as e:
+        raise StorageError(str(path), *atomic.explain(e)) from e
+
+
+def take_over(folder: Path) -> None:
+    """Let another process in, though one that was silent still holds the file.
+
+    Raises:
+        StorageError: if the disk refuses.
+    """
+    try:
+        (folder / NAME).unlink(missing_ok=True)
+    except OSError as e:
+        raise StorageError(str(folder / NAME), *atomic.explain(e)) from e
+
+
+def _sign(handle: int, path: Path, how: str) -> None:
+    # by its handle: at its name another process's file may stand by now
+    try:
+        os.pwrite(handle, f"{how}\n".encode(), os.fstat(handle).st_size)
     except OSError as e:
         raise StorageError(str(path), *atomic.explain(e)) from e
 
