@@ -20,6 +20,7 @@ from connectors.capture.format import received
 from connectors.capture.replies import KNOWN
 from connectors.capture.simulator import Simulator
 from connectors.live.feed import Live
+from connectors.live.queue import GATHER
 from connectors.live.timing import Clock
 from connectors.venues.protocol import (
     Alive,
@@ -243,10 +244,10 @@ def told(url, *symbols, venue="Told", **given):
     return live(url, symbols=symbols or ("a",), connector=connector, **given)
 
 
-def live(url, *, records=(), clock=None, symbols=("btcusdt",), **feed):
+def live(url, *, records=(), clock=None, symbols=("btcusdt",), gather=GATHER, **feed):
     """Open a feed of made-up trades."""
     config = settings(url, symbols, **feed)
-    return Live(config, records, clock=clock, random=Random(1))
+    return Live(config, records, clock=clock, random=Random(1), gather=gather)
 
 
 class Listener:

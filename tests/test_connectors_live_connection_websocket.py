@@ -380,7 +380,7 @@ def test_a_flood_of_frames_leaves_the_consumer_its_turn():
     async def run():
         taken, waited = 0, []
         async with server(venue) as (url, _):
-            feed = told(url, "a", clock=Passing(), stale_after="10h")
+            feed = told(url, "a", clock=Passing(), gather=0.0, stale_after="10h")
             async with aclosing(feed.batches(8)) as batches:
                 async for batch in batches:
                     taken += len(batch)

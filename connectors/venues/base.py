@@ -117,6 +117,7 @@ class Exchange:
         self.topics = tuple(dict.fromkeys(map(self.spelled, config.stream.symbols)))
         self.counters: Counter[str] = Counter()
         self._channel = channel
+        self._lasts = self.candles.get(channel, 0)
         self._url = config.feed.url
         self._prices = [i for i, name in enumerate(self.fields) if name in PRICES]
         self._courses: dict[str, Course] = {}
@@ -188,32 +189,30 @@ class Exchange:
             first: id of the first thing it holds, where no id is ever left out.
             past: whether it happened before the subscription.
         """
-        course = self._courses.get(stream) or self._begun(stream)
-        seen, latest = course.id, course.time
+        try:
+            course = self._courses[stream]
+        except KeyError:
+            course = self._courses[stream] = Course()
         if last is not None:
-            if seen < last <= seen + REACH and (first is None or first <= seen + 1):
+            ahead = last - course.id
+            if 0 < ahead <= REACH and (first is None or first <= course.id + 1):
                 course.id = last
             elif not self._jumps(said, stream, course, time, received, last, first):
                 return
-        if time is None:
-            time = received
-        elif not latest <= time <= received:
-            time = self._plausible(course, time, received)
-        if time > latest:
+        if time is not None and course.time < time <= received:
             course.time = time
-        elif self._repeats(said, stream, course, time, values, received, last):
-            return
+        else:
+            time = self._moment(course, time, received)
+            if time > course.time:
+                course.time = time
+            elif self._repeats(said, stream, course, time, values, received, last):
+                return
         course.values, course.received = values, received
         if 0.0 in values and any(values[i] == 0.0 for i in self._prices):
             self.counters["empty"] += 1
             return
         tick = Tick(stream, time, values, received)
         said.append(History(tick) if past else tick)
-
-    def _begun(self, stream: str) -> Course:
-        """Begin with a stream that has not spoken before."""
-        course = self._courses[stream] = Course()
-        return course
 
     def _jumps(
         self, said: Said, stream: str, course: Course, time: int | None, received: int,
@@ -241,12 +240,15 @@ class Exchange:
             said.append(Alive(stream))
         return False
 
-    def _plausible(self, course: Course, time: int, received: int) -> int:
-        """Give a time that is earlier than before or after its receipt, if it can be.
+    def _moment(self, course: Course, time: int | None, received: int) -> int:
+        """Give the time of a record that says none, or one not like those before it.
 
-        Otherwise the time that the stream has by its own pace, or that of receipt.
+        That is its own if it can be; otherwise what the stream has reached by its own
+        pace, or that of receipt.
         """
-        if course.plausible(time, received):
+        if time is None:
+            return received
+        if course.time <= time <= received or course.plausible(time, received):
             return time
         self.counters["absurd times"] += 1
         return max(received, course.expected(received))
@@ -287,16 +289,16 @@ class Exchange:
 
     def _finished(
         self, said: Said, stream: str, start: int, values: tuple[float, ...],
-        received: int, *, past: bool = False,
+        received: int, past: bool = False,
     ) -> None:  # fmt: skip
         """Say what a finished candle amounts to; `start` in ns."""
-        length = self.candles[self._channel]
-        number, end = start // length, start + length
-        self._observe(said, stream, end, values, received, number, None, past)
+        length = self._lasts
+        end = start + length
+        self._observe(said, stream, end, values, received, start // length, None, past)
 
     def _growing(
         self, said: Said, stream: str, start: int, values: tuple[float, ...],
-        received: int, *, past: bool = False,
+        received: int, past: bool = False,
     ) -> None:  # fmt: skip
         """Keep a candle until the next one starts, which is when it is finished."""
         if start > received + SLACK:
@@ -304,11 +306,14 @@ class Exchange:
             return
         self.counters["unfinished"] += 1
         kept = self._candles.get(stream)
-        if kept and start < kept[0]:
+        if kept is None:
+            self._candles[stream] = start, values
             return
-        self._candles[stream] = start, values
-        if kept and start > kept[0]:
-            self._finished(said, stream, *kept, received, past=past)
+        before, told = kept
+        if start >= before:
+            self._candles[stream] = start, values
+        if start > before:
+            self._finished(said, stream, before, told, received, past)
 
     def _first_heard(self, stream: str) -> bool:
         """Say whether a stream speaks for the first time on this connection."""

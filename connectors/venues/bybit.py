@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, Generic, Literal, TypeAlias, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeAlias, TypeVar
 
 import msgspec
 from msgspec import Raw, Struct
@@ -249,7 +249,7 @@ class Recent:
 def _merged(old: tuple[float, ...], new: Told) -> tuple[float, ...]:
     """Take what is new, and what is old where nothing is."""
     if None not in new:
-        return cast("tuple[float, ...]", new)
+        return new  # type: ignore[return-value] # none of them is None
     pairs = zip(old, new, strict=True)
     return tuple([before if now is None else now for before, now in pairs])
 

@@ -228,7 +228,5 @@ class CoinbaseAdvanced(Exchange):
         if len(part.candles) > 1:
             part.candles.sort(key=attrgetter("start"))
         for candle in part.candles:
-            self._growing(
-                said, candle.product_id, candle.start * SECOND, candle.values, received,
-                past=past,
-            )  # fmt: skip
+            start = candle.start * SECOND
+            self._growing(said, candle.product_id, start, candle.values, received, past)

@@ -206,7 +206,5 @@ class Kraken(Exchange):
                 self.counters["ohlc"] += 1
                 continue
             start = of_iso(candle.interval_begin)
-            self._growing(
-                said, candle.symbol, start, candle.values, received, past=past
-            )
+            self._growing(said, candle.symbol, start, candle.values, received, past)
         return said
