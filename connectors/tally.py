@@ -4,6 +4,33 @@ from __future__ import annotations
 
 from collections import Counter
 
+SHOWN = 120
+
+
+class Noting(Counter[str]):
+    """Counts of what became of frames, with the first frame of each reason.
+
+    Attributes:
+        reading: the frame that is read now.
+        examples: the first one of each reason, shortened.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.reading = b""
+        self.examples: dict[str, str] = {}
+
+    def __missing__(self, reason: str) -> int:
+        """Begin to count a reason."""
+        text = self.reading[: 4 * SHOWN].decode(errors="replace")
+        more = "..." if len(text) > SHOWN else ""
+        self.examples[reason] = f"{text[:SHOWN]!r}{more}"
+        return 0
+
+    def __radd__(self, other: Counter[str]) -> Counter[str]:
+        """Add to other counts, without a look at what is not there."""
+        return Counter(self) + other
+
 
 class Tally:
     """Counts by reason, and the first example of each.

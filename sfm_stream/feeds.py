@@ -121,7 +121,11 @@ class Counting(Protocol):
 
     @property
     def counters(self) -> Mapping[str, int]:
-        """How often, by reason."""
+        """How often, by reason; of `LOST` they are data of which nothing was taken."""
+
+    @property
+    def examples(self) -> Mapping[str, str]:
+        """The first frame of a reason."""
 
 
 class Connection(msgspec.Struct, frozen=True):
@@ -136,6 +140,7 @@ class Connection(msgspec.Struct, frozen=True):
         topics: per topic `pending`, `refused`, `stale` or `live`, and its age.
         counters: what became of frames and of the connection, by reason.
         happened: what happened of late, oldest first.
+        examples: the first frame that was not taken, or not as it came, by reason.
     """
 
     label: str
@@ -146,6 +151,7 @@ class Connection(msgspec.Struct, frozen=True):
     topics: dict[str, tuple[str, float | None]]
     counters: dict[str, int] = {}
     happened: tuple[Happening, ...] = ()
+    examples: dict[str, str] = {}
 
 
 class LiveFeed(Source, Protocol):

@@ -67,6 +67,8 @@ def test_streams_connections_and_sinks_are_told_apart():
     found = scraped(Meters(lambda: ill))
     assert found["sfm_stream_ticks_total", ("stream", "ethusdt")] == 100
     assert found["sfm_stream_rejected_total", ("stream", "ethusdt")] == 2
+    reason = ("reason", "value is missing")
+    assert found["sfm_stream_rejections_total", reason] == 2
     assert found["sfm_stream_quarantined", ("stream", "ethusdt")] == 1
     assert found["sfm_stream_quarantined", ("stream", "btcusdt")] == 0
     assert found["sfm_stream_connection_live", ("connection", "wss://venue")] == 1

@@ -71,6 +71,9 @@ def test_a_stream_that_is_shut_out_is_an_alarm(rig):
     rig.worker.take(block(garbage))
     said = report(BIRTH, "live", Feed(), rig.worker)
     assert said.rejected == 2
+    (one,) = said.rejections.values()
+    assert one.count == 2
+    assert one.first.startswith("stream 'bad' event")
     assert 59 < said.streams["bad"].quarantined_s <= 60
     assert said.alarms == ("stream bad is shut out for 60 s still",)
 

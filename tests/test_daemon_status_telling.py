@@ -31,9 +31,12 @@ def test_frames_that_were_not_taken_are_logged_by_reason_and_not_without_end():
     with logging_to(stream):
         for i in range(1, 100):
             counters = {"garbage": 2 * i, "heartbeats": i}
-            telling.tell([replace(FEED, happened=(), counters=counters)])
+            first = {"garbage": "'{'"}
+            one = replace(FEED, happened=(), counters=counters, examples=first)
+            telling.tell([one])
     lines = [json.loads(line) for line in stream.getvalue().splitlines()]
     assert len(lines) == BURST + 1
     assert lines[0]["garbage"] == 2
+    assert lines[0]["first garbage"] == "'{'"
     assert "heartbeats" not in lines[0]
     assert lines[-1]["suppressed"] == 99 - BURST

@@ -130,6 +130,9 @@ def test_a_stream_of_garbage_is_shut_out_and_replays_so(rig):
         rig.stepper.take(block([tick(i, "bad", NAN), tick(i, "good")]))
     assert rig.actions() == ["quarantine"]
     assert rig.stepper.counts.rejected == {"bad": 3}
+    assert rig.stepper.counts.reasons == {
+        "value is missing": (3, "stream 'bad' event 0 field 'x'")
+    }
     assert rig.stepper.quarantine.dropped == {"bad": 3}
     assert len({f.seq for f in rig.of(Forecast)}) == 6
     assert list(map(repr, rig.said)) == list(map(repr, rig.replayed()))
@@ -143,6 +146,9 @@ def test_ticks_gaps_and_rejections_are_counted(rig):
     counts = rig.stepper.counts
     assert counts.ticks == {"a": 3, "b": 1}
     assert counts.rejected == {"a": 1}
+    assert counts.reasons == {
+        "time before the stream's last tick": (1, "stream 'a' event 4")
+    }
     assert counts.gaps == 1
     assert counts.received == {"a": tick(1).received, "b": tick(1).received}
 

@@ -9,6 +9,7 @@ from sfm_stream.feeds import LOST, TROUBLES
 from sfm_stream.kernels.accept import RESTART
 from sfm_stream.running import judgement
 from sfm_stream.running.replay import replay
+from tests.venue_frames import NOW, SENSOR, dumps, sensor
 
 DAY = 86_400
 BEGIN = 1_700_000_000
@@ -58,17 +59,46 @@ def test_rows_that_never_go_on_begin_nothing_anew(tmp_path):
     assert "newest first" in found["causes"][0]
 
 
+def of_frames(counters, **examples):
+    return judgement.Reading(counters, examples)
+
+
 def test_a_live_feed_is_judged_by_what_it_lost():
     counters = {"heartbeats": 9, "duplicates": 5, "garbage": 30, "earlier times": 2}
-    found = judgement.of_live(counters, ticks=100, rejected=10)
+    refused = {"value is missing": (10, "stream 'a' event 3")}
+    found = judgement.of_live(of_frames(counters, garbage="'{'"), 100, refused)
     assert (found["taken"], found["not_taken"]) == (90, 40)
     assert set(found["feed"]) == {"garbage", "earlier times"}
-    assert judgement.lines(found)[0].startswith("WARNING: 40 of 130")
+    loud, *others = judgement.lines(found)
+    assert loud.startswith("WARNING: 40 of 130")
+    assert others[0] == "10 times: value is missing, first stream 'a' event 3"
+    assert others[1] == "30 times: garbage, first '{'"
     assert set(LOST) <= set(TROUBLES)
 
 
 def test_a_live_feed_of_which_nothing_was_taken_is_refused():
-    judgement.refuse(judgement.of_live({"garbage": 1}, 1), "feed", strict=False)
+    some, none = of_frames({"garbage": 1}), of_frames({"garbage": 3})
+    judgement.refuse(judgement.of_live(some, 1), "feed", strict=False)
     with pytest.raises(FeedError, match="was none; are frames cut off"):
-        judgement.refuse(judgement.of_live({"garbage": 3}, 0), "feed", strict=False)
-    assert judgement.lines(judgement.of_live({"heartbeats": 3}, 0)) == []
+        judgement.refuse(judgement.of_live(none, 0), "feed", strict=False)
+    with pytest.raises(FeedError, match="expected the ticks of 2 rows, was 1"):
+        judgement.refuse(judgement.of_live(some, 1), "feed", strict=True)
+    beats = judgement.of_live(of_frames({"heartbeats": 3}), 0)
+    assert judgement.lines(beats) == []
+
+
+def test_frames_of_a_capture_that_were_not_taken_count_like_rows(tmp_path):
+    good = [dumps(sensor(i)) for i in range(40)]
+    path = tmp_path / "a.cap"
+    frames = [*good[:20], *[b'{"kind":"reading",'] * 10, *good[20:]]
+    path.write_bytes(b"".join(b"%d %b\n" % (NOW + i, f) for i, f in enumerate(frames)))
+    config = from_tree({
+        "feed": {**SENSOR["feed"], "connector": "capture", "venue": "json",
+                 "path": str(path)}, "stream": {"symbols": ["hall-3"]},
+    })  # fmt: skip
+    found = replay(config, open_feed(config), tmp_path / "run")["account"]
+    assert (found["taken"], found["not_taken"]) == (40, 10)
+    garbage = {"count": 10, "first": repr('{"kind":"reading",')}
+    assert found["feed"]["garbage"] == garbage
+    assert judgement.lines(found)[0].startswith("WARNING: 10 of 50 rows were not")
+    assert "are frames cut off" in found["causes"][0]

@@ -9,6 +9,7 @@ from sfm_stream.daemon.status.model import (
     Connection,
     Journal,
     Latency,
+    Refused,
     Stream,
     Vitals,
 )
@@ -48,6 +49,7 @@ WELL = Vitals(
     alarms=(),
     latency_us=Latency(210.0, 3_000.0, 9_000.0, 1_000),
     memory_mib=320.5,
+    rejections={"value is missing": Refused(2, "stream 'ethusdt' event 7")},
 )
 
 

@@ -17,6 +17,7 @@ import numpy as np
 from connectors.capture import format as recording
 from connectors.capture.format import Kind, Line
 from connectors.files import text
+from connectors.tally import Noting
 from connectors.venues.protocol import NOTICES, Venue, open_venue
 from sfm_stream.errors import FeedError
 from sfm_stream.events import Block, Event, Gap, Tick
@@ -51,6 +52,15 @@ class Capture:
     def counters(self) -> Counter[str]:
         """What was not turned into ticks in the latest reading, by reason."""
         return sum((v.counters for v in self._venues.values()), self._lines)
+
+    @property
+    def examples(self) -> dict[str, str]:
+        """The first frame of a reason."""
+        found: dict[str, str] = {}
+        for venue in self._venues.values():
+            if isinstance(venue.counters, Noting):
+                found = venue.counters.examples | found
+        return found
 
     def source(self) -> dict[str, Any]:
         """Give connector, venue, channel and files."""

@@ -10,7 +10,6 @@ is said here, once. Fields have the same names everywhere:
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from math import nan
 from sys import float_info
@@ -19,6 +18,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeAlias, TypeVar
 import msgspec
 from msgspec import Meta, Raw
 
+from connectors.tally import Noting
 from connectors.venues.course import CATCH_UP, REACH, SLACK, Course, Values, Verdict
 from connectors.venues.protocol import (
     Alive,
@@ -115,7 +115,7 @@ class Exchange:
             raise ConfigError("feed.channel", problem, hint)
         self.fields = self.channels[channel]
         self.topics = tuple(dict.fromkeys(map(self.spelled, config.stream.symbols)))
-        self.counters: Counter[str] = Counter()
+        self.counters = Noting()
         self._channel = channel
         self._lasts = self.candles.get(channel, 0)
         self._url = config.feed.url
@@ -152,6 +152,7 @@ class Exchange:
             frame: as it came.
             received: when it reached us, ns.
         """
+        self.counters.reading = frame
         try:
             said = self._ticks(self._decode(frame), received)
         except UNREADABLE:

@@ -12,6 +12,7 @@ from sfm_stream.cli.options import (
     AsJson,
     Overrides,
     Settings,
+    Strict,
     app,
     load,
     print_json,
@@ -19,9 +20,8 @@ from sfm_stream.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from connectors.live.feed import Live
-    from connectors.live.merged import Merged
     from sfm_stream.events import Event
+    from sfm_stream.feeds import LiveFeed
 
 Count = Annotated[
     int | None, typer.Option(min=1, metavar="N", help="End after so many events.")
@@ -65,6 +65,7 @@ def tail(
     config: Settings,
     count: Count = None,
     lasting: For = "",
+    strict: Strict = False,
     overrides: Overrides = None,
 ) -> None:
     """Print live events as JSON lines: a first look at a feed."""
@@ -72,7 +73,9 @@ def tail(
     from sfm_stream.events import to_json
 
     feed = open_live(load(config, overrides))
-    _follow(feed, lambda event: typer.echo(to_json(event)), count, lasting)
+    _follow(
+        feed, lambda event: typer.echo(to_json(event)), count, lasting, strict=strict
+    )
 
 
 @app.command()
@@ -87,6 +90,7 @@ def record(
             metavar="MIB", min=1, help="Most MiB to keep; the oldest go first."
         ),
     ] = 10_240,
+    strict: Strict = False,
     overrides: Overrides = None,
 ) -> None:
     """Record what a live feed sends, to replay it with the `capture` connector."""
@@ -97,7 +101,7 @@ def record(
     recorder = Recorder(out, quota=quota * MIB)
     try:
         feed = open_live(settings, (recorder,))
-        _follow(feed, lambda _: recorder.check(), count, lasting)
+        _follow(feed, lambda _: recorder.check(), count, lasting, strict=strict)
     finally:
         recorder.close()
     written = recorder.counters
@@ -147,8 +151,9 @@ def simulate(
 
 
 def _follow(
-    feed: Live | Merged, show: Callable[[Event], None], count: int | None, lasting: str
-) -> None:
+    feed: LiveFeed, show: Callable[[Event], None], count: int | None, lasting: str,
+    *, strict: bool,
+) -> None:  # fmt: skip
     """Follow a live feed as long as asked, and show how it went."""
     from sfm_stream.events import Tick
     from sfm_stream.report import terminal
@@ -168,10 +173,11 @@ def _follow(
         _run(show_live(feed, shown, count=count, seconds=seconds))
     finally:
         terminal.show_live(feed.status(), feed.counters)
-        found = judgement.of_live(feed.counters, ticks)
+        reading = judgement.reading_of(feed.counters, feed.status())
+        found = judgement.of_live(reading, ticks)
         terminal.show_account(found)
     if found["not_taken"]:
-        judgement.refuse(found, "the feed", strict=False)
+        judgement.refuse(found, "the feed", strict=strict)
 
 
 def _run(work: Coroutine[Any, Any, Any]) -> None:

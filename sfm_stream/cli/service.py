@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from sfm_stream.cli.options import AsJson, Overrides, Settings, app, load, print_json
+from sfm_stream.cli.options import (
+    AsJson,
+    Overrides,
+    Settings,
+    Strict,
+    app,
+    load,
+    print_json,
+)
 from sfm_stream.errors import AddressError
 
 if TYPE_CHECKING:
@@ -32,6 +40,7 @@ def daemon(
         str,
         typer.Option(metavar="I/N", help="Take the I-th of N parts of the streams."),
     ] = "1/1",
+    strict: Strict = False,
     overrides: Overrides = None,
 ) -> None:
     """Run a model on live feeds for months; it continues after any stop."""
@@ -61,6 +70,7 @@ def daemon(
         open_feed=partial(open_readers, shards=part.total),
         read=read,
         start=None if start is None else run_folder.load(start),
+        strict=strict,
     )
     with logging_to(sys.stderr):
         log = logging.getLogger("sfm_stream.daemon")

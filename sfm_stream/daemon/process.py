@@ -80,6 +80,7 @@ class Given:
         open_feed: opens the feed of a configuration.
         read: reads the configuration anew.
         start: a run that a new one starts warm from.
+        strict: whether it is an error if more than a tenth was not taken.
     """
 
     config: Config
@@ -87,6 +88,7 @@ class Given:
     open_feed: Callable[[Config], LiveFeed]
     read: Callable[[], Config]
     start: Run | None = None
+    strict: bool = False
 
 
 class Process:
@@ -187,14 +189,20 @@ class Process:
                 self.state = "stopping"
                 await self._in_model(worker.close)
                 self.state = "stopped"
-                self._account()
+                account = self._account()
+            if account["not_taken"]:
+                where = str(self._given.folder)
+                judgement.refuse(account, where, strict=self._given.strict)
 
-    def _account(self) -> None:
+    def _account(self) -> dict[str, Any]:
         """Say what was not taken since this process began."""
         vitals = self.vitals()
-        found = judgement.of_live(vitals.counters, vitals.ticks, vitals.rejected)
+        reading = judgement.reading_of(vitals.counters, vitals.feeds)
+        refused = {why: (r.count, r.first) for why, r in vitals.rejections.items()}
+        found = judgement.of_live(reading, vitals.ticks, refused)
         for line in judgement.lines(found):
             self._say(line)
+        return found
 
     def _recovered(self, own: Epoch) -> Worker:
         given = self._given

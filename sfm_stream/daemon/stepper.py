@@ -41,14 +41,28 @@ class Counts(msgspec.Struct):
     Attributes:
         ticks: per stream.
         rejected: per stream, by the engine.
+        reasons: of these: how many, and the first of them in words.
         gaps: losses told by the feeds.
         received: when the latest tick of each stream reached us, ns.
     """
 
     ticks: Counter[str] = msgspec.field(default_factory=Counter)
     rejected: Counter[str] = msgspec.field(default_factory=Counter)
+    reasons: dict[str, tuple[int, str]] = msgspec.field(default_factory=dict)
     gaps: int = 0
     received: dict[str, int] = msgspec.field(default_factory=dict)
+
+    def note_rejected(self, records: Records) -> None:
+        """Count the rejected ticks among some records, by stream and by reason."""
+        if not records.count("rejected"):
+            return
+        self.rejected.update(rejections(records))
+        columns = records.columns["rejected"]
+        codes, texts = columns["reason"].tolist(), records.tables["rejected.reason"]
+        for code, count in Counter(codes).items():
+            before, first = self.reasons.get(texts[code], (0, ""))
+            first = first or _told(records, codes.index(code))
+            self.reasons[texts[code]] = before + count, first
 
 
 class Stepper:
@@ -179,7 +193,7 @@ class Stepper:
             said.append(records)
 
         loops.step(block, self._engine, deliver)
-        self.counts.rejected.update(rejections(said[0]))
+        self.counts.note_rejected(said[0])
         self.quarantine.note(ticks, said[0])
 
     def _paced(self, batch: Block, now: int) -> list[Event]:
@@ -226,6 +240,15 @@ class Stepper:
         rest = taken[-LATENCIES:][len(fits) :]
         self._latencies[: len(rest)] = rest
         self.measured += len(taken)
+
+
+def _told(records: Records, at: int) -> str:
+    """Say which tick was rejected, and for which field."""
+    columns = records.columns["rejected"]
+    stream = records.tables["stream"][int(columns["stream"][at])]
+    field = records.tables["rejected.field"][int(columns["field"][at])]
+    blamed = f" field {field!r}" if field else ""
+    return f"stream {stream!r} event {int(columns['seq'][at])}{blamed}"
 
 
 def _received(block: Block) -> Ints:

@@ -275,6 +275,10 @@ def _process(vitals: Vitals) -> Table:
         "state": f"{vitals.state}, up {vitals.uptime_s:,.0f} s",
         "events": f"{vitals.seq:,}, of them {vitals.recovered:,} recovered",
         "ticks": f"{vitals.ticks:,}, {vitals.rejected:,} rejected",
+        **{
+            f"rejected: {why}": f"{one.count:,}, first {one.first}"
+            for why, one in vitals.rejections.items()
+        },
         "gaps": f"{vitals.gaps:,}",
         "of the feeds": counted(vitals.counters),
         "waiting": f"{vitals.waiting:,}, {vitals.lag_s:.3g} s behind",

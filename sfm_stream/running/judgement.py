@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 import numpy as np
@@ -25,14 +26,13 @@ from sfm_stream.state import inputs
 if TYPE_CHECKING:
     from sfm_stream.config import Config
     from sfm_stream.events import Block
-    from sfm_stream.feeds import Feed
+    from sfm_stream.feeds import Connection, Feed
 
 UNREADABLE, OUTSIDE, BACKWARD, INFINITE, MISSING, STRANGER = REJECTED_REASONS[:6]
 HOUR = 3600 * 10**9
 LOUD = 0.1
 """Share of rows not taken from which on a run says so loudly."""
 NEARLY_ALL = 0.9
-ENGINE = "rejected by the model: its records say why"
 PREVIEWED = 1_000
 """Rows that are looked at before a run."""
 
@@ -62,6 +62,18 @@ class Reason(msgspec.Struct, frozen=True):
     span: int
 
 
+class Reading(NamedTuple):
+    """What became of frames.
+
+    Attributes:
+        counters: how often, by reason.
+        examples: the first frame of a reason.
+    """
+
+    counters: Mapping[str, int]
+    examples: Mapping[str, str]
+
+
 def of_run(records: Path, feed: Feed, ticks: int) -> dict[str, Any]:
     """Account for a run.
 
@@ -80,27 +92,60 @@ def of_run(records: Path, feed: Feed, ticks: int) -> dict[str, Any]:
 
 
 def of_live(
-    counters: Mapping[str, int], ticks: int, rejected: int = 0
+    feed: Reading,
+    ticks: int,
+    rejections: Mapping[str, tuple[int, str]] = MappingProxyType({}),
 ) -> dict[str, Any]:
     """Account for a live feed by what it counted.
 
     Args:
-        counters: of the feed.
+        feed: its counters, and the first frame of a reason.
         ticks: that were handed on.
-        rejected: of them, by the engine.
+        rejections: of them by the engine: how many, and the first, by reason.
 
     Returns:
         As `account`; what is normal in a live feed, as heartbeats, is left out.
     """
-    told = {why: counters[why] for why in TROUBLES if counters.get(why)}
-    lost = rejected + sum(told.get(why, 0) for why in LOST)
+    told = {why: feed.counters[why] for why in TROUBLES if feed.counters.get(why)}
+    rejected = sum(count for count, _ in rejections.values())
     return {
         "taken": ticks - rejected,
-        "not_taken": lost,
-        "rejections": {ENGINE: {"count": rejected, "first": ""}} if rejected else {},
-        "feed": {why: {"count": count, "first": ""} for why, count in told.items()},
-        "causes": [FRAMES[why] for why in FRAMES if why in told],
+        "not_taken": rejected + lost_frames(told),
+        "rejections": {
+            why: {"count": count, "first": first}
+            for why, (count, first) in rejections.items()
+        },
+        "feed": _counted(told, feed.examples),
+        "causes": _frame_causes(told),
     }
+
+
+def reading_of(
+    counters: Mapping[str, int], connections: Iterable[Connection]
+) -> Reading:
+    """Give what became of frames on all connections of a feed."""
+    examples: dict[str, str] = {}
+    for one in connections:
+        examples = one.examples | examples
+    return Reading(counters, examples)
+
+
+def lost_frames(counters: Mapping[str, int]) -> int:
+    """Count what was data of which nothing was taken."""
+    return sum(counters.get(why, 0) for why in LOST)
+
+
+def _counted(
+    counts: Mapping[str, int], examples: Mapping[str, str]
+) -> dict[str, dict[str, Any]]:
+    return {
+        why: {"count": count, "first": examples.get(why, "")}
+        for why, count in counts.items()
+    }
+
+
+def _frame_causes(counters: Mapping[str, int]) -> list[str]:
+    return [cause for why, cause in FRAMES.items() if counters.get(why)]
 
 
 def preview(config: Config, feed: Feed, rows: int = PREVIEWED) -> dict[str, Any]:
@@ -148,24 +193,21 @@ def account(reasons: Mapping[str, Reason], feed: Feed, ticks: int) -> dict[str, 
     tally, place = (
         (feed.tally, feed.place) if isinstance(feed, Explained) else (None, _nowhere)
     )
-    examples = tally.examples if tally else {}
+    frames = feed if isinstance(feed, Counting) and not tally else Reading({}, {})
+    examples = tally.examples if tally else frames.examples
     rejections = {
         why: {"count": found.count, "first": examples.get(why) or _first(found, place)}
         for why, found in reasons.items()
     }
-    counters = feed.counters if isinstance(feed, Counting) else {}
-    counts = tally.counts if tally else counters
+    counts = tally.counts if tally else frames.counters
     lost = sum(found.count for found in reasons.values())
-    lost += tally.rows if tally else 0
+    lost += tally.rows if tally else lost_frames(counts)
     return {
         "taken": ticks,
         "not_taken": lost,
         "rejections": rejections,
-        "feed": {
-            why: {"count": count, "first": examples.get(why, "")}
-            for why, count in counts.items()
-        },
-        "causes": list(_causes(reasons, ticks + lost)),
+        "feed": _counted(counts, examples),
+        "causes": [*_causes(reasons, ticks + lost), *_frame_causes(frames.counters)],
     }
 
 

@@ -33,11 +33,24 @@ class History:
         """
         self._happened.append(Happening(time, kind, detail))
 
-    def count(self, time: int, counters: Mapping[str, int]) -> None:
-        """Note the reasons for which frames are not taken, each when it is new."""
+    def count(
+        self, time: int, counters: Mapping[str, int], examples: Mapping[str, str]
+    ) -> None:
+        """Note the reasons for which frames are not taken, each when it is new.
+
+        Args:
+            time: when, ns.
+            counters: of the frames.
+            examples: the first frame of a reason.
+        """
         news = [
             name for name in TROUBLES if counters.get(name) and name not in self._told
         ]
         if news:
             self._told.update(news)
-            self.note(time, "not taken", ", ".join(f"{counters[n]} {n}" for n in news))
+            told = (
+                f"{counters[n]} {n}"
+                + (f", first {examples[n]}" if n in examples else "")
+                for n in news
+            )
+            self.note(time, "not taken", "; ".join(told))

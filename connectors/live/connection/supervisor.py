@@ -19,9 +19,10 @@ from connectors.live.connection.history import History
 from connectors.live.connection.states import State, Step, after
 from connectors.live.connection.websocket import Link, Log, Shard
 from connectors.live.timing import first_of
+from connectors.tally import Noting
 from connectors.venues.protocol import Venue
 from sfm_stream.events import Gap
-from sfm_stream.feeds import Connection
+from sfm_stream.feeds import TROUBLES, Connection
 
 GRACE = 2.0
 """Seconds both connections stand side by side, so that the slower one catches up."""
@@ -111,7 +112,14 @@ class Supervisor:
             topics=topics,
             counters=dict(self.counters),
             happened=self._history.latest,
+            examples=self._examples(),
         )
+
+    def _examples(self) -> dict[str, str]:
+        """Give the first frame of each trouble; outside venues may not keep them."""
+        counters = self._shard.venue.counters
+        examples = counters.examples if isinstance(counters, Noting) else {}
+        return {why: examples[why] for why in TROUBLES if why in examples}
 
     def _age(self, now: float, topic: str = "") -> float | None:
         heard = self._shard.liveness.heard(topic)
@@ -253,7 +261,8 @@ class Supervisor:
         quiet = self._shard.liveness.quiet
         while True:
             await self._shard.clock.sleep(min(BEAT, quiet / BEATS_PER_SILENCE))
-            self._history.count(self._shard.clock.now(), self._shard.venue.counters)
+            counters = self._shard.venue.counters
+            self._history.count(self._shard.clock.now(), counters, self._examples())
             if link := self._link:
                 await self._look(link)
 

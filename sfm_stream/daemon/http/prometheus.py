@@ -228,6 +228,10 @@ class Meters(Collector):
             Figure("feed_events", "of all feeds, by what they were", float, COUNTER),
             ("reason",), {(reason,): n for reason, n in vitals.counters.items()},
         )  # fmt: skip
+        yield _family(
+            Figure("rejections", "rejected ticks, by reason", float, COUNTER),
+            ("reason",), {(why,): one.count for why, one in vitals.rejections.items()},
+        )  # fmt: skip
         yield from _families(OF_SINK, ("sink", "kind"), _by_name(vitals.sinks))
         yield from _families(OF_ERRORS, ("stream", "target", "horizon"), errors)
         outcomes: dict[Key, int] = {

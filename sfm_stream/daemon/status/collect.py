@@ -113,6 +113,7 @@ def _with_model(before: Vitals, worker: Worker) -> Vitals:
         recovered=worker.recovered,
         ticks=counts.ticks.total(),
         rejected=counts.rejected.total(),
+        rejections={why: model.Refused(*one) for why, one in counts.reasons.items()},
         gaps=counts.gaps,
         streams=streams,
         lag_s=stepper.lag,

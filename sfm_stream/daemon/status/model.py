@@ -37,6 +37,18 @@ class Stream(msgspec.Struct, frozen=True):
     quarantined_s: float | None = None
 
 
+class Refused(msgspec.Struct, frozen=True):
+    """Ticks that the engine rejected for one reason.
+
+    Attributes:
+        count: of them.
+        first: stream, event and field of the first one, in words.
+    """
+
+    count: int
+    first: str
+
+
 class Checkpoint(msgspec.Struct, frozen=True):
     """The latest checkpoint.
 
@@ -115,6 +127,7 @@ class Vitals(msgspec.Struct, frozen=True):
         alarms: what a person should know, newest last.
         latency_us: how fast it is, or None before the first tick.
         memory_mib: resident memory.
+        rejections: ticks that the engine rejected since the start, by reason.
     """
 
     version: str
@@ -141,6 +154,7 @@ class Vitals(msgspec.Struct, frozen=True):
     alarms: tuple[str, ...]
     latency_us: Latency | None
     memory_mib: float
+    rejections: dict[str, Refused] = {}
 
 
 def unready(vitals: Vitals, settings: Daemon) -> list[str]:

@@ -44,5 +44,7 @@ class Telling:
         }
         if news:
             told.update(news)
-            extra = {"connection": one.label, **news}
+            first = {f"first {why}": one.examples[why] for why in news
+                     if why in one.examples}  # fmt: skip
+            extra = {"connection": one.label, **news, **first}
             log.warning("frames not taken, or not as they came", extra=extra)
