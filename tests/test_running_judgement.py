@@ -31,14 +31,15 @@ def with_spikes(ahead, *spikes):
 
 @pytest.mark.parametrize("ahead", [3600, DAY, 20 * 365 * DAY])
 @pytest.mark.parametrize("spikes", [(40,), (30, 70)])
-def test_a_time_far_ahead_costs_a_few_rows_and_is_told(tmp_path, ahead, spikes):
+def test_a_time_far_ahead_costs_its_own_row_and_is_told(tmp_path, ahead, spikes):
     config = csv_of(tmp_path, with_spikes(ahead, *spikes))
     found = judgement.preview(config, open_feed(config))
-    lost = len(spikes) * (RESTART - 1)
+    lost = len(spikes)
     assert (found["taken"], found["not_taken"]) == (COUNT - lost, lost)
-    assert "was one time far ahead" in found["causes"][0]
-    (one,) = found["rejections"].values()
-    assert one["first"].endswith(f"row {spikes[0] + 2}")
+    (rejected,), (counted,) = found["rejections"].values(), found["feed"].values()
+    assert rejected["count"] == counted["count"] == lost
+    when = BEGIN + spikes[0] + ahead
+    assert rejected["first"].endswith(f"row {spikes[0] + 1}: '{when}'")
 
 
 def test_what_is_said_before_a_run_is_what_the_run_says(tmp_path):

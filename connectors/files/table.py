@@ -5,13 +5,13 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
 import polars as pl
 
-from connectors.cells import numbers, zones
+from connectors.cells import numbers, pace, zones
 from connectors.files import text
 from connectors.tally import Tally
 from sfm_stream.errors import FeedError
@@ -30,6 +30,7 @@ NO_NUMBER = "a cell is no number"
 SENTINEL = "a number that stands for none"
 ZERO_PRICE = "a bid or ask of zero"
 NO_TIME_READ = "time could not be read"
+FAR_AHEAD = "a time far ahead of its stream's pace"
 
 
 class Lost(NamedTuple):
@@ -70,6 +71,21 @@ class Piece:
         """Give the 1-based row in the file of a row of the frame."""
         before = sum(one.at <= at for one in self.lost)
         return self.row + at + before + 1 if self.step > 0 else self.row - at
+
+
+@dataclass(slots=True)
+class Reading:
+    """How far a reading has come.
+
+    Attributes:
+        local: what is known of the local times before.
+        streams: numbers of the streams by name.
+        position: events given.
+    """
+
+    local: zones.Local | None
+    streams: dict[str, int] = field(default_factory=dict)
+    position: int = 0
 
 
 class Table(ABC):
@@ -122,25 +138,32 @@ class Table(ABC):
         Raises:
             FeedError: where a file is cut off or damaged, after the rows before that.
         """
-        self.tally.clear()
-        self._places.clear()
-        streams: dict[str, int] = {}
-        clock = self._plan.clock
-        local = zones.Local(clock.zone) if clock and clock.zone else None
-        position = 0
+        reading = self._begun()
         for piece in _ordered(self._pieces(), self._order):
-            taken = self._cut(piece, position)
-            self._note(taken, position)
-            block = self._block(taken, position, streams, local)
-            for start in range(max(after - position, 0), len(block), size):
+            before = reading.position
+            block = self._events(piece, reading)
+            for start in range(max(after - before, 0), len(block), size):
                 yield block[start : start + size]
-            position += len(block)
-            if self._plan.rows and position >= self._plan.rows:
+            if self._plan.rows and reading.position >= self._plan.rows:
                 return
 
     @abstractmethod
     def _pieces(self) -> Iterator[Piece]:
         """Give the rows of all files in the order in which they stand there."""
+
+    def _begun(self) -> Reading:
+        self.tally.clear()
+        self._places.clear()
+        clock = self._plan.clock
+        return Reading(zones.Local(clock.zone) if clock and clock.zone else None)
+
+    def _events(self, piece: Piece, reading: Reading) -> Block:
+        """Turn rows into events, and count those that are none."""
+        taken = self._cut(piece, reading.position)
+        self._note(taken, reading.position)
+        block = self._block(taken, reading)
+        reading.position += len(block)
+        return block
 
     def _cut(self, piece: Piece, position: int) -> Piece:
         """Leave out rows beyond the most that are to be read."""
@@ -161,11 +184,8 @@ class Table(ABC):
             told = f"{piece.source} row {row}{detail}"
             self.tally.add(one.reason, 1, told, rows=int(one.is_data))
 
-    def _block(
-        self, piece: Piece, position: int, streams: dict[str, int],
-        local: zones.Local | None,
-    ) -> Block:  # fmt: skip
-        frame, plan = piece.frame, self._plan
+    def _block(self, piece: Piece, reading: Reading) -> Block:
+        frame, plan, streams = piece.frame, self._plan, reading.streams
         known = {name: self._numbers(frame[name], piece) for name in plan.numbers}
         values = np.empty((len(frame), len(plan.fields)))
         for i, (name, column) in enumerate(zip(plan.fields, plan.columns, strict=True)):
@@ -177,21 +197,39 @@ class Table(ABC):
         else:
             stream = None
             streams.setdefault(plan.stream, 0)
-        time = self._times(piece, position, local)
+        time = self._without_ahead(self._times(piece, reading), stream, piece)
         return Block.ticks(time, values, streams=tuple(streams), stream=stream)
 
-    def _times(self, piece: Piece, position: int, local: zones.Local | None) -> Ints:
+    def _times(self, piece: Piece, reading: Reading) -> Ints:
         clock = self._plan.clock
         if clock is None:
-            ticks = position + np.arange(len(piece.frame), dtype=np.int64)
+            ticks = reading.position + np.arange(len(piece.frame), dtype=np.int64)
             return FIRST_TIME + ticks * self._plan.period
-        time = clock.read(piece.frame, local)
+        time = clock.read(piece.frame, reading.local)
         if NO_TIME_READ not in self.tally.examples and (time == NO_TIME).any():
             at = int(np.argmax(time == NO_TIME))
-            cells = " ".join(str(piece.frame[name][at]) for name in clock.columns)
-            place = f"{piece.source} row {piece.number(at)}"
-            self.tally.examples[NO_TIME_READ] = f"{place}: {cells!r}"
+            self.tally.examples[NO_TIME_READ] = self._moment(piece, at)
         return time
+
+    def _without_ahead(
+        self, time: Ints, stream: NDArray[np.int32] | None, piece: Piece
+    ) -> Ints:
+        """Leave out the times that their stream cannot have come to, counted."""
+        places = pace.ahead(time, stream)
+        if not len(places):
+            return time
+        first = self._moment(piece, int(places[0]))
+        self.tally.add(FAR_AHEAD, len(places), first)
+        self.tally.examples.setdefault(NO_TIME_READ, first)
+        kept = time.copy()
+        kept[places] = NO_TIME
+        return kept
+
+    def _moment(self, piece: Piece, at: int) -> str:
+        """Say where a row is, and how its time is written."""
+        columns = self._plan.clock.columns if self._plan.clock else ()
+        cells = " ".join(str(piece.frame[name][at]) for name in columns)
+        return f"{piece.source} row {piece.number(at)}: {cells!r}"
 
     def _numbers(self, column: pl.Series, piece: Piece) -> Floats:
         """Turn a column of any kind into float64: what is no number is NaN, counted."""

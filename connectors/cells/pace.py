@@ -1,0 +1,69 @@
+"""Times far ahead of their stream's pace, told by the rows that follow them.
+
+A time that is wrong by an hour or by years silences a stream until then: every row
+after it seems to go back. Where the rows below go on from the row above, the few rows
+between them are wrong.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from sfm_stream.events import NO_TIME, Ints
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+MOST = 12
+"""Rows in a row that may be ahead; a stream that stays there has gone on."""
+FAR = 100
+"""How many usual steps a time must be ahead."""
+ENOUGH = 3
+"""Steps that must be known to tell what is usual."""
+
+
+def ahead(time: Ints, stream: NDArray[np.int32] | None) -> Ints:
+    """Find the rows whose time is far ahead of their stream's pace.
+
+    Args:
+        time: [T], ns, `NO_TIME` where there is none.
+        stream: [T], whose row it is; None where there is one stream.
+
+    Returns:
+        int64 [N], their places.
+    """
+    if not (np.diff(time) < 0).any():
+        return np.empty(0, np.int64)
+    told = np.flatnonzero(time != NO_TIME)
+    if stream is None:
+        return told[_ahead(time[told])]
+    order = told[np.argsort(stream[told], kind="stable")]
+    cuts = np.flatnonzero(np.diff(stream[order])) + 1
+    found = [part[_ahead(time[part])] for part in np.split(order, cuts)]
+    return np.sort(np.concatenate(found))
+
+
+def _ahead(time: Ints) -> Ints:
+    """Find the rows of one stream."""
+    steps = np.diff(time)
+    forward, back = steps[steps > 0], np.flatnonzero(steps < 0)
+    if len(forward) < ENOUGH or len(back) > len(forward):
+        return np.empty(0, np.int64)
+    far = FAR * int(np.median(forward))
+    found = [row for last in back.tolist() for row in _run(time, last, far)]
+    return np.array(found, np.int64)
+
+
+def _run(time: Ints, last: int, far: int) -> range:
+    """Give the rows up to one behind which time goes back, if they are far ahead."""
+    after = int(time[last + 1])
+    first = last
+    while first and last - first < MOST and time[first - 1] > after:
+        first -= 1
+    is_short = last - first < MOST
+    before = int(time[first - 1]) if first else after
+    if is_short and before <= after and int(time[first : last + 1].min()) - after > far:
+        return range(first, last + 1)
+    return range(0)
