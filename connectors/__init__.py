@@ -20,12 +20,13 @@ if TYPE_CHECKING:
     from connectors.live.connection.supervisor import Record
     from connectors.live.feed import Live
     from connectors.live.merged import Merged
+    from connectors.live.pipe import Pipe
     from connectors.live.readers.remote import Remote
     from connectors.live.timing import Budget
     from sfm_stream.config import Config
 
 __all__ = [
-    "Feed", "channels", "is_live", "open_feed", "open_live", "open_readers",
+    "Feed", "channels", "is_live", "is_piped", "open_feed", "open_live", "open_readers",
     "options_of",
 ]  # fmt: skip
 
@@ -38,6 +39,8 @@ FEEDS = {
     "river": "connectors.made.river:River",
     "synthetic": "connectors.made.synthetic:Synthetic",
 }
+PIPE, LINES = "-", ("csv", "jsonl")
+"""`feed.path` of what is piped in, and the connectors that read it line by line."""
 
 
 def open_feed(config: Config) -> Feed:
@@ -90,12 +93,12 @@ def open_live(
     *,
     processes: int = 1,
     shards: int = 1,
-) -> Live | Merged:
+) -> Live | Merged | Pipe:
     """Open the live feed or feeds of a configuration; nothing is connected yet.
 
     Args:
         config: each `feed.connector` names a venue of our own or of an installed
-            package, or `package.module:Class` of anyone's.
+            package, or `package.module:Class` of anyone's; or the feed is piped in.
         records: are told of connections, frames and losses.
         processes: that read for the same model, and share what the venues allow.
         shards: that share it too, each with a model of its own.
@@ -113,24 +116,49 @@ def open_live(
         raise ConfigError("stream.columns", problem, "a venue names its streams itself")
     each = each_feed(config)
     for one in each:
-        name = one.feed.connector
-        if name in FEEDS:
-            problem = f"expected a venue, was {name!r}"
-            raise ConfigError("feed.connector", problem, did_you_mean(name, VENUES))
+        _expect_live(one, is_recorded=bool(records))
     several = len(each) > 1
+    gather = 0.0 if several else GATHER  # they are gathered where they meet
     budgets: dict[str, Budget] = {}
     feeds = [
+        _piped(one, gather) if is_piped(one) else
         Live(
             one, records, budgets=budgets, sharers=processes * shards,
-            alone=not several and processes == 1,
-            gather=0.0 if several else GATHER,  # they are gathered where they meet
+            alone=not several and processes == 1, gather=gather,
         )
         for one in each
     ]  # fmt: skip
     return Merged(feeds) if several else feeds[0]
 
 
-def open_readers(config: Config, *, shards: int = 1) -> Live | Merged | Remote:
+def is_piped(config: Config) -> bool:
+    """Say whether rows of a feed are piped in, live."""
+    return config.feed.path == PIPE and config.feed.connector in LINES
+
+
+def _piped(config: Config, gather: float) -> Pipe:
+    from connectors.live.pipe import Pipe, standard_input
+
+    return Pipe(config, standard_input(), gather=gather)
+
+
+def _expect_live(config: Config, *, is_recorded: bool) -> None:
+    """Refuse a feed that is not live, and to record one that is no venue's."""
+    name = config.feed.connector
+    if is_piped(config):
+        options.read(config.feed, options.declared(_feed(name)))
+        if is_recorded:
+            problem = "expected a venue, was what is piped in"
+            raise ConfigError("feed.path", problem, "`tee` keeps it")
+    elif name in FEEDS:
+        problem = f"expected a venue, was {name!r}"
+        hint = did_you_mean(name, VENUES)
+        if name in LINES:
+            hint = f"feed.path = '{PIPE}' reads what is piped in, line by line"
+        raise ConfigError("feed.connector", problem, hint)
+
+
+def open_readers(config: Config, *, shards: int = 1) -> Live | Merged | Pipe | Remote:
     """Open the live feeds of a configuration, read by `feed.processes` processes.
 
     Args:
@@ -145,8 +173,8 @@ def open_readers(config: Config, *, shards: int = 1) -> Live | Merged | Remote:
     given = [count for count in wanted if count is not None]
     processes = max(given) if given else min(1, len(os.sched_getaffinity(0)) - 1)
     whole = open_live(config, shards=shards)
-    if not processes:
-        return whole
+    if not processes or any(map(is_piped, each_feed(config))):
+        return whole  # a pipe can be read by one process alone
     from connectors.live.merged import Merged
     from connectors.live.readers.remote import Remote, divided
 

@@ -83,6 +83,10 @@ class FeedError(SFMStreamError):
         return f"{self.source}{row}{column}: {self.problem}{tail}"
 
 
+class NoRows(FeedError):
+    """A file, or what was piped in, holds no row."""
+
+
 class ShapeError(SFMStreamError, ValueError):
     """An array does not have the shape its name promises.
 

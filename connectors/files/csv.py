@@ -23,9 +23,9 @@ from connectors.files import plan, presets
 from connectors.files import text as files
 from connectors.files.layout import QUOTE, Layout
 from connectors.files.options import TextOptions
-from connectors.files.table import Lost, Piece, Table
+from connectors.files.table import LineTable, Lost, Piece, Texts
 from connectors.options import read
-from sfm_stream.errors import FeedError
+from sfm_stream.errors import FeedError, NoRows
 from sfm_stream.settings import Feed
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ BLANK_LINES = re.compile(rb"(?:^|(?<=\n))\r?\n")
 HEADER_AGAIN, TOO_WIDE = "the header again", "more cells than columns"
 
 
-class Csv(Table):
+class Csv(LineTable):
     """Ticks from CSV files: plain, gzip, zstandard or zip.
 
     Args:
@@ -80,7 +80,7 @@ class Csv(Table):
             sample = self._sample(path)
             if len(next(iter(sample.values()))):
                 return path, sample
-        raise FeedError(self._paths[0], "expected rows, was a header alone")
+        raise NoRows(self._paths[0], "expected rows, was a header alone")
 
     def _sample(self, path: str) -> dict[str, pl.Series]:
         """Give the first rows of a file as columns of text."""
@@ -93,22 +93,24 @@ class Csv(Table):
         frame, _ = _parse(body, layout, types, range(len(types)))
         return {n: c.alias(n) for n, c in zip(layout.names, frame, strict=True)}
 
-    def _pieces(self) -> Iterator[Piece]:
-        for path in self._paths:
-            layout = self._layout(path)
-            plan.require(self._plan.used, layout.names, path)
-            row = 0
-            for frame, lost in self._frames(path, layout):
-                yield Piece(path, row, frame, lost)
-                row += len(frame) + len(lost)
+    def _texts(self, path: str) -> Texts:
+        return files.texts(path, QUOTE, self._options.encoding)
+
+    def _read(self, path: str, texts: Texts) -> Iterator[Piece]:
+        layout = self._layout(path)
+        plan.require(self._plan.used, layout.names, path)
+        row = 0
+        for frame, lost in self._frames(path, layout, texts):
+            yield Piece(path, row, frame, lost)
+            row += len(frame) + len(lost)
 
     def _frames(
-        self, path: str, layout: Layout
+        self, path: str, layout: Layout, texts: Texts
     ) -> Iterator[tuple[pl.DataFrame, Sequence[Lost]]]:
         types = [self._types.get(name, pl.String()) for name in layout.names]
         columns = [layout.names.index(name) for name in self._plan.used]
         above, row = layout.above, 0
-        for text, last in files.texts(path, QUOTE, self._options.encoding):
+        for text, last in texts:
             below, above = _below(text, above) if above else (text, 0)
             whole, torn = _split_torn(below, layout) if last else (below, False)
             frame, lost = _parse(whole, layout, types, columns)

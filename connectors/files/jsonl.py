@@ -16,9 +16,9 @@ import polars as pl
 
 from connectors.files import plan, text
 from connectors.files.options import LineOptions
-from connectors.files.table import Lost, Piece, Table
+from connectors.files.table import LineTable, Lost, Piece, Texts
 from connectors.options import read
-from sfm_stream.errors import FeedError
+from sfm_stream.errors import NoRows
 
 if TYPE_CHECKING:
     from sfm_stream.config import Config
@@ -28,7 +28,7 @@ NO_RECORD = "a line is no record of JSON"
 SHOWN = 60
 
 
-class Jsonl(Table):
+class Jsonl(LineTable):
     """Ticks from files of JSON lines: plain, gzip, zstandard or zip.
 
     Args:
@@ -50,7 +50,7 @@ class Jsonl(Table):
         head = text.head(paths[0], SAMPLE_LINES, b"", self._encoding)
         rows, _ = _records(head.splitlines()[:SAMPLE_LINES])
         if not rows:
-            raise FeedError(paths[0], "expected records of JSON, was none")
+            raise NoRows(paths[0], "expected records of JSON, was none")
         names = tuple(dict.fromkeys(name for row in rows for name in row))
         seen = plan.Seen(paths[0], names, {c.name: c for c in _frame(rows, names)})
         notation = plan.notation(seen, options, config)
@@ -61,14 +61,16 @@ class Jsonl(Table):
         """Give None: lines are counted by reading them."""
         return None
 
-    def _pieces(self) -> Iterator[Piece]:
-        for path in self._paths:
-            row = 0
-            for lines, _ in text.texts(path, b"", self._encoding):
-                rows, lost = _records(lines.splitlines())
-                if rows or lost:
-                    yield Piece(path, row, _frame(rows, self._plan.used), lost)
-                row += len(rows) + len(lost)
+    def _texts(self, path: str) -> Texts:
+        return text.texts(path, b"", self._encoding)
+
+    def _read(self, path: str, texts: Texts) -> Iterator[Piece]:
+        row = 0
+        for lines, _ in texts:
+            rows, lost = _records(lines.splitlines())
+            if rows or lost:
+                yield Piece(path, row, _frame(rows, self._plan.used), lost)
+            row += len(rows) + len(lost)
 
 
 def _records(lines: Sequence[bytes]) -> tuple[list[dict[str, str]], list[Lost]]:

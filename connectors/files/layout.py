@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from connectors.cells.numbers import MISSING
 from connectors.files import presets
 from connectors.files import text as files
-from sfm_stream.errors import ConfigError, FeedError
+from sfm_stream.errors import ConfigError, NoRows
 
 if TYPE_CHECKING:
     from connectors.files.options import TextOptions
@@ -85,7 +85,7 @@ def see(path: str, options: TextOptions, like: Layout | None = None) -> Layout:
     )
     lines = text.splitlines(keepends=True)[: HEAD_LINES * 2]
     if not text.strip():
-        raise FeedError(path, "expected rows, was an empty file")
+        raise NoRows(path, "expected rows, was an empty file")
     separator = NAMED.get(options.separator, options.separator)
     separator = separator or (like.separator if like else "")
     expect_separator(separator or ",")
@@ -97,9 +97,7 @@ def see(path: str, options: TextOptions, like: Layout | None = None) -> Layout:
     rows = parse(bare, separator, comment)
     rows = _trimmed([r for r in rows if r.above >= (options.skip or 0)])
     if not rows:
-        raise FeedError(
-            path, "expected rows, was none below the lines that are skipped"
-        )
+        raise NoRows(path, "expected rows, was none below the lines that are skipped")
     start = 0 if options.skip is not None else _start(rows, lines)
     made = _layout(rows, start, options, like, len(lines))
     notes = _notes(lines, rows[start].above, options, made.more)

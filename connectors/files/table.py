@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, TypeAlias
 
 import numpy as np
 import polars as pl
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from connectors.files.plan import Plan
 
+Texts: TypeAlias = Iterator[tuple[bytes, bool]]
 NEWEST_FIRST = "newest-first"
 MOST_IN_MEMORY = 4 << 30
 """Bytes of a file's used columns that `newest-first` may hold."""
@@ -112,6 +113,21 @@ class Table(ABC):
         self.columns, self.left_out = plan.there, plan.left_out
         self.tally = Tally()
         self._places: list[tuple[int, Piece]] = []
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """The files, in order."""
+        return self._paths
+
+    @property
+    def streams(self) -> tuple[str, ...]:
+        """Names of the streams, where the settings name them."""
+        return () if self._plan.symbol else (self._plan.stream,)
+
+    @property
+    def is_timed(self) -> bool:
+        """Whether rows have times of their own."""
+        return self._plan.clock is not None
 
     def source(self) -> dict[str, Any]:
         """Give connector and files."""
@@ -269,6 +285,39 @@ class Table(ABC):
         row = int(np.argmax(at))
         place = f"{piece.source} row {piece.number(row)} column {column.name!r}"
         self.tally.add(reason, int(at.sum()), f"{place}: {column[row]!r}")
+
+
+class LineTable(Table):
+    """A feed from files of lines, which may come one by one too."""
+
+    def follow(self, texts: Texts) -> Iterator[Block]:
+        """Give the rows of lines as they come, laid out as the first file is.
+
+        Args:
+            texts: whole lines from the first of the file on, and whether they are the
+                last; taken when the events before are wanted no more.
+
+        Raises:
+            FeedError: if the last line is cut off.
+        """
+        reading = self._begun()
+        for piece in self._read(self._paths[0], texts):
+            self._places.clear()  # what has no end is not remembered
+            yield self._events(piece, reading)
+            if self._plan.rows and reading.position >= self._plan.rows:
+                return
+
+    def _pieces(self) -> Iterator[Piece]:
+        for path in self._paths:
+            yield from self._read(path, self._texts(path))
+
+    @abstractmethod
+    def _texts(self, path: str) -> Texts:
+        """Give a file as pieces of whole lines, and whether each is the last."""
+
+    @abstractmethod
+    def _read(self, path: str, texts: Texts) -> Iterator[Piece]:
+        """Give the rows of a file's lines."""
 
 
 def _ordered(pieces: Iterable[Piece], order: str) -> Iterator[Piece]:

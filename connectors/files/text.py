@@ -148,6 +148,32 @@ def texts(
     yield rest, True
 
 
+def lines(
+    pieces: Iterator[bytes], quote: bytes = b"", encoding: str = ""
+) -> Iterator[tuple[bytes, bool]]:
+    """Give what comes in pieces as whole lines, each as soon as it is there.
+
+    Args:
+        pieces: of text, cut anywhere.
+        quote: as in `texts`.
+        encoding: as in `texts`; told by the first piece.
+
+    Yields:
+        as `texts`.
+
+    Raises:
+        FeedError: if a line has no end.
+    """
+    rest = b""
+    for piece in _utf8(pieces, encoding):
+        rest += piece
+        if cut := _end_of_lines(rest, quote):
+            yield rest[:cut], False
+            rest = rest[cut:]
+        _refuse_endless("standard input", rest)
+    yield rest, True
+
+
 def head(path: str, lines: int, quote: bytes = b"", encoding: str = "") -> bytes:
     """Give at least so many lines of the start of a file, or what can be read of it.
 

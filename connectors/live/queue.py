@@ -72,6 +72,8 @@ class Queue:
         self._gather()
         self._blocks.append(block)
         self._count += len(block)
+        if self._count > self._capacity and self._overload != "block":
+            self._make_room()
         self._some.set()
 
     async def take(self, most: int) -> Block:

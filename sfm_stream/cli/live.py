@@ -14,7 +14,7 @@ from sfm_stream.cli.options import (
     Settings,
     Strict,
     app,
-    load,
+    load_live,
     print_json,
     say,
 )
@@ -72,7 +72,7 @@ def tail(
     from connectors import open_live
     from sfm_stream.events import to_json
 
-    feed = open_live(load(config, overrides))
+    feed = open_live(load_live(config, overrides))
     _follow(
         feed, lambda event: typer.echo(to_json(event)), count, lasting, strict=strict
     )
@@ -97,7 +97,7 @@ def record(
     from connectors import open_live
     from connectors.capture.recorder import MIB, Recorder
 
-    settings = load(config, overrides)
+    settings = load_live(config, overrides)
     recorder = Recorder(out, quota=quota * MIB)
     try:
         feed = open_live(settings, (recorder,))

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 INTERRUPTED = 130
 PATH_OVERRIDE = "feed.path"
 PIPE = "-"
-"""`feed.path` of what is piped in, read to its end."""
+"""`feed.path` of what is piped in."""
 
 app = typer.Typer(
     help="Forecast what comes next, one tick at a time, and learn from each outcome.",
@@ -55,6 +55,19 @@ def expect_picture(path: Path) -> None:
 
 
 def load(path: Path, overrides: list[str] | None) -> Config:
+    """Read a configuration for what is read to its end: so is what is piped in."""
+    from msgspec.structs import replace
+
+    config = load_live(path, overrides)
+    if config.feed.path != PIPE:
+        return config
+    from connectors.files.text import spooled
+
+    kept = spooled(sys.stdin.buffer)
+    return replace(config, feed=replace(config.feed, path=kept))
+
+
+def load_live(path: Path, overrides: list[str] | None) -> Config:
     """Read a configuration and make its `feed.path` absolute.
 
     In a file that is the file's folder, after `--set` it is the working directory. So
@@ -78,9 +91,7 @@ def load(path: Path, overrides: list[str] | None) -> Config:
 
 def _absolute(folder: Path, path: str) -> str:
     if path == PIPE:
-        from connectors.files.text import spooled
-
-        return spooled(sys.stdin.buffer)
+        return path
     return str((folder / path).resolve()) if path else ""
 
 

@@ -13,7 +13,7 @@ from sfm_stream.cli.options import (
     Settings,
     Strict,
     app,
-    load,
+    load_live,
     print_json,
 )
 from sfm_stream.errors import AddressError
@@ -59,7 +59,7 @@ def daemon(
     part = shards.parse(shard)
 
     def read() -> Config:
-        whole = load(config, overrides)
+        whole = load_live(config, overrides)
         if part.total == 1:
             return whole
         return shards.share(whole, part, lambda one: open_live(one).topics)

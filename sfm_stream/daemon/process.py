@@ -237,6 +237,9 @@ class Process:
             [feeding, beating, told], return_when=asyncio.FIRST_COMPLETED
         )
         self.state = "stopping"
+        if feeding.done():
+            ends = dict.fromkeys(one.reason for one in self._feed.status())
+            self._say(f"the feed has ended: {'; '.join(ends)}")
         self._feed.stop()
         drain = self._config.daemon.drain.seconds
         await asyncio.wait([feeding], timeout=drain)

@@ -33,8 +33,7 @@ from sfm_stream.feeds import Connection
 if TYPE_CHECKING:
     from socket import socket
 
-    from connectors.live.feed import Live
-    from connectors.live.merged import Merged
+    from connectors.live.merged import Named
     from sfm_stream.config import Config
 
 HEAD = struct.Struct("<IB")
@@ -75,9 +74,7 @@ class End(msgspec.Struct, frozen=True, array_like=True):
     hint: str
 
 
-def read(
-    open_feed: Callable[[Config], Live | Merged], config: Config, end: socket
-) -> None:
+def read(open_feed: Callable[[Config], Named], config: Config, end: socket) -> None:
     """Read a feed until it ends, or the other end says so: a process's whole life.
 
     Args:
@@ -90,7 +87,7 @@ def read(
     asyncio.run(_serve(open_feed(config), end))
 
 
-async def _serve(feed: Live | Merged, end: socket) -> None:
+async def _serve(feed: Named, end: socket) -> None:
     ear, mouth = await asyncio.open_connection(sock=end)
     obeying = asyncio.create_task(_obey(ear, feed))
     reporting = asyncio.create_task(_report(mouth, feed))
@@ -105,7 +102,7 @@ async def _serve(feed: Live | Merged, end: socket) -> None:
     await mouth.wait_closed()
 
 
-async def _tell_all(mouth: asyncio.StreamWriter, feed: Live | Merged) -> None:
+async def _tell_all(mouth: asyncio.StreamWriter, feed: Named) -> None:
     """Send the blocks of a feed, each behind the names that it needs."""
     names: tuple[str, ...] = ()
     async with aclosing(feed.batches(MOST)) as batches:
@@ -117,17 +114,17 @@ async def _tell_all(mouth: asyncio.StreamWriter, feed: Live | Merged) -> None:
             await mouth.drain()
 
 
-async def _report(mouth: asyncio.StreamWriter, feed: Live | Merged) -> None:
+async def _report(mouth: asyncio.StreamWriter, feed: Named) -> None:
     while True:
         _tell(mouth, Kind.REPORT, _reported(feed))
         await asyncio.sleep(BEAT)
 
 
-def _reported(feed: Live | Merged) -> Report:
-    return Report(feed.status(), dict(feed.counters), feed.waiting)
+def _reported(feed: Named) -> Report:
+    return Report(list(feed.status()), dict(feed.counters), feed.waiting)
 
 
-async def _obey(ear: asyncio.StreamReader, feed: Live | Merged) -> None:
+async def _obey(ear: asyncio.StreamReader, feed: Named) -> None:
     """Stop the feed when told to, and end at once when nobody is there any more."""
     with suppress(ConnectionError):
         while await ear.read(1) == STOP:

@@ -22,8 +22,8 @@ import msgspec
 
 from connectors.live.connection.backoff import Backoff
 from connectors.live.connection.states import State
-from connectors.live.feed import BREATH, Live, one_by_one
-from connectors.live.merged import CAPACITY, Merged
+from connectors.live.feed import BREATH, one_by_one
+from connectors.live.merged import CAPACITY, Named
 from connectors.live.queue import Queue
 from connectors.live.readers import process as reading
 from connectors.live.readers.process import HEAD, Kind, Report
@@ -61,8 +61,8 @@ class Remote:
     def __init__(
         self,
         config: Config,
-        open_feed: Callable[[Config], Live | Merged],
-        feed: Live | Merged,
+        open_feed: Callable[[Config], Named],
+        feed: Named,
         *,
         alone: bool = True,
         clock: Clock | None = None,
@@ -74,7 +74,7 @@ class Remote:
         self._random = random or Random()  # noqa: S311 jitter hides nothing
         self._lost = ("",) if alone else feed.topics
         self._queue = Queue(len(feed.fields), CAPACITY, "block")
-        self._report = Report(feed.status())
+        self._report = Report(list(feed.status()))
         self._before: Counter[str] = Counter()
         self._running: asyncio.Task[None] | None = None
         self._mouth: asyncio.StreamWriter | None = None
@@ -253,7 +253,7 @@ def _part(
 
 
 def _process(
-    open_feed: Callable[[Config], Live | Merged], config: Config, end: socket
+    open_feed: Callable[[Config], Named], config: Config, end: socket
 ) -> SpawnProcess:
     spawned = multiprocessing.get_context("spawn")
     return spawned.Process(

@@ -1,0 +1,288 @@
+"""What is piped in, live: one tick per line of CSV or JSON, until the input ends.
+
+    mosquitto_sub -t hall | sfm-stream daemon hall.toml --set feed.path=-
+
+The first lines are waited for, as they say which column is what. Then each line is a
+tick when it comes. While the model is slow the pipe fills, and whoever writes waits.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import os
+import select
+from collections import Counter
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import aclosing
+from dataclasses import replace
+from itertools import chain
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import numpy as np
+
+from connectors.files.csv import TOO_WIDE, Csv
+from connectors.files.jsonl import NO_RECORD, Jsonl
+from connectors.files.layout import QUOTE
+from connectors.files.table import (
+    FAR_AHEAD,
+    NO_NUMBER,
+    SENTINEL,
+    ZERO_PRICE,
+    LineTable,
+)
+from connectors.files.text import lines, spooled
+from connectors.live.connection.states import State
+from connectors.live.feed import BREATH, one_by_one
+from connectors.live.queue import GATHER, Queue
+from connectors.live.timing import Clock
+from connectors.tally import Tally
+from connectors.venues.course import SLACK, Course
+from sfm_stream.errors import FeedError, NoRows
+from sfm_stream.events import NO_TIME, Block, Event, Ints
+from sfm_stream.feeds import TROUBLES, Connection
+
+if TYPE_CHECKING:
+    from sfm_stream.config import Config
+
+KINDS = {"csv": Csv, "jsonl": Jsonl}
+LABEL = "standard input"
+PIECE = 1 << 16
+BEAT = 0.25
+"""Seconds between looks whether it is to stop."""
+MORE = 0.1
+"""Seconds without a line after which the first ones are all that there is to see."""
+ENOUGH = 1_000
+"""First lines that are seen at most."""
+REASONS = {
+    NO_RECORD: "garbage",
+    TOO_WIDE: "garbage",
+    NO_NUMBER: "no numbers",
+    SENTINEL: "no numbers",
+    ZERO_PRICE: "no numbers",
+    FAR_AHEAD: "absurd times",
+}
+"""What live feeds call the reasons that files have."""
+
+
+def standard_input() -> int:
+    """Take standard input away, so that nobody else reads from it; give where it is."""
+    taken = os.dup(0)
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    os.close(nothing)
+    return taken
+
+
+class Pipe:
+    """The rows of what is piped in, as they come.
+
+    Opening waits for the first rows.
+
+    Args:
+        config: feed and stream are used.
+        place: the file descriptor to read, which is closed in the end.
+        clock: for stamps.
+        gather: least seconds between batches of few events.
+
+    Attributes:
+        fields: names of a tick's values.
+        notes: what was chosen and left out, for people.
+
+    Raises:
+        NoRows: if the input ends before there is one.
+        FeedError: if its first rows lack a column, or have two readings.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        place: int,
+        *,
+        clock: Clock | None = None,
+        gather: float = GATHER,
+    ) -> None:
+        self._config, self._place, self._gather = config, place, gather
+        self._clock = clock or Clock()
+        self._stopped, self._ended = False, False
+        self._head, self._table = self._opened()
+        self._untimed = not self._table.is_timed
+        self.fields, self.notes = self._table.fields, self._table.notes
+        self._queue = Queue(len(self.fields), config.feed.queue, config.feed.overload)
+        self._courses: dict[str, Course] = {}
+        self._odd = Tally()
+        self._state, self._reason = State.INIT, ""
+        self._since = self._clock.elapsed()
+        self._heard: float | None = None
+        self._ticks = 0
+        self._reading: asyncio.Task[None] | None = None
+
+    @property
+    def topics(self) -> tuple[str, ...]:
+        """Names of the streams, where the settings name them."""
+        named = self._config.stream.symbols or self._table.streams
+        return tuple(self._config.feed.prefix + name for name in named)
+
+    @property
+    def counters(self) -> Counter[str]:
+        """What became of lines, by the reasons that all live feeds have."""
+        counts = self._queue.counters + self._odd.counts
+        counts["lines taken"] = self._ticks
+        for why, count in tuple(self._table.tally.counts.items()):
+            counts[REASONS.get(why, why)] += count
+        return counts
+
+    @property
+    def waiting(self) -> int:
+        """Events that wait in the queue."""
+        return len(self._queue)
+
+    def source(self) -> dict[str, Any]:
+        """Give connector and path."""
+        return {"connector": self._config.feed.connector, "path": "-"}
+
+    def total(self) -> int | None:
+        """Give None: nobody knows when it ends."""
+        return None
+
+    def status(self) -> list[Connection]:
+        """Give how the input is."""
+        now = self._clock.elapsed()
+        age = None if self._heard is None else now - self._heard
+        state = "live" if self._heard is not None else "pending"
+        return [
+            Connection(
+                label=LABEL,
+                state=self._state.value,
+                seconds=now - self._since,
+                age=age,
+                reason=self._reason,
+                topics=dict.fromkeys(self.topics, (state, age)),
+                counters=dict(self.counters),
+                examples=self._examples(),
+            )
+        ]
+
+    def events(self) -> AsyncGenerator[Event, None]:
+        """Give the events as they come, as `batches` does, one by one."""
+        return one_by_one(self.batches(BREATH))
+
+    async def batches(self, most: int) -> AsyncGenerator[Block, None]:
+        """Give the events as they come, until the input ends.
+
+        Args:
+            most: events given at once, of those that wait.
+        """
+        self._enter(State.LIVE)
+        self._reading = asyncio.create_task(self._read())
+        try:
+            async with aclosing(self._queue.batches(most, self._gather)) as batches:
+                async for batch in batches:
+                    yield batch
+        finally:
+            self.stop()
+            await asyncio.wait([self._reading])
+        self._reading.result()
+
+    def stop(self) -> None:
+        """Read no further; what waits is still given, then the events end."""
+        self._stopped = True
+
+    async def _read(self) -> None:
+        texts = lines(chain([self._head], self._pieces()), *self._how())
+        blocks = self._table.follow(texts)
+        try:
+            while (block := await asyncio.to_thread(next, blocks, None)) is not None:
+                if len(block):
+                    self._queue.put_block(self._told(block))
+                if self._queue.full:
+                    await self._queue.room()
+            self._reason = "stopped" if self._stopped else "the input has ended"
+        except FeedError as error:
+            self._odd.add("garbage", 1, str(error))
+            self._reason = f"the input has ended: {error.problem}"
+        finally:
+            self._enter(State.CLOSED)
+            self._queue.close()
+            os.close(self._place)
+
+    def _opened(self) -> tuple[bytes, LineTable]:
+        """Read the first lines, as many as it takes to see which column is what."""
+        head, kind = b"", KINDS[self._config.feed.connector]
+        while True:
+            head += self._more(head.count(b"\n"))
+            seen = head if self._ended else head[: head.rfind(b"\n") + 1]
+            path = spooled(io.BytesIO(seen))
+            feed = msgspec.structs.replace(self._config.feed, path=path)
+            try:
+                return head, kind(msgspec.structs.replace(self._config, feed=feed))
+            except NoRows:
+                if self._ended:
+                    raise
+
+    def _more(self, seen: int) -> bytes:
+        """Wait for a line, and for those that follow at once."""
+        text = b""
+        while not self._ended:
+            piece = self._next(MORE)
+            text += piece or b""
+            there = text.count(b"\n")
+            if there and (piece is None or seen + there > ENOUGH):
+                break
+        return text
+
+    def _pieces(self) -> Iterator[bytes]:
+        """Give what comes, until the end or until it is to stop."""
+        while not (self._stopped or self._ended):
+            if piece := self._next(BEAT):
+                yield piece
+
+    def _next(self, seconds: float) -> bytes | None:
+        """Wait so long for what comes next: None if nothing does, empty at the end."""
+        ready, _, _ = select.select([self._place], [], [], seconds)
+        if not ready:
+            return None
+        piece = os.read(self._place, PIECE)
+        self._ended = not piece
+        return piece
+
+    def _how(self) -> tuple[bytes, str]:
+        quote = QUOTE if self._config.feed.connector == "csv" else b""
+        return quote, str(self._config.feed.options.get("encoding", ""))
+
+    def _told(self, block: Block) -> Block:
+        """Give events with the time of their receipt, and names as asked for."""
+        now = self._clock.now()
+        self._heard = self._clock.elapsed()
+        self._ticks += len(block)
+        names = tuple(self._config.feed.prefix + name for name in block.streams)
+        received = np.full(len(block), now, np.int64)
+        time = received if self._untimed else self._plausible(block, now)
+        return replace(block, streams=names, time=time, received=received)
+
+    def _plausible(self, block: Block, now: int) -> Ints:
+        """Give the times, those of receipt where a stream cannot have come so far."""
+        times = block.time.tolist()
+        for i, code in enumerate(block.stream.tolist()):
+            if times[i] == NO_TIME:
+                continue
+            name = block.streams[code]
+            course = self._courses.setdefault(name, Course())
+            if times[i] > now + SLACK and not course.plausible(times[i], now):
+                told = f"stream {name!r} at {np.datetime64(times[i], 'ns')}"
+                self._odd.add("absurd times", 1, told)
+                times[i] = max(now, course.expected(now))
+            course.time, course.received = times[i], now
+        return np.array(times, np.int64)
+
+    def _examples(self) -> dict[str, str]:
+        found = dict(self._odd.examples)
+        for why, example in tuple(self._table.tally.examples.items()):
+            # the file that the first lines are kept in says nothing to anyone
+            told = LABEL + example.removeprefix(self._table.paths[0])
+            found.setdefault(REASONS.get(why, why), told)
+        return {why: found[why] for why in TROUBLES if why in found}
+
+    def _enter(self, state: State) -> None:
+        self._state, self._since = state, self._clock.elapsed()

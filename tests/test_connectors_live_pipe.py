@@ -1,0 +1,209 @@
+from __future__ import annotations
+
+import asyncio
+import os
+import subprocess
+import sys
+from contextlib import aclosing
+
+import numpy as np
+import pytest
+
+from connectors import is_piped, open_live
+from connectors.live.pipe import Pipe
+from connectors.venues.course import SLACK
+from sfm_stream.config import from_tree
+from sfm_stream.errors import ConfigError, FeedError, NoRows
+from tests.live_rig import Clock
+
+SECOND = 10**9
+NOW = 1_700_000_000 * SECOND
+
+
+class Now(Clock):
+    def now(self):
+        return NOW
+
+
+def settings(connector="csv", more=None, **feed):
+    return from_tree(
+        {"feed": {"connector": connector, "path": "-", **feed}, **(more or {})}
+    )
+
+
+class Writer:
+    """The other end of a pipe that a feed reads."""
+
+    def __init__(self, first):
+        self.place, self._end = os.pipe()
+        self.write(first)
+
+    def write(self, text):
+        os.write(self._end, text if isinstance(text, bytes) else text.encode())
+
+    def end(self):
+        os.close(self._end)
+
+
+def opened(text, connector="csv", **feed):
+    writer = Writer(text)
+    return Pipe(settings(connector, **feed), writer.place, clock=Now()), writer
+
+
+async def all_of(pipe):
+    async with aclosing(pipe.events()) as events:
+        return [event async for event in events]
+
+
+def ended(text, connector="csv", **feed):
+    """Give all that a feed says of a text that ends, and the feed."""
+    writer = Writer(text)
+    writer.end()
+    pipe = Pipe(settings(connector, **feed), writer.place, clock=Now())
+    return asyncio.run(all_of(pipe)), pipe
+
+
+def test_each_line_is_a_tick_as_soon_as_it_is_there():
+    pipe, writer = opened("time,price\n1699999900,0\n")
+
+    async def run():
+        said = []
+        async with aclosing(pipe.events()) as events:
+            async for event in events:  # the input stands open all the while
+                said.append(event)
+                if len(said) == 5:
+                    break
+                for half in ("16999999", f"{len(said):02},{len(said)}\n"):
+                    writer.write(half)
+        writer.end()
+        return said
+
+    said = asyncio.run(run())
+    assert [tick.values for tick in said] == [(float(i),) for i in range(5)]
+    assert {tick.received for tick in said} == {NOW}
+
+
+def test_the_end_of_the_input_is_said_and_no_error():
+    said, pipe = ended("time,price\n1699999998,1\n1699999999,2")
+    assert [tick.values for tick in said] == [(1.0,), (2.0,)]
+    assert [tick.time // SECOND for tick in said] == [1_699_999_998, 1_699_999_999]
+    (one,) = pipe.status()
+    assert (one.state, one.reason) == ("closed", "the input has ended")
+    assert pipe.counters["lines taken"] == 2
+
+
+def test_a_last_line_that_is_cut_off_is_told():
+    said, pipe = ended("time,price,size\n1699999998,1,2\n1699999999,1")
+    assert len(said) == 1
+    (one,) = pipe.status()
+    assert "cut off" in one.reason
+    assert pipe.counters["garbage"] == 1
+
+
+def test_json_lines_are_ticks_and_garbage_is_counted_with_the_first():
+    lines = [f'{{"at": {1_699_999_000 + i}, "in": {{"c": {i}}}}}' for i in range(9)]
+    said, pipe = ended("\n".join([*lines[:4], "{gar", *lines[4:], ""]), "jsonl")
+    assert pipe.fields == ("in.c",)
+    assert [tick.values[0] for tick in said] == list(range(9))
+    assert pipe.counters["garbage"] == 1
+    (one,) = pipe.status()
+    assert one.examples == {"garbage": "standard input row 5: '{gar'"}
+
+
+def test_rows_without_times_have_that_of_their_receipt():
+    said, pipe = ended("a;b\n1,5;2\n2,5;3\n", time="-")
+    assert [tick.time for tick in said] == [NOW, NOW]
+    assert pipe.fields == ("a", "b")
+
+
+def test_a_time_that_its_stream_cannot_have_come_to_is_that_of_receipt():
+    times = [1_699_999_990, 1_699_999_995, 1_800_000_000, 1_700_000_001]
+    rows = "".join(f"{t},{i}\n" for i, t in enumerate(times))
+    writer = Writer("time,price\n")
+    pipe = None
+
+    async def run():
+        async with aclosing(pipe.events()) as events:
+            async for tick in events:
+                said.append(tick)
+                if len(said) < len(times):
+                    writer.write(parts[len(said)])
+                else:
+                    break
+        writer.end()
+
+    said, parts = [], rows.splitlines(keepends=True)
+    writer.write(parts[0])
+    pipe = Pipe(settings(), writer.place, clock=Now())
+    asyncio.run(run())
+    whole = [tick.time // SECOND for tick in said]
+    assert whole == [*times[:2], NOW // SECOND, times[3]]
+    assert pipe.counters["absurd times"] == 1
+    assert times[2] * SECOND - NOW > SLACK
+
+
+def test_streams_are_told_apart_and_have_their_prefix():
+    text = "when,who,v\n1699999990,a,1\n1699999991,b,2\n1699999992,a,3\n"
+    said, pipe = ended(text, symbol="who", prefix="hall/")
+    assert [tick.stream for tick in said] == ["hall/a", "hall/b", "hall/a"]
+    assert pipe.topics == ()
+
+
+def test_a_full_queue_keeps_the_latest_of_each_stream():
+    rows = "".join(f"{1_699_990_000 + i},{i}\n" for i in range(500))
+    writer = Writer("time,price\n" + rows)
+    writer.end()
+    given = settings(queue=64, overload="conflate")
+    pipe = Pipe(given, writer.place, clock=Now())
+    said = asyncio.run(all_of(pipe))
+    assert said[-1].values == (499.0,)
+    assert pipe.counters["conflated"] + len(said) == 500
+
+
+@pytest.mark.parametrize("text", ["", "time,price\n", "# only a comment\n"])
+def test_an_input_that_ends_before_a_row_is_an_error(text):
+    with pytest.raises(NoRows, match="expected rows"):
+        ended(text)
+
+
+def test_what_has_two_readings_is_said_at_once():
+    rows = "".join(f"0{i}/02/2024 10:00:00,{i}\n" for i in range(1, 5))
+    with pytest.raises(FeedError, match="expected one reading"):
+        ended("time,price\n" + rows)
+
+
+def test_the_first_lines_are_waited_for_until_one_is_a_row():
+    text = "exported by us\n\ntime,price\n1699999990,1\n1699999991,2\n"
+    said, _ = ended(text)
+    assert [tick.values for tick in said] == [(1.0,), (2.0,)]
+
+
+def test_only_lines_can_be_piped_in_and_they_cannot_be_recorded():
+    assert is_piped(settings())
+    with pytest.raises(ConfigError, match="`tee` keeps it"):
+        open_live(settings(), (object(),))
+    with pytest.raises(ConfigError, match="expected a venue, was 'parquet'"):
+        open_live(settings("parquet"))
+    with pytest.raises(ConfigError, match="reads what is piped in, line by line"):
+        open_live(from_tree({"feed": {"connector": "csv", "path": "a.csv"}}))
+
+
+def test_a_daemon_lives_on_what_is_piped_in_and_ends_with_it(tmp_path):
+    rng = np.random.default_rng(1)
+    values = 100 + rng.normal(size=300).cumsum()
+    rows = "".join(f"{1_690_000_000 + i},{v:.3f}\n" for i, v in enumerate(values))
+    config = tmp_path / "hall.toml"
+    config.write_text('[feed]\nconnector = "csv"\npath = "-"\n[daemon]\nlisten = ""\n')
+    run = tmp_path / "run"
+    done = subprocess.run(  # noqa: S603 our own interpreter and package
+        [sys.executable, "-m", "sfm_stream", "daemon", config, "--out", run],
+        input=("time,celsius\n" + rows).encode(), capture_output=True, check=False,
+        timeout=300,
+    )  # fmt: skip
+    told = done.stderr.decode()
+    assert done.returncode == 0, told
+    assert "the feed has ended: the input has ended" in told
+    import polars as pl
+
+    forecasts = pl.read_parquet(run / "records" / "**" / "forecasts*.parquet")
+    assert forecasts["seq"].n_unique() == 300
