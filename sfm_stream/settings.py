@@ -11,6 +11,8 @@ from typing import Annotated, Any, Literal, NamedTuple, get_args
 import msgspec
 from msgspec import Meta
 
+from sfm_stream.frames import Json
+from sfm_stream.frames import doc as _doc
 from sfm_stream.units import Duration, Horizons
 
 Positive = Annotated[int, Meta(ge=1)]
@@ -33,57 +35,6 @@ class Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
 
 NONE = Duration("")
-
-
-def _doc(text: str) -> Meta:
-    return Meta(description=text)
-
-
-Match = dict[str, str | tuple[str, ...]]
-
-
-class Json(Section, frozen=True):
-    """What the frames of any feed of JSON look like.
-
-    A path is keys and positions with dots between them, from the record; from the frame
-    if it begins with `$.`. A condition is a table of paths and the text found there, or
-    a list of texts, or `*` for anything; all its lines must hold.
-    """
-
-    subscribe: Annotated[
-        tuple[str, ...],
-        _doc("frames sent: `{topic}` makes one per symbol, `{topics}` one with a list"),
-    ] = ()
-    match: Annotated[Match, _doc("condition of the frames that hold ticks")] = {}
-    records: Annotated[
-        str, _doc("path of the record in a frame, or of a list of them")
-    ] = ""
-    codes: Annotated[
-        dict[str, dict[str, float]], _doc("field = numbers its texts stand for")
-    ] = {}
-    name: Annotated[
-        str, _doc("regular expression; its first group is the stream's name")
-    ] = ""
-    id: Annotated[str, _doc("path of a rising id; repeated ids are dropped")] = ""
-    contiguous: Annotated[bool, _doc("whether a missing id means a lost tick")] = False
-    history: Annotated[
-        Match, _doc("condition of frames from before the subscription")
-    ] = {}
-    repeats: Annotated[
-        bool, _doc("whether the first tick after connecting repeats an old one")
-    ] = False
-    acknowledged: Annotated[
-        Match, _doc("condition of answers that confirm a subscription")
-    ] = {}
-    refused: Annotated[Match, _doc("condition of answers that refuse one")] = {}
-    topic: Annotated[str, _doc("path of the symbol such an answer is about")] = ""
-    alive: Annotated[Match, _doc("condition of heartbeats and pongs")] = {}
-    pong: Annotated[str, _doc("the exact text of a pong")] = ""
-    departing: Annotated[
-        Match, _doc("condition of warnings that the connection will be closed")
-    ] = {}
-    ping: Annotated[str, _doc("frame sent to keep a connection open; empty: none")] = ""
-    ping_every: Annotated[Duration, _doc("time between these frames")] = Duration("20s")
 
 
 class Feed(Section, frozen=True):

@@ -21,6 +21,7 @@ PACKAGE = ROOT / "sfm_stream"
 ROWS = [
     {"errors"},
     {"events", "records", "units"},
+    {"frames"},
     {"settings"},
     {"blocks", "config", "jit"},
     {"feeds", "cell"},
@@ -58,7 +59,7 @@ TOUCHES_THE_OUTSIDE = {
 }
 
 CONNECTORS_MAY_IMPORT = {
-    "blocks", "config", "errors", "events", "feeds", "settings", "units",
+    "blocks", "config", "errors", "events", "feeds", "frames", "settings", "units",
 }  # fmt: skip
 
 MUTABLE = (ast.List, ast.Dict, ast.Set, ast.ListComp, ast.DictComp, ast.SetComp)
@@ -85,6 +86,7 @@ LONG_FILES = {}
 TESTED_IN = {
     "state.layout": "test_state_bank.py",
     "state.arena": "test_state_bank.py",
+    "frames": "test_connectors_venues_json_protocol.py",
     "settings": "test_config.py",
     "backends.cuda.prelude": "test_backends_cuda_compiling.py",
     "backends.cuda.backend": "test_backends_cuda_chain.py",

@@ -3,12 +3,13 @@ from __future__ import annotations
 import math
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from sfm_stream import config
 from sfm_stream.config import Config
 from sfm_stream.errors import ConfigError
-from sfm_stream.settings import Section, Sink
+from sfm_stream.settings import Sink
 from sfm_stream.units import Horizons
 
 DAY_NS = 86_400 * 10**9
@@ -341,7 +342,7 @@ def names(table, at=""):
         if key == "sink":  # a list of tables, which is empty by default
             yield from (f"sink.{name}" for name in Sink.__struct_fields__)
         elif key != "more_feeds":
-            inner = isinstance(value, Section)
+            inner = isinstance(value, msgspec.Struct)
             yield from names(value, f"{at}{key}.") if inner else [f"{at}{key}"]
 
 

@@ -28,7 +28,8 @@ from connectors.venues.json.paths import (
 )
 
 if TYPE_CHECKING:
-    from sfm_stream.settings import Feed, Json
+    from sfm_stream.frames import Json
+    from sfm_stream.settings import Feed
 
 Number = Annotated[float, Meta(ge=-float_info.max, le=float_info.max)]
 NUMBER, TRUTH = Number | None, Number | bool | None
