@@ -118,6 +118,7 @@ TESTED_IN = {
     "evaluate.pace.eager_torch": "test_evaluate_pace_bench.py",
     "cell.sequence.gradient": "test_cell_sequence_torch.py",
     "cell.sfm": "test_cell.py",
+    "cell.step": "test_cell.py",
     "cell.oracle": "test_cell.py",
     "kernels.adam": "test_kernels_gradients.py",
     "kernels.adapt": "test_engine_labels.py",

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from sfm_stream import config
 from sfm_stream.backends.cuda import prelude
 from sfm_stream.cell.parameters import Weights
-from sfm_stream.cell.sfm import SFMState, step
+from sfm_stream.cell.step import SFMState, step
 from sfm_stream.state import arena, bank, inputs, layout
 from tests import cuda_rig
 

@@ -13,7 +13,7 @@ from sfm_stream.cell import SFM, SFMCell
 from sfm_stream.cell.frequencies import frequencies, spacing
 from sfm_stream.cell.oracle import oracle_start, oracle_step
 from sfm_stream.cell.parameters import Sizes, Weights, columns
-from sfm_stream.cell.sfm import SFMState, project, sigmoid, step
+from sfm_stream.cell.step import SFMState, project, sigmoid, step
 from sfm_stream.errors import ConfigError, ShapeError
 
 torch.set_num_threads(1)

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from sfm_stream.cell.parameters import FORGET_CAP, Weights
-from sfm_stream.cell.sfm import SFMState, step
+from sfm_stream.cell.step import SFMState, step
 from sfm_stream.events import FREEZE
 from sfm_stream.state import arena, layout
 from sfm_stream.state.layout import SEGMENT, UNIT_NS

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sfm_stream.cell import sfm
+from sfm_stream.cell import step as cell_step
 from sfm_stream.cell.parameters import FORGET_CAP, Sizes, Weights, columns
 from sfm_stream.errors import ConfigError
 from sfm_stream.kernels import adam, backprop, cell, mature, rows, scale, tick
@@ -204,18 +204,18 @@ def _reach(send: Send, s: Any, tables: Arena) -> Tensor:
 def step(
     send: Send, s: Any, tables: Arena, row: Arena, work: Arena, before: int, slot: int
 ) -> None:
-    """Advance the memory, as `kernels.cell.step` does, by `cell.sfm.step`."""
+    """Advance the memory, as `kernels.cell.step` does, by `cell.step.step`."""
     del work
     tape, d, blocks = _tape(s, row), s.states, _blocks(send, s, row)
     x, past = send(tape.u[slot, : s.inputs]), tape.read[before]
-    state = sfm.SFMState(
+    state = cell_step.SFMState(
         re=send(past[:, d : 2 * d]), im=send(past[:, 2 * d :]), z=send(tape.z[before])
     )
     weights = Weights(blocks["w_in"], blocks["w_heads"], blocks["b_z"])
     omega = _omega(send, s, tables).to(x)
     delta = _reach(send, s, tables).to(x) if s.adaptive else None
     tau = send(tape.tau[slot : slot + 1])[0]
-    z, after, inside = sfm.step(
+    z, after, inside = cell_step.step(
         weights, omega, delta, x, state, elapsed=tau if s.clocked else None
     )
     u = torch.cat([x, state.z, torch.ones_like(x[:1])])
@@ -229,9 +229,9 @@ def step(
 
 
 def _memory(
-    before: sfm.SFMState,
-    after: sfm.SFMState,
-    inside: sfm.Activations,
+    before: cell_step.SFMState,
+    after: cell_step.SFMState,
+    inside: cell_step.Activations,
     tau: Tensor | float,
     shift: Tensor,
 ) -> dict[str, Tensor]:
@@ -248,7 +248,7 @@ def _unit(angle: Tensor) -> Tensor:
     return torch.polar(torch.ones_like(angle), angle)
 
 
-def _gates(s: Any, inside: sfm.Activations, shift: Tensor) -> Tensor:
+def _gates(s: Any, inside: cell_step.Activations, shift: Tensor) -> Tensor:
     named = {
         "f_ste": inside.f_ste,
         "f_fre": inside.f_fre,

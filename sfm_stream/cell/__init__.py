@@ -23,7 +23,8 @@ if TYPE_CHECKING:
         RNNCell,
     )
     from sfm_stream.cell.layer import Cell, Layer
-    from sfm_stream.cell.sfm import SFM, SFMCell, SFMState
+    from sfm_stream.cell.sfm import SFM, SFMCell
+    from sfm_stream.cell.step import SFMState
 
 __all__ = [
     "SFM",
@@ -63,7 +64,8 @@ KEPT = {
     ),
     "baselines.phased": ("PhasedLSTMCell", "PhasedState"),
     "layer": ("Cell", "Layer"),
-    "sfm": ("SFM", "SFMCell", "SFMState"),
+    "sfm": ("SFM", "SFMCell"),
+    "step": ("SFMState",),
 }
 
 

@@ -1,6 +1,6 @@
 """The memory in absolute time, as the paper writes it: float64, slow, for tests.
 
-e^{jωt} loses its phase as t grows, which is why the shipped cell (`sfm.py`) turns its
+e^{jωt} loses its phase as t grows, which is why the shipped cell (`step.py`) turns its
 frame instead. This file shares with it the layout of the weights and nothing else.
 """
 

@@ -2,7 +2,7 @@
 
 Every array ends in the batch, B a multiple of eight, which lies in the lanes: a product
 with a weight is one number times eight of the batch, and no sum goes across lanes. The
-equations are those of `sfm_stream.cell.sfm`, which this is tested against.
+equations are those of `sfm_stream.cell.step`, which this is tested against.
 
     gates   f_ste, f_fre, g, i, of A-SFM tanh of what moves ω, and what is given to o
             [T, G, B]

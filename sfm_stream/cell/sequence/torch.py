@@ -1,6 +1,6 @@
 """SFM and A-SFM over a whole sequence, with the gradient written out.
 
-`sfm.step_projected` says what a tick is, and autograd could fold it; but the matrices
+`step.step_projected` says what a tick is, and autograd could fold it; but the matrices
 are so small that recording some forty operations per tick and playing them back takes
 most of the time. Here a tick is half as many, which write where their results are kept,
 and what the gradient can take from all ticks at once, it does. In float32 on the CPU
@@ -59,7 +59,7 @@ def run(
     im: Tensor,
     z: Tensor,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Advance by T ticks, as a fold of `sfm.step_projected` does.
+    """Advance by T ticks, as a fold of `step.step_projected` does.
 
     Only a gradient backwards is known: none of a gradient, none forwards, no `vmap`.
     Under autocast it computes in the parameters' own type.
@@ -68,7 +68,7 @@ def run(
         weights: shared by the batch.
         omega: ω [K] in radians per tick; like delta, it gets no gradient.
         delta: δ [K] in radians per tick for A-SFM; None for SFM.
-        projected: `sfm.project` of all ticks [T, ..., G].
+        projected: `step.project` of all ticks [T, ..., G].
         re: Re R before the first tick [..., K, D].
         im: Im R likewise.
         z: the output before the first tick [..., M].

@@ -1,8 +1,8 @@
 """The cell as fast as eager torch does it, to measure the fused kernels against.
 
-It computes what `sfm_stream.cell.sfm` defines (fixed frequencies, read-out `amplitude`)
-with as few operations as we could find: one product for the inputs of a whole stretch
-of ticks, complex memory, one batched product for the heads.
+It computes what `sfm_stream.cell.step` defines, for fixed frequencies and the read-out
+`amplitude`, with as few operations as we could find: one product for the inputs of a
+whole stretch of ticks, complex memory, one batched product for the heads.
 """
 
 from __future__ import annotations

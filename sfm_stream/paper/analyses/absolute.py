@@ -14,7 +14,8 @@ from torch import Tensor
 
 from sfm_stream.cell.layer import Cell
 from sfm_stream.cell.parameters import Weights, columns
-from sfm_stream.cell.sfm import SFMCell, SFMState, step_projected
+from sfm_stream.cell.sfm import SFMCell
+from sfm_stream.cell.step import SFMState, step_projected
 from sfm_stream.errors import ConfigError
 
 

@@ -18,7 +18,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from sfm_stream.cell.sfm import SFMCell, step
+from sfm_stream.cell.sfm import SFMCell
+from sfm_stream.cell.step import step
 
 Floats = NDArray[np.float64]
 Complexes = NDArray[np.complex128]
