@@ -46,21 +46,6 @@ def forecasts(start, stop, streams=1, experts=1):
     )  # fmt: skip
 
 
-def scores(*rows):
-    """Make scores of (stream, horizon, truth, mean, naive)."""
-    stream, horizon, truth, mean, naive = (np.array(c) for c in zip(*rows, strict=True))
-    return Records(
-        {
-            "scores": {
-                "seq": np.arange(len(rows)), "stream": stream, "horizon": horizon,
-                "target": np.zeros(len(rows), int), "truth": truth, "mean": mean,
-                "naive": naive,
-            }
-        },
-        TABLES,
-    )  # fmt: skip
-
-
 def mixed(seq=7):
     """Make one forecast of `a`, and one rejected tick of `b`."""
     rejected = {

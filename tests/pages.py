@@ -15,8 +15,8 @@ from connectors import FEEDS, options_of
 from connectors.venues.protocol import VENUES
 from sfm_stream.config import keys
 from sfm_stream.daemon.http.prometheus import Meters
-from tests.daemon_web import scores
 from tests.test_architecture import ROWS
+from tests.views_rig import watched
 from tests.vitals_rig import WELL
 
 ROOT = Path(__file__).parents[1]
@@ -189,7 +189,7 @@ def examples():
 def metrics():
     """Tell of every metric of the daemon."""
     meters = Meters(lambda: WELL)
-    meters.observe_records(scores((0, 0, 1.0, 1.0, 0.0)))
+    meters.watcher = watched(20)
     rows = []
     for family in meters.registry.collect():
         name = f"{family.name}_total" if family.type == "counter" else family.name

@@ -126,7 +126,7 @@ def test_a_subscription_takes_the_place_of_the_one_before():
             return said, [line["stream"] for line in await read(socket, 4)]
 
     said, streams = asyncio.run(run())
-    assert said == {"subscribed": {"streams": ["b", "c"], "records": []}}
+    assert said["subscribed"]["streams"] == ["b", "c"]
     assert streams == ["b", "c", "b", "c"]
 
 

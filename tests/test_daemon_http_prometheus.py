@@ -11,7 +11,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from sfm_stream.daemon.http.prometheus import BUCKETS, Meters
 from sfm_stream.daemon.status.model import Stream
 from sfm_stream.records import Records
-from tests.daemon_web import TABLES, scores
+from tests.daemon_web import TABLES
+from tests.views_rig import watched
 from tests.vitals_rig import FEED, SINK, WELL, vitals
 
 
@@ -93,21 +94,23 @@ def test_latencies_and_steps_fall_into_buckets():
     assert found["sfm_stream_step_seconds_bucket", ("le", "0.05")] == 1
 
 
-def test_scores_are_summed_per_stream_target_and_horizon():
+def test_scores_are_told_per_stream_target_and_horizon():
     meters = Meters(lambda: WELL)
-    meters.observe_records(scores((0, 0, 3.0, 2.0, 1.0), (1, 0, 5.0, 5.0, 5.0)))
-    meters.observe_records(scores((0, 0, 1.0, 3.0, 5.0), (0, 1, 0.0, 2.0, 1.0)))
+    meters.watcher = watched(400)
     found = scraped(meters)
 
     def of(name, stream, horizon):
-        labels = {"stream": stream, "target": "mid", "horizon": horizon}
+        labels = {"stream": stream, "target": "x", "horizon": horizon}
         return found[(f"sfm_stream_{name}", *sorted(labels.items()))]
 
-    assert of("scores_total", "a", "1") == 2
-    assert of("absolute_error_total", "a", "1") == 3.0
-    assert of("skill", "a", "1") == 1 - 5 / 20
-    assert of("skill", "a", "10") == -3.0
-    assert math.isnan(of("skill", "b", "1"))
+    assert of("scores_total", "a", "1") == 199
+    assert of("scores_total", "b", "5") == 195
+    assert 0 < of("skill", "a", "1") < 1
+    assert 0.5 < of("coverage", "b", "1") <= 1
+    meters.watcher = watched(100)
+    found = scraped(meters)
+    assert of("scores_total", "a", "1") == 49
+    assert math.isnan(of("skill", "a", "1"))
 
 
 def test_updates_are_counted_by_why_they_were_skipped():
@@ -131,12 +134,11 @@ def test_records_of_other_kinds_and_none_are_passed_over():
 def test_a_page_stays_small_however_many_streams_there_are():
     many = vitals(streams={f"s{i}": Stream(1, 0, 0.1) for i in range(50)})
     meters = Meters(lambda: many, most_series=2)
-    rows = [(0, 0, 1.0, 1.0, 0.0), (0, 1, 1.0, 1.0, 0.0), (1, 0, 1.0, 1.0, 0.0)]
-    meters.observe_records(scores(*rows))
+    meters.watcher = watched(40)
     found = scraped(meters)
     assert sum(key[0] == "sfm_stream_ticks_total" for key in found) == 2
     assert sum(key[0] == "sfm_stream_scores_total" for key in found) == 2
-    assert found["sfm_stream_unlisted",] == 1 + 48
+    assert found["sfm_stream_unlisted",] == 2 + 48
 
 
 def test_two_processes_in_one_do_not_meet():

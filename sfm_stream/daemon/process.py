@@ -33,11 +33,14 @@ from sfm_stream.daemon.host.systemd import Notifier, Progress, watch
 from sfm_stream.daemon.http.broadcast import Hub
 from sfm_stream.daemon.http.prometheus import Meters
 from sfm_stream.daemon.http.server import Pages, serving
+from sfm_stream.daemon.http.viewers import Gallery
 from sfm_stream.daemon.recovery import recover
 from sfm_stream.daemon.reload import expect_hot
 from sfm_stream.daemon.status.collect import Birth, report
-from sfm_stream.daemon.status.model import LIVE, Vitals
+from sfm_stream.daemon.status.model import LIVE, Vitals, told
 from sfm_stream.daemon.status.telling import Telling
+from sfm_stream.daemon.views.points import NS_PER_MS
+from sfm_stream.daemon.views.watcher import Watcher
 from sfm_stream.daemon.worker import Witness, Worker
 from sfm_stream.errors import ConfigError, SFMStreamError
 from sfm_stream.events import Block, Gap
@@ -114,7 +117,10 @@ class Process:
         self._notifier = Notifier(environment, say)
         self.state, self.address = "starting", ""
         self._birth = Birth(given.folder.resolve())
-        self._hub, self._meters = Hub(), Meters(self.vitals)
+        self._meters = Meters(self.vitals)
+        self._gallery = Gallery(self._told, self._shut)
+        self._hub = Hub(gallery=self._gallery)
+        self._loop = asyncio.get_running_loop()
         self._announced, self._telling = False, Telling()
         self._config = given.config
         self._feed = given.open_feed(given.config)
@@ -148,7 +154,12 @@ class Process:
     def vitals(self) -> Vitals:
         """Say how it is now."""
         others = (self._hub.state(),) if self._config.daemon.listen else ()
-        return report(self._birth, self.state, self._feed, self._worker, others)
+        watcher = self._gallery.watcher
+        if watcher is not None:
+            watcher.fold()
+        return report(
+            self._birth, self.state, self._feed, self._worker, others, watcher
+        )
 
     def stop(self) -> None:
         """Stop in order: no new events, those that wait, a checkpoint, the end."""
@@ -213,7 +224,15 @@ class Process:
         if found.events:
             self._say(f"recovered {found.events} events from the journal")
         meters = self._meters
-        witness = Witness(self._publish, meters.observe_latencies, meters.observe_step)
+        watcher = self._meters.watcher = self._gallery.watcher = Watcher(
+            found.engine, self._fold_soon
+        )
+        witness = Witness(
+            self._publish,
+            meters.observe_latencies,
+            meters.observe_step,
+            watcher.see,
+        )
         worker = Worker(found, self._config, witness, self._say)
         worker.begin()
         # what is there by now stays: later collections need not look at it
@@ -273,7 +292,7 @@ class Process:
         while True:
             await asyncio.sleep(BEAT)
             await self._in_model(worker.beat)
-            self._telling.tell(self._feed.status())
+            self._tell_connections()
             if not self._announced:
                 self._announce()
 
@@ -284,9 +303,36 @@ class Process:
             self._announced = True
             self._notifier.ready(self.state)
 
+    def _tell_connections(self) -> None:
+        """Log what happened to connections, and mark it where people look."""
+        watcher = self._gallery.watcher
+        for label, one in self._telling.tell(self._feed.status()):
+            if watcher is not None and one.kind != "gap":
+                watcher.marks.add(
+                    one.time / NS_PER_MS, "connection", f"{label}: {one.kind}"
+                )
+        if watcher is not None:
+            watcher.fold()
+
     def _publish(self, records: Records) -> None:
         self._hub.publish(records)
         self._meters.observe_records(records)
+        if self._gallery.watcher is not None:
+            self._gallery.watcher.hear(records)
+
+    def _fold_soon(self) -> None:
+        if self._gallery.watcher is not None:
+            self._loop.call_soon_threadsafe(self._gallery.watcher.fold)
+
+    def _told(self) -> object:
+        """Say how the process is, for those who look."""
+        return told(self.vitals(), self._settings(), self._meters.latencies())
+
+    def _shut(self) -> Mapping[str, float]:
+        """Give the streams that are shut out."""
+        if self._worker is None:
+            return {}
+        return self._worker.stepper.quarantine.shut(time.monotonic())
 
     def _progress(self, worker: Worker) -> Progress:
         return Progress(worker.steps, self._feed.waiting)

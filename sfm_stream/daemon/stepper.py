@@ -75,6 +75,7 @@ class Stepper:
         deliver: takes the records, without waiting.
         watch: told of latencies, seconds [T] from receipt of each tick until its
             records were delivered.
+        see: told of events before the engine observes them, and of the first's number.
         now: gives the time of day, ns.
         elapsed: gives seconds that never run backwards.
 
@@ -95,12 +96,13 @@ class Stepper:
         settings: Daemon,
         deliver: Callable[[Records], None],
         watch: Callable[[Floats], None] = lambda _: None,
+        see: Callable[[int, Block], None] = lambda _, __: None,
         *,
         now: Callable[[], int] = time.time_ns,
         elapsed: Callable[[], float] = time.monotonic,
     ) -> None:
         self._engine, self._journal = engine, journal
-        self._deliver, self._watch = deliver, watch
+        self._deliver, self._watch, self._see = deliver, watch, see
         self._now, self._elapsed = now, elapsed
         self.counts, self.lock = Counts(), threading.Lock()
         self.lag, self.catching_up, self.problem = 0.0, False, ""
@@ -192,6 +194,7 @@ class Stepper:
                 self._measure(block)
             said.append(records)
 
+        self._see(self._engine.seq, block)
         loops.step(block, self._engine, deliver)
         self.counts.note_rejected(said[0])
         self.quarantine.note(ticks, said[0])

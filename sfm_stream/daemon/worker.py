@@ -54,11 +54,14 @@ class Witness:
         records: of what the engine says.
         latencies: seconds [T] from receipt of ticks until their records were delivered.
         step: of the seconds a batch took.
+        events: of the events of a batch before the engine observes them, and of the
+            first one's number.
     """
 
     records: Callable[[Records], None] = lambda _: None
     latencies: Callable[[Floats], None] = lambda _: None
     step: Callable[[float], None] = lambda _: None
+    events: Callable[[int, Block], None] = lambda _, __: None
 
 
 @dataclass(slots=True)
@@ -117,6 +120,7 @@ class Worker:
             config.daemon,
             self._deliver,
             witness.latencies,
+            witness.events,
             now=now,
         )
         keep = config.daemon.checkpoints

@@ -1,12 +1,14 @@
 """Records for the clients of the websocket; a slow client never delays the model.
 
     model's thread    publish: leaves the records, wakes the loop once
-    loop              encodes each record once, shares the lines out among clients
+    loop              chooses rows, encodes each once, shares the lines out
     client            lines that wait for it, bounded; the latest forecasts win
 
-A client sends `{"streams": [...], "records": [...]}`, empty lists for all, and is sent
-frames of JSON lines, those of `JsonlSink`. What it was too slow for it is told of by a
-line `{"dropped": n}`.
+A client sends `{"streams": [...], "records": [...], "targets": [...],
+"horizons": [...], "hz": 0}`, each of which may be absent, and is sent frames of JSON
+lines, those of `JsonlSink`. What it was too slow for it is told of by a line
+`{"dropped": n}`. A client that sends `{"view": ...}` is shown what pictures are drawn
+from instead: see `viewers`.
 """
 
 from __future__ import annotations
@@ -21,8 +23,9 @@ from typing import TYPE_CHECKING, TypeAlias
 import msgspec
 from websockets.exceptions import ConnectionClosed
 
-from sfm_stream.records import KINDS, Forecast, Record, Records
-from sfm_stream.settings import RecordKind
+from sfm_stream.daemon.http.choice import Choice, Subscription
+from sfm_stream.daemon.http.viewers import Gallery, Wish, wish_of
+from sfm_stream.records import Forecast, Record, Records
 from sfm_stream.sinks import Status
 
 if TYPE_CHECKING:
@@ -36,28 +39,10 @@ PATIENCE = 10.0
 """Seconds a client may take over a frame."""
 BLOCKS = 1_024
 """Blocks of records that wait for the loop, which is never away for long."""
-KIND = {record: kind for kind, record in KINDS.items()}
 NAME = "websocket"
 
 Key: TypeAlias = tuple[str, str, str]
 Line: TypeAlias = tuple[Key | None, bytes]
-
-
-class Subscription(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What a client wants.
-
-    Attributes:
-        streams: their names; empty: all.
-        records: kinds of records; empty: all.
-    """
-
-    streams: frozenset[str] = frozenset()
-    records: frozenset[RecordKind] = frozenset()
-
-    def wants(self, record: Record) -> bool:
-        """Say whether a record is of a stream and a kind that is wanted."""
-        named = not self.streams or not record.stream or record.stream in self.streams
-        return named and (not self.records or KIND[type(record)] in self.records)
 
 
 class Client:
@@ -70,6 +55,7 @@ class Client:
         some: set while any wait.
         subscription: what it wants; None before it said so.
         dropped: lines it was too slow for.
+        views: what it looks at, by the view's name.
     """
 
     def __init__(self, capacity: int) -> None:
@@ -79,6 +65,7 @@ class Client:
         self._capacity, self._told = capacity, 0
         self._notice = b""
         self._lines: deque[Line] = deque()
+        self.views: dict[str, asyncio.Task[None]] = {}
 
     def __len__(self) -> int:
         return len(self._lines)
@@ -102,8 +89,18 @@ class Client:
         self._notice = msgspec.json.encode(notice, order="deterministic")
         self.some.set()
 
+    @property
+    def pause(self) -> float:
+        """Least seconds between its frames."""
+        return self.subscription.pause if self.subscription else 0.0
+
     def take(self) -> tuple[bytes, int]:
-        """Give the next frame, and how many records it holds."""
+        """Give the next frame, and how many records it holds.
+
+        A client that wants few frames a second gets the latest forecasts alone.
+        """
+        if self.pause:
+            self._thin()
         notices = [self._notice] if self._notice else []
         if self.dropped > self._told:
             notices.append(msgspec.json.encode({"dropped": self.dropped - self._told}))
@@ -126,6 +123,17 @@ class Client:
         self._lines = deque(reversed(newest))
         self.dropped += before - len(newest)
 
+    def _thin(self) -> None:
+        """Leave out forecasts that a later one of the same followed, as was wanted."""
+        seen: set[Key] = set()
+        kept: deque[Line] = deque()
+        for key, line in reversed(self._lines):
+            if key is None or key not in seen:
+                kept.appendleft((key, line))
+            if key is not None:
+                seen.add(key)
+        self._lines = kept
+
 
 class Hub:
     """All clients of the websocket.
@@ -135,9 +143,17 @@ class Hub:
     Args:
         capacity: most lines that wait for a client.
         patience: seconds a client may take over a frame.
+        gallery: what there is to look at.
     """
 
-    def __init__(self, capacity: int = CAPACITY, patience: float = PATIENCE) -> None:
+    def __init__(
+        self,
+        capacity: int = CAPACITY,
+        patience: float = PATIENCE,
+        gallery: Gallery | None = None,
+    ) -> None:
+        self._gallery = gallery or Gallery()
+        self._choice = Choice()
         self._loop = asyncio.get_running_loop()
         self._capacity, self._patience = capacity, patience
         self._encode = msgspec.json.Encoder().encode
@@ -185,25 +201,55 @@ class Hub:
                 writing = group.create_task(self._write(socket, client))
                 with suppress(ConnectionClosed):
                     async for message in socket:
-                        self._hear(client, message)
-                writing.cancel()
+                        wish = self._hear(client, message)
+                        if wish is not None:
+                            self._look(group, client, wish, socket)
+                for task in (writing, *client.views.values()):
+                    task.cancel()
         finally:
             self._leave(client)
             self._clients.discard(client)
             self._dropped += client.dropped
 
-    def _hear(self, client: Client, message: str | bytes) -> None:
+    def _hear(self, client: Client, message: str | bytes) -> Wish | None:
         """Take what a client wants; an invalid wish is answered with the reason."""
         try:
+            wish = wish_of(message)
+            if wish is not None:
+                return wish
             wanted = msgspec.json.decode(message, type=Subscription)
-        except (msgspec.DecodeError, UnicodeDecodeError) as e:
+        except (msgspec.DecodeError, ValueError) as e:
             hint = 'send {"streams": [...], "records": [...]}, empty for all'
             client.tell({"error": f"subscription: {e}; {hint}"})
-            return
+            return None
         self._leave(client)
         client.subscription = wanted
         self._listening.setdefault(wanted, set()).add(client)
         client.tell({"subscribed": wanted})
+        return None
+
+    def _look(
+        self,
+        group: asyncio.TaskGroup,
+        client: Client,
+        wish: Wish,
+        socket: ServerConnection,
+    ) -> None:
+        """Begin to show a client what it wishes, instead of what that view showed."""
+        before = client.views.pop(wish.view, None)
+        if before is not None:
+            before.cancel()
+
+        async def send(frame: bytes | str) -> None:
+            async with asyncio.timeout(self._patience):
+                await socket.send(frame)
+
+        async def show() -> None:
+            with suppress(ConnectionClosed, TimeoutError):
+                await self._gallery.show(wish, send)
+            socket.transport.abort()  # a farewell would not be read either
+
+        client.views[wish.view] = group.create_task(show())
 
     def _leave(self, client: Client) -> None:
         wanted = client.subscription
@@ -220,12 +266,14 @@ class Hub:
             return
         lost, self._told = self._lost - self._told, self._lost
         records = self._blocks.popleft()
-        lines = [(record, (_key(record), self._encode(record)))
-                 for record in records.rows()]  # fmt: skip
-        for wanted, clients in self._listening.items():
-            chosen = [line for record, line in lines if wanted.wants(record)]
-            for client in clients:
-                client.add(chosen, lost)
+        chosen: dict[Subscription, list[Line]] = {w: [] for w in self._listening}
+        for record, takers in self._choice.rows(records, self._listening):
+            line = _key(record), self._encode(record)
+            for wanted in takers:
+                chosen[wanted].append(line)
+        for wanted, lines in chosen.items():
+            for client in self._listening[wanted]:
+                client.add(lines, lost)
         if self._blocks:  # others have their turn first
             self._loop.call_soon(self._share)
 
@@ -240,6 +288,7 @@ class Hub:
                 except TimeoutError:
                     break
                 self._written += count
+                await asyncio.sleep(client.pause)
             socket.transport.abort()  # a farewell would not be read either
 
 

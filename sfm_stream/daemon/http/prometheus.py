@@ -11,8 +11,9 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import accumulate
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
+import numpy as np
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import (
     CounterMetricFamily,
@@ -28,6 +29,7 @@ from sfm_stream.feeds import Connection
 from sfm_stream.sinks import Status
 
 if TYPE_CHECKING:
+    from sfm_stream.daemon.views.watcher import Watcher
     from sfm_stream.events import Floats
     from sfm_stream.records import Records
 
@@ -135,23 +137,26 @@ OF_ERRORS = (
         lambda e: e.absolute,
         COUNTER,
     ),
-    Figure("skill", "1 - MSE / MSE of the last value", lambda e: e.skill),
+    Figure(
+        "skill",
+        "1 - MSE / MSE of the last value; NaN before 100 scores",
+        lambda e: e.skill,
+    ),
+    Figure(
+        "coverage",
+        "share of truths inside the interval; NaN before 100 scores",
+        lambda e: e.coverage,
+    ),
 )
 
 
-@dataclass(slots=True)
-class Errors:
+class Errors(NamedTuple):
     """Sums over the scores of one stream, target and horizon, since the start."""
 
-    scored: int = 0
-    absolute: float = 0.0
-    squared: float = 0.0
-    naive: float = 0.0
-
-    @property
-    def skill(self) -> float:
-        """One less the ratio of squared errors; NaN while nothing moved."""
-        return 1 - self.squared / self.naive if self.naive else float("nan")
+    scored: int
+    absolute: float
+    skill: float
+    coverage: float
 
 
 class Spread:
@@ -170,6 +175,10 @@ class Spread:
         for value in values:
             counts[bisect_left(BUCKETS, value)] += 1
             self._total += value
+
+    def counts(self) -> list[float]:
+        """Give how many values fell into each bucket, the last without an end."""
+        return list(self._counts)
 
     def family(self, name: str, description: str) -> Metric:
         """Give the metric."""
@@ -192,14 +201,14 @@ class Meters(Collector):
 
     Attributes:
         registry: what is scraped.
+        watcher: knows how good forecasts were; None before the model is recovered.
     """
 
     def __init__(
         self, ask: Callable[[], Vitals], *, most_series: int = MOST_SERIES
     ) -> None:
         self._ask, self._most = ask, most_series
-        self._errors: dict[Key, Errors] = {}
-        self._unlisted = 0
+        self.watcher: Watcher | None = None
         self._updates: Counter[str] = Counter({TAKEN: 0})
         self.registry = CollectorRegistry()
         self.registry.register(self)
@@ -211,7 +220,8 @@ class Meters(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """Give the metrics that are made when asked for."""
-        vitals, errors = self._ask(), dict(self._errors)
+        vitals = self._ask()
+        errors, untold = self._judged()
         yield from _families(OF_PROCESS, (), {(): vitals})
         yield _family(
             Figure("state", "1 for the one it is in", float), ("state",),
@@ -241,9 +251,9 @@ class Meters(Collector):
             Figure("updates", "steps of the optimiser", float, COUNTER),
             ("outcome",), outcomes,
         )  # fmt: skip
-        unlisted = self._unlisted + max(len(vitals.streams) - self._most, 0)
+        unlisted = untold + max(len(vitals.streams) - self._most, 0)
         yield _family(
-            Figure("unlisted", "scores and streams too many to tell apart", float),
+            Figure("unlisted", "series and streams too many to tell apart", float),
             (), {(): unlisted},
         )  # fmt: skip
         yield self._latency.family(
@@ -260,9 +270,7 @@ class Meters(Collector):
         self._step.add((seconds,))
 
     def observe_records(self, records: Records) -> None:
-        """Note scores and updates among records."""
-        if records.count("scores"):
-            self._note_scores(records)
+        """Note updates among records."""
         if records.count("updates"):
             texts = records.tables["updates.skipped"]
             codes = records.columns["updates"]["skipped"].tolist()
@@ -277,25 +285,26 @@ class Meters(Collector):
         encode, kind = choose_encoder(accept)
         return encode(self.registry), kind
 
-    def _note_scores(self, records: Records) -> None:
-        columns, tables = records.columns["scores"], records.tables
-        streams, targets = tables["stream"], tables["target"]
-        horizons, errors = tables["horizon"], self._errors
-        names = ("stream", "target", "horizon", "truth", "mean", "naive")
-        lists = [columns[name].tolist() for name in names]
-        for stream, target, horizon, truth, mean, naive in zip(*lists, strict=True):
-            key = (streams[stream], targets[target], horizons[horizon])
-            sums = errors.get(key)
-            if sums is None:
-                if len(errors) >= self._most:
-                    self._unlisted += 1
-                    continue
-                sums = errors[key] = Errors()
-            missed, moved = truth - mean, truth - naive
-            sums.scored += 1
-            sums.absolute += abs(missed)
-            sums.squared += missed * missed
-            sums.naive += moved * moved
+    def latencies(self) -> dict[str, list[float]]:
+        """Give the bounds of the latencies' buckets, s, and how many fell there."""
+        return {"bounds": list(BUCKETS), "counts": self._latency.counts()}
+
+    def _judged(self) -> tuple[dict[Key, Errors], int]:
+        """Give the figures of what was scored, as many as may be told apart."""
+        watcher = self.watcher
+        if watcher is None:
+            return {}, 0
+        figures, shape = watcher.figures, watcher.shape
+        sums = figures.since_start("absolute")
+        skill, coverage = figures.skill(), figures.coverage()
+        rows, horizons = np.nonzero(figures.scored)
+        found: dict[Key, Errors] = {}
+        for row, q in zip(rows[: self._most].tolist(), horizons.tolist(), strict=False):
+            stream, target = divmod(row, len(shape.targets))
+            key = watcher.streams[stream], shape.targets[target], shape.horizons[q]
+            at = row, q
+            found[key] = Errors(figures.scored[at], sums[at], skill[at], coverage[at])
+        return found, len(rows) - len(found)
 
     def _listed(self, streams: Mapping[str, Stream]) -> dict[Key, Stream]:
         """Give as many streams as may be told apart, the first ones."""

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from sfm_stream.daemon.stepper import Stepper
+    from sfm_stream.daemon.views.watcher import Watcher
     from sfm_stream.daemon.worker import Worker
     from sfm_stream.feeds import LiveFeed
 
@@ -50,6 +51,7 @@ def report(
     feed: LiveFeed,
     worker: Worker | None,
     others: Sequence[Status] = (),
+    watcher: Watcher | None = None,
 ) -> Vitals:
     """Gather what a live process says of itself.
 
@@ -59,12 +61,13 @@ def report(
         feed: its feed.
         worker: its model; None until it is recovered.
         others: what takes records besides the worker's sinks.
+        watcher: knows the figures of streams.
     """
     before = _before_recovery(birth, state, feed, tuple(others))
     if worker is None:
         return before
     with worker.stepper.lock:
-        return _with_model(before, worker)
+        return _with_model(before, worker, watcher)
 
 
 def _before_recovery(
@@ -99,11 +102,11 @@ def _before_recovery(
     )
 
 
-def _with_model(before: Vitals, worker: Worker) -> Vitals:
+def _with_model(before: Vitals, worker: Worker, watcher: Watcher | None) -> Vitals:
     """Add what the model's side knows; the model stands still meanwhile."""
     stepper, saver = worker.stepper, worker.saver
     counts, saved = stepper.counts, saver.saved
-    sinks, streams = (*worker.sinks(), *before.sinks), _streams(stepper)
+    sinks, streams = (*worker.sinks(), *before.sinks), _streams(stepper, watcher)
     problems = (stepper.problem, saver.problem, *worker.aside)
     late = before.state == model.LIVE and stepper.catching_up
     return replace(
@@ -136,15 +139,17 @@ def _with_model(before: Vitals, worker: Worker) -> Vitals:
     )
 
 
-def _streams(stepper: Stepper) -> dict[str, model.Stream]:
+def _streams(stepper: Stepper, watcher: Watcher | None) -> dict[str, model.Stream]:
     counts, now = stepper.counts, time.time_ns()
     shut = stepper.quarantine.shut(time.monotonic())
+    judged = {} if watcher is None else watcher.judged()
     return {
         name: model.Stream(
             ticks=ticks,
             rejected=counts.rejected[name],
             age_s=max(now - counts.received[name], 0) / SECOND,
             quarantined_s=shut.get(name),
+            **judged.get(name, {}),
         )
         for name, ticks in counts.ticks.items()
     }

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 import msgspec
 
@@ -29,12 +30,19 @@ class Stream(msgspec.Struct, frozen=True):
         rejected: of them, by the engine.
         age_s: seconds since the latest one, or None.
         quarantined_s: seconds it is shut out still, or None if it is not.
+        scored: forecasts of the first target and horizon that were compared with the
+            truth since the start.
+        skill: of them, 1 - MSE / MSE of the last value; None before there are enough.
+        coverage: share of their truths inside the interval, or None.
     """
 
     ticks: int
     rejected: int
     age_s: float | None
     quarantined_s: float | None = None
+    scored: int = 0
+    skill: float | None = None
+    coverage: float | None = None
 
 
 class Refused(msgspec.Struct, frozen=True):
@@ -182,6 +190,36 @@ def _reasons(vitals: Vitals, settings: Daemon) -> Iterator[str]:
             yield f"sink {sink.name}: {sink.error}"
         elif sink.blocked_s > BLOCKED_S:
             yield f"sink {sink.name}: has been writing for {sink.blocked_s:.3g} s"
+
+
+def told(
+    vitals: Vitals, settings: Daemon, latencies: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Say how a process is, for people who look: without its streams, with limits.
+
+    Args:
+        vitals: of now.
+        settings: that the limits come from.
+        latencies: how often each came.
+    """
+    tree: dict[str, Any] = {
+        name: getattr(vitals, name)
+        for name in vitals.__struct_fields__
+        if name != "streams"
+    }
+    limits = {
+        "lag_s": settings.ready_lag.seconds,
+        "catch_up_s": settings.catch_up_after.seconds,
+        "checkpoint_s": LONGEST * settings.checkpoint_every.seconds + GRACE_S,
+        "sink_s": BLOCKED_S,
+    }
+    return {
+        **tree,
+        "count": len(vitals.streams),
+        "unready": unready(vitals, settings),
+        "limits": limits,
+        "latencies": latencies,
+    }
 
 
 def _about_disk(vitals: Vitals, settings: Daemon) -> Iterator[str]:

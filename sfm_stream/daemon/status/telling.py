@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from sfm_stream.daemon.status.model import LIVE
-from sfm_stream.feeds import TROUBLES, Connection
+from sfm_stream.feeds import TROUBLES, Connection, Happening
 
 log = logging.getLogger(__name__)
 
@@ -19,13 +19,15 @@ class Telling:
         self._until: dict[str, int] = {}
         self._counted: dict[str, Counter[str]] = {}
 
-    def tell(self, connections: Iterable[Connection]) -> None:
-        """Log what has happened since the last call."""
+    def tell(self, connections: Iterable[Connection]) -> list[tuple[str, Happening]]:
+        """Log what has happened since the last call; give it with its connection."""
+        news: list[tuple[str, Happening]] = []
         for one in connections:
-            self._tell_happened(one)
+            news += [(one.label, happened) for happened in self._tell_happened(one)]
             self._tell_counters(one)
+        return news
 
-    def _tell_happened(self, one: Connection) -> None:
+    def _tell_happened(self, one: Connection) -> Iterator[Happening]:
         until = self._until.get(one.label, 0)
         for happened in one.happened:
             if happened.time <= until or happened.kind == "not taken":
@@ -34,6 +36,7 @@ class Telling:
             level = logging.INFO if happened.kind == LIVE else logging.WARNING
             extra = {"connection": one.label, "detail": happened.detail}
             log.log(level, f"connection: {happened.kind}", extra=extra)
+            yield happened
 
     def _tell_counters(self, one: Connection) -> None:
         told = self._counted.setdefault(one.label, Counter())

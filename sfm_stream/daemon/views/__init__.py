@@ -1,0 +1,1 @@
+"""What people and programs look at: history, running figures, marks, as frames."""

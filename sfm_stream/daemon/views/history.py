@@ -1,0 +1,231 @@
+"""The latest ticks of each stream and target, then fewer and fewer of those before.
+
+    600 ticks         all of them
+    2,048 ticks       2 of each 32: where the value was least and where greatest
+    32,768 ticks      2 of each 512
+
+A point that is given out has the forecasts that were *due* at its tick, so it can be
+drawn as it is; the rings of all ticks hold the forecasts *made* there.
+
+The rings of a row (a stream and target) take `points x size` bytes; there is room for
+`MOST_BYTES` of them. Whoever comes later has none, until someone looks at it: then it
+takes the place of the row that was looked at least of late.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sfm_stream.daemon.views.points import (
+    ABSENT,
+    NS_PER_MS,
+    Points,
+    Shape,
+    nothing,
+    point,
+)
+
+if TYPE_CHECKING:
+    from sfm_stream.events import Floats, Ints
+
+ALL, FEW = 600, 128
+"""Points of the finest ring, and of each coarser one."""
+BUCKETS = (32, 512)
+"""Ticks of which the coarser rings keep two."""
+MOST_BYTES = 64 * 2**20
+FIRST_PLACES = 16
+NOWHERE = -1
+
+
+class History:
+    """Rings of points, by row.
+
+    Args:
+        shape: of the points.
+        most_bytes: that all rings may take.
+
+    Attributes:
+        most: rows there is room for.
+    """
+
+    def __init__(self, shape: Shape, most_bytes: int = MOST_BYTES) -> None:
+        self._shape = shape
+        size = point(shape).itemsize * (ALL + FEW * len(BUCKETS))
+        self.most = max(most_bytes // size, 1)
+        self._place: Ints = np.full(FIRST_PLACES, NOWHERE, np.int64)
+        self._taken, self._looked = 0, 0
+        self._last_look: dict[int, int] = {}
+        self._rings = self._room(min(FIRST_PLACES, self.most))
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all rings."""
+        return sum(ring.nbytes for ring in self._rings)
+
+    def look(self, row: int) -> None:
+        """Have a place for a row that someone looks at."""
+        self._know(np.array([row]))
+        self._looked += 1
+        self._last_look[row] = self._looked
+        if self._place[row] == NOWHERE:
+            placed = np.flatnonzero(self._place != NOWHERE)
+            looks = [self._last_look.get(one, 0) for one in placed.tolist()]
+            least = placed[int(np.argmin(looks))]
+            self._place[row], self._place[least] = self._place[least], NOWHERE
+            for ring in self._rings:
+                ring["origin"][self._place[row]] = ABSENT
+
+    def add(self, rows: Ints, points: Points) -> None:
+        """Take points with the forecasts made at them.
+
+        Args:
+            rows: [n], fewer than `ALL` less a bucket; ticks of a row in order.
+            points: [n].
+        """
+        self._know(rows)
+        places = self._place[rows]
+        kept = places != NOWHERE
+        places, points = places[kept], points[kept]
+        origins = points["origin"].astype(np.int64)
+        self._rings[0][places, origins % ALL] = points
+        self._close(places, origins)
+
+    def note_skill(self, rows: Ints, origins: Ints, skill: NDArray[np.float32]) -> None:
+        """Write the skill [n, Q] as it is now at points that were added."""
+        places = self._place[rows]
+        kept = places != NOWHERE
+        at = places[kept], origins[kept] % ALL
+        self._rings[0]["skill"][at] = skill[kept]
+
+    def forecast(self, rows: Ints, origins: Ints, horizons: Ints) -> Floats:
+        """Give what was forecast at origins: mean and bounds [n, 3]; NaN if unknown."""
+        self._know(rows)
+        places, slots = self._place[rows], origins % ALL
+        ring = self._rings[0]
+        known = (places != NOWHERE) & (ring["origin"][places, slots] == origins)
+        less = ring["forecast"][places, slots, horizons].astype(np.float64)
+        found: Floats = np.nan_to_num(ring["value"][places, slots])[:, None] + less
+        found[~known] = np.nan
+        return found
+
+    def latest(self, row: int) -> Points:
+        """Give the last point of a row with the forecasts made there, [1] or [0]."""
+        ring, origins = self._of(row)
+        return ring[origins[-1:] % ALL]
+
+    def since(self, row: int, origin: int) -> Points:
+        """Give the points after an origin, with the forecasts due at them."""
+        ring, origins = self._of(row)
+        origins = origins[np.searchsorted(origins, origin, "right") :]
+        return self._due(ring, origins)
+
+    def whole(self, row: int) -> Points:
+        """Give all points of a row, coarse ones first, in order of time."""
+        found = self.since(row, -1)
+        parts = [found] if len(found) else []
+        for ring in self._rings[1:] if parts else ():
+            older = ring[self._place[row]]
+            older = older[older["origin"] < parts[0]["origin"][0]]
+            if len(older):
+                parts.insert(0, older[np.argsort(older["origin"])])
+        return np.concatenate(parts) if parts else found
+
+    def note_values(self, rows: Ints, origins: Ints, values: Floats) -> None:
+        """Write the values of ticks that became known only with their scores."""
+        places, slots = self._place[rows], origins % ALL
+        ring = self._rings[0]
+        there = (places != NOWHERE) & (ring["origin"][places, slots] == origins)
+        there &= np.isnan(ring["value"][places, slots])
+        if there.any():
+            at = places[there], slots[there]
+            ring["value"][at] = values[there]
+            told = ring["forecast"][at] - values[there, None, None]
+            ring["forecast"][at] = told
+
+    def _of(self, row: int) -> tuple[Points, Ints]:
+        """Give the ring of a row, and the origins it holds, in order."""
+        place = self._place[row] if row < len(self._place) else NOWHERE
+        if place == NOWHERE:
+            return self._rings[0][0], np.zeros(0, np.int64)
+        ring = self._rings[0][place]
+        origins = ring["origin"][ring["origin"] != ABSENT].astype(np.int64)
+        origins.sort()
+        if len(origins):  # what an older round left behind is no history
+            origins = origins[origins > origins[-1] - ALL]
+        return ring, origins
+
+    def _due(self, ring: Points, origins: Ints) -> Points:
+        """Give points of one row with the forecasts that were due at them."""
+        found = ring[origins % ALL].copy()
+        base = np.nan_to_num(ring["value"])
+        for q, (ticks, ns) in enumerate(
+            zip(self._shape.ticks, self._shape.ns, strict=True)
+        ):
+            made = origins - ticks if ticks else _made_before(ring, found["time"], ns)
+            slots = made % ALL
+            known = (made >= 0) & (ring["origin"][slots] == made)
+            less = ring["forecast"][slots, q] + base[slots][:, None]
+            less = less - np.nan_to_num(found["value"])[:, None]
+            found["forecast"][:, q] = np.where(known[:, None], less, np.nan)
+        return found
+
+    def _close(self, places: Ints, origins: Ints) -> None:
+        """Move the extremes of buckets that have become full into the coarser rings."""
+        fine, middle = BUCKETS
+        full = np.flatnonzero(origins % fine == fine - 1)
+        for place, last in zip(
+            places[full].tolist(), origins[full].tolist(), strict=True
+        ):
+            bucket = np.arange(last - fine + 1, last + 1)
+            ring = self._rings[0][place]
+            there = bucket[ring["origin"][bucket % ALL] == bucket]
+            self._keep(1, place, last // fine, self._due(ring, there))
+            if last % middle == middle - 1:
+                coarse = self._rings[1][place]
+                inside = coarse["origin"].astype(np.int64) // middle == last // middle
+                self._keep(2, place, last // middle, coarse[inside])
+
+    def _keep(self, level: int, place: int, bucket: int, points: Points) -> None:
+        """Keep the least and the greatest of a bucket's points."""
+        known = points[np.isfinite(points["value"])]
+        if len(known):
+            ends = [int(known["value"].argmin()), int(known["value"].argmax())]
+            at = 2 * bucket % FEW
+            self._rings[level][place, at : at + 2] = known[sorted(ends)]
+
+    def _know(self, rows: Ints) -> None:
+        """Give places to rows that have none, as long as there is room."""
+        top = int(rows.max(initial=-1)) + 1
+        if top > len(self._place):
+            more = np.full(max(top, 2 * len(self._place)), NOWHERE, np.int64)
+            more[: len(self._place)] = self._place
+            self._place = more
+        if self._taken >= self.most:
+            return
+        new = np.unique(rows[self._place[rows] == NOWHERE])[: self.most - self._taken]
+        if not len(new):
+            return
+        self._place[new] = np.arange(self._taken, self._taken + len(new))
+        self._taken += len(new)
+        room = len(self._rings[0])
+        if self._taken > room:
+            more_rings = self._room(min(max(2 * room, self._taken), self.most))
+            for ring, wider in zip(self._rings, more_rings, strict=True):
+                wider[:room] = ring
+            self._rings = more_rings
+
+    def _room(self, places: int) -> tuple[Points, ...]:
+        lengths = (ALL, *(FEW for _ in BUCKETS))
+        return tuple(nothing(self._shape, places, length) for length in lengths)
+
+
+def _made_before(ring: Points, times: Floats, ns: int) -> Ints:
+    """Give the last origins from which a horizon in time had passed; -1 for none."""
+    held = ring[ring["origin"] != ABSENT]
+    held = held[np.argsort(held["origin"])]
+    at = np.searchsorted(held["time"], times - ns / NS_PER_MS, "right") - 1
+    origins: Ints = held["origin"].astype(np.int64)
+    return np.where(at >= 0, origins[np.maximum(at, 0)], -1)

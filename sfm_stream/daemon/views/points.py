@@ -1,0 +1,138 @@
+"""One tick as it is kept for looking at, and as it goes over the wire: the same bytes.
+
+A forecast is kept less the value beside it: so four bytes tell it to seven digits of
+how far it is away, whatever the size of the value.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from sfm_stream.engine import Engine
+    from sfm_stream.events import Floats
+
+ABSENT = np.iinfo(np.uint32).max
+"""Origin of a place that nothing was written to."""
+PARTS = 255
+"""A weight of 1."""
+STEPS, MIDDLE = 16, 128
+"""Of a byte of an amplitude: its logarithm to base 2 in sixteenths, around 1."""
+CONSTANT = 1e-12
+"""Radians per tick below which a frequency is none."""
+NS_PER_MS = 1e6
+OF_HORIZONS = ("forecast", "skill", "weights")
+
+Points = NDArray[np.void]
+Bytes = NDArray[np.uint8]
+
+
+class Shape(NamedTuple):
+    """What the points of a run consist of.
+
+    Attributes:
+        targets: names [Tg].
+        horizons: names [Q].
+        ticks: of each horizon; 0 for one in time.
+        ns: of each horizon; 0 for one in ticks.
+        experts: names [E].
+        periods: of the frequencies [K], in ticks; None for the constant one.
+        level: share of truths that the interval should hold.
+    """
+
+    targets: tuple[str, ...]
+    horizons: tuple[str, ...]
+    ticks: tuple[int, ...]
+    ns: tuple[int, ...]
+    experts: tuple[str, ...]
+    periods: tuple[float | None, ...]
+    level: float
+
+
+def shape_of(engine: Engine) -> Shape:
+    """Give the shape of what an engine says."""
+    horizons = engine.config.target.horizons
+    return Shape(
+        targets=tuple(engine.targets),
+        horizons=tuple(engine.horizons),
+        ticks=tuple(h.ticks for h in horizons),
+        ns=tuple(h.ns for h in horizons),
+        experts=tuple(engine.experts),
+        periods=tuple(
+            math.tau / w if w > CONSTANT else None for w in engine.frequencies.tolist()
+        ),
+        level=engine.config.forecast.level,
+    )
+
+
+def point(shape: Shape, horizons: int | None = None) -> np.dtype[np.void]:
+    """Give the layout of a point.
+
+    Args:
+        shape: of the run.
+        horizons: how many; None: all of the run's.
+
+    Returns:
+        `time` (event's, ms), `value`, `forecast` [Q, 3] (mean and bounds less the
+        value), `skill` [Q], `lag` (ms from event to receipt), `origin` (number of the
+        tick), `weights` [Q, E], `amplitude` [K].
+    """
+    q = len(shape.horizons) if horizons is None else horizons
+    return np.dtype([
+        ("time", "<f8"), ("value", "<f8"), ("forecast", "<f4", (q, 3)),
+        ("skill", "<f4", (q,)), ("lag", "<f4"), ("origin", "<u4"),
+        ("weights", "u1", (q, len(shape.experts))),
+        ("amplitude", "u1", (len(shape.periods),)),
+    ])  # fmt: skip
+
+
+def nothing(shape: Shape, places: int, length: int) -> Points:
+    """Give points [places, length] at which nothing was written."""
+    made: Points = np.zeros((places, length), point(shape))
+    made["origin"] = ABSENT
+    return made
+
+
+def layout(kind: np.dtype[np.void]) -> dict[str, Any]:
+    """Say where each field of a point lies, for those who read the bytes."""
+    fields: Mapping[str, Any] = kind.fields or {}
+    return {
+        "size": kind.itemsize,
+        "fields": {
+            name: [inner.base.str.lstrip("<|"), offset, list(inner.shape)]
+            for name, (inner, offset, *_) in fields.items()
+        },
+    }
+
+
+def shares(weights: Floats) -> Bytes:
+    """Give weights from 0 to 1 as bytes."""
+    return np.rint(np.clip(weights, 0, 1) * PARTS).astype(np.uint8)
+
+
+def loudness(amplitudes: NDArray[Any]) -> Bytes:
+    """Give amplitudes as bytes: 2 ** ((byte - 128) / 16); 0 for none."""
+    known = np.where(amplitudes > 0, amplitudes, np.nan)
+    steps = np.rint(STEPS * np.log2(known) + MIDDLE)
+    found: Bytes = np.nan_to_num(np.clip(steps, 1, PARTS)).astype(np.uint8)
+    return found
+
+
+def some(points: Points, kind: np.dtype[np.void], horizons: list[int]) -> Points:
+    """Give points with these horizons alone.
+
+    Args:
+        points: [n], with all horizons.
+        kind: layout with as many as are wanted.
+        horizons: their numbers.
+    """
+    chosen: Points = np.zeros(points.shape, kind)
+    for name in kind.names or ():
+        column = points[name]
+        chosen[name] = column[:, horizons] if name in OF_HORIZONS else column
+    return chosen

@@ -1,0 +1,261 @@
+"""Watches events and records go by, and keeps what people want to see of them.
+
+The model's thread only leaves them here (`see`, `hear`); `fold`, of the loop, takes
+what lies there as columns, many ticks at once, before anyone looks and at each beat.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sfm_stream.daemon.views import points
+from sfm_stream.daemon.views.figures import Figures, known
+from sfm_stream.daemon.views.history import History
+from sfm_stream.daemon.views.marks import Marks
+from sfm_stream.daemon.views.points import NS_PER_MS, Shape
+from sfm_stream.daemon.views.signals import Signals
+from sfm_stream.events import ALL_STREAMS, GAP, Block, Floats, Ints
+from sfm_stream.records import Records
+
+if TYPE_CHECKING:
+    from sfm_stream.engine import Engine
+
+PIECE = 512
+"""About how many events are folded at once; history bears no more."""
+MOST_WAITING = 4_096
+"""Blocks and records that wait to be folded; the loop is never away for so long."""
+DECIDED = {"catch-up": "learning paused: late", "caught-up": "learning goes on",
+           "freeze": "learning paused", "learn": "learning goes on",
+           "unjournalled": "without a journal", "journalled": "journalled again",
+           "quarantine": "shut out", "release": "let in again"}  # fmt: skip
+
+
+class Seen(NamedTuple):
+    """Events as far as they tell more than the records: by number, in order."""
+
+    seq: Ints
+    received: Ints
+    values: Floats
+
+
+class Watcher:
+    """What a live process shows of its streams.
+
+    A row is a stream and a target: number of the stream x targets + that of the target.
+
+    Args:
+        engine: what is watched; only names and settings are read.
+        wake: has `fold` called soon, from any thread.
+
+    Attributes:
+        shape: of the points.
+        history: the latest points of each row.
+        figures: of each row and horizon.
+        marks: gaps, connections, decisions.
+        streams: names, by number.
+        received: when the latest tick of each stream reached us, ns.
+        values: the latest value of each row.
+        lost: blocks that found no room.
+    """
+
+    def __init__(self, engine: Engine, wake: Callable[[], None] = lambda: None) -> None:
+        self.shape: Shape = points.shape_of(engine)
+        self.history, self.marks = History(self.shape), Marks()
+        self.figures = Figures(len(self.shape.horizons), self.shape.level)
+        self.streams: tuple[str, ...] = ()
+        self.numbers: Mapping[str, int] = {}
+        self.received: Ints = np.zeros(0, np.int64)
+        self.values: Floats = np.zeros(0)
+        self.lost = 0
+        self._ticked: Ints = np.zeros(0, np.int64)
+        self._broken: Ints = np.zeros(0, np.int64)
+        self._signals = Signals(engine.config, engine.fields)
+        self._wake, self._waiting, self._size = wake, deque[tuple[Any, ...]](), 0
+        # never empty, so that there is always a place to look at
+        nothing = np.full((1, len(engine.fields)), np.nan)
+        self._seen = Seen(np.array([-1]), np.zeros(1, np.int64), nothing)
+        self._folding = threading.Lock()
+
+    def see(self, first: int, block: Block) -> None:
+        """Leave events that the engine is about to observe, from this number on."""
+        self._leave((first, block), len(block))
+
+    def hear(self, records: Records) -> None:
+        """Leave what the engine said of them."""
+        if records.columns:
+            self._leave((records,), 0)
+
+    def fold(self) -> None:
+        """Take all that lies here."""
+        with self._folding:
+            while self._waiting:
+                self._fold_piece()
+
+    def number(self, stream: str) -> int | None:
+        """Give the number of a stream, if it is known."""
+        return self.numbers.get(stream)
+
+    def judged(self) -> dict[str, dict[str, Any]]:
+        """Give the figures of each stream's first target and horizon, by its name."""
+        first = slice(0, len(self.streams) * len(self.shape.targets),
+                      len(self.shape.targets))  # fmt: skip
+        columns = (
+            self.figures.scored, self.figures.skill(), self.figures.coverage()
+        )  # fmt: skip
+        lists = (column[first, 0].tolist() for column in columns)
+        return {
+            name: {"scored": n, "skill": known(skill), "coverage": known(coverage)}
+            for name, n, skill, coverage in zip(self.streams, *lists, strict=True)
+        }
+
+    def in_gap(self) -> NDArray[np.bool_]:
+        """Say of each stream whether nothing has come since its latest gap."""
+        broken: NDArray[np.bool_] = self._broken > self._ticked
+        return broken
+
+    def _leave(self, what: tuple[Any, ...], events: int) -> None:
+        if len(self._waiting) >= MOST_WAITING:
+            self.lost += 1
+            return
+        self._waiting.append(what)
+        self._size += events
+        if self._size >= PIECE:
+            self._size = 0
+            self._wake()
+
+    def _fold_piece(self) -> None:
+        """Take about as many events as history bears at once, and their records."""
+        blocks: list[tuple[int, Block]] = []
+        said: list[Records] = []
+        size = 0
+        while self._waiting:
+            what = self._waiting[0]
+            if len(what) == 2:
+                size += len(what[1])
+                if blocks and size > PIECE:
+                    break
+                blocks.append(what)
+            else:
+                said.append(what[0])
+            self._waiting.popleft()
+        if said:
+            self._know(said[-1].tables["stream"])
+        self._note_events(blocks)
+        made = _gathered(said, "forecasts")
+        rows, origins = self._note_forecasts(made) if made else (None, None)
+        scored = _gathered(said, "scores")
+        if scored:
+            self._note_scores(scored)
+        if rows is not None and origins is not None:
+            skill = self.figures.skill(lately=True)
+            self.history.note_skill(rows, origins, skill[rows].astype(np.float32))
+        for records in said:
+            if records.count("decisions"):
+                self._note_decisions(records)
+
+    def _know(self, names: tuple[str, ...]) -> None:
+        """Have room for all streams; a table that has not grown is the same."""
+        if names is self.streams:
+            return
+        more = len(names) - len(self.received)
+        self.streams = names
+        self.numbers = {name: i for i, name in enumerate(names)}
+        self.received = np.pad(self.received, (0, more))
+        self._ticked = np.pad(self._ticked, (0, more), constant_values=-1)
+        self._broken = np.pad(self._broken, (0, more), constant_values=-1)
+        targets = len(self.shape.targets)
+        self.values = np.pad(self.values, (0, more * targets), constant_values=np.nan)
+        self.figures.know(len(names) * targets)
+
+    def _note_events(self, blocks: Sequence[tuple[int, Block]]) -> None:
+        """Keep events until their records come, and mark gaps."""
+        if not blocks:
+            return
+        seqs = [np.arange(first, first + len(block)) for first, block in blocks]
+        before = self._seen
+        self._seen = Seen(
+            np.concatenate([before.seq[-PIECE:], *seqs]),
+            np.concatenate(
+                [before.received[-PIECE:], *(b.received for _, b in blocks)]
+            ),
+            np.concatenate([before.values[-PIECE:], *(b.values for _, b in blocks)]),
+        )
+        for first, block in blocks:
+            if block.kind.any():
+                self._note_gaps(first, block)
+
+    def _note_gaps(self, first: int, block: Block) -> None:
+        for i in np.flatnonzero(block.kind == GAP).tolist():
+            code, what = int(block.stream[i]), block.notes.get(i, "data were lost")
+            stream = "" if code == ALL_STREAMS else block.streams[code]
+            number = self.numbers.get(stream)
+            if not stream:
+                self._broken[:] = first + i
+            elif number is not None:
+                self._broken[number] = first + i
+            self.marks.add(float(block.time[i]) / NS_PER_MS, "gap", what, stream)
+
+    def _note_forecasts(self, made: Mapping[str, NDArray[Any]]) -> tuple[Ints, Ints]:
+        """Take forecasts as points; give their rows and origins."""
+        q = len(self.shape.horizons)
+        first = {name: column[::q] for name, column in made.items()}
+        streams, targets = first["stream"].astype(np.int64), first["target"]
+        rows = streams * len(self.shape.targets) + targets
+        at, known = self._place_of(first["seq"])
+        received = np.where(known, self._seen.received[at], first["time"])
+        value = self._signals.of(self._seen.values[at], targets)
+        value[~known] = np.nan
+        found = points.nothing(self.shape, 1, len(rows))[0]
+        found["time"] = first["time"] / NS_PER_MS
+        found["value"] = value
+        said = np.stack([made[name] for name in ("mean", "lower", "upper")], axis=-1)
+        found["forecast"] = said.reshape(-1, q, 3) - np.nan_to_num(value)[:, None, None]
+        found["skill"] = np.nan
+        found["lag"] = (received - first["time"]) / NS_PER_MS
+        found["origin"] = first["origin"]
+        found["weights"] = points.shares(made["weights"]).reshape(len(rows), q, -1)
+        found["amplitude"] = points.loudness(first["amplitude"])
+        self.history.add(rows, found)
+        self.values[rows] = value
+        self.received[streams], self._ticked[streams] = received, first["seq"]
+        return rows, first["origin"]
+
+    def _place_of(self, seq: Ints) -> tuple[Ints, NDArray[np.bool_]]:
+        """Find events by number; say which are still known."""
+        at = np.searchsorted(self._seen.seq, seq).clip(max=len(self._seen.seq) - 1)
+        return at, self._seen.seq[at] == seq
+
+    def _note_scores(self, scored: Mapping[str, NDArray[Any]]) -> None:
+        rows = scored["stream"] * len(self.shape.targets) + scored["target"]
+        horizons, origins = scored["horizon"], scored["origin"]
+        bounds = self.history.forecast(rows, origins, horizons)[:, 1:]
+        names = ("truth", "mean", "naive", "covered")
+        table = np.stack([scored[name].astype(np.float64) for name in names])
+        self.figures.add(rows, horizons, table, bounds)
+        self.history.note_values(rows, origins, table[2])
+
+    def _note_decisions(self, records: Records) -> None:
+        columns = records.columns["decisions"]
+        streams = records.tables["decisions.stream"]
+        actions = records.tables["decisions.action"]
+        for time, stream, action in zip(
+            columns["time"].tolist(), columns["stream"].tolist(),
+            columns["action"].tolist(), strict=True,
+        ):  # fmt: skip
+            name = actions[action]
+            what = DECIDED.get(name, name)
+            self.marks.add(time / NS_PER_MS, "decision", what, streams[stream])
+
+
+def _gathered(said: Sequence[Records], kind: str) -> Mapping[str, NDArray[Any]]:
+    """Give the columns of a kind of many records, one after another; {} for none."""
+    parts = [records.columns[kind] for records in said if records.count(kind)]
+    if len(parts) <= 1:
+        return parts[0] if parts else {}
+    return {name: np.concatenate([p[name] for p in parts]) for name in parts[0]}

@@ -1,0 +1,52 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from sfm_stream.daemon.views import points
+from tests.views_rig import watcher_of
+
+
+@pytest.fixture(scope="module")
+def shape():
+    return watcher_of()[1].shape
+
+
+def test_the_shape_names_what_an_engine_says(shape):
+    assert shape.targets == ("x",)
+    assert shape.horizons == ("1", "5")
+    assert shape.ticks == (1, 5)
+    assert shape.ns == (0, 0)
+    assert shape.periods[0] is None
+    assert shape.periods[-1] == pytest.approx(2)
+    assert shape.level == 0.9
+
+
+def test_the_layout_says_where_each_field_lies(shape):
+    told = points.layout(points.point(shape))
+    assert told["size"] == points.point(shape).itemsize
+    assert told["fields"]["time"] == ["f8", 0, []]
+    assert told["fields"]["forecast"] == ["f4", 16, [2, 3]]
+    assert told["fields"]["weights"][2] == [2, len(shape.experts)]
+
+
+def test_an_amplitude_is_told_within_three_parts_of_a_hundred():
+    amplitudes = np.geomspace(0.005, 100, 200)
+    codes = points.loudness(amplitudes).astype(float)
+    np.testing.assert_allclose(2 ** ((codes - 128) / 16), amplitudes, rtol=0.03)
+    odd = np.array([0.0, np.nan, 1e-30, 1e30])
+    assert points.loudness(odd).tolist() == [0, 0, 1, 255]
+
+
+def test_weights_are_told_in_255_parts():
+    assert points.shares(np.array([0.0, 0.5, 1.0])).tolist() == [0, 128, 255]
+
+
+def test_horizons_that_no_one_wants_are_left_out(shape):
+    made = points.nothing(shape, 1, 3)[0]
+    made["forecast"][:, 1] = 7
+    made["value"] = 3
+    found = points.some(made, points.point(shape, 1), [1])
+    assert found["forecast"].shape == (3, 1, 3)
+    assert (found["forecast"] == 7).all()
+    assert (found["value"] == 3).all()

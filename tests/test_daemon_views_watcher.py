@@ -1,0 +1,103 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from sfm_stream.daemon.views import watcher as watching
+from sfm_stream.daemon.views.watcher import Watcher
+from sfm_stream.events import Block, Control, Gap
+from sfm_stream.records import Records
+from tests.daemon_rig import START
+from tests.views_rig import DELAY, feed, ticks_of, value_of, watched, watcher_of
+
+
+def test_streams_are_known_by_name_with_their_latest_tick():
+    watcher = watched(300)
+    assert watcher.streams == ("a", "b")
+    assert watcher.number("b") == 1
+    assert watcher.number("c") is None
+    last = ticks_of(298, 300)
+    assert watcher.values.tolist() == [tick.values[0] for tick in last]
+    assert watcher.received.tolist() == [tick.time + DELAY for tick in last]
+
+
+def test_however_events_come_together_the_same_is_kept():
+    events = ticks_of(0, 500)
+    found = []
+    for sizes in ([1] * 500, [7] * 72, [500]):
+        engine, watcher = watcher_of()
+        feed(engine, watcher, events, sizes)
+        found.append((watcher.history.whole(0), watcher.figures))
+    for points, figures in found[1:]:
+        for name in ("time", "value", "forecast", "lag", "origin", "weights"):
+            np.testing.assert_array_equal(points[name], found[0][0][name])
+        np.testing.assert_allclose(figures.skill(), found[0][1].skill())
+
+
+def test_figures_are_those_of_the_records():
+    engine, watcher = watcher_of()
+    events = ticks_of(0, 600, "a")
+    feed(engine, watcher, events)
+    other, _ = watcher_of()
+    scores = other.run(Block.of(events, 1)).columns["scores"]
+    first = scores["horizon"] == 0
+    missed = np.square(scores["truth"] - scores["mean"])[first].sum()
+    moved = np.square(scores["truth"] - scores["naive"])[first].sum()
+    assert watcher.figures.skill()[0, 0] == pytest.approx(1 - missed / moved)
+    covered = scores["covered"][first]
+    told = (covered > 0).sum() / (covered >= 0).sum()
+    assert watcher.figures.coverage()[0, 0] == pytest.approx(told)
+    judged = watcher.judged()["a"]
+    assert judged["scored"] == 599
+    assert judged["skill"] == pytest.approx(1 - missed / moved)
+
+
+def test_gaps_and_decisions_are_marked():
+    engine, watcher = watcher_of()
+    feed(engine, watcher, ticks_of(0, 20))
+    events = [Gap("", START, "cut off"), Gap("b", START, "a frame was missed"),
+              Control("", START, "catch-up")]  # fmt: skip
+    feed(engine, watcher, events)
+    marks = list(watcher.marks.since(0, "b"))
+    assert [(m.kind, m.what, m.stream) for m in marks] == [
+        ("gap", "cut off", ""), ("gap", "a frame was missed", "b"),
+        ("decision", "learning paused: late", ""),
+    ]  # fmt: skip
+    assert marks[0].time == START / 1e6
+    assert len(list(watcher.marks.since(0, "a"))) == 2
+    assert watcher.in_gap().tolist() == [True, True]
+    feed(engine, watcher, ticks_of(20, 21))
+    assert watcher.in_gap().tolist() == [False, True]
+
+
+def test_what_waits_is_bounded_and_what_found_no_room_is_counted(monkeypatch):
+    monkeypatch.setattr(watching, "MOST_WAITING", 3)
+    _, watcher = watcher_of()
+    for _ in range(5):
+        watcher.see(0, Block.of(ticks_of(0, 1), 1))
+    assert watcher.lost == 2
+    watcher.fold()
+    watcher.see(0, Block.of(ticks_of(0, 1), 1))
+    assert watcher.lost == 2
+
+
+def test_many_events_have_it_folded_soon():
+    woken = []
+    engine, _ = watcher_of()
+    watcher = Watcher(engine, lambda: woken.append(1))
+    for i in range(20):
+        watcher.see(64 * i, Block.of(ticks_of(0, 64), 1))
+    assert len(woken) == 2
+
+
+def test_forecasts_of_unknown_events_are_kept_without_their_values():
+    engine, watcher = watcher_of()
+    said = engine.run(Block.of(ticks_of(0, 50, "a"), 1))
+    watcher.hear(said)  # a block that found no room
+    watcher.hear(Records({}, {}))
+    watcher.fold()
+    found = watcher.history.whole(0)
+    assert len(found) == 50
+    # scores tell the values of all ticks but the last
+    assert found["value"][:-1].tolist() == [value_of(i) for i in range(49)]
+    assert np.isnan(found["value"][-1])
