@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import json
 import os
 import shutil
@@ -12,7 +13,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import safetensors.numpy
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
@@ -23,7 +23,7 @@ from sfm_stream.errors import (
     CheckpointMismatch,
     Fenced,
 )
-from sfm_stream.storage import checkpoint
+from sfm_stream.storage import checkpoint, tensors
 
 ARRAYS = {
     "memory": np.arange(24, dtype=np.float32).reshape(2, 3, 4),
@@ -182,10 +182,11 @@ def test_manifest_that_is_none_is_corrupt(tmp_path, text):
 
 
 def test_state_that_is_none_is_corrupt_even_with_its_hash(tmp_path, monkeypatch):
-    def junk(_arrays, path):
+    def junk(path, _arrays):
         path.write_bytes(b"no safetensors")
+        return hashlib.sha256(b"no safetensors").hexdigest()
 
-    monkeypatch.setattr(safetensors.numpy, "save_file", junk)
+    monkeypatch.setattr(tensors, "write", junk)
     path = checkpoint.save(tmp_path, 2, ARRAYS, {})
     with pytest.raises(CheckpointCorrupt, match="cannot be read"):
         checkpoint.load(path)
@@ -289,7 +290,7 @@ KILLED = """
 import os, signal, sys
 from pathlib import Path
 import numpy as np
-from sfm_stream.storage import checkpoint
+from sfm_stream.storage import checkpoint, tensors
 fsync, calls = os.fsync, []
 def killing(handle):
     calls.append(handle)

@@ -18,12 +18,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import msgspec
-import numpy as np
 import safetensors
 import safetensors.numpy
 
 from sfm_stream.errors import CheckpointCorrupt, CheckpointError, CheckpointMismatch
-from sfm_stream.storage import atomic
+from sfm_stream.storage import atomic, tensors
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -94,9 +93,6 @@ def save(
             _discard(old)
     except OSError as e:
         raise CheckpointError(str(final), *atomic.explain(e)) from e
-    except safetensors.SafetensorError as e:
-        hint = "free space and resume"
-        raise CheckpointError(str(final), f"cannot be written: {e}", hint) from e
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     return final
@@ -237,16 +233,12 @@ def _write(
     manifest: Mapping[str, Any],
 ) -> None:
     folder.mkdir()
-    # safetensors takes memory as it lies, strides or not
-    flat = {name: np.asarray(array, order="C") for name, array in arrays.items()}
-    safetensors.numpy.save_file(flat, folder / STATE)
-    atomic.sync(folder / STATE)
     whole = {
         **manifest,
         "format": FORMAT,
         "seq": seq,
-        "sha256": _hash(folder),
-        "arrays": _described(flat),
+        "sha256": tensors.write(folder / STATE, arrays),
+        "arrays": _described(arrays),
     }
     # the check is of what will be read: JSON has no tuples and no NaN
     plain = msgspec.json.decode(msgspec.json.encode(whole), type=dict[str, Any])

@@ -1,0 +1,87 @@
+"""Arrays by name in one file, laid out as safetensors reads them.
+
+    u64 length, JSON header of that length, the arrays one after another
+
+The library's own writer copies every array and keeps the interpreter to itself until
+the file is written. This one writes in pieces, so a live process goes on beside it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import struct
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+PIECE = 1 << 20
+"""Bytes handed to the system at once."""
+ALIGNED = 8
+"""Bytes of the largest number: the arrays begin at a multiple of it."""
+BOOL = "BOOL"
+LENGTH = struct.Struct("<Q")
+
+
+def write(path: Path, arrays: Mapping[str, NDArray[Any]]) -> str:
+    """Write arrays, and wait until they are on disk.
+
+    Args:
+        path: of the file.
+        arrays: numbers or truth values, of any shape, by name.
+
+    Returns:
+        SHA-256 of the file, in hex.
+
+    Raises:
+        OSError: if the disk is full or refuses.
+    """
+    # the largest numbers first: so each array begins where its numbers may
+    largest_first = sorted(arrays.items(), key=lambda item: -item[1].itemsize)
+    plain = {name: _plain(array) for name, array in largest_first}
+    total = hashlib.sha256()
+    with path.open("wb", buffering=0) as file:
+        for piece in _pieces(plain):
+            total.update(piece)
+            rest = piece
+            while rest:
+                rest = rest[os.write(file.fileno(), rest) :]
+        os.fsync(file.fileno())
+    return total.hexdigest()
+
+
+def _plain(array: NDArray[Any]) -> NDArray[Any]:
+    """Give an array as it will lie in the file: in rows, little endian."""
+    return np.asarray(array, array.dtype.newbyteorder("<"), order="C")
+
+
+def _pieces(arrays: Mapping[str, NDArray[Any]]) -> Iterator[memoryview]:
+    """Give the bytes of the file."""
+    yield memoryview(_header(arrays))
+    for array in arrays.values():
+        octets = memoryview(array.reshape(-1).view(np.uint8))
+        for start in range(0, len(octets), PIECE):
+            yield octets[start : start + PIECE]
+
+
+def _header(arrays: Mapping[str, NDArray[Any]]) -> bytes:
+    end, entries = 0, {}
+    for name, array in arrays.items():
+        begin, end = end, end + array.nbytes
+        entries[name] = {
+            "dtype": _kind(array.dtype),
+            "shape": array.shape,
+            "data_offsets": (begin, end),
+        }
+    text = msgspec.json.encode(entries)
+    text += b" " * (-len(text) % ALIGNED)
+    return LENGTH.pack(len(text)) + text
+
+
+def _kind(dtype: np.dtype[Any]) -> str:
+    """Name a type as the format does, e.g. F32."""
+    return BOOL if dtype.kind == "b" else f"{dtype.kind.upper()}{8 * dtype.itemsize}"
