@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -98,16 +97,18 @@ OFTEN_ZERO = ("kind", "stream", "code")
 
 def pack(block: Block) -> bytes:
     """Write a block as bytes, with the names that its events need."""
-    if len(block.streams) > len(block):
-        block = _narrowed(block)
+    streams, stream = block.streams, block.stream
+    if len(streams) > len(block):
+        streams, stream = _narrowed(block)
     columns = {}
     for name, kind in COLUMNS.items():
-        data = np.asarray(getattr(block, name), kind).tobytes()
+        column = stream if name == "stream" else getattr(block, name)
+        data = np.asarray(column, kind).tobytes()
         if name not in OFTEN_ZERO or data.count(0) < len(data):
             columns[name] = data
     width = block.values.shape[1]
     return msgspec.msgpack.encode(
-        (len(block), width, block.streams, columns, dict(block.notes))
+        (len(block), width, streams, columns, dict(block.notes))
     )
 
 
@@ -156,11 +157,9 @@ def count_of(data: bytes | memoryview) -> int:
     return msgspec.msgpack.decode(data, type=_Counted).count
 
 
-def _narrowed(block: Block) -> Block:
-    """Give a block whose table holds no names but those of its events."""
-    codes = block.stream.tolist()
-    used = dict.fromkeys(code for code in codes if code != ALL_STREAMS)
-    number = {code: i for i, code in enumerate(used)} | {ALL_STREAMS: ALL_STREAMS}
-    narrow = np.array([number[code] for code in codes], np.int32)
-    names = tuple(block.streams[code] for code in used)
-    return replace(block, streams=names, stream=narrow)
+def _narrowed(block: Block) -> tuple[tuple[str, ...], NDArray[np.int32]]:
+    """Give a table of no names but those of a block's events, and their streams."""
+    codes, number = block.stream.tolist(), {ALL_STREAMS: ALL_STREAMS}
+    narrow = [number.setdefault(code, len(number) - 1) for code in codes]
+    names = tuple(block.streams[code] for code in number if code != ALL_STREAMS)
+    return names, np.array(narrow, np.int32)

@@ -29,9 +29,10 @@ from connectors import open_readers
 from connectors.capture.format import received
 from sfm_stream.config import parse
 from sfm_stream.daemon.process import Given, Process
+from sfm_stream.daemon.status.latest import Latest
 
 START = 1_700_000_000 * 10**9
-WARM, PAUSE, BETWEEN = 5.0, 0.005, 1.0
+WARM, BETWEEN = 5.0, 1.0
 CONFIG = """
 [feed]
 connector = "json"
@@ -76,14 +77,6 @@ def processor_s():
     return time.process_time() + ticks / os.sysconf("SC_CLK_TCK")
 
 
-async def watched(held):
-    """Note how much later than asked for the loop comes back."""
-    while True:
-        begun = time.perf_counter()
-        await asyncio.sleep(PAUSE)
-        held.append(time.perf_counter() - begun - PAUSE)
-
-
 async def weighed(samples):
     """Note the resident memory now and then."""
     while True:
@@ -94,15 +87,14 @@ async def weighed(samples):
 async def live(config, folder, seconds):
     given = Given(config, folder, open_readers, lambda: config)
     process = Process(given, lambda line: sys.stderr.write(f"{line}\n"))
-    held, found = [], {}
+    found = {}
     living = asyncio.create_task(process.run())
     while process.state != "live":
         await asyncio.sleep(0.01)
     await asyncio.sleep(WARM)
-    watching = asyncio.create_task(watched(held))
     before, begun = processor_s(), time.perf_counter()
     stepper = process._worker.stepper
-    stepper.measured = 0
+    stepper.latencies, process._pulse.late = Latest(), Latest()
     samples = []
     weighing = asyncio.create_task(weighed(samples))
     await asyncio.sleep(seconds)
@@ -111,17 +103,17 @@ async def live(config, folder, seconds):
     for name, choose in (("least_mib", min), ("most_mib", max)):
         found[name] = [choose(samples[i * third : (i + 1) * third]) for i in range(3)]
     found["cpu"] = (processor_s() - before) / passed
-    latencies = stepper.latencies() * 1e3
+    latencies = stepper.latencies.values() * 1e3
+    held = process._pulse.late.values() * 1e3
     for name, level in (("p50", 50), ("p99", 99), ("max", 100)):
         found[f"{name}_ms"] = float(np.percentile(latencies, level))
     found["held_ms"] = {
-        str(level): float(np.percentile(held, level)) * 1e3 for level in (50, 99, 100)
+        str(level): float(np.percentile(held, level)) for level in (50, 99, 99.9, 100)
     }
     found["events"] = stepper.counts.ticks.total()
     found["streams"] = len(stepper.counts.ticks)
     found["gaps"] = stepper.counts.gaps
     found["checkpoint_s"] = process._worker.saver.saved.seconds
-    watching.cancel()
     weighing.cancel()
     process.stop()
     await living

@@ -188,10 +188,10 @@ def examples():
 
 def metrics():
     """Tell of every metric of the daemon."""
-    meters = Meters(lambda: WELL)
+    meters = Meters()
     meters.watcher = watched(20)
     rows = []
-    for family in meters.registry.collect():
+    for family in meters.metrics(WELL):
         name = f"{family.name}_total" if family.type == "counter" else family.name
         labels = ", ".join(key for key in family.samples[0].labels if key != "le")
         rows.append((f"`{name}`", family.type, labels, family.documentation))

@@ -53,7 +53,7 @@ def timed(call, found):
 
 def main(streams):
     settings = from_tree({"daemon": {"catch_up_after": PATIENT}})
-    engine, meters = Engine(settings, ("value",)), Meters(lambda: None)
+    engine, meters = Engine(settings, ("value",)), Meters()
     with tempfile.TemporaryDirectory() as name, Journal(Path(name)) as journal:
         stepper = Stepper(
             engine, journal, settings.daemon,

@@ -8,7 +8,7 @@ from msgspec.structs import replace
 from prometheus_client import REGISTRY
 from prometheus_client.parser import text_string_to_metric_families
 
-from sfm_stream.daemon.http.prometheus import BUCKETS, Meters
+from sfm_stream.daemon.http.prometheus import BUCKETS, Meters, page
 from sfm_stream.daemon.status.model import Stream
 from sfm_stream.records import Records
 from tests.daemon_web import TABLES
@@ -21,9 +21,9 @@ def updates(*skipped):
     return Records({"updates": columns}, TABLES)
 
 
-def scraped(meters):
+def scraped(meters, told=WELL):
     """Scrape as Prometheus does: value by name and labels."""
-    text, _ = meters.page()
+    text, _ = page(meters.metrics(told))
     return {
         (sample.name, *sorted(sample.labels.items())): sample.value
         for family in text_string_to_metric_families(text.decode())
@@ -32,11 +32,10 @@ def scraped(meters):
 
 
 def test_the_vitals_are_read_when_someone_asks():
-    now = [WELL]
-    meters = Meters(lambda: now[0])
+    meters = Meters()
     before = scraped(meters)
-    now[0] = vitals(seq=1_777, lag_s=2.5, finite=False, state="catching up")
-    after = scraped(meters)
+    then = vitals(seq=1_777, lag_s=2.5, finite=False, state="catching up")
+    after = scraped(meters, then)
     assert [found["sfm_stream_events_total",] for found in (before, after)] == [
         1_500,
         1_777,
@@ -55,7 +54,7 @@ def test_the_vitals_are_read_when_someone_asks():
 def test_what_became_of_frames_is_counted_by_connection_and_reason():
     two = replace(FEED, label="two", counters={"garbage": 7, "ended": 1})
     ill = vitals(feeds=(FEED, two), counters={"garbage": 7, "dropped": 9})
-    found = scraped(Meters(lambda: ill))
+    found = scraped(Meters(), ill)
     key = ("connection", "two"), ("reason", "garbage")
     assert found["sfm_stream_frames_total", *key] == 7
     assert found["sfm_stream_feed_events_total", ("reason", "dropped")] == 9
@@ -65,7 +64,7 @@ def test_streams_connections_and_sinks_are_told_apart():
     failing = replace(SINK, name="ticks", kind="jsonl", error="full", dropped=9)
     ill = vitals(feeds=(FEED, replace(FEED, label="two", state="backoff")),
                  sinks=(SINK, failing))  # fmt: skip
-    found = scraped(Meters(lambda: ill))
+    found = scraped(Meters(), ill)
     assert found["sfm_stream_ticks_total", ("stream", "ethusdt")] == 100
     assert found["sfm_stream_rejected_total", ("stream", "ethusdt")] == 2
     reason = ("reason", "value is missing")
@@ -80,7 +79,7 @@ def test_streams_connections_and_sinks_are_told_apart():
 
 
 def test_latencies_and_steps_fall_into_buckets():
-    meters = Meters(lambda: WELL)
+    meters = Meters()
     meters.observe_latencies(np.array([0.00005, 0.0003, 0.004, 7.0]))
     meters.observe_step(0.03)
     found = scraped(meters)
@@ -95,7 +94,7 @@ def test_latencies_and_steps_fall_into_buckets():
 
 
 def test_scores_are_told_per_stream_target_and_horizon():
-    meters = Meters(lambda: WELL)
+    meters = Meters()
     meters.watcher = watched(400)
     found = scraped(meters)
 
@@ -114,7 +113,7 @@ def test_scores_are_told_per_stream_target_and_horizon():
 
 
 def test_updates_are_counted_by_why_they_were_skipped():
-    meters = Meters(lambda: WELL)
+    meters = Meters()
     meters.observe_records(updates(0, 0, 1))
     meters.observe_records(updates(2))
     found = scraped(meters)
@@ -125,7 +124,7 @@ def test_updates_are_counted_by_why_they_were_skipped():
 
 
 def test_records_of_other_kinds_and_none_are_passed_over():
-    meters = Meters(lambda: WELL)
+    meters = Meters()
     meters.observe_records(Records({}, {}))
     meters.observe_records(Records({"forecasts": {"seq": np.arange(3)}}, {}))
     assert scraped(meters)["sfm_stream_updates_total", ("outcome", "taken")] == 0
@@ -133,16 +132,16 @@ def test_records_of_other_kinds_and_none_are_passed_over():
 
 def test_a_page_stays_small_however_many_streams_there_are():
     many = vitals(streams={f"s{i}": Stream(1, 0, 0.1) for i in range(50)})
-    meters = Meters(lambda: many, most_series=2)
+    meters = Meters(most_series=2)
     meters.watcher = watched(40)
-    found = scraped(meters)
+    found = scraped(meters, many)
     assert sum(key[0] == "sfm_stream_ticks_total" for key in found) == 2
     assert sum(key[0] == "sfm_stream_scores_total" for key in found) == 2
     assert found["sfm_stream_unlisted",] == 2 + 48
 
 
 def test_two_processes_in_one_do_not_meet():
-    one, other = Meters(lambda: WELL), Meters(lambda: vitals(seq=9))
+    one, other = Meters(), Meters()
     one.observe_step(0.1)
     assert scraped(one)["sfm_stream_step_seconds_count",] == 1
     assert scraped(other)["sfm_stream_step_seconds_count",] == 0
@@ -150,10 +149,11 @@ def test_two_processes_in_one_do_not_meet():
 
 
 def test_the_page_is_of_the_type_that_is_asked_for():
-    meters = Meters(lambda: WELL)
-    plain, kind = meters.page("text/plain")
+    meters = Meters()
+    plain, kind = page(meters.metrics(WELL), "text/plain")
     assert kind.startswith("text/plain; version=")
     assert not plain.endswith(b"# EOF\n")
-    open_metrics, kind = meters.page("application/openmetrics-text; version=1.0.0")
+    accepted = "application/openmetrics-text; version=1.0.0"
+    open_metrics, kind = page(meters.metrics(WELL), accepted)
     assert kind.startswith("application/openmetrics-text; version=1.0.0")
     assert open_metrics.endswith(b"# EOF\n")

@@ -17,7 +17,11 @@ from tests.views_rig import feed, read_points, ticks_of, watched, watcher_of
 @asynccontextmanager
 async def looking(watcher, *wishes, told=dict):
     """A client that wishes to see something."""
-    gallery = Gallery(told)
+
+    async def words():
+        return told()
+
+    gallery = Gallery(words)
     gallery.watcher = watcher
     async with served(gallery=gallery) as (hub, url):
         async with connect(url.replace("http", "ws") + "/records") as socket:

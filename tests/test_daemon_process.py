@@ -5,6 +5,7 @@ import json
 import os
 import signal
 import socket
+import threading
 import time
 import urllib.error
 import urllib.request
@@ -293,6 +294,46 @@ def test_its_pages_say_how_it_is_from_the_first_moment_on(tmp_path):
     assert 'sfm_stream_ticks_total{stream="a"} 5.0' in seen["metrics"]
     assert "sfm_stream_latency_seconds_count 5.0" in seen["metrics"]
     assert "expected a live connection" in seen["ready"]
+
+
+def test_the_loop_goes_on_while_someone_asks_and_the_model_is_at_work(rig):
+    turns, told = [], []
+
+    async def life(process, _):
+        await until(lambda: process.state == "live")
+        with process._worker.stepper.lock:  # as while a long batch is taken
+            asking = asyncio.create_task(process.vitals_soon())
+            for _ in range(50):
+                await asyncio.sleep(0.001)
+                turns.append(asking.done())
+        told.append(await asking)
+        process.stop()
+
+    asyncio.run(rig.lived(life))
+    assert turns == [False] * 50
+    assert told[0].state == "live"
+
+
+def test_a_batch_that_brings_a_stream_is_left_to_the_models_thread(rig):
+    threads = []
+
+    async def life(process, feeds):
+        await until(lambda: process.state == "live")
+        take = process._worker.take
+
+        def noted(batch):
+            threads.append(threading.current_thread().name.partition("_")[0])
+            take(batch)
+
+        process._worker.take = noted
+        for steps in (1, 2):
+            feeds[0].queue.put_nowait(now_ticks(steps, steps + 1))
+            await taken(process, steps)
+            process._worker._pace = 0.0
+        process.stop()
+
+    asyncio.run(rig.lived(life))
+    assert threads == ["model", "MainThread"]
 
 
 def test_a_port_in_use_is_told_before_anything_is_touched(tmp_path):

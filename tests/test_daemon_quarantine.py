@@ -33,15 +33,15 @@ def admitted(quarantine, events, at):
 
 def sentenced(quarantine, stream="a", *, at=0.0, after=3):
     """Have a stream shut out; give what was decided."""
-    quarantine.note({stream: after}, rejected(**{stream: after}))
+    quarantine.note({stream: after}, rejections(rejected(**{stream: after})))
     return admitted(quarantine, [tick(stream), tick("good")], at)
 
 
 def test_a_stream_of_garbage_is_shut_out_and_the_others_run_on():
     quarantine = Quarantine(3, 60.0)
-    quarantine.note({"a": 2, "good": 5}, rejected(a=2))
+    quarantine.note({"a": 2, "good": 5}, rejections(rejected(a=2)))
     assert admitted(quarantine, [tick()], 0.0) == [tick()]
-    quarantine.note({"a": 1}, rejected(a=1))
+    quarantine.note({"a": 1}, rejections(rejected(a=1)))
     assert admitted(quarantine, [tick(), tick("good")], 0.0) == [
         Control("a", NOW, "quarantine"),
         Gap("a", NOW, "3 ticks in a row were rejected"),
@@ -54,8 +54,8 @@ def test_a_stream_of_garbage_is_shut_out_and_the_others_run_on():
 def test_one_good_tick_among_them_is_enough():
     quarantine = Quarantine(3, 60.0)
     for _ in range(5):
-        quarantine.note({"a": 2}, rejected(a=2))
-        quarantine.note({"a": 2}, rejected(a=1))
+        quarantine.note({"a": 2}, rejections(rejected(a=2)))
+        quarantine.note({"a": 2}, rejections(rejected(a=1)))
     events = Block.of([tick()], 1)
     assert quarantine.admit(events, 0.0) is events
 
@@ -66,7 +66,7 @@ def test_after_its_term_it_is_let_in_and_a_good_tick_clears_it():
     assert admitted(quarantine, [tick()], 59.0) == []
     release = Control("a", NOW, "release")
     assert admitted(quarantine, [tick()], 60.0) == [release, tick()]
-    quarantine.note({"a": 1}, rejected())
+    quarantine.note({"a": 1}, rejections(rejected()))
     assert admitted(quarantine, [tick()], 61.0) == [tick()]
     sentenced(quarantine, at=100.0)
     assert quarantine.shut(100.0) == {"a": 60.0}
@@ -101,7 +101,9 @@ def test_every_tick_is_let_in_or_counted(said):
         ]
         let_in += len(ticks)
         if ticks:
-            quarantine.note({stream: 1}, rejected(**{stream: 0 if good else 1}))
+            quarantine.note(
+                {stream: 1}, rejections(rejected(**{stream: 0 if good else 1}))
+            )
     assert let_in + quarantine.dropped.total() == len(said)
 
 

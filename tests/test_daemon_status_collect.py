@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from sfm_stream.daemon.status import model
-from sfm_stream.daemon.status.collect import Birth, report
+from sfm_stream.daemon.status.collect import Birth, complete, outline
 from sfm_stream.events import Control, Gap, Tick
 from sfm_stream.feeds import Connection
 from sfm_stream.sinks import Status
@@ -35,7 +35,7 @@ def rig(tmp_path):
 
 
 def test_before_the_model_is_there_the_feed_is_told_of():
-    said = report(BIRTH, "recovering", Feed(), None)
+    said = complete(outline(BIRTH, "recovering", Feed()), None)
     assert (said.state, said.seq, said.sinks, said.latency_us) == (
         "recovering", 0, (), None,
     )  # fmt: skip
@@ -52,7 +52,7 @@ def test_what_came_is_told_of(rig):
     rig.worker.take(
         block([*ticks(0, 5), Gap("a", 1, "cut off"), Control("", 1, "freeze")])
     )
-    said = report(BIRTH, "live", Feed(), rig.worker)
+    said = complete(outline(BIRTH, "live", Feed()), rig.worker)
     assert (said.seq, said.ticks, said.gaps, said.learning) == (7, 5, 1, False)
     assert said.streams["a"].ticks == 5
     assert said.streams["a"].quarantined_s is None
@@ -69,7 +69,7 @@ def test_a_stream_that_is_shut_out_is_an_alarm(rig):
     rig.worker.take(block(garbage))
     rig.worker.take(block(ticks(0, 1)))
     rig.worker.take(block(garbage))
-    said = report(BIRTH, "live", Feed(), rig.worker)
+    said = complete(outline(BIRTH, "live", Feed()), rig.worker)
     assert said.rejected == 2
     (one,) = said.rejections.values()
     assert one.count == 2
@@ -81,15 +81,15 @@ def test_a_stream_that_is_shut_out_is_an_alarm(rig):
 def test_catching_up_is_a_state_of_its_own(rig):
     rig.worker.take(block(ticks(0, 1)))
     rig.worker.stepper.catching_up = True
-    assert report(BIRTH, "live", Feed(), rig.worker).state == "catching up"
-    assert report(BIRTH, "stopping", Feed(), rig.worker).state == "stopping"
+    assert complete(outline(BIRTH, "live", Feed()), rig.worker).state == "catching up"
+    assert complete(outline(BIRTH, "stopping", Feed()), rig.worker).state == "stopping"
 
 
 def test_troubles_are_alarms(rig):
     rig.worker.stepper.problem = "journal: the disk is full"
     rig.worker.saver.problem = "checkpoints: the disk is full"
     lost = Status("websocket", "websocket", 0, 0, 7, 0, 0.0, "")
-    said = report(BIRTH, "live", Feed(), rig.worker, (lost,))
+    said = complete(outline(BIRTH, "live", Feed(), (lost,)), rig.worker)
     assert said.alarms == (
         "journal: the disk is full",
         "checkpoints: the disk is full",
@@ -102,4 +102,4 @@ def test_a_state_that_is_no_longer_finite_is_told(rig):
     rig.worker.take(block(ticks(0, 5)))
     rig.engine.view("theta")[...] = np.nan
     rig.worker.saver.begin(rig.worker.deliveries).result(10)
-    assert not report(BIRTH, "live", Feed(), rig.worker).finite
+    assert not complete(outline(BIRTH, "live", Feed()), rig.worker).finite

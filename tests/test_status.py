@@ -48,6 +48,7 @@ def test_a_daemon_that_is_well_is_shown_in_tables(shown):
         ("waiting", "4, 0.01 s behind"),
         ("checkpoint", "at 1,400, 9 s ago"),
         ("latency, us", "p50 210, p99 3,000, max 9,000"),
+        ("loop held, us", "p99 900, p999 4,000, max 7,000"),
         ("memory", "320 MiB"),
         ("btcusdt", "900", "0", "0.1", "-"),
         ("ethusdt", "100", "2", "2.5", "30"),

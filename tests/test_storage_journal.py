@@ -293,6 +293,22 @@ def test_full_disk_appends_nothing_and_can_be_tried_again(tmp_path, monkeypatch)
     log.close()
 
 
+def test_a_segment_is_turned_over_early_so_that_no_append_waits(tmp_path):
+    with Journal(tmp_path, segment_bytes=400) as log:
+        log.append(ticks(0, 2))
+        log.rotate_early()
+        assert [p for p in segments(tmp_path) if p.endswith(".log")] == [
+            "000000000000.log"
+        ]
+        log.append(ticks(2, 6))
+        log.rotate_early()
+        log.append(ticks(6, 8))
+        mark = log.mark
+    assert segments(tmp_path) == ["000000000000.log.gz", "000000000006.log"]
+    assert list(journal.read(tmp_path)) == ticks(0, 8)
+    assert journal.mark_at(tmp_path, 8) == mark
+
+
 def test_disk_full_at_rotation_appends_nothing(tmp_path, monkeypatch):
     log = Journal(tmp_path, segment_bytes=100)
     log.append(ticks(0, 3))

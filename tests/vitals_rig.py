@@ -8,7 +8,7 @@ from sfm_stream.daemon.status.model import (
     Checkpoint,
     Connection,
     Journal,
-    Latency,
+    Percentiles,
     Refused,
     Stream,
     Vitals,
@@ -47,7 +47,8 @@ WELL = Vitals(
     learning=True,
     finite=True,
     alarms=(),
-    latency_us=Latency(210.0, 3_000.0, 9_000.0, 1_000),
+    latency_us=Percentiles(210.0, 3_000.0, 8_000.0, 9_000.0, 1_000),
+    held_us=Percentiles(10.0, 900.0, 4_000.0, 7_000.0, 500),
     memory_mib=320.5,
     rejections={"value is missing": Refused(2, "stream 'ethusdt' event 7")},
 )

@@ -36,8 +36,9 @@ from sfm_stream.daemon.http.server import Pages, serving
 from sfm_stream.daemon.http.viewers import Gallery
 from sfm_stream.daemon.recovery import recover
 from sfm_stream.daemon.reload import expect_hot
-from sfm_stream.daemon.status.collect import Birth, report
+from sfm_stream.daemon.status.collect import Birth, complete, outline
 from sfm_stream.daemon.status.model import LIVE, Vitals, told
+from sfm_stream.daemon.status.pulse import Pulse
 from sfm_stream.daemon.status.telling import Telling
 from sfm_stream.daemon.views.points import NS_PER_MS
 from sfm_stream.daemon.views.watcher import Watcher
@@ -117,11 +118,11 @@ class Process:
         self._notifier = Notifier(environment, say)
         self.state, self.address = "starting", ""
         self._birth = Birth(given.folder.resolve())
-        self._meters = Meters(self.vitals)
+        self._meters = Meters()
         self._gallery = Gallery(self._told, self._shut)
         self._hub = Hub(gallery=self._gallery)
         self._loop = asyncio.get_running_loop()
-        self._announced, self._telling = False, Telling()
+        self._announced, self._telling, self._pulse = False, Telling(), Pulse()
         self._config = given.config
         self._feed = given.open_feed(given.config)
         self._next_feed: LiveFeed | None = None
@@ -139,7 +140,7 @@ class Process:
         sys.setswitchinterval(SWITCH)
         async with AsyncExitStack() as served:
             if self._config.daemon.listen:
-                pages = Pages(self.vitals, self._settings, self._meters, self._hub)
+                pages = Pages(self.vitals_soon, self._settings, self._meters, self._hub)
                 serve = serving(self._config.daemon.listen, pages)
                 self.address = await served.enter_async_context(serve)
                 self._say(f"see {self.address}/status")
@@ -152,14 +153,21 @@ class Process:
             await self._recover_and_live(own)
 
     def vitals(self) -> Vitals:
-        """Say how it is now."""
+        """Say how it is now; waits for the batch at work."""
+        return complete(*self._outline())
+
+    async def vitals_soon(self) -> Vitals:
+        """Say how it is now, and leave the loop free while the model is at work."""
+        return await asyncio.to_thread(complete, *self._outline())
+
+    def _outline(self) -> tuple[Vitals, Worker | None, dict[str, dict[str, Any]]]:
+        """Gather what the loop knows, for `complete`."""
         others = (self._hub.state(),) if self._config.daemon.listen else ()
-        watcher = self._gallery.watcher
+        watcher, held = self._gallery.watcher, self._pulse.late
         if watcher is not None:
             watcher.fold()
-        return report(
-            self._birth, self.state, self._feed, self._worker, others, watcher
-        )
+        found = outline(self._birth, self.state, self._feed, others, held)
+        return found, self._worker, watcher.judged() if watcher else {}
 
     def stop(self) -> None:
         """Stop in order: no new events, those that wait, a checkpoint, the end."""
@@ -252,6 +260,7 @@ class Process:
         told = asyncio.create_task(self._told_to_stop.wait())
         progress = partial(self._progress, worker)
         watched = asyncio.create_task(watch(self._notifier, progress))
+        pulsing = asyncio.create_task(self._pulse.beat())
         await asyncio.wait(
             [feeding, beating, told], return_when=asyncio.FIRST_COMPLETED
         )
@@ -262,15 +271,16 @@ class Process:
         self._feed.stop()
         drain = self._config.daemon.drain.seconds
         await asyncio.wait([feeding], timeout=drain)
-        for task in (feeding, beating, told, watched):
+        tasks = (feeding, beating, told, watched, pulsing)
+        for task in tasks:
             task.cancel()
-        await asyncio.wait([feeding, beating, told, watched])
+        await asyncio.wait(tasks)
         for task in (feeding, beating):
             if not task.cancelled():
                 task.result()
 
     async def _take(self, worker: Worker, batch: Block) -> None:
-        if worker.expected(len(batch)) > HOLD:
+        if worker.expected(batch) > HOLD:
             await self._in_model(partial(worker.take, batch))
         else:
             async with self._turn:
@@ -324,9 +334,10 @@ class Process:
         if self._gallery.watcher is not None:
             self._loop.call_soon_threadsafe(self._gallery.watcher.fold)
 
-    def _told(self) -> object:
+    async def _told(self) -> object:
         """Say how the process is, for those who look."""
-        return told(self.vitals(), self._settings(), self._meters.latencies())
+        vitals = await self.vitals_soon()
+        return told(vitals, self._settings(), self._meters.latencies())
 
     def _shut(self) -> Mapping[str, float]:
         """Give the streams that are shut out."""

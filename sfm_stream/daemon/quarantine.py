@@ -57,6 +57,8 @@ class Quarantine:
             now: time of day, ns, for the decisions.
             elapsed: seconds that never run backwards, for the terms.
         """
+        if not (self._terms or self._rejected):
+            return []
         return [*self._released(now, elapsed), *self._shut_out(now, elapsed)]
 
     def admit(self, block: Block, elapsed: float) -> Block:
@@ -70,14 +72,13 @@ class Quarantine:
         self.dropped.update(names)
         return select(block, ~out)
 
-    def note(self, ticks: Mapping[str, int], records: Records) -> None:
+    def note(self, ticks: Mapping[str, int], rejected: Mapping[str, int]) -> None:
         """Learn from what became of ticks.
 
         Args:
             ticks: how many there were of each stream.
-            records: what the engine said of them.
+            rejected: how many of them the engine rejected.
         """
-        rejected = rejections(records)
         if not (rejected or self._rejected or self._terms):
             return
         for stream, count in ticks.items():
@@ -105,9 +106,9 @@ class Quarantine:
             yield Gap(stream, now, f"{self._after} ticks in a row were rejected")
 
 
-def rejections(records: Records) -> Counter[str]:
+def rejections(records: Records) -> Mapping[str, int]:
     """Count the rejected ticks per stream."""
     if not records.count("rejected"):
-        return Counter()
+        return {}
     codes, names = records.columns["rejected"]["stream"], records.tables["stream"]
     return Counter(names[code] for code in codes.tolist())

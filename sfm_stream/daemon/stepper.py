@@ -10,7 +10,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -18,6 +18,7 @@ import numpy as np
 
 from sfm_stream.blocks import concatenate
 from sfm_stream.daemon.quarantine import Quarantine, rejections
+from sfm_stream.daemon.status.latest import Latest
 from sfm_stream.errors import JournalError, ShapeError
 from sfm_stream.events import GAP, TICK, Block, Control, Event, Floats, Ints
 from sfm_stream.running import loops
@@ -31,8 +32,6 @@ if TYPE_CHECKING:
 SECOND = 10**9
 CALM = 0.25
 """Share of the age at which learning paused below which it goes on."""
-LATENCIES = 8_192
-"""How many latest latencies the percentiles are of."""
 
 
 class Counts(msgspec.Struct):
@@ -84,7 +83,7 @@ class Stepper:
         lag: age of the oldest event of the latest batch, seconds.
         catching_up: whether learning pauses for it.
         problem: why events are not journalled, or empty.
-        measured: latencies measured so far.
+        latencies: seconds from receipt of ticks until their records were delivered.
         quarantine: who is let in.
         lock: held while the engine works.
     """
@@ -106,8 +105,7 @@ class Stepper:
         self._now, self._elapsed = now, elapsed
         self.counts, self.lock = Counts(), threading.Lock()
         self.lag, self.catching_up, self.problem = 0.0, False, ""
-        self.measured = 0
-        self._latencies: Floats = np.full(LATENCIES, np.nan)
+        self.latencies = Latest()
         self._decided: list[Event] = []
         self.obey(settings)
 
@@ -150,7 +148,7 @@ class Stepper:
         self.take(self._block([Control("", self._now(), "journalled")]))
 
     def sync(self) -> None:
-        """Have what was journalled put on disk, without waiting.
+        """Have what was journalled put on disk; wait only where a segment ends.
 
         Raises:
             JournalError: if the disk refused before, and events are to be journalled.
@@ -158,13 +156,10 @@ class Stepper:
         if self.problem:
             return
         try:
+            self._journal.rotate_early()
             self._journal.sync_soon()
         except JournalError as error:
             self._decided += self._unjournalled(error)
-
-    def latencies(self) -> Floats:
-        """Give the latest latencies, seconds, in no order."""
-        return self._latencies[: min(self.measured, LATENCIES)].copy()
 
     def _carry_out(self, decided: Sequence[Event], events: Block) -> None:
         """Journal and step what was decided, and the events behind it."""
@@ -177,7 +172,8 @@ class Stepper:
                 self._journal.append(block)
             except JournalError as error:
                 block = self._behind(self._unjournalled(error), block)
-        self._step(block, self._count(block))
+        received = _received(block)
+        self._step(block, received, self._count(block, received))
 
     def _behind(self, decided: Sequence[Event], events: Block) -> Block:
         return concatenate([self._block(decided), events]) if decided else events
@@ -185,24 +181,24 @@ class Stepper:
     def _block(self, events: Sequence[Event]) -> Block:
         return Block.of(events, len(self._engine.fields))
 
-    def _step(self, block: Block, ticks: Counter[str]) -> None:
+    def _step(self, block: Block, received: Ints, ticks: Mapping[str, int]) -> None:
         said: list[Records] = []
 
         def deliver(records: Records) -> None:
             self._deliver(records)
             if not said:  # what is learned comes later
-                self._measure(block)
+                self._measure(received)
             said.append(records)
 
         self._see(self._engine.seq, block)
         loops.step(block, self._engine, deliver)
         self.counts.note_rejected(said[0])
-        self.quarantine.note(ticks, said[0])
+        self.quarantine.note(ticks, rejections(said[0]))
 
     def _paced(self, batch: Block, now: int) -> list[Event]:
         """Decide by the age of the oldest tick whether there is time to learn."""
-        received = int(next(iter(_received(batch)), now))
-        self.lag = max(now - received, 0) / SECOND
+        received = _received(batch)
+        self.lag = max(now - int(received[0]), 0) / SECOND if len(received) else 0.0
         if not self.catching_up and self.lag > self._patience:
             self.catching_up = True
             return [Control("", now, "catch-up")]
@@ -218,31 +214,27 @@ class Stepper:
         self.problem = str(error)
         return [Control("", self._now(), "unjournalled")]
 
-    def _count(self, block: Block) -> Counter[str]:
+    def _count(self, block: Block, received: Ints) -> Mapping[str, int]:
         """Count events; give the ticks per stream."""
-        streams, received = block.stream, _received(block)
+        streams, names = block.stream, block.streams
         if len(received) < len(block):
             self.counts.gaps += int((block.kind == GAP).sum())
             streams = streams[block.kind == TICK]
-        codes, names = streams.tolist(), block.streams
-        ticks = Counter({names[code]: n for code, n in Counter(codes).items()})
-        latest = dict(zip(codes, received.tolist(), strict=True))
-        self.counts.received.update({names[code]: at for code, at in latest.items()})
-        self.counts.ticks.update(ticks)
+        ticks: dict[str, int] = {}
+        for code, at in zip(streams.tolist(), received.tolist(), strict=True):
+            name = names[code]
+            ticks[name] = ticks.get(name, 0) + 1
+            self.counts.received[name] = at
+        for name, count in ticks.items():
+            self.counts.ticks[name] += count
         return ticks
 
-    def _measure(self, block: Block) -> None:
-        received = _received(block)
+    def _measure(self, received: Ints) -> None:
         if not len(received):
             return
         taken = np.maximum(self._now() - received, 0) / SECOND
         self._watch(taken)
-        begin = self.measured % LATENCIES
-        fits = taken[-LATENCIES:][: LATENCIES - begin]
-        self._latencies[begin : begin + len(fits)] = fits
-        rest = taken[-LATENCIES:][len(fits) :]
-        self._latencies[: len(rest)] = rest
-        self.measured += len(taken)
+        self.latencies.add(taken)
 
 
 def _told(records: Records, at: int) -> str:

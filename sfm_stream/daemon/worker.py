@@ -33,6 +33,8 @@ SYNC = 1.0
 """Seconds between syncs of the journal: what a power cut may cost."""
 OVERHEAD = 10
 """What a batch costs whatever its size, in events."""
+BIRTH = 0.005
+"""Seconds that a new stream may take: its weights are drawn, others may be moved."""
 FORGET = 0.05
 REPLAY = 4.0
 """Seconds of batches after which a checkpoint is due: a recovery repeats them."""
@@ -181,9 +183,10 @@ class Worker:
         if self._retention is not None:
             self._drop_old(time.monotonic() - self._retention)
 
-    def expected(self, count: int) -> float:
-        """Give the seconds so many events may take, by those before."""
-        return self._pace * (OVERHEAD + count)
+    def expected(self, batch: Block) -> float:
+        """Give the seconds a batch may take, by those before."""
+        born = BIRTH * self.engine.births(batch)
+        return born + self._pace * (OVERHEAD + len(batch))
 
     def beat(self) -> None:
         """Do what is due by time alone.

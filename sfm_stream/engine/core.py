@@ -23,8 +23,8 @@ from numpy.typing import NDArray
 from sfm_stream import config
 from sfm_stream.backends import contract  # fmt: skip
 from sfm_stream.engine import decode, signature
-from sfm_stream.engine.buffers import Caller, Span
-from sfm_stream.engine.decode import Columns, Owners
+from sfm_stream.engine.buffers import Caller
+from sfm_stream.engine.decode import Owners
 from sfm_stream.engine.former import FormerNames
 from sfm_stream.engine.resampler import Resampler
 from sfm_stream.engine.streams import StreamTable
@@ -127,6 +127,10 @@ class Engine(FormerNames):
         """Give an array of the bank by name, [rows, ...]; see `layout.places`."""
         return self._bank.view(name)
 
+    def births(self, block: Block) -> int:
+        """Give how many streams a block would add: each takes time to be born."""
+        return len(self._streams.newcomers(block))
+
     def observe(self, event: Event) -> list[Record]:
         """Score what the event settles, then forecast.
 
@@ -168,7 +172,7 @@ class Engine(FormerNames):
         stop = len(events.kind)
         last = max(stop - 1, 0)
         spans = ((0, last, OBSERVE + LEARN), (last, stop, OBSERVE))
-        return self._said(self._carry_out(events, *spans), block)
+        return self._said(self._call.many(events, spans, self._owners), block)
 
     def learn_block(self) -> Records:
         """Learn from the last event of the block that `observe_block` took.
@@ -186,7 +190,8 @@ class Engine(FormerNames):
         stop = len(events.kind)
         if not self._is_due(events):
             return self._said({})
-        return self._said(self._carry_out(events, (max(stop - 1, 0), stop, LEARN)))
+        last = [(max(stop - 1, 0), stop, LEARN)]
+        return self._said(self._call.many(events, last, self._owners))
 
     def run(self, block: Block) -> Records:
         """Observe and learn every event of a block.
@@ -196,8 +201,8 @@ class Engine(FormerNames):
             ShapeError: if its ticks do not have the engine's fields.
         """
         events = self._take_in("run", block)
-        columns = self._carry_out(events, (0, len(events.kind), OBSERVE + LEARN))
-        return self._said(columns, block)
+        every = [(0, len(events.kind), OBSERVE + LEARN)]
+        return self._said(self._call.many(events, every, self._owners), block)
 
     def peek(self, tick: Tick) -> list[Forecast]:
         """Say what comes after this tick, and change nothing.
@@ -205,8 +210,6 @@ class Engine(FormerNames):
         What the tick would settle is not learned from first, so `observe` may say more.
         Nothing is said of a stream not yet seen, nor of ticks folded into bins.
         """
-        if tick.stream not in self._streams.numbers or self._resampler is not None:
-            return []
         if not len(self.peek_array(tick)):
             return []
         said = decode.records(self._call.out, self._owners)
@@ -437,9 +440,6 @@ class Engine(FormerNames):
         if row < 0:
             return bool((since >= s.every).any())
         return any(since[row + i] >= s.every for i in range(s.targets))
-
-    def _carry_out(self, events: Events, *spans: Span) -> Columns:
-        return self._call.many(events, spans, self._owners)
 
     def _said(self, columns: decode.Columns, block: Block | None = None) -> Records:
         """Give columns as records, after the decisions that a block held."""

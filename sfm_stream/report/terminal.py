@@ -269,7 +269,7 @@ def _status(answer: Answer) -> Group:
 
 
 def _process(vitals: Vitals) -> Table:
-    saved, journal, latency = vitals.checkpoint, vitals.journal, vitals.latency_us
+    saved, journal = vitals.checkpoint, vitals.journal
     told = {
         "run": f"{vitals.run}, version {vitals.version}, process {vitals.pid}",
         "state": f"{vitals.state}, up {vitals.uptime_s:,.0f} s",
@@ -287,15 +287,20 @@ def _process(vitals: Vitals) -> Table:
         "learning": "yes" if vitals.learning else "no",
         "memory": f"{vitals.memory_mib:,.0f} MiB",
     }
-    if latency is not None:
-        shown = (
-            f"p50 {latency.p50:,.0f}, p99 {latency.p99:,.0f}, max {latency.max:,.0f}"
+    if (latency := vitals.latency_us) is not None:
+        told["latency, us"] = _percentiles(
+            p50=latency.p50, p99=latency.p99, max=latency.max
         )
-        told["latency, us"] = shown
+    if (held := vitals.held_us) is not None:
+        told["loop held, us"] = _percentiles(p99=held.p99, p999=held.p999, max=held.max)
     table = Table("daemon", "")
     for name, value in told.items():
         table.add_row(name, Text(value.strip()))
     return table
+
+
+def _percentiles(**microseconds: float) -> str:
+    return ", ".join(f"{name} {value:,.0f}" for name, value in microseconds.items())
 
 
 def _streams(streams: Mapping[str, Stream]) -> Table:

@@ -134,6 +134,21 @@ class Journal:
         self._position += len(events)
         return self._position
 
+    def rotate_early(self) -> None:
+        """Begin a new segment if this one is half full.
+
+        It waits for the disk, which `append` then need not do.
+
+        Raises:
+            JournalError: if the disk is full or refuses.
+        """
+        if self._size * 2 < self._limit:
+            return
+        try:
+            self._rotate(self._position, self._chain.mark())
+        except OSError as e:
+            raise JournalError(str(self._path), *atomic.explain(e)) from e
+
     def sync(self) -> None:
         """Wait until all appended events are on disk.
 

@@ -63,7 +63,7 @@ def _pieces(arrays: Mapping[str, NDArray[Any]]) -> Iterator[memoryview]:
     """Give the bytes of the file."""
     yield memoryview(_header(arrays))
     for array in arrays.values():
-        octets = memoryview(array.reshape(-1).view(np.uint8))
+        octets = array.reshape(-1).view(np.uint8).data
         for start in range(0, len(octets), PIECE):
             yield octets[start : start + PIECE]
 

@@ -39,7 +39,7 @@ MOST_SERIES = 1_000
 """Streams, and their targets by horizon, that are told apart: a page stays small."""
 STATES = ("starting", "recovering", LIVE, "catching up", "stopping", "stopped")
 TAKEN = "taken"
-BYTES_PER_MIB = 2**20
+BYTES_PER_MIB, US = 2**20, 1e6
 PREFIX = "sfm_stream_"
 
 Key: TypeAlias = tuple[str, ...]
@@ -101,6 +101,11 @@ OF_PROCESS = (
     Figure("finite", "1 while the whole state is finite", lambda v: v.finite),
     Figure("alarms", "alarms that are up", lambda v: len(v.alarms)),
     Figure("memory_bytes", "resident memory", lambda v: v.memory_mib * BYTES_PER_MIB),
+    Figure(
+        "loop_held_seconds",
+        "99.9th percentile of the latest times that the loop was held",
+        lambda v: v.held_us.p999 / US if v.held_us else 0.0,
+    ),
 )
 OF_STREAM = (
     Figure("ticks", "ticks received", lambda s: s.ticks, COUNTER),
@@ -190,38 +195,47 @@ class Spread:
         )
 
 
-class Meters(Collector):
-    """Metrics in a registry of their own.
+class _Once(Collector):
+    """Metrics that are there, as the library asks for them."""
+
+    def __init__(self, metrics: Iterable[Metric]) -> None:
+        self._metrics = metrics
+
+    def describe(self) -> Iterable[Metric]:
+        return ()
+
+    def collect(self) -> Iterable[Metric]:
+        return self._metrics
+
+
+class Meters:
+    """Metrics of one process, in no registry that others share.
 
     `observe_*` belong to the model's thread, `page` to any.
 
     Args:
-        ask: gives the vitals.
         most_series: streams, and their targets by horizon, that are told apart.
 
     Attributes:
-        registry: what is scraped.
         watcher: knows how good forecasts were; None before the model is recovered.
     """
 
-    def __init__(
-        self, ask: Callable[[], Vitals], *, most_series: int = MOST_SERIES
-    ) -> None:
-        self._ask, self._most = ask, most_series
+    def __init__(self, *, most_series: int = MOST_SERIES) -> None:
+        self._most = most_series
         self.watcher: Watcher | None = None
         self._updates: Counter[str] = Counter({TAKEN: 0})
-        self.registry = CollectorRegistry()
-        self.registry.register(self)
         self._latency, self._step = Spread(), Spread()
 
-    def describe(self) -> Iterable[Metric]:
-        """Give nothing, so that no one is asked before there are vitals."""
-        return ()
+    def metrics(self, vitals: Vitals) -> Iterator[Metric]:
+        """Give all there are, those of a process that is so among them.
 
-    def collect(self) -> Iterator[Metric]:
-        """Give the metrics that are made when asked for."""
-        vitals = self._ask()
-        errors, untold = self._judged()
+        The loop's thread asks, as the watcher is its; any may take them.
+        """
+        return self._metrics(vitals, *self._judged())
+
+    def _metrics(
+        self, vitals: Vitals, errors: Mapping[Key, Errors], untold: int
+    ) -> Iterator[Metric]:
         yield from _families(OF_PROCESS, (), {(): vitals})
         yield _family(
             Figure("state", "1 for the one it is in", float), ("state",),
@@ -275,15 +289,6 @@ class Meters(Collector):
             texts = records.tables["updates.skipped"]
             codes = records.columns["updates"]["skipped"].tolist()
             self._updates.update(texts[code] or TAKEN for code in codes)
-
-    def page(self, accept: str = "") -> tuple[bytes, str]:
-        """Give the metrics as text, and its content type.
-
-        Args:
-            accept: content types whoever asks can read, as in HTTP's header.
-        """
-        encode, kind = choose_encoder(accept)
-        return encode(self.registry), kind
 
     def latencies(self) -> dict[str, list[float]]:
         """Give the bounds of the latencies' buckets, s, and how many fell there."""
@@ -346,3 +351,16 @@ def _family(figure: Figure, labels: Key, things: Mapping[Key, Any]) -> Metric:
 def _info(version: str) -> Metric:
     one = Figure("build_info", "of which version it is", float)
     return _family(one, ("version",), {(version,): 1})
+
+
+def page(metrics: Iterable[Metric], accept: str = "") -> tuple[bytes, str]:
+    """Give metrics as text, and its content type.
+
+    Args:
+        metrics: of a process.
+        accept: content types whoever asks can read, as in HTTP's header.
+    """
+    encode, kind = choose_encoder(accept)
+    registry = CollectorRegistry()
+    registry.register(_Once(metrics))
+    return encode(registry), kind

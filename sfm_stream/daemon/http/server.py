@@ -9,8 +9,9 @@ alone unless the settings say otherwise, and `guard` keeps pages of foreign site
 
 from __future__ import annotations
 
+import asyncio
 import errno
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from email.utils import formatdate
 from http import HTTPStatus
@@ -30,6 +31,7 @@ from sfm_stream.daemon.http.guard import (
     is_ours,
     names,
 )
+from sfm_stream.daemon.http.prometheus import page
 from sfm_stream.daemon.status.model import Vitals, unready
 from sfm_stream.errors import AddressError
 
@@ -78,14 +80,14 @@ class Pages:
 
     def __init__(
         self,
-        ask: Callable[[], Vitals],
+        ask: Callable[[], Awaitable[Vitals]],
         settings: Callable[[], Daemon],
         meters: Meters,
         hub: Hub,
     ) -> None:
         self._ask, self._settings, self._meters = ask, settings, meters
         self.hub = hub
-        self._pages: Mapping[str, Callable[[Request], Body]] = {
+        self._pages: Mapping[str, Callable[[Request], Awaitable[Body]]] = {
             "/": self._index,
             "/healthz": self._healthz,
             "/readyz": self._readyz,
@@ -93,7 +95,7 @@ class Pages:
             "/metrics": self._metrics,
         }
 
-    def answer(self, _: ServerConnection, request: Request) -> Response | None:
+    async def answer(self, _: ServerConnection, request: Request) -> Response | None:
         """Answer a request; None: it is for the websocket."""
         try:
             path, host = _target(request), expect_one(request.headers, "Host")
@@ -101,7 +103,7 @@ class Pages:
         except ValueError as error:
             body: Body | None = _text(HTTPStatus.BAD_REQUEST, str(error))
         else:
-            body = self._refusal(name) or self._page(request, path, host)
+            body = self._refusal(name) or await self._page(request, path, host)
         if body is None:
             return None
         response = _response(request, *body)
@@ -109,7 +111,7 @@ class Pages:
             response.headers["Allow"] = ", ".join(METHODS)
         return response
 
-    def _page(self, request: Request, path: str, host: str) -> Body | None:
+    async def _page(self, request: Request, path: str, host: str) -> Body | None:
         """Give what stands at a path; None: the websocket."""
         if path == RECORDS:
             return self._refused_client(request, host)
@@ -119,7 +121,7 @@ class Pages:
         if page is None:
             known = ", ".join([*self._pages, RECORDS])
             return _text(HTTPStatus.NOT_FOUND, f"no such page; there are {known}")
-        return page(request)
+        return await page(request)
 
     def _refusal(self, host: str) -> Body | None:
         """Say why no page may be read under this name, if none may."""
@@ -139,26 +141,28 @@ class Pages:
             return _text(HTTPStatus.SERVICE_UNAVAILABLE, problem)
         return None
 
-    def _index(self, _: Request) -> Body:
+    async def _index(self, _: Request) -> Body:
         lines = [path for path in self._pages if path != "/"]
         told = "\n".join(["sfm-stream", *lines, f"{RECORDS} (websocket)"])
         return _text(HTTPStatus.OK, told)
 
-    def _healthz(self, _: Request) -> Body:
+    async def _healthz(self, _: Request) -> Body:
         return _text(HTTPStatus.OK, "ok")  # whoever answers is alive
 
-    def _readyz(self, _: Request) -> Body:
-        reasons = unready(self._ask(), self._settings())
+    async def _readyz(self, _: Request) -> Body:
+        reasons = unready(await self._ask(), self._settings())
         status = HTTPStatus.SERVICE_UNAVAILABLE if reasons else HTTPStatus.OK
         return _json(status, {"ready": not reasons, "reasons": reasons})
 
-    def _status(self, _: Request) -> Body:
-        return _json(HTTPStatus.OK, self._ask())
+    async def _status(self, _: Request) -> Body:
+        return await asyncio.to_thread(_json, HTTPStatus.OK, await self._ask())
 
-    def _metrics(self, request: Request) -> Body:
+    async def _metrics(self, request: Request) -> Body:
         accept = ",".join(request.headers.get_all("Accept"))
-        page, kind = self._meters.page(accept)
-        return HTTPStatus.OK, kind, page
+        metrics = self._meters.metrics(await self._ask())
+        # with a thousand streams it is a long text: the loop has no time for it
+        text, kind = await asyncio.to_thread(page, metrics, accept)
+        return HTTPStatus.OK, kind, text
 
 
 @asynccontextmanager

@@ -58,6 +58,10 @@ def wish_of(message: str | bytes) -> Wish | None:
     return wish
 
 
+async def _nothing() -> object:
+    return {}
+
+
 class Gallery:
     """What there is to look at.
 
@@ -71,7 +75,7 @@ class Gallery:
 
     def __init__(
         self,
-        told: Callable[[], object] = dict,
+        told: Callable[[], Awaitable[object]] = _nothing,
         shut: Callable[[], Mapping[str, float]] = dict,
     ) -> None:
         self._told, self._shut = told, shut
@@ -88,21 +92,21 @@ class Gallery:
         looking = _Looking(wish)
         while True:
             begun = time.monotonic()
+            if isinstance(wish, OverviewWish) and looking.is_due(begun):
+                await send(await self.words(begun))
             for frame in self._frames(looking, begun):
                 await send(frame)
             pause = looking.pause - (time.monotonic() - begun)
             await asyncio.sleep(max(pause, 0))
 
-    def words(self, now: float) -> str:
+    async def words(self, now: float) -> str:
         """Give the words about the process, which all clients share for a while."""
         if now - self._told_at >= PROCESS_S / 2:
-            self._words = msgspec.json.encode({"process": self._told()}).decode()
+            self._words = msgspec.json.encode({"process": await self._told()}).decode()
             self._told_at = now
         return self._words
 
     def _frames(self, looking: _Looking, now: float) -> Iterator[bytes | str]:
-        if isinstance(looking.wish, OverviewWish) and looking.is_due(now):
-            yield self.words(now)
         if self.watcher is None:
             looking.pause = AGAIN_S
             return

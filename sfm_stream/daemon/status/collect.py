@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from msgspec.structs import replace
 
 from sfm_stream import __version__
 from sfm_stream.daemon.status import model
+from sfm_stream.daemon.status.latest import Latest
 from sfm_stream.daemon.status.model import Vitals
 from sfm_stream.running.rss import rss_mib
 from sfm_stream.sinks import Status
@@ -21,7 +23,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from sfm_stream.daemon.stepper import Stepper
-    from sfm_stream.daemon.views.watcher import Watcher
     from sfm_stream.daemon.worker import Worker
     from sfm_stream.feeds import LiveFeed
 
@@ -45,35 +46,24 @@ class Birth:
     elapsed: float = field(default_factory=time.monotonic)
 
 
-def report(
+def outline(
     birth: Birth,
     state: str,
     feed: LiveFeed,
-    worker: Worker | None,
     others: Sequence[Status] = (),
-    watcher: Watcher | None = None,
+    held: Latest | None = None,
 ) -> Vitals:
-    """Gather what a live process says of itself.
+    """Gather what a live process says of itself without its model.
+
+    It belongs to the loop's thread, as the feed does.
 
     Args:
         birth: what never changes.
         state: of the process.
         feed: its feed.
-        worker: its model; None until it is recovered.
         others: what takes records besides the worker's sinks.
-        watcher: knows the figures of streams.
+        held: seconds that the loop was held for.
     """
-    before = _before_recovery(birth, state, feed, tuple(others))
-    if worker is None:
-        return before
-    with worker.stepper.lock:
-        return _with_model(before, worker, watcher)
-
-
-def _before_recovery(
-    birth: Birth, state: str, feed: LiveFeed, sinks: tuple[Status, ...]
-) -> Vitals:
-    """Give what there is to say before the model is recovered."""
     return Vitals(
         version=__version__,
         pid=os.getpid(),
@@ -93,20 +83,43 @@ def _before_recovery(
         lag_s=0.0,
         checkpoint=model.Checkpoint(0, 0.0, 0.0),
         journal=model.Journal(0),
-        sinks=sinks,
+        sinks=tuple(others),
         learning=False,
         finite=True,
         alarms=(),
         latency_us=None,
         memory_mib=rss_mib(),
+        held_us=_microseconds(held) if held else None,
     )
 
 
-def _with_model(before: Vitals, worker: Worker, watcher: Watcher | None) -> Vitals:
+def complete(
+    outlined: Vitals,
+    worker: Worker | None,
+    judged: Mapping[str, Mapping[str, Any]] = MappingProxyType({}),
+) -> Vitals:
+    """Add what the model's side knows.
+
+    It waits for the batch at work, so the loop asks a thread to do it.
+
+    Args:
+        outlined: what is known without it.
+        worker: the model; None until it is recovered.
+        judged: figures of streams, by name.
+    """
+    if worker is None:
+        return outlined
+    with worker.stepper.lock:
+        return _with_model(outlined, worker, judged)
+
+
+def _with_model(
+    before: Vitals, worker: Worker, judged: Mapping[str, Mapping[str, Any]]
+) -> Vitals:
     """Add what the model's side knows; the model stands still meanwhile."""
     stepper, saver = worker.stepper, worker.saver
     counts, saved = stepper.counts, saver.saved
-    sinks, streams = (*worker.sinks(), *before.sinks), _streams(stepper, watcher)
+    sinks, streams = (*worker.sinks(), *before.sinks), _streams(stepper, judged)
     problems = (stepper.problem, saver.problem, *worker.aside)
     late = before.state == model.LIVE and stepper.catching_up
     return replace(
@@ -135,14 +148,15 @@ def _with_model(before: Vitals, worker: Worker, watcher: Watcher | None) -> Vita
         learning=worker.engine.learning,
         finite=saver.finite,
         alarms=tuple(_alarms(problems, streams, sinks)),
-        latency_us=_latency(stepper),
+        latency_us=_microseconds(stepper.latencies),
     )
 
 
-def _streams(stepper: Stepper, watcher: Watcher | None) -> dict[str, model.Stream]:
+def _streams(
+    stepper: Stepper, judged: Mapping[str, Mapping[str, Any]]
+) -> dict[str, model.Stream]:
     counts, now = stepper.counts, time.time_ns()
     shut = stepper.quarantine.shut(time.monotonic())
-    judged = {} if watcher is None else watcher.judged()
     return {
         name: model.Stream(
             ticks=ticks,
@@ -155,12 +169,12 @@ def _streams(stepper: Stepper, watcher: Watcher | None) -> dict[str, model.Strea
     }
 
 
-def _latency(stepper: Stepper) -> model.Latency | None:
-    taken = stepper.latencies() * US
+def _microseconds(latest: Latest) -> model.Percentiles | None:
+    taken = latest.values() * US
     if not len(taken):
         return None
-    p50, p99, longest = np.percentile(taken, (50, 99, 100)).tolist()
-    return model.Latency(p50, p99, longest, stepper.measured)
+    p50, p99, p999, longest = np.percentile(taken, (50, 99, 99.9, 100)).tolist()
+    return model.Percentiles(p50, p99, p999, longest, latest.count)
 
 
 def _alarms(

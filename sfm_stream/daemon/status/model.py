@@ -91,18 +91,20 @@ class Journal(msgspec.Struct, frozen=True):
     problem: str = ""
 
 
-class Latency(msgspec.Struct, frozen=True):
-    """Microseconds from receipt of a tick until its records were delivered.
+class Percentiles(msgspec.Struct, frozen=True):
+    """How long the latest of something took, microseconds.
 
     Attributes:
-        p50: median of the latest ones.
-        p99: their 99th percentile.
+        p50: median.
+        p99: 99th percentile.
+        p999: 99.9th percentile.
         max: the longest of them.
         count: how many were measured since the start.
     """
 
     p50: float
     p99: float
+    p999: float
     max: float
     count: int
 
@@ -133,9 +135,11 @@ class Vitals(msgspec.Struct, frozen=True):
         learning: whether the weights may change.
         finite: whether all of the state is finite.
         alarms: what a person should know, newest last.
-        latency_us: how fast it is, or None before the first tick.
+        latency_us: from receipt of a tick until its records were delivered, or None
+            before the first one.
         memory_mib: resident memory.
         rejections: ticks that the engine rejected since the start, by reason.
+        held_us: how much later than asked for the loop came back, or None at first.
     """
 
     version: str
@@ -160,9 +164,10 @@ class Vitals(msgspec.Struct, frozen=True):
     learning: bool
     finite: bool
     alarms: tuple[str, ...]
-    latency_us: Latency | None
+    latency_us: Percentiles | None
     memory_mib: float
     rejections: dict[str, Refused] = {}
+    held_us: Percentiles | None = None
 
 
 def unready(vitals: Vitals, settings: Daemon) -> list[str]:

@@ -1,0 +1,42 @@
+"""The latest of many numbers, e.g. latencies, of which someone may want percentiles."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from sfm_stream.events import Floats
+
+MOST = 8_192
+
+
+class Latest:
+    """Keeps so many numbers; the oldest make room.
+
+    Args:
+        most: how many are kept.
+
+    Attributes:
+        count: of those that ever came.
+    """
+
+    def __init__(self, most: int = MOST) -> None:
+        self._kept: Floats = np.full(most, np.nan)
+        self.count = 0
+
+    def add(self, values: Floats) -> None:
+        """Take numbers [T]."""
+        most = len(self._kept)
+        self.count += max(len(values) - most, 0)
+        values = values[-most:]
+        begin = self.count % most
+        end = begin + len(values)
+        if end <= most:
+            self._kept[begin:end] = values
+        else:
+            self._kept[begin:] = values[: most - begin]
+            self._kept[: end - most] = values[most - begin :]
+        self.count += len(values)
+
+    def values(self) -> Floats:
+        """Copy those that are kept, in no order."""
+        return self._kept[: min(self.count, len(self._kept))].copy()

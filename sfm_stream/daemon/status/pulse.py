@@ -1,0 +1,45 @@
+"""How long the loop is held: how much later than asked for a timer is heard.
+
+Sockets, pages and timers wait while something holds the loop, so this is what to look
+at first when a process is slow and its processor is not busy.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+
+import numpy as np
+
+from sfm_stream.daemon.status.latest import Latest
+
+PAUSE = 0.01
+"""Seconds between two looks: what is held for less is seen in part."""
+
+
+class Pulse:
+    """Asks the loop again and again to come back soon.
+
+    Args:
+        sleep: waits so many seconds.
+        elapsed: gives seconds that never run backwards.
+
+    Attributes:
+        late: seconds that the loop came back later than asked.
+    """
+
+    def __init__(
+        self,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        elapsed: Callable[[], float] = time.perf_counter,
+    ) -> None:
+        self._sleep, self._elapsed = sleep, elapsed
+        self.late = Latest()
+
+    async def beat(self) -> None:
+        """Look until cancelled."""
+        while True:
+            asked = self._elapsed() + PAUSE
+            await self._sleep(PAUSE)
+            self.late.add(np.array([max(self._elapsed() - asked, 0.0)]))
