@@ -17,6 +17,7 @@ import typer
 from sfm_stream import __version__
 from sfm_stream.cli import (
     backtest,
+    cluster,
     comparison,
     live,
     paper,
@@ -29,8 +30,8 @@ from sfm_stream.cli import (
 from sfm_stream.cli.options import app, fail, say
 from sfm_stream.errors import SFMStreamError
 
-__all__ = ["backtest", "comparison", "live", "main", "paper", "report", "service",
-           "settings", "status", "sweep"]  # fmt: skip
+__all__ = ["backtest", "cluster", "comparison", "live", "main", "paper", "report",
+           "service", "settings", "status", "sweep"]  # fmt: skip
 
 
 COLLECT_AFTER = 50_000

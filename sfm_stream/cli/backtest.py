@@ -100,21 +100,27 @@ def verify(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run.")],
     trust: Trust = False,
 ) -> None:
-    """Replay a run's source and compare every record with the run's."""
+    """Replay a run's source and compare every record with the run's.
+
+    Runs that its streams came from are verified too.
+    """
     from connectors import open_feed
     from sfm_stream.report import terminal
+    from sfm_stream.running import homes
     from sfm_stream.running import verify as verification
     from sfm_stream.storage import run_folder
 
     made = run_folder.load(run)
-    expect_trusted(made.config, run, trust=trust)
-    with terminal.watch(None) as watch:
-        found = verification.verify(made, open_feed, watch=watch)
-    for name, (before, now) in found.differences.items():
-        say(f"{name} differs: the run had {before}, here it is {now}")
-    how = "agree within tolerances" if found.differences else "are identical"
-    total = sum(found.records.values())
-    typer.echo(f"{total} records of {found.events} events {how}")
+    for one in homes.with_origins(made, say):
+        expect_trusted(one.config, one.folder, trust=trust)
+        with terminal.watch(None) as watch:
+            found = verification.verify(one, open_feed, watch=watch)
+        for name, (before, now) in found.differences.items():
+            say(f"{name} differs: the run had {before}, here it is {now}")
+        how = "agree within tolerances" if found.differences else "are identical"
+        total = sum(found.records.values())
+        where = "" if one is made else f"{one.folder}: "
+        typer.echo(f"{where}{total} records of {found.events} events {how}")
 
 
 @app.command()

@@ -20,11 +20,11 @@ from sfm_stream.engine import Engine
 from sfm_stream.errors import ConfigError, JournalError
 from sfm_stream.events import Block, Event
 from sfm_stream.feeds import Source
-from sfm_stream.running import loops, room, warm_start
+from sfm_stream.running import homes, loops, room, warm_start
 from sfm_stream.running.precompile import prepare
 from sfm_stream.settings import Sink as Settings
 from sfm_stream.sinks import open_sink
-from sfm_stream.storage import checkpoint, history, run_folder
+from sfm_stream.storage import checkpoint, history, moves, run_folder
 from sfm_stream.storage.journal import Journal
 from sfm_stream.storage.run_folder import Run
 
@@ -117,7 +117,8 @@ def recover(
             guard()  # to open one cuts it back
             sink = _open(settings, found, positions, name)
             found.sinks[name] = opened.enter_context(closing(sink))
-        for block in tail:
+        moves.settle(run)
+        for block in homes.carried_out(tail, engine, run):
             found.events += len(block)
             loops.step(block, engine, found.write)
         _expect_end(found)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from sfm_stream import sinks
 from sfm_stream.engine import Engine
 from sfm_stream.errors import CheckpointError, JournalError, SinkError
-from sfm_stream.running import warm_start
+from sfm_stream.running import homes, warm_start
 from sfm_stream.running.loops import run_blocks
 from sfm_stream.running.precompile import prepare
 from sfm_stream.running.replay import SILENT, Watch
@@ -61,6 +61,7 @@ def repair(
         prepare(run.config, run.info["fields"], watch.say)
         sink = _rebuilding(run, engine)
         blocks = first(int(held.manifest["seq"]), blocks_of(run, 0, open_feed))
+        blocks = homes.carried_out(blocks, engine, run)
         run_blocks(blocks, engine, sink.write, lambda: watch.progress(engine.seq))
         sink.close()
         rows: dict[str, int] = sink.position()["rows"]

@@ -10,6 +10,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -21,11 +22,11 @@ from sfm_stream.engine import Engine
 from sfm_stream.errors import CheckpointError, ReplayMismatch
 from sfm_stream.events import Block
 from sfm_stream.records import KINDS
-from sfm_stream.running import warm_start
+from sfm_stream.running import homes, warm_start
 from sfm_stream.running.loops import run_blocks
 from sfm_stream.running.precompile import prepare
 from sfm_stream.running.replay import SILENT, Watch
-from sfm_stream.storage import checkpoint, history, journal, run_folder
+from sfm_stream.storage import checkpoint, history, journal, moves, run_folder
 
 if TYPE_CHECKING:
     import polars as pl
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from sfm_stream.feeds import Feed
     from sfm_stream.records import Records
     from sfm_stream.storage.checkpoint import Misfit
+    from sfm_stream.storage.moves import Departure
     from sfm_stream.storage.run_folder import Run
 
     Compare: TypeAlias = Callable[[str, int, pl.DataFrame, pl.DataFrame], None]
@@ -102,9 +104,17 @@ def verify(
         watch.progress(engine.seq)
 
     events = int(held.manifest["seq"]) - began
-    blocks = first(events, blocks_of(run, began, open_feed))
+    given = first(events, blocks_of(run, began, open_feed))
+    seen = partial(_expect_kept, run, bool(differences))
+    blocks = homes.carried_out(given, engine, run, seen)
     run_blocks(blocks, engine, comparison.take, after_block)
-    return Verdict(engine.seq - began, comparison.finish(), differences)
+    counted = engine.seq - began
+    # what left since the checkpoint must have arrived as it left
+    last = max((one.seq for one in moves.departures(run)), default=0)
+    given = first(last - engine.seq, blocks_of(run, engine.seq, open_feed))
+    blocks = homes.carried_out(given, engine, run, seen)
+    run_blocks(blocks, engine, lambda _: None, after_block)
+    return Verdict(counted, comparison.finish(), differences)
 
 
 def misfit(run: Run) -> Misfit:
@@ -150,6 +160,32 @@ def first(count: int, blocks: Iterator[Block]) -> Iterator[Block]:
     while count > 0 and (block := next(blocks, None)) is not None:
         yield block[:count]
         count -= len(block)
+
+
+def _expect_kept(
+    run: Run, differs: bool, departure: Departure, arrays: Mapping[str, NDArray[Any]]
+) -> None:
+    """Expect that streams came to their new home with what they left with.
+
+    Raises:
+        ReplayMismatch: if an array differs.
+        CheckpointCorrupt: if what they came with cannot be read.
+    """
+    home = run.folder / departure.home.run
+    came = moves.brought(run_folder.load(home), departure.home.seq)
+    for name, left in arrays.items():
+        real = left.dtype.kind == "f"
+        near = (
+            differs
+            and real
+            and np.allclose(
+                left, came[name], RELATIVE_TOLERANCE, SPREAD_TOLERANCE, equal_nan=True
+            )
+        )
+        if not (near or np.array_equal(left, came[name], equal_nan=real)):
+            streams, seq = ", ".join(departure.streams), departure.seq
+            where = f"another in {home.resolve()}"
+            raise ReplayMismatch(f"move of {streams}", seq, name, "as it left", where)
 
 
 class _Comparison:

@@ -118,7 +118,7 @@ def load(path: Path) -> Snapshot:
         CheckpointCorrupt: if a file is missing, unreadable or not what was written.
         CheckpointMismatch: if it was written in another format.
     """
-    manifest = _manifest(path)
+    manifest = read_manifest(path)
     try:
         _expect(path, "hash of the state", manifest["sha256"], _hash(path))
         arrays = safetensors.numpy.load_file(path / STATE)
@@ -126,6 +126,32 @@ def load(path: Path) -> Snapshot:
         raise CheckpointCorrupt(str(path), f"{STATE} cannot be read: {e}") from e
     _expect(path, "arrays", manifest["arrays"], _described(arrays))
     return Snapshot(arrays, manifest)
+
+
+def read_manifest(path: Path) -> dict[str, Any]:
+    """Read what a snapshot holds besides its arrays.
+
+    Args:
+        path: the snapshot's own folder.
+
+    Raises:
+        CheckpointCorrupt: if it is missing, unreadable or not what was written.
+        CheckpointMismatch: if it was written in another format.
+    """
+    try:
+        text = (path / MANIFEST).read_bytes()
+        manifest = msgspec.json.decode(text, type=dict[str, Any])
+    except (OSError, msgspec.DecodeError, UnicodeDecodeError) as e:
+        raise CheckpointCorrupt(str(path), f"{MANIFEST} cannot be read: {e}") from e
+    whole = {key: value for key, value in manifest.items() if key != "check"}
+    _expect(path, "hash of the manifest", manifest.get("check"), _check(whole))
+    if manifest["format"] != FORMAT:
+        raise CheckpointMismatch(
+            str(path),
+            f"expected format {FORMAT}, was {manifest['format']}",
+            "use the version of sfm-stream that wrote it",
+        )
+    return manifest
 
 
 def newest_good(
@@ -185,7 +211,7 @@ def set_aside(folder: Path, misfit: Misfit) -> dict[str, str]:
     found = {}
     for path in _numbered(folder):
         try:
-            why = misfit(_manifest(path))
+            why = misfit(read_manifest(path))
         except CheckpointCorrupt:
             continue
         if why:
@@ -216,7 +242,7 @@ def _first_good(
 ) -> Snapshot | None:
     for path in paths:
         try:
-            why = misfit(_manifest(path))
+            why = misfit(read_manifest(path))
             if not why:
                 return load(path)
         except CheckpointCorrupt as e:
@@ -244,23 +270,6 @@ def _write(
     plain = msgspec.json.decode(msgspec.json.encode(whole), type=dict[str, Any])
     text = msgspec.json.encode({**plain, "check": _check(plain)})
     atomic.write(folder / MANIFEST, msgspec.json.format(text, indent=2))
-
-
-def _manifest(path: Path) -> dict[str, Any]:
-    try:
-        text = (path / MANIFEST).read_bytes()
-        manifest = msgspec.json.decode(text, type=dict[str, Any])
-    except (OSError, msgspec.DecodeError, UnicodeDecodeError) as e:
-        raise CheckpointCorrupt(str(path), f"{MANIFEST} cannot be read: {e}") from e
-    whole = {key: value for key, value in manifest.items() if key != "check"}
-    _expect(path, "hash of the manifest", manifest.get("check"), _check(whole))
-    if manifest["format"] != FORMAT:
-        raise CheckpointMismatch(
-            str(path),
-            f"expected format {FORMAT}, was {manifest['format']}",
-            "use the version of sfm-stream that wrote it",
-        )
-    return manifest
 
 
 def _check(manifest: Mapping[str, Any]) -> str:

@@ -1,0 +1,59 @@
+"""Commands on several daemons that share the streams of one configuration."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from sfm_stream.cli.options import (
+    AsJson,
+    Overrides,
+    Settings,
+    app,
+    load,
+    print_json,
+    say,
+)
+from sfm_stream.settings import Daemon
+
+
+@app.command()
+def move(
+    streams: Annotated[list[str], typer.Argument(metavar="STREAM", help="Streams.")],
+    origin: Annotated[
+        Path, typer.Option("--from", metavar="RUN", help="Run they are at home in.")
+    ],
+    home: Annotated[
+        Path, typer.Option("--to", metavar="RUN", help="Run they move to.")
+    ],
+) -> None:
+    """Have streams go on in another run, with all that they have learned."""
+    from sfm_stream.cluster import moving
+    from sfm_stream.storage import run_folder
+
+    lease = run_folder.load(origin).config.daemon.lease.seconds
+    moving.move(streams, origin, home, lease=lease, say=say)
+
+
+@app.command()
+def rebalance(
+    config: Settings,
+    shards: Annotated[int, typer.Option(min=1, metavar="N", help="Shards to be.")],
+    runs: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Folder of all shards [runs/<config>]."),
+    ] = None,
+    as_json: AsJson = False,
+    overrides: Overrides = None,
+) -> None:
+    """Move streams until each is at home in its shard, of so many."""
+    from sfm_stream.cluster import moving
+
+    daemon: Daemon = load(config, overrides).daemon
+    place = runs or Path("runs") / config.stem
+    lease = daemon.lease.seconds
+    moved = moving.rebalance(place, shards, daemon.group, lease=lease, say=say)
+    if as_json:
+        print_json({"moved": moved})

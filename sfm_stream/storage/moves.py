@@ -1,0 +1,191 @@
+"""Streams that came to a run from another one, or left it for another.
+
+    RUN/moves/in/000000000120/     what streams had learned when they came
+    RUN/moves/out/000000000340     which streams left, and where they went
+
+The number is that of the event before which it happened. A move counts when the journal
+of the new home holds its marker, a gap that names it: that one entry is written whole
+or not at all, so a stream is never at home in two runs or in none.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from sfm_stream.errors import CheckpointCorrupt, JournalError, StorageError
+from sfm_stream.events import Event, Gap
+from sfm_stream.storage import atomic, checkpoint, journal
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from sfm_stream.storage.run_folder import Run
+
+IN, OUT = "moves/in", "moves/out"
+ALL = 2**62
+
+
+class Place(msgspec.Struct, frozen=True):
+    """A moment of a run.
+
+    Attributes:
+        run: its folder, from the folder of the run where this is written.
+        seq: number of the event before which a move happened.
+    """
+
+    run: str
+    seq: int
+
+
+class Arrival(msgspec.Struct, frozen=True):
+    """Streams that came.
+
+    Attributes:
+        seq: number of the event before which they came: the marker.
+        streams: their names.
+        origin: where they left.
+        marker: what the marker says.
+    """
+
+    seq: int
+    streams: tuple[str, ...]
+    origin: Place
+    marker: str
+
+
+class Departure(msgspec.Struct, frozen=True):
+    """Streams that left.
+
+    Attributes:
+        seq: number of the event before which they left.
+        streams: their names.
+        home: where they came to.
+        marker: what the marker says that stands there.
+        counts: whether it is known that it stands there.
+    """
+
+    seq: int
+    streams: tuple[str, ...]
+    home: Place
+    marker: str
+    counts: bool = False
+
+
+def marker(origin: Path, seq: int) -> str:
+    """Give the words of the gap by which a move is known at its new home."""
+    return f"moved here from {origin.resolve().name}, event {seq}"
+
+
+def is_marker(event: Event | None, said: str) -> bool:
+    """Say whether an event is the marker that says this."""
+    return isinstance(event, Gap) and event.reason == said
+
+
+def between(run: Path, other: Path) -> str:
+    """Give the way from a run's folder to another, as `Place` keeps it."""
+    return os.path.relpath(other.resolve(), run.resolve())
+
+
+def arrive(run: Run, arrival: Arrival, arrays: Mapping[str, NDArray[Any]]) -> None:
+    """Keep what streams bring with them; it counts when the marker follows.
+
+    Raises:
+        CheckpointError: if it cannot be written.
+    """
+    manifest = {"arrival": msgspec.to_builtins(arrival)}
+    checkpoint.save(run.folder / IN, arrival.seq, arrays, manifest, ALL)
+
+
+def depart(run: Run, departure: Departure) -> None:
+    """Write down that streams leave, or that it is known that they have.
+
+    Raises:
+        StorageError: if the disk is full or refuses.
+    """
+    path = run.folder / OUT / f"{departure.seq:012d}"
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        atomic.write(path, msgspec.json.encode(departure))
+    except OSError as e:
+        raise StorageError(str(path), *atomic.explain(e)) from e
+
+
+def arrivals(run: Run) -> list[Arrival]:
+    """Give the moves to a run in order, also those that never came to count.
+
+    Raises:
+        CheckpointCorrupt: if one cannot be read.
+    """
+    return [
+        msgspec.convert(checkpoint.read_manifest(path)["arrival"], Arrival)
+        for path in _files(run.folder / IN)
+    ]
+
+
+def brought(run: Run, seq: int) -> Mapping[str, NDArray[Any]]:
+    """Give the arrays that streams brought with them.
+
+    Raises:
+        CheckpointCorrupt: if they cannot be read.
+    """
+    return checkpoint.load(run.folder / IN / f"{seq:012d}").arrays
+
+
+def departures(run: Run) -> list[Departure]:
+    """Give the moves from a run that count, in order.
+
+    Raises:
+        CheckpointCorrupt: if one cannot be read.
+        JournalError: if the new home cannot say whether it counts.
+    """
+    return [one for one in _written(run) if _counts(run, one)]
+
+
+def settle(run: Run) -> None:
+    """Write down which moves from a run count, and forget those that do not.
+
+    A move may have been stopped half way; to be called by who works on the run alone.
+
+    Raises:
+        CheckpointCorrupt: if one cannot be read.
+        JournalError: if the new home cannot say whether it counts.
+        StorageError: if the disk is full or refuses.
+    """
+    for one in _written(run):
+        if one.counts:
+            continue
+        if _counts(run, one):
+            depart(run, msgspec.structs.replace(one, counts=True))
+        else:
+            (run.folder / OUT / f"{one.seq:012d}").unlink()
+
+
+def _written(run: Run) -> Iterator[Departure]:
+    for path in _files(run.folder / OUT):
+        try:
+            yield msgspec.json.decode(path.read_bytes(), type=Departure)
+        except msgspec.DecodeError as e:
+            raise CheckpointCorrupt(str(path), f"cannot be read: {e}") from e
+
+
+def _counts(run: Run, departure: Departure) -> bool:
+    if departure.counts:
+        return True
+    home = run.folder / departure.home.run
+    try:
+        events: Iterable[Event] = journal.read(home / "journal", departure.home.seq)
+        return is_marker(next(iter(events), None), departure.marker)
+    except JournalError as e:
+        problem = f"cannot say whether {', '.join(departure.streams)} moved to {home}"
+        hint = "bring back that run's folder, or its journal"
+        raise JournalError(str(run.folder), f"{problem}: {e}", hint) from e
+
+
+def _files(folder: Path) -> list[Path]:
+    found = folder.iterdir() if folder.is_dir() else ()
+    return sorted(path for path in found if path.name.isdecimal())
