@@ -295,6 +295,12 @@ class Run(Section, frozen=True):
     device: Annotated[
         str, _doc("where it computes: `cpu`, or a GPU as `cuda`, `cuda:1`")
     ] = "cpu"
+    threads: Annotated[
+        Positive | None,
+        _doc(
+            "cores that share the rows of many streams; unset: all. No record changes"
+        ),
+    ] = None
     block: Annotated[Positive, _doc("events per block of a replay")] = 16_384
     round: Annotated[
         Duration,

@@ -53,6 +53,8 @@ FORBIDDEN = {
 FORBIDDEN_CALLS = {"open", "print", "input", "exec", "eval", "breakpoint"}
 TOUCHES_THE_OUTSIDE = {
     ("config", "pathlib"): "`load` reads the one file that settings come from",
+    ("backends.spread", "concurrent"): "threads share rows, which changes no record",
+    ("backends.spread", "os"): "says how many cores there are",
     ("backends.cuda.prelude", "pathlib"): "names `cell.cu`, a source of the package",
     ("backends.cuda.compiling", "io"): "collects what the compiler says",
     ("jit.cache", "pathlib"): "stale machine code is cleared from numba's cache",

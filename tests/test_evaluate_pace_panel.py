@@ -6,17 +6,23 @@ from sfm_stream.errors import ConfigError
 from sfm_stream.evaluate.pace import panel
 
 
-def test_panels_of_each_size_are_measured_model_by_model(monkeypatch):
+@pytest.mark.parametrize("cores", [1, 2])
+def test_panels_of_each_size_are_measured_model_by_model(monkeypatch, cores):
+    monkeypatch.setattr(panel, "cores", lambda: cores)
     monkeypatch.setattr(panel, "TICKS", 2)
     monkeypatch.setattr(panel, "BLOCKS", 1)
     said = []
     found = panel.measure(said.append, "cpu", [1, 3])
     assert found.pop("device") == "cpu"
-    assert set(found) == {*(f"{name}, ticks/s" for name in panel.MODELS), "round_us"}
+    where = [" on 1 core", " on 2 cores"][:cores]
+    assert set(found) == {
+        *(f"{name}{on}, ticks/s" for name in panel.MODELS for on in where),
+        *(f"round{on}, us" for on in where),
+    }
     for figures in found.values():
         assert set(figures) == {"1", "3"}
         assert all(value > 0 for value in figures.values())
-    assert len(said) == 2 * len(found)
+    assert len(said) == 2 * len(found) / cores
 
 
 def test_a_panels_block_holds_each_stream_at_each_tick():

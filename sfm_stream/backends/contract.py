@@ -69,7 +69,7 @@ class Place(NamedTuple):
 
     Attributes:
         module: that defines it; imported when the backend is chosen.
-        kind: its class, which is called with the device.
+        kind: its class, which is called with the device and the cores it may use.
         packages: that must be installed.
         install: what brings them; empty: they come with us.
     """
@@ -92,12 +92,14 @@ BACKENDS: Mapping[str, Place] = {
 }
 
 
-def choose(name: str, device: str) -> Backend:
+def choose(name: str, device: str, cores: int | None = None) -> Backend:
     """Give the backend of a name, on a device.
 
     Args:
         name: `auto` or one of `BACKENDS`; `auto` is `cuda` on such a device.
         device: as the backend calls it, e.g. `cpu`.
+        cores: of the CPU that may share the rows of many streams; None for all. What
+            says the same on one core and on many is a matter of pace alone.
 
     Raises:
         ConfigError: if the backend or the device is not there; no other is taken.
@@ -113,5 +115,5 @@ def choose(name: str, device: str) -> Backend:
             problem = f"{name!r} needs the package {package}, which is absent"
             fix = f"install {place.install or package}"
             raise ConfigError("run.backend", problem, fix)
-    backend: Backend = getattr(import_module(place.module), place.kind)(device)
+    backend: Backend = getattr(import_module(place.module), place.kind)(device, cores)
     return backend

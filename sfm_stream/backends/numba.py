@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from numba import typeof
 
+from sfm_stream.backends import spread
 from sfm_stream.backends.contract import Advance
 from sfm_stream.errors import ConfigError
 from sfm_stream.jit import cache
@@ -27,19 +28,25 @@ class Numba:
 
     Machine code of other sources is thrown away first, so none of it can be loaded.
 
+    Args:
+        device: `cpu`.
+        cores: that share the rows of many streams; None for all.
+
     Raises:
         ConfigError: for a device other than `cpu`.
     """
 
     name = "numba"
     packages = ("numba",)
-    threads = 1  # the tick runs in the thread that calls it
+    threads = 1  # a row is computed in one thread
 
-    def __init__(self, device: str) -> None:
+    def __init__(self, device: str, cores: int | None = None) -> None:
         if device != "cpu":
             problem = f"the numba backend computes on cpu, was {device!r}"
             raise ConfigError("run.device", problem, 'set run.backend = "auto"')
         self.device = device
+        self._cores = cores or spread.cores()
+        self._bank: Bank | None = None
         self._tick: Any = tick.advance
         cache.discard(self._folder(), SOURCES)
 
@@ -50,15 +57,17 @@ class Numba:
         return entry
 
     def take_charge(self, bank: Bank) -> None:
-        """Do nothing: the rows stay where they are."""
+        """Remember the bank: its rows stay where they are."""
+        self._bank = bank
 
     def resolve(self, arguments: Sequence[Any]) -> Advance:
-        """Give the machine code for arguments of these types.
+        """Give the machine code for arguments of these types, for one row or many.
 
         To find it anew costs 11 us a call, more than the call of a live tick.
         """
         entry: Advance = self._tick.overloads[tuple(map(typeof, arguments))].entry_point
-        return entry
+        assert self._bank is not None  # noqa: S101 the engine hands over its bank first
+        return spread.Spread(entry, self._bank, self._cores).advance
 
     def is_ready(self) -> bool:
         """Say whether machine code of these sources is on disk."""

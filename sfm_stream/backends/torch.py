@@ -60,6 +60,7 @@ class Torch:
 
     Args:
         device: in torch's words, e.g. `cpu` or `cuda:0`.
+        cores: no matter: a reference has time.
 
     Raises:
         ConfigError: if torch has no such device here.
@@ -68,7 +69,8 @@ class Torch:
     name = "torch"
     packages = ("numba", "torch")
 
-    def __init__(self, device: str) -> None:
+    def __init__(self, device: str, cores: int | None = None) -> None:
+        del cores
         self.device = device
         send = partial(_send, _present(device))
         self._entry = _interpret(

@@ -73,7 +73,8 @@ class Engine(FormerNames):
         self.config = settings
         self.seq = 0
         plan = inputs.plan(settings, fields)
-        self.backend = contract.choose(settings.run.backend, settings.run.device)
+        run = settings.run
+        self.backend = contract.choose(run.backend, run.device, run.threads)
         self._bank = Bank(settings, plan)
         self.fields = plan.fields
         self.targets = plan.targets

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from sfm_stream.backends.cuda import chain, rounds, running
+from sfm_stream.backends import rounds
+from sfm_stream.backends.cuda import chain, running
 from sfm_stream.backends.cuda.chain import Chain
 from sfm_stream.kernels.rows import Events, Out
 
@@ -26,6 +27,7 @@ class Cuda:
 
     Args:
         device: `cuda`, or `cuda:1` for the second one.
+        cores: no matter: the rows are on the GPU.
 
     Raises:
         ConfigError: if there is no such GPU, or no driver.
@@ -35,7 +37,8 @@ class Cuda:
     packages = ("numba", "numba_cuda", "cuda.core", "nvidia-cuda-nvrtc")
     threads = 1  # sums have an order that the sizes fix
 
-    def __init__(self, device: str) -> None:
+    def __init__(self, device: str, cores: int | None = None) -> None:
+        del cores
         self.device = device
         self._gpu = running.find(device)
         self._bank: Bank | None = None

@@ -13,9 +13,10 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from sfm_stream.backends.cuda import memory, rounds, stages
-from sfm_stream.backends.cuda.rounds import Round
+from sfm_stream.backends import rounds
+from sfm_stream.backends.cuda import memory, stages
 from sfm_stream.backends.cuda.twins import Instead, Twins
+from sfm_stream.backends.rounds import Round
 from sfm_stream.kernels.rows import Events, Out, room
 from sfm_stream.kernels.tick import OBSERVE, PEEK
 from sfm_stream.state.arena import Arena, offsets, widths

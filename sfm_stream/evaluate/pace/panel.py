@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from sfm_stream import config
+from sfm_stream.backends.spread import cores
 from sfm_stream.engine import Engine
 from sfm_stream.errors import ConfigError
 from sfm_stream.events import Block
@@ -52,23 +53,32 @@ def measure(
 
     Returns:
         `device`, and per model stream-ticks per second by number of streams, and
-        `round_us`: a block with one tick of each stream, median, microseconds.
+        `round_us`: a block with one tick of each stream, median, microseconds. On the
+        CPU each is said of one core, and of all where there are more.
 
     Raises:
         ConfigError: if the device is not there.
     """
     found: dict[str, Any] = {"device": device}
+    on = _cores() if device == "cpu" else {"": {"device": device}}
     for name, tree in MODELS.items():
-        found[f"{name}, ticks/s"] = rates = {}
         for count in streams:
             say(f"measuring {name} of {count} streams")
-            rates[str(count)] = _pace(_panel(tree, device), count, TICKS)
-    found["round_us"] = rounds = {}
+            for where, pace in _paces(on, tree, count, TICKS).items():
+                rates = found.setdefault(f"{name}{where}, ticks/s", {})
+                rates[str(count)] = pace
     for count in streams:
         say(f"measuring a round of {count} streams")
-        pace = _pace(_panel({}, device), count, 1)
-        rounds[str(count)] = count / pace * 1e6
+        for where, pace in _paces(on, {}, count, 1).items():
+            rounds = found.setdefault(f"round{where}, us", {})
+            rounds[str(count)] = count / pace * 1e6
     return found
+
+
+def _cores() -> dict[str, dict[str, Any]]:
+    """Name settings of `[run]` for one core and for all."""
+    named = {count: f" on {count} core{'s' * (count > 1)}" for count in (1, cores())}
+    return {text: {"device": "cpu", "threads": n} for n, text in named.items()}
 
 
 def sizes(text: str) -> list[int]:
@@ -125,19 +135,27 @@ def compiled(say: Callable[[str], None]) -> dict[str, Any]:
     return found
 
 
-def _panel(tree: Mapping[str, Mapping[str, Any]], device: str) -> Engine:
-    return Engine(config.from_tree({**tree, "run": {"device": device}}), ["value"])
+def _paces(
+    on: Mapping[str, Mapping[str, Any]], tree: Mapping[str, Any], streams: int,
+    ticks: int,
+) -> dict[str, float]:  # fmt: skip
+    """Give the stream-ticks per second of the median block, by where it is computed.
 
-
-def _pace(engine: Engine, streams: int, ticks: int) -> float:
-    """Give the stream-ticks per second of the median block."""
-    taken = []
+    Blocks go to each in turn, so that what else the machine does tells on all.
+    """
+    engines = {
+        where: Engine(config.from_tree({**tree, "run": run}), ["value"])
+        for where, run in on.items()
+    }
+    taken: dict[str, list[float]] = {where: [] for where in on}
     for number in range(1 + BLOCKS):
         block = _block(number * ticks, streams, ticks)
-        begun = time.perf_counter()
-        engine.run(block)
-        taken.append(time.perf_counter() - begun)
-    return streams * ticks / float(np.median(taken[1:]))
+        for where, engine in engines.items():
+            begun = time.perf_counter()
+            engine.run(block)
+            taken[where].append(time.perf_counter() - begun)
+    return {where: streams * ticks / float(np.median(each[1:]))
+            for where, each in taken.items()}  # fmt: skip
 
 
 def _block(first: int, streams: int, ticks: int) -> Block:

@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sfm_stream.backends.cuda import rounds
+from sfm_stream.backends import rounds
 from sfm_stream.events import GAP, TICK
 from sfm_stream.kernels.accept import STRANGER
 from sfm_stream.kernels.mature import REJECTED

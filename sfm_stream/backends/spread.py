@@ -1,0 +1,181 @@
+"""The rows of many streams over the cores of a CPU, row by row.
+
+Rows do not know of each other, so each core takes some of them, and of each row all its
+events one after another: its arrays stay in the core's cache. The records come out in
+the order in which one core says them, and are the same to the last bit.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sfm_stream.backends import rounds
+from sfm_stream.kernels.mature import REJECTED
+from sfm_stream.kernels.rows import ALL_ROWS, Events, Out, room
+from sfm_stream.kernels.tick import LEARN
+from sfm_stream.state.arena import Arena, arena
+from sfm_stream.state.layout import work_places
+
+if TYPE_CHECKING:
+    from sfm_stream.backends.contract import Advance
+    from sfm_stream.state.bank import Bank
+
+Settings: TypeAlias = "NDArray[np.void]"
+
+LEAST_EVENTS = 64
+"""Events from which on sorting them and waking threads costs less than it gains."""
+PORTION = 256
+"""Events that a core has room for the records of, before they are set aside."""
+
+
+def cores() -> int:
+    """Count the cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+class Share(NamedTuple):
+    """The rows of a core, and their events.
+
+    Attributes:
+        first: of its rows.
+        last: after its last row.
+        order: numbers of the events it takes, in its own order.
+    """
+
+    first: int
+    last: int
+    order: NDArray[np.int64]
+
+
+def divide(row: NDArray[np.int64], rows: int, targets: int, parts: int) -> list[Share]:
+    """Give each core whole streams, with about as many events each.
+
+    Args:
+        row: first row of each event's stream, or ALL_ROWS, or what has no row.
+        rows: how many there are.
+        targets: rows of a stream.
+        parts: cores; fewer come out where there are fewer streams with events.
+    """
+    count = np.bincount(row[row >= 0] // targets, minlength=rows // targets)
+    before = np.cumsum(count)
+    wanted = before[-1] * np.arange(1, parts) / parts
+    cuts = np.searchsorted(before, wanted) + 1
+    edges = np.unique([0, *cuts, rows // targets]) * targets
+    return [
+        Share(int(first), int(last), _order(row, int(first), int(last)))
+        for first, last in pairwise(edges)
+    ]
+
+
+def _order(row: NDArray[np.int64], first: int, last: int) -> NDArray[np.int64]:
+    """Sort events by row; one that all rows take stays where it stands."""
+    every = row == ALL_ROWS
+    mine = np.flatnonzero(every | ((row >= first) & (row < last)))
+    stretch = 2 * np.cumsum(every) - every  # even: between two such events
+    return mine[np.lexsort((row[mine], stretch[mine]))]
+
+
+class Spread:
+    """Does what a compiled tick does, on several cores.
+
+    Args:
+        entry: the machine code of `kernels.tick.advance`.
+        bank: whose rows it works at.
+        threads: cores to use.
+    """
+
+    def __init__(self, entry: Advance, bank: Bank, threads: int) -> None:
+        self._entry, self._threads = entry, threads
+        self._sizes = bank.layout.sizes
+        self._pool = ThreadPoolExecutor(threads, "sfm-stream rows")
+        self._rooms: list[tuple[Arena, Out]] = []
+        self._rest: Out | None = None
+
+    def advance(
+        self, settings: Settings, tables: Arena, rows: Arena, work: Arena,
+        events: Events, start: int, stop: int, phase: int, out: Out,
+    ) -> int:  # fmt: skip
+        """Take events; a few are taken as they come.
+
+        Returns:
+            The first event not taken; where `out` is full `start`, and the next call
+            goes on with the records, not with the events.
+        """
+        if self._rest is None:
+            if stop - start < LEAST_EVENTS or len(rows.i64) <= self._sizes.targets:
+                return self._entry(
+                    settings, tables, rows, work, events, start, stop, phase, out
+                )
+            part = Events(*(column[start:stop] for column in events))
+            self._rest = self._take(settings, tables, rows, part, phase)
+        self._rest = rounds.deliver(self._rest, out)
+        if self._rest.counts.any():
+            return start
+        self._rest = None
+        return stop
+
+    def _take(
+        self, settings: Settings, tables: Arena, rows: Arena, events: Events, phase: int
+    ) -> Out:
+        shares = divide(events.row, len(rows.i64), self._sizes.targets, self._threads)
+        while len(self._rooms) < len(shares):
+            own = arena(1, work_places(self._sizes)), room(self._sizes, PORTION)
+            self._rooms.append(own)
+
+        def work(number: int) -> list[Out]:
+            return list(self._carry_out(number, shares[number], settings, tables, rows,
+                                        events, phase))  # fmt: skip
+
+        parts = [part for found in self._pool.map(work, range(len(shares)))
+                 for part in found]  # fmt: skip
+        refused = rounds.NONE if phase == LEARN else rounds.strangers(events)
+        return rounds.join(parts, refused, events.seq)
+
+    def _carry_out(
+        self, number: int, share: Share, settings: Settings, tables: Arena, rows: Arena,
+        events: Events, phase: int,
+    ) -> Iterator[Out]:  # fmt: skip
+        """Take the events of a share; give the records, `seq` the event's number."""
+        f32, f64, i64 = rows
+        mine = slice(share.first, share.last)
+        own_rows = Arena(f32[mine], f64[mine], i64[mine])
+        taken = Events(*(column[share.order] for column in events))
+        own = np.where(taken.row == ALL_ROWS, ALL_ROWS, taken.row - share.first)
+        taken = taken._replace(row=own, seq=share.order)
+        scratch, out = self._rooms[number]
+        at, stop = 0, len(share.order)
+        while True:
+            out.counts[:] = 0
+            reached = self._entry(
+                settings, tables, own_rows, scratch, taken, at, stop, phase, out
+            )
+            yield _shifted(out, share.first)
+            if reached == stop:
+                return
+            if reached == at and not out.counts.any():
+                out = room(self._sizes, 2 * len(out.score_int))
+                self._rooms[number] = scratch, out
+            at = reached
+
+
+def _shifted(out: Out, first: int) -> Out:
+    """Copy records, with the numbers that their rows have in the whole bank."""
+    counts = out.counts.repeat(2)
+    copied = Out._make(
+        [*(part[:n].copy() for part, n in zip(out[:-1], counts, strict=True)),
+         out.counts.copy()]
+    )  # fmt: skip
+    copied.forecast_int[:, 1] += first
+    copied.score_int[:, 1] += first
+    # A rejected event names its stream, the others their row.
+    copied.notice_int[:, 2] += first * (copied.notice_int[:, 0] != REJECTED)
+    return copied
