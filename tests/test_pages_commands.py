@@ -65,7 +65,7 @@ def without_output(words):
 def brief(monkeypatch):
     """Make the paper's experiments as small as they can be."""
     monkeypatch.setattr(signals, "QUICK", SIGNALS)
-    monkeypatch.setattr(music, "QUICK", music.Size(pieces=2, schedule=BRIEF))
+    monkeypatch.setattr(music, "QUICK", music.Size(2, BRIEF, 9))
     monkeypatch.setattr(phonemes, "QUICK", phonemes.Size(sentences=2, schedule=BRIEF))
     stream = {"feed": {"connector": "synthetic", "ticks": 100}, "run": {"warmup": 10}}
     monkeypatch.setattr(ablations, "STREAMS", {"tones": stream})

@@ -188,6 +188,26 @@ def ablations(
     _say(found, as_json=as_json)
 
 
+@paper.command("all")
+def everything(
+    out: Out = RESULTS,
+    quick: Quick = False,
+    seeds: Seeds = "",
+    data: Data = DATA,
+    processes: Processes = 2,
+) -> None:
+    """Make every table and figure, and one page with what holds and what does not."""
+    from connectors import open_feed
+    from sfm_stream.config import Config
+    from sfm_stream.paper.analyses import whole
+    from sfm_stream.running import precompile
+
+    precompile.prepare(Config(), ["value"], say)
+    with _ordered(out, "", seeds or _seeds(quick), processes) as order:
+        path = whole.carry_out(whole.Wanted(data, quick, order), open_feed)
+    typer.echo(path)
+
+
 @contextmanager
 def _ordered(out: Path, models: str, seeds: str, processes: int = 1) -> Iterator[Order]:
     """Give what experiments are told: where to, which models and seeds, who watches."""

@@ -1,0 +1,122 @@
+"""All tables and figures on one page, an HTML file that opens without a network."""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from collections.abc import Iterable, Sequence
+from html import escape
+from importlib import resources
+from itertools import groupby
+from pathlib import Path
+from string import Template
+from typing import NamedTuple
+
+from sfm_stream.errors import SinkError
+from sfm_stream.paper.output.claims import Claim
+from sfm_stream.storage import run_folder
+
+NAME = "paper.html"
+TITLE = "The State-Frequency Memory: what the slides say, and what was found"
+SAID = {True: "holds", False: "does not hold", None: "is not decided"}
+COLOURS = {True: "good", False: "bad", None: "faint"}
+
+
+class Chapter(NamedTuple):
+    """One experiment.
+
+    Attributes:
+        title: its heading.
+        about: what it asks, in a sentence or two.
+        claims: what the slides say of it.
+        text: its tables in Markdown.
+        pictures: names of PNG files in the results folder, without their ending.
+    """
+
+    title: str
+    about: str
+    claims: Sequence[Claim]
+    text: str
+    pictures: Sequence[str]
+
+
+def write(chapters: Sequence[Chapter], notes: Sequence[str], out: Path) -> Path:
+    """Write the page into the results folder, and say where it is.
+
+    Args:
+        chapters: in the order in which they are read.
+        notes: sentences above them all.
+        out: the results folder; the pictures lie in it.
+
+    Raises:
+        SinkError: if a picture cannot be read or the page not be written.
+    """
+    head = [*notes, _sum([claim for one in chapters for claim in one.claims])]
+    parts = [_paragraphs(head), *(_chapter(one, out) for one in chapters)]
+    html = Template(_asset("sfm_stream.paper.output", "page.html")).substitute(
+        title=escape(TITLE),
+        style=_asset("sfm_stream.report.drawing", "style.css"),
+        chapters="\n".join(parts),
+    )
+    run_folder.write(out / NAME, html.encode())
+    return out / NAME
+
+
+def html_of(text: str) -> str:
+    """Turn tables of Markdown, and the lines between them, into HTML."""
+    lines = (line for line in text.splitlines() if line)
+    return "\n".join(
+        _table(list(block)) if is_row else _paragraphs(block)
+        for is_row, block in groupby(lines, lambda line: line.startswith("|"))
+    )
+
+
+def _paragraphs(lines: Iterable[str]) -> str:
+    return "\n".join(f"<p>{escape(line)}</p>" for line in lines)
+
+
+def _sum(claims: Sequence[Claim]) -> str:
+    counts = [sum(claim.holds is verdict for claim in claims) for verdict in SAID]
+    return (
+        f"Of {len(claims)} sentences {counts[0]} hold, {counts[1]} do not, and "
+        f"{counts[2]} are not decided: seeds of one model lie among the other's."
+    )
+
+
+def _chapter(one: Chapter, out: Path) -> str:
+    claims = "\n".join(_claim(claim) for claim in one.claims)
+    pictures = "\n".join(_picture(out / f"{name}.png") for name in one.pictures)
+    return (
+        f"<section><h2>{escape(one.title)}</h2>\n<p>{escape(one.about)}</p>\n"
+        f"<ul>{claims}</ul>\n{html_of(one.text)}\n{pictures}</section>"
+    )
+
+
+def _claim(claim: Claim) -> str:
+    verdict = f'<b class="{COLOURS[claim.holds]}">{SAID[claim.holds]}</b>'
+    return f"<li>That {escape(claim.says)}, {verdict}: {escape(claim.shows)}.</li>"
+
+
+def _picture(path: Path) -> str:
+    try:
+        held = b64encode(path.read_bytes()).decode()
+    except OSError as e:
+        raise SinkError(str(path), f"cannot be read: {e.strerror or e}") from e
+    name = escape(path.stem)
+    return f'<figure><img alt="{name}" src="data:image/png;base64,{held}"></figure>'
+
+
+def _table(lines: Sequence[str]) -> str:
+    cells = [[escape(cell) for cell in line[2:-2].split(" | ")] for line in lines]
+    head, _, *rows = cells
+    top = "".join(f'<th scope="col">{cell}</th>' for cell in head)
+    body = "\n".join(
+        f"<tr>{''.join(f'<td>{cell}</td>' for cell in row)}</tr>" for row in rows
+    )
+    return (
+        f'<div class="scroll"><table><thead><tr>{top}</tr></thead>\n'
+        f"<tbody>{body}</tbody></table></div>"
+    )
+
+
+def _asset(package: str, name: str) -> str:
+    return resources.files(package).joinpath(name).read_text(encoding="utf-8")
