@@ -50,8 +50,10 @@ ELSEWHERE = {("check",), ("bench",), ("status",), *((words[0],) for words in WAL
     ("replay",), ("verify",)
 }  # fmt: skip
 COMMANDS = pages.commands()
-HERE = [words for words in COMMANDS
-        if words[:1] not in ELSEWHERE and list(words) not in WALKED]  # fmt: skip
+# Of every experiment at once, and in `test_paper_analyses_whole.py`.
+LONG = ("paper", "all", "--quick")
+HERE = [words for words in COMMANDS if words != LONG
+        and words[:1] not in ELSEWHERE and list(words) not in WALKED]  # fmt: skip
 LOOP = r"for file in (\S+); do (sfm-stream .+); done"
 
 
