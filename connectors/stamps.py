@@ -13,6 +13,8 @@ from sfm_stream.events import NO_TIME
 
 SECOND, MS, US = 10**9, 10**6, 10**3
 UNIT_NS = {"s": SECOND, "ms": MS, "us": US, "100ns": 100, "ns": 1}
+EXCEL, EXCEL_EPOCH = "excel", 25_569
+"""The unit of days since 1899-12-30, and of 1970-01-01 in it."""
 MAGNITUDES = (("s", 1e11), ("ms", 1e14), ("us", 1e17))
 """Below which size a number without a unit counts what."""
 LARGEST = 2**63
@@ -45,7 +47,8 @@ def of_number(number: int | str, unit: str) -> int:
 
     Args:
         number: in any decimal form.
-        unit: s, ms, us, 100ns, ns; `auto` decides by magnitude.
+        unit: s, ms, us, 100ns, ns; `excel` counts days since 1899-12-30, to the ms;
+            `auto` decides by magnitude.
     """
     if type(number) is int and unit in UNIT_NS:
         ns = number * UNIT_NS[unit]
@@ -58,5 +61,7 @@ def of_number(number: int | str, unit: str) -> int:
         return NO_TIME
     if unit == "auto":
         unit = next((name for name, below in MAGNITUDES if abs(exact) < below), "ns")
+    if unit == EXCEL:
+        exact, unit = Decimal(round((exact - EXCEL_EPOCH) * DAY * 1000)), "ms"
     ns = int(exact * UNIT_NS[unit])
     return ns if -LARGEST < ns < LARGEST else NO_TIME

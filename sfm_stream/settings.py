@@ -61,8 +61,8 @@ class Feed(Section, frozen=True):
         ),
     ] = ""
     time_unit: Annotated[
-        Literal["auto", "s", "ms", "us", "100ns", "ns", "iso"],
-        _doc("unit of the time column; `auto` decides by the size of each value"),
+        Literal["auto", "s", "ms", "us", "100ns", "ns", "iso", "excel"],
+        _doc("unit of the times; `auto`: by each value's size; `excel`: Excel's days"),
     ] = "auto"
     columns: Annotated[
         dict[str, str], _doc("field name = column name, where they differ")

@@ -163,6 +163,26 @@ def test_truncated_last_line_is_an_error_after_all_rows(tmp_path, kind, torn):
     assert (error.source, error.row) == (str(path), 501)
 
 
+def test_words_below_the_rows_are_counted_and_not_cut_off(tmp_path):
+    feed = opened(written(tmp_path, TEXT + b"Total,500\nmade by us\n"))
+    block = whole(feed)
+    assert len(block) == 502
+    assert (block.time[-2:] == NO_TIME).all()
+    assert "row 501: 'Total'" in feed.tally.examples["time could not be read"]
+
+
+def test_files_joined_with_their_marks_are_read_through(tmp_path):
+    feed = opened(written(tmp_path, b"\xef\xbb\xbf" + TEXT + b"\xef\xbb\xbf" + TEXT))
+    assert len(whole(feed)) == 1000
+    assert feed.tally.counts == {"the header again": 1}
+
+
+def test_columns_that_are_aligned_by_spaces_are_read(tmp_path):
+    rows = "".join(f"  {1420070400 + i}  {i / 2:6.1f}   {-i:5}  \n" for i in range(50))
+    block = whole(opened(written(tmp_path, f"      t   a    b\n{rows}".encode())))
+    assert block.values.tolist() == [[i / 2, -i] for i in range(50)]
+
+
 def test_whole_last_line_needs_no_newline(tmp_path):
     assert len(whole(opened(written(tmp_path, TEXT + b"1420070900,5,6")))) == 501
 
@@ -375,16 +395,6 @@ def test_paths_that_cannot_be_read_are_refused(tmp_path):
         opened(tmp_path)
     with pytest.raises(ConfigError, match=r"feed\.path"):
         opened("")
-
-
-def test_zip_of_two_files_is_refused(tmp_path):
-    with zipfile.ZipFile(tmp_path / "two.zip", "w") as archive:
-        archive.writestr("a.csv", "t\n1\n")
-        archive.writestr("b.csv", "t\n1\n")
-    with pytest.raises(
-        FeedError, match=r"expected a zip of 1 file, was 2.*a\.csv, b\.csv"
-    ):
-        opened(tmp_path / "two.zip")
 
 
 @settings(max_examples=40, deadline=None)

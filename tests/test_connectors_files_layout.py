@@ -129,3 +129,25 @@ def test_lines_end_as_they_do_anywhere(tmp_path, end):
 def test_an_empty_file_is_refused(tmp_path):
     with pytest.raises(FeedError, match="expected rows, was an empty file"):
         seen(tmp_path, "\n \n")
+
+
+@pytest.mark.parametrize(
+    "above", ["Export of hall 3\n", "Report\nof: us\n\nunits\n---\n"]
+)
+def test_titles_above_the_header_are_passed_over(tmp_path, above):
+    rows = "".join(f"2024-01-{d:02d},{d}.5\n" for d in range(1, 29))
+    found = seen(tmp_path, f"{above}t,a\n{rows}")
+    assert found.names == ("t", "a")
+    assert found.above == above.count("\n") + 1
+
+
+def test_columns_that_are_aligned_by_spaces_have_one_between_them(tmp_path):
+    rows = "".join(f"  2024-01-{i:02}  {i:5}   \n" for i in range(1, 20))
+    found = seen(tmp_path, f"   t       a\n{rows}")
+    assert (found.separator, found.names) == (" ", ("t", "a"))
+
+
+@pytest.mark.parametrize("text", ['{"t": 1}\n{"t": 2}\n', '[{"t": 1}]', "\n [ {}]"])
+def test_json_is_no_table_and_the_error_names_what_reads_it(tmp_path, text):
+    with pytest.raises(FeedError, match=r"was JSON; feed\.connector = 'jsonl'"):
+        seen(tmp_path, text)

@@ -43,6 +43,10 @@ TIMES = (
 )  # fmt: skip
 BETWEEN = (" ", "T", "", ", ", "_", "-", " - ")
 OFFSETS = ("", "Z", "%z", " %z")
+MONTHS = ("%Y-%m", "%Y/%m", "%B %Y", "%B-%Y", "%Y %B", "%Y-%B", "%B-%y", "%m/%Y")
+"""Months alone: the first day of each."""
+DOTTED = ("%d.%m.", "%m.%d.")
+"""With dots the day stands first, where both readings are possible."""
 UNIX = ("%a %b %d %H:%M:%S %Y", "%a %b %d %H:%M:%S%.f %Y", "%d/%b/%Y:%H:%M:%S %z",
         "%H:%M:%S %d.%m.%Y", "%H:%M %d.%m.%Y", "%H:%M:%S %d/%m/%Y",
         "%H:%M %d/%m/%Y")  # fmt: skip
@@ -126,6 +130,8 @@ def joined(frame: pl.DataFrame, columns: Sequence[str]) -> pl.Series:
 def parsed(column: pl.Series, form: str) -> Ints:
     """Read text of one form; 24:00 is midnight of the next day."""
     cells = column.cast(pl.String).str.strip_chars()
+    if form in MONTHS:
+        cells, form = cells + " 01", f"{form} %d"
     late = cells.str.contains(MIDNIGHT).fill_null(value=False)
     if late.any():
         cells = cells.str.replace(MIDNIGHT, "${1}00:00")
@@ -216,6 +222,8 @@ def _form(cells: pl.Series, source: str, at: str) -> str:
     fit = [f for f in near if shares[f] == best]
     first = parsed(cells, fit[0])
     for other in fit[1:]:
+        if (fit[0][:6], other[:6]) == DOTTED:
+            continue
         again = parsed(cells, other)
         if not np.array_equal(first, again):
             row = int(np.argmax(first != again))
@@ -244,7 +252,7 @@ def forms(shapes: Iterable[str]) -> Iterator[str]:
                 form = f"{date}{between}{time}{offset}"
                 if (between or date == COMPACT) and outline(form) & wanted:
                     yield form
-    yield from (form for form in UNIX if outline(form) & wanted)
+    yield from (form for form in (*UNIX, *MONTHS) if outline(form) & wanted)
 
 
 def outline(form: str) -> set[str]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import polars as pl
 
-from connectors.stamps import MAGNITUDES, SECOND, UNIT_NS
+from connectors.stamps import EXCEL, EXCEL_EPOCH, MAGNITUDES, SECOND, UNIT_NS
 from sfm_stream.events import NO_TIME, Floats, Ints
 
 if TYPE_CHECKING:
@@ -49,13 +49,15 @@ def nanoseconds(column: pl.Series, unit: str) -> Ints:
     Args:
         column: [T], numbers, text, or polars dates and datetimes.
         unit: s, ms, us, 100ns, ns; `iso` for ISO 8601 text (UTC where it names no
-            zone); `auto` decides per value by magnitude. Columns of dates know their
-            own.
+            zone); `excel` for days since 1899-12-30, to the ms; `auto` decides per
+            value by magnitude. Columns of dates know their own.
 
     Returns:
         int64 [T], NO_TIME where null, unreadable or beyond int64.
     """
     dtype = column.dtype
+    if unit == EXCEL and dtype.base_type() not in (pl.Datetime, pl.Date):
+        return _excel(column)
     if isinstance(dtype, pl.Datetime):
         return _counted(column.to_physical(), dtype.time_unit)
     if dtype == pl.Date:
@@ -89,6 +91,12 @@ def of_floats(values: Floats, unit: str) -> Ints:
     # The fraction of a float is exact; multiplying the whole number would round it.
     ns = whole.astype(np.int64) * scale + np.rint((known - whole) * scale).astype(int)
     return np.where(fits, ns, NO_TIME)
+
+
+def _excel(column: pl.Series) -> Ints:
+    """Read days as Excel counts them; their fractions hold no more than ms."""
+    days = column.cast(pl.Float64, strict=False).fill_null(np.nan).to_numpy()
+    return of_floats(np.rint((days - EXCEL_EPOCH) * (DAY * 1000)), "ms")
 
 
 def _scale(values: Floats, unit: str) -> Ints:

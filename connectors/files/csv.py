@@ -19,8 +19,10 @@ from msgspec.structs import replace
 
 from connectors.cells import numbers
 from connectors.files import layout as layouts
-from connectors.files import plan, presets
+from connectors.files import presets
 from connectors.files import text as files
+from connectors.files.columns import plan
+from connectors.files.columns.seen import Seen, require
 from connectors.files.layout import QUOTE, Layout
 from connectors.files.options import TextOptions
 from connectors.files.table import LineTable, Lost, Piece, Texts
@@ -59,7 +61,7 @@ class Csv(LineTable):
         self._wanted = _wanted(feed, config.stream.fields)
         self._first = _first(self._paths, self._options, self._wanted)
         path, sample = self._sampled()
-        seen = plan.Seen(path, self._first.names, sample, self._first.notes)
+        seen = Seen(path, self._first.names, sample, self._first.notes)
         settings = replace(config, feed=feed)
         notation = plan.notation(seen, self._options, settings)
         made = plan.choose(settings, self._options, seen, notation)
@@ -98,7 +100,7 @@ class Csv(LineTable):
 
     def _read(self, path: str, texts: Texts) -> Iterator[Piece]:
         layout = self._layout(path)
-        plan.require(self._plan.used, layout.names, path)
+        require(self._plan.used, layout.names, path)
         row = 0
         for frame, lost in self._frames(path, layout, texts):
             yield Piece(path, row, frame, lost)
@@ -190,6 +192,8 @@ def _parse(
     Returns:
         The rows that are some, and those that are not.
     """
+    if layout.separator == " ":
+        text = files.spaced(text.decode(errors="replace")).encode()
     frame = _read(text, layout, types, columns)
     if frame is not None and frame.to_series(0).has_nulls():
         filled = BLANK_LINES.sub(b"", text)
@@ -260,7 +264,8 @@ def _without_headers(
 def _split_torn(text: bytes, layout: Layout) -> tuple[bytes, bool]:
     """Take the last line of a file away if it was cut off.
 
-    It has too few cells, or its last one is empty and no newline follows.
+    It has too few cells, or its last one is empty and no newline follows. Words below
+    the rows are not cut off.
     """
     before, line = files.last_line(text, QUOTE)
     if not line.strip():
@@ -274,6 +279,8 @@ def _split_torn(text: bytes, layout: Layout) -> tuple[bytes, bool]:
     cells = rows[0].cells
     width = len(layout.names)
     ended = line.endswith(b"\n")
+    if ended and not layouts.DATA.match(cells[0]):
+        return text, False
     torn = len(cells) < width or (width > 1 and not ended and not cells[-1])
     return (before, True) if torn else (text, False)
 

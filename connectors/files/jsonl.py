@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import polars as pl
 
-from connectors.files import plan, text
+from connectors.files import text
+from connectors.files.columns import plan
+from connectors.files.columns.seen import Seen
 from connectors.files.options import LineOptions
 from connectors.files.table import LineTable, Lost, Piece, Texts
 from connectors.options import read
@@ -52,7 +54,7 @@ class Jsonl(LineTable):
         if not rows:
             raise NoRows(paths[0], "expected records of JSON, was none")
         names = tuple(dict.fromkeys(name for row in rows for name in row))
-        seen = plan.Seen(paths[0], names, {c.name: c for c in _frame(rows, names)})
+        seen = Seen(paths[0], names, {c.name: c for c in _frame(rows, names)})
         notation = plan.notation(seen, options, config)
         made = plan.choose(config, options, seen, notation)
         super().__init__(made, paths, options.order)

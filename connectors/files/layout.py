@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from connectors.cells.numbers import MISSING
 from connectors.files import presets
 from connectors.files import text as files
-from sfm_stream.errors import ConfigError, NoRows
+from sfm_stream.errors import ConfigError, FeedError, NoRows
 
 if TYPE_CHECKING:
     from connectors.files.options import TextOptions
@@ -28,6 +28,7 @@ HEAD_LINES = 100
 MOST_ABOVE = 60
 """Lines in which a preamble must end."""
 MOST_HEADERS = 4
+JSON = re.compile(r"\s*\[?\s*\{\s*(\"|\})")
 ENOUGH = 0.8
 DATA = re.compile(
     r"""^[\s'"(]*[+\-\u2212]?[$€£¥]?\.?\d|^[+-]?inf$|^(true|false)$|
@@ -86,6 +87,9 @@ def see(path: str, options: TextOptions, like: Layout | None = None) -> Layout:
     lines = text.splitlines(keepends=True)[: HEAD_LINES * 2]
     if not text.strip():
         raise NoRows(path, "expected rows, was an empty file")
+    if JSON.match(text):
+        hint = "feed.connector = 'jsonl' reads a record per line"
+        raise FeedError(path, "expected rows of cells, was JSON", hint)
     separator = NAMED.get(options.separator, options.separator)
     separator = separator or (like.separator if like else "")
     expect_separator(separator or ",")
@@ -118,7 +122,8 @@ def expect_separator(separator: str) -> None:
 
 def parse(lines: Sequence[str], separator: str, comment: str) -> list[Line]:
     """Split lines into rows of cells; blank ones and comments are none."""
-    reader = csv.reader(iter(lines), delimiter=separator)
+    given = (files.spaced(one) for one in lines) if separator == " " else lines
+    reader = csv.reader(iter(given), delimiter=separator)
     rows: list[Line] = []
     above = 0
     while True:
@@ -181,6 +186,8 @@ def _trimmed(rows: list[Line]) -> list[Line]:
     wide = [r for r in rest if len(r.cells) == len(first.cells) + 1]
     if len(wide) * 2 <= len(rest) or any(DATA.match(c) for c in first.cells):
         return rows
+    if rest[0] is not wide[0] or _is_words(rest[0].cells):
+        return rows  # what stands on top is no header but a title
     # names of rows, as R writes them, have no name themselves
     ends = all(not r.cells[-1] for r in wide)
     cells = [*first.cells, ""] if ends else ["", *first.cells]

@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from connectors.files import plan, text
+from connectors.files import text
+from connectors.files.columns import plan
+from connectors.files.columns.seen import Seen, require
 from connectors.files.options import TableOptions
 from connectors.files.table import Piece, Table
 from connectors.options import read
@@ -47,9 +49,7 @@ class Parquet(Table):
             raise FeedError(paths[0], "expected rows, was none")
         first = next(p for p, n in zip(paths, self._rows, strict=True) if n)
         sample = _scan(first).head(SAMPLE_ROWS)
-        seen = plan.Seen(
-            first, tuple(_schema(first)), _collected(first, sample), typed=True
-        )
+        seen = Seen(first, tuple(_schema(first)), _collected(first, sample), typed=True)
         notation = plan.notation(seen, options, config)
         made = plan.choose(config, options, seen, notation)
         super().__init__(made, paths, options.order)
@@ -61,7 +61,7 @@ class Parquet(Table):
 
     def _pieces(self) -> Iterator[Piece]:
         for path, rows in zip(self._paths, self._rows, strict=True):
-            plan.require(self._plan.used, list(_schema(path)), path)
+            require(self._plan.used, list(_schema(path)), path)
             row = 0
             for frame in _batches(path, self._plan.used) if rows else ():
                 yield Piece(path, row, frame)

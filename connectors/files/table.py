@@ -21,7 +21,7 @@ from sfm_stream.feeds import FIRST_TIME
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from connectors.files.plan import Plan
+    from connectors.files.columns.plan import Plan
 
 Texts: TypeAlias = Iterator[tuple[bytes, bool]]
 NEWEST_FIRST = "newest-first"

@@ -12,18 +12,18 @@ import hashlib
 import re
 import shutil
 import tempfile
-import zipfile
 import zlib
 from collections.abc import Iterable, Iterator
 from itertools import chain
 from pathlib import Path
 from typing import IO, Any
 
+from connectors.files import archives
 from sfm_stream.errors import ConfigError, FeedError, did_you_mean
 
 PIECE = 1 << 22
 LONGEST_LINE = 1 << 26
-GZIP, ZSTD, ZIP = b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"PK\x03\x04"
+GZIP, ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
 NO_TEXT = {
     b"PAR1": ("Parquet", "feed.connector = 'parquet' reads it"),
     b"ARRO": ("Arrow", "write it as Parquet or CSV"),
@@ -34,8 +34,8 @@ NO_TEXT = {
 GZIP_FRAMING = 31
 ZSTD_LINES = 10_000
 FEW = 4096
-JUNK = (".DS_Store", "Thumbs.db", "desktop.ini")
 DIGITS = re.compile(r"([0-9]+)")
+SPACES, EDGES = re.compile(" +"), re.compile(r"(?m)^ | (?=\r?$)")
 
 
 def expand(path: str | tuple[str, ...]) -> tuple[str, ...]:
@@ -67,10 +67,12 @@ def spooled(stream: IO[bytes]) -> str:
 
 def _matches(item: str) -> list[str]:
     if Path(item).is_file():
-        return [item]
+        return archives.members(item)
+    if archives.within(item):
+        return archives.matching(item)
     found = [p for p in glob.glob(item, recursive=True) if Path(p).is_file()]  # noqa: PTH207 paths stay as they were given
     if found:
-        return found
+        return [member for path in found for member in archives.members(path)]
     if Path(item).is_dir():
         raise FeedError(item, "expected a file, was a folder", _within(item))
     folder = Path(item).parent
@@ -80,18 +82,13 @@ def _matches(item: str) -> list[str]:
 
 def _within(folder: str) -> str:
     """Give the glob that finds what lies in a folder, however deep."""
-    there = (p for p in Path(folder).rglob("*") if p.is_file() and not _is_junk(str(p)))
+    files = (p for p in Path(folder).rglob("*") if p.is_file())
+    there = (p for p in files if not archives.is_junk(str(p)))
     first = next(there, None)
     if first is None:
         return "it holds no file"
     deep = "**/" if first.parent != Path(folder) else ""
     return f"try {folder}/{deep}*{first.suffix}"
-
-
-def _is_junk(name: str) -> bool:
-    """Say whether a file is what a desktop leaves beside the others."""
-    parts = name.split("/")
-    return "__MACOSX" in parts or parts[-1].startswith("._") or parts[-1] in JUNK
 
 
 def _natural(path: str) -> list[tuple[int, str]]:
@@ -105,8 +102,9 @@ def identity(path: str) -> dict[str, Any]:
     Raises:
         FeedError: if it cannot be read.
     """
+    archive, _ = archives.within(path) or (path, "")
     try:
-        with Path(path).open("rb") as file:
+        with Path(archive).open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
             return {"path": path, "size": file.tell(), "sha256": digest}
     except OSError as e:
@@ -119,7 +117,7 @@ def texts(
     """Give a file as pieces of whole lines; the last piece ends the file.
 
     Args:
-        path: plain, gzip, zstandard or zip of one file, told by its first bytes.
+        path: plain, gzip or zstandard, told by its first bytes; or a file in a zip.
         quote: character between which a newline ends no line, or none.
         encoding: of the file; empty: UTF-8, UTF-16 or Windows' Latin-1, as detected.
 
@@ -208,6 +206,11 @@ def _refuse_endless(path: str, line: bytes) -> None:
         raise FeedError(path, problem, "is it text, and is a quotation mark open?")
 
 
+def spaced(text: str) -> str:
+    """Make one space of several, and none of those at the ends of lines."""
+    return EDGES.sub("", SPACES.sub(" ", text))
+
+
 def last_line(text: bytes, quote: bytes = b"") -> tuple[bytes, bytes]:
     """Split whole lines into all but the last one, and that."""
     cut = _end_of_lines(text.rstrip(b"\r\n"), quote)
@@ -237,7 +240,8 @@ def _utf8(pieces: Iterator[bytes], encoding: str) -> Iterator[bytes]:
         given = chain([first[len(codecs.BOM_UTF8) :]], pieces)
     if b"\r" in first and b"\n" not in first:
         given = (piece.replace(b"\r", b"\n") for piece in given)
-    return given
+    # where files were joined, their marks stand in the middle
+    return (piece.replace(codecs.BOM_UTF8, b"") for piece in given)
 
 
 def _recoded(pieces: Iterable[bytes], codec: str) -> Iterator[bytes]:
@@ -277,6 +281,9 @@ def expect_encoding(name: str) -> None:
 
 def _pieces(path: str) -> Iterator[bytes]:
     """Give the content of a file, decompressed, in pieces of about PIECE."""
+    if packed := archives.within(path):
+        yield from archives.unzipped(*packed, PIECE)
+        return
     try:
         with Path(path).open("rb") as file:
             magic = file.read(len(ZSTD))
@@ -288,17 +295,11 @@ def _pieces(path: str) -> Iterator[bytes]:
                 yield from _inflated(path, file)
             elif magic == ZSTD:
                 yield from _zstandard(path)
-            elif magic == ZIP:
-                yield from _unzipped(path, file)
+            elif magic == archives.ZIP:
+                yield from archives.unzipped(path, archives.data(path)[0], PIECE)
             else:
                 yield from iter(lambda: file.read(PIECE), b"")
-    except (
-        OSError,
-        EOFError,
-        zlib.error,
-        zipfile.BadZipFile,
-        NotImplementedError,
-    ) as e:
+    except (OSError, zlib.error) as e:
         raise FeedError(path, f"cannot be read on: {e}", "is the file whole?") from e
 
 
@@ -315,19 +316,6 @@ def _inflated(path: str, file: IO[bytes]) -> Iterator[bytes]:
         data = member.unused_data if member.eof else member.unconsumed_tail
     if not member.eof:
         raise FeedError(path, "gzip ends too early", "the file was cut off")
-
-
-def _unzipped(path: str, file: IO[bytes]) -> Iterator[bytes]:
-    with zipfile.ZipFile(file) as archive:
-        names = [
-            i.filename for i in archive.infolist()
-            if not (i.is_dir() or _is_junk(i.filename))
-        ]  # fmt: skip
-        if len(names) != 1:
-            hint = did_you_mean("", names) or "it holds no file"
-            raise FeedError(path, f"expected a zip of 1 file, was {len(names)}", hint)
-        with archive.open(names[0]) as member:
-            yield from iter(lambda: member.read(PIECE), b"")
 
 
 def _zstandard(path: str) -> Iterator[bytes]:

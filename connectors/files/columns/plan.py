@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
 import polars as pl
 
-from connectors.cells import dates, numbers, times, zones
+from connectors.cells import numbers
 from connectors.cells.dates import Clock
 from connectors.cells.numbers import Notation
+from connectors.files.columns import clocks
+from connectors.files.columns.seen import Seen, require
 from sfm_stream.config import Config
 from sfm_stream.errors import ConfigError, FeedError, did_you_mean
 from sfm_stream.events import Floats
@@ -21,42 +23,12 @@ from sfm_stream.settings import Feed
 if TYPE_CHECKING:
     from connectors.files.options import TableOptions
 
-NO_TIMES = "-"
-"""`feed.time` of a table whose rows are `period` apart."""
-TIMELIKE = re.compile(
-    r"(?i)(^|[^a-z])(time|date|day|ts|timestamp|datetime|when|ds|at|t|epoch|unix|stamp)"
-    r"($|[^a-z])|time$|date$|stamp$|^column_\d+$|^$"
-)
-"""Names under which whole numbers of this century are times."""
-NAMELESS, LEAST = re.compile(r"^column_\d+$"), 1e11
-"""A column without a name tells time from this size on: smaller ones may be ids."""
-MOSTLY = 0.9
-"""Share of steps that go one way in a column of times: some rows are out of order."""
 INDEXLIKE = re.compile(
     r"(?i)^(|unnamed: ?\d+|index|idx|row(_?(id|num|number))?|#|nr|no)$"
 )
 QUOTE = re.compile(r"(?i)^(best_?)?(bid|ask)(_?(px|price|pt))?(_?\d+)?$")
 """Names of prices of quotes, which are never zero."""
 SHOWN = 6
-
-
-@dataclass(frozen=True, slots=True)
-class Seen:
-    """The first rows of a table.
-
-    Attributes:
-        source: the file.
-        names: of all its columns.
-        columns: the first rows, by name.
-        notes: what was noticed before.
-        typed: whether the file says what is a number: text is none then.
-    """
-
-    source: str
-    names: tuple[str, ...]
-    columns: Mapping[str, pl.Series]
-    notes: tuple[str, ...] = ()
-    typed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +97,7 @@ def choose(
     """
     feed, stream = config.feed, config.stream
     derived = {name: _expression(name, text) for name, text in options.derive.items()}
-    clock, told = _clock(feed, options, seen)
+    clock, told = clocks.choose(feed, options, seen)
     busy = {*(clock.columns if clock else ()), feed.symbol}
     if stream.fields:
         left_out: dict[str, str] = {}
@@ -199,21 +171,6 @@ def _expression(name: str, text: str) -> pl.Expr:
         raise ConfigError(f"feed.options.derive.{name}", problem, str(e)) from e
 
 
-def require(wanted: Iterable[str], columns: Sequence[str], source: str) -> None:
-    """Refuse a file that lacks a column, or has it twice.
-
-    Raises:
-        FeedError: naming column and file, and what is there.
-    """
-    for name in wanted:
-        count = columns.count(name)
-        if not count:
-            hint = did_you_mean(name, columns)
-            raise FeedError(source, "no such column", hint, column=name)
-        if count > 1:
-            raise FeedError(source, f"expected once, was {count} times", column=name)
-
-
 def _fields(feed: Feed, seen: Seen, without: set[str]) -> dict[str, str]:
     """Give the fields that are there when none is named: field = column."""
     renamed = {column: name for name, column in feed.columns.items()}
@@ -235,8 +192,13 @@ def _left_out(
             why[name] = _first(column)
         elif _is_index(name, column):
             why[name] = "counts rows"
-        elif _tells_time(name, column, seen.source):
+        elif clocks.tells_time(name, column, seen.source):
             why[name] = "reads as times"
+        elif clocks.may_be_excel(name, column):
+            why[name] = (
+                "may hold days as Excel counts them, which feed.time with "
+                "feed.time_unit = 'excel' reads"
+            )
     return why
 
 
@@ -303,97 +265,3 @@ def _expect_numbers(plan: Plan, seen: Seen) -> None:
         )
         problem = f"expected numbers, was {told}"
         raise FeedError(seen.source, problem, hint, column=name)
-
-
-def _clock(
-    feed: Feed, options: TableOptions, seen: Seen
-) -> tuple[Clock | None, list[str]]:
-    """Decide which columns tell time, and how; say so where nobody named them."""
-    if feed.time == NO_TIMES:
-        return None, []
-    named = (feed.time,) if isinstance(feed.time, str) else feed.time
-    if any(named):
-        require(named, seen.names, seen.source)
-        return _named_clock(named, feed, options, seen), []
-    found = _telling(feed, seen)
-    if not found:
-        return None, [f"no column reads as times: ticks are {feed.period.text} apart"]
-    first, *others = found
-    told = f"times are those of {_listed(first.columns)}; feed.time names another"
-    if others:
-        told += f", e.g. {_listed(others[0].columns)}"
-    return _in_zone(first, options, seen), [f"{told}, or '{NO_TIMES}' for none"]
-
-
-def _listed(names: Sequence[str]) -> str:
-    return " and ".join(map(repr, names))
-
-
-def _named_clock(
-    named: tuple[str, ...], feed: Feed, options: TableOptions, seen: Seen
-) -> Clock:
-    column = dates.sample(seen.columns, named)
-    if not times.readable(column.dtype):
-        problem = f"expected times, was {column.dtype}"
-        raise FeedError(seen.source, problem, column=named[0])
-    if options.time_format:
-        clock = Clock(named, form=dates.chosen(options.time_format, column))
-    elif feed.time_unit != "auto":
-        clock = Clock(named, unit=feed.time_unit)
-    else:
-        found = dates.recognise(column, seen.source, named[0])
-        clock = replace(found or Clock(named), columns=named)
-    return _in_zone(clock, options, seen)
-
-
-def _in_zone(clock: Clock, options: TableOptions, seen: Seen) -> Clock:
-    """Put times that do not name their zone in the one that is named."""
-    if not options.zone:
-        return clock
-    zones.expect(options.zone)
-    column = dates.sample(seen.columns, clock.columns)
-    counted = not clock.form and not dates.is_dated(column)
-    if clock.named or counted or dates.bears_offset(column):
-        return clock
-    return replace(clock, zone=options.zone)
-
-
-def _telling(feed: Feed, seen: Seen) -> list[Clock]:
-    """Give how each column that reads as times tells it, best first."""
-    found = []
-    for name, column in seen.columns.items():
-        if name in feed.columns.values() or name == feed.symbol:
-            continue
-        if clock := _tells_time(name, column, seen.source):
-            found.append(clock)
-    if found and (pair := _with_time_of_day(found[0], seen)):
-        return [pair, *found[1:]]
-    return found
-
-
-def _tells_time(name: str, column: pl.Series, source: str) -> Clock | None:
-    """Say how a column that nobody named reads as times; None if it does not."""
-    clock = dates.recognise(column, source, name)
-    if clock is None or clock.form or clock.named or dates.is_dated(column):
-        return clock
-    whole = column.cast(pl.Float64, strict=False).drop_nulls()
-    if NAMELESS.match(name) and not (whole >= LEAST).all():
-        return None
-    ns = clock.read(pl.DataFrame([column.alias(name)]))
-    steps = np.diff(ns)
-    one_way = max(int((steps >= 0).sum()), int((steps <= 0).sum()))
-    return clock if TIMELIKE.search(name) and one_way >= MOSTLY * len(steps) else None
-
-
-def _with_time_of_day(clock: Clock, seen: Seen) -> Clock | None:
-    """Find the column of times of day that belongs to a column of dates."""
-    ns = clock.read(pl.DataFrame([seen.columns[n].alias(n) for n in clock.columns]))
-    if (ns % dates.DAY).any():
-        return None
-    for name, column in seen.columns.items():
-        if dates.is_time_of_day(column):
-            both = (clock.columns[0], name)
-            whole = dates.sample(seen.columns, both)
-            found = dates.recognise(whole, seen.source, both[0])
-            return found and replace(found, columns=both)
-    return None

@@ -1,0 +1,115 @@
+"""Files in zip archives: each has a path, that of the archive and its own behind it.
+
+An archive stands for all files in it, if they are of one kind. `prices.zip/2024-01.csv`
+is one of them, `prices.zip/2024-*.csv` are some.
+"""
+
+from __future__ import annotations
+
+import zipfile
+import zlib
+from collections.abc import Iterator
+from fnmatch import fnmatchcase
+from pathlib import Path, PurePosixPath
+
+from sfm_stream.errors import FeedError, did_you_mean
+
+ZIP = b"PK\x03\x04"
+WORKBOOK = "xl/workbook.xml"
+JUNK = (".DS_Store", "Thumbs.db", "desktop.ini")
+WORDS = ("readme", "license", "licence", "checksum")
+"""How the names of files begin that come along with data."""
+
+
+def is_junk(name: str) -> bool:
+    """Say whether a file is what a desktop leaves beside the others."""
+    parts = name.split("/")
+    return "__MACOSX" in parts or parts[-1].startswith("._") or parts[-1] in JUNK
+
+
+def members(path: str) -> list[str]:
+    """Give the files that a path stands for: those in an archive, or itself.
+
+    Raises:
+        FeedError: if it is an archive of no file, or of several kinds.
+    """
+    with Path(path).open("rb") as file:
+        if file.read(len(ZIP)) != ZIP:
+            return [path]
+    names = data(path)
+    kinds = {PurePosixPath(name).suffix.lower() for name in names}
+    if len(kinds) > 1:
+        problem = f"expected files of one kind, was {', '.join(sorted(kinds))}"
+        hint = f"name some as {path}/*{max(kinds)}; {did_you_mean('', names)}"
+        raise FeedError(path, problem, hint)
+    return [path] if len(names) == 1 else [f"{path}/{name}" for name in names]
+
+
+def data(path: str) -> list[str]:
+    """Give the names of the files in an archive, without what comes along with them.
+
+    Raises:
+        FeedError: if there is none, or it is a workbook.
+    """
+    names = _names(path)
+    if WORKBOOK in names:
+        problem = "expected text, was a workbook of Excel"
+        raise FeedError(path, problem, "feed.connector = 'excel' reads it")
+    if not names:
+        raise FeedError(path, "expected files in the archive, was none")
+    if len(names) == 1:
+        return names
+    return [n for n in names if not _stem(n).lower().startswith(WORDS)] or names
+
+
+def matching(item: str) -> list[str]:
+    """Give the files in an archive that a path behind the archive's means.
+
+    Raises:
+        FeedError: if there is none.
+    """
+    path, pattern = within(item) or (item, "")
+    names = _names(path)
+    found = [n for n in names if n == pattern or fnmatchcase(n, pattern)]
+    if not found:
+        raise FeedError(path, f"no file {pattern!r} in it", did_you_mean("", names))
+    return [f"{path}/{name}" for name in found]
+
+
+def within(path: str) -> tuple[str, str] | None:
+    """Give archive and name of a file in an archive; None if it is no such path."""
+    head, mark, name = path.partition(".zip/")
+    archive = f"{head}.zip"
+    return (archive, name) if mark and Path(archive).is_file() else None
+
+
+def unzipped(path: str, name: str, size: int) -> Iterator[bytes]:
+    """Give a file in an archive, in pieces.
+
+    Args:
+        path: of the archive.
+        name: of the file.
+        size: most bytes of a piece.
+
+    Raises:
+        FeedError: if it is not there, or damaged, after what came before.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive, archive.open(name) as member:
+            yield from iter(lambda: member.read(size), b"")
+    except (KeyError, OSError, EOFError, zlib.error, zipfile.BadZipFile,
+            NotImplementedError) as e:  # fmt: skip
+        raise FeedError(path, f"cannot be read on: {e}", "is the file whole?") from e
+
+
+def _names(path: str) -> list[str]:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            infos = archive.infolist()
+    except (OSError, zipfile.BadZipFile) as e:
+        raise FeedError(path, f"cannot be read on: {e}", "is the file whole?") from e
+    return [i.filename for i in infos if not (i.is_dir() or is_junk(i.filename))]
+
+
+def _stem(name: str) -> str:
+    return PurePosixPath(name).stem

@@ -1,0 +1,161 @@
+"""Which columns of a table tell its time, and how: named, or told by the first rows."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import polars as pl
+
+from connectors.cells import dates, times, zones
+from connectors.cells.dates import Clock
+from connectors.files.columns.seen import Seen, require
+from connectors.stamps import EXCEL
+from sfm_stream.errors import FeedError
+from sfm_stream.settings import Feed
+
+if TYPE_CHECKING:
+    from connectors.files.options import TableOptions
+
+NO_TIMES = "-"
+"""`feed.time` of a table whose rows are `period` apart."""
+TIMELIKE = re.compile(
+    r"(?i)(^|[^a-z])(time|date|day|ts|timestamp|datetime|when|ds|at|t|epoch|unix|stamp)"
+    r"($|[^a-z])|time$|date$|stamp$|^column_\d+$|^$"
+)
+"""Names under which whole numbers of this century are times."""
+NAMELESS, LEAST = re.compile(r"^column_\d+$"), 1e11
+"""A column without a name tells time from this size on: smaller ones may be ids."""
+MOSTLY = 0.9
+"""Share of steps that go one way in a column of times: some rows are out of order."""
+EXCEL_DAYS = 36_526, 73_051
+"""The days from 2000 to 2100 as Excel counts them."""
+PARTS = ("year", "month", "day", "hour", "minute", "second")
+
+
+def choose(
+    feed: Feed, options: TableOptions, seen: Seen
+) -> tuple[Clock | None, list[str]]:
+    """Decide which columns tell time, and how; say so where nobody named them.
+
+    Returns:
+        How, or None: rows are `period` apart; and what to say of it.
+
+    Raises:
+        FeedError: if a column is missing, or its times have two readings.
+        ConfigError: if a zone is invalid.
+    """
+    if feed.time == NO_TIMES:
+        return None, []
+    named = (feed.time,) if isinstance(feed.time, str) else feed.time
+    if any(named):
+        require(named, seen.names, seen.source)
+        return _named_clock(named, feed, options, seen), []
+    found = _telling(feed, seen)
+    if not found:
+        return None, [f"no column reads as times: ticks are {feed.period.text} apart"]
+    first, *others = found
+    told = f"times are those of {_listed(first.columns)}; feed.time names another"
+    if others:
+        told += f", e.g. {_listed(others[0].columns)}"
+    return _in_zone(first, options, seen), [f"{told}, or '{NO_TIMES}' for none"]
+
+
+def _listed(names: Sequence[str]) -> str:
+    return " and ".join(map(repr, names))
+
+
+def _named_clock(
+    named: tuple[str, ...], feed: Feed, options: TableOptions, seen: Seen
+) -> Clock:
+    column = dates.sample(seen.columns, named)
+    if not times.readable(column.dtype):
+        problem = f"expected times, was {column.dtype}"
+        raise FeedError(seen.source, problem, column=named[0])
+    if options.time_format:
+        clock = Clock(named, form=dates.chosen(options.time_format, column))
+    elif feed.time_unit != "auto":
+        clock = Clock(named, unit=feed.time_unit)
+    else:
+        found = dates.recognise(column, seen.source, named[0])
+        clock = replace(found or Clock(named), columns=named)
+    return _in_zone(clock, options, seen)
+
+
+def _in_zone(clock: Clock, options: TableOptions, seen: Seen) -> Clock:
+    """Put times that do not name their zone in the one that is named."""
+    if not options.zone:
+        return clock
+    zones.expect(options.zone)
+    column = dates.sample(seen.columns, clock.columns)
+    counted = not clock.form and not dates.is_dated(column)
+    if clock.unit != EXCEL and (clock.named or counted or dates.bears_offset(column)):
+        return clock
+    return replace(clock, zone=options.zone)
+
+
+def _telling(feed: Feed, seen: Seen) -> list[Clock]:
+    """Give how each column that reads as times tells it, best first."""
+    found = []
+    for name, column in seen.columns.items():
+        if name in feed.columns.values() or name == feed.symbol:
+            continue
+        if clock := tells_time(name, column, seen.source):
+            found.append(clock)
+    if found and (pair := _with_time_of_day(found[0], seen)):
+        return [pair, *found[1:]]
+    if not found and (parts := _in_parts(seen)):
+        return [parts]
+    return found
+
+
+def tells_time(name: str, column: pl.Series, source: str) -> Clock | None:
+    """Say how a column that nobody named reads as times; None if it does not."""
+    clock = dates.recognise(column, source, name)
+    if clock is None or clock.form or clock.named or dates.is_dated(column):
+        return clock
+    whole = column.cast(pl.Float64, strict=False).drop_nulls()
+    if NAMELESS.match(name) and not (whole >= LEAST).all():
+        return None
+    ns = clock.read(pl.DataFrame([column.alias(name)]))
+    steps = np.diff(ns)
+    one_way = max(int((steps >= 0).sum()), int((steps <= 0).sum()))
+    return clock if TIMELIKE.search(name) and one_way >= MOSTLY * len(steps) else None
+
+
+def may_be_excel(name: str, column: pl.Series) -> bool:
+    """Say whether a column of times may hold days as Excel counts them."""
+    if not name or NAMELESS.match(name) or not TIMELIKE.search(name):
+        return False
+    days = column.cast(pl.Float64, strict=False).drop_nulls().to_numpy()
+    within = (days >= EXCEL_DAYS[0]) & (days < EXCEL_DAYS[1])
+    steps = np.diff(days)
+    one_way = (steps >= 0).all() or (steps <= 0).all()
+    return bool(len(days) and within.all() and one_way)
+
+
+def _in_parts(seen: Seen) -> Clock | None:
+    """Find year, month and day, and what follows them, in columns of their own."""
+    there = {name.strip().lower(): name for name in seen.names}
+    if not all(part in there for part in PARTS[:3]):
+        return None
+    named = tuple(there[part] for part in PARTS if part in there)
+    found = dates.recognise(dates.sample(seen.columns, named), seen.source, named[0])
+    return found and replace(found, columns=named)
+
+
+def _with_time_of_day(clock: Clock, seen: Seen) -> Clock | None:
+    """Find the column of times of day that belongs to a column of dates."""
+    ns = clock.read(pl.DataFrame([seen.columns[n].alias(n) for n in clock.columns]))
+    if (ns % dates.DAY).any():
+        return None
+    for name, column in seen.columns.items():
+        if dates.is_time_of_day(column):
+            both = (clock.columns[0], name)
+            whole = dates.sample(seen.columns, both)
+            found = dates.recognise(whole, seen.source, both[0])
+            return found and replace(found, columns=both)
+    return None

@@ -1,0 +1,81 @@
+from __future__ import annotations
+
+import polars as pl
+import pytest
+from msgspec.structs import replace
+
+from connectors.files.columns import clocks
+from connectors.files.columns.seen import Seen
+from connectors.files.options import TextOptions
+from sfm_stream.config import Config
+from sfm_stream.errors import FeedError
+
+DAY = 86_400 * 10**9
+NEW_YEAR = 1_704_067_200 * 10**9  # 2024
+
+
+def told(columns, options=None, **feed):
+    """Give the clock of some columns of text, its times, and what is said of it."""
+    frame = pl.DataFrame(columns, schema=dict.fromkeys(columns, pl.String))
+    seen = Seen("a.csv", tuple(columns), {c.name: c for c in frame})
+    given = replace(Config().feed, **feed)
+    clock, notes = clocks.choose(given, TextOptions(**options or {}), seen)
+    return clock, None if clock is None else clock.read(frame).tolist(), notes
+
+
+@pytest.mark.parametrize(
+    "cells",
+    [
+        ["2024-01", "2024-02"], ["2024/01", "2024/02"], ["Jan 2024", "Feb 2024"],
+        ["January 2024", "February 2024"], ["2024-Jan", "2024-Feb"],
+        ["01/2024", "02/2024"], ["Jan-24", "Feb-24"],
+    ],
+)  # fmt: skip
+def test_months_alone_are_their_first_days(cells):
+    _, ns, _ = told({"month": cells, "price": ["1", "2"]})
+    assert ns == [NEW_YEAR, NEW_YEAR + 31 * DAY]
+
+
+@pytest.mark.parametrize("named", ["", "when"])
+def test_with_dots_the_day_stands_first_where_it_can(named):
+    cells = ["02.01.2024 00:00", "03.01.2024 00:00"]
+    _, ns, _ = told({"when": cells}, time=named)
+    assert ns == [NEW_YEAR + DAY, NEW_YEAR + 2 * DAY]
+    _, ns, _ = told({"when": ["01.02.2024", "01.13.2024"]}, time=named)
+    assert ns == [NEW_YEAR + DAY, NEW_YEAR + 12 * DAY]
+    with pytest.raises(FeedError, match="expected one reading of '02/01/2024"):
+        told({"when": [cell.replace(".", "/") for cell in cells]}, time=named)
+
+
+def test_year_month_and_day_in_columns_of_their_own_are_found():
+    columns = {"price": ["1", "2"], "Year": ["2024", "2024"], "Month": ["1", "1"],
+               "Day": ["1", "2"], "Hour": ["0", "12"]}  # fmt: skip
+    clock, ns, notes = told(columns)
+    assert clock.columns == ("Year", "Month", "Day", "Hour")
+    assert ns == [NEW_YEAR, NEW_YEAR + DAY + DAY // 2]
+    assert "'Year' and 'Month'" in notes[0]
+    del columns["Day"]
+    assert told(columns)[0] is None
+
+
+def test_days_as_excel_counts_them_are_times_when_asked_for():
+    columns = {"date": ["45292", "45292.00069444", "45293.5"]}
+    assert told(columns)[0] is None
+    _, ns, _ = told(columns, time="date", time_unit="excel")
+    assert ns == [NEW_YEAR, NEW_YEAR + 60 * 10**9, NEW_YEAR + DAY + DAY // 2]
+    clock, _, _ = told(columns, {"zone": "Europe/Berlin"}, time="date",
+                       time_unit="excel")  # fmt: skip
+    assert clock.zone == "Europe/Berlin"
+
+
+@pytest.mark.parametrize(
+    ("name", "days", "may"),
+    [
+        ("date", [45292.0, 45293.5], True), ("date", [45293, 45292], True),
+        ("date", [45292, 45290, 45291], False), ("date", [1.0, 2.0], False),
+        ("price", [45292.0, 45293.0], False), ("date", [], False),
+    ],
+)  # fmt: skip
+def test_a_column_that_may_hold_excels_days_is_told(name, days, may):
+    column = pl.Series(name, days, pl.Float64)
+    assert clocks.may_be_excel(name, column) == may
