@@ -141,6 +141,7 @@ class Connection(msgspec.Struct, frozen=True):
         counters: what became of frames and of the connection, by reason.
         happened: what happened of late, oldest first.
         examples: the first frame that was not taken, or not as it came, by reason.
+        usual: an age that is no trouble, by the silences of before, s; or None.
     """
 
     label: str
@@ -152,6 +153,7 @@ class Connection(msgspec.Struct, frozen=True):
     counters: dict[str, int] = {}
     happened: tuple[Happening, ...] = ()
     examples: dict[str, str] = {}
+    usual: float | None = None
 
 
 class LiveFeed(Source, Protocol):

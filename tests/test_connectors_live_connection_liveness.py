@@ -80,3 +80,16 @@ def test_a_long_silence_stays_usual_for_a_while_after_a_short_one():
     liveness.data("a", 101.0)  # 99 s are usual now: the longest, a little forgotten
     assert not liveness.stale(101.0 + 148.4, "a")
     assert liveness.stale(101.0 + 148.6, "a")
+
+
+def test_the_time_between_data_is_expected_even_if_another_connection_ended_it():
+    liveness = ages()
+    assert liveness.expected() == 10.0
+    liveness.data("a", 1.0)
+    for opened, data in ((21.0, 301.0), (321.0, 601.0)):  # candles of five minutes
+        liveness.opened(opened)
+        liveness.data("a", data)
+    assert liveness.expected() == 450.0
+    for second in range(602, 1202):
+        liveness.data("a", float(second))
+    assert liveness.expected() == 10.0

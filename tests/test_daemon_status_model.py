@@ -27,6 +27,18 @@ def test_a_process_that_is_well_is_ready():
             {"feeds": (replace(FEED, state="backoff"), replace(FEED, state="stale"))},
             "feeds: expected a live connection, was none of 2",
         ),
+        (
+            {"feeds": (replace(FEED, state="stale", age=451.0, usual=450.0),)},
+            "feeds: expected a live connection, was none of 1",
+        ),
+        (
+            {"feeds": (replace(FEED, state="backoff", age=1.0, usual=450.0),)},
+            "feeds: expected a live connection, was none of 1",
+        ),
+        (
+            {"feeds": (replace(FEED, state="subscribing", age=None, usual=450.0),)},
+            "feeds: expected a live connection, was none of 1",
+        ),
         ({"lag_s": 5.5}, "lag: expected at most 5 s, was 5.5 s"),
         (
             {"checkpoint": Checkpoint(1_400, 400.0, 0.2, waited_s=311.0)},
@@ -54,6 +66,8 @@ def test_each_trouble_makes_it_unready_and_is_named(worse, reason):
     "fine",
     [
         {"lag_s": 5.0},
+        {"feeds": (replace(FEED, state="stale", age=290.0, usual=450.0),)},
+        {"feeds": (replace(FEED, state="subscribing", age=290.0, usual=450.0),)},
         {"checkpoint": Checkpoint(1_400, 40.0, 0.2)},
         {"feeds": (replace(FEED, state="backoff"), FEED)},
         {"sinks": (replace(SINK, blocked_s=10.0, dropped=7, spilled=9),)},

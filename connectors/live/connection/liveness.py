@@ -26,12 +26,14 @@ class Age(msgspec.Struct):
         heard: when data last came, None before.
         start: when the silence began: then, or when the connection opened.
         usual: the longest silence of late that ended by itself.
+        between: the longest time of late between data, over all connections.
         patience: how many times as long to wait, as other connections did not help.
     """
 
     heard: float | None = None
     start: float = 0.0
     usual: float = 0.0
+    between: float = 0.0
     patience: int = 1
 
 
@@ -71,6 +73,14 @@ class Liveness:
         """Say whether the silence is longer than it should be."""
         return self.silence(now, topic) > self._limit(self._of(topic))
 
+    def expected(self) -> float:
+        """Give the seconds between data that are no trouble, whatever connects.
+
+        A candle that comes every five minutes is worth waiting for, on a connection
+        that was opened because of the silence too.
+        """
+        return max(self.quiet, USUAL * self._all.between)
+
     def dead(self, now: float, topic: str = CONNECTION) -> bool:
         """Say whether the silence is so long that another connection must help."""
         age = self._of(topic)
@@ -91,5 +101,7 @@ class Liveness:
 def _end(age: Age, now: float) -> None:
     """End a silence."""
     age.usual = max(now - age.start, FORGET * age.usual)
+    if age.heard is not None:
+        age.between = max(now - age.heard, FORGET * age.between)
     age.heard = age.start = now
     age.patience = 1

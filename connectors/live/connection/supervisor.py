@@ -113,6 +113,7 @@ class Supervisor:
             counters=dict(self.counters),
             happened=self._history.latest,
             examples=self._examples(),
+            usual=self._shard.liveness.expected(),
         )
 
     def _examples(self) -> dict[str, str]:

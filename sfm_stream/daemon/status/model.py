@@ -14,6 +14,8 @@ from sfm_stream.sinks import Status
 SECOND = 10**9
 LIVE = "live"
 AT_WORK = (LIVE, "catching up")
+HELD = ("subscribing", "stale")
+"""States of a connection that stands and brings nothing."""
 BLOCKED_S = 10.0
 """Seconds a sink may take over one thing before that is a trouble."""
 LONGEST = 20
@@ -182,7 +184,7 @@ def unready(vitals: Vitals, settings: Daemon) -> list[str]:
 def _reasons(vitals: Vitals, settings: Daemon) -> Iterator[str]:
     if vitals.state not in AT_WORK:
         yield f"state: expected {' or '.join(AT_WORK)}, was {vitals.state}"
-    if not any(connection.state == LIVE for connection in vitals.feeds):
+    if not any(map(_brings_data, vitals.feeds)):
         yield f"feeds: expected a live connection, was none of {len(vitals.feeds)}"
     most = settings.ready_lag.seconds
     if vitals.lag_s > most:
@@ -225,6 +227,13 @@ def told(
         "limits": limits,
         "latencies": latencies,
     }
+
+
+def _brings_data(one: Connection) -> bool:
+    """Say whether a connection is live, or silent no longer than it usually is."""
+    if one.state not in HELD or one.age is None or one.usual is None:
+        return one.state == LIVE
+    return one.age <= one.usual
 
 
 def _about_disk(vitals: Vitals, settings: Daemon) -> Iterator[str]:
