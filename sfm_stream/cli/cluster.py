@@ -57,3 +57,26 @@ def rebalance(
     moved = moving.rebalance(place, shards, daemon.group, lease=lease, say=say)
     if as_json:
         print_json({"moved": moved})
+
+
+@app.command()
+def gateway(
+    urls: Annotated[
+        list[str], typer.Argument(metavar="URL", help="Addresses of the daemons.")
+    ],
+    listen: Annotated[
+        str, typer.Option(metavar="HOST:PORT", help="Where to answer.")
+    ] = "127.0.0.1:8787",
+    hosts: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--host", metavar="NAME", help="A further name to be asked under."
+        ),
+    ] = None,
+) -> None:
+    """Answer for several daemons at one address; it keeps nothing."""
+    import asyncio
+
+    from sfm_stream.cluster import gateway as serving
+
+    asyncio.run(serving.run(urls, listen, hosts or [], say))

@@ -48,16 +48,25 @@ def ask(url: str) -> Answer:
     Raises:
         AddressError: if none answers there.
     """
-    whole = url if "://" in url else f"http://{url}"
-    if not whole.startswith(SCHEMES):
-        raise AddressError(url, "expected an http address", HINT)
-    place = whole.rstrip("/")
+    place = address_of(url)
     vitals = _read(f"{place}/status", Vitals)
     return Answer(vitals, _read(f"{place}/readyz", _Readiness).reasons)
 
 
+def address_of(url: str) -> str:
+    """Give the address of a live process as its pages' begin.
+
+    Raises:
+        AddressError: if it is none of http.
+    """
+    whole = url if "://" in url else f"http://{url}"
+    if not whole.startswith(SCHEMES):
+        raise AddressError(url, "expected an http address", HINT)
+    return whole.rstrip("/")
+
+
 def _read(url: str, kind: type[T]) -> T:
-    content = _fetched(url)
+    content = fetch(url)
     try:
         return msgspec.json.decode(content, type=kind)
     except (msgspec.DecodeError, UnicodeDecodeError) as e:
@@ -65,7 +74,12 @@ def _read(url: str, kind: type[T]) -> T:
         raise AddressError(url, problem, HINT) from e
 
 
-def _fetched(url: str) -> bytes:
+def fetch(url: str) -> bytes:
+    """Read a page of a live process.
+
+    Raises:
+        AddressError: if none answers there, or it has no such page.
+    """
     # a proxy of the environment could not reach this machine's own addresses
     opener = build_opener(ProxyHandler({}))
     try:

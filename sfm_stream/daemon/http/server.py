@@ -15,7 +15,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from email.utils import formatdate
 from http import HTTPStatus
-from typing import TYPE_CHECKING, TypeAlias
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 import msgspec
 from websockets.asyncio.server import serve
@@ -39,7 +40,6 @@ if TYPE_CHECKING:
     from websockets.asyncio.server import ServerConnection
     from websockets.http11 import Request
 
-    from sfm_stream.daemon.http.broadcast import Hub
     from sfm_stream.daemon.http.prometheus import Meters
     from sfm_stream.settings import Daemon
 
@@ -66,6 +66,17 @@ REASONS: Mapping[int, tuple[str, str]] = {
 }
 
 Body: TypeAlias = tuple[HTTPStatus, str, bytes]
+Handler: TypeAlias = "Callable[[Request], Awaitable[Body]]"
+
+
+class Clients(Protocol):
+    """Those who listen on the websocket."""
+
+    def __len__(self) -> int:
+        """Count them."""
+
+    async def serve(self, socket: ServerConnection) -> None:
+        """Serve one more until it goes."""
 
 
 class Pages:
@@ -76,6 +87,7 @@ class Pages:
         settings: gives the settings of now.
         meters: what Prometheus reads.
         hub: serves the websocket.
+        others: what answers further paths, or some of these in another way.
     """
 
     def __init__(
@@ -83,16 +95,18 @@ class Pages:
         ask: Callable[[], Awaitable[Vitals]],
         settings: Callable[[], Daemon],
         meters: Meters,
-        hub: Hub,
+        hub: Clients,
+        others: Mapping[str, Handler] = MappingProxyType({}),
     ) -> None:
         self._ask, self._settings, self._meters = ask, settings, meters
         self.hub = hub
-        self._pages: Mapping[str, Callable[[Request], Awaitable[Body]]] = {
+        self._pages: Mapping[str, Handler] = {
             "/": self._index,
             "/healthz": self._healthz,
             "/readyz": self._readyz,
             "/status": self._status,
             "/metrics": self._metrics,
+            **others,
         }
 
     async def answer(self, _: ServerConnection, request: Request) -> Response | None:

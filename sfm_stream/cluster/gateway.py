@@ -1,0 +1,164 @@
+"""One address for several daemons: it asks them all and keeps nothing.
+
+/status  /readyz   all shards as one        /shards   each of them
+/metrics           of all, with a label `shard`
+/records           the websocket over all
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+from prometheus_client.core import Metric
+from prometheus_client.parser import text_string_to_metric_families
+
+from sfm_stream.cluster.relay import Relay
+from sfm_stream.cluster.whole import Answers, ask_all, whole
+from sfm_stream.daemon.http.client import Answer, address_of, fetch
+from sfm_stream.daemon.http.prometheus import Meters, page
+from sfm_stream.daemon.http.server import JSON, Body, Pages, serving
+from sfm_stream.errors import AddressError
+from sfm_stream.settings import Daemon
+
+if TYPE_CHECKING:
+    from websockets.http11 import Request
+
+    from sfm_stream.daemon.status.model import Vitals
+
+STOPS = (signal.SIGTERM, signal.SIGINT)
+
+
+async def run(
+    urls: Sequence[str],
+    listen: str,
+    hosts: Sequence[str],
+    say: Callable[[str], None],
+) -> None:
+    """Serve a gateway until told to stop, by SIGTERM or SIGINT.
+
+    Args:
+        urls: addresses of the shards.
+        listen: `host:port`, as `daemon.listen`.
+        hosts: further names under which it may be asked, as `daemon.hosts`.
+        say: takes a line for people.
+
+    Raises:
+        ConfigError: if the address is invalid.
+        AddressError: if no one can listen there, or a shard's is none of http.
+    """
+    told = asyncio.Event()
+    for number in STOPS:
+        asyncio.get_running_loop().add_signal_handler(number, told.set)
+    async with serving(listen, pages(urls, Daemon(listen=listen, hosts=tuple(hosts)))
+                       ) as address:  # fmt: skip
+        say(f"see {address}/status")
+        await told.wait()
+
+
+def pages(urls: Sequence[str], settings: Daemon) -> Pages:
+    """Give what a gateway answers.
+
+    Raises:
+        AddressError: if a shard's address is none of http.
+    """
+    places = [address_of(url) for url in urls]
+
+    async def all_of_them() -> Answers:
+        return await asyncio.to_thread(ask_all, places)
+
+    async def vitals() -> Vitals:
+        return whole(await all_of_them()).vitals
+
+    async def status(_: Request) -> Body:
+        return await _answer(all_of_them, _vitals)
+
+    async def readyz(_: Request) -> Body:
+        return await _answer(all_of_them, _readiness)
+
+    async def shards(_: Request) -> Body:
+        return HTTPStatus.OK, JSON, msgspec.json.encode(_each(await all_of_them()))
+
+    async def metrics(request: Request) -> Body:
+        accept = ",".join(request.headers.get_all("Accept"))
+        text, kind = await asyncio.to_thread(_page, places, accept)
+        return HTTPStatus.OK, kind, text
+
+    others = {
+        "/status": status, "/readyz": readyz, "/shards": shards, "/metrics": metrics,
+    }  # fmt: skip
+    return Pages(vitals, lambda: settings, Meters(), Relay(places), others)
+
+
+async def _answer(
+    ask: Callable[[], Awaitable[Answers]],
+    tell: Callable[[Answer], tuple[HTTPStatus, object]],
+) -> Body:
+    try:
+        status, tree = tell(whole(await ask()))
+    except AddressError as error:  # not one of them
+        status = HTTPStatus.SERVICE_UNAVAILABLE
+        tree = {"ready": False, "reasons": [str(error)]}
+    return status, JSON, msgspec.json.encode(tree)
+
+
+def _vitals(answer: Answer) -> tuple[HTTPStatus, object]:
+    return HTTPStatus.OK, answer.vitals
+
+
+def _readiness(answer: Answer) -> tuple[HTTPStatus, object]:
+    reasons = answer.reasons
+    status = HTTPStatus.SERVICE_UNAVAILABLE if reasons else HTTPStatus.OK
+    return status, {"ready": not reasons, "reasons": reasons}
+
+
+def _each(answers: Answers) -> dict[str, Any]:
+    """Tell each shard in some words."""
+    return {
+        url: {"ready": False, "reasons": [str(one)]}
+        if isinstance(one, AddressError)
+        else {
+            "ready": not one.reasons, "reasons": one.reasons, "run": one.vitals.run,
+            "state": one.vitals.state, "streams": len(one.vitals.streams),
+            "ticks": one.vitals.ticks, "latency_us": one.vitals.latency_us,
+        }
+        for url, one in answers.items()
+    }  # fmt: skip
+
+
+def _page(places: Sequence[str], accept: str) -> tuple[bytes, str]:
+    """Give the metrics of all shards that answer, and which do."""
+    with ThreadPoolExecutor(len(places)) as threads:
+        texts = dict(zip(places, threads.map(_metrics_of, places), strict=True))
+    up = Metric("sfm_stream_shard_up", "1 while the shard answers", "gauge")
+    found = {up.name: up}
+    for place, text in texts.items():
+        up.add_sample(up.name, {"shard": place}, float(bool(text)))
+        for metric in _labelled(text, place):
+            if metric.name in found:
+                found[metric.name].samples += metric.samples
+            else:
+                found[metric.name] = metric
+    return page(found.values(), accept)
+
+
+def _metrics_of(place: str) -> str:
+    try:
+        return fetch(f"{place}/metrics").decode()
+    except AddressError:
+        return ""
+
+
+def _labelled(text: str, place: str) -> Iterator[Metric]:
+    """Read metrics, and put the shard's address to their labels."""
+    for family in text_string_to_metric_families(text):
+        family.samples = [
+            sample._replace(labels={**sample.labels, "shard": place})
+            for sample in family.samples
+        ]
+        yield family
