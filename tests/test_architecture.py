@@ -30,7 +30,7 @@ ROWS = [
     {"backends"},
     {"engine"},
     # The core ends here.
-    {"storage"},
+    {"drawing", "storage"},
     {"sinks"},
     {"running"},
     {"daemon", "river"},
@@ -106,7 +106,7 @@ TESTED_IN = {
     "storage.fingerprint": "test_running_replay.py",
     "storage.toml": "test_running_replay.py",
     "report.terminal": "test_cli.py",
-    "report.drawing.__init__": "test_report_run_report.py",
+    "drawing.__init__": "test_report_run_report.py",
     "report.run_report.__init__": "test_report_run_report.py",
     "report.run_report.content": "test_report_run_report.py",
     "report.run_report.curves": "test_report_run_report.py",

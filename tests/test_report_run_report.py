@@ -96,7 +96,7 @@ def test_a_report_is_one_file_that_asks_no_host(folder):
 def test_a_name_cannot_end_the_script_it_stands_in():
     about = {"name": "</script><b>"}
     text = page.assemble({"about": about})
-    assert text.count("</script>") == 2
+    assert text.count("</script>") == 3
     assert "<title>&lt;/script&gt;&lt;b&gt;</title>" in text
 
 

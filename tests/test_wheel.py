@@ -33,6 +33,13 @@ def test_the_wheel_holds_licence_changelog_types_and_every_module(wheel):
         for house in ("sfm_stream", "connectors")
         for path in (ROOT / house).rglob("*.py")
     }
+    looked_at = {
+        path.relative_to(ROOT).as_posix()
+        for path in (ROOT / "sfm_stream").rglob("*")
+        if path.suffix in {".html", ".css", ".js"}
+    }
+    assert {"sfm_stream/drawing/uplot/LICENSE"} | looked_at <= there
+    assert len(looked_at) >= 12
     assert wanted | modules <= there
     assert {name.split("/")[0] for name in there if ".dist-info" not in name} == {
         "sfm_stream", "connectors",

@@ -1,5 +1,6 @@
 """The daemon's one address: pages for people and monitors, and the websocket.
 
+    /                                       the page for a browser, else this list
     /healthz  /readyz  /status  /metrics    GET or HEAD
     /records                                the websocket
 
@@ -23,6 +24,7 @@ from websockets.asyncio.server import serve
 from websockets.datastructures import Headers
 from websockets.http11 import Response
 
+from sfm_stream.daemon.http import files
 from sfm_stream.daemon.http.doors import BACKLOG, Doors, through
 from sfm_stream.daemon.http.guard import (
     address,
@@ -99,7 +101,7 @@ class Pages:
         others: Mapping[str, Handler] = MappingProxyType({}),
     ) -> None:
         self._ask, self._settings, self._meters = ask, settings, meters
-        self.hub = hub
+        self.hub, self._files = hub, files.read()
         self._pages: Mapping[str, Handler] = {
             "/": self._index,
             "/healthz": self._healthz,
@@ -121,6 +123,9 @@ class Pages:
         if body is None:
             return None
         response = _response(request, *body)
+        if body[1] == files.KINDS["html"]:
+            response.headers["Content-Security-Policy"] = files.POLICY
+            response.headers["Referrer-Policy"] = "no-referrer"
         if body[0] == HTTPStatus.METHOD_NOT_ALLOWED:
             response.headers["Allow"] = ", ".join(METHODS)
         return response
@@ -132,6 +137,8 @@ class Pages:
         if request.method not in METHODS:
             return _text(HTTPStatus.METHOD_NOT_ALLOWED, "expected GET or HEAD")
         page = self._pages.get(path)
+        if page is None and path in self._files:
+            return self._file(path)
         if page is None:
             known = ", ".join([*self._pages, RECORDS])
             return _text(HTTPStatus.NOT_FOUND, f"no such page; there are {known}")
@@ -155,7 +162,14 @@ class Pages:
             return _text(HTTPStatus.SERVICE_UNAVAILABLE, problem)
         return None
 
-    async def _index(self, _: Request) -> Body:
+    def _file(self, path: str) -> Body:
+        file = self._files[path]
+        return HTTPStatus.OK, file.kind, file.body
+
+    async def _index(self, request: Request) -> Body:
+        """Give the page to a browser, and a list of what there is to others."""
+        if files.wants_html(",".join(request.headers.get_all("Accept"))):
+            return self._file("/")
         lines = [path for path in self._pages if path != "/"]
         told = "\n".join(["sfm-stream", *lines, f"{RECORDS} (websocket)"])
         return _text(HTTPStatus.OK, told)

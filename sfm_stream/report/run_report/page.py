@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from importlib import resources
 from string import Template
 from typing import Any
 
 import msgspec
 
-DRAWING = "sfm_stream.report.drawing"
+from sfm_stream import drawing
+
+MODULE_LINES = re.compile(r"(?ms)^(import .*? from .*?;|export \{.*?\};)\n")
+"""What joins modules that are files; in one file they see each other."""
 
 
 def assemble(content: dict[str, Any]) -> str:
@@ -18,18 +22,18 @@ def assemble(content: dict[str, Any]) -> str:
         content: as `content.gather` gives it.
     """
     data = msgspec.json.encode(content).decode().replace("</", "<\\/")
-    return Template(_asset("report.html")).substitute(
+    code = drawing.asset("draw.js") + _own("report.js")
+    return Template(_own("report.html")).substitute(
         title=_escaped(content["about"]["name"]),
-        style=_asset("uplot/uPlot.min.css") + _asset("style.css"),
-        code="\n".join(
-            _asset(name) for name in ("uplot/uPlot.iife.min.js", "draw.js", "report.js")
-        ),
+        style=drawing.asset("uplot/uPlot.min.css") + drawing.asset("style.css"),
+        plots=drawing.asset("uplot/uPlot.iife.min.js"),
+        code=MODULE_LINES.sub("", code),
         data=data,
     )
 
 
-def _asset(name: str) -> str:
-    return resources.files(DRAWING).joinpath(name).read_text(encoding="utf-8")
+def _own(name: str) -> str:
+    return resources.files(__package__).joinpath(name).read_text(encoding="utf-8")
 
 
 def _escaped(text: str) -> str:

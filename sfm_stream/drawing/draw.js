@@ -1,0 +1,181 @@
+// Charts of forecasts, shared by every page of ours. Needs uPlot; keeps no state.
+const colour = (name) =>
+  getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
+const PALETTE = ["#9aa4af", "#4e79a7", "#76b7b2", "#b07aa1", "#f1a24b", "#59a14f",
+  "#e15759", "#edc948"];
+
+const axis = (more) => ({
+  stroke: colour("faint"), grid: { stroke: colour("line"), width: 1 },
+  ticks: { stroke: colour("line"), width: 1 }, size: 60, ...more,
+});
+
+const number = (value) =>
+  value == null ? "-" : Number(value).toLocaleString("en", { maximumSignificantDigits: 5 });
+
+// Times in UTC, 24 hours, with the date where it changes; of so many ms in a unit.
+const stamps = (ms) => (u, ticks, _, __, each) => {
+  let day = "";
+  const step = (each * ms) / 1000;
+  return ticks.map((tick) => {
+    const text = new Date(tick * ms).toISOString();
+    const clock = step < 1 ? text.slice(11, 23) : step < 60 ? text.slice(11, 19) : text.slice(11, 16);
+    const shown = text.slice(0, 10) === day ? clock : `${clock}\n${text.slice(0, 10)}`;
+    day = text.slice(0, 10);
+    return step >= 86400 ? day : shown;
+  });
+};
+
+const element = (tag, attributes = {}, ...children) => {
+  const made = document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes)) {
+    if (name === "style") made.style.cssText = value; // pages forbid it as an attribute
+    else made.setAttribute(name, value);
+  }
+  made.append(...children.filter((child) => child != null));
+  return made;
+};
+
+// A plot's summary in words, for those who cannot see it and for printing.
+const figure = (caption, summary) => {
+  const body = element("div", { role: "img", "aria-label": `${caption}: ${summary}` });
+  const made = element("figure", {}, body, element("figcaption", {}, caption));
+  return { made, body };
+};
+
+const plot = (caption, summary, data, series, options = {}) => {
+  const { made, body } = figure(caption, summary);
+  const height = options.height || 220;
+  const build = () => {
+    body.replaceChildren();
+    return new uPlot({
+      width: Math.max(240, body.clientWidth || 600), height,
+      ms: 1e-3, tzDate: (ts) => uPlot.tzDate(new Date(ts * 1000), "Etc/UTC"),
+      axes: [axis({ size: 50, values: options.time === false ? null : stamps(1000) }), axis({ values: (u, ticks) => ticks.map(number) })],
+      scales: { x: { time: options.time !== false }, y: options.range ? { range: options.range } : {} },
+      cursor: { drag: { x: true, y: false } },
+      series: [{}, ...series], bands: options.bands || [], hooks: options.hooks || {},
+    }, data, body);
+  };
+  requestAnimationFrame(build);
+  let width = 0;
+  new ResizeObserver(([entry]) => {
+    const now = Math.round(entry.contentRect.width);
+    if (width && now !== width) build();
+    width = now;
+  }).observe(body);
+  return made;
+};
+
+const span = (values) => {
+  const known = values.filter((v) => v != null);
+  return known.length
+    ? `${number(Math.min(...known.slice(0, 50000)))} to ${number(Math.max(...known.slice(0, 50000)))}`
+    : "no values";
+};
+
+// The truth as points, the forecast as a line, its interval as a band.
+const band = (caption, curve) =>
+  plot(caption, `truth from ${span(curve.truth)}`,
+    [curve.time, curve.upper, curve.lower, curve.mean, curve.truth],
+    [
+      { label: "upper", stroke: "transparent", points: { show: false } },
+      { label: "lower", stroke: "transparent", points: { show: false } },
+      { label: "forecast", stroke: colour("mean"), width: 1.5, points: { show: false } },
+      { label: "truth", stroke: colour("truth"), width: curve.time.length > 600 ? 1 : 0,
+        points: { show: curve.time.length <= 600, size: 4, fill: colour("truth") } },
+    ],
+    { bands: [{ series: [1, 2], fill: colour("band") }], height: 260 });
+
+const zero = (level, text) => ({
+  draw: [(u) => {
+    const y = u.valToPos(level, "y", true);
+    if (y < u.bbox.top || y > u.bbox.top + u.bbox.height) return;
+    u.ctx.save();
+    u.ctx.strokeStyle = colour("faint");
+    u.ctx.setLineDash([4, 4]);
+    u.ctx.beginPath();
+    u.ctx.moveTo(u.bbox.left, y);
+    u.ctx.lineTo(u.bbox.left + u.bbox.width, y);
+    u.ctx.stroke();
+    u.ctx.fillStyle = colour("faint");
+    u.ctx.fillText(text, u.bbox.left + 6, y - 4);
+    u.ctx.restore();
+  }],
+});
+
+const lines = (caption, time, curves, level, text) => {
+  const names = Object.keys(curves);
+  return plot(caption, names.map((n) => `${n} ${span(curves[n])}`).join("; "),
+    [time, ...names.map((n) => curves[n])],
+    names.map((label, i) => ({
+      label, stroke: PALETTE[(i + 1) % PALETTE.length], width: 1.5, points: { show: false },
+    })),
+    level == null ? {} : { hooks: zero(level, text) });
+};
+
+// Weights that sum to 1, one above the other.
+const stacked = (caption, time, parts) => {
+  const names = Object.keys(parts);
+  const sums = [];
+  names.forEach((name, i) => sums.push(parts[name].map((v, t) => (v || 0) + (i ? sums[i - 1][t] : 0))));
+  const order = names.map((_, i) => names.length - 1 - i);
+  return plot(caption, names.map((n) => `${n} ${number(parts[n].at(-1))} at the end`).join("; "),
+    [time, ...order.map((i) => sums[i])],
+    order.map((i) => ({
+      label: names[i], stroke: PALETTE[i % PALETTE.length], width: 1, points: { show: false },
+      fill: PALETTE[i % PALETTE.length],
+      value: (u, v, s, t) => (t == null ? "-" : number(parts[names[i]][t])),
+    })), { range: [0, 1] });
+};
+
+const bars = (caption, labels, values, text = number) => {
+  const most = Math.max(...values.map((v) => Math.abs(v || 0)), 1e-12);
+  const rows = labels.map((label, i) => {
+    const value = values[i];
+    const bar = element("span", { style:
+      `display:inline-block;height:10px;width:${(value == null ? 0 : (Math.abs(value) / most) * 140).toFixed(0)}px;` +
+      `background:var(--${value < 0 ? "bad" : "mean"})` });
+    const left = element("td", {}, bar);
+    left.style.textAlign = "left";
+    return element("tr", {}, element("td", {}, String(label)), element("td", {}, text(value)), left);
+  });
+  return element("figure", {}, element("table", {}, element("tbody", {}, ...rows)),
+    element("figcaption", {}, caption));
+};
+
+// From dark to bright with equal steps to the eye (five points of the inferno map).
+const SHADES = [[0, 0, 4], [87, 16, 110], [188, 55, 84], [249, 142, 9], [252, 255, 164]];
+const shade = (value) => {
+  const at = (value / 255) * (SHADES.length - 1);
+  const i = Math.min(SHADES.length - 2, Math.floor(at));
+  return SHADES[i].map((v, c) => Math.round(v + (SHADES[i + 1][c] - v) * (at - i)));
+};
+
+const spectrogram = (caption, time, periods, shades, top) => {
+  const strongest = periods.map((_, k) => shades.reduce((sum, row) => sum + row[k], 0));
+  const best = strongest.indexOf(Math.max(...strongest));
+  const { made, body } = figure(caption, `strongest at a period of ${periods[best]} ticks`);
+  const canvas = element("canvas", { class: "image" });
+  canvas.width = time.length;
+  canvas.height = periods.length;
+  canvas.style.height = `${18 * periods.length}px`;
+  canvas.style.imageRendering = "pixelated";
+  const context = canvas.getContext("2d");
+  const image = context.createImageData(time.length, periods.length);
+  shades.forEach((row, x) => row.forEach((value, k) => {
+    const at = 4 * ((periods.length - 1 - k) * time.length + x);
+    image.data.set([...shade(value), 255], at);
+  }));
+  context.putImageData(image, 0, 0);
+  const labels = element("div", { style: "text-align:right;font-size:11px" },
+    ...[...periods].reverse().map((p) => element("div", { style: "height:18px" }, p)));
+  labels.className = "faint";
+  const shown = element("div", { style: "display:grid;grid-template-columns:56px 1fr;gap:6px" }, labels, canvas);
+  body.append(shown);
+  made.lastChild.append(`; brightest ${number(top)}; the strongest period is ${periods[best]} ticks`);
+  return made;
+};
+
+export {
+  PALETTE, axis, band, bars, colour, element, lines, number, plot, shade, spectrogram, stacked, stamps,
+};

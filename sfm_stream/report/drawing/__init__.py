@@ -1,1 +1,0 @@
-"""Drawing code and style of our pages; uPlot (MIT licence) lies beside its licence."""
