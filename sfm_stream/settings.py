@@ -8,16 +8,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, NamedTuple, get_args
 
-import msgspec
 from msgspec import Meta
 
-from sfm_stream.frames import Json
-from sfm_stream.frames import doc as _doc
+from sfm_stream.json_frames import Json
+from sfm_stream.sections import NONE, Count, Few, Positive, Section, doc
 from sfm_stream.units import Duration, Horizons
 
-Positive = Annotated[int, Meta(ge=1)]
-Count = Annotated[int, Meta(ge=0)]
-Few = Meta(le=1_000_000)  # squares of sizes are counted in 64 bits
 Fold = Literal["last", "first", "min", "max", "sum", "mean", "count"]
 Missing = Literal["void", "hold", "mean"]
 RecordKind = Literal[
@@ -30,125 +26,118 @@ PARTS: tuple[str, ...] = get_args(Part)
 """What experts of least squares see, side by side in this order."""
 
 
-class Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A table of the configuration file."""
-
-
-NONE = Duration("")
-
-
 class Feed(Section, frozen=True):
     """Where ticks come from."""
 
     connector: Annotated[
         str,
-        _doc(
+        doc(
             "`synthetic`, `csv`, `parquet`, `activity`, `capture`, `river`, a venue "
             "as `sfm-stream feeds` names it, or `package:Class`"
         ),
     ] = "synthetic"
     path: Annotated[
         str | tuple[str, ...],
-        _doc(
+        doc(
             "file, glob or list of files, read in natural order; `-`: what is piped in"
         ),
     ] = ""
     time: Annotated[
         str | tuple[str, ...],
-        _doc(
+        doc(
             "time column, or columns that make up the time together; empty: the column "
             "that reads as times; `-`: none, ticks are `period` apart from 2000-01-01"
         ),
     ] = ""
     time_unit: Annotated[
         Literal["auto", "s", "ms", "us", "100ns", "ns", "iso", "excel"],
-        _doc("unit of the times; `auto`: by each value's size; `excel`: Excel's days"),
+        doc("unit of the times; `auto`: by each value's size; `excel`: Excel's days"),
     ] = "auto"
     columns: Annotated[
-        dict[str, str], _doc("field name = column name, where they differ")
+        dict[str, str], doc("field name = column name, where they differ")
     ] = {}
-    symbol: Annotated[str, _doc("column that names the stream of each row")] = ""
-    period: Annotated[Duration, _doc("time between ticks of a feed without times")] = (
+    symbol: Annotated[str, doc("column that names the stream of each row")] = ""
+    period: Annotated[Duration, doc("time between ticks of a feed without times")] = (
         Duration("1s")
     )
-    venue: Annotated[str, _doc("venue that was recorded")] = "binance"
-    url: Annotated[str, _doc("address of a venue; empty: its public one")] = ""
+    venue: Annotated[str, doc("venue that was recorded")] = "binance"
+    url: Annotated[str, doc("address of a venue; empty: its public one")] = ""
     channel: Annotated[
-        str, _doc("which messages of a venue are ticks; empty: its best bid and ask")
+        str, doc("which messages of a venue are ticks; empty: its best bid and ask")
     ] = ""
-    queue: Annotated[Positive, _doc("live events that may wait for the model")] = 65_536
+    queue: Annotated[Positive, doc("live events that may wait for the model")] = 65_536
     overload: Annotated[
         Literal["block", "conflate", "drop_oldest"],
-        _doc(
+        doc(
             "what happens when the queue is full: the venue waits, only the latest "
             "tick of each stream is kept, or the oldest are dropped and a gap says so"
         ),
     ] = "block"
     processes: Annotated[
         Annotated[int, Meta(ge=0, le=64)] | None,
-        _doc(
+        doc(
             "processes that read the live feeds (the largest of several feeds counts); "
             "0: the model's own; unset: 1 where there are two cores or more"
         ),
     ] = None
     stale_after: Annotated[
         Duration,
-        _doc(
+        doc(
             "silence after which a live feed is stale, e.g. `10s`; after twice that it "
             "connects anew; empty: what suits the venue"
         ),
     ] = NONE
     symbols: Annotated[
-        tuple[str, ...], _doc("what this feed subscribes to; empty: `stream.symbols`")
+        tuple[str, ...], doc("what this feed subscribes to; empty: `stream.symbols`")
     ] = ()
     prefix: Annotated[
-        str, _doc("put before the names of its streams, to tell two venues apart")
+        str, doc("put before the names of its streams, to tell two venues apart")
     ] = ""
-    dataset: Annotated[str, _doc("name of a data set that River ships")] = "WaterFlow"
+    dataset: Annotated[str, doc("name of a data set that River ships")] = "WaterFlow"
     signal: Annotated[
         Literal["tones", "chirp", "regimes", "square", "sawtooth"],
-        _doc("shape of the synthetic signal"),
+        doc("shape of the synthetic signal"),
     ] = "tones"
-    ticks: Annotated[Positive, _doc("length of the synthetic signal")] = 20_000
-    noise: Annotated[float, Meta(ge=0), _doc("standard deviation of its noise")] = 0.1
-    seed: Annotated[Count, _doc("seed of the signal")] = 0
+    ticks: Annotated[Positive, doc("length of the synthetic signal")] = 20_000
+    noise: Annotated[float, Meta(ge=0), doc("standard deviation of its noise")] = 0.1
+    seed: Annotated[Count, doc("seed of the signal")] = 0
     json: Json = Json()
     options: Annotated[
         dict[str, Any],
-        _doc("options of this connector alone; `sfm-stream feeds NAME` lists them"),
+        doc("options of this connector alone; `sfm-stream feeds NAME` lists them"),
     ] = {}
 
 
 class Stream(Section, frozen=True):
     """What a tick is."""
 
-    name: Annotated[str, _doc("name of a stream without one")] = "main"
+    name: Annotated[str, doc("name of a stream without one")] = "main"
     fields: Annotated[
-        tuple[str, ...], _doc("numeric fields of a tick; empty: all the feed has")
+        tuple[str, ...], doc("numeric fields of a tick; empty: all the feed has")
     ] = ()
     columns: Annotated[
         Literal["fields", "streams"],
-        _doc("what a file's columns are; a stream of its own has one field, `value`"),
+        doc("what a file's columns are; a stream of its own has one field, `value`"),
     ] = "fields"
-    symbols: Annotated[tuple[str, ...], _doc("streams to keep; empty: all")] = ()
+    symbols: Annotated[tuple[str, ...], doc("streams to keep; empty: all")] = ()
     max_streams: Annotated[
-        Positive, _doc("most streams learned from; ticks of further ones are rejected")
+        Positive, doc("most streams learned from; ticks of further ones are rejected")
     ] = 10_000
     every: Annotated[
-        Duration, _doc("fold ticks into bins of this length, e.g. `100ms`")
+        Duration, doc("fold ticks into bins of this length, e.g. `100ms`")
     ] = NONE
     folds: Annotated[
-        dict[str, Fold], _doc("field = how it is folded into a bin; default `last`")
+        dict[str, Fold], doc("field = how it is folded into a bin; default `last`")
     ] = {}
     missing: Annotated[
         Missing,
-        _doc("a missing value: reject the tick, repeat the last or take the mean"),
+        doc("a missing value: reject the tick, repeat the last or take the mean"),
     ] = "void"
     clock: Annotated[
-        Literal["tick", "time"], _doc("whether memory turns per tick or with time")
+        Literal["tick", "time"], doc("whether memory turns per tick or with time")
     ] = "tick"
     max_gap: Annotated[
-        Duration, _doc("a longer silence than this is a gap, e.g. `60s`; empty: never")
+        Duration, doc("a longer silence than this is a gap, e.g. `60s`; empty: never")
     ] = NONE
 
 
@@ -157,13 +146,13 @@ class Target(Section, frozen=True):
 
     values: Annotated[
         tuple[str, ...],
-        _doc("fields or derived values (`mid`) to forecast; empty: the first field"),
+        doc("fields or derived values (`mid`) to forecast; empty: the first field"),
     ] = ()
     predict: Annotated[
         Literal["change", "log-return", "level"],
-        _doc("what the model predicts; records are in the target's own units"),
+        doc("what the model predicts; records are in the target's own units"),
     ] = "change"
-    horizons: Annotated[Horizons, _doc('ticks (`1`, `"1..24"`) or time (`"1s"`)')] = (
+    horizons: Annotated[Horizons, doc('ticks (`1`, `"1..24"`) or time (`"1s"`)')] = (
         Horizons((1,))
     )
 
@@ -173,60 +162,60 @@ class Features(Section, frozen=True):
 
     inputs: Annotated[
         tuple[str, ...],
-        _doc(
+        doc(
             "`change`, `level`, `log-return` of the target; `change(bid)` of a field; "
             "`change(*)` of all; derived values; `elapsed`, `weekday`, "
             "`hour`: sine and cosine over a day and over half a day"
         ),
     ] = ("change", "level", "change(*)", "level(*)", "hour")
     lags: Annotated[
-        Positive, Few, _doc("own past changes given to the least-squares experts")
+        Positive, Few, doc("own past changes given to the least-squares experts")
     ] = 24
     errors: Annotated[
-        Count, Few, _doc("own past errors given to the least-squares experts")
+        Count, Few, doc("own past errors given to the least-squares experts")
     ] = 2
     scale: Annotated[
-        Positive, _doc("memory of running means and variances, in ticks")
+        Positive, doc("memory of running means and variances, in ticks")
     ] = 5_000
 
 
 class Model(Section, frozen=True):
     """The State-Frequency Memory cell."""
 
-    cell: Annotated[Literal["sfm", "a-sfm"], _doc("fixed or adaptive frequencies")] = (
+    cell: Annotated[Literal["sfm", "a-sfm"], doc("fixed or adaptive frequencies")] = (
         "sfm"
     )
-    states: Annotated[Positive, Few, _doc("states D")] = 16
-    frequencies: Annotated[Positive, Few, _doc("frequencies K")] = 8
-    outputs: Annotated[Positive, Few, _doc("outputs M")] = 16
+    states: Annotated[Positive, Few, doc("states D")] = 16
+    frequencies: Annotated[Positive, Few, doc("frequencies K")] = 8
+    outputs: Annotated[Positive, Few, doc("outputs M")] = 16
     grid: Annotated[
-        Literal["paper", "half", "log"], _doc("how the frequencies are laid out")
+        Literal["paper", "half", "log"], doc("how the frequencies are laid out")
     ] = "log"
     longest_period: Annotated[
-        float, Meta(ge=2), _doc("longest period of the `log` grid, ticks")
+        float, Meta(ge=2), doc("longest period of the `log` grid, ticks")
     ] = 256.0
     longest_memory: Annotated[
-        float, Meta(ge=2), _doc("longest memory of a state at the start, ticks")
+        float, Meta(ge=2), doc("longest memory of a state at the start, ticks")
     ] = 256.0
     readout: Annotated[
-        Literal["amplitude", "amplitude+phase"], _doc("what outputs see of the memory")
+        Literal["amplitude", "amplitude+phase"], doc("what outputs see of the memory")
     ] = "amplitude+phase"
 
 
 class Learn(Section, frozen=True):
     """Truncated back-propagation through time."""
 
-    enabled: Annotated[bool, _doc("whether weights change; false freezes them")] = True
-    window: Annotated[Positive, _doc("ticks that gradients flow back, h")] = 32
-    every: Annotated[Positive, _doc("ticks between updates, h'")] = 16
-    optimizer: Annotated[Literal["adam"], _doc("the optimiser")] = "adam"
-    lr: Annotated[float, Meta(gt=0), _doc("learning rate")] = 3e-3
-    clip: Annotated[float, Meta(gt=0), _doc("largest norm of the gradient")] = 1.0
+    enabled: Annotated[bool, doc("whether weights change; false freezes them")] = True
+    window: Annotated[Positive, doc("ticks that gradients flow back, h")] = 32
+    every: Annotated[Positive, doc("ticks between updates, h'")] = 16
+    optimizer: Annotated[Literal["adam"], doc("the optimiser")] = "adam"
+    lr: Annotated[float, Meta(gt=0), doc("learning rate")] = 3e-3
+    clip: Annotated[float, Meta(gt=0), doc("largest norm of the gradient")] = 1.0
     gap: Annotated[
-        Literal["decay", "reset", "keep"], _doc("what a gap does to the memory")
+        Literal["decay", "reset", "keep"], doc("what a gap does to the memory")
     ] = "decay"
     max_pending: Annotated[
-        Positive, _doc("forecasts per stream and horizon that may wait for their truth")
+        Positive, doc("forecasts per stream and horizon that may wait for their truth")
     ] = 4096
 
 
@@ -262,22 +251,22 @@ class Forecast(Section, frozen=True):
 
     experts: Annotated[
         tuple[str, ...],
-        _doc(f"experts to ask, some of {', '.join(f'`{name}`' for name in EXPERTS)}"),
+        doc(f"experts to ask, some of {', '.join(f'`{name}`' for name in EXPERTS)}"),
     ] = tuple(EXPERTS)
     forgetting: Annotated[
-        float, Meta(gt=0, le=1), _doc("forgetting factor of `rls` and `sfm-rls`")
+        float, Meta(gt=0, le=1), doc("forgetting factor of `rls` and `sfm-rls`")
     ] = 0.9999
-    fast: Annotated[
-        float, Meta(gt=0, le=1), _doc("forgetting factor of `rls-fast`")
-    ] = 0.99
-    ridge: Annotated[float, Meta(gt=0), _doc("first ridge of least squares")] = 1.0
+    fast: Annotated[float, Meta(gt=0, le=1), doc("forgetting factor of `rls-fast`")] = (
+        0.99
+    )
+    ridge: Annotated[float, Meta(gt=0), doc("first ridge of least squares")] = 1.0
     level: Annotated[
-        float, Meta(gt=0, lt=1), _doc("share of truths in the interval")
+        float, Meta(gt=0, lt=1), doc("share of truths in the interval")
     ] = 0.9
     input_clip: Annotated[
         float,
         Meta(gt=0),
-        _doc("inputs and targets are clipped at this many standard deviations"),
+        doc("inputs and targets are clipped at this many standard deviations"),
     ] = 8.0
 
 
@@ -285,28 +274,26 @@ class Run(Section, frozen=True):
     """How a run is carried out."""
 
     warmup: Annotated[
-        int | float, _doc("first ticks (count or share) that are not scored")
+        int | float, doc("first ticks (count or share) that are not scored")
     ] = 0
-    checkpoint_every: Annotated[Positive, _doc("ticks between checkpoints")] = 100_000
+    checkpoint_every: Annotated[Positive, doc("ticks between checkpoints")] = 100_000
     backend: Annotated[
         Literal["auto", "numba", "cuda", "torch"],
-        _doc("what computes; `auto`: what fits the device"),
+        doc("what computes; `auto`: what fits the device"),
     ] = "auto"
     device: Annotated[
-        str, _doc("where it computes: `cpu`, or a GPU as `cuda`, `cuda:1`")
+        str, doc("where it computes: `cpu`, or a GPU as `cuda`, `cuda:1`")
     ] = "cpu"
     threads: Annotated[
         Positive | None,
-        _doc(
-            "cores that share the rows of many streams; unset: all. No record changes"
-        ),
+        doc("cores that share the rows of many streams; unset: all. No record changes"),
     ] = None
-    block: Annotated[Positive, _doc("events per block of a replay")] = 16_384
+    block: Annotated[Positive, doc("events per block of a replay")] = 16_384
     round: Annotated[
         Duration,
-        _doc("a live event waits so long for others to take one step with"),
+        doc("a live event waits so long for others to take one step with"),
     ] = NONE
-    seed: Annotated[Count, _doc("seed of the first weights")] = 0
+    seed: Annotated[Count, doc("seed of the first weights")] = 0
 
 
 class Sink(Section, frozen=True):
@@ -314,22 +301,22 @@ class Sink(Section, frozen=True):
 
     kind: Annotated[
         str,
-        _doc(
+        doc(
             "`jsonl`, `parquet`, `sqlite`, the name of an installed package's entry "
             "point in `sfm_stream.sinks`, or `package.module:Class`"
         ),
     ]
     path: Annotated[
-        str, _doc("file or folder within the run's; empty: a name after the kind")
+        str, doc("file or folder within the run's; empty: a name after the kind")
     ] = ""
     records: Annotated[
-        tuple[RecordKind, ...], _doc("kinds of records it takes; empty: all")
+        tuple[RecordKind, ...], doc("kinds of records it takes; empty: all")
     ] = ()
-    streams: Annotated[tuple[str, ...], _doc("streams it takes; empty: all")] = ()
-    queue: Annotated[Positive, _doc("records that may wait")] = 65_536
+    streams: Annotated[tuple[str, ...], doc("streams it takes; empty: all")] = ()
+    queue: Annotated[Positive, doc("records that may wait")] = 65_536
     overload: Annotated[
         Literal["spill", "drop"],
-        _doc("beyond the queue, records wait on disk or are lost and counted"),
+        doc("beyond the queue, records wait on disk or are lost and counted"),
     ] = "spill"
 
 
@@ -338,52 +325,52 @@ class Daemon(Section, frozen=True):
 
     listen: Annotated[
         str,
-        _doc(
+        doc(
             "address of the status page, metrics and websocket; port 0: any free one; "
             "empty: no address"
         ),
     ] = "127.0.0.1:8788"
     hosts: Annotated[
         tuple[str, ...],
-        _doc(
+        doc(
             "further host names that requests may use, besides `localhost`, numeric "
             "addresses and the host of `daemon.listen`"
         ),
     ] = ()
     checkpoint_every: Annotated[
-        Duration, _doc("least time between checkpoints; 20 times it is the most")
+        Duration, doc("least time between checkpoints; 20 times it is the most")
     ] = Duration("15s")
-    checkpoints: Annotated[Positive, _doc("how many checkpoints are kept")] = 3
+    checkpoints: Annotated[Positive, doc("how many checkpoints are kept")] = 3
     retention: Annotated[
         Duration,
-        _doc("how long the journal is kept behind a checkpoint; empty: for ever"),
+        doc("how long the journal is kept behind a checkpoint; empty: for ever"),
     ] = NONE
     disk_full: Annotated[
         Literal["halt", "go-on"],
-        _doc("if the journal cannot be written: stop, or go on without it"),
+        doc("if the journal cannot be written: stop, or go on without it"),
     ] = "halt"
     catch_up_after: Annotated[
-        Duration, _doc("learning pauses while the oldest waiting event is older")
+        Duration, doc("learning pauses while the oldest waiting event is older")
     ] = Duration("2s")
     quarantine_after: Annotated[
-        Positive, _doc("rejected ticks in a row after which a stream is shut out")
+        Positive, doc("rejected ticks in a row after which a stream is shut out")
     ] = 1_000
     quarantine: Annotated[
-        Duration, _doc("how long it is shut out; doubles each time, up to an hour")
+        Duration, doc("how long it is shut out; doubles each time, up to an hour")
     ] = Duration("60s")
     ready_lag: Annotated[
-        Duration, _doc("not ready while the oldest waiting event is older")
+        Duration, doc("not ready while the oldest waiting event is older")
     ] = Duration("5s")
     drain: Annotated[
         Duration,
-        _doc("time for waiting events and records when the daemon is told to stop"),
+        doc("time for waiting events and records when the daemon is told to stop"),
     ] = Duration("10s")
     lease: Annotated[
         Duration,
-        _doc("silence after which a process may lose its run to another one"),
+        doc("silence after which a process may lose its run to another one"),
     ] = Duration("10s")
     group: Annotated[
-        str, _doc("regular expression; streams of one first group stay in one shard")
+        str, doc("regular expression; streams of one first group stay in one shard")
     ] = ""
 
 
@@ -395,7 +382,7 @@ class Config(Section, frozen=True):
     """
 
     feed: Feed = Feed()
-    more_feeds: Annotated[tuple[Feed, ...], _doc("the other tables of `[[feed]]`")] = ()
+    more_feeds: Annotated[tuple[Feed, ...], doc("the other tables of `[[feed]]`")] = ()
     stream: Stream = Stream()
     target: Target = Target()
     features: Features = Features()

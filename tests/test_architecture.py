@@ -21,7 +21,8 @@ PACKAGE = ROOT / "sfm_stream"
 ROWS = [
     {"errors"},
     {"events", "records", "units"},
-    {"frames"},
+    {"sections"},
+    {"json_frames"},
     {"settings"},
     {"blocks", "config", "jit"},
     {"feeds", "cell"},
@@ -61,7 +62,8 @@ TOUCHES_THE_OUTSIDE = {
 }
 
 CONNECTORS_MAY_IMPORT = {
-    "blocks", "config", "errors", "events", "feeds", "frames", "settings", "units",
+    "blocks", "config", "errors", "events", "feeds", "json_frames", "sections",
+    "settings", "units",
 }  # fmt: skip
 
 MUTABLE = (ast.List, ast.Dict, ast.Set, ast.ListComp, ast.DictComp, ast.SetComp)
@@ -88,7 +90,8 @@ LONG_FILES = {}
 TESTED_IN = {
     "state.layout": "test_state_bank.py",
     "state.arena": "test_state_bank.py",
-    "frames": "test_connectors_venues_json_protocol.py",
+    "json_frames": "test_config.py",
+    "sections": "test_config.py",
     "settings": "test_config.py",
     "backends.cuda.prelude": "test_backends_cuda_compiling.py",
     "backends.cuda.backend": "test_backends_cuda_chain.py",

@@ -28,7 +28,7 @@ from connectors.venues.json.paths import (
 )
 
 if TYPE_CHECKING:
-    from sfm_stream.frames import Json
+    from sfm_stream.json_frames import Json
     from sfm_stream.settings import Feed
 
 Number = Annotated[float, Meta(ge=-float_info.max, le=float_info.max)]

@@ -1,23 +1,16 @@
-"""What frames of JSON look like, as a table of the settings."""
+"""The table that says what the frames of a feed of JSON look like."""
 
 from __future__ import annotations
 
 from typing import Annotated
 
-import msgspec
-from msgspec import Meta
-
+from sfm_stream.sections import Section, doc
 from sfm_stream.units import Duration
 
 Match = dict[str, str | tuple[str, ...]]
 
 
-def doc(text: str) -> Meta:
-    """Describe a key: the text stands here and nowhere else."""
-    return Meta(description=text)
-
-
-class Json(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Json(Section, frozen=True):
     """What the frames of any feed of JSON look like.
 
     A path is keys and positions with dots between them, from the record; from the frame

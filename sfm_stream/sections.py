@@ -1,0 +1,24 @@
+"""What every table of settings is made with."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
+
+from sfm_stream.units import Duration
+
+Positive = Annotated[int, Meta(ge=1)]
+Count = Annotated[int, Meta(ge=0)]
+Few = Meta(le=1_000_000)  # squares of sizes are counted in 64 bits
+NONE = Duration("")
+
+
+class Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A table of the configuration file."""
+
+
+def doc(text: str) -> Meta:
+    """Describe a key."""
+    return Meta(description=text)
