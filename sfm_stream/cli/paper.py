@@ -40,6 +40,8 @@ Data = Annotated[
     Path,
     typer.Option(metavar="DIR", help="Folder with the folders music and phonemes."),
 ]
+Sets = Annotated[str, typer.Option(metavar="A,B", help="Sets [those in the folder].")]
+Music = Annotated[Path, typer.Option(metavar="DIR", help="Folder of the .mat files.")]
 Processes = Annotated[
     int, typer.Option(min=1, help="Trainings side by side, each on one thread.")
 ]
@@ -72,14 +74,10 @@ def signals(
 def music(
     out: Out = RESULTS,
     quick: Quick = False,
-    sets: Annotated[
-        str, typer.Option(metavar="A,B", help="Sets [those in the folder].")
-    ] = "",
+    sets: Sets = "",
     models: Models = "",
     seeds: Seeds = "",
-    data: Annotated[
-        Path, typer.Option(metavar="DIR", help="Folder of the .mat files.")
-    ] = Path("../shared/data/music"),
+    data: Music = Path("../shared/data/music"),
     processes: Processes = 1,
     as_json: AsJson = False,
 ) -> None:
@@ -88,6 +86,26 @@ def music(
 
     size = task.QUICK if quick else task.FULL
     with _ordered(out, models, seeds or _seeds(quick), processes) as order:
+        found = task.carry_out(listed(sets), data, size, order)
+    _say(found, as_json=as_json)
+
+
+@paper.command()
+def search(
+    out: Out = RESULTS,
+    quick: Quick = False,
+    sets: Sets = "",
+    models: Models = "",
+    seeds: Seeds = "0",
+    data: Music = Path("../shared/data/music"),
+    processes: Processes = 1,
+    as_json: AsJson = False,
+) -> None:
+    """Search rates and dropouts for the music, the same grid for every model."""
+    from sfm_stream.paper.tasks import search as task
+
+    with _ordered(out, models, seeds, processes) as order:
+        size = task.QUICK if quick else task.FULL
         found = task.carry_out(listed(sets), data, size, order)
     _say(found, as_json=as_json)
 

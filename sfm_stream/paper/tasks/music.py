@@ -158,8 +158,24 @@ def experiment(name: str, folder: Path, size: Size) -> Experiment:
         ConfigError: for another name.
         FeedError: if the file cannot be used.
     """
+    return on(name, folder, size, searched(name))
+
+
+def searched(name: str) -> Searched:
+    """Give what a set is trained with: for one not searched, the chorales'."""
+    return SEARCHED.get(name, CHORALES)
+
+
+def on(name: str, folder: Path, size: Size, found: Searched) -> Experiment:
+    """Give a set with the eleven models, trained with other settings.
+
+    Args:
+        name: of the set, as in `rolls.FILES`.
+        folder: of its file.
+        size: how much.
+        found: what they are trained with.
+    """
     splits = piano_rolls.load(name, folder, size.pieces, size.frames)
-    found = SEARCHED.get(name, CHORALES)
     objective = objectives.objective(_loss, _scores, "nll", found.dropouts.ask)
     keywise = {
         cell: Contender(partial(_born, cell, found), objective, found.rates.get(cell))

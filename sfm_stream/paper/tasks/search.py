@@ -1,0 +1,137 @@
+"""One search for all models of the second task: the same grid, judged by validation.
+
+A model that was searched further than another looks better than it is. Here every one
+is trained with each rate and each pair of dropouts, as long as any other, and what is
+best on the validation split is what is tested.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from itertools import product
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from sfm_stream.paper.data import piano_rolls
+from sfm_stream.paper.output import tables
+from sfm_stream.paper.tasks import music
+from sfm_stream.paper.training import trials
+from sfm_stream.paper.training.dropouts import Dropouts
+from sfm_stream.paper.training.loop import Schedule
+from sfm_stream.paper.training.processes import train_ahead
+from sfm_stream.paper.training.trials import Experiment, Order, Result
+from sfm_stream.report.markdown import table
+
+NAME, SCORE = "search", "nll"
+
+
+class Setting(NamedTuple):
+    """One point of the grid.
+
+    Attributes:
+        rate: of Adam, falling to 0 along half a cosine.
+        dropouts: in training.
+    """
+
+    rate: float
+    dropouts: Dropouts
+
+    @property
+    def label(self) -> str:
+        """The setting as part of a file's name."""
+        return f"{self.rate:g}-{self.dropouts.inputs:g}-{self.dropouts.said:g}"
+
+
+RATES = (3e-3, 1e-2, 2e-2)
+DROPOUTS = (Dropouts(0.05, 0.15), Dropouts(0.2, 0.3))
+GRID = tuple(Setting(*both) for both in product(RATES, DROPOUTS))
+
+# The rate is the grid's. Of so many epochs the best on the validation split counts.
+FULL = music.Size(None, Schedule(60, 16, 0.0, 60, 0, 5.0, 0.0))
+QUICK = music.Size(16, Schedule(2, 8, 0.0, 2, 0, 5.0, 0.0), 65)
+
+
+def carry_out(
+    names: Sequence[str], folder: Path, size: music.Size, order: Order
+) -> dict[str, Any]:
+    """Search the grid for every model on sets of piano rolls.
+
+    Args:
+        names: of the sets, as in `piano_rolls.FILES`; all there are where none is.
+        folder: of their files.
+        size: how much, with a schedule.
+        order: which models and seeds, and where to.
+
+    Returns:
+        `sets`, by model `best`, the place in `grid` of the setting with the lowest mean
+        validation NLL, and `valid` and `test` of every setting, the mean of its seeds;
+        `grid`; `text`, the tables in Markdown. The folder has it as `search.json` and
+        `search.md`.
+
+    Raises:
+        ConfigError: for a set or a model that there is not.
+        FeedError: if a file cannot be used.
+        SinkError: if results cannot be read or written.
+    """
+    found = {}
+    for name in names or piano_rolls.present(folder):
+        makers = [partial(experiment, name, folder, size, one) for one in GRID]
+        train_ahead(makers, order)
+        found[name] = _folded([trials.carry_out(make(), order) for make in makers])
+    text = "\n\n".join(f"{name}\n\n{_table(part)}" for name, part in found.items())
+    grid = [one.label for one in GRID]
+    tables.keep(NAME, {"sets": found, "grid": grid}, text, order.out)
+    return {"sets": found, "grid": grid, "text": text}
+
+
+def experiment(
+    name: str, folder: Path, size: music.Size, setting: Setting
+) -> Experiment:
+    """Give a set with the eleven models, all trained by one setting.
+
+    Args:
+        name: of the set.
+        folder: of its file.
+        size: how much, with a schedule.
+        setting: of the grid.
+    """
+    known = music.searched(name)
+    tried = known._replace(dropouts=setting.dropouts, rates={})
+    schedule = size.schedule or known.schedule
+    size = size._replace(schedule=schedule._replace(lr=setting.rate))
+    made = music.on(name, folder, size, tried)
+    return made._replace(name=f"{made.name}-{NAME}-{setting.label}")
+
+
+def _folded(results: Sequence[Sequence[Result]]) -> dict[str, Any]:
+    """Give by model the figures of every setting, and which is best."""
+    found = {}
+    for name in dict.fromkeys(result["model"] for result in results[0]):
+        means = {
+            split: [_mean(one, name, split) for one in results]
+            for split in ("valid", "test")
+        }
+        found[name] = {"best": int(np.argmin(means["valid"])), **means}
+    return found
+
+
+def _mean(results: Sequence[Result], name: str, split: str) -> float:
+    mine = [result[split][SCORE] for result in results if result["model"] == name]
+    return float(np.mean(mine))
+
+
+def _table(models: Mapping[str, Any]) -> str:
+    rows = []
+    for name, model in models.items():
+        best = GRID[model["best"]]
+        rows.append([
+            name, f"{best.rate:g}", f"{best.dropouts.inputs:g}",
+            f"{best.dropouts.said:g}", f"{model['valid'][model['best']]:.3f}",
+            f"{model['test'][model['best']]:.3f}",
+        ])  # fmt: skip
+    head = ["model", "rate", "inputs dropped", "outputs dropped",
+            "validation NLL", "test NLL"]  # fmt: skip
+    return table(head, rows)
