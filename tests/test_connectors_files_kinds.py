@@ -159,8 +159,8 @@ def test_a_layout_names_the_columns_of_a_file_without_a_header(tmp_path):
     ("layout", "row", "fields"),
     [
         ("binance-klines", "{ms},1,2,0.5,1.5,10,{ms}999,5,3,1,1,0\n", "open"),
-        ("binance-aggtrades", "{i},1.5,2,10,11,{ms},True,True\n", "agg_trade_id"),
-        ("binance-aggtrades", "{i},1.5,2,10,11,{ms},true\n", "agg_trade_id"),
+        ("binance-aggtrades", "{i},1.5,2,10,11,{ms},True,True\n", "price"),
+        ("binance-aggtrades", "{i},1.5,2,10,11,{ms},true\n", "price"),
         ("histdata", "{t:%Y%m%d %H%M%S000},1.5,1.6,0\n", "bid"),
         ("histdata", "{t:%Y%m%d %H%M%S};1.5;1.6;1.4;1.5;0\n", "open"),
     ],
@@ -189,7 +189,7 @@ def test_layouts_without_headers_are_known(tmp_path, layout, row, fields):
         (
             "databento-mbp-1",
             "ts_recv,ts_event,rtype,price,bid_px_00,ask_px_00,bid_sz_00,ask_sz_00,symbol",
-            "{us}000,{us}000,1,100,100,9223372036854775807,1,2,ESH4",
+            "{us}000,{us}000,1,100,100250000000,9223372036854775807,1,2,ESH4",
         ),
     ],
 )
@@ -197,10 +197,22 @@ def test_layouts_of_quotes_name_bid_and_ask(tmp_path, layout, head, row):
     rows = "".join(row.format(us=t // 1000) + "\n" for t in NS)
     feed = opened(tmp_path, f"{head}\n{rows}", layout=layout)
     block = whole(feed)
-    assert {"bid", "ask", "bid_qty", "ask_qty"} <= set(feed.fields)
+    assert set(feed.fields) == {"bid", "ask", "bid_qty", "ask_qty"}
     assert block.time.tolist() == NS
     if layout == "databento-mbp-1":
         assert feed.tally.counts == {"a number that stands for none": COUNT}
+        assert set(block.values[:, feed.fields.index("bid")]) == {100.25}
+        assert any("'bid_px_00' counts in 1e-09" in note for note in feed.notes)
+
+
+@pytest.mark.parametrize("scale", [1e-9, 0.25, 100.0])
+def test_whole_numbers_of_a_column_count_what_is_said(tmp_path, scale):
+    text = "t,a,b\n" + "".join(f"{t // SECOND},{i},{i}.5\n" for i, t in enumerate(NS))
+    feed = opened(tmp_path, text, scale={"a": scale, "b": scale, "c": scale})
+    values = whole(feed).values
+    assert values[:, 0].tolist() == pytest.approx([i * scale for i in range(COUNT)])
+    assert values[:, 1].tolist() == [i + 0.5 for i in range(COUNT)]
+    assert values[3, 0] == float(f"{3 * scale:g}")
 
 
 def test_what_is_set_wins_over_a_layout(tmp_path):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from math import isclose
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -94,6 +95,12 @@ def without(numbers: Floats, missing: Iterable[str]) -> Floats:
     if not codes:
         return numbers
     return np.where(np.isin(numbers, codes), np.nan, numbers)
+
+
+def scaled(numbers: Floats, scale: float) -> Floats:
+    """Multiply numbers; by a division where that is exact, as by 1e-9."""
+    parts = round(1 / scale)
+    return numbers / parts if parts and isclose(parts * scale, 1) else numbers * scale
 
 
 def is_sentinel(numbers: Floats) -> NDArray[np.bool_]:

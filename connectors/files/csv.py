@@ -15,7 +15,6 @@ from itertools import chain
 from typing import TYPE_CHECKING
 
 import polars as pl
-from msgspec.structs import replace
 
 from connectors.cells import numbers
 from connectors.files import layout as layouts
@@ -53,18 +52,17 @@ class Csv(LineTable):
     connector = "csv"
 
     def __init__(self, config: Config) -> None:
-        feed, self._options = presets.applied(
-            config.feed, read(config.feed, TextOptions)
-        )
+        given = read(config.feed, TextOptions)
+        config, self._options = presets.applied(config, given)
+        feed = config.feed
         files.expect_encoding(self._options.encoding)
         self._paths = files.expand(feed.path)
         self._wanted = _wanted(feed, config.stream.fields)
         self._first = _first(self._paths, self._options, self._wanted)
         path, sample = self._sampled()
         seen = Seen(path, self._first.names, sample, self._first.notes)
-        settings = replace(config, feed=feed)
-        notation = plan.notation(seen, self._options, settings)
-        made = plan.choose(settings, self._options, seen, notation)
+        notation = plan.notation(seen, self._options, config)
+        made = plan.choose(config, self._options, seen, notation)
         super().__init__(made, self._paths, self._options.order)
         self._types = _types(sample, made)
 

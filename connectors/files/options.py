@@ -38,6 +38,10 @@ class TableOptions(Section, frozen=True):
         tuple[str, ...] | None,
         _doc("words, or numbers, for a missing value; unset: `NA`, `null`, `-` ..."),
     ] = None
+    scale: Annotated[
+        dict[str, Annotated[float, Meta(gt=0)]],
+        _doc("column = what one counts in a column of whole numbers, e.g. 1e-9"),
+    ] = {}  # noqa: RUF012 msgspec copies it
     zero_price: Annotated[
         Literal["missing", "value"], _doc("what a bid or ask of zero is")
     ] = "missing"

@@ -1,4 +1,11 @@
-"""Whose export a file is: keys that a layout's name stands for, and nothing else."""
+"""Whose export a file is: keys that a layout's name stands for, and nothing else.
+
+Sources: Databento's "Market by price (MBP-1)", where prices count in 1e-9 and rtype is
+always 1; Binance's page of its public data, with times in microseconds for spot since
+2025; HistData's "Data Files - Detailed Specification", all in stored copies read on
+2026-11-26. Tardis' columns are those that files in public repositories have, of which
+its own page was not read; MetaTrader's are those of its exports.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +16,7 @@ import msgspec
 from msgspec.structs import replace
 
 from connectors.files.options import TextOptions
-from sfm_stream.settings import Feed
+from sfm_stream.config import Config
 
 KLINES = ("open_time", "open", "high", "low", "close", "volume", "close_time",
           "quote_volume", "count", "taker_buy_volume", "taker_buy_quote_volume",
@@ -23,17 +30,22 @@ BOOK = {"bid": "bid_px_00", "ask": "ask_px_00", "bid_qty": "bid_sz_00",
         "ask_qty": "ask_sz_00"}  # fmt: skip
 PRESETS: Mapping[str, Mapping[str, Any]] = {
     "binance-klines": {"time": "open_time", "names": KLINES, "separator": ","},
-    "binance-aggtrades": {"time": "transact_time", "names": TRADES, "separator": ","},
+    "binance-aggtrades": {
+        "time": "transact_time", "names": TRADES, "separator": ",",
+        "fields": ("price", "quantity", "is_buyer_maker"),
+    },
     "tardis-quotes": {
         "time": "timestamp", "time_unit": "us", "symbol": "symbol", "columns": QUOTES,
-        "separator": ",",
+        "separator": ",", "fields": tuple(QUOTES),
     },
     "tardis-trades": {
         "time": "timestamp", "time_unit": "us", "symbol": "symbol", "separator": ",",
-        "columns": {"price": "price", "qty": "amount"},
+        "columns": {"price": "price", "qty": "amount"}, "fields": ("price", "qty"),
     },
-    "databento-mbp-1": {"time": "ts_recv", "symbol": "symbol", "columns": BOOK,
-                        "separator": ","},
+    "databento-mbp-1": {
+        "time": "ts_recv", "symbol": "symbol", "columns": BOOK, "separator": ",",
+        "fields": tuple(BOOK), "scale": {"bid_px_00": 1e-9, "ask_px_00": 1e-9},
+    },
     "mt4": {"time": ("date", "time"), "names": ("date", "time", *BARS, "volume"),
             "separator": ",", "header": False},
     "mt5": {"time": ("<DATE>", "<TIME>"), "separator": "\t",
@@ -49,12 +61,17 @@ OTHER_WIDTHS: Mapping[str, Mapping[int, tuple[str, ...]]] = {
 """Names of the columns where a layout comes in another width."""
 
 
-def applied(feed: Feed, options: TextOptions) -> tuple[Feed, TextOptions]:
+def applied(config: Config, options: TextOptions) -> tuple[Config, TextOptions]:
     """Give the settings with those of the layout, where they were left as they are."""
     keys = PRESETS.get(options.layout, {})
-    shared = {k: v for k, v in keys.items() if k in Feed.__struct_fields__}
-    own = {k: v for k, v in keys.items() if k not in shared}
-    return _with(feed, shared), _with(options, own)
+    feed, stream, own = (
+        {k: v for k, v in keys.items() if k in type(table).__struct_fields__}
+        for table in (config.feed, config.stream, options)
+    )
+    given = replace(
+        config, feed=_with(config.feed, feed), stream=_with(config.stream, stream)
+    )
+    return given, _with(options, own)
 
 
 def names(options: TextOptions, width: int) -> tuple[str, ...]:

@@ -263,6 +263,8 @@ class Table(ABC):
         values = self._void(
             SENTINEL, numbers.is_sentinel(values), values, column, piece
         )
+        if scale := self._plan.scales.get(column.name):
+            values = numbers.scaled(values, scale)
         if column.name in self._plan.prices:
             values = self._void(ZERO_PRICE, values == 0, values, column, piece)
         return values

@@ -46,6 +46,7 @@ class Plan:
         rows: most rows of all files to read, or 0: all of them.
         notation: how numbers are written.
         prices: columns in which a zero is no price.
+        scales: what whole numbers of a column count.
         notes: what was chosen and left out, for people.
         left_out: columns that are no fields, and why.
         there: names of all columns.
@@ -61,6 +62,7 @@ class Plan:
     rows: int
     notation: Notation = field(default_factory=Notation)
     prices: frozenset[str] = frozenset()
+    scales: Mapping[str, float] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     left_out: Mapping[str, str] = field(default_factory=dict)
     there: tuple[str, ...] = ()
@@ -111,12 +113,14 @@ def choose(
         raise FeedError(
             seen.source, problem, _told(left_out) or did_you_mean("", seen.names)
         )
+    scales = {n: s for n, s in options.scale.items() if _is_whole(seen, n)}
     made = Plan(
         tuple(fields), tuple(fields.values()),
         {name: derived[name] for name in fields if name in derived}, clock,
         feed.period.ns, feed.symbol, stream.name, options.rows,
-        notation, _prices(fields, options),
-        (*seen.notes, *told, *([_told(left_out)] if left_out else [])), left_out,
+        notation, _prices(fields, options), scales,
+        tuple(filter(None, (*seen.notes, *told, _scaled(scales), _told(left_out)))),
+        left_out,
         seen.names,
     )  # fmt: skip
     require(made.used, seen.names, seen.source)
@@ -240,6 +244,22 @@ def _prices(fields: Mapping[str, str], options: TableOptions) -> frozenset[str]:
         for name, column in fields.items()
         if QUOTE.match(name) or QUOTE.match(column)
     )
+
+
+def _is_whole(seen: Seen, name: str) -> bool:
+    """Say whether a column is there and holds whole numbers alone."""
+    if name not in seen.columns:
+        return False
+    column = seen.columns[name]
+    if column.dtype != pl.String:
+        return column.dtype.is_integer()
+    filled = column.str.strip_chars().drop_nulls()
+    return bool(filled.str.contains(r"^[+-]?\d*$").all())
+
+
+def _scaled(scales: Mapping[str, float]) -> str:
+    told = [f"{name!r} counts in {scale:g}" for name, scale in scales.items()]
+    return f"{', '.join(told)}: feed.options.scale" if told else ""
 
 
 def _expect_numbers(plan: Plan, seen: Seen) -> None:
