@@ -34,6 +34,7 @@ FEEDS = {
     "activity": "connectors.files.activity:Activity",
     "capture": "connectors.capture.reader:Capture",
     "csv": "connectors.files.csv:Csv",
+    "excel": "connectors.files.excel:Excel",
     "jsonl": "connectors.files.jsonl:Jsonl",
     "parquet": "connectors.files.parquet:Parquet",
     "river": "connectors.made.river:River",

@@ -32,7 +32,8 @@ class Feed(Section, frozen=True):
     connector: Annotated[
         str,
         doc(
-            "`synthetic`, `csv`, `parquet`, `activity`, `capture`, `river`, a venue "
+            "`synthetic`, `csv`, `jsonl`, `excel`, `parquet`, `activity`, `capture`, "
+            "`river`, a venue "
             "as `sfm-stream feeds` names it, or `package:Class`"
         ),
     ] = "synthetic"

@@ -15,7 +15,7 @@ from pathlib import Path, PurePosixPath
 from sfm_stream.errors import FeedError, did_you_mean
 
 ZIP = b"PK\x03\x04"
-WORKBOOK = "xl/workbook.xml"
+WORKBOOK, OLD_WORKBOOK = "xl/workbook.xml", b"\xd0\xcf\x11\xe0"
 JUNK = (".DS_Store", "Thumbs.db", "desktop.ini")
 WORDS = ("readme", "license", "licence", "checksum")
 """How the names of files begin that come along with data."""
@@ -33,9 +33,8 @@ def members(path: str) -> list[str]:
     Raises:
         FeedError: if it is an archive of no file, or of several kinds.
     """
-    with Path(path).open("rb") as file:
-        if file.read(len(ZIP)) != ZIP:
-            return [path]
+    if within(path) or not _begins(path, ZIP):
+        return [path]
     names = data(path)
     kinds = {PurePosixPath(name).suffix.lower() for name in names}
     if len(kinds) > 1:
@@ -60,6 +59,18 @@ def data(path: str) -> list[str]:
     if len(names) == 1:
         return names
     return [n for n in names if not _stem(n).lower().startswith(WORDS)] or names
+
+
+def expect_workbook(path: str) -> None:
+    """Refuse what is no workbook of Excel.
+
+    Raises:
+        FeedError: naming what may read it.
+    """
+    if not (_begins(path, OLD_WORKBOOK) or (_begins(path, ZIP)
+            and WORKBOOK in _names(path))):  # fmt: skip
+        problem = "expected a workbook of Excel, was something else"
+        raise FeedError(path, problem, "feed.connector = 'csv' reads text")
 
 
 def matching(item: str) -> list[str]:
@@ -100,6 +111,11 @@ def unzipped(path: str, name: str, size: int) -> Iterator[bytes]:
     except (KeyError, OSError, EOFError, zlib.error, zipfile.BadZipFile,
             NotImplementedError) as e:  # fmt: skip
         raise FeedError(path, f"cannot be read on: {e}", "is the file whole?") from e
+
+
+def _begins(path: str, magic: bytes) -> bool:
+    with Path(path).open("rb") as file:
+        return file.read(len(magic)) == magic
 
 
 def _names(path: str) -> list[str]:

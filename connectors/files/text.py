@@ -27,7 +27,7 @@ GZIP, ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
 NO_TEXT = {
     b"PAR1": ("Parquet", "feed.connector = 'parquet' reads it"),
     b"ARRO": ("Arrow", "write it as Parquet or CSV"),
-    b"\xd0\xcf\x11\xe0": ("a workbook of Excel", "save it as CSV"),
+    b"\xd0\xcf\x11\xe0": ("a workbook of Excel", "feed.connector = 'excel' reads it"),
     b"SQLi": ("a database of SQLite", "write the table as CSV"),
 }
 """How files begin that are taken for text at times, and what to do."""
@@ -39,6 +39,17 @@ SPACES, EDGES = re.compile(" +"), re.compile(r"(?m)^ | (?=\r?$)")
 
 
 def expand(path: str | tuple[str, ...]) -> tuple[str, ...]:
+    """Give the files of text meant by `feed.path`, those in archives each for itself.
+
+    Raises:
+        ConfigError: if no path is given.
+        FeedError: if there is no such file, or an archive holds several kinds.
+    """
+    each = (p for one in found(path) for p in archives.members(one))
+    return tuple(sorted(each, key=_natural))
+
+
+def found(path: str | tuple[str, ...]) -> tuple[str, ...]:
     """Give the files meant by `feed.path` in natural order: g_2 before g_10.
 
     Raises:
@@ -48,8 +59,8 @@ def expand(path: str | tuple[str, ...]) -> tuple[str, ...]:
     given = (path,) if isinstance(path, str) else path
     if not any(given):
         raise ConfigError("feed.path", "expected a file, a glob or a list, was ''")
-    found = dict.fromkeys(p for item in given for p in _matches(item))
-    return tuple(sorted(found, key=_natural))
+    there = dict.fromkeys(p for item in given for p in _matches(item))
+    return tuple(sorted(there, key=_natural))
 
 
 def spooled(stream: IO[bytes]) -> str:
@@ -67,12 +78,12 @@ def spooled(stream: IO[bytes]) -> str:
 
 def _matches(item: str) -> list[str]:
     if Path(item).is_file():
-        return archives.members(item)
+        return [item]
     if archives.within(item):
         return archives.matching(item)
     found = [p for p in glob.glob(item, recursive=True) if Path(p).is_file()]  # noqa: PTH207 paths stay as they were given
     if found:
-        return [member for path in found for member in archives.members(path)]
+        return found
     if Path(item).is_dir():
         raise FeedError(item, "expected a file, was a folder", _within(item))
     folder = Path(item).parent
