@@ -9,8 +9,8 @@ records must be those of a replay of the journal that survived, or it must refus
 start and name the way out. One line per blow, and an error where one of them is wrong.
 
 `connections` opens more idle connections than the process may open files, and `flood`
-sends more frames than it can take; see `tests/fault_connections.py` and
-`tests/fault_flood.py`.
+sends more frames than it can take, and `soak` lets it live for half an hour; see
+`tests/fault_connections.py`, `tests/fault_flood.py` and `tests/fault_soak.py`.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ checkpoint_every = "300ms"
 [[sink]]
 kind = "jsonl"
 """
-SIEGES = ("connections", "flood")
+SIEGES = ("connections", "flood", "soak")
 WAY_OUT = ("restore", "start a new run", "repair")
 
 

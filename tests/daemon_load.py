@@ -5,7 +5,8 @@
 makes up a capture of JSON frames, plays it on a socket at its own pace, lives on it, and
 prints a line of JSON: events taken, latency from receipt to delivery in milliseconds,
 processor seconds per second, the least and most resident memory in each third of the
-time, and how long the loop was held.
+time and its mean in each minute, how long the loop was held, MiB written to disk, and
+what of them is journal and records in the end.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ from sfm_stream.daemon.process import Given, Process
 from sfm_stream.daemon.status.latest import Latest
 
 START = 1_700_000_000 * 10**9
-WARM, BETWEEN = 5.0, 1.0
+WARM, BETWEEN, MINUTE, MIB = 5.0, 1.0, 60, 2**20
 CONFIG = """
 [feed]
 connector = "json"
@@ -77,6 +78,18 @@ def processor_s():
     return time.process_time() + ticks / os.sysconf("SC_CLK_TCK")
 
 
+def written_mib():
+    """Give what this process has had written to disk."""
+    lines = Path("/proc/self/io").read_text().splitlines()
+    return int(dict(line.split(": ") for line in lines)["write_bytes"]) / MIB
+
+
+def size_mib(*folders):
+    """Give what lies in some folders."""
+    files = (path for folder in folders for path in folder.rglob("*"))
+    return sum(path.stat().st_size for path in files if path.is_file()) / MIB
+
+
 async def weighed(samples):
     """Note the resident memory now and then."""
     while True:
@@ -92,7 +105,7 @@ async def live(config, folder, seconds):
     while process.state != "live":
         await asyncio.sleep(0.01)
     await asyncio.sleep(WARM)
-    before, begun = processor_s(), time.perf_counter()
+    before, begun, written = processor_s(), time.perf_counter(), written_mib()
     stepper = process._worker.stepper
     stepper.latencies, process._pulse.late = Latest(), Latest()
     samples = []
@@ -102,6 +115,8 @@ async def live(config, folder, seconds):
     third = len(samples) // 3
     for name, choose in (("least_mib", min), ("most_mib", max)):
         found[name] = [choose(samples[i * third : (i + 1) * third]) for i in range(3)]
+    minutes = range(0, len(samples) - MINUTE + 1, MINUTE)
+    found["minutes_mib"] = [float(np.mean(samples[i : i + MINUTE])) for i in minutes]
     found["cpu"] = (processor_s() - before) / passed
     latencies = stepper.latencies.values() * 1e3
     held = process._pulse.late.values() * 1e3
@@ -117,26 +132,27 @@ async def live(config, folder, seconds):
     weighing.cancel()
     process.stop()
     await living
+    found["written_mib"] = written_mib() - written
+    found["kept_mib"] = size_mib(folder / "records", folder / "journal")
     return found
 
 
-def main(arguments):
+def load(streams, rate, seconds):
+    """Live on made-up streams for so long; give what was seen."""
     with tempfile.TemporaryDirectory() as name:
         place = Path(name)
         capture = place / "made_up.gz"
-        lasting = arguments.seconds + 30
-        write(capture, arguments.streams, arguments.rate, lasting)
+        write(capture, streams, rate, seconds + 30)
         line = [sys.executable, "-m", "sfm_stream", "simulate", str(capture),
                 "--venue", "plain", "--port", "0"]  # fmt: skip
         simulator = subprocess.Popen(line, stdout=subprocess.PIPE, text=True)  # noqa: S603
         try:
             url = simulator.stdout.readline().strip()
-            symbols = json.dumps([f"s{i}" for i in range(arguments.streams)])
+            symbols = json.dumps([f"s{i}" for i in range(streams)])
             config = parse(CONFIG.format(url=url, symbols=symbols))
-            found = asyncio.run(live(config, place / "run", arguments.seconds))
+            return asyncio.run(live(config, place / "run", seconds))
         finally:
             simulator.kill()
-    sys.stdout.write(json.dumps(found) + "\n")
 
 
 if __name__ == "__main__":
@@ -144,4 +160,4 @@ if __name__ == "__main__":
     parser.add_argument("--streams", type=int, default=200)
     parser.add_argument("--rate", type=float, default=20.0)
     parser.add_argument("--seconds", type=float, default=60.0)
-    main(parser.parse_args())
+    sys.stdout.write(json.dumps(load(**vars(parser.parse_args()))) + "\n")
