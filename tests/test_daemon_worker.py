@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from sfm_stream.daemon import worker
 from sfm_stream.daemon.recovery import recover
-from sfm_stream.daemon.worker import Witness, Worker
+from sfm_stream.daemon.worker import REPLAY, Witness, Worker
 from sfm_stream.errors import CheckpointError, Fenced, JournalError, SinkError
 from sfm_stream.events import Control, Gap
 from sfm_stream.storage import atomic, checkpoint, journal
@@ -101,7 +101,7 @@ def test_a_checkpoint_that_costs_more_than_it_saves_waits(tmp_path):
     worker.saver.since_tried = lambda: 0.021
     assert worker.is_due()  # but not without end
     worker.saver.since_tried = lambda: 0.002
-    worker._since.seconds = 5.0
+    worker._since.seconds = REPLAY
     assert worker.is_due()  # a recovery would take long
     worker._since.seconds = 0.0
     worker.take(block(ticks(3, 200)))

@@ -36,8 +36,9 @@ OVERHEAD = 10
 BIRTH = 0.005
 """Seconds that a new stream may take: its weights are drawn, others may be moved."""
 FORGET = 0.05
-REPLAY = 4.0
-"""Seconds of batches after which a checkpoint is due: a recovery repeats them."""
+REPLAY = 7.0
+"""Seconds of work after which a checkpoint is due: a recovery repeats it, and is to
+take 10 s at most."""
 WRITES = 3
 """Most bytes that checkpoints write, as a multiple of journal and records."""
 ROW_BYTES = 128
@@ -73,7 +74,8 @@ class Since:
     Attributes:
         written: bytes that the journal had written by then.
         rows: of records.
-        seconds: that the batches took: a recovery would take them at most.
+        seconds: that a recovery would take: it joins batches, so what each of them costs
+            whatever its size is left out.
     """
 
     written: int
@@ -161,7 +163,7 @@ class Worker:
         self.stepper.take(batch)
         taken = time.perf_counter() - begun
         self.saver.note()
-        self._since.seconds += taken
+        self._since.seconds += taken * len(batch) / (OVERHEAD + len(batch))
         self._witness.step(taken)
         self._note_pace(taken, len(batch))
         self.steps += 1
