@@ -136,6 +136,21 @@ def test_truncated_gzip_gives_all_whole_rows_first(tmp_path):
     assert error.source == str(path)
 
 
+@pytest.mark.parametrize("kind", ["gz", "zip", "zst"])
+def test_a_small_file_that_unpacks_to_a_huge_one_is_refused(
+    tmp_path, monkeypatch, kind
+):
+    monkeypatch.setattr(files, "RAW_FREE", 100_000)
+    row = b"1420070400,1,2\n"
+    path = compressed(tmp_path, b"t,a,b\n" + row * 1_000, kind)  # within what is free
+    assert len(whole(opened(path))) == 1_000
+    path = compressed(tmp_path, b"t,a,b\n" + row * 100_000, kind)
+    with pytest.raises(FeedError, match=r"at most 200 times its [\d,]+ bytes unpacked"):
+        whole(opened(path))
+    plain = written(tmp_path, b"t,a,b\n" + row * 100_000)
+    assert len(whole(opened(plain))) == 100_000
+
+
 @pytest.mark.parametrize("kind", ["zip", "zst"])
 def test_other_truncated_archives_are_errors(tmp_path, kind):
     path = compressed(tmp_path, TEXT * 50, kind)

@@ -129,6 +129,34 @@ def test_an_error_of_a_page_ends_no_one_but_the_request():
     assert asyncio.run(run()) == (500, 200)
 
 
+@pytest.mark.parametrize(
+    "request_",
+    [
+        b"GARBAGE\r\n\r\n",
+        b"GET /status HTTP/9.9\r\nHost: 127.0.0.1\r\n\r\n",
+        b"GET /status HTTP/1.1\r\nHost 127.0.0.1\r\n\r\n",
+        b"POST /status HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 3\r\n\r\nabc",
+        b"GET /\xff HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n",
+        b"GET /metrics HTTP/1.1\r\nHost: 127.0.0.1\r\n"
+        b"Accept: application/openmetrics-text; version=zzz\r\n\r\n",
+    ],
+)
+def test_a_request_that_cannot_be_read_is_answered_as_a_bad_one(request_):
+    async def run():
+        async with served() as (_, url):
+            host, port = url.removeprefix("http://").split(":")
+            reader, writer = await asyncio.open_connection(host, int(port))
+            writer.write(request_)
+            head, _, body = (await reader.read()).partition(b"\r\n\r\n")
+            writer.close()
+            return head.split(b"\r\n"), body
+
+    (first, *fields), body = asyncio.run(run())
+    assert first == b"HTTP/1.1 400 Bad Request"
+    assert b"Content-Length: %d" % len(body) in fields
+    assert body.startswith(b"expected")
+
+
 def test_garbage_instead_of_a_request_ends_no_one_else():
     async def run():
         async with served() as (_, url):

@@ -23,6 +23,8 @@ from sfm_stream.errors import ConfigError, FeedError, did_you_mean
 
 PIECE = 1 << 22
 LONGEST_LINE = 1 << 26
+MOST_RAW, RAW_FREE = 200, 1 << 26
+"""Bytes that a packed file may have unpacked: times its own, and in any case."""
 GZIP, ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
 NO_TEXT = {
     b"PAR1": ("Parquet", "feed.connector = 'parquet' reads it"),
@@ -140,7 +142,7 @@ def texts(
     """
     rest = b""
     try:
-        for piece in _utf8(_pieces(path), encoding):
+        for piece in _utf8(_bounded(path), encoding):
             rest += piece
             whole = _end_of_lines(rest, quote)
             # The last whole line stays here, so that the end of file can be told.
@@ -288,6 +290,23 @@ def expect_encoding(name: str) -> None:
     except LookupError as e:
         problem = f"expected an encoding like 'latin-1', was {name!r}"
         raise ConfigError("feed.options.encoding", problem) from e
+
+
+def _bounded(path: str) -> Iterator[bytes]:
+    """Give the content of a file, as long as it is not absurdly larger than the file.
+
+    A few kilobytes can be packed so that they fill any disk when they are unpacked.
+    """
+    inside = archives.within(path)
+    place, total = Path(inside[0] if inside else path), 0
+    size = place.stat().st_size if place.is_file() else None
+    for piece in _pieces(path):
+        total += len(piece)
+        if size is not None and total > max(RAW_FREE, MOST_RAW * size):
+            problem = f"expected at most {MOST_RAW} times its {size:,} bytes unpacked"
+            hint = "unpack it first if it is right"
+            raise FeedError(path, f"{problem}, was {total:,} and more", hint)
+        yield piece
 
 
 def _pieces(path: str) -> Iterator[bytes]:

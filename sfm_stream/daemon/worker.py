@@ -74,8 +74,8 @@ class Since:
     Attributes:
         written: bytes that the journal had written by then.
         rows: of records.
-        seconds: that a recovery would take: it joins batches, so what each of them costs
-            whatever its size is left out.
+        seconds: that a recovery would take: it joins batches, so what each of them
+            costs whatever its size is left out.
     """
 
     written: int

@@ -14,6 +14,7 @@ import logging
 import resource
 
 from websockets.asyncio.server import ServerConnection
+from websockets.exceptions import InvalidMessage
 from websockets.protocol import State
 
 MOST = 128
@@ -24,6 +25,12 @@ RESERVE = 96
 """Files kept for journal, checkpoints and sinks, beyond four turns of `BACKLOG`."""
 SHARE = 3
 """Of a low limit, one part in so many is the reserve."""
+
+BAD_REQUEST = (
+    b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n"
+    b"Content-Type: text/plain; charset=utf-8\r\nContent-Length: 27\r\n\r\n"
+    b"expected a request of HTTP\n"
+)
 
 log = logging.getLogger(__name__)
 
@@ -77,11 +84,17 @@ def through(doors: Doors) -> type[ServerConnection]:
     """Make the kind of connection that enters and leaves by these doors."""
 
     class Visitor(ServerConnection):
-        """A connection that is counted."""
+        """A connection that is counted, and told when its request cannot be read."""
 
         def connection_made(self, transport: asyncio.BaseTransport) -> None:
             super().connection_made(transport)
             doors.enter(self)
+
+        def send_data(self) -> None:
+            # the library would close without a word
+            if isinstance(self.protocol.handshake_exc, InvalidMessage):
+                self.transport.write(BAD_REQUEST)
+            super().send_data()
 
         def connection_lost(self, exc: Exception | None) -> None:
             doors.leave(self)

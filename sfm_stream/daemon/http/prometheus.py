@@ -359,8 +359,14 @@ def page(metrics: Iterable[Metric], accept: str = "") -> tuple[bytes, str]:
     Args:
         metrics: of a process.
         accept: content types whoever asks can read, as in HTTP's header.
+
+    Raises:
+        ValueError: if that cannot be read.
     """
-    encode, kind = choose_encoder(accept)
+    try:
+        encode, kind = choose_encoder(accept)
+    except (TypeError, ValueError) as e:
+        raise ValueError(f"expected content types, was {accept!r}") from e
     registry = CollectorRegistry()
     registry.register(_Once(metrics))
     return encode(registry), kind

@@ -189,7 +189,10 @@ class Pages:
         accept = ",".join(request.headers.get_all("Accept"))
         metrics = self._meters.metrics(await self._ask())
         # with a thousand streams it is a long text: the loop has no time for it
-        text, kind = await asyncio.to_thread(page, metrics, accept)
+        try:
+            text, kind = await asyncio.to_thread(page, metrics, accept)
+        except ValueError as error:
+            return _text(HTTPStatus.BAD_REQUEST, str(error))
         return HTTPStatus.OK, kind, text
 
 
