@@ -31,7 +31,7 @@ def test_the_command_leaves_tables_figures_and_trials(sfm_stream, tmp_path):
     found = json.loads(out.splitlines()[-1])
     assert list(found["variants"]) == ["signals", "disturbed"]
     for part in found["variants"].values():
-        assert list(part["models"]) == list(CELLS)
+        assert list(part["models"]) == [*CELLS, signals.WIDE]
     kept = {path.name for path in (tmp_path / "found").iterdir()}
     assert kept == {
         "trials",
@@ -40,7 +40,7 @@ def test_the_command_leaves_tables_figures_and_trials(sfm_stream, tmp_path):
     assert (tmp_path / "found/signals.md").read_text().startswith(found["text"])
     for name in found["variants"]:
         made = [*(tmp_path / "found/trials" / name).glob("*.json")]
-        assert len(made) == len(CELLS)
+        assert len(made) == len(CELLS) + 1
 
 
 @pytest.mark.parametrize("seeds", [",", "a", "-1"])
@@ -69,6 +69,26 @@ def test_the_table_has_every_model_and_every_rule(sfm_stream):
     assert rows[3].startswith("| sfm | 1,038 | 0.9900 | 0.")
     assert rows[4].startswith("| rule: repeats |  |  | ")
     assert len(rows) == 8
+
+
+def test_the_wide_sfm_is_as_large_as_the_slides_and_has_no_figure_there(sfm_stream):
+    _, out, _ = sfm_stream(
+        "paper", "signals", "--quick", "--models", "sfm,sfm-wide", "--json"
+    )
+    found = json.loads(out.splitlines()[-1])
+    rows = found["text"].splitlines()
+    assert rows[3].startswith("| sfm-wide | 986 |  | 0.")
+    sfm, wide = (found["variants"]["disturbed"]["models"][name]["parameters"]
+                 for name in ("sfm", "sfm-wide"))  # fmt: skip
+    assert 0.9 * sfm < wide <= sfm
+
+
+def test_the_wide_sfm_is_born_from_its_seed_alone():
+    build = signals.experiment("disturbed", TINY).contenders[signals.WIDE].build
+    once, again, other = build(3), build(3), build(4)
+    assert torch.equal(once.head.weight, again.head.weight)
+    assert torch.equal(cell_of(once).w_in, cell_of(again).w_in)
+    assert not torch.equal(cell_of(once).w_in, cell_of(other).w_in)
 
 
 def test_inputs_are_scaled_by_what_is_learned_from():

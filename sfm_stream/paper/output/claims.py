@@ -32,12 +32,12 @@ def of_signals(found: Found) -> list[Claim]:
         scores = _scores(part["models"], "accuracy")
         task = "the slides' signals" if name == "signals" else f"{name} signals"
         claims += _duels(scores, f"on {task}")
-        if "sfm" in scores:
-            rules = part["rules"]
-            best = max(rules, key=rules.__getitem__)
-            says = f"SFM sees more than a rule of one line on {task}"
+        rules = part["rules"]
+        best = max(rules, key=rules.__getitem__)
+        for model in [name for name in ("sfm", "sfm-wide") if name in scores]:
+            says = f"{_name(model)} sees more than a rule of one line on {task}"
             claims.append(
-                _judged(says, scores["sfm"], [rules[best]], f"the rule `{best}`")
+                _judged(says, scores[model], [rules[best]], f"the rule `{best}`")
             )
     return claims
 
@@ -105,7 +105,7 @@ LOWER_IS_BETTER = frozenset({"muse-data", "jsb", "piano-midi", "nottingham"})
 
 # Who is to be better than whom.
 _DUELS = (("sfm", "lstm"), ("sfm", "gru"), ("a-sfm", "sfm"))
-_NAMES = {"sfm": "SFM", "a-sfm": "A-SFM"}
+_NAMES = {"sfm": "SFM", "a-sfm": "A-SFM", "sfm-wide": "SFM of five outputs"}
 # Sentence, the variant that is to be ahead, and the other.
 _PARTS = (
     ("the Fourier basis is worth something", "paper", "no basis"),
