@@ -40,6 +40,7 @@ FEEDS = {
     "river": "connectors.made.river:River",
     "synthetic": "connectors.made.synthetic:Synthetic",
 }
+RECORDED = "capture"
 PIPE, LINES = "-", ("csv", "jsonl")
 """`feed.path` of what is piped in, and the connectors that read it line by line."""
 
@@ -60,7 +61,8 @@ def open_feed(config: Config) -> Feed:
         hint = "`tail` shows it, `record` writes down what can be replayed"
         raise ConfigError("feed.connector", f"{name!r} is live", hint)
     kind = _feed(name)
-    options.read(config.feed, options.declared(kind))
+    if name != RECORDED:  # its options are its venue's, which reads them
+        options.read(config.feed, options.declared(kind))
     feed: Feed = kind(config)
     return unpivoted(feed, config) if config.stream.columns == "streams" else feed
 

@@ -30,6 +30,8 @@ LEAST_LEASE_S = 1.0
 """A process shows itself four times in a second."""
 # How near an unknown key must be to one of [feed] to be a slip of the keyboard.
 A_SLIP = 0.8
+FORMER = "json"
+"""The table in [feed] that held the options of the connector of this name."""
 
 T = TypeVar("T", bound=msgspec.Struct)
 
@@ -247,6 +249,8 @@ def _with_options(tree: Mapping[str, Any]) -> Mapping[str, Any]:
 
 def _placed(feed: object, at: str) -> object:
     """Move what no feed shares into the table `options`."""
+    if isinstance(feed, Mapping) and FORMER in feed:
+        feed = _without_former(feed, at)
     options = feed.get("options", {}) if isinstance(feed, Mapping) else None
     if not (isinstance(feed, Mapping) and isinstance(options, Mapping)):
         return feed
@@ -261,6 +265,18 @@ def _placed(feed: object, at: str) -> object:
     moved = {**options, **{key: feed[key] for key in loose}}
     kept = {key: value for key, value in feed.items() if key not in loose}
     return {**kept, "options": moved} if moved else kept
+
+
+def _without_former(feed: Mapping[str, Any], at: str) -> dict[str, Any]:
+    """Move what once had a table of its own into the table `options`."""
+    former = feed[FORMER]
+    if not isinstance(former, Mapping):
+        problem = f"expected a table [{at}.{FORMER}], was {former!r}"
+        raise ConfigError(f"{at}.{FORMER}", problem)
+    told = f"[{at}.{FORMER}] belongs to the connector: write [{at}.options]"
+    warnings.warn(told, FutureWarning, stacklevel=2)
+    kept = {key: value for key, value in feed.items() if key != FORMER}
+    return {**kept, "options": {**former, **kept.get("options", {})}}
 
 
 def _lower(text: str) -> str:

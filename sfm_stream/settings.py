@@ -10,7 +10,6 @@ from typing import Annotated, Any, Literal, NamedTuple, get_args
 
 from msgspec import Meta
 
-from sfm_stream.json_frames import Json
 from sfm_stream.sections import NONE, Count, Few, Positive, Section, doc
 from sfm_stream.units import Duration, Horizons
 
@@ -102,7 +101,6 @@ class Feed(Section, frozen=True):
     ticks: Annotated[Positive, doc("length of the synthetic signal")] = 20_000
     noise: Annotated[float, Meta(ge=0), doc("standard deviation of its noise")] = 0.1
     seed: Annotated[Count, doc("seed of the signal")] = 0
-    json: Json = Json()
     options: Annotated[
         dict[str, Any],
         doc("options of this connector alone; `sfm-stream feeds NAME` lists them"),

@@ -34,7 +34,7 @@ columns = {{ value = "v" }}
 symbol = "s"
 time = "t"
 overload = "{overload}"
-[feed.json]
+[feed.options]
 subscribe = ['{{{{"ask":{{topics}}}}}}']
 [stream]
 symbols = {symbols}

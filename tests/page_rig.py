@@ -32,7 +32,7 @@ url = "{url}"
 columns = {{ value = "v" }}
 symbol = "s"
 time = "t"
-[feed.json]
+[feed.options]
 subscribe = ['{{{{"ask":{{topics}}}}}}']
 [stream]
 symbols = {symbols}

@@ -25,7 +25,7 @@ columns = {{ value = "v" }}
 symbol = "s"
 time = "t"
 processes = 0
-[feed.json]
+[feed.options]
 subscribe = ['{{{{"ask":{{topics}}}}}}']
 [stream]
 symbols = {symbols}

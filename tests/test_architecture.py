@@ -22,7 +22,6 @@ ROWS = [
     {"errors"},
     {"events", "records", "units"},
     {"sections"},
-    {"json_frames"},
     {"settings"},
     {"blocks", "config", "jit"},
     {"feeds", "cell"},
@@ -62,7 +61,7 @@ TOUCHES_THE_OUTSIDE = {
 }
 
 CONNECTORS_MAY_IMPORT = {
-    "blocks", "config", "errors", "events", "feeds", "json_frames", "sections",
+    "blocks", "config", "errors", "events", "feeds", "sections",
     "settings", "units",
 }  # fmt: skip
 
@@ -90,7 +89,6 @@ LONG_FILES = {}
 TESTED_IN = {
     "state.layout": "test_state_bank.py",
     "state.arena": "test_state_bank.py",
-    "json_frames": "test_config.py",
     "sections": "test_config.py",
     "settings": "test_config.py",
     "backends.cuda.prelude": "test_backends_cuda_compiling.py",
@@ -149,6 +147,7 @@ TESTED_IN = {
     "connectors.files.columns.plan": "test_connectors_files_kinds.py",
     "connectors.files.columns.seen": "test_connectors_files_kinds.py",
     "connectors.files.presets": "test_connectors_files_kinds.py",
+    "connectors.venues.json.frames": "test_connectors_options.py",
     "connectors.tally": "test_connectors_files_kinds.py",
     "connectors.files.text": "test_connectors_files_csv.py",
 }

@@ -144,7 +144,7 @@ def test_a_json_feed_of_one_sensor_needs_no_symbols():
         async with server(venue) as (url, _):
             config = from_tree({"feed": {
                 "connector": "json", "url": url, "time": "at", "columns": {"v": "v"},
-                "json": {"subscribe": ['{"ask": "all"}']},
+                "options": {"subscribe": ['{"ask": "all"}']},
             }})  # fmt: skip
             async with Listener(open_live(config)) as said:
                 await until(heard(said, 1))

@@ -37,7 +37,7 @@ def test_a_secret_of_a_file_is_read_without_its_line_end(tmp_path):
 
 def test_a_secret_in_a_frame_is_escaped(monkeypatch):
     monkeypatch.setenv("TOKEN", QUOTED)
-    frame = reveal_frame(b'{"auth":"{env:TOKEN}"}', "feed.json.subscribe")
+    frame = reveal_frame(b'{"auth":"{env:TOKEN}"}', "feed.options.subscribe")
     assert json.loads(frame) == {"auth": QUOTED}
 
 

@@ -9,8 +9,9 @@ from typing import Annotated
 import msgspec
 import pytest
 
-from connectors import options
+from connectors import open_feed, options
 from connectors.files.options import TextOptions
+from connectors.venues.json.frames import Frames
 from sfm_stream.config import from_tree, keys, parse, to_tree
 from sfm_stream.errors import ConfigError
 from sfm_stream.settings import Feed
@@ -82,6 +83,44 @@ def test_an_option_that_is_unknown_or_impossible_is_refused(given, message):
     with pytest.raises(ConfigError) as e:
         options.read(feed(**given), Pairs)
     assert str(e.value) == message
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"record": "a"}, "feed.options.record: unknown key; did you mean 'records'?"),
+        ({"id": 5}, "feed.options.id: expected `str`, was `int`"),
+        (
+            {"ping_every": "x"},
+            "feed.options.ping_every: expected a duration like '100ms', was 'x'",
+        ),
+    ],
+)
+def test_a_description_of_frames_is_refused_by_its_key(given, message):
+    with pytest.raises(ConfigError) as error:
+        options.read(feed(**given), Frames)
+    assert str(error.value) == message
+
+
+def test_the_table_that_frames_once_had_is_still_read():
+    told = {"match": {"kind": "reading"}, "id": "seq"}
+    table = {"connector": "json", "json": told, "options": {"contiguous": True}}
+    with pytest.warns(FutureWarning, match=r"\[feed\.json\] .*write \[feed\.options\]"):
+        config = from_tree({"feed": table})
+    assert config.feed.options == {**told, "contiguous": True}
+    assert from_tree(to_tree(config)) == config
+    assert options.read(config.feed, Frames).id == "seq"
+
+
+def test_a_capture_has_the_options_of_its_venue(tmp_path):
+    path = tmp_path / "a.cap"
+    path.write_bytes(b'1700000000000000000 {"data":{"v":1}}\n')
+    given = {"connector": "capture", "venue": "json", "path": str(path),
+             "columns": {"v": "v"}, "options": {"records": "data"}}  # fmt: skip
+    (block,) = open_feed(from_tree({"feed": given})).blocks(10)
+    assert block.values.tolist() == [[1.0]]
+    with pytest.raises(ConfigError, match=r"feed\.options\.recrds: unknown key"):
+        open_feed(from_tree({"feed": {**given, "options": {"recrds": "data"}}}))
 
 
 def test_a_connector_without_options_says_so():

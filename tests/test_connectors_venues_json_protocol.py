@@ -20,7 +20,7 @@ TOLD = {
     ("binance", "trade"): {
         "columns": {"price": "p", "qty": "q", "side": "m"},
         "symbol": "$.stream", "time": "T", "time_unit": "ms",
-        "json": {
+        "options": {
             "match": {"data.e": "trade"}, "records": "data", "name": "^([^@]+)@",
             "id": "t", "contiguous": True, "codes": {"side": {"true": -1, "false": 1}},
             "subscribe": ['{"method":"SUBSCRIBE","params":["{topic}@trade"],"id":1}'],
@@ -29,13 +29,13 @@ TOLD = {
     },
     ("binance", "bookTicker"): {
         "columns": dict(zip(QUOTE, "bBaA", strict=True)), "symbol": "$.stream",
-        "json": {"match": {"data.u": "*", "data.A": "*"}, "records": "data",
+        "options": {"match": {"data.u": "*", "data.A": "*"}, "records": "data",
                  "name": "^([^@]+)@bookTicker", "id": "u"},
     },
     ("coinbase", "matches"): {
         "columns": {"price": "price", "qty": "size", "side": "side"},
         "symbol": "product_id", "time": "time", "time_unit": "iso",
-        "json": {
+        "options": {
             "match": {"type": ["match", "last_match"]}, "id": "trade_id",
             "contiguous": True, "codes": {"side": {"sell": 1, "buy": -1}},
             "history": {"type": "last_match"}, "alive": {"type": "heartbeat"},
@@ -46,12 +46,12 @@ TOLD = {
         "columns": {"bid": "best_bid", "bid_qty": "best_bid_size",
                     "ask": "best_ask", "ask_qty": "best_ask_size"},
         "symbol": "product_id", "time": "time",
-        "json": {"match": {"type": "ticker"}, "id": "sequence", "repeats": True},
+        "options": {"match": {"type": "ticker"}, "id": "sequence", "repeats": True},
     },
     ("kraken", "trade"): {
         "columns": {"price": "price", "qty": "qty", "side": "side"},
         "symbol": "symbol", "time": "timestamp",
-        "json": {
+        "options": {
             "match": {"channel": "trade"}, "records": "data", "id": "trade_id",
             "contiguous": True, "codes": SIDES, "history": {"type": "snapshot"},
             "alive": {"channel": "heartbeat"},
@@ -62,14 +62,14 @@ TOLD = {
     ("coinbase-advanced", "market_trades"): {
         "columns": {"price": "price", "qty": "size", "side": "side"},
         "symbol": "product_id", "time": "time",
-        "json": {"match": {"channel": "market_trades"}, "records": "events.0.trades",
+        "options": {"match": {"channel": "market_trades"}, "records": "events.0.trades",
                  "id": "trade_id", "codes": SIDES,
                  "history": {"events.0.type": "snapshot"}},
     },
     ("okx", "trades"): {
         "columns": {"price": "px", "qty": "sz", "side": "side"},
         "symbol": "$.arg.instId", "time": "ts", "time_unit": "ms",
-        "json": {
+        "options": {
             "match": {"arg.channel": "trades", "data": "*"}, "records": "data",
             "id": "tradeId", "codes": SIDES, "repeats": True, "pong": "pong",
             "ping": "ping", "acknowledged": {"event": "subscribe"},
@@ -80,18 +80,18 @@ TOLD = {
     ("okx", "tickers"): {
         "columns": {"bid": "bidPx", "bid_qty": "bidSz", "ask": "askPx", "ask_qty": "askSz"},
         "symbol": "$.arg.instId", "time": "ts",
-        "json": {"match": {"arg.channel": "tickers", "data": "*"}, "records": "data",
+        "options": {"match": {"arg.channel": "tickers", "data": "*"}, "records": "data",
                  "repeats": True},
     },
     ("bybit", "publicTrade"): {
         "columns": {"price": "p", "qty": "v", "side": "S"}, "symbol": "s", "time": "T",
-        "json": {"match": {"type": "snapshot", "data.0.S": "*"}, "records": "data",
+        "options": {"match": {"type": "snapshot", "data.0.S": "*"}, "records": "data",
                  "codes": {"side": {"Buy": 1, "Sell": -1}}},
     },
     ("bitstamp", "live_trades"): {
         "columns": {"price": "price", "qty": "amount", "side": "type"},
         "symbol": "$.channel", "time": "microtimestamp", "time_unit": "us",
-        "json": {
+        "options": {
             "match": {"event": "trade"}, "records": "data", "id": "id",
             "name": "^live_trades_(.+)", "codes": {"side": {"0": 1, "1": -1}},
             "acknowledged": {"event": "bts:subscription_succeeded"}, "topic": "channel",
@@ -123,14 +123,14 @@ def seen(events):
 
 
 def protocol(more=(), json=()):
-    tree = {"feed": {"columns": {"value": "v"}, **dict(more), "json": dict(json)}}
+    tree = {"feed": {"columns": {"value": "v"}, **dict(more), "options": dict(json)}}
     return open_venue(from_tree(tree), "json")
 
 
 @pytest.mark.parametrize(("name", "channel"), TOLD)
 def test_a_venue_told_by_configuration_says_what_its_own_protocol_says(name, channel):
     texts = frames(name, channel, 30)
-    again = [texts[3]] if "id" in TOLD[name, channel]["json"] else []
+    again = [texts[3]] if "id" in TOLD[name, channel]["options"] else []
     mixed = [*texts[:5], *again, b"{", *texts[9:]]
     both = told(name, channel), open_venue(settings_of(name, channel), name)
     mine, ours = (
@@ -290,8 +290,8 @@ def test_an_answer_may_name_several_topics():
     ("more", "json", "at"),
     [
         ([("columns", {})], [], "feed.columns"),
-        ([], [("name", "(")], "feed.json.name"),
-        ([], [("name", "x")], "feed.json.name"),
+        ([], [("name", "(")], "feed.options.name"),
+        ([], [("name", "x")], "feed.options.name"),
     ],
 )
 def test_what_cannot_be_meant_is_refused(more, json, at):
@@ -313,7 +313,7 @@ ODD = Path(__file__).parents[2] / "shared/data/odd_files"
     ("mqtt_nan_bare", {"columns": {"t": "Hall.Temperature"}, "time": "Time"}, 150),
     ("two_json_per_frame", {"columns": {"t": "t"}, "time": "at"}, None),
     ("bool_and_units", {"columns": {"t": "door"}, "time": "at"}, None),
-    ("dict_of_streams", {"columns": {"t": "t"}, "time": "$.at", "json": {"records": "rooms"}}, None),
+    ("dict_of_streams", {"columns": {"t": "t"}, "time": "$.at", "options": {"records": "rooms"}}, None),
 ])  # fmt: skip
 def test_messages_in_the_shape_of_complaints_are_read_whole(name, feed, ticks):
     path = ODD / f"{name}.cap"

@@ -22,17 +22,17 @@ DESCRIBED = [
     (SENSOR["feed"], sensor(0)),
     ({"columns": {"v": "v"}}, {"v": 1.5}),
     ({"columns": {"v": "of.0", "w": "of.1"}, "time": "t"}, {"of": [1, 2.5], "t": 1_723_161_255}),
-    ({"columns": {"v": "v", "q": "$.q"}, "symbol": "$.s", "json": {"records": "data"}},
+    ({"columns": {"v": "v", "q": "$.q"}, "symbol": "$.s", "options": {"records": "data"}},
      {"q": 5, "s": "a", "data": [{"v": 1}, {"v": 2}]}),
-    ({"columns": {"v": "v"}, "symbol": "s", "time": "t", "time_unit": "ms", "json": {
+    ({"columns": {"v": "v"}, "symbol": "s", "time": "t", "time_unit": "ms", "options": {
         "records": "data.x", "match": {"kind": "a", "data": "*"}, "id": "n", "repeats": True,
         "name": "^(.)", "history": {"old": "true"}, "alive": {"beat": "*"},
         "acknowledged": {"kind": ["b", "c"]}, "contiguous": True}},
      {"kind": "a", "data": {"x": [{"v": 1, "s": "ab", "t": 1_723_161_255_000, "n": 5}]},
       "old": False}),
-    ({"columns": {"side": "m", "v": "v"}, "json": {
+    ({"columns": {"side": "m", "v": "v"}, "options": {
         "codes": {"side": {"true": -1, "false": 1}}}}, {"m": True, "v": 1}),
-    ({"columns": {"side": "m"}, "json": {"codes": {"side": {"0": 1, "1": -1}}}}, {"m": 0}),
+    ({"columns": {"side": "m"}, "options": {"codes": {"side": {"0": 1, "1": -1}}}}, {"m": 0}),
 ]  # fmt: skip
 
 
@@ -87,9 +87,9 @@ def test_types_say_what_is_said_value_by_value(number, data):
 
 
 @pytest.mark.parametrize("feed", [
-    {"columns": {"v": ""}, "json": {"records": "x"}},
+    {"columns": {"v": ""}, "options": {"records": "x"}},
     {"columns": {"v": "a", "w": "a.b"}},
-    {"columns": {"v": "$.x.v"}, "json": {"records": "x"}},
+    {"columns": {"v": "$.x.v"}, "options": {"records": "x"}},
     {"columns": {"v": "a.0", "w": "a.b"}},
 ])  # fmt: skip
 def test_what_types_cannot_say_is_read_value_by_value(feed):

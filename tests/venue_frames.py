@@ -214,7 +214,7 @@ SENSOR = {
     "feed": {
         "url": "wss://sensors.example/live", "time": "at", "symbol": "sensor",
         "columns": {"celsius": "values.celsius", "door": "values.door"},
-        "json": {
+        "options": {
             "subscribe": ['{"ask":"readings","of":{topics}}', '{"ask":"beats"}'],
             "match": {"kind": "reading"}, "id": "seq", "contiguous": True,
             "codes": {"door": {"open": 1, "closed": 0}},
@@ -319,7 +319,7 @@ ANSWERS = {
         "alive": {"event": "bts:heartbeat", "channel": "", "data": {"status": "success"}},
         "departing": {"event": "bts:request_reconnect", "channel": "", "data": ""},
     },
-    "json": {
+    "options": {
         "symbol": "hall-3",
         "subscribed": {"kind": "taken", "of": ["hall-3"]},
         "refused": {"kind": "refused", "of": "hall-3"},

@@ -36,7 +36,7 @@ from connectors.venues.protocol import (
 from sfm_stream.errors import ConfigError
 from sfm_stream.events import Tick
 
-URL, SUBSCRIBE = "feed.url", "feed.json.subscribe"
+URL, SUBSCRIBE = "feed.url", "feed.options.subscribe"
 ANSWER = 10.0
 """Seconds in which a venue should answer a subscription."""
 ROUNDS = 3

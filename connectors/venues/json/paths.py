@@ -71,10 +71,10 @@ def pattern_of(text: str) -> re.Pattern[str] | None:
         pattern = re.compile(text)
     except re.error as e:
         problem = f"expected a regular expression, was {text!r}: {e}"
-        raise ConfigError("feed.json.name", problem) from e
+        raise ConfigError("feed.options.name", problem) from e
     if not pattern.groups:
         problem = f"expected a pattern with a group, was {text!r}"
-        raise ConfigError("feed.json.name", problem, "put brackets around the name")
+        raise ConfigError("feed.options.name", problem, "put brackets around the name")
     return pattern
 
 

@@ -1,7 +1,7 @@
 """Any feed of JSON frames, told by the configuration alone: no code.
 
 `feed.columns` says where each field stands in a record, `feed.time` and
-`feed.time_unit` when it happened, `feed.symbol` whose it is; `[feed.json]` the rest.
+`feed.time_unit` when it happened, `feed.symbol` whose it is; `[feed.options]` the rest.
 Numbers may be written as text; true and false are 1 and 0. A value that is null, or not
 there, or no number is missing, and the last is counted; a record without any is
 garbage. A frame may hold several documents, one after the other. Records may stand in
@@ -15,9 +15,11 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import msgspec
 
+from connectors.options import read
 from connectors.venues.base import MISSING, UNREADABLE, Exchange, Said, text_of
 from connectors.venues.course import Values
 from connectors.venues.json.documents import documents, without_nan
+from connectors.venues.json.frames import Frames
 from connectors.venues.json.paths import (
     Codes,
     Path,
@@ -55,8 +57,10 @@ class Json(Exchange):
         ConfigError: if it names no fields, or a pattern that is none.
     """
 
+    options = Frames
+
     def __init__(self, config: Config) -> None:
-        feed, told = config.feed, config.feed.json
+        feed, told = config.feed, read(config.feed, Frames)
         if not feed.columns:
             raise ConfigError("feed.columns", "expected field = path, was {}")
         self.channels = {feed.channel: tuple(feed.columns)}

@@ -28,7 +28,7 @@ from connectors.venues.json.paths import (
 )
 
 if TYPE_CHECKING:
-    from sfm_stream.json_frames import Json
+    from connectors.venues.json.frames import Frames
     from sfm_stream.settings import Feed
 
 Number = Annotated[float, Meta(ge=-float_info.max, le=float_info.max)]
@@ -121,7 +121,7 @@ class Typed:
 Reader: TypeAlias = Callable[[Any, Any], Row | None]
 
 
-def compiled(feed: Feed, told: Json, truths: frozenset[int]) -> Typed | None:
+def compiled(feed: Feed, told: Frames, truths: frozenset[int]) -> Typed | None:
     """Compile a description; None if it needs what types cannot say.
 
     Args:
@@ -135,7 +135,7 @@ def compiled(feed: Feed, told: Json, truths: frozenset[int]) -> Typed | None:
         return None
 
 
-def _compiled(feed: Feed, told: Json, truths: frozenset[int]) -> Typed:
+def _compiled(feed: Feed, told: Frames, truths: frozenset[int]) -> Typed:
     frame = _Node()
     place = path_of(told.records)
     record = _Node() if place.keys else frame

@@ -49,7 +49,7 @@ url = "URL"
 columns = { value = "v" }
 symbol = "s"
 time = "t"
-[feed.json]
+[feed.options]
 subscribe = ['{"ask":{topics}}']
 [stream]
 symbols = SYMBOLS

@@ -10,7 +10,7 @@ from sfm_stream.units import Duration
 Match = dict[str, str | tuple[str, ...]]
 
 
-class Json(Section, frozen=True):
+class Frames(Section, frozen=True):
     """What the frames of any feed of JSON look like.
 
     A path is keys and positions with dots between them, from the record; from the frame
