@@ -82,6 +82,7 @@ def test_latencies_and_steps_fall_into_buckets():
     meters = Meters()
     meters.observe_latencies(np.array([0.00005, 0.0003, 0.004, 7.0]))
     meters.observe_step(0.03)
+    meters.observe_held(0.003)
     found = scraped(meters)
     within = [
         found["sfm_stream_latency_seconds_bucket", ("le", str(b))] for b in BUCKETS
@@ -91,6 +92,8 @@ def test_latencies_and_steps_fall_into_buckets():
     assert found["sfm_stream_latency_seconds_sum",] == pytest.approx(7.00435)
     assert found["sfm_stream_step_seconds_bucket", ("le", "0.02")] == 0
     assert found["sfm_stream_step_seconds_bucket", ("le", "0.05")] == 1
+    assert found["sfm_stream_loop_held_seconds_bucket", ("le", "0.002")] == 0
+    assert found["sfm_stream_loop_held_seconds_bucket", ("le", "0.005")] == 1
 
 
 def test_scores_are_told_per_stream_target_and_horizon():

@@ -20,6 +20,8 @@ sfm_stream_ticks_total{stream="a"} 7.0
 sfm_stream_latency_seconds_bucket{le="0.02"} 90.0
 sfm_stream_latency_seconds_bucket{le="0.05"} 99.0
 sfm_stream_latency_seconds_count 100.0
+sfm_stream_loop_held_seconds_bucket{le="0.01"} 398.0
+sfm_stream_loop_held_seconds_count 400.0
 """
 
 
@@ -34,14 +36,16 @@ def searched(monkeypatch):
         def nothing(*_):
             yield None
 
-        def holds(_venue, _pages, pace, _seconds):
+        def trying(_venue, _pages, pace, _seconds):
             tried.append(pace)
-            return pace <= limit
+            return pace / 1e6 if pace <= limit else None
 
         monkeypatch.setattr(live, "_venue", nothing)
         monkeypatch.setattr(live, "_daemon", nothing)
-        monkeypatch.setattr(live, "_holds", holds)
-        return live._live(None, "json", 1, live.Size(**size)), tried
+        monkeypatch.setattr(live, "_tried", trying)
+        best, held = live._live(None, "json", 1, live.Size(**size))
+        assert held == best / 1e6  # of the pace that is given
+        return best, tried
 
     return search
 
@@ -66,28 +70,29 @@ def test_a_page_is_read_for_what_has_no_labels(monkeypatch):
     monkeypatch.setattr(live, "_page", lambda _: PAGE)
     assert live._sample("") == {
         "events_total": 120.0, "gaps_total": 1.0, "learning": 1.0, "in_time": 99.0,
-        "latency_seconds_count": 100.0,
+        "latency_seconds_count": 100.0, "free": 398.0, "loop_held_seconds_count": 400.0,
     }  # fmt: skip
 
 
 SAMPLE = {
     "events_total": 0.0, "gaps_total": 0.0, "learning": 1.0, "in_time": 0.0,
-    "latency_seconds_count": 0.0,
+    "latency_seconds_count": 0.0, "free": 10.0, "loop_held_seconds_count": 10.0,
 }  # fmt: skip
 
 
 @pytest.mark.parametrize(
     ("after", "held"),
     [
-        ({}, True),
-        ({"events_total": 90.0}, False),
-        ({"in_time": 98.0}, False),
-        ({"gaps_total": 1.0}, False),
-        ({"learning": 0.0}, False),
+        ({}, 0.25),
+        ({"events_total": 90.0}, None),
+        ({"in_time": 98.0}, None),
+        ({"gaps_total": 1.0}, None),
+        ({"learning": 0.0}, None),
     ],
 )
 def test_a_pace_holds_if_all_is_taken_in_time_and_learned(monkeypatch, after, held):
-    good = {**SAMPLE, "events_total": 100.0, "in_time": 99.5}
+    good = {**SAMPLE, "events_total": 100.0, "in_time": 99.5,
+            "free": 310.0, "loop_held_seconds_count": 410.0}  # fmt: skip
     samples = iter([SAMPLE, {**good, "latency_seconds_count": 100.0, **after}])
     clock = iter([0.0, 1.0])
     monkeypatch.setattr(live, "_sample", lambda _: next(samples))
@@ -95,7 +100,7 @@ def test_a_pace_holds_if_all_is_taken_in_time_and_learned(monkeypatch, after, he
     monkeypatch.setattr(live.time, "sleep", lambda _: None)
     monkeypatch.setattr(live.time, "perf_counter", lambda: next(clock))
     venue = live.Sender(type("Mute", (), {"stdin": None})(), "")
-    assert live._holds(venue, "", 100.0, 1.0) is held
+    assert live._tried(venue, "", 100.0, 1.0) == held
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -124,11 +129,13 @@ def test_a_venue_that_does_not_start_is_told():
 
 def test_the_shape_of_what_is_printed(monkeypatch):
     monkeypatch.setattr(live, "_replay", lambda *_: 200.0)
-    monkeypatch.setattr(live, "_live", lambda *_: 100.0)
+    monkeypatch.setattr(live, "_live", lambda *_: (100.0, 0.002))
     monkeypatch.setattr(live, "_reading", lambda *_: 300.0)
     size = live.Size(kinds=("json",), streams=(1, 20))
     found = live.measure(lambda _: None, open_live, size)
-    each = {"live": 100.0, "reading": 300.0, "replay": 200.0, "ratio": 0.5}
+    each = {
+        "live": 100.0, "reading": 300.0, "replay": 200.0, "ratio": 0.5, "held": 0.002,
+    }  # fmt: skip
     assert json.loads(json.dumps(found)) == {
         "json, 1 streams": each,
         "json, 20 streams": each,

@@ -122,7 +122,9 @@ class Process:
         self._gallery = Gallery(self._told, self._shut)
         self._hub = Hub(gallery=self._gallery)
         self._loop = asyncio.get_running_loop()
-        self._announced, self._telling, self._pulse = False, Telling(), Pulse()
+        self._announced, self._telling, self._pulse = (
+            False, Telling(), Pulse(self._meters.observe_held),
+        )  # fmt: skip
         self._config = given.config
         self._feed = given.open_feed(given.config)
         self._next_feed: LiveFeed | None = None

@@ -39,7 +39,7 @@ MOST_SERIES = 1_000
 """Streams, and their targets by horizon, that are told apart: a page stays small."""
 STATES = ("starting", "recovering", LIVE, "catching up", "stopping", "stopped")
 TAKEN = "taken"
-BYTES_PER_MIB, US = 2**20, 1e6
+BYTES_PER_MIB = 2**20
 PREFIX = "sfm_stream_"
 
 Key: TypeAlias = tuple[str, ...]
@@ -101,11 +101,6 @@ OF_PROCESS = (
     Figure("finite", "1 while the whole state is finite", lambda v: v.finite),
     Figure("alarms", "alarms that are up", lambda v: len(v.alarms)),
     Figure("memory_bytes", "resident memory", lambda v: v.memory_mib * BYTES_PER_MIB),
-    Figure(
-        "loop_held_seconds",
-        "99.9th percentile of the latest times that the loop was held",
-        lambda v: v.held_us.p999 / US if v.held_us else 0.0,
-    ),
 )
 OF_STREAM = (
     Figure("ticks", "ticks received", lambda s: s.ticks, COUNTER),
@@ -224,7 +219,7 @@ class Meters:
         self._most = most_series
         self.watcher: Watcher | None = None
         self._updates: Counter[str] = Counter({TAKEN: 0})
-        self._latency, self._step = Spread(), Spread()
+        self._latency, self._step, self._held = Spread(), Spread(), Spread()
 
     def metrics(self, vitals: Vitals) -> Iterator[Metric]:
         """Give all there are, those of a process that is so among them.
@@ -274,6 +269,9 @@ class Meters:
             "latency_seconds", "from receipt of a tick until its records were delivered"
         )
         yield self._step.family("step_seconds", "a batch of events took")
+        yield self._held.family(
+            "loop_held_seconds", "how much later than asked for the loop came back"
+        )
 
     def observe_latencies(self, seconds: Floats) -> None:
         """Note latencies, seconds [T]."""
@@ -282,6 +280,10 @@ class Meters:
     def observe_step(self, seconds: float) -> None:
         """Note how long a batch of events took."""
         self._step.add((seconds,))
+
+    def observe_held(self, seconds: float) -> None:
+        """Note how much later than asked for the loop came back."""
+        self._held.add((seconds,))
 
     def observe_records(self, records: Records) -> None:
         """Note updates among records."""

@@ -22,19 +22,21 @@ class Pulse:
     """Asks the loop again and again to come back soon.
 
     Args:
+        watch: told of each look, seconds that the loop came back later than asked.
         sleep: waits so many seconds.
         elapsed: gives seconds that never run backwards.
 
     Attributes:
-        late: seconds that the loop came back later than asked.
+        late: the latest of these.
     """
 
     def __init__(
         self,
+        watch: Callable[[float], None] = lambda _: None,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         elapsed: Callable[[], float] = time.perf_counter,
     ) -> None:
-        self._sleep, self._elapsed = sleep, elapsed
+        self._watch, self._sleep, self._elapsed = watch, sleep, elapsed
         self.late = Latest()
 
     async def beat(self) -> None:
@@ -42,4 +44,6 @@ class Pulse:
         while True:
             asked = self._elapsed() + PAUSE
             await self._sleep(PAUSE)
-            self.late.add(np.array([max(self._elapsed() - asked, 0.0)]))
+            late = max(self._elapsed() - asked, 0.0)
+            self._watch(late)
+            self.late.add(np.array([late]))

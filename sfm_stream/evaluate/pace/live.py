@@ -30,13 +30,17 @@ from sfm_stream.running import precompile
 if TYPE_CHECKING:
     from sfm_stream.feeds import LiveFeed
 
-PATIENCE = 0.05
+PATIENCE, HELD = 0.05, 0.01
 QUANTILE = 0.99
 NEARLY = 0.97
 """Share of what is sent that must be taken: the venue's own hiccups aside."""
 SETTLING, DRAINING, ASKING = 1.0, 30.0, 0.05
 STARTING = 300.0
 FLOOD = 1e6
+BUCKETS = {
+    f'latency_seconds_bucket{{le="{PATIENCE}"}}': "in_time",
+    f'loop_held_seconds_bucket{{le="{HELD}"}}': "free",
+}
 BATCH = 512
 PREFIX = "sfm_stream_"
 FIRST_TIME = 1_704_067_200 * 10**9
@@ -111,7 +115,8 @@ def measure(
     Returns:
         Per kind of frames and number of streams, in events per second: the highest
         `live` pace that held, `reading` alone, the `replay` of as many streams, and the
-        `ratio` of live to replay.
+        `ratio` of live to replay. `held` is the share of looks at that pace at which
+        the loop came back more than 10 ms late.
 
     Raises:
         InvalidState: if a process does not start.
@@ -123,33 +128,41 @@ def measure(
             for kind in size.kinds:
                 say(f"measuring {kind}, {streams} streams")
                 replayed = _replay(folder, kind, streams, size.file_ticks)
-                live = _live(folder, kind, streams, size)
+                live, held = _live(folder, kind, streams, size)
                 found[f"{kind}, {streams} streams"] = {
                     "live": live,
                     "reading": _reading(kind, streams, size, open_live),
                     "replay": replayed,
                     "ratio": live / replayed,
+                    "held": held,
                 }
     return found
 
 
-def _live(folder: Path, kind: str, streams: int, size: Size) -> float:
-    """Search the highest pace that holds; 0 if not even a low one does."""
+def _live(folder: Path, kind: str, streams: int, size: Size) -> tuple[float, float]:
+    """Search the highest pace that holds, and how often the loop was held at it.
+
+    Returns:
+        The pace, 0 if not even a low one holds; and the share of looks.
+    """
     with _venue(kind, streams) as venue, _daemon(folder, kind, streams, venue) as pages:
-        best, pace = 0.0, size.first
-        while _holds(venue, pages, pace, size.seconds):
-            best, pace = pace, pace * size.growth
+        best, held, pace = 0.0, 0.0, size.first
+        while (found := _tried(venue, pages, pace, size.seconds)) is not None:
+            best, held, pace = pace, found, pace * size.growth
         for _ in range(size.halvings):
             middle = (best + pace) / 2
-            if _holds(venue, pages, middle, size.seconds):
-                best = middle
+            if (found := _tried(venue, pages, middle, size.seconds)) is not None:
+                best, held = middle, found
             else:
                 pace = middle
-    return best
+    return best, held
 
 
-def _holds(venue: Sender, pages: str, pace: float, seconds: float) -> bool:
-    """Say whether a pace holds; what waits afterwards is taken first."""
+def _tried(venue: Sender, pages: str, pace: float, seconds: float) -> float | None:
+    """Give how often the loop is held at a pace; None if the pace does not hold.
+
+    What waits afterwards is then taken first.
+    """
     venue.go(pace)
     time.sleep(SETTLING)
     before, begun = _sample(pages), time.perf_counter()
@@ -166,7 +179,9 @@ def _holds(venue: Sender, pages: str, pace: float, seconds: float) -> bool:
     )
     if not held:
         _drain(venue, pages)
-    return held
+        return None
+    looks = after["loop_held_seconds_count"] - before["loop_held_seconds_count"]
+    return 1 - (after["free"] - before["free"]) / max(looks, 1.0)
 
 
 def _drain(venue: Sender, pages: str) -> None:
@@ -184,15 +199,15 @@ def _drain(venue: Sender, pages: str) -> None:
 
 
 def _sample(pages: str) -> dict[str, float]:
-    """Read the metrics that have no labels, and how many ticks were in time."""
+    """Read the metrics that have no labels, ticks in time and looks at a free loop."""
     text = _page(f"{pages}/metrics")
     found = {}
     for line in text.splitlines():
         name, _, value = line.removeprefix(PREFIX).partition(" ")
         if not line.startswith("#") and "{" not in name:
             found[name] = float(value)
-        if name == f'latency_seconds_bucket{{le="{PATIENCE}"}}':
-            found["in_time"] = float(value)
+        if name in BUCKETS:
+            found[BUCKETS[name]] = float(value)
     return found
 
 
