@@ -39,9 +39,7 @@ FORGET = 0.05
 REPLAY = 7.0
 """Seconds of work after which a checkpoint is due: a recovery repeats it, and is to
 take 10 s at most."""
-WRITES = 3
-"""Most bytes that checkpoints write, as a multiple of journal and records."""
-ROW_BYTES = 128
+ROW_BYTES = 80
 """About what a record takes on disk."""
 REJOIN = 5.0
 """Seconds a checkpoint may take that lets a journal begin again."""
@@ -328,13 +326,13 @@ class Worker:
         """Say whether a checkpoint is worth what it writes.
 
         It is if a recovery without it would take long, if journal and records have
-        grown by a share of its own size, or if the last one is old.
+        grown by as much as it takes itself, or if the last one is old.
         """
         since = self._since
         grown = self.journal.written - since.written + since.rows * ROW_BYTES
         return (
             since.seconds >= REPLAY
-            or grown * WRITES >= self.saver.size
+            or grown >= self.saver.size
             or self.saver.since_tried() >= LONGEST * self._every
         )
 

@@ -18,7 +18,7 @@ HELD = ("subscribing", "stale")
 """States of a connection that stands and brings nothing."""
 BLOCKED_S = 10.0
 """Seconds a sink may take over one thing before that is a trouble."""
-LONGEST = 20
+LONGEST = 60
 """Multiple of `daemon.checkpoint_every` after which a checkpoint is due."""
 GRACE_S = 10.0
 """Seconds a checkpoint may be late, besides a period of its own."""
