@@ -39,12 +39,13 @@ class Page:
     """A tab.
 
     Attributes:
+        process: number of Chromium's.
         requests: addresses asked for, in order.
         problems: errors and warnings of the console, and exceptions.
     """
 
-    def __init__(self, socket):
-        self._socket = socket
+    def __init__(self, socket, process):
+        self._socket, self.process = socket, process
         self._number = itertools.count(1)
         self.requests, self.problems = [], []
         for domain in ("Page", "Runtime", "Network", "Log"):
@@ -156,7 +157,7 @@ def browser():
         try:
             address = _tab(Path(home) / "DevToolsActivePort")
             with connect(address, max_size=None, compression=None) as socket:
-                yield Page(socket)
+                yield Page(socket, running.pid)
         finally:
             running.terminate()
             running.wait(10)

@@ -23,7 +23,7 @@ import numpy as np
 
 from connectors.capture.format import received
 
-PATIENCE = 60.0
+PATIENCE = 120.0
 NAMES = ("hall", "kitchen", "cellar", "loft", "garden", "street", "roof", "well")
 CONFIG = """
 [feed]
@@ -37,7 +37,7 @@ subscribe = ['{{{{"ask":{{topics}}}}}}']
 [stream]
 symbols = {symbols}
 [target]
-horizons = [1, 5, 20, 60]
+horizons = {horizons}
 [daemon]
 listen = "127.0.0.1:{port}"
 checkpoint_every = "2s"
@@ -88,17 +88,17 @@ class Living:
         url: of its page.
     """
 
-    def __init__(self, place, streams, rate, port, seconds, speed=1.0):
+    def __init__(self, place, streams, rate, port, seconds, horizons=(1, 5, 20, 60)):
         self.url = f"http://127.0.0.1:{port}"
         self._place, self._config = place, place / "live.toml"
         capture = place / "made_up.gz"
         write(capture, streams, rate, seconds)
         self._venue = started(
-            "simulate", capture, "--venue", "plain", "--port", 0, "--speed", speed,
+            "simulate", capture, "--venue", "plain", "--port", 0,
             stdout=subprocess.PIPE,
         )  # fmt: skip
         text = CONFIG.format(
-            url=self._venue.stdout.readline().strip(), port=port,
+            url=self._venue.stdout.readline().strip(), port=port, horizons=list(horizons),
             symbols=json.dumps(names_of(streams)),
         )  # fmt: skip
         self._config.write_text(text)
@@ -140,10 +140,10 @@ class Living:
 
 
 @contextmanager
-def living(streams, rate, port, seconds=600, speed=1.0):
+def living(streams, rate, port, seconds=600, **given):
     """Give a live process, and end it."""
     with tempfile.TemporaryDirectory() as name:
-        found = Living(Path(name), streams, rate, port, seconds, speed)
+        found = Living(Path(name), streams, rate, port, seconds, **given)
         try:
             yield found
         finally:

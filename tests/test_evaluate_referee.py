@@ -104,3 +104,9 @@ def test_a_tick_after_a_gap_is_fresh_and_shows_targets_first():
     seen = [step for step in steps if not isinstance(step, Labels)]
     assert [step.fresh for step in seen] == [True, False, True, False]
     assert [step.values.tolist() for step in seen] == [[-i, i] for i in range(4)]
+
+
+def test_a_block_that_settles_nothing_has_no_labels():
+    ticks = [Tick("s", START + i * SECOND, (1.0, 2.0)) for i in range(2)]
+    steps = Referee(settings_of((30,)), ["a", "b"]).take(Block.of(ticks, 2)).steps
+    assert [step for step in steps if isinstance(step, Labels)] == []

@@ -13,8 +13,8 @@ from connectors import open_feed
 from sfm_stream import Run
 from sfm_stream.config import from_tree
 from sfm_stream.errors import ConfigError, SinkError
-from sfm_stream.report import run_report
-from sfm_stream.report.run_report import content, curves, page
+from sfm_stream.report import page, run_report
+from sfm_stream.report.run_report import content, curves
 from sfm_stream.running.replay import replay
 from sfm_stream.storage import run_folder
 
@@ -94,8 +94,8 @@ def test_a_report_is_one_file_that_asks_no_host(folder):
 
 
 def test_a_name_cannot_end_the_script_it_stands_in():
-    about = {"name": "</script><b>"}
-    text = page.assemble({"about": about})
+    name = "</script><b>"
+    text = page.assemble(name, {"name": name}, "")
     assert text.count("</script>") == 3
     assert "<title>&lt;/script&gt;&lt;b&gt;</title>" in text
 

@@ -116,7 +116,7 @@ def _compared(
     """Compare models on one feed, and show how they did."""
     from connectors import open_feed
     from sfm_stream.evaluate import contest, results
-    from sfm_stream.report import terminal
+    from sfm_stream.report import comparison, terminal
     from sfm_stream.running import judgement
 
     rows = judgement.preview(settings, opened(settings))
@@ -128,6 +128,8 @@ def _compared(
     terminal.show_account(found["account"])
     judgement.refuse(found["account"], str(out), strict=strict)
     say(f"records and figures: {out}")
+    path = comparison.write(out, names, settings.run.warmup, found["models"])
+    say(f"look at it: {path}")
     if plot is not None:
         from sfm_stream.cell import frequencies
         from sfm_stream.report import charts

@@ -35,6 +35,10 @@ const element = (tag, attributes = {}, ...children) => {
   return made;
 };
 
+const table = (head, rows) => element("div", { class: "scroll" }, element("table", {},
+  element("thead", {}, element("tr", {}, ...head.map((h) => element("th", { scope: "col" }, h)))),
+  element("tbody", {}, ...rows.map((row) => element("tr", {}, ...row.map((c) => element("td", {}, String(c))))))));
+
 // A plot's summary in words, for those who cannot see it and for printing.
 const figure = (caption, summary) => {
   const body = element("div", { role: "img", "aria-label": `${caption}: ${summary}` });
@@ -42,9 +46,26 @@ const figure = (caption, summary) => {
   return { made, body };
 };
 
+// The colours' meaning before the caption; under the cursor, the values instead.
+const legend = (place, caption, series) => {
+  const named = series.map((one, i) => [one, i + 1]).filter(([one]) => one.label);
+  const swatch = (paint) => element("span", { style: `display:inline-block;width:9px;height:9px;border-radius:2px;margin-right:4px;background:${paint}` });
+  const rest = () => place.replaceChildren(
+    ...named.flatMap(([one]) => [swatch(one.stroke), element("span", { style: "margin-right:10px" }, one.label)]), caption);
+  rest();
+  return (u) => {
+    const i = u.cursor.idx;
+    if (i == null || u.cursor.left < 0) return rest();
+    const when = new Date(u.data[0][i] * 1000).toISOString().slice(0, 19).replace("T", " ");
+    const value = ([one, at]) => (one.value ? one.value(u, u.data[at][i], at, i) : number(u.data[at][i]));
+    place.textContent = [when, ...named.map((pair) => `${pair[0].label} ${value(pair)}`)].join("   ");
+  };
+};
+
 const plot = (caption, summary, data, series, options = {}) => {
   const { made, body } = figure(caption, summary);
-  const height = options.height || 220;
+  const read = legend(made.lastChild, caption, series);
+  const height = options.height || 200;
   const build = () => {
     body.replaceChildren();
     return new uPlot({
@@ -52,8 +73,8 @@ const plot = (caption, summary, data, series, options = {}) => {
       ms: 1e-3, tzDate: (ts) => uPlot.tzDate(new Date(ts * 1000), "Etc/UTC"),
       axes: [axis({ size: 50, values: options.time === false ? null : stamps(1000) }), axis({ values: (u, ticks) => ticks.map(number) })],
       scales: { x: { time: options.time !== false }, y: options.range ? { range: options.range } : {} },
-      cursor: { drag: { x: true, y: false } },
-      series: [{}, ...series], bands: options.bands || [], hooks: options.hooks || {},
+      cursor: { drag: { x: true, y: false } }, legend: { show: false },
+      series: [{}, ...series], bands: options.bands || [], hooks: { ...options.hooks, setCursor: [read] },
     }, data, body);
   };
   requestAnimationFrame(build);
@@ -78,13 +99,13 @@ const band = (caption, curve) =>
   plot(caption, `truth from ${span(curve.truth)}`,
     [curve.time, curve.upper, curve.lower, curve.mean, curve.truth],
     [
-      { label: "upper", stroke: "transparent", points: { show: false } },
-      { label: "lower", stroke: "transparent", points: { show: false } },
+      { stroke: "transparent", points: { show: false } },
+      { stroke: "transparent", points: { show: false } },
       { label: "forecast", stroke: colour("mean"), width: 1.5, points: { show: false } },
-      { label: "truth", stroke: colour("truth"), width: curve.time.length > 600 ? 1 : 0,
+      { label: "truth", stroke: colour("truth"), width: curve.time.length > 600 ? 0.6 : 0,
         points: { show: curve.time.length <= 600, size: 4, fill: colour("truth") } },
     ],
-    { bands: [{ series: [1, 2], fill: colour("band") }], height: 260 });
+    { bands: [{ series: [1, 2], fill: colour("band") }], height: 200 });
 
 const zero = (level, text) => ({
   draw: [(u) => {
@@ -98,6 +119,8 @@ const zero = (level, text) => ({
     u.ctx.lineTo(u.bbox.left + u.bbox.width, y);
     u.ctx.stroke();
     u.ctx.fillStyle = colour("faint");
+    u.ctx.textAlign = "left";
+    u.ctx.textBaseline = "bottom";
     u.ctx.fillText(text, u.bbox.left + 6, y - 4);
     u.ctx.restore();
   }],
@@ -178,4 +201,5 @@ const spectrogram = (caption, time, periods, shades, top) => {
 
 export {
   PALETTE, axis, band, bars, colour, element, lines, number, plot, shade, spectrogram, stacked, stamps,
+  table,
 };

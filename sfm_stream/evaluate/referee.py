@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias
 
 import numpy as np
@@ -210,9 +211,9 @@ def _labels(scores: Columns) -> tuple[list[Labels], Ints]:
     """Group scores by moment, stream and target; give the groups' moments [2, n]."""
     keys = np.stack([scores[name] for name in ("seq", "time", "stream", "target")])
     starts = np.flatnonzero((np.diff(keys, prepend=-1) != 0).any(0))
-    stops = [*starts[1:].tolist(), keys.shape[1]]
+    edges = [*starts.tolist(), keys.shape[1]]
     made = []
-    for start, stop in zip(starts.tolist(), stops, strict=True):
+    for start, stop in pairwise(edges):
         rows = slice(start, stop)
         stream, target = keys[2:, start].tolist()
         horizon, origin, truth = (scores[name][rows] for name in WHAT_SETTLED)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from importlib import resources
 from pathlib import Path
 
-from sfm_stream.errors import SinkError
-from sfm_stream.report.run_report import content, page
-from sfm_stream.storage import atomic, run_folder
+from sfm_stream.report import page
+from sfm_stream.report.run_report import content
+from sfm_stream.storage import run_folder
 
 __all__ = ["write"]
 
@@ -27,10 +28,7 @@ def write(run: run_folder.Run, out: Path | None = None) -> Path:
         SinkError: if the records cannot be read or the file not be written.
     """
     path = run.folder / NAME if out is None else out
-    html = page.assemble(content.gather(run))
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        atomic.write(path, html.encode())
-    except OSError as e:
-        raise SinkError(str(path), *atomic.explain(e)) from e
+    script = resources.files(__name__).joinpath("report.js").read_text("utf-8")
+    found = content.gather(run)
+    page.save(page.assemble(found["about"]["name"], found, script), path)
     return path

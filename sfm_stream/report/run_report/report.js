@@ -1,14 +1,11 @@
 // Writes the report from the data inside the page.
-import { band, bars, element, lines, number, spectrogram, stacked } from "./draw.js";
+import { band, bars, element, lines, number, spectrogram, stacked, table } from "./draw.js";
 
 const content = JSON.parse(document.getElementById("content").textContent);
 const place = document.getElementById("report");
 const percent = (v) => (v == null ? "-" : `${(100 * v).toFixed(1)} %`);
 const title = (part) => `${part.target}, ${part.horizon} ahead`;
 
-const table = (head, rows) => element("div", { class: "scroll" }, element("table", {},
-  element("thead", {}, element("tr", {}, ...head.map((h) => element("th", { scope: "col" }, h)))),
-  element("tbody", {}, ...rows.map((row) => element("tr", {}, ...row.map((c) => element("td", {}, String(c))))))));
 const section = (name, id, ...children) =>
   element("section", { id }, element("h2", {}, name), ...children);
 const code = (value) => (typeof value === "string" ? value : JSON.stringify(value));
@@ -35,14 +32,15 @@ const head = () => {
   ];
 };
 
-const figures = () => section("Figures", "figures",
+const figures = () => section("Figures", "figures", element("div", { class: "pair" },
   table(["target", "ahead", "scored", "skill", "90 % interval", "MAE", "coverage"],
     content.parts.map((p) => [p.target, p.horizon, number(p.scored), p.skill ? p.skill[0].toFixed(3) : "-",
       p.skill ? `${p.skill[1].toFixed(3)} to ${p.skill[2].toFixed(3)}` : "-", number(p.mae), percent(p.coverage)])),
   content.parts.length > 1
-    ? bars("skill by horizon", content.parts.map(title), content.parts.map((p) => (p.skill ? p.skill[0] : null)))
-    : null);
+    ? bars("skill by horizon", content.parts.map(title), content.parts.map((p) => (p.skill ? p.skill[0] : null)), digits)
+    : null));
 
+const digits = (v) => (v == null ? "-" : v.toFixed(3));
 const hours = [...Array(24).keys()].map((h) => `${String(h).padStart(2, "0")}:00`);
 const days = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"];
 const known = (values) => values.filter((v) => v != null).length > 1;

@@ -1,0 +1,170 @@
+"""What the report of a comparison says, as plain data."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from sfm_stream import sinks
+from sfm_stream.errors import SinkError
+from sfm_stream.report.run_report import curves
+from sfm_stream.running import metrics
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from sfm_stream.events import Floats
+
+STEPS = 300
+"""Moments at which skill so far is told."""
+FEW = 20
+"""Scores below which a curve says nothing yet."""
+NS_PER_S = 1e9
+PACES = ("ticks_per_s", "peak_rss_mib")
+COLUMNS = ("stream", "target", "horizon", "origin", "time",
+           "truth", "mean", "naive", "covered")  # fmt: skip
+
+
+def gather(
+    folder: Path, names: Sequence[str], warmup: float, paces: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Gather all that the report shows.
+
+    Args:
+        folder: with the records of each model in a folder of its name.
+        names: of the models.
+        warmup: a count (int) or a share (float) of each stream's ticks.
+        paces: per model, `PACES`.
+
+    Returns:
+        Plain data: `name`, `stream`, `models` and `parts`, one per target and horizon.
+
+    Raises:
+        SinkError: if there is no score to report on, or records cannot be read.
+    """
+    scores = {name: _scores(folder / name, warmup) for name in names}
+    some = scores[names[0]]
+    stream = str(some["stream"].value_counts(sort=True)["stream"][0])
+    return {
+        "name": folder.name,
+        "stream": stream,
+        "models": [
+            {"name": name, **{pace: paces[name].get(pace) for pace in PACES}}
+            for name in names
+        ],
+        "parts": list(_parts(scores, some, stream)),
+    }
+
+
+def _scores(folder: Path, warmup: float) -> pl.DataFrame:
+    """Read the scores of a model behind the warm-up, of which there must be some."""
+    import polars as pl
+
+    parts = list(sinks.read(folder, "scores", COLUMNS))
+    if not any(map(len, parts)):
+        raise SinkError(str(folder), "expected scores, was none", "let it run longer")
+    text = (pl.col(n).cast(pl.String) for n in ("stream", "target", "horizon"))
+    found = pl.concat(parts).with_columns(*text)
+    lasts = found.group_by("stream").agg(pl.col("origin").max() + 1)
+    first = metrics.first_scored(warmup, dict(lasts.rows()))
+    starts = pl.DataFrame(
+        {"stream": list(first), "first": list(first.values())},
+        schema={"stream": pl.String, "first": pl.Int64},
+    )
+    counted = found.join(starts, on="stream", maintain_order="left")
+    return counted.filter(pl.col("origin") >= pl.col("first"))
+
+
+def _parts(
+    scores: Mapping[str, pl.DataFrame], some: pl.DataFrame, stream: str
+) -> Iterator[dict[str, Any]]:
+    """Give figures and curves of all models, per target and horizon."""
+    import polars as pl
+
+    pairs = some.select("target", "horizon").unique(maintain_order=True).rows()
+    for target, horizon in sorted(pairs, key=lambda pair: (pair[0], _size(pair[1]))):
+        chosen = (pl.col("target") == target) & (pl.col("horizon") == horizon)
+        tables = {name: table.filter(chosen) for name, table in scores.items()}
+        here = {n: t.filter(pl.col("stream") == stream) for n, t in tables.items()}
+        yield {
+            "target": target,
+            "horizon": horizon,
+            "models": {name: _figures(table) for name, table in tables.items()},
+            "so far": _so_far(here),
+            "last": _last(here),
+        }
+
+
+def _size(horizon: str) -> tuple[int, str]:
+    """Order horizons by the number they begin with."""
+    digits = "".join(c for c in horizon if c.isdigit())
+    return (int(digits or 0), horizon)
+
+
+def _squares(table: pl.DataFrame) -> tuple[Floats, Floats]:
+    truth = table["truth"].to_numpy()
+    missed, moved = truth - table["mean"].to_numpy(), truth - table["naive"].to_numpy()
+    return np.square(missed), np.square(moved)
+
+
+def _figures(table: pl.DataFrame) -> dict[str, Any]:
+    squared, naive = _squares(table)
+    found = curves.skill_interval(squared, naive)
+    covered = table["covered"].mean()
+    return {
+        "scored": len(table),
+        "skill": None if found is None else list(found),
+        "mae": float(np.sqrt(squared).mean()) if len(table) else None,
+        "coverage": covered if isinstance(covered, float) else None,
+    }
+
+
+def _so_far(tables: Mapping[str, pl.DataFrame]) -> dict[str, Any]:
+    """Give skill since the start at the same moments for all models."""
+    longest = max(tables.values(), key=len)
+    at = np.unique(np.linspace(0, len(longest) - 1, STEPS).astype(np.int64))
+    times = longest["time"].to_numpy()[at] / NS_PER_S
+    return {
+        "time": times.tolist(),
+        "models": {
+            name: _at(times, table) for name, table in tables.items() if len(table)
+        },
+    }
+
+
+def _at(times: Floats, table: pl.DataFrame) -> list[float | None]:
+    squared, naive = _squares(table)
+    skill = curves.ratio_skill(np.cumsum(squared), np.cumsum(naive))
+    skill[:FEW] = np.nan
+    rows = np.searchsorted(table["time"].to_numpy() / NS_PER_S, times, "right") - 1
+    told = np.where(rows >= 0, skill[np.maximum(rows, 0)], np.nan).tolist()
+    return [_number(value) for value in told]
+
+
+def _last(tables: Mapping[str, pl.DataFrame]) -> dict[str, Any]:
+    """Give the last truths, and what each model forecast for them."""
+    import polars as pl
+
+    longest = max(tables.values(), key=len).tail(curves.ZOOM)
+    times = longest["time"]
+    columns = {}
+    for name, table in tables.items():
+        mine = table.select("origin", pl.col("mean").alias("said"))
+        joined = longest.join(mine, on="origin", how="left", maintain_order="left")
+        columns[name] = [_number(value) for value in joined["said"].to_list()]
+    return {
+        "time": (times.to_numpy() / NS_PER_S).tolist(),
+        "truth": [_number(value) for value in longest["truth"].to_list()],
+        "models": columns,
+    }
+
+
+def _number(value: float | None) -> float | None:
+    """Give a number with six digits; None for what is none."""
+    if value is None or not math.isfinite(value):
+        return None
+    return float(f"{value:.6g}")
