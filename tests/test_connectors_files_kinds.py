@@ -8,6 +8,7 @@ from __future__ import annotations
 import io
 import zipfile
 from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
 
 import numpy as np
 import polars as pl
@@ -387,3 +388,77 @@ def test_every_row_of_any_layout_is_taken_or_counted(
         if NS[i] in by_time and cells[i] in ("oops", "12:34", "#")
     ]
     assert feed.tally.counts["a cell is no number"] == len(odd)
+
+
+@settings(
+    deadline=None, max_examples=25,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)  # fmt: skip
+@given(
+    zone=st.sampled_from(["Europe/Berlin", "America/New_York", "Asia/Tokyo"]),
+    change=st.sampled_from(["2024-03-30", "2024-10-26", "2024-11-02", "2024-03-09"]),
+    step=st.sampled_from([60, 600, 3600]),
+    form=st.sampled_from(["%Y-%m-%d %H:%M:%S", "%d.%m.%Y %H:%M", "%m/%d/%Y %I:%M %p"]),
+    separator=st.sampled_from([",", ";", "\t"]),
+    size=st.integers(1, 400),
+)
+def test_local_times_come_back_whatever_the_clocks_do_and_the_layout(
+    tmp_path, zone, change, step, form, separator, size
+):
+    begin = datetime.fromisoformat(f"{change}T00:00+00:00")
+    utc = [begin + timedelta(seconds=i * step) for i in range(172_800 // step)]
+    rows = "".join(
+        f"{t.astimezone(ZoneInfo(zone)).strftime(form)}{separator}{i}\n"
+        for i, t in enumerate(utc)
+    )
+    assume("/" not in form or int(change[8:]) > 12)
+    text = f"when{separator}v\n{rows}"
+    feed = opened(tmp_path, text, zone=zone, time="when")
+    block = whole(feed, size)
+    assert block.time.tolist() == [int(t.timestamp()) * SECOND for t in utc]
+    assert not feed.tally.counts
+
+
+@settings(
+    deadline=None, max_examples=40,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)  # fmt: skip
+@given(
+    odd=st.sets(st.sampled_from(["footer", "spike", "bom", "title", "again"])),
+    separator=st.sampled_from([",", ";", "\t", " "]),
+    at=st.integers(5, COUNT - 5),
+    form=st.sampled_from(["%Y-%m-%dT%H:%M:%SZ", "%Y%m%dT%H%M%S", "%s"]),
+    size=st.integers(1, 200),
+)
+def test_what_people_put_around_rows_is_taken_or_counted(
+    tmp_path, odd, separator, at, form, size
+):
+    moments = list(MOMENTS)
+    if "spike" in odd:
+        moments[at] += timedelta(days=4_000)
+    rows = [
+        f"{m.strftime(form)}{separator}{p:.2f}"
+        for m, p in zip(moments, PRICES, strict=True)
+    ]
+    head = f"when{separator}kwh"
+    if "again" in odd:
+        rows.insert(at + 2, head)
+    if "bom" in odd:
+        rows[at - 3] = "\ufeff" + rows[at - 3]
+    above = ["Meter-7"] if "title" in odd else []
+    below = ["Total"] if "footer" in odd else []
+    text = "\n".join([*above, head, *rows, *below]) + "\n"
+    feed = opened(tmp_path, text, time="when")
+    block = whole(feed, size)
+    taken = {
+        t: v
+        for t, v in zip(block.time.tolist(), block.values[:, 0].tolist(), strict=True)
+        if t != NO_TIME
+    }
+    lost = {NS[at]} if "spike" in odd else set()
+    assert taken == {t: p for t, p in zip(NS, PRICES, strict=True) if t not in lost}
+    assert ("the header again" in feed.tally.counts) == ("again" in odd)
+    untimed = int((block.time == NO_TIME).sum())
+    assert untimed == len(lost) + len(below)
+    assert bool(untimed) == ("time could not be read" in feed.tally.examples)
+    assert feed.tally.counts["a time far ahead of its stream's pace"] == len(lost)

@@ -256,6 +256,8 @@ def test_random_mutated_and_truncated_frames_never_raise(name, channel, seed):
         said = protocol.receive(mangled(chance, chance.choice(texts)), NOW)
         counted = sum(protocol.counters.values()) - before
         assert said or counted, "a frame was neither read nor counted"
+        # whatever is counted is shown by its first frame
+        assert protocol.counters.examples.keys() == protocol.counters.keys()
         for x in said:
             tick = x.tick if isinstance(x, History) else x
             if isinstance(tick, Tick):

@@ -77,7 +77,7 @@ forecasts = said.columns["forecasts"]
 def test_a_key_is_a_field_of_its_table(copy):
     copy.insert(
         "sfm_stream/settings.py", "    block: Annotated[",
-        '    motto: Annotated[str, _doc("said at the start")] = "tick"',
+        '    motto: Annotated[str, doc("said at the start")] = "tick"',
     )  # fmt: skip
     said = copy.use(
         "from sfm_stream import config\n"

@@ -319,7 +319,7 @@ ANSWERS = {
         "alive": {"event": "bts:heartbeat", "channel": "", "data": {"status": "success"}},
         "departing": {"event": "bts:request_reconnect", "channel": "", "data": ""},
     },
-    "options": {
+    "json": {
         "symbol": "hall-3",
         "subscribed": {"kind": "taken", "of": ["hall-3"]},
         "refused": {"kind": "refused", "of": "hall-3"},

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from math import isclose
 from typing import TYPE_CHECKING
 
@@ -41,11 +41,18 @@ class Notation:
         decimal: sign before the fraction.
         thousands: sign between groups of three digits, or empty.
         missing: words for a value that is not there.
+        codes: the numbers among these.
     """
 
     decimal: str = "."
     thousands: str = ""
     missing: tuple[str, ...] = MISSING
+    codes: tuple[float, ...] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        codes = [_number(word) for word in self.missing]
+        told = tuple(code for code in codes if code is not None)
+        object.__setattr__(self, "codes", told)
 
     @property
     def plain(self) -> bool:
@@ -86,15 +93,14 @@ def read(cells: pl.Series, notation: Notation) -> tuple[Floats, pl.Series]:
     if odd.any():
         odd &= ~bare.is_in(list(notation.missing))
     numbers = found.fill_null(np.nan).to_numpy()
-    return without(numbers, notation.missing), odd
+    return without(numbers, notation), odd
 
 
-def without(numbers: Floats, missing: Iterable[str]) -> Floats:
+def without(numbers: Floats, notation: Notation) -> Floats:
     """Make NaN of the numbers that stand among the words for a missing value."""
-    codes = [number for word in missing if (number := _number(word)) is not None]
-    if not codes:
+    if not notation.codes:
         return numbers
-    return np.where(np.isin(numbers, codes), np.nan, numbers)
+    return np.where(np.isin(numbers, notation.codes), np.nan, numbers)
 
 
 def scaled(numbers: Floats, scale: float) -> Floats:

@@ -256,7 +256,7 @@ class Table(ABC):
             self._count(NO_NUMBER, odd.to_numpy(), cells, piece)
         elif dtype.is_numeric() or dtype.base_type() in (pl.Boolean, pl.Null):
             values = column.cast(pl.Float64).fill_null(np.nan).to_numpy()
-            values = numbers.without(values, self._plan.notation.missing)
+            values = numbers.without(values, self._plan.notation)
         else:
             problem = f"expected numbers, was {dtype}"
             raise FeedError(piece.source, problem, column=column.name)

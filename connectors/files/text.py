@@ -253,8 +253,15 @@ def _utf8(pieces: Iterator[bytes], encoding: str) -> Iterator[bytes]:
         given = chain([first[len(codecs.BOM_UTF8) :]], pieces)
     if b"\r" in first and b"\n" not in first:
         given = (piece.replace(b"\r", b"\n") for piece in given)
-    # where files were joined, their marks stand in the middle
-    return (piece.replace(codecs.BOM_UTF8, b"") for piece in given)
+    return map(_unmarked, given)
+
+
+def _unmarked(piece: bytes) -> bytes:
+    """Take out the marks of encoding that stand where files were joined."""
+    # one byte is looked for in a tenth of the time of three
+    if codecs.BOM_UTF8[:1] in piece:
+        return piece.replace(codecs.BOM_UTF8, b"")
+    return piece
 
 
 def _recoded(pieces: Iterable[bytes], codec: str) -> Iterator[bytes]:
