@@ -45,7 +45,8 @@ LIVE = [
     shlex.split(line)[1:] for line in lines("connectors/README.md", "## Live feeds")
 ]
 LIVING = lines("sfm_stream/daemon/README.md", "### Try it on this machine")
-WALKED = [*LIVE, *(shlex.split(line)[1:] for line in LIVING)]
+SHARED = lines("sfm_stream/cluster/README.md", "## Try it on this machine")
+WALKED = [*LIVE, *(shlex.split(line)[1:] for line in (*LIVING, *SHARED))]
 ELSEWHERE = {("check",), ("bench",), ("status",), *((words[0],) for words in WALKED)} - {
     ("replay",), ("verify",)
 }  # fmt: skip

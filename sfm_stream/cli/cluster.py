@@ -13,9 +13,11 @@ from sfm_stream.cli.options import (
     Settings,
     app,
     load,
+    load_live,
     print_json,
     say,
 )
+from sfm_stream.cli.service import order
 from sfm_stream.settings import Daemon
 
 
@@ -80,3 +82,37 @@ def gateway(
     from sfm_stream.cluster import gateway as serving
 
     asyncio.run(serving.run(urls, listen, hosts or [], say))
+
+
+@app.command()
+def cluster(
+    config: Settings,
+    shards: Annotated[int, typer.Option(min=1, metavar="N", help="How many shards.")],
+    address: Annotated[
+        str, typer.Option(help="Of Ray, e.g. ray://host:10001 [this machine].")
+    ] = "",
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR", help="Folder of all runs, on shared storage [runs/<config>]."
+        ),
+    ] = None,
+    listen: Annotated[
+        str, typer.Option(metavar="HOST:PORT", help="Where each shard answers.")
+    ] = "127.0.0.1:0",
+    overrides: Overrides = None,
+) -> None:
+    """Keep shards on a cluster of Ray; a lost node's are started elsewhere."""
+    from sfm_stream.cluster import on_ray
+    from sfm_stream.cluster.shards import Shard, folder
+
+    on_ray.found()
+    place = (out or Path("runs") / config.stem).resolve()
+    whole = load_live(config, [*(overrides or []), f"daemon.listen={listen}"])
+    parts = [Shard(number, shards) for number in range(1, shards + 1)]
+    orders = {
+        part.number: order(lambda: whole, part, folder(place, part)) for part in parts
+    }
+    ended = on_ray.run(orders, address, say)
+    if any(one.problem for one in ended) or len(ended) < shards:
+        raise typer.Exit(1)

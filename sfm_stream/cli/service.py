@@ -19,7 +19,12 @@ from sfm_stream.cli.options import (
 from sfm_stream.errors import AddressError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from sfm_stream.cluster.shards import Shard
     from sfm_stream.config import Config
+    from sfm_stream.daemon.process import Given
+    from sfm_stream.storage.run_folder import Run
 
 
 @app.command()
@@ -48,33 +53,48 @@ def daemon(
     import logging
     import os
     import sys
+    from dataclasses import replace
+
+    from sfm_stream.cluster import shards
+    from sfm_stream.daemon.host.logs import logging_to
+    from sfm_stream.daemon.process import live
+    from sfm_stream.storage import run_folder
+
+    part = shards.parse(shard)
+    folder = out or shards.folder(Path("runs") / config.stem, part)
+    warm = None if start is None else run_folder.load(start)
+    given = order(lambda: load_live(config, overrides), part, folder, warm)
+    given = replace(given, strict=strict)
+    with logging_to(sys.stderr):
+        log = logging.getLogger("sfm_stream.daemon")
+        asyncio.run(live(given, log.info, os.environ))
+
+
+def order(
+    read: Callable[[], Config], part: Shard, folder: Path, start: Run | None = None
+) -> Given:
+    """Give what the daemon of a shard is started with.
+
+    Args:
+        read: reads the configuration of all shards.
+        part: whose order it is.
+        folder: of its run.
+        start: a run that a new one starts warm from.
+    """
     from functools import partial
 
     from connectors import open_live, open_readers
     from sfm_stream.cluster import shards
-    from sfm_stream.daemon.host.logs import logging_to
-    from sfm_stream.daemon.process import Given, live
-    from sfm_stream.storage import run_folder
+    from sfm_stream.daemon.process import Given
 
-    part = shards.parse(shard)
-
-    def read() -> Config:
-        whole = load_live(config, overrides)
+    def mine() -> Config:
+        whole = read()
         if part.total == 1:
             return whole
         return shards.share(whole, part, lambda one: open_live(one).topics)
 
-    given = Given(
-        config=read(),
-        folder=out or shards.folder(Path("runs") / config.stem, part),
-        open_feed=partial(open_readers, shards=part.total),
-        read=read,
-        start=None if start is None else run_folder.load(start),
-        strict=strict,
-    )
-    with logging_to(sys.stderr):
-        log = logging.getLogger("sfm_stream.daemon")
-        asyncio.run(live(given, log.info, os.environ))
+    opened = partial(open_readers, shards=part.total)
+    return Given(mine(), folder, opened, mine, start)
 
 
 @app.command()

@@ -1,0 +1,232 @@
+"""Shards on a cluster of Ray: one actor per shard, with the daemon inside.
+
+Ray places the actors, and starts one again elsewhere when its node is lost; the shard
+then goes on from journal and checkpoint on the storage that all nodes share. No tick
+crosses a call. An actor of a lost node may still be alive: it is fenced by its epoch as
+any other process. Ray is imported when a cluster is asked for, not before.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any, NamedTuple
+
+from sfm_stream.daemon.process import Given, Process
+from sfm_stream.errors import ConfigError, SFMStreamError
+
+BETWEEN_S, PATIENCE_S = 1.0, 10.0
+STOPPING_S = 60.0
+"""Seconds beyond `daemon.drain` that a shard may take to stop."""
+STOPS = (signal.SIGTERM, signal.SIGINT)
+AWAY = "does not answer; it is started elsewhere if its node is lost"
+
+
+class Told(NamedTuple):
+    """What an actor says of its daemon.
+
+    Attributes:
+        state: of the daemon.
+        address: of its pages, or empty.
+        problem: why it has ended, or empty.
+        machine: name of the machine.
+        node: Ray's name of it.
+        pid: of the process.
+    """
+
+    state: str
+    address: str
+    problem: str
+    machine: str
+    node: str
+    pid: int
+
+
+class Holder:
+    """An actor: a daemon in a thread of its own, from the actor's birth to its end.
+
+    Args:
+        given: what the daemon is started with.
+    """
+
+    def __init__(self, given: Given) -> None:
+        self._given, self._problem = given, ""
+        self._process: Process | None = None
+        self._loop = asyncio.new_event_loop()
+        self._living = threading.Thread(target=self._live, daemon=True, name="daemon")
+        self._living.start()
+
+    def told(self) -> Told:
+        """Say how the daemon is."""
+        process = self._process
+        state, address = (
+            ("starting", "") if process is None else (process.state, process.address)
+        )
+        node = found().get_runtime_context().get_node_id()
+        machine, pid = socket.gethostname(), os.getpid()
+        return Told(state, address, self._problem, machine, node, pid)
+
+    def stop(self) -> Told:
+        """Stop the daemon in order, and wait for its end."""
+        if self._process is not None:
+            self._loop.call_soon_threadsafe(self._process.stop)
+        self._living.join()
+        return self.told()
+
+    def _live(self) -> None:
+        try:
+            self._loop.run_until_complete(self._lived())
+        except SFMStreamError as error:
+            self._problem = str(error)
+
+    async def _lived(self) -> None:
+        self._process = Process(self._given, _say)
+        await self._process.run()
+
+
+def _say(line: str) -> None:
+    """Print a line, which Ray brings to whoever has started the cluster."""
+    print(line, flush=True)  # noqa: T201 an actor has no other log
+
+
+@dataclass(slots=True)
+class Placed:
+    """A shard, as it was seen last.
+
+    Attributes:
+        actor: Ray's handle.
+        said: what was said of it last.
+        last: what it told last, or None.
+    """
+
+    actor: Any
+    said: str = ""
+    last: Told | None = None
+
+
+class Cluster:
+    """The actors of all shards.
+
+    Args:
+        orders: what each shard is started with, by number.
+        address: of Ray; empty: one of its own on this machine.
+        say: takes a line for people.
+        options: further options of each actor.
+
+    Raises:
+        ConfigError: if Ray is not installed.
+    """
+
+    def __init__(
+        self,
+        orders: Mapping[int, Given],
+        address: str,
+        say: Callable[[str], None],
+        options: Mapping[str, Any] | None = None,
+    ) -> None:
+        self._ray, self._say = found(), say
+        if not self._ray.is_initialized():
+            self._ray.init(address=address or None, include_dashboard=False)
+        kind = self._ray.remote(Holder).options(
+            max_restarts=-1,
+            max_task_retries=0,  # what was asked of a lost actor is not asked again
+            max_concurrency=2,  # to be asked while it stops
+            scheduling_strategy="SPREAD",
+            **(options or {"num_cpus": 1}),
+        )
+        self.shards = {n: Placed(kind.remote(given)) for n, given in orders.items()}
+        self._drains = [given.config.daemon.drain.seconds for given in orders.values()]
+
+    def look(self) -> None:
+        """See how every shard is, say what is new, and start anew those that ended."""
+        asked = {n: one.actor.told.remote() for n, one in self.shards.items()}
+        for number, answer in asked.items():
+            self._note(number, answer)
+
+    def addresses(self) -> Sequence[str]:
+        """Give the addresses of the shards' pages, as far as they are known."""
+        lasts = (one.last for one in self.shards.values())
+        return [last.address for last in lasts if last is not None and last.address]
+
+    def stop(self) -> list[Told]:
+        """Stop all shards in order; give what became of those that answer."""
+        stopping = [one.actor.stop.remote() for one in self.shards.values()]
+        ended = []
+        for answer in stopping:
+            with suppress(self._ray.exceptions.RayError):
+                patience = max(self._drains) + STOPPING_S
+                ended.append(self._ray.get(answer, timeout=patience))
+        return ended
+
+    def _note(self, number: int, answer: Any) -> None:  # noqa: ANN401 Ray's reference
+        placed = self.shards[number]
+        try:
+            told: Told = self._ray.get(answer, timeout=PATIENCE_S)
+        except self._ray.exceptions.RayError:
+            self._tell(number, AWAY)
+            return
+        placed.last = told
+        where = f"process {told.pid} on {told.machine}"
+        if told.problem:
+            self._tell(number, f"ended: {told.problem}; starting anew")
+            self._ray.kill(placed.actor, no_restart=False)
+        else:
+            self._tell(number, f"{told.state}, {where}, {told.address}".rstrip(", "))
+
+    def _tell(self, number: int, said: str) -> None:
+        placed = self.shards[number]
+        if placed.said != said:
+            placed.said = said
+            self._say(f"shard {number}: {said}")
+
+
+def run(
+    orders: Mapping[int, Given], address: str, say: Callable[[str], None]
+) -> list[Told]:
+    """Keep shards on a cluster until told to stop, by SIGTERM or SIGINT.
+
+    Args:
+        orders: what each shard is started with, by number.
+        address: of Ray; empty: one of its own on this machine.
+        say: takes a line for people.
+
+    Returns:
+        What became of the shards.
+
+    Raises:
+        ConfigError: if Ray is not installed.
+    """
+    told_to_stop = threading.Event()
+    cluster = Cluster(orders, address, say)
+    for number in STOPS:
+        signal.signal(number, lambda *_: told_to_stop.set())
+    while not told_to_stop.wait(BETWEEN_S):
+        cluster.look()
+    say("stopping all shards")
+    begun = time.monotonic()
+    ended = cluster.stop()
+    say(f"{len(ended)} shards stopped after {time.monotonic() - begun:.1f} s")
+    return ended
+
+
+def found() -> ModuleType:
+    """Import Ray.
+
+    Raises:
+        ConfigError: if it is not installed.
+    """
+    try:
+        import ray
+    except ImportError as e:
+        hint = "install sfm-stream[cluster], or start each shard by itself"
+        raise ConfigError("cluster", "expected Ray, was not installed", hint) from e
+    module: ModuleType = ray
+    return module
