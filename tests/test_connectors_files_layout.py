@@ -151,3 +151,13 @@ def test_columns_that_are_aligned_by_spaces_have_one_between_them(tmp_path):
 def test_json_is_no_table_and_the_error_names_what_reads_it(tmp_path, text):
     with pytest.raises(FeedError, match=r"was JSON; feed\.connector = 'jsonl'"):
         seen(tmp_path, text)
+
+
+@pytest.mark.parametrize("line", ["sep=;", '"sep=;"', "SEP=;"])
+@pytest.mark.parametrize("header", ["t;a,b\n", ""])
+def test_a_line_that_says_the_separator_is_no_header(tmp_path, line, header):
+    rows = "".join(f"2024-01-{i:02};{i},5\n" for i in range(1, 20))
+    found = seen(tmp_path, f"{line}\n{header}{rows}")
+    assert found.separator == ";"
+    assert found.above == 1 + bool(header)
+    assert found.names == (("t", "a,b") if header else ("column_0", "column_1"))

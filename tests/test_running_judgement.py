@@ -53,6 +53,19 @@ def test_what_is_said_before_a_run_is_what_the_run_says(tmp_path):
     assert 0 < after["not_taken"] <= 2 * (RESTART - 1)
 
 
+def test_streams_that_are_too_many_are_told_with_the_key(tmp_path):
+    path = tmp_path / "a.csv"
+    rows = [f"{BEGIN + i},{'ab'[i % 2]},{100 + i % 7}" for i in range(COUNT)]
+    path.write_text("\n".join(["time,who,price", *rows, ""]))
+    config = from_tree({
+        "feed": {"connector": "csv", "path": str(path), "symbol": "who"},
+        "stream": {"max_streams": 1}, "run": {"warmup": 10},
+    })  # fmt: skip
+    found = replay(config, open_feed(config), tmp_path / "run")["account"]
+    assert (found["taken"], found["not_taken"]) == (COUNT // 2, COUNT // 2)
+    assert "stream.max_streams says how many" in found["causes"][0]
+
+
 def test_rows_that_never_go_on_begin_nothing_anew(tmp_path):
     config = csv_of(tmp_path, [BEGIN - i for i in range(COUNT)])
     found = judgement.preview(config, open_feed(config))

@@ -28,6 +28,8 @@ HEAD_LINES = 100
 MOST_ABOVE = 60
 """Lines in which a preamble must end."""
 MOST_HEADERS = 4
+SAID = re.compile(r"(?i)\"?sep=(.)\"?\s*$")
+"""The line in which a file says what stands between its cells."""
 JSON = re.compile(r"\s*\[?\s*\{\s*(\"|\})")
 ENOUGH = 0.8
 DATA = re.compile(
@@ -90,8 +92,13 @@ def see(path: str, options: TextOptions, like: Layout | None = None) -> Layout:
     if JSON.match(text):
         hint = "feed.connector = 'jsonl' reads a record per line"
         raise FeedError(path, "expected rows of cells, was JSON", hint)
+    told = SAID.match(lines[0])
+    if told:  # as Excel writes it, for itself
+        lines[0] = "\n"
     separator = NAMED.get(options.separator, options.separator)
-    separator = separator or (like.separator if like else "")
+    separator = (
+        separator or (told[1] if told else "") or (like.separator if like else "")
+    )
     expect_separator(separator or ",")
     comment = options.comment or ("#" if lines[0].lstrip().startswith("#") else "")
     bare = lines

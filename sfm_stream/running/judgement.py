@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from sfm_stream.events import Block
     from sfm_stream.feeds import Connection, Feed
 
-UNREADABLE, OUTSIDE, BACKWARD, INFINITE, MISSING, STRANGER = REJECTED_REASONS[:6]
+UNREADABLE, OUTSIDE, BACKWARD, INFINITE, MISSING, STRANGER, CROWD = REJECTED_REASONS
 HOUR = 3600 * 10**9
 LOUD = 0.1
 """Share of rows not taken from which on a run says so loudly."""
@@ -367,7 +367,8 @@ def _causes(reasons: Mapping[str, Reason], total: int) -> Iterator[str]:
     elif back and back.count % (RESTART - 1) == 0:
         yield (
             f"was one time far ahead, or a clock set back? after {RESTART} ticks in a "
-            "row that went on, the stream began anew"
+            "row that went on, the stream began anew; or are there several streams, "
+            "that feed.symbol tells apart?"
         )
     elif back and back.span <= HOUR:
         yield (
@@ -393,3 +394,5 @@ def _causes(reasons: Mapping[str, Reason], total: int) -> Iterator[str]:
         )
     if STRANGER in reasons:
         yield "stream.symbols names the streams that are kept"
+    if CROWD in reasons:
+        yield "stream.max_streams says how many streams are kept at most"
