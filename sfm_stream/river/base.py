@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +17,9 @@ from sfm_stream.errors import ConfigError
 from sfm_stream.river.learner import STREAM, Floats, Learner
 from sfm_stream.river.rows import Row
 from sfm_stream.state.inputs import CLOCKS
+
+if TYPE_CHECKING:
+    import polars as pl
 
 # The one default model that serves every stream, but for what least squares see:
 # River's streams are often short, and every regressor costs the first hundred rows.
@@ -48,6 +52,8 @@ PARAMETERS = {
 class Face(base.Base):
     """Parameters of a model, and its learner, which is all that it has learned."""
 
+    remember: int = 0
+
     def __init__(
         self,
         n_states: int = DEFAULT.model.states,
@@ -65,6 +71,7 @@ class Face(base.Base):
         confidence_level: float = DEFAULT.forecast.level,
         drift_detector: base.DriftDetector | None = None,
         seed: int | None = None,
+        remember: int = 0,
     ) -> None:
         self.n_states = n_states
         self.n_frequencies = n_frequencies
@@ -81,11 +88,15 @@ class Face(base.Base):
         self.confidence_level = confidence_level
         self.drift_detector = drift_detector
         self.seed = seed
+        self.remember = remember
         if loss != "squared":
             raise ConfigError("loss", f"expected 'squared', was {loss!r}")
+        if not isinstance(remember, int) or remember < 0:
+            problem = f"expected a whole number from 0 on, was {remember!r}"
+            raise ConfigError("remember", problem)
         self._detector = None if drift_detector is None else drift_detector.clone()
         self._n_drifts = 0
-        self._learner = Learner(self._settings(1))
+        self._learner = Learner(self._settings(1), remember)
 
     @property
     def _heads(self) -> int:
@@ -189,6 +200,30 @@ class Face(base.Base):
         found = self._amplitudes(memory)
         turning = [frequency for frequency in found if frequency > 0.0]
         return 1.0 / max(turning, key=found.__getitem__) if turning else math.inf
+
+    def history(self, n: int = 1_000) -> pl.DataFrame:
+        """Give the latest forecasts with their bounds and truths, for plotting.
+
+        Parameters
+        ----------
+        n
+            Rows at most; no more than `remember` are kept.
+
+        Returns:
+        -------
+        A line per row, target and step ahead: `row`, the one that the forecast is of,
+        `target`, `ahead`, `mean`, `lower`, `upper`, `truth`, `error`.
+
+        """
+        if not self.remember:
+            hint = "make the model with remember=1000"
+            raise ConfigError("remember", "expected some rows to be kept, was 0", hint)
+        return self._learner.past.frame(n, self._names)
+
+    @property
+    def _names(self) -> Sequence[Hashable]:
+        """Names of the targets."""
+        return ("y",)
 
     def _watch(self, scores: Floats) -> None:
         """Show the drift detector how far off the forecasts were."""

@@ -60,6 +60,8 @@ class SFMForecaster(OneTarget, Forecaster):
     seed
         Seed of the weights at birth. None is a seed like any other: models without one
         are born alike.
+    remember
+        Rows whose forecasts are kept for `history`; 0, none.
 
     Attributes:
     ----------
@@ -115,12 +117,13 @@ class SFMForecaster(OneTarget, Forecaster):
         confidence_level: float = DEFAULT.forecast.level,
         drift_detector: base.DriftDetector | None = None,
         seed: int | None = None,
+        remember: int = 0,
     ) -> None:
         self.horizon = horizon
         super().__init__(
             n_states, n_frequencies, n_outputs, cell, grid, longest_period, lags,
             optimizer, loss, lr, clip_gradient, window_size, confidence_level,
-            drift_detector, seed,
+            drift_detector, seed, remember,
         )  # fmt: skip
 
     @property

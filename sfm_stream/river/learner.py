@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from sfm_stream.config import Config
 from sfm_stream.engine import Engine
 from sfm_stream.events import LABEL, TICK, Block, Control, Label, Tick
+from sfm_stream.river.past import Past
 from sfm_stream.river.rows import Features, Row, number
 from sfm_stream.running.precompile import prepare
 
@@ -37,20 +38,27 @@ class Learner:
 
     Args:
         settings: with a field in `target.values` per target.
+        remember: rows that are kept in `past`.
 
     Attributes:
         features: the columns.
         seen: rows learned from.
         known: last known value of each target, NaN before.
         engine: None until every target was known.
+        past: the latest forecasts and what became of them.
     """
 
-    def __init__(self, settings: Config) -> None:
+    def __init__(self, settings: Config, remember: int = 0) -> None:
         self._settings = settings
+        self.past = Past(remember)
         self.features = Features()
         self.seen = 0
         self.known = [math.nan] * len(settings.target.values)
         self.engine: Engine | None = None
+
+    def __setstate__(self, state: Mapping[str, Any]) -> None:
+        # copies that were kept before models could remember have no past
+        vars(self).update({"past": Past(0), **state})
 
     @property
     def has_learned(self) -> bool:
@@ -213,6 +221,9 @@ class Learner:
             unknown = [math.nan] * len(row)
             label = Label(STREAM, tick.time, (*truth, *unknown))
             scores = self._awake().observe_labelled(tick, label)
+            if self.past.room:
+                said = self._said_last()[None]
+                self.past.add(self.seen, said, np.array([truth], np.float64))
         self.seen += 1
         for i, value in enumerate(truth):
             if value == value:
@@ -235,9 +246,19 @@ class Learner:
             values=values.reshape(2 * count, -1),
             code=np.zeros(2 * count, np.int64),
         )
-        self._awake().run(block)
+        said = self._awake().run(block).columns["forecasts"]
+        if self.past.room:
+            bounds = np.stack([said[name] for name in ("mean", "lower", "upper")], -1)
+            self.past.add(self.seen, bounds.reshape(count, 1, -1, 3), truth[:, None])
         self.seen += count
         self.known = [float(known[-1])]
+
+    def _said_last(self) -> Floats:
+        """Copy what was forecast at the last tick: mean, lower, upper [Tg, Q, 3]."""
+        engine = self._awake()
+        bounds = engine.view("origin_bounds")
+        slot = (engine.ticks[STREAM] - 1) % (bounds.shape[1] - 1)
+        return np.array(bounds[:, slot], np.float64)
 
     def _awake(self) -> Engine:
         """Give the engine, made when the first tick comes."""

@@ -58,6 +58,8 @@ class SFMMultiTargetRegressor(Face, base.MultiTargetRegressor):
     seed
         Seed of the weights at birth. None is a seed like any other: models without one
         are born alike.
+    remember
+        Rows whose forecasts are kept for `history`; 0, none.
 
     Attributes:
     ----------
@@ -98,6 +100,10 @@ class SFMMultiTargetRegressor(Face, base.MultiTargetRegressor):
         return self._targets
 
     @property
+    def _names(self) -> tuple[Hashable, ...]:
+        return self._targets
+
+    @property
     def amplitudes(self) -> dict[Hashable, dict[float, float]]:
         """Amplitude of each frequency now, per target."""
         return {name: self._amplitudes(own) for name, own in self._named_memories()}
@@ -134,7 +140,7 @@ class SFMMultiTargetRegressor(Face, base.MultiTargetRegressor):
             return
         learner = self._learner
         if not self._targets:
-            learner = Learner(self._settings(len(targets)))
+            learner = Learner(self._settings(len(targets)), self.remember)
         scores = learner.learn(x, {name: y.get(name) for name in targets})
         # a first row that is refused names no targets
         self._targets, self._learner = targets, learner

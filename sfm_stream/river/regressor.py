@@ -64,6 +64,8 @@ class SFMRegressor(OneTarget, base.MiniBatchRegressor):
     seed
         Seed of the weights at birth. None is a seed like any other: models without one
         are born alike.
+    remember
+        Rows whose forecasts are kept for `history`; 0, none.
 
     Attributes:
     ----------
