@@ -101,3 +101,21 @@ def test_forecasts_of_unknown_events_are_kept_without_their_values():
     # scores tell the values of all ticks but the last
     assert found["value"][:-1].tolist() == [value_of(i) for i in range(49)]
     assert np.isnan(found["value"][-1])
+
+
+def test_what_lies_here_is_folded_in_pieces_or_at_once():
+    engine, watcher = watcher_of()
+    other_engine, other = watcher_of()
+    for start in range(0, 1_600, 400):
+        for one, into in ((engine, watcher), (other_engine, other)):
+            block = Block.of(ticks_of(start, start + 400, "a"), 1)
+            into.see(one.seq, block)
+            into.hear(one.run(block))
+    pieces = 1
+    while watcher.fold_some():
+        pieces += 1
+    assert pieces == 4
+    other.fold()
+    assert watcher.received.tolist() == other.received.tolist()
+    np.testing.assert_array_equal(watcher.figures.scored, other.figures.scored)
+    assert not watcher.fold_some()

@@ -156,18 +156,19 @@ class Process:
 
     def vitals(self) -> Vitals:
         """Say how it is now; waits for the batch at work."""
+        if self._gallery.watcher is not None:
+            self._gallery.watcher.fold()
         return complete(*self._outline())
 
     async def vitals_soon(self) -> Vitals:
         """Say how it is now, and leave the loop free while the model is at work."""
+        self._fold_some()
         return await asyncio.to_thread(complete, *self._outline())
 
     def _outline(self) -> tuple[Vitals, Worker | None, dict[str, dict[str, Any]]]:
         """Gather what the loop knows, for `complete`."""
         others = (self._hub.state(),) if self._config.daemon.listen else ()
         watcher, held = self._gallery.watcher, self._pulse.late
-        if watcher is not None:
-            watcher.fold()
         found = outline(self._birth, self.state, self._feed, others, held)
         return found, self._worker, watcher.judged() if watcher else {}
 
@@ -323,8 +324,7 @@ class Process:
                 watcher.marks.add(
                     one.time / NS_PER_MS, "connection", f"{label}: {one.kind}"
                 )
-        if watcher is not None:
-            watcher.fold()
+        self._fold_some()
 
     def _publish(self, records: Records) -> None:
         self._hub.publish(records)
@@ -333,8 +333,13 @@ class Process:
             self._gallery.watcher.hear(records)
 
     def _fold_soon(self) -> None:
-        if self._gallery.watcher is not None:
-            self._loop.call_soon_threadsafe(self._gallery.watcher.fold)
+        self._loop.call_soon_threadsafe(self._fold_some)
+
+    def _fold_some(self) -> None:
+        """Fold a piece, and the next one when others have had their turn."""
+        watcher = self._gallery.watcher
+        if watcher is not None and watcher.fold_some():
+            self._loop.call_soon(self._fold_some)
 
     async def _told(self) -> object:
         """Say how the process is, for those who look."""

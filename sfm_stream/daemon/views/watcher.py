@@ -93,9 +93,15 @@ class Watcher:
 
     def fold(self) -> None:
         """Take all that lies here."""
+        while self.fold_some():
+            pass
+
+    def fold_some(self) -> bool:
+        """Take about `PIECE` events of what lies here; say whether more is left."""
         with self._folding:
-            while self._waiting:
+            if self._waiting:
                 self._fold_piece()
+            return bool(self._waiting)
 
     def number(self, stream: str) -> int | None:
         """Give the number of a stream, if it is known."""
