@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from sfm_stream.daemon.views.history import ALL, FEW, History
+from sfm_stream.daemon.views.history import ALL, BUCKETS, FEW, History
 from sfm_stream.daemon.views.points import nothing, point
 from sfm_stream.events import Block
 from tests.views_rig import feed, ticks_of, value_of, watched, watcher_of
@@ -93,3 +93,23 @@ def test_values_of_bins_are_known_with_their_scores():
     due = found["value"] + found["forecast"][:, 0, 0]
     errors = np.abs(due - found["value"])[50:-1]
     assert np.median(errors) < 0.3
+
+
+def test_streams_that_tick_together_are_closed_a_few_at_a_time():
+    _, watcher = watcher_of()
+    history, rows = History(watcher.shape), np.arange(50)
+    for origin in range(BUCKETS[0]):
+        points = nothing(watcher.shape, 1, 50)[0]
+        points["origin"], points["value"] = origin, origin
+        history.add(rows, points)
+    assert history.is_open
+    history.close_some()
+    assert history.is_open
+    history.close_some()
+    assert not history.is_open
+    for origin in range(BUCKETS[0], ALL + BUCKETS[0]):  # the fine ring goes round
+        points["origin"], points["value"] = origin, origin
+        history.add(rows, points)
+        while history.is_open:
+            history.close_some()
+    assert all(history.whole(row)["origin"][0] == 0 for row in (0, 49))

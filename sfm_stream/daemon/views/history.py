@@ -14,6 +14,7 @@ takes the place of the row that was looked at least of late.
 
 from __future__ import annotations
 
+from collections import deque
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -37,6 +38,8 @@ BUCKETS = (32, 512)
 """Ticks of which the coarser rings keep two."""
 MOST_BYTES = 64 * 2**20
 FIRST_PLACES = 16
+CLOSED = 32
+"""Buckets closed at once, about 3 ms."""
 NOWHERE = -1
 
 
@@ -58,6 +61,7 @@ class History:
         self._place: Ints = np.full(FIRST_PLACES, NOWHERE, np.int64)
         self._taken, self._looked = 0, 0
         self._last_look: dict[int, int] = {}
+        self._full: deque[tuple[int, int]] = deque()
         self._rings = self._room(min(FIRST_PLACES, self.most))
 
     @property
@@ -91,7 +95,21 @@ class History:
         places, points = places[kept], points[kept]
         origins = points["origin"].astype(np.int64)
         self._rings[0][places, origins % ALL] = points
-        self._close(places, origins)
+        full = np.flatnonzero(origins % BUCKETS[0] == BUCKETS[0] - 1)
+        self._full += zip(places[full].tolist(), origins[full].tolist(), strict=True)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether buckets are full that the coarser rings have nothing of."""
+        return bool(self._full)
+
+    def close_some(self) -> None:
+        """Move the extremes of some full buckets into the coarser rings.
+
+        Streams that tick together have full buckets together, and each takes time.
+        """
+        for _ in range(min(CLOSED, len(self._full))):
+            self._close(*self._full.popleft())
 
     def note_skill(self, rows: Ints, origins: Ints, skill: NDArray[np.float32]) -> None:
         """Write the skill [n, Q] as it is now at points that were added."""
@@ -172,21 +190,17 @@ class History:
             found["forecast"][:, q] = np.where(known[:, None], less, np.nan)
         return found
 
-    def _close(self, places: Ints, origins: Ints) -> None:
-        """Move the extremes of buckets that have become full into the coarser rings."""
+    def _close(self, place: int, last: int) -> None:
+        """Move the extremes of a full bucket, by its last origin."""
         fine, middle = BUCKETS
-        full = np.flatnonzero(origins % fine == fine - 1)
-        for place, last in zip(
-            places[full].tolist(), origins[full].tolist(), strict=True
-        ):
-            bucket = np.arange(last - fine + 1, last + 1)
-            ring = self._rings[0][place]
-            there = bucket[ring["origin"][bucket % ALL] == bucket]
-            self._keep(1, place, last // fine, self._due(ring, there))
-            if last % middle == middle - 1:
-                coarse = self._rings[1][place]
-                inside = coarse["origin"].astype(np.int64) // middle == last // middle
-                self._keep(2, place, last // middle, coarse[inside])
+        bucket = np.arange(last - fine + 1, last + 1)
+        ring = self._rings[0][place]
+        there = bucket[ring["origin"][bucket % ALL] == bucket]
+        self._keep(1, place, last // fine, self._due(ring, there))
+        if last % middle == middle - 1:
+            coarse = self._rings[1][place]
+            inside = coarse["origin"].astype(np.int64) // middle == last // middle
+            self._keep(2, place, last // middle, coarse[inside])
 
     def _keep(self, level: int, place: int, bucket: int, points: Points) -> None:
         """Keep the least and the greatest of a bucket's points."""

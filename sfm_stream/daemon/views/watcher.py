@@ -99,9 +99,11 @@ class Watcher:
     def fold_some(self) -> bool:
         """Take about `PIECE` events of what lies here; say whether more is left."""
         with self._folding:
-            if self._waiting:
+            if self.history.is_open:
+                self.history.close_some()
+            elif self._waiting:
                 self._fold_piece()
-            return bool(self._waiting)
+            return bool(self._waiting) or self.history.is_open
 
     def number(self, stream: str) -> int | None:
         """Give the number of a stream, if it is known."""
