@@ -46,6 +46,16 @@ FRAMES = {
 """What is probably behind what a live feed counted."""
 
 
+KEYS = {
+    OUTSIDE: "is feed.time the column of times, and feed.time_unit its unit?",
+    MISSING: "stream.missing = 'hold' keeps the last value, stream.fields names the "
+    "fields that are needed",
+    STRANGER: "stream.symbols names the streams that are kept",
+    CROWD: "stream.max_streams says how many streams are kept at most",
+}
+"""What is to be set behind rejections that have one cause."""
+
+
 class Reason(msgspec.Struct, frozen=True):
     """Why events were rejected.
 
@@ -385,14 +395,4 @@ def _causes(reasons: Mapping[str, Reason], total: int) -> Iterator[str]:
             "feed.time names the column of times, feed.options.time_format how they "
             "are written"
         )
-    if OUTSIDE in reasons:
-        yield "is feed.time the column of times, and feed.time_unit its unit?"
-    if MISSING in reasons:
-        yield (
-            "stream.missing = 'hold' keeps the last value, stream.fields names the "
-            "fields that are needed"
-        )
-    if STRANGER in reasons:
-        yield "stream.symbols names the streams that are kept"
-    if CROWD in reasons:
-        yield "stream.max_streams says how many streams are kept at most"
+    yield from (cause for why, cause in KEYS.items() if why in reasons)
