@@ -207,3 +207,19 @@ def test_a_daemon_lives_on_what_is_piped_in_and_ends_with_it(tmp_path):
 
     forecasts = pl.read_parquet(run / "records" / "**" / "forecasts*.parquet")
     assert forecasts["seq"].n_unique() == 300
+
+
+@pytest.mark.parametrize(("strict", "code"), [((), 0), (("--strict",), 1)])
+def test_a_first_look_is_strict_when_asked_to_be(tmp_path, strict, code):
+    config = tmp_path / "hall.toml"
+    config.write_text('[feed]\nconnector = "jsonl"\npath = "-"\n')
+    rows = [f'{{"t": {1_690_000_000 + i}, "v": {i}}}' for i in range(6)]
+    done = subprocess.run(  # noqa: S603 our own interpreter and package
+        [sys.executable, "-m", "sfm_stream", "tail", config, *strict],
+        input="\n".join([*rows[:3], "{garb", *rows[3:], ""]), capture_output=True,
+        check=False, timeout=300, text=True,
+    )  # fmt: skip
+    assert done.returncode == code, done.stderr
+    assert len(done.stdout.splitlines()) == 6
+    assert "WARNING: 1 of 7 rows were not taken" in done.stderr
+    assert "first standard input row 4: '{garb'" in done.stderr
