@@ -68,3 +68,9 @@ def test_a_name_that_is_not_there_is_told_with_the_nearest(tmp_path):
 def test_a_file_without_a_record_is_refused(tmp_path):
     with pytest.raises(FeedError, match="expected records of JSON, was none"):
         opened(tmp_path, ["", "x"])
+
+
+def test_an_array_of_records_is_told_with_the_way_out(tmp_path):
+    text = "[" + ",".join(LINES) + "]"
+    with pytest.raises(FeedError, match=r"was none; it holds one array: `jq -c"):
+        opened(tmp_path, [text])

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 SAMPLE_LINES = 1000
 NO_RECORD = "a line is no record of JSON"
 SHOWN = 60
+ARRAY = "it holds one array: `jq -c '.[]' FILE` makes a line of each record"
 
 
 class Jsonl(LineTable):
@@ -52,7 +53,8 @@ class Jsonl(LineTable):
         head = text.head(paths[0], SAMPLE_LINES, b"", self._encoding)
         rows, _ = _records(head.splitlines()[:SAMPLE_LINES])
         if not rows:
-            raise NoRows(paths[0], "expected records of JSON, was none")
+            hint = ARRAY if head.lstrip().startswith(b"[") else ""
+            raise NoRows(paths[0], "expected records of JSON, was none", hint)
         names = tuple(dict.fromkeys(name for row in rows for name in row))
         seen = Seen(paths[0], names, {c.name: c for c in _frame(rows, names)})
         notation = plan.notation(seen, options, config)
