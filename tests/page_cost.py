@@ -34,12 +34,12 @@ TURN, SETTLE = 8.0, 2.0
 LOOK = '{"view": "overview", "hz": 1}'
 
 
-async def looked(url, clients):
+async def looked(url, clients, wish):
     """Have clients look, and read what they are sent, for good."""
 
     async def one():
         async with connect(f"{url.replace('http', 'ws')}/records", max_size=None) as ws:
-            await ws.send(LOOK)
+            await ws.send(wish)
             async for _ in ws:
                 pass
 
@@ -139,9 +139,10 @@ if __name__ == "__main__":
     parser.add_argument("--turns", type=int, default=4)
     parser.add_argument("--chromium", action="store_true")
     parser.add_argument("--look")
+    parser.add_argument("--wish", default=LOOK)
     given = parser.parse_args()
     if given.look:
-        asyncio.run(looked(given.look, given.clients))
+        asyncio.run(looked(given.look, given.clients, given.wish))
     else:
         found = drawn(given) if given.chromium else served(given)
         sys.stdout.write(json.dumps(found) + "\n")

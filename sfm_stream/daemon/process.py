@@ -145,7 +145,7 @@ class Process:
                 pages = Pages(self.vitals_soon, self._settings, self._meters, self._hub)
                 serve = serving(self._config.daemon.listen, pages)
                 self.address = await served.enter_async_context(serve)
-                self._say(f"see {self.address}/status")
+                self._say(f"see {self.address} in a browser, or {self.address}/status")
             lease = self._config.daemon.lease.seconds
             taking = partial(epoch.take, self._given.folder, lease)
             own = served.enter_context(await asyncio.to_thread(taking))

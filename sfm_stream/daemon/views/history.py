@@ -63,6 +63,7 @@ class History:
         self._last_look: dict[int, int] = {}
         self._full: deque[tuple[int, int]] = deque()
         self._rings = self._room(min(FIRST_PLACES, self.most))
+        self._newest: Ints = np.full(self.most, -1, np.int64)
 
     @property
     def nbytes(self) -> int:
@@ -81,6 +82,7 @@ class History:
             self._place[row], self._place[least] = self._place[least], NOWHERE
             for ring in self._rings:
                 ring["origin"][self._place[row]] = ABSENT
+            self._newest[self._place[row]] = -1
 
     def add(self, rows: Ints, points: Points) -> None:
         """Take points with the forecasts made at them.
@@ -95,6 +97,7 @@ class History:
         places, points = places[kept], points[kept]
         origins = points["origin"].astype(np.int64)
         self._rings[0][places, origins % ALL] = points
+        self._newest[places] = origins
         full = np.flatnonzero(origins % BUCKETS[0] == BUCKETS[0] - 1)
         self._full += zip(places[full].tolist(), origins[full].tolist(), strict=True)
 
@@ -136,6 +139,9 @@ class History:
 
     def since(self, row: int, origin: int) -> Points:
         """Give the points after an origin, with the forecasts due at them."""
+        place = self._place[row] if row < len(self._place) else NOWHERE
+        if place == NOWHERE or self._newest[place] <= origin:  # most beats find nothing
+            return self._rings[0][0, :0]
         ring, origins = self._of(row)
         origins = origins[np.searchsorted(origins, origin, "right") :]
         return self._due(ring, origins)
