@@ -217,9 +217,9 @@ class Pipe:
             feed = msgspec.structs.replace(self._config.feed, path=path)
             try:
                 return head, kind(msgspec.structs.replace(self._config, feed=feed))
-            except NoRows:
-                if self._ended:
-                    raise
+            except FeedError as error:
+                if self._ended or not isinstance(error, NoRows):
+                    raise _of_input(error) from error
 
     def _more(self, seen: int) -> bytes:
         """Wait for a line, and for those that follow at once."""
@@ -286,3 +286,9 @@ class Pipe:
 
     def _enter(self, state: State) -> None:
         self._state, self._since = state, self._clock.elapsed()
+
+
+def _of_input(error: FeedError) -> FeedError:
+    """Blame the input, and not the file that its first lines are kept in."""
+    told = error.problem, error.hint
+    return type(error)(LABEL, *told, row=error.row, column=error.column)
