@@ -71,6 +71,16 @@ def test_without_any_shard_there_is_an_answer_too():
     assert "/shards" in page("/", ABSENT)[2]
 
 
+def test_a_browser_is_shown_the_way_to_the_page_of_each_shard():
+    async def run():
+        async with gathered(ABSENT) as url:
+            return await asked(url, "/", "Accept: text/html")
+
+    _, fields, body = asyncio.run(run())
+    assert fields["Content-Type"].startswith("text/plain")
+    assert body.decode().endswith(f"look at each of them:\n{ABSENT}\n")
+
+
 def samples(text):
     """Give the samples of a page of metrics: name and labels, value."""
     found = {}

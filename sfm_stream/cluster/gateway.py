@@ -22,7 +22,7 @@ from sfm_stream.cluster.relay import Relay
 from sfm_stream.cluster.whole import Answers, ask_all, whole
 from sfm_stream.daemon.http.client import Answer, address_of, fetch
 from sfm_stream.daemon.http.prometheus import Meters, page
-from sfm_stream.daemon.http.server import JSON, Body, Pages, serving
+from sfm_stream.daemon.http.server import JSON, TEXT, Body, Pages, serving
 from sfm_stream.errors import AddressError
 from sfm_stream.settings import Daemon
 
@@ -89,8 +89,14 @@ def pages(urls: Sequence[str], settings: Daemon) -> Pages:
         text, kind = await asyncio.to_thread(_page, places, accept)
         return HTTPStatus.OK, kind, text
 
+    async def index(_: Request) -> Body:
+        there = [*(path for path in others if path != "/"), "/records (websocket)"]
+        told = ["sfm-stream, several daemons as one", *there, "look at each of them:"]
+        return HTTPStatus.OK, TEXT, "\n".join([*told, *places, ""]).encode()
+
     others = {
-        "/status": status, "/readyz": readyz, "/shards": shards, "/metrics": metrics,
+        "/": index, "/status": status, "/readyz": readyz, "/shards": shards,
+        "/metrics": metrics,
     }  # fmt: skip
     return Pages(vitals, lambda: settings, Meters(), Relay(places), others)
 
