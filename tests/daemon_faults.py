@@ -49,7 +49,7 @@ symbols = ["a"]
 horizons = [1, 10]
 [daemon]
 listen = ""
-checkpoint_every = "300ms"
+checkpoint_every = "20ms"
 [[sink]]
 kind = "jsonl"
 """

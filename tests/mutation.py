@@ -57,8 +57,11 @@ class Bare(ast.NodeTransformer):
 
 
 def meaning(code):
-    """Give what of a module is run, as text."""
-    return ast.dump(Bare().visit(ast.parse(code)))
+    """Give what of a module is run, as text; None if it is no Python."""
+    try:
+        return ast.dump(Bare().visit(ast.parse(code)))
+    except SyntaxError:
+        return None
 
 
 def mutants(code):
@@ -71,7 +74,8 @@ def mutants(code):
         while (mutant := mutate_code(code, operator, number)) is not None:
             found.setdefault(meaning(mutant), mutant)
             number += 1
-    found.pop(meaning(code), None)
+    for same in (meaning(code), None):
+        found.pop(same, None)
     return list(found.values())
 
 

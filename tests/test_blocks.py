@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sfm_stream.blocks import concatenate, pack, select, unpack
+from sfm_stream.blocks import concatenate, pack, pieces, select, unpack
 from sfm_stream.events import (
     CONTROLS,
     Block,
@@ -118,3 +118,16 @@ def test_joined_blocks_of_one_table_keep_it():
         growing.add(Tick("a", time, (1.0,), time))
         blocks.append(growing.take())
     assert concatenate(blocks).streams is growing.streams
+
+
+@pytest.mark.parametrize("width", [0, 1, 8])
+@pytest.mark.parametrize("size", [1, 500, 4_096, 10**6])
+def test_a_block_is_cut_into_as_few_pieces_as_the_size_allows(width, size):
+    time = np.arange(700) + 2**40
+    block = Block.ticks(time, np.ones((700, width)), streams=("a",))
+    found = list(pieces(block, size))
+    assert np.concatenate([piece.time for piece in found]).tolist() == time.tolist()
+    for piece in found:
+        assert len(piece) == 1 or len(pack(piece)) <= size
+    # an event takes 64 bytes and its values at most
+    assert len(found) <= max(-(-700 // max(size // (64 + 8 * width), 1)), 1)

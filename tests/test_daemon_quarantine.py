@@ -66,6 +66,7 @@ def test_after_its_term_it_is_let_in_and_a_good_tick_clears_it():
     assert admitted(quarantine, [tick()], 59.0) == []
     release = Control("a", NOW, "release")
     assert admitted(quarantine, [tick()], 60.0) == [release, tick()]
+    assert admitted(quarantine, [tick()], 61.0) == [tick()]  # released once
     quarantine.note({"a": 1}, rejections(rejected()))
     assert admitted(quarantine, [tick()], 61.0) == [tick()]
     sentenced(quarantine, at=100.0)

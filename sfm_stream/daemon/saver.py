@@ -120,7 +120,6 @@ class Saver:
 
     Attributes:
         saved: the latest one.
-        size: bytes of the arrays of the one begun last.
         problem: why the latest try failed, or empty.
         finite: whether what the latest one holds of weights is finite.
     """
@@ -143,7 +142,7 @@ class Saver:
         self._answers: _Answers | None = None
         self._lock, self._closed = threading.Lock(), False
         self.saved = Saved(saved, elapsed(), 0.0)
-        self.problem, self.finite, self.size = "", True, 0
+        self.problem, self.finite = "", True
         self._tried = float("-inf")
         # when the oldest event came that is in none, and in none but the one begun
         self._fresh: float | None = None
@@ -193,7 +192,6 @@ class Saver:
             self._begun = self._fresh
         self._fresh = None
         arrays, engine = self._engine.snapshot()
-        self.size = sum(array.nbytes for array in arrays.values())
         meta = {"engine": engine, history.MARK: mark or self._journal.mark}
         written: Future[None] = Future()
         self._writing = written

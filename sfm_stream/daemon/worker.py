@@ -332,7 +332,7 @@ class Worker:
         grown = self.journal.written - since.written + since.rows * ROW_BYTES
         return (
             since.seconds >= REPLAY
-            or grown >= self.saver.size
+            or grown >= self.engine.nbytes
             or self.saver.since_tried() >= LONGEST * self._every
         )
 
