@@ -24,7 +24,13 @@ __all__ = [
 ]  # fmt: skip
 
 MORE_FEEDS = "more_feeds"
-LATER = (("stream", "max_streams"), ("stream", "columns"))
+LATER = (
+    ("stream", "max_streams"),
+    ("stream", "columns"),
+    ("features", "seasons"),
+    ("learn", "replay"),
+    ("forecast", "loose"),
+)
 """Table and key of settings younger than the first runs, whose digests must last."""
 LEAST_LEASE_S = 1.0
 """A process shows itself four times in a second."""
@@ -78,7 +84,7 @@ def written(path: str | Path, overrides: Sequence[str] = ()) -> dict[str, Any]:
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # `load` has warned
-        return dict(_with_options(_tree(_text(path), overrides)))
+        return dict(_as_now(_tree(_text(path), overrides)))
 
 
 def _text(path: str | Path) -> str:
@@ -102,7 +108,7 @@ def from_tree(tree: Mapping[str, Any]) -> Config:
         Traceback (most recent call last):
         sfm_stream.errors.ConfigError: model.stats: unknown key; did you mean 'states'?
     """
-    placed = _with_options(tree)
+    placed = _as_now(tree)
     _refuse_unknown(placed, Config, "")
     config = _converted(_with_one_feed(placed), Config, "")
     _check(config)
@@ -176,7 +182,24 @@ def digest(config: Config) -> str:
     for table, key in LATER:  # at its default, it decides what was decided before
         if keep[table][key] == getattr(getattr(Config(), table), key):
             del keep[table][key]
+    if len(config.forecast.levels) == 1:  # the only form of the first runs
+        (keep["forecast"]["level"],) = keep["forecast"].pop("levels")
     return hashlib.sha256(msgspec.json.encode(keep, order="sorted")).hexdigest()
+
+
+def of_first_runs(config: Config) -> Config:
+    """Give the settings that say the same to the first runs, with their defaults."""
+    usual = Config()
+    every, ridge = config.learn.every, config.forecast.ridge
+    return replace(
+        config,
+        learn=replace(config.learn, every=16 if every == usual.learn.every else every),
+        forecast=replace(
+            config.forecast,
+            ridge=1.0 if ridge == usual.forecast.ridge else ridge,
+            levels=config.forecast.levels[-1:],
+        ),
+    )
 
 
 def of_model(config: Config) -> Config:
@@ -234,6 +257,26 @@ def _with_one_feed(tree: Mapping[str, Any]) -> Mapping[str, Any]:
     if not feeds:
         raise ConfigError("feed", "expected at least one table [[feed]], was []")
     return {**tree, "feed": feeds[0], MORE_FEEDS: feeds[1:]}
+
+
+def _as_now(tree: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Put keys of former versions where they belong now, aloud."""
+    return _with_levels(_with_options(tree))
+
+
+def _with_levels(tree: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Read one level of the intervals as a list of one."""
+    forecast = tree.get("forecast")
+    if not isinstance(forecast, Mapping) or "level" not in forecast:
+        return tree
+    if "levels" in forecast:
+        raise ConfigError("forecast.level", "stands beside forecast.levels")
+    told = (
+        f"forecast.level is a list now: write forecast.levels = [{forecast['level']}]"
+    )
+    warnings.warn(told, FutureWarning, stacklevel=2)
+    others = {key: value for key, value in forecast.items() if key != "level"}
+    return {**tree, "forecast": {**others, "levels": [forecast["level"]]}}
 
 
 def _with_options(tree: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -361,6 +404,7 @@ def _check(config: Config) -> None:
             "run.warmup", f"expected a count or a share below 1, was {warmup}"
         )
     _check_experts(config.forecast.experts)
+    _check_levels(config.forecast.levels)
     _check_daemon(config.daemon)
 
 
@@ -377,6 +421,14 @@ def _check_daemon(daemon: Daemon) -> None:
         raise ConfigError(
             "daemon.group", problem, r"e.g. (\w+)- for what is before a -"
         )
+
+
+def _check_levels(levels: Sequence[float]) -> None:
+    if not levels:
+        raise ConfigError("forecast.levels", "expected at least one, was []")
+    if sorted(set(levels)) != list(levels):
+        problem = f"expected rising levels, was {list(levels)}"
+        raise ConfigError("forecast.levels", problem)
 
 
 def _check_experts(experts: Sequence[str]) -> None:

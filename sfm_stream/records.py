@@ -33,11 +33,14 @@ class Forecast(msgspec.Struct, frozen=True, tag="forecast"):
         time: time of the origin, ns.
         due: number of the tick, or time in ns, at which the truth is settled.
         mean: the forecast, in the target's units.
-        lower: lower bound of the interval; None until enough is scored.
-        upper: upper bound.
+        lower: lower bound of the widest interval; None until enough is scored.
+        upper: its upper bound.
         weights: weight of each expert [E].
         amplitude: root mean square of |R| over the states, per frequency [K];
             stated once per tick and target, with its first horizon, else empty.
+        quantiles: bounds of all intervals [2L], from the lowest to the highest: of
+            `forecast.levels` p, the quantiles (1 - p) / 2 and (1 + p) / 2; empty until
+            enough is scored.
     """
 
     seq: int
@@ -52,6 +55,7 @@ class Forecast(msgspec.Struct, frozen=True, tag="forecast"):
     upper: float | None
     weights: tuple[float, ...]
     amplitude: tuple[float, ...]
+    quantiles: tuple[float, ...] = ()
 
 
 class Score(msgspec.Struct, frozen=True, tag="score"):
@@ -67,7 +71,11 @@ class Score(msgspec.Struct, frozen=True, tag="score"):
         truth: the target's value when due.
         mean: what was forecast.
         naive: the target's value at the origin.
-        covered: whether the truth lay in the closed interval; None without one.
+        covered: whether the truth lay in the widest interval; None without one.
+        winkler: interval score of the widest interval, in the target's units: its
+            width, and 2 / (1 - level) times the truth's distance from it.
+        crps: weighted interval score of the mean and all intervals, which approaches
+            the continuous ranked probability score, in the target's units.
     """
 
     seq: int
@@ -80,6 +88,8 @@ class Score(msgspec.Struct, frozen=True, tag="score"):
     mean: float
     naive: float
     covered: bool | None
+    winkler: float | None = None
+    crps: float | None = None
 
 
 class Update(msgspec.Struct, frozen=True, tag="update"):
@@ -169,6 +179,8 @@ KINDS: Mapping[str, type[msgspec.Struct]] = {
     "rejected": Rejected,
     "decisions": Decision,
 }
+MAY_BE_UNKNOWN = frozenset({"lower", "upper", "winkler", "crps"})
+"""Columns of numbers in which NaN stands for None."""
 VOIDED_REASONS = ("gap", "too many pending", "label unknown")
 SKIPPED_REASONS = ("", "non-finite loss", "non-finite gradient")
 REJECTED_REASONS = (
@@ -248,7 +260,7 @@ class Records:
             return [table[code] for code in column.tolist()]
         if name == "covered":
             return [None if c < 0 else bool(c) for c in column.tolist()]
-        if name in {"lower", "upper"}:
+        if name in MAY_BE_UNKNOWN:
             return [None if v != v else v for v in column.tolist()]
         if column.ndim > 1:
             return [() if _absent(v) else tuple(v) for v in column.tolist()]

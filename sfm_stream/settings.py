@@ -20,7 +20,7 @@ RecordKind = Literal[
 ]
 
 
-Part = Literal["inputs", "lags", "errors", "one", "cell"]
+Part = Literal["cell", "inputs", "lags", "errors", "one", "season"]
 PARTS: tuple[str, ...] = get_args(Part)
 """What experts of least squares see, side by side in this order."""
 
@@ -173,6 +173,10 @@ class Features(Section, frozen=True):
     errors: Annotated[
         Count, Few, doc("own past errors given to the least-squares experts")
     ] = 2
+    seasons: Annotated[
+        bool,
+        doc("whether least squares see other days, where ticks divide the day evenly"),
+    ] = True
     scale: Annotated[
         Positive, doc("memory of running means and variances, in ticks")
     ] = 5_000
@@ -206,7 +210,11 @@ class Learn(Section, frozen=True):
 
     enabled: Annotated[bool, doc("whether weights change; false freezes them")] = True
     window: Annotated[Positive, doc("ticks that gradients flow back, h")] = 32
-    every: Annotated[Positive, doc("ticks between updates, h'")] = 16
+    every: Annotated[Positive, doc("ticks between updates, h'")] = 32
+    replay: Annotated[
+        Count,
+        doc("ticks of all the past kept to be learned again, window by window"),
+    ] = 4_000
     optimizer: Annotated[Literal["adam"], doc("the optimiser")] = "adam"
     lr: Annotated[float, Meta(gt=0), doc("learning rate")] = 3e-3
     clip: Annotated[float, Meta(gt=0), doc("largest norm of the gradient")] = 1.0
@@ -228,19 +236,21 @@ class Expert(NamedTuple):
         sees: first and last part of the regressors, one of `PARTS`; () of one that is
             not an expert of least squares.
         forgets: key of `[forecast]` that holds its forgetting factor.
+        ridge: key of `[forecast]` that holds its first ridge.
     """
 
     trust: float
     sees: tuple[()] | tuple[Part, Part] = ()
     forgets: Literal["forgetting", "fast"] = "forgetting"
+    ridge: Literal["ridge", "loose"] = "ridge"
 
 
 EXPERTS: Mapping[str, Expert] = {
     "last": Expert(7.0),
-    "rls": Expert(6.0, ("inputs", "one")),
+    "rls": Expert(6.0, ("inputs", "season")),
     "rls-fast": Expert(1.0, ("lags", "one"), "fast"),
     "sfm": Expert(3.0),
-    "sfm-rls": Expert(2.0, ("inputs", "cell")),
+    "sfm-rls": Expert(2.0, ("cell", "season"), ridge="loose"),
 }
 """The one table of experts: a line here makes one more of least squares."""
 
@@ -258,10 +268,16 @@ class Forecast(Section, frozen=True):
     fast: Annotated[float, Meta(gt=0, le=1), doc("forgetting factor of `rls-fast`")] = (
         0.99
     )
-    ridge: Annotated[float, Meta(gt=0), doc("first ridge of least squares")] = 1.0
-    level: Annotated[
-        float, Meta(gt=0, lt=1), doc("share of truths in the interval")
-    ] = 0.9
+    ridge: Annotated[float, Meta(gt=0), doc("first ridge of `rls` and `rls-fast`")] = (
+        300.0
+    )
+    loose: Annotated[
+        float, Meta(gt=0), doc("first ridge of `sfm-rls`, the same for all lags")
+    ] = 1.0
+    levels: Annotated[
+        tuple[Annotated[float, Meta(gt=0, lt=1)], ...],
+        doc("levels of the intervals, rising; `lower` and `upper` are the last one's"),
+    ] = (0.5, 0.8, 0.9)
     input_clip: Annotated[
         float,
         Meta(gt=0),

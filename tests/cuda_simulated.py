@@ -86,7 +86,7 @@ TREE = {
     "model": {"states": 3, "frequencies": 2, "outputs": 3, "longest_period": 16.0,
               "longest_memory": 16.0},
     "features": {"lags": 2, "errors": 1},
-    "learn": {"window": 8, "every": 4},
+    "learn": {"window": 8, "every": 4, "replay": 0},
     "target": {"values": ["x", "y"], "horizons": [1, 3]},
     "stream": {"max_gap": "1m"},
 }  # fmt: skip

@@ -11,7 +11,7 @@ from sfm_stream.backends import contract
 from sfm_stream.events import ALL_STREAMS, CONTROL, GAP, HEARTBEAT, TICK
 from sfm_stream.kernels.rows import ALL_ROWS, Events, Out
 from sfm_stream.kernels.tick import LEARN, OBSERVE, PEEK
-from sfm_stream.state import arena, bank, inputs, layout
+from sfm_stream.state import arena, bank, inputs, layout, places
 
 __all__ = ["LEARN", "OBSERVE", "PEEK", "Rig", "control", "gap", "heartbeat", "join",
            "ticks", "tones"]  # fmt: skip
@@ -58,9 +58,9 @@ class Rig:
         most = (count + s.ring) * s.horizons * len(self.bank) + 8
         out = Out(
             np.zeros((most, 6), np.int64),
-            np.zeros((most, 3 + s.experts + s.frequencies)),
+            np.zeros((most, s.bounds + s.experts + s.frequencies)),
             np.zeros((most, 6), np.int64),
-            np.zeros((most, 3)),
+            np.zeros((most, 5)),
             np.zeros((3 * most, 6), np.int64),
             np.zeros((3 * most, 2)),
             np.zeros(3, np.int64),
@@ -82,8 +82,8 @@ class Rig:
 
     def gradient(self):
         """Give the named blocks of the last gradient."""
-        places = layout.work_places(self.sizes)
-        flat = arena.view(self.bank.work, places, "gradient")[0]
+        there = places.work_places(self.sizes)
+        flat = arena.view(self.bank.work, there, "gradient")[0]
         return layout.split(self.sizes, flat)
 
     def stir(self, size=0.3, seed=3):

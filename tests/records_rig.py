@@ -41,6 +41,8 @@ def some(start, ticks, streams=("a", "b"), seed=0):
     amplitude[1::2] = np.nan
     lower = rng.normal(size=2 * ticks)
     lower[rng.random(2 * ticks) < 0.3] = np.nan
+    covered = rng.integers(-1, 2, ticks).astype(np.int8)
+    width = np.where(covered < 0, np.nan, rng.random(ticks))
     forecasts = {
         "seq": twice,
         **names(2 * ticks, "stream", "target", "horizon"),
@@ -52,6 +54,7 @@ def some(start, ticks, streams=("a", "b"), seed=0):
         "upper": lower + 1,
         "weights": rng.random((2 * ticks, 3)),
         "amplitude": amplitude,
+        "quantiles": lower[:, None] + np.linspace(0, 1, 4),
     }
     scores = {
         "seq": seq,
@@ -61,7 +64,9 @@ def some(start, ticks, streams=("a", "b"), seed=0):
         "truth": rng.normal(size=ticks),
         "mean": rng.normal(size=ticks),
         "naive": rng.normal(size=ticks),
-        "covered": rng.integers(-1, 2, ticks).astype(np.int8),
+        "covered": covered,
+        "winkler": 2 * width,
+        "crps": width,
     }
     few = seq[::5]
     updates = {
@@ -128,7 +133,8 @@ def plain_rows(kind, written):
                 if kind == "forecasts":
                     weights = zip(EXPERTS, row.pop("weights"), strict=True)
                     row |= {f"weight_{name}": value for name, value in weights}
-                    row["amplitude"] = list(row["amplitude"]) or None
+                    for name in ("amplitude", "quantiles"):
+                        row[name] = list(row[name]) or None
                 yield row
 
 

@@ -15,7 +15,7 @@ from sfm_stream import config
 from sfm_stream.backends.cuda import prelude
 from sfm_stream.cell.parameters import Weights
 from sfm_stream.cell.step import SFMState, step
-from sfm_stream.state import arena, bank, inputs, layout
+from sfm_stream.state import arena, bank, inputs, layout, places
 from tests import cuda_rig
 
 pytestmark = cuda_rig.NEEDS_COMPILER
@@ -67,8 +67,8 @@ class Story:
         self.layout, self.sizes = self.bank.layout, self.bank.layout.sizes
         self.rng = rng = np.random.default_rng(7)
         s, self.first = self.sizes, self.sizes.ring - 5  # the tape's end is passed
-        places = layout.work_places(s)
-        self.work = arena.arena(ROWS, places)
+        there = places.work_places(s)
+        self.work = arena.arena(ROWS, there)
         weights = self.bank.view("weights")
         weights += 0.3 * rng.standard_normal(weights.shape) / np.sqrt(s.gates)
         self.ticks = [sum(each) for each in zip(*case.rounds, strict=True)]
@@ -105,8 +105,8 @@ class Story:
         return SFMState(read[:, d : 2 * d], read[:, 2 * d :], z)
 
     def table(self, name):
-        places = layout.table_places(self.sizes)
-        return torch.tensor(arena.view(self.layout.tables, places, name)[0]).double()
+        there = places.table_places(self.sizes)
+        return torch.tensor(arena.view(self.layout.tables, there, name)[0]).double()
 
     def reference(self, row, oldest):
         """Give z [T, M] and the last state in float64; gradients end at `oldest`."""
@@ -143,8 +143,8 @@ class Story:
 
     def spans(self):
         """Give windows [B, Q, 3] of which the last is the longest, and label counts."""
-        places = layout.work_places(self.sizes)
-        spans = arena.view(self.work, places, "spans")
+        there = places.work_places(self.sizes)
+        spans = arena.view(self.work, there, "spans")
         counts = np.zeros(ROWS, np.int32)
         for row, ticks in enumerate(self.ticks):
             last = self.first + ticks - 1
@@ -161,8 +161,8 @@ class Story:
         return spans, counts
 
     def news(self, row, q):
-        places = layout.work_places(self.sizes)
-        _, first, last = arena.view(self.work, places, "spans")[row, q].tolist()
+        there = places.work_places(self.sizes)
+        _, first, last = arena.view(self.work, there, "spans")[row, q].tolist()
         return range(first, last + 1)
 
     def label(self, row, tick, q):
@@ -199,16 +199,16 @@ def expect_forward(story, row, z, state):
 
 
 def learn(story, kernels, lr=1e-30, clip=1.0):
-    s, places = story.sizes, layout.work_places(story.sizes)
+    s, there = story.sizes, places.work_places(story.sizes)
     spans, counts = story.spans()
-    told = arena.view(story.work, places, "product")
+    told = arena.view(story.work, there, "product")
     told[...] = np.nan
     active = np.array([ROWS, *range(ROWS)], np.int32)
     kernels.learn(
         ROWS, story.bank.rows.f32, story.bank.rows.i64, story.layout.tables.f32,
         *story.work, active, counts, np.array([clip, lr]),
     )  # fmt: skip
-    gradient = arena.view(story.work, places, "gradient")
+    gradient = arena.view(story.work, there, "gradient")
     return told, counts, [layout.split(s, gradient[row]) for row in range(ROWS)], spans
 
 
@@ -279,7 +279,7 @@ def test_the_optimisers_step_is_adams_with_the_norm_clipped(folder, taken):
     story = Story(with_model(states=5, frequencies=3, outputs=4))
     kernels = cuda_rig.kernels(story.layout, folder)
     story.go_forward(kernels, PLAIN.rounds)
-    story.bank.view("counters")[:, layout.ADAM_STEP] = taken
+    story.bank.view("counters")[:, places.ADAM_STEP] = taken
     before = story.bank.view("weights").astype(np.float64)
     _, _, blocks, _ = learn(story, kernels, lr=1e-2, clip=0.05)
     for row in range(ROWS):

@@ -28,6 +28,10 @@ RECORDS = 2e-5
 WEIGHTS = 1e-3
 # Root mean square of a gradient.
 NOISE = 1e-7
+# The mean and the bounds of three intervals.
+BOUNDS = 7
+# Of a score: truth, mean, naive; then the interval's, whose slope is 2 / (1 - level).
+PLAIN, STEEPEST = 3, 20.0
 
 VARIANTS = {
     "sfm per tick": {},
@@ -64,12 +68,17 @@ def expect_same(said, reference, size):
                             (said.scores[:, :5], reference.scores[:, :5]),
                             (said.notices, reference.notices)):  # fmt: skip
         np.testing.assert_array_equal(records, others)
-    for records, others in ((said.forecast_numbers[:, :3],
-                             reference.forecast_numbers[:, :3]),
-                            (said.score_numbers, reference.score_numbers)):  # fmt: skip
+    for records, others in ((said.forecast_numbers[:, :BOUNDS],
+                             reference.forecast_numbers[:, :BOUNDS]),
+                            (said.score_numbers[:, :PLAIN],
+                             reference.score_numbers[:, :PLAIN])):  # fmt: skip
         np.testing.assert_allclose(records, others, rtol=0, atol=RECORDS * size)
     np.testing.assert_allclose(
-        said.forecast_numbers[:, 3:], reference.forecast_numbers[:, 3:],
+        said.score_numbers[:, PLAIN:], reference.score_numbers[:, PLAIN:],
+        rtol=0, atol=STEEPEST * RECORDS * size,
+    )  # fmt: skip
+    np.testing.assert_allclose(
+        said.forecast_numbers[:, BOUNDS:], reference.forecast_numbers[:, BOUNDS:],
         rtol=WEIGHTS, atol=WEIGHTS,
     )  # fmt: skip
     np.testing.assert_allclose(
@@ -167,5 +176,5 @@ def test_update_is_skipped_where_a_gradient_is_not_finite(backend):
     before = r.view("weights").copy()
     r.view("tape_read")[5] = np.inf
     said = r.run(events, LEARN, 31, 32)
-    assert said.notices[0].tolist()[3:] == [0, 31, 2]
+    assert said.notices[0].tolist()[3:] == [0, 29, 2]
     np.testing.assert_array_equal(r.view("weights"), before)

@@ -110,7 +110,7 @@ def test_where_the_system_does_not_say_nothing_is_free_or_full():
             "a list of: text",
         ),
         ("learn.enabled", "true", "true or false"),
-        ("forecast.level", "0.9", "a number, above 0, below 1"),
+        ("forecast.levels", "[0.5,0.8,0.9]", "a list of: a number, above 0, below 1"),
         ("sink.records", "[]", "a list of: one of "),
     ],
 )

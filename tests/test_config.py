@@ -42,7 +42,7 @@ def test_what_is_said_replaces_its_default_and_no_other():
             "[learn]\nzzz = 1",
             (
                 "learn.zzz: unknown key; there are: enabled, window, every, "
-                "optimizer, lr, clip, gap, max_pending"
+                "replay, optimizer, lr, clip, gap, max_pending"
             ),
         ),
         (
@@ -69,7 +69,10 @@ def test_an_unknown_key_is_refused_with_the_one_that_was_meant(text, message):
         ("[model]\nstates = 'many'", "model.states: expected `int`, was `str`"),
         ("[model]\nstates = 1.5", "model.states: expected `int`, was `float`"),
         ("[learn]\nenabled = 1", "learn.enabled: expected `bool`, was `int`"),
-        ("[forecast]\nlevel = 1.0", "forecast.level: expected `float` < 1.0, was 1.0"),
+        (
+            "[forecast]\nlevels = [1.0]",
+            "forecast.levels[0]: expected `float` < 1.0",
+        ),
         (
             "[forecast]\nforgetting = 1.5",
             "forecast.forgetting: expected `float` <= 1.0, was 1.5",
@@ -247,7 +250,7 @@ def test_a_tree_of_plain_values_becomes_the_same_settings_again():
     "override",
     [
         "stream.fields=['x']", "target.horizons=[2]", "features.lags=3",
-        "model.states=5", "learn.lr=0.1", "forecast.level=0.5", "run.seed=1",
+        "model.states=5", "learn.lr=0.1", "forecast.levels=[0.5]", "run.seed=1",
     ],
 )  # fmt: skip
 def test_the_digest_changes_with_what_decides_the_model(override):
@@ -259,8 +262,11 @@ def test_the_digest_changes_with_what_decides_the_model(override):
 def test_the_digest_of_an_early_run_is_still_that_of_its_settings():
     # keys that came later change it only where they are set
     early = "1c390071683fe5dcca1a42431f94adfe8d49d681d4292ac33621ee87f488332d"
-    assert config.digest(Config()) == early
-    assert config.digest(config.parse("", ["stream.max_streams=5"])) != early
+    then = ["learn.every=16", "forecast.ridge=1.0", "forecast.levels=[0.9]"]
+    assert config.digest(config.parse("", then)) == early
+    assert config.digest(config.of_first_runs(Config())) == early
+    assert config.digest(Config()) != early
+    assert config.digest(config.parse("", [*then, "stream.max_streams=5"])) != early
 
 
 @pytest.mark.parametrize(
@@ -374,3 +380,17 @@ def test_tables_nested_without_end_are_an_error_of_the_settings(deep):
 )
 def test_a_lease_or_group_that_cannot_work_is_refused(value, message):
     assert refusal(f"[daemon]\n{value}").startswith(message)
+
+
+def test_one_level_of_former_versions_is_a_list_of_one():
+    with pytest.warns(FutureWarning, match=r"write forecast.levels = \[0.8\]"):
+        read = config.parse("[forecast]\nlevel = 0.8")
+    assert read.forecast.levels == (0.8,)
+    with pytest.raises(ConfigError, match=r"stands beside forecast\.levels"):
+        config.parse("[forecast]\nlevel = 0.8\nlevels = [0.5]")
+
+
+@pytest.mark.parametrize("levels", ["[]", "[0.9, 0.5]", "[0.5, 0.5]"])
+def test_levels_rise(levels):
+    with pytest.raises(ConfigError, match=r"forecast\.levels: expected"):
+        config.parse(f"[forecast]\nlevels = {levels}")

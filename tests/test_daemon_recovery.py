@@ -153,6 +153,7 @@ def test_a_checkpoint_of_a_lost_history_never_comes_back(tmp_path, damage):
 
 
 @pytest.mark.filterwarnings("ignore:feed.* belongs to the connector:FutureWarning")
+@pytest.mark.filterwarnings("ignore:forecast.level:FutureWarning")
 def test_a_run_of_an_older_version_is_gone_on_with(tmp_path):
     shutil.copytree(OLD_RUN, tmp_path / "run")
     kept = sum(len(part) for part in sinks.read(tmp_path / "run/records", "scores"))

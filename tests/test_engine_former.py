@@ -19,8 +19,9 @@ def test_former_names_warn_of_the_new_ones_and_do_the_same():
     with pytest.warns(DeprecationWarning, match="peek_array"):
         expected = engine.expect(TWO).copy()
     with pytest.warns(DeprecationWarning, match="observe_labelled"):
-        scores = engine.answer(TWO, Label("a", TWO.time, (3.0,))).tolist()
+        scores = engine.answer(TWO, Label("a", TWO.time, (3.0,)))
     assert list(said.rows()) == other.observe(ONE)
     other.learn()
     np.testing.assert_array_equal(expected, other.peek_array(TWO))
-    assert scores == other.observe_labelled(TWO, Label("a", TWO.time, (3.0,))).tolist()
+    expected = other.observe_labelled(TWO, Label("a", TWO.time, (3.0,)))
+    np.testing.assert_array_equal(scores, expected)

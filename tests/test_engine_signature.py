@@ -33,5 +33,5 @@ def test_another_model_is_named(other, fields, named):
 
 def test_a_snapshot_of_another_format_is_refused():
     meta = {**identity(from_tree({}), ("x",)), "state_format": 0}
-    with pytest.raises(CheckpointMismatch, match="expected state_format 1, was 0"):
+    with pytest.raises(CheckpointMismatch, match="expected state_format 2, was 0"):
         expect(meta, from_tree({}), ("x",))

@@ -76,6 +76,7 @@ def test_figures_have_the_shape_that_is_fixed(model, tmp_path):
     assert set(found["targets"]) == {"a", "b"}
     assert set(found["horizons"]["3"]) == {
         "mse", "mae", "coverage", "skill", "sign", "block_median", "block_q10",
+        "winkler", "crps", "naive_mae",
     }  # fmt: skip
     if model == "last":
         assert found["horizons"]["1"]["skill"] == 0

@@ -71,6 +71,25 @@ def test_z_scores_are_taken_with_the_training_rows_and_results_are_kept(
         carried_out(place, [], ["run.warmup=6"])
 
 
+def test_optional_set_is_left_out_where_its_file_is_absent(place):
+    absent = SUITE.replace('"x"', '"y"').replace('files = ["*.csv"]', "optional = true")
+    (place / "suite.toml").write_text(SUITE + absent)
+    (place / "y.toml").write_text(CONFIG.replace("one.csv", "nowhere.csv"))
+    said = []
+    source = suite.Source(config.load, open_feed)
+    found = suite.carry_out(
+        place,
+        suite.read(place, ["y"]),
+        ["last"],
+        source,
+        place / "out",
+        say=said.append,
+    )
+    assert found == {}
+    assert said == ["y            left out: nowhere.csv is absent"]
+    assert "| X" not in results.markdown(suite.read(place), ["last"], found, "command")
+
+
 def test_tables_stand_between_their_marks(place):
     found = carried_out(place, [])
     text = results.markdown(suite.read(place), ["last", "mean"], found, "the command")

@@ -31,7 +31,7 @@ class Mixer:
         mixed = aggregate.mixture(self.weight, experts)
         aggregate.update(
             self.weight, self.regret, self.square, self.bound, self.prior, experts,
-            mixed, label, wait,
+            mixed, 2.0 * (mixed - label), wait, aggregate.discount(wait),
         )  # fmt: skip
         return mixed
 
@@ -40,16 +40,15 @@ def transcribed(m, experts, label, wait):
     """Write the update of all weights as formulas over arrays."""
     mixed = m.weight @ experts
     r = 2.0 * (mixed - label) * (mixed - experts)
-    square = aggregate.DISCOUNT * m.square + np.sqrt(wait) * r**2
-    bound = np.maximum(aggregate.DISCOUNT * m.bound, np.abs(r))
+    kept = 1.0 - 1.0 / (aggregate.MEMORY * np.sqrt(wait))
+    square = kept * m.square + np.sqrt(wait) * r**2
+    bound = np.maximum(kept * m.bound, np.abs(r))
     eta = np.minimum(
         0.5 / np.maximum(bound, aggregate.TINY),
         np.sqrt(np.log(2.0 / m.prior) / np.maximum(square, aggregate.TINY)),
     )
     surplus = np.where(eta * r > 0.5, bound, 0.0)
-    regret = (
-        aggregate.DISCOUNT * m.regret + 0.5 * (r - eta * np.sqrt(wait) * r**2) + surplus
-    )
+    regret = kept * m.regret + 0.5 * (r - eta * np.sqrt(wait) * r**2) + surplus
     score = np.log(m.prior * eta) + eta * regret
     trust = np.exp(score - score.max())
     share = aggregate.SHARE

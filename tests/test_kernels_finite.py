@@ -11,7 +11,7 @@ from tests.kernels_rig import Rig, heartbeat, join, ticks
 
 HUGE = 1e300
 # Not numbers until something is known.
-UNKNOWN = {"labels", "origin_bounds", "before"}
+UNKNOWN = {"labels", "origin_bounds", "before", "kept_labels", "origin_widths"}
 
 extremes = st.sampled_from(
     [0.0, 1.0, -1.0, HUGE, -HUGE, 1e-300, 5e-324, 1e150, -1e160, 1e38, 1e19, 1e-40]
@@ -36,9 +36,10 @@ def expect_finite(r, said):
     assert len(said.forecasts) > 0
     numbers = said.forecast_numbers
     assert np.isfinite(numbers[:, 0]).all(), "mean"
-    assert np.isfinite(numbers[:, 3 : 3 + experts]).all(), "weights"
-    np.testing.assert_allclose(numbers[:, 3 : 3 + experts].sum(1), 1.0, rtol=1e-9)
-    bounds = numbers[:, 1:3]
+    weights = numbers[:, r.sizes.bounds :][:, :experts]
+    assert np.isfinite(weights).all(), "weights"
+    np.testing.assert_allclose(weights.sum(1), 1.0, rtol=1e-9)
+    bounds = numbers[:, 1 : r.sizes.bounds]
     assert not np.isinf(bounds).any(), "bounds"
     for name, array in r.bank.snapshot().items():
         if array.dtype != np.int64 and name not in UNKNOWN:
@@ -78,5 +79,6 @@ def test_interval_is_stated_once_enough_was_scored_even_after_a_wild_tick():
     y[100] = HUGE
     r = Rig()
     said = r.run(ticks(y))
-    assert np.isfinite(said.forecast_numbers[40:, 1:3]).all()
-    assert np.isfinite(said.score_numbers).all()
+    assert np.isfinite(said.forecast_numbers[40:, : r.sizes.bounds]).all()
+    assert np.isfinite(said.score_numbers[:, :3]).all()
+    assert np.isfinite(said.score_numbers[40:]).all()

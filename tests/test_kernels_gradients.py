@@ -9,8 +9,8 @@ import torch
 from sfm_stream.cell.parameters import FORGET_CAP, Weights
 from sfm_stream.cell.step import SFMState, step
 from sfm_stream.events import FREEZE
-from sfm_stream.state import arena, layout
-from sfm_stream.state.layout import SEGMENT, UNIT_NS
+from sfm_stream.state import arena, places
+from sfm_stream.state.places import SEGMENT, UNIT_NS
 from tests.kernels_rig import (
     LEARN,
     OBSERVE,
@@ -42,9 +42,20 @@ def rig(backend="numba", *, cell="sfm", clock="tick", readout="amplitude+phase",
         "model": {"cell": cell, "readout": readout},
         "stream": {"clock": clock},
         "target": {"horizons": list(horizons)},
-        "learn": {"window": window, "every": every, "lr": STILL, "gap": after_gap},
+        "learn": {
+            "window": window,
+            "every": every,
+            "lr": STILL,
+            "gap": after_gap,
+            "replay": 0,
+        },
     }
     return Rig(tree, backend=backend).stir()
+
+
+def labels_of(count, horizon):
+    """Say how many labels teach: two settle before there is a scale to learn in."""
+    return count - 2 * horizon - 1
 
 
 def blocks_of(rig):
@@ -81,7 +92,7 @@ def fold(rig, blocks, state, wanted):
 
 
 def table(rig, name):
-    return arena.view(rig.bank.layout.tables, layout.table_places(rig.sizes), name)[0]
+    return arena.view(rig.bank.layout.tables, places.table_places(rig.sizes), name)[0]
 
 
 def errors_of(rig, blocks, z, wanted, learned):
@@ -122,7 +133,7 @@ def test_gradient_of_a_whole_window_is_autograds(
     blocks, wanted = blocks_of(r), range(44)
     z = fold(r, blocks, state_at(r, r.sizes.ring - 2), wanted)
     errors = errors_of(r, blocks, z, wanted, [wanted] * len(horizons))
-    assert len(errors) == sum(44 - h for h in horizons) == said.notices[0, 4]
+    assert len(errors) == sum(labels_of(44, h) for h in horizons) == said.notices[0, 4]
     expect_gradients(r, blocks, errors, said.notice_numbers[0])
 
 
@@ -131,14 +142,14 @@ def test_gradient_of_a_whole_window_is_autograds(
 def test_windows_of_far_horizons_are_swept_apart(backend, cell):
     # Every 8 ticks; the window of horizon 40 ends 39 ticks before that of horizon 1.
     r = rig(backend, cell=cell, horizons=(1, 40), window=12, every=8)
-    events = ticks(tones(80))
-    r.run(events, stop=79)
+    events = ticks(tones(128))
+    r.run(events, stop=127)
     before = r.view("weights").copy()
-    said = r.run(events, start=79)
+    said = r.run(events, start=127)
     assert np.array_equal(before, r.view("weights"))
     blocks = blocks_of(r)
-    learned, errors = [range(71, 79), range(32, 40)], []
-    for last in (78, 39):
+    learned, errors = [range(119, 127), range(80, 88)], []
+    for last in (126, 87):
         wanted = range(last - 11, last + 1)
         z = fold(r, blocks, state_at(r, wanted[0] - 1), wanted)
         errors += errors_of(r, blocks, z, wanted, learned)
@@ -178,7 +189,7 @@ def test_gradient_ends_at_a_gap_and_both_sides_are_learned_from(backend, after_g
     blocks, wanted = blocks_of(r), range(seen)
     z = fold(r, blocks, state_at(r, r.sizes.ring - 2), wanted)
     errors = errors_of(r, blocks, z, wanted, [wanted] * 2)
-    assert len(errors) == 24 + 22
+    assert len(errors) == labels_of(seen, 1) + labels_of(seen, 3)
     expect_gradients(r, blocks, errors, said.notice_numbers[said.notices[:, 0] == 0][0])
 
     assert r.view("counters")[SEGMENT] == seen
@@ -203,7 +214,7 @@ def test_each_label_contributes_to_exactly_one_update():
     said = r.run(ticks(tones(200)))
     updates = said.notices[said.notices[:, 0] == 0]
     # The 200th tick is the 50th multiple of 4: all that matured was learned from.
-    assert updates[:, 4].sum() == 199 + 195
+    assert updates[:, 4].sum() == labels_of(200, 1) + labels_of(200, 5)
 
 
 def test_frozen_weights_forget_their_labels_instead_of_hoarding_them():
@@ -219,16 +230,18 @@ def test_frozen_weights_forget_their_labels_instead_of_hoarding_them():
 
 
 def test_window_never_reaches_ticks_that_the_tape_has_lost():
-    # A burst crowds out all that wait but origin 56, whose window would begin at 25.
+    # A burst crowds out all that wait but origin 60, whose window would begin at 29.
+    # Ticks before it are apart, so that there is a scale to learn in.
     ms = 10**6
-    learn = {"window": 32, "every": 32, "max_pending": 8, "lr": STILL}
+    learn = {"window": 32, "every": 32, "max_pending": 8, "lr": STILL, "replay": 0}
     tree = {"target": {"horizons": ["1s"]}, "learn": learn}
     r = Rig(tree).stir()
+    apart = START - 980 * ms * np.arange(4, 0, -1)
     slow = START + 10 * ms * np.arange(64)
-    burst = slow[56] + SECOND + 1 + ms // 10 * np.arange(32)
-    said = r.run(ticks(tones(96), np.concatenate([slow, burst])))
-    assert said.scores[:, 3].tolist() == [56]
-    assert said.notices[said.notices[:, 0] == 0][:, 4].tolist() == [1]
-    places = layout.work_places(r.sizes)
-    oldest = arena.view(r.bank.work, places, "spans")[0, 0, 0]
-    assert 96 - (r.sizes.ring - 1) <= oldest <= 56
+    burst = slow[56] + SECOND + 1 + ms // 10 * np.arange(28)
+    said = r.run(ticks(tones(96), np.concatenate([apart, slow, burst])))
+    assert said.scores[:, 3].tolist() == [0, 1, 2, 3, 60]
+    assert said.notices[said.notices[:, 0] == 0][:, 4].tolist() == [1, 1]
+    there = places.work_places(r.sizes)
+    oldest = arena.view(r.bank.work, there, "spans")[0, 0, 0]
+    assert 96 - (r.sizes.ring - 1) <= oldest <= 60

@@ -16,9 +16,11 @@ RIDGE = 0.7
 
 
 @njit
-def learn(theta, cov, x, y, forgetting, ridge, work):
+def learn(theta, cov, x, y, noise, forgetting, ridge, work):
     for t in range(len(x)):
-        least_squares.update(theta, cov, x[t], y[t], forgetting, ridge, work)
+        least_squares.update(
+            theta, cov, x[t], y[t], noise[t], forgetting, ridge, work, len(theta)
+        )
 
 
 def start(size):
@@ -29,9 +31,10 @@ def start(size):
 def test_recursion_equals_the_weighted_ridge_solution(forgetting):
     rng, count, size = np.random.default_rng(0), 300, 6
     x, y = rng.standard_normal((count, size)), rng.standard_normal(count)
+    noise = rng.uniform(0.1, 9.0, count)
     theta, cov, work = start(size)
-    learn(theta, cov, x, y, forgetting, RIDGE, work)
-    weight = forgetting ** np.arange(count)[::-1]
+    learn(theta, cov, x, y, noise, forgetting, RIDGE, work)
+    weight = forgetting ** np.arange(count)[::-1] / noise
     normal = forgetting**count * RIDGE * np.eye(size) + (x.T * weight) @ x
     np.testing.assert_allclose(theta, np.linalg.solve(normal, x.T @ (weight * y)),
                                rtol=1e-8)  # fmt: skip
@@ -65,7 +68,7 @@ def test_200000_idle_labels_leave_it_finite_symmetric_and_definite(kind, forgett
     x = idle(kind, count, size)
     y = np.random.default_rng(2).choice([-8.0, 0.0, 8.0], count)
     theta, cov, work = start(size)
-    learn(theta, cov, x, y, forgetting, RIDGE, work)
+    learn(theta, cov, x, y, np.ones(count), forgetting, RIDGE, work)
     assert np.isfinite(theta).all()
     assert np.abs(theta).max() < 1e6
     assert np.isfinite(cov).all()
@@ -78,7 +81,7 @@ def test_200000_idle_labels_leave_it_finite_symmetric_and_definite(kind, forgett
 def test_quiet_regressors_teach_nothing():
     theta, cov, work = start(3)
     theta[:] = 1.0
-    least_squares.update(theta, cov, np.full(3, 1e-6), 5.0, 0.99, RIDGE, work)
+    least_squares.update(theta, cov, np.full(3, 1e-6), 5.0, 1.0, 0.99, RIDGE, work, 3)
     np.testing.assert_array_equal(theta, np.ones(3))
     np.testing.assert_array_equal(cov, np.eye(3) / RIDGE)
 
@@ -88,8 +91,8 @@ def test_what_was_idle_for_a_day_is_learned_at_once():
     theta, cov, work = start(3)
     still = np.zeros((count, 3))
     still[:, -1] = 1.0
-    learn(theta, cov, still, np.zeros(count), 0.999, RIDGE, work)
+    learn(theta, cov, still, np.zeros(count), np.ones(count), 0.999, RIDGE, work)
     x = np.random.default_rng(3).standard_normal((20, 3))
     x[:, -1] = 1.0
-    learn(theta, cov, x, x @ truth, 0.999, RIDGE, work)
+    learn(theta, cov, x, x @ truth, np.ones(len(x)), 0.999, RIDGE, work)
     np.testing.assert_allclose(theta, truth, atol=1e-2)

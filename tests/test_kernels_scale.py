@@ -10,7 +10,7 @@ import pytest
 
 from sfm_stream.kernels.accept import ABSENT, INFINITE
 from sfm_stream.kernels.scale import LONGEST_TAU, OUTLIER, STEADY_AFTER
-from sfm_stream.state.layout import UNIT_NS
+from sfm_stream.state.places import UNIT_NS
 from tests.kernels_rig import OBSERVE, SECOND, START, Rig, irregular, ticks
 
 QUOTES = ("bid", "ask", "bid_qty", "ask_qty")
@@ -25,9 +25,9 @@ def test_inputs_are_scaled_with_the_statistics_up_to_the_tick_before():
     r.run(ticks(x), OBSERVE)
     mean, variance = 0.0, 0.0
     for t in range(count):
-        sd = math.sqrt(variance) if variance > 0 else 1.0
-        away = x[t] - mean
-        expected = np.clip(away / sd if t > 1 else away, -CLIP, CLIP)
+        sd = math.sqrt(variance)
+        away = x[t] - x[0] - mean
+        expected = np.clip(away / sd, -CLIP, CLIP) if sd > 0 else 0.0
         assert r.view("tape_u")[t, 0] == pytest.approx(expected, rel=1e-5, abs=1e-6)
         rate = 1 / min(t + 1, scale)
         if t > STEADY_AFTER:
@@ -42,7 +42,8 @@ def test_statistics_are_the_plain_ones_until_they_forget():
     r = Rig({"features": {"inputs": ["level"]}})
     x = np.random.default_rng(0).standard_normal(50)
     r.run(ticks(x), OBSERVE)
-    assert r.view("input_mean")[0] == pytest.approx(x.mean())
+    assert r.view("input_base")[0] == x[0]
+    assert r.view("input_mean")[0] == pytest.approx(x.mean() - x[0])
     assert r.view("input_var")[0] == pytest.approx(x.var())
 
 
@@ -55,7 +56,7 @@ def test_one_wild_tick_is_clipped_and_hardly_moves_the_statistics():
     r.run(ticks(x), OBSERVE, start=1_000)
     assert r.view("tape_u")[1_000 % (r.sizes.ring - 1), 0] == CLIP
     assert before < r.view("input_var")[0] < 3 * before
-    assert abs(r.view("input_mean")[0]) < 0.1
+    assert abs(r.view("input_base")[0] + r.view("input_mean")[0]) < 0.1
 
 
 def raw_inputs(r, events):
@@ -64,7 +65,8 @@ def raw_inputs(r, events):
     for t in range(len(events.kind)):
         before = r.view("input_mean").copy()
         r.run(events, OBSERVE, t, t + 1)
-        found.append(before + (t + 1) * (r.view("input_mean") - before))
+        away = before + (t + 1) * (r.view("input_mean") - before)
+        found.append(r.view("input_base") + away)
     return np.array(found)
 
 

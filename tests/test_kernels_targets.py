@@ -7,7 +7,7 @@ import polars as pl
 import pytest
 
 from sfm_stream.kernels.mature import VOID_CROWDED, VOID_GAP
-from sfm_stream.state.layout import TICKS
+from sfm_stream.state.places import TICKS
 from tests.kernels_rig import (
     LEARN,
     OBSERVE,
@@ -40,7 +40,7 @@ def test_persistence_on_a_ramp_errs_by_exactly_its_horizon(predict):
     for q, horizon in enumerate(horizons):
         mine = said.scores[:, 2] == q
         assert mine.sum() == 200 - horizon
-        truth, mean, naive = said.score_numbers[mine].T
+        truth, mean, naive = said.score_numbers[mine, :3].T
         np.testing.assert_allclose(truth - mean, horizon, atol=1e-9)
         np.testing.assert_array_equal(truth - naive, horizon)
 

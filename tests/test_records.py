@@ -48,11 +48,13 @@ def records():
                 mean=[1.5, 1.25, 2.0], lower=[NAN, 1.0, -1.0], upper=[NAN, 2.0, 3.0],
                 weights=[[0.5, 0.5], [1.0, 0.0], [0.25, 0.75]],
                 amplitude=[[0.5, 1.0], [NAN, NAN], [2.0, 3.0]],
+                quantiles=[[NAN, NAN], [1.0, 2.0], [-1.0, 3.0]],
             ),
             "scores": columns(
                 seq=[4, 6, 6], stream=[1, 0, 0], target=[0, 0, 0], horizon=[0, 0, 1],
                 origin=[1, 4, 3], time=[10, 12, 12], truth=[1.0, 2.0, 2.0],
                 mean=[1.5, 2.5, 3.0], naive=[0.0, 1.0, 1.0], covered=[-1, 0, 1],
+                winkler=[NAN, 3.0, 4.0], crps=[NAN, 0.5, 0.75],
             ),
             "updates": columns(
                 seq=[4], stream=[1], target=[0], version=[3], labels=[32], loss=[0.5],

@@ -79,7 +79,9 @@ def test_a_check_of_river_passes(check):
 def test_defaults_are_those_of_the_one_shared_model_but_for_clock_and_regressors():
     assert SFMRegressor()._settings(1).model == DEFAULT.model
     assert SFMRegressor()._settings(1).learn == DEFAULT.learn
-    assert SFMRegressor()._settings(1).forecast == DEFAULT.forecast
+    assert SFMRegressor()._settings(1).forecast == replace(
+        DEFAULT.forecast, levels=(0.9,)
+    )
     inputs = ("change", "level", "change(*)", "level(*)")
     fewer = replace(DEFAULT.features, lags=16, errors=0, inputs=inputs)
     assert SFMRegressor()._settings(1).features == fewer

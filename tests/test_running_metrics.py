@@ -22,6 +22,8 @@ WARMUP = {"a": 30, "b": 70}
 def random_scores(count, seed=0, targets=2, horizons=3):
     rng = np.random.default_rng(seed)
     truth = rng.normal(size=count).cumsum().round(1)
+    covered = rng.integers(-1, 2, count).astype(np.int8)
+    width = np.where(covered < 0, np.nan, rng.random(count))
     return {
         "seq": np.arange(count),
         "stream": rng.integers(0, 2, count).astype(np.int32),
@@ -32,7 +34,9 @@ def random_scores(count, seed=0, targets=2, horizons=3):
         "truth": truth,
         "mean": truth + rng.normal(size=count),
         "naive": truth + rng.integers(-2, 3, count),
-        "covered": rng.integers(-1, 2, count).astype(np.int8),
+        "covered": covered,
+        "winkler": width,
+        "crps": width / 3,
     }
 
 
@@ -59,6 +63,8 @@ def expected(folder):
             naive_mse=(naive**2).mean(),
             naive_mae=naive.abs().mean(),
             coverage=pl.col("covered").mean(),
+            winkler=pl.col("winkler").mean(),
+            crps=pl.col("crps").mean(),
             sign=((pl.col("mean") - pl.col("naive")).sign() == naive.sign())
             .filter(naive != 0)
             .mean(),
@@ -69,6 +75,11 @@ def expected(folder):
     return {(r.pop("target"), r.pop("horizon")): r for r in frame.to_dicts()}
 
 
+def pooled(summary):
+    """Leave out what is said of the streams one by one."""
+    return {k: v for k, v in summary.items() if not k.startswith("skill_")}
+
+
 @pytest.mark.parametrize("part_rows", [97, 131_072])
 def test_metrics_equal_an_independent_computation(tmp_path, part_rows):
     store(tmp_path, random_scores(3_000), part_rows=part_rows)
@@ -76,25 +87,48 @@ def test_metrics_equal_an_independent_computation(tmp_path, part_rows):
     wanted = expected(tmp_path)
     for target in TARGETS:
         for horizon in HORIZONS:
-            summary = found["targets"][target]["horizons"][horizon]
+            summary = pooled(found["targets"][target]["horizons"][horizon])
             assert summary == pytest.approx(wanted[target, horizon], rel=1e-12)
     for horizon in HORIZONS:
         both = [wanted[target, horizon] for target in TARGETS]
         mean = {name: (both[0][name] + both[1][name]) / 2 for name in both[0]}
         mean["scored"] *= 2
-        assert found["horizons"][horizon] == pytest.approx(mean, rel=1e-12)
+        assert pooled(found["horizons"][horizon]) == pytest.approx(mean, rel=1e-12)
 
 
 def test_one_target_has_the_shape_of_the_design(tmp_path):
     store(tmp_path, random_scores(500, targets=1, horizons=2), TARGETS[:1])
     found = fold_scores(tmp_path, {})
-    assert list(found) == ["horizons"]
+    assert list(found) == ["horizons", "skills"]
     assert list(found["horizons"]) == ["10", "1", "1s"]
-    names = {"scored", "mse", "mae", "naive_mse", "naive_mae", "skill", "coverage"}
+    names = {"scored", *metrics.METRICS, "skill", "skill_median", "skill_worst"}
     assert all(set(summary) == names for summary in found["horizons"].values())
     unscored = dict.fromkeys(names) | {"scored": 0}
     assert found["horizons"]["1s"] == unscored
     json.dumps(found, allow_nan=False)
+
+
+def test_each_of_several_streams_is_summed_up_for_itself(tmp_path):
+    columns = random_scores(900, targets=1, horizons=1)
+    # One large stream must not decide what is said of all.
+    large = columns["stream"] == 1
+    for name in ("truth", "mean", "naive"):
+        columns[name] = np.where(large, 1e6 * columns[name], columns[name])
+    store(tmp_path, columns, TARGETS[:1])
+    found = fold_scores(tmp_path, {})
+    skills = {}
+    for number, name in enumerate(STREAMS):
+        own = columns["stream"] == number
+        error, naive = (
+            np.square(columns["truth"] - columns[k])[own].mean()
+            for k in ("mean", "naive")
+        )
+        skills[name] = 1 - error / naive
+    assert found["skills"]["10"] == pytest.approx(skills)
+    summary = found["horizons"]["10"]
+    assert summary["skill_median"] == pytest.approx(np.median(list(skills.values())))
+    assert summary["skill_worst"] == pytest.approx(min(skills.values()))
+    assert summary["skill"] == pytest.approx(skills[STREAMS[1]], abs=1e-6)
 
 
 def test_streams_without_warmup_are_scored_from_their_first_tick(tmp_path):
@@ -125,7 +159,8 @@ def test_run_within_its_warmup_has_scored_nothing(tmp_path):
 def scores(truth, mean, naive, covered=None):
     covered = [-1] * len(truth) if covered is None else covered
     floats = (np.array(column, np.float64) for column in (truth, mean, naive))
-    return Scores(*floats, np.array(covered, np.int8))
+    nothing = np.full(len(covered), np.nan)
+    return Scores(*floats, np.array(covered, np.int8), nothing, nothing)
 
 
 def test_persistence_has_no_skill():
@@ -181,7 +216,7 @@ columns = hnp.arrays(
 @given(columns, columns, columns, st.integers(0, 30))
 def test_folding_in_pieces_equals_folding_at_once(truth, mean, naive, cut):
     covered = np.sign(truth).astype(np.int8)
-    whole = Scores(truth, mean, naive, covered)
+    whole = Scores(truth, mean, naive, covered, np.abs(truth), np.abs(mean))
     once, twice = Fold(metrics.COMPARED), Fold(metrics.COMPARED)
     once.add(whole)
     for part in (slice(None, cut), slice(cut, None)):

@@ -131,6 +131,7 @@ def test_the_summary_has_the_published_shape(whole):
     ]  # fmt: skip
     assert set(summary["horizons"]["1"]) == {
         "scored", "mse", "mae", "naive_mse", "naive_mae", "skill", "coverage",
+        "winkler", "crps",
     }  # fmt: skip
     assert summary["ticks"] == TICKS
     assert summary["rejected"] == 0

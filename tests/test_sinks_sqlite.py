@@ -26,7 +26,7 @@ def told(kind, *blocks):
         for record in block.rows():
             if type(record) is KINDS[kind]:
                 row = msgspec.structs.asdict(record)
-                for name in ("weights", "amplitude"):
+                for name in ("weights", "amplitude", "quantiles"):
                     if name in row:
                         row[name] = tuple(row[name]) or None
                 names = (*sqlite.KEYS, *sqlite.SHARED.get(kind, ()))
@@ -45,7 +45,7 @@ def stored(path, kind):
     finally:
         base.close()
     for row in found:
-        for name in ("weights", "amplitude"):
+        for name in ("weights", "amplitude", "quantiles"):
             if row.get(name) is not None:
                 row[name] = tuple(json.loads(row[name]))
         if row.get("covered") is not None:
@@ -258,13 +258,31 @@ def test_database_of_someone_else_is_refused(tmp_path, position):
     assert path.read_bytes() == before
 
 
+def test_database_of_an_earlier_version_gets_the_columns_of_now(tmp_path):
+    path = tmp_path / "records.sqlite"
+    sink = filled(path, BLOCK)
+    position = sink.position()
+    sink.close()
+    base = sqlite3.connect(path)
+    base.execute("ALTER TABLE forecasts DROP COLUMN quantiles")
+    for column in ("winkler", "crps"):
+        base.execute(f"ALTER TABLE scores DROP COLUMN {column}")
+    base.execute("PRAGMA user_version = 1")
+    base.commit()
+    base.close()
+    sink = SqliteSink(path, {**position, "seq": -1})
+    sink.write(BLOCK)
+    sink.close()
+    expect(path, BLOCK)
+
+
 def test_newer_schema_and_what_is_no_database_are_refused(tmp_path):
     path = tmp_path / "records.sqlite"
     filled(path, BLOCK).close()
     base = sqlite3.connect(path)
     base.execute(f"PRAGMA user_version = {sqlite.SCHEMA + 1}")
     base.close()
-    with pytest.raises(SinkError, match="expected schema 1, was 2; read it with"):
+    with pytest.raises(SinkError, match="expected schema 2, was 3; read it with"):
         SqliteSink(path, {})
     path.write_bytes(b"no database at all, but a text of some length" * 100)
     with pytest.raises(SinkError, match="not a database"):

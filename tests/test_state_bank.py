@@ -17,7 +17,7 @@ from sfm_stream.kernels.rows import (
     weights_heads,
     weights_in,
 )
-from sfm_stream.state import arena, layout
+from sfm_stream.state import arena, places
 from tests.kernels_rig import Rig, ticks, tones
 
 TREES = [
@@ -33,14 +33,14 @@ trees = pytest.mark.parametrize("tree", TREES)
 def test_places_fill_each_arena_without_overlap(tree):
     r = Rig(tree)
     laid = r.bank.layout
-    for places, made in (
+    for there, made in (
         (laid.places, r.bank.rows),
-        (layout.table_places(r.sizes), laid.tables),
-        (layout.work_places(r.sizes), r.bank.work),
+        (places.table_places(r.sizes), laid.tables),
+        (places.work_places(r.sizes), r.bank.work),
     ):
-        at = arena.offsets(places)
+        at = arena.offsets(there)
         for kind, flat in zip(arena.Arena._fields, made, strict=True):
-            mine = sorted((at[p.name], p.size) for p in places if p.arena == kind)
+            mine = sorted((at[p.name], p.size) for p in there if p.arena == kind)
             ends = [begin + size for begin, size in mine]
             beginnings = [begin for begin, _ in mine[1:]] + [flat.shape[1]]
             assert all(0 <= b - e < 16 for b, e in zip(beginnings, ends, strict=True))
@@ -59,7 +59,7 @@ def seen(settings, rows, b):
     return (
         matrix(row.f32, s.at_tape_u, s.ring, s.inputs + m + 1)[2, 1],
         cube(row.f32, s.at_tape_read, s.ring, s.frequencies, 3 * s.states)[3, 1, 4],
-        cube(row.f64, s.at_origin_bounds, s.ring, s.horizons, 3)[4, 0, 2],
+        cube(row.f64, s.at_origin_bounds, s.ring, s.horizons, s.bounds)[4, 0, 2],
         row.i64[s.at_learned],
         weights_in(row.f32, w, s)[1, 2],
         weights_heads(row.f32, w, s)[1, 2, 3],
@@ -108,8 +108,8 @@ def test_snapshot_is_a_copy():
     r = Rig()
     kept = r.bank.snapshot()
     r.run(ticks(tones(40)))
-    assert kept["counters"][0, layout.TICKS] == 0
-    assert r.view("counters")[layout.TICKS] == 40
+    assert kept["counters"][0, places.TICKS] == 0
+    assert r.view("counters")[places.TICKS] == 40
 
 
 def test_growing_keeps_the_rows_there_are():

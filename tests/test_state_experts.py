@@ -16,21 +16,30 @@ def config(*names, **features):
 
 def test_parts_of_the_regressors_lie_in_the_documented_order():
     at = experts.regressors(config("last", "sfm-rls"), INPUTS)
-    assert at.tolist() == [0, 4, 7, 9, 10, 15]
+    assert at.tolist() == [0, 5, 9, 12, 14, 15, 21]
 
 
 def test_without_a_cell_there_is_no_room_for_its_outputs():
     at = experts.regressors(config("last", "rls"), INPUTS)
-    assert at.tolist() == [0, 4, 7, 9, 10, 10]
+    assert at.tolist() == [0, 0, 4, 7, 9, 10, 16]
 
 
 def test_each_sees_its_own_run_and_the_places_do_not_overlap():
     rows, _ = experts.squares(config("rls", "last", "sfm-rls", "rls-fast"), INPUTS)
     assert rows[:, experts.EXPERT].tolist() == [0, 2, 3]
-    assert rows[:, experts.FIRST].tolist() == [0, 0, 4]
-    assert rows[:, experts.SIZE].tolist() == [10, 15, 6]
-    assert rows[:, experts.THETA].tolist() == [0, 10, 25]
-    assert rows[:, experts.COV].tolist() == [0, 100, 325]
+    assert rows[:, experts.FIRST].tolist() == [5, 0, 9]
+    assert rows[:, experts.SIZE].tolist() == [16, 21, 6]
+    assert rows[:, experts.THETA].tolist() == [0, 16, 37]
+    assert rows[:, experts.COV].tolist() == [0, 256, 697]
+
+
+def test_a_move_is_held_the_more_the_further_back_it_lies_but_by_the_bold():
+    settings = config("rls", "sfm-rls")
+    known = experts.ridges(settings, INPUTS)
+    ridge, loose = settings.forecast.ridge, settings.forecast.loose
+    assert known[4:7].tolist() == [ridge, 4 * ridge, 9 * ridge]
+    assert {*known[:4], *known[7:16]} == {ridge}
+    assert known[16:].tolist() == [loose] * 21
 
 
 def test_only_the_fast_one_forgets_fast():

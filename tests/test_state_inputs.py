@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 
 from sfm_stream.config import from_tree
@@ -199,7 +200,7 @@ def test_a_target_is_computed_from_the_fields_of_its_tick(target, values, expect
 
 
 def inputs_of(engine, event):
-    """Give the inputs of a tick, scaled by nothing yet: mean 0 and deviation 1."""
+    """Give the scaled inputs of a tick."""
     engine.observe(event)
     engine.learn()
     names = engine.inputs[engine.targets[0]]
@@ -211,18 +212,19 @@ def test_inputs_are_read_from_the_tick_and_the_one_before():
     inputs = ["level", "change", "log-return", "elapsed", "change(y)"]
     tree = {"model": SMALL, "features": {"inputs": inputs}}
     engine = Engine(from_tree(tree), ["x", "y"])
-    first = inputs_of(engine, Tick("a", START, (2.0, 1.0)))
-    elapsed = pytest.approx(math.log(2.0))
-    assert first == {
-        "level": 2.0, "change": 0.0, "log-return": 0.0, "elapsed": elapsed,
-        "change(y)": 0.0,
-    }  # fmt: skip
-    second = inputs_of(engine, Tick("a", START + 10**9, (3.0, 5.0)))
-    # The running mean of the level is 2 by now; changes have none yet but zeros.
-    assert second["level"] == pytest.approx(1.0)
-    assert second["change"] == pytest.approx(1.0)
-    assert second["log-return"] == pytest.approx(math.log(1.5))
-    assert second["change(y)"] == pytest.approx(4.0)
+    nothing = dict.fromkeys(inputs, 0.0)
+    # There is no scale yet: one value has no deviation, nor have changes of 0 and 1.
+    assert inputs_of(engine, Tick("a", START, (2.0, 1.0))) == nothing
+    assert inputs_of(engine, Tick("a", START + 10**9, (3.0, 5.0))) == nothing
+    third = inputs_of(engine, Tick("a", START + 3 * 10**9, (6.0, 4.0)))
+    # Mean and deviation of what was until then, of the elapsed time a constant.
+    changes, ratios = np.array([0.0, 1.0]), np.array([0.0, math.log(1.5)])
+    assert third["level"] == pytest.approx((6.0 - 2.5) / 0.5)
+    assert third["change"] == pytest.approx((3.0 - changes.mean()) / changes.std())
+    ratio = (math.log(2.0) - ratios.mean()) / ratios.std()
+    assert third["log-return"] == pytest.approx(ratio)
+    assert third["elapsed"] == 0.0
+    assert third["change(y)"] == pytest.approx((-1.0 - 2.0) / 2.0)
 
 
 @pytest.mark.parametrize(
@@ -238,8 +240,17 @@ def test_the_hour_is_a_point_on_the_circles_of_day_and_half_day(seconds, expecte
     tree = {"model": SMALL, "features": {"inputs": ["hour", "weekday"]}}
     engine = Engine(from_tree(tree), ["x"])
     midnight = 1_700_006_400 * 10**9 // (86_400 * 10**9) * (86_400 * 10**9)
-    engine.observe(Tick("a", midnight + seconds * 10**9, (1.0,)))
-    hour = engine.view("tape_u")[0, 0, :4]
+    inputs_of(engine, Tick("a", midnight, (1.0,)))
+    inputs_of(engine, Tick("a", midnight + seconds * 10**9, (1.0,)))
+    hour = engine.view("tape_u")[0, 1, :4] * math.sqrt(0.5) + (0.0, 1.0, 0.0, 1.0)
     assert hour.tolist() == pytest.approx(expected, abs=1e-6)
-    week = engine.view("tape_u")[0, 0, 4:6]
-    assert math.hypot(*week) == pytest.approx(1.0)
+
+
+def test_the_week_turns_once_in_seven_days():
+    engine = Engine(from_tree({"model": SMALL, "features": {"inputs": ["weekday"]}}),
+                    ["x"])  # fmt: skip
+    days = [0.0, 3.5]
+    for day in days:
+        inputs_of(engine, Tick("a", START + int(day * 86_400) * 10**9, (1.0,)))
+    opposite = engine.view("tape_u")[0, 1, :2] * math.sqrt(0.5)
+    assert math.hypot(*opposite) == pytest.approx(2.0)

@@ -103,15 +103,16 @@ def test_least_squares_knows_nothing_of_what_is_new_and_is_unsure_of_it():
     # `sfm-rls` is the last and sees all; between them nothing is new.
     whole = engine._bank.layout.sizes.regressors
     seen, saw = after["theta"][..., -whole:], whole - len(new)
+    behind = np.array(new) + engine._bank.layout.sizes.z_seen
     np.testing.assert_array_equal(
-        np.delete(seen, new, axis=-1), before["theta"][..., -saw:]
+        np.delete(seen, behind, axis=-1), before["theta"][..., -saw:]
     )
-    assert not seen[..., new].any()
+    assert not seen[..., behind].any()
     np.testing.assert_array_equal(
         after["theta"][..., width:-whole], before["theta"][..., narrow:-saw]
     )
     assert not cov[..., new, :][..., old].any()
-    assert (cov[..., new, new] == 1.0).all()
+    assert (cov[..., new, new] == 1.0 / engine.config.forecast.ridge).all()
 
 
 def test_what_is_new_is_learned_from():

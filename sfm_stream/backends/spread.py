@@ -21,7 +21,7 @@ from sfm_stream.kernels.mature import REJECTED
 from sfm_stream.kernels.rows import ALL_ROWS, Events, Out, room
 from sfm_stream.kernels.tick import LEARN
 from sfm_stream.state.arena import Arena, arena
-from sfm_stream.state.layout import work_places
+from sfm_stream.state.places import work_places
 
 if TYPE_CHECKING:
     from sfm_stream.backends.contract import Advance

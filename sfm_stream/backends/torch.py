@@ -21,7 +21,16 @@ from torch import Tensor
 from sfm_stream.cell import step as cell_step
 from sfm_stream.cell.parameters import FORGET_CAP, Sizes, Weights, columns
 from sfm_stream.errors import ConfigError
-from sfm_stream.kernels import adam, backprop, cell, mature, rows, scale, tick
+from sfm_stream.kernels import (
+    adam,
+    backprop,
+    cell,
+    learn,
+    mature,
+    rows,
+    scale,
+    tick,
+)
 from sfm_stream.state import layout
 from sfm_stream.state.arena import Arena
 
@@ -37,7 +46,7 @@ if TYPE_CHECKING:
 Floats: TypeAlias = "NDArray[np.floating[Any]]"
 # Takes an array to the device; on the cpu the tensor shares its memory.
 Send: TypeAlias = Callable[[Floats], Tensor]
-# Functions of `tick` that call the cell's stages. What else is compiled there stays so.
+# Functions that call the cell's stages. What else is compiled there stays so.
 INTERPRETED = ("advance", "update")
 BETA1, BETA2, EPSILON = 0.9, 0.999, 1e-8
 
@@ -73,13 +82,17 @@ class Torch:
         del cores
         self.device = device
         send = partial(_send, _present(device))
-        self._entry = _interpret(
-            cell=_opened(cell, step=partial(step, send)),
-            backprop=_opened(backprop, sweep=partial(sweep, send)),
-            adam=_opened(adam, norm=partial(norm, send), step=partial(descend, send)),
-            mature=_opened(mature),
-            scale=_opened(scale),
-        )
+        stages = {
+            "cell": _opened(cell, step=partial(step, send)),
+            "backprop": _opened(backprop, sweep=partial(sweep, send)),
+            "adam": _opened(
+                adam, norm=partial(norm, send), step=partial(descend, send)
+            ),
+            "mature": _opened(mature),
+            "scale": _opened(scale),
+        }
+        stages["learn"] = _interpret(learn, stages)
+        self._entry: Advance = _interpret(tick, stages).advance
 
     @property
     def threads(self) -> int:
@@ -134,15 +147,16 @@ def _send(device: torch.device, array: Floats) -> Tensor:
     return torch.from_numpy(array).to(device)
 
 
-def _interpret(**stages: SimpleNamespace) -> Advance:
-    """Rebuild the tick from its source over other stages."""
-    space = vars(_opened(tick)) | stages
-    for name, value in vars(tick).items():
-        mine = getattr(value, "__module__", "") == tick.__name__
+def _interpret(
+    module: ModuleType, stages: dict[str, SimpleNamespace]
+) -> SimpleNamespace:
+    """Rebuild a module of the tick from its source over other stages."""
+    space = vars(_opened(module)) | stages
+    for name, value in vars(module).items():
+        mine = getattr(value, "__module__", "") == module.__name__
         if mine and (name in INTERPRETED or _is_inlined(value)):
             space[name] = FunctionType(value.py_func.__code__, space)
-    entry: Advance = space["advance"]
-    return entry
+    return SimpleNamespace(**space)
 
 
 def _opened(module: ModuleType, **instead: Callable[..., Any]) -> SimpleNamespace:
@@ -152,7 +166,7 @@ def _opened(module: ModuleType, **instead: Callable[..., Any]) -> SimpleNamespac
 
 
 class Tape(NamedTuple):
-    """The stored activations of a row, by slot; see `layout.places`.
+    """The stored activations of a row, by slot; see `places.places`.
 
     As arrays of the bank these are all slots [R, ...]; as tensors, the slots of T
     ticks.

@@ -18,11 +18,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any, TypeGuard
 
 import numpy as np
+from msgspec import json
 from numpy.typing import NDArray
 
 from sfm_stream import config
 from sfm_stream.backends import contract  # fmt: skip
-from sfm_stream.engine import decode, signature
+from sfm_stream.engine import decode, earlier, signature
 from sfm_stream.engine.buffers import Caller
 from sfm_stream.engine.decode import Owners
 from sfm_stream.engine.former import FormerNames
@@ -44,7 +45,7 @@ from sfm_stream.kernels.mature import FORECASTS, SCORES
 from sfm_stream.kernels.rows import NO_ROW, Events, tick_and_label
 from sfm_stream.kernels.tick import KEEP, LEARN, OBSERVE, PEEK
 from sfm_stream.records import Forecast, Record, Records
-from sfm_stream.state import inputs, layout, targets, widen
+from sfm_stream.state import inputs, places, targets, widen
 from sfm_stream.state.bank import Bank
 
 Column = NDArray[Any]
@@ -76,6 +77,7 @@ class Engine(FormerNames):
         run = settings.run
         self.backend = contract.choose(run.backend, run.device, run.threads)
         self._bank = Bank(settings, plan)
+        self._sizes = self._bank.layout.sizes
         self.fields = plan.fields
         self.targets = plan.targets
         self.experts = tuple(settings.forecast.experts)
@@ -90,7 +92,6 @@ class Engine(FormerNames):
         self._aside = tick_and_label(len(self.fields))
         self._place = 0
         self._expected: tuple[Tick, int] | None = None
-        self._sizes = self._bank.layout.sizes
         self._observed: Events | None = None
 
     @property
@@ -108,7 +109,7 @@ class Engine(FormerNames):
         """Ticks taken in so far, per stream; rejected ones do not count."""
         counters = self._bank.view("counters")
         return {
-            name: int(counters[row, layout.TICKS])
+            name: int(counters[row, places.TICKS])
             for name, row in zip(self.streams, self._streams.first_row, strict=True)
             if row >= 0
         }
@@ -125,7 +126,7 @@ class Engine(FormerNames):
         return sum(array.nbytes for array in held)
 
     def view(self, name: str) -> Column:
-        """Give an array of the bank by name, [rows, ...]; see `layout.places`."""
+        """Give an array of the bank by name, [rows, ...]; see `places.places`."""
         return self._bank.view(name)
 
     def births(self, block: Block) -> int:
@@ -211,18 +212,15 @@ class Engine(FormerNames):
         What the tick would settle is not learned from first, so `observe` may say more.
         Nothing is said of a stream not yet seen, nor of ticks folded into bins.
         """
-        if not len(self.peek_array(tick)):
-            return []
-        said = decode.records(self._call.out, self._owners)
+        there = len(self.peek_array(tick)) > 0
+        said = decode.records(self._call.out, self._owners) if there else []
         return [record for record in said if isinstance(record, Forecast)]
 
     def peek_array(self, tick: Tick) -> Column:
-        """Say as numbers what `peek` says as records.
+        """Say as numbers what `peek` says as records, until the next call.
 
-        Returns:
-            float64 [Tg, Q, 3]: mean, lower and upper bound, the bounds NaN until enough
-            is scored. It shares memory and holds until the next call. [0, Q, 3] where
-            nothing is said.
+        Returns: float64 [Tg, Q, 1 + 2L], the mean and the quantiles, NaN until enough
+            is scored; Tg is 0 where nothing is said.
         """
         count = 0
         if self._resampler is None and tick.stream in self._streams.numbers:
@@ -230,17 +228,16 @@ class Engine(FormerNames):
             self._call.few(self._aside, 0, 1, PEEK)
             self._expected = (tick, self.seq)
             count = self._call.out.counts[FORECASTS]
-        said: Column = self._call.out.forecast_num[:count, :3]
-        return said.reshape(-1, len(self.horizons), 3)
+        said: Column = self._call.out.forecast_num[:count, : self._sizes.bounds]
+        return said.reshape(-1, len(self.horizons), self._sizes.bounds)
 
     def observe_labelled(self, tick: Tick, label: Label) -> Column:
         """Take in a tick and its label, and learn from both.
 
         The same as `observe` and `learn` of the one, then of the other, in one call.
 
-        Returns:
-            float64 [scores, 3]: truth, mean and last value of all forecasts that were
-            settled. It shares memory and holds until the next call.
+        Returns: float64 [scores, 5], truth, mean, last value, interval score and CRPS
+            of all forecasts that were settled, until the next call.
 
         Raises:
             InvalidState: between `observe` and `learn`, and of ticks folded into bins.
@@ -293,7 +290,7 @@ class Engine(FormerNames):
         """Copy the memory R of a stream, complex [Tg, K, D]."""
         number, s = self._streams.numbers[stream], self._sizes
         first = self._streams.first_row[number]
-        last = (self.view("counters")[first, layout.TICKS] - 1) % (s.ring - 1)
+        last = (self.view("counters")[first, places.TICKS] - 1) % (s.ring - 1)
         read = self.view("tape_read")[first : first + s.targets, last]
         re, im = read[..., s.states : 2 * s.states], read[..., 2 * s.states :]
         return np.asarray(re + 1j * im, np.complex64)
@@ -328,6 +325,7 @@ class Engine(FormerNames):
             CheckpointMismatch: if it is another model's.
         """
         signature.expect(meta, self.config, self.fields)
+        arrays = earlier.of_now(arrays, meta, self.config, self._bank.layout)
         self._bank.restore({k: v for k, v in arrays.items() if k[:4] != "bin_"})
         if self._resampler is not None:
             bins = {k[4:]: v for k, v in arrays.items() if k[:4] == "bin_"}
@@ -340,11 +338,13 @@ class Engine(FormerNames):
 
     def __getstate__(self) -> dict[str, Any]:
         arrays, meta = self.snapshot()
-        return {"config": self.config, "arrays": arrays, "meta": meta}
+        # as text: pickle tells equal strings from the same one, which no copy keeps
+        return {"config": self.config, "arrays": arrays, "meta": json.encode(meta)}
 
     def __setstate__(self, state: Mapping[str, Any]) -> None:
-        self.__init__(state["config"], state["meta"]["fields"])  # type: ignore[misc]
-        self.restore(state["arrays"], state["meta"])
+        meta = json.decode(m) if isinstance(m := state["meta"], bytes) else m
+        self.__init__(state["config"], meta["fields"])  # type: ignore[misc]
+        self.restore(state["arrays"], meta)
 
     def adopt(self, arrays: Mapping[str, Column], meta: Mapping[str, Any]) -> None:
         """Take over what another run has learned, and begin to count anew.
@@ -395,7 +395,7 @@ class Engine(FormerNames):
         of_row = np.flatnonzero(self._streams.first_row >= 0).repeat(len(self.targets))
         return Owners(
             list(self.streams), of_row, self.targets, self.horizons, self.fields,
-            self.experts,
+            self.experts, self._sizes.bounds,
         )  # fmt: skip
 
     def _expect_learned(self, call: str) -> None:
@@ -423,7 +423,7 @@ class Engine(FormerNames):
             before = len(self._bank)
             after = self._streams.admit(newcomers, before, len(self.targets))
             self._bank.grow(after - before)
-            self._bank.view("counters")[before:, layout.FROZEN] = self._frozen
+            self._bank.view("counters")[before:, places.FROZEN] = self._frozen
             self._owners = self._owners_now()
 
     def _fold(self, events: Events) -> Events:
@@ -437,7 +437,7 @@ class Engine(FormerNames):
     def _is_due(self, events: Events) -> bool:
         # Only the rows of an event can have become due with it.
         row, s = int(events.row[-1]) if len(events.row) else NO_ROW, self._sizes
-        since = self.view("counters")[:, layout.SINCE_UPDATE]
+        since = self.view("counters")[:, places.SINCE_UPDATE]
         if row < 0:
             return bool((since >= s.every).any())
         return any(since[row + i] >= s.every for i in range(s.targets))

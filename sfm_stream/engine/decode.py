@@ -39,6 +39,7 @@ class Owners:
         horizons: names.
         fields: names.
         experts: names.
+        bounds: numbers that a forecast's mean and the ends of its intervals are.
         tables: the texts that the codes in columns stand for.
     """
 
@@ -48,6 +49,7 @@ class Owners:
     horizons: tuple[str, ...]
     fields: tuple[str, ...]
     experts: tuple[str, ...]
+    bounds: int
     tables: Mapping[str, tuple[str, ...]] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -175,23 +177,24 @@ def _known(value: float) -> float | None:
 def _forecast(where: list[int], what: list[float], owners: Owners) -> Forecast:
     seq, row, horizon, origin, time, due = where
     stream, target = _owner(row, owners)
-    split = 3 + len(owners.experts)
-    weights, amplitude = tuple(what[3:split]), tuple(what[split:])
+    bounds, split = owners.bounds, owners.bounds + len(owners.experts)
+    weights, amplitude = tuple(what[bounds:split]), tuple(what[split:])
     if amplitude and amplitude[0] != amplitude[0]:
         amplitude = ()
+    quantiles = () if what[1] != what[1] else tuple(what[1:bounds])
     return Forecast(
         seq, stream, target, owners.horizons[horizon], origin, time, due, what[0],
-        _known(what[1]), _known(what[2]), weights, amplitude,
+        _known(what[1]), _known(what[bounds - 1]), weights, amplitude, quantiles,
     )  # fmt: skip
 
 
 def _score(where: list[int], what: list[float], owners: Owners) -> Score:
     seq, row, horizon, origin, time, covered = where
     stream, target = _owner(row, owners)
-    truth, mean, naive = what
+    truth, mean, naive, winkler, crps = what
     return Score(
         seq, stream, target, owners.horizons[horizon], origin, time, truth, mean,
-        naive, None if covered < 0 else bool(covered),
+        naive, None if covered < 0 else bool(covered), _known(winkler), _known(crps),
     )  # fmt: skip
 
 
@@ -221,7 +224,7 @@ def _owned(rows: Column, owners: Owners) -> dict[str, Column]:
 
 
 def _forecasts(where: Column, what: Column, owners: Owners) -> dict[str, Column]:
-    split = 3 + len(owners.experts)
+    bounds, split = owners.bounds, owners.bounds + len(owners.experts)
     return {
         "seq": where[0],
         **_owned(where[1], owners),
@@ -231,9 +234,10 @@ def _forecasts(where: Column, what: Column, owners: Owners) -> dict[str, Column]
         "due": where[5],
         "mean": what[:, 0],
         "lower": what[:, 1],
-        "upper": what[:, 2],
-        "weights": what[:, 3:split],
+        "upper": what[:, bounds - 1],
+        "weights": what[:, bounds:split],
         "amplitude": what[:, split:].astype(np.float32),
+        "quantiles": what[:, 1:bounds],
     }
 
 
@@ -248,6 +252,8 @@ def _scores(where: Column, what: Column, owners: Owners) -> dict[str, Column]:
         "mean": what[1],
         "naive": what[2],
         "covered": where[5].astype(np.int8),
+        "winkler": what[3],
+        "crps": what[4],
     }
 
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from sfm_stream.errors import InvalidState
 from sfm_stream.kernels.rows import NO_ROW
-from sfm_stream.state.layout import FROZEN
+from sfm_stream.state.places import FROZEN
 
 if TYPE_CHECKING:
     from sfm_stream.engine.core import Engine

@@ -8,7 +8,11 @@ from typing import Any
 from sfm_stream import config
 from sfm_stream.errors import CheckpointMismatch
 
-FORMAT = 1
+FIRST, FORMAT = 1, 2
+"""Of the arrays of a state, raised whenever their meaning changes; see `earlier`."""
+WAYS_OUT = {
+    "state_format": "go on with the version that wrote it, or begin a new run",
+}
 
 
 def identity(settings: config.Config, fields: Sequence[str]) -> dict[str, Any]:
@@ -23,15 +27,27 @@ def identity(settings: config.Config, fields: Sequence[str]) -> dict[str, Any]:
 def expect(
     meta: Mapping[str, Any], settings: config.Config, fields: Sequence[str]
 ) -> None:
-    """Refuse the snapshot of another model.
+    """Refuse the snapshot of another model; one of the first format may be the same.
 
     Raises:
         CheckpointMismatch: naming the first thing that differs.
     """
-    for key, value in identity(settings, fields).items():
+    expected = identity(settings, fields)
+    if meta.get("state_format") == FIRST:
+        expected = expected_then(meta, settings, expected)
+    for key, value in expected.items():
         if meta.get(key) != value:
             raise CheckpointMismatch(
                 "checkpoint",
                 f"expected {key} {value}, was {meta.get(key)}",
-                "use the configuration and feed it was made with",
+                WAYS_OUT.get(key, "use the configuration and feed it was made with"),
             )
+
+
+def expected_then(
+    meta: Mapping[str, Any], settings: config.Config, now: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Give what must be equal to take back a snapshot of the first format."""
+    first = config.digest(config.of_model(config.of_first_runs(settings)))
+    known = {now["digest"], first} & {meta.get("digest")}
+    return {**now, "state_format": FIRST, "digest": known.pop() if known else first}

@@ -37,8 +37,8 @@ LIVE = 5_000
 """Events that are taken one by one to time a tick."""
 BLOCKS = 20
 KEPT = ("forecasts", "scores", "rejected")
-REFERENCE = ("naive_mse", "naive_mae")
-"""Metrics of the last value, the same for all models."""
+REFERENCE = ("naive_mse",)
+"""Metrics of the last value that skill already holds."""
 FIGURES = (
     *(name for name in metrics.COMPARED if name not in REFERENCE),
     "skill", "block_median", "block_q10",

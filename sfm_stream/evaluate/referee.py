@@ -17,6 +17,7 @@ from msgspec.structs import replace
 from numpy.typing import NDArray
 
 from sfm_stream.engine import Engine
+from sfm_stream.evaluate.widths import Judged, Widths, judge
 from sfm_stream.records import VOIDED_REASONS, Records
 from sfm_stream.state import inputs, targets
 
@@ -112,10 +113,9 @@ class Round:
     scores: Columns
     tables: Mapping[str, tuple[str, ...]]
 
-    def answered(self, means: Floats) -> Records:
+    def answered(self, means: Floats, judged: Judged) -> Records:
         """Give the scores of other forecasts [n] in the place of the last values."""
-        unknown = np.full(len(means), -1, np.int8)
-        columns = {**self.scores, "mean": means, "covered": unknown}
+        columns = {**self.scores, "mean": means, **judged._asdict()}
         return Records({"scores": columns}, self.tables)
 
 
@@ -127,6 +127,7 @@ class Referee:
         values: names [S] of what a tick shows: the targets, then the other fields.
         horizons: names [Q].
         rejected: records of what the latest block had that was not taken.
+        levels: of the intervals [L].
 
     Raises:
         ConfigError: if a target names what the feed has not.
@@ -143,6 +144,7 @@ class Referee:
         self._ended: set[tuple[int, int]] = set()
         self.rejected = Records({}, {})
         self._wait = targets.longest_wait(settings)
+        self.levels = settings.forecast.levels
 
     def ring(self, width: int) -> Ring:
         """Give room for rows that wait for their labels."""
@@ -235,20 +237,45 @@ def run_peers(
         create: gives the peer of a stream and a target, by their numbers.
         write: takes the scores of a block as columns.
     """
-    rows: dict[tuple[int, int], tuple[Peer, Ring]] = {}
+    rows: dict[tuple[int, int], _Watched] = {}
     for block in blocks:
         taken = referee.take(block)
-        means = np.empty(len(taken.scores["mean"]))
+        count = len(taken.scores["mean"])
+        means, widths = np.empty(count), np.empty((count, len(referee.levels)))
         for step in taken.steps:
             if isinstance(step, Labels):
-                peer, said = rows[step.stream, step.target]
-                means[step.rows] = said.at(step.origin, step.horizon)
-                peer.learn(step)
+                row = rows[step.stream, step.target]
+                means[step.rows], widths[step.rows] = row.settle(step)
                 continue
             for target in range(len(referee.targets)):
                 one = step.stream, target
                 if one not in rows:
-                    rows[one] = create(*one), referee.ring(len(referee.horizons))
-                peer, said = rows[one]
-                said.put(step.origin, peer.forecast(step))
-        write(taken.answered(means))
+                    rows[one] = _Watched(create(*one), referee)
+                rows[one].forecast(step)
+        errors = taken.scores["truth"] - means
+        write(taken.answered(means, judge(referee.levels, errors, widths)))
+
+
+class _Watched:
+    """A peer, what it said of each origin, and the widths of its intervals."""
+
+    def __init__(self, peer: Peer, referee: Referee) -> None:
+        horizons, levels = len(referee.horizons), len(referee.levels)
+        self._peer, self._levels = peer, levels
+        self._widths = Widths(horizons, referee.levels)
+        self._means = referee.ring(horizons)
+        self._said = referee.ring(horizons * levels)
+
+    def forecast(self, seen: Seen) -> None:
+        """Keep what is said at a tick."""
+        self._means.put(seen.origin, self._peer.forecast(seen))
+        self._said.put(seen.origin, self._widths.say().ravel())
+
+    def settle(self, labels: Labels) -> tuple[Floats, Floats]:
+        """Learn from labels; give the means [n] and half-widths [n, L] said of them."""
+        means = self._means.at(labels.origin, labels.horizon)
+        rows = self._said.at(labels.origin).reshape(len(means), -1, self._levels)
+        said = rows[np.arange(len(means)), labels.horizon]
+        self._peer.learn(labels)
+        self._widths.learn(labels.horizon, labels.truth - means, said)
+        return means, said

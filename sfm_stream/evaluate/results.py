@@ -52,13 +52,15 @@ def markdown(
 ) -> str:
     """Give the suite's tables: errors of the published sets, skills of the others.
 
+    Two more show the scores of the intervals: Winkler's, at the widest level, and CRPS.
+
     Args:
-        benchmarks: the sets.
+        benchmarks: the sets; those that were left out are in no table.
         names: of the models.
         found: as `suite.carry_out` gives it.
         command: that made them.
     """
-    tables = []
+    tables, there = [], [b for b in benchmarks if b.name in found]
     for measure, head in (
         ("mse", ["MSE of z-scores (lower is better)", "best published"]),
         ("skill", ["skill (higher is better; in brackets the worst file)"]),
@@ -66,11 +68,19 @@ def markdown(
         rows = [
             [benchmark.title, *_published(benchmark)]
             + [_figure(found[benchmark.name][name], measure) for name in names]
-            for benchmark in benchmarks
+            for benchmark in there
             if benchmark.measure == measure
         ]
         if rows:
             tables.append(table([*head, *names], rows))
+    for score, title in (("winkler", "Winkler score"), ("crps", "CRPS")):
+        rows = [
+            [benchmark.title]
+            + [_score(found[benchmark.name][name][score]) for name in names]
+            for benchmark in there
+        ]
+        head = [f"{title}, in mean absolute moves (lower is better)"]
+        tables.append(table([*head, *names], rows))
     made = f"Made at commit {commit()} by\n\n```text\n{command}\n```"
     return "\n\n".join([*tables, made])
 
@@ -90,6 +100,10 @@ def _figure(found: Mapping[str, Any], measure: str) -> str:
     if len(found["values"]) > 1:
         shown += f" ({worst:.3f})"
     return shown
+
+
+def _score(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"
 
 
 def put(path: Path, text: str) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import glob
 import tempfile
 import tomllib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, as_completed
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,6 +47,7 @@ class Benchmark(Section, frozen=True):
         files: globs, from the suite's folder; each file is a run. None: one run.
         best: best published figure.
         source: whose it is.
+        optional: whether it is left out where its file is absent; users bring it.
     """
 
     name: str
@@ -56,6 +57,7 @@ class Benchmark(Section, frozen=True):
     files: tuple[str, ...] = ()
     best: float | None = None
     source: str = ""
+    optional: bool = False
 
 
 class Suite(Section, frozen=True):
@@ -152,6 +154,7 @@ def carry_out(
         ConfigError, FeedError: where a set cannot be read.
     """
     registry.check(names)
+    benchmarks = [b for b in benchmarks if _is_there(folder, b, source, say)]
     tasks = [
         task
         for benchmark in benchmarks
@@ -173,6 +176,21 @@ def carry_out(
     return found
 
 
+def _is_there(
+    folder: Path, benchmark: Benchmark, source: Source, say: Callable[[str], None]
+) -> bool:
+    """Say whether a set can be run; one that is not optional is read, and fails."""
+    if not benchmark.optional:
+        return True
+    path = source.load(folder / f"{benchmark.name}.toml", []).feed.path
+    there = all(
+        Path(one).exists() for one in ([path] if isinstance(path, str) else path)
+    )
+    if not there:
+        say(f"{benchmark.name:12} left out: {path} is absent")
+    return there
+
+
 def summary(benchmark: Benchmark, each: Mapping[str, Any]) -> dict[str, Any]:
     """Sum up the runs of one model on one set.
 
@@ -181,7 +199,8 @@ def summary(benchmark: Benchmark, each: Mapping[str, Any]) -> dict[str, Any]:
         each: results of its runs, with `value` where z-scores are taken.
 
     Returns:
-        `value` and `sign`, means over runs; `worst` of them; and the `runs`.
+        `value`, `sign`, and `winkler` and `crps` in mean absolute moves, means over
+        runs; `worst` of the values; and the `runs`.
     """
     values = {run: _value(benchmark, result) for run, result in each.items()}
     known = [value for value in values.values() if value is not None]
@@ -191,6 +210,7 @@ def summary(benchmark: Benchmark, each: Mapping[str, Any]) -> dict[str, Any]:
         "value": _mean(known),
         "worst": worst(known, default=None),
         "sign": _mean([sign for sign in signs if sign is not None]),
+        **{name: _in_moves(each.values(), name) for name in ("winkler", "crps")},
         "values": values,
         "runs": dict(each),
     }
@@ -201,6 +221,23 @@ def _value(benchmark: Benchmark, result: Mapping[str, Any]) -> float | None:
         value: float | None = result["z_mse"]
         return value
     return _over_horizons(result, "skill")
+
+
+def _in_moves(results: Iterable[Mapping[str, Any]], name: str) -> float | None:
+    """Give a score of intervals over the mean absolute move, a mean over all rows."""
+    trees = [
+        tree
+        for result in results
+        for tree in result.get("targets", {"": result}).values()
+    ]
+    return _mean(
+        [
+            figures[name] / figures["naive_mae"]
+            for tree in trees
+            for figures in tree["horizons"].values()
+            if figures[name] is not None and figures["naive_mae"]
+        ]
+    )
 
 
 def _over_horizons(result: Mapping[str, Any], name: str) -> float | None:

@@ -15,7 +15,7 @@ from sfm_stream.jit.scalars import inline, jit
 from sfm_stream.kernels import scale
 from sfm_stream.kernels.mature import REJECTED, notice
 from sfm_stream.kernels.rows import matrix, vector
-from sfm_stream.state.layout import (
+from sfm_stream.state.places import (
     BACK,
     BACK_TIME,
     COUNTERS,

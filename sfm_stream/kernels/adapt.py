@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from sfm_stream.jit.scalars import ZERO, jit
 from sfm_stream.kernels.rows import matrix
-from sfm_stream.state.experts import COV, SIZE
-from sfm_stream.state.layout import ADAM_STEP
+from sfm_stream.state.experts import COV, SIZE, THETA
+from sfm_stream.state.places import ADAM_STEP, OFFERED
 
 
 @jit
 def adapt(s, tables, row):
     """Trust what was learned less: from here on, learn as fast as at birth."""
     row.i64[s.at_counters + ADAM_STEP] = 0
+    row.i64[s.at_counters + OFFERED] = 0
     for j in range(s.weights):
         row.f32[s.at_moment + j] = ZERO
         row.f32[s.at_moment2 + j] = ZERO
@@ -23,4 +24,5 @@ def adapt(s, tables, row):
             cov = matrix(row.f64, begin, size, size)
             for i in range(size):
                 for j in range(size):
-                    cov[i, j] = 1.0 / s.ridge if i == j else 0.0
+                    ridge = tables.f64[s.at_ridges + squares[e, THETA] + i]
+                    cov[i, j] = 1.0 / ridge if i == j else 0.0

@@ -1,7 +1,7 @@
 """Stage 4: the experts' forecasts become one, by Bernstein online aggregation.
 
 Wintenberger, Optimal learning with Bernstein online aggregation, Machine Learning 106,
-2017, in the form with gradients of the squared loss and a rate per expert. Regrets are
+2017, in the form with gradients of a convex loss and a rate per expert. Regrets are
 discounted, so that the weights stay able to move after months.
 """
 
@@ -9,12 +9,20 @@ from __future__ import annotations
 
 import math
 
-from sfm_stream.jit.scalars import jit
+from sfm_stream.jit.scalars import inline, jit
 
-DISCOUNT = 1.0 - 1.0 / 20_000.0
+# Labels that the regrets of experts remember: what was right a season ago may not be
+# now.
+MEMORY = 2_000.0
 # No expert falls below this share of its prior, or it could not come back in time.
 SHARE = 1e-3
 TINY = 1e-300
+
+
+@inline
+def discount(wait):
+    """Give the discount of regrets: labels that overlap are remembered longer."""
+    return 1.0 - 1.0 / (MEMORY * math.sqrt(wait))
 
 
 @jit
@@ -27,23 +35,27 @@ def mixture(weight, experts):
 
 
 @jit
-def update(weight, regret, square, bound, prior, experts, mixed, label, wait):
+def update(
+    weight, regret, square, bound, prior, experts, mixed, slope, wait, kept
+):  # fmt: skip
     """Learn from one matured label; all arrays [E], forecasts as made at the origin.
+
+    `slope` is the derivative of the loss where the mixture stood, `kept` the share of
+    the regrets that stays.
 
     Labels that are waited for overlap, and say less than as many that do not: squares
     count by the root of the wait, which did better than by 1 or by all of it.
     """
     overlap = math.sqrt(wait)
-    count = len(experts)
-    gradient = 2.0 * (mixed - label)
+    count = len(weight)
     top = -math.inf
     for e in range(count):
-        r = gradient * (mixed - experts[e])
-        square[e] = DISCOUNT * square[e] + overlap * r * r
-        bound[e] = max(DISCOUNT * bound[e], abs(r))
+        r = slope * (mixed - experts[e])
+        square[e] = kept * square[e] + overlap * r * r
+        bound[e] = max(kept * bound[e], abs(r))
         eta = rate(square[e], bound[e], prior[e])
         surplus = bound[e] if eta * r > 0.5 else 0.0
-        regret[e] = DISCOUNT * regret[e] + 0.5 * (r - eta * overlap * r * r) + surplus
+        regret[e] = kept * regret[e] + 0.5 * (r - eta * overlap * r * r) + surplus
         weight[e] = eta * regret[e] + math.log(prior[e] * eta)
         top = max(top, weight[e])
     total = 0.0

@@ -25,7 +25,10 @@ from sfm_stream.kernels.rows import (
     weights_heads,
     weights_in,
 )
-from sfm_stream.state.layout import CHUNK, SEGMENT, TICKS
+from sfm_stream.state.places import CHUNK, SEGMENT, TICKS
+
+# Later than any tick.
+NEVER = 2**62
 
 
 @jit
@@ -67,7 +70,7 @@ def sweep(s, tables, row, work, spans, labels):
     delta = matrix(work.f32, s.at_delta, CHUNK, s.gates)
     deltas = cube(work.f32, s.at_deltas, k, CHUNK, 2 * m)
     loss, filled, previous = 0.0, 0, -1
-    tick = next_swept(spans, row.i64[s.at_counters])
+    tick = next_swept(spans, NEVER)
     while tick >= 0:
         if tick != previous - 1:
             for j in range(m):

@@ -1,85 +1,206 @@
-"""Stage 5: the interval around a forecast, by adaptive conformal calibration.
+"""Stage 5: the intervals around a forecast, one per level.
 
-The half-width is a quantile of the last WINDOW absolute errors, in scaled units. Its
-rank starts at the level asked for; after each settled label it rises by STEP * level
-when the truth lay outside and falls by STEP * (1 - level) when it lay inside (Gibbs and
-Candes, Adaptive conformal inference under distribution shift, NeurIPS 2021). A rank
-above 1 stretches the largest error. So a burst of wild errors widens the interval no
-longer than the rank needs to walk past them. The interval is closed: a truth on its
-bound, as on a grid of prices, is covered.
+The half-width of an interval is followed in logarithms by two trackers: one of the
+errors as they are, one of the errors over the scale that a small online regression
+expects of them. A tracker is a quantile of its own: it rises when a truth lay outside
+what it said, and falls when it lay inside, so that the shares balance at the level
+asked for (Gibbs and Candes, Adaptive conformal inference under distribution shift,
+NeurIPS 2021, on the logarithm of the width). Bernstein online aggregation on the
+pinball loss joins the two (see `aggregate`). A slow tracker corrects their mean, which
+need not hold its level though both do, and intervals never cross.
+
+The regression forecasts log |error| by least squares from logs of running absolute
+errors at four paces and of the target's last moves, as Corsi does for volatility (A
+simple approximate long-memory model of realized volatility, Journal of Financial
+Econometrics 7, 2009).
+
+An interval is closed: a truth on its bound, as on a grid of prices, is covered.
 """
 
 from __future__ import annotations
 
 import math
 
-from sfm_stream.jit.scalars import jit
-from sfm_stream.state.layout import ERRORS_KEPT as WINDOW
+from sfm_stream.jit.scalars import clip, inline, jit
+from sfm_stream.kernels import aggregate, least_squares
+from sfm_stream.state.places import (
+    BOUND,
+    CORRECTION,
+    LOG_WIDTH,
+    PACES,
+    REGRET,
+    SPREAD_RIDGE,
+    SQUARE,
+    TRACKERS,
+    WEIGHT,
+)
 
-STEP = 0.1
 # Scores before an interval is stated.
 ENOUGH = 20
-# A rank of 1 + x stretches the largest error by e^(STRETCH x).
-STRETCH = 2.0
-HIGHEST = 1.5
-# A state holds the rank, the number of scores, the errors in order of age from RING on,
-# and in order of size from SORTED on.
-RANK, SCORES, RING = 0, 1, 2
-SORTED = RING + WINDOW
+# One step of a tracker, in logs and standard deviations of hit or miss, and the scores
+# by which the steps have shrunk to it.
+STEP, SOON = 0.03, 10.0
+# One step of the correction of what both say together.
+SLOW = 0.005
+# Bounds on the logarithms of a tracker, a correction and an expected scale.
+WIDEST, CORRECTED, FARTHEST_SCALE = 6.0, 2.0, 4.5
+# Where logs of errors and moves, in scaled units, end.
+LEAST_ERROR, LEAST_MOVE = 0.02, 0.1
+# Bounds on the variance expected of an error: no tick counts for more than a hundred.
+LEAST_NOISE, MOST_NOISE = 0.1, 100.0
+# The moves whose mean is seen beside the last one's and that of all.
+FEW_MOVES = 4
+# The expected scale, a geometric mean, over the deviation of errors: that of normal
+# ones. The intervals are as wide as theirs until the trackers know better.
+SCALE_OF_NORMAL = 0.6
+FORGETTING = 0.9999
+# Of the regrets of the trackers, per score.
+DISCOUNT = 1.0 - 1.0 / 20_000.0
+# Of a horizon: the number of scores, then the running means of |error|.
+SCORES, MEANS = 0, 1
+# What an origin keeps of a level: said by each tracker, and by both.
+BOTH = TRACKERS
+
+
+@inline
+def pace(i):
+    """Give the rate of a running mean of |error|: .3, .05, .01, .001."""
+    rate = 0.3
+    if i == 1:
+        rate = 0.05
+    elif i == 2:
+        rate = 0.01
+    elif i == 3:
+        rate = 0.001
+    return rate
 
 
 @jit
-def half_width(state):
-    """Give the half-width in scaled units; NaN until enough was scored."""
-    if state[SCORES] < ENOUGH:
-        return math.nan
-    top = min(int(state[SCORES]), WINDOW) - 1
-    rank, largest = state[RANK], state[SORTED + top]
-    if rank >= 1.0:
-        return largest * math.exp(STRETCH * (rank - 1.0))
-    place = rank * top
-    low = int(place)
-    below = state[SORTED + low]
-    return below + (place - low) * (state[SORTED + low + 1] - below)
+def look_at_moves(moves, sight):
+    """Write what the regression sees of the target's last moves, newest first [L]."""
+    total, of_few, few = 0.0, 0.0, min(FEW_MOVES, len(moves))
+    for j in range(len(moves)):
+        total += abs(moves[j])
+        if j == few - 1:
+            of_few = total
+    sight[0] = 1.0
+    sight[1 + PACES] = math.log(abs(moves[0]) + LEAST_MOVE)
+    sight[2 + PACES] = math.log(of_few / few + LEAST_MOVE)
+    sight[3 + PACES] = math.log(total / len(moves) + LEAST_MOVE)
 
 
 @jit
-def update(state, error, covered, level, wait):
-    """Learn from a settled error.
+def say(errors, theta, trackers, usual, sight, widths):
+    """Write the half-widths of an origin, in scaled units.
 
-    Covered is 1, 0, or -1 where no interval was. An answer that comes `wait` ticks late
-    moves the rank that much less: the ticks in between were said with the old one.
+    Args:
+        errors: [1 + PACES], scores and running means.
+        theta: [SIGHT], of the regression.
+        trackers: [L, TRACKED, TRACKERS].
+        usual: [L], half-widths of normal errors of deviation 1.
+        sight: [SIGHT], what the regression sees: here the running errors are added.
+        widths: [L, TRACKERS + 1], receives what each tracker says and both together,
+            NaN until enough was scored.
     """
-    seen = int(state[SCORES])
-    if seen == 0:
-        state[RANK] = level
-    if covered >= 0:
-        moved = state[RANK] + STEP / wait * (level - covered)
-        state[RANK] = min(max(moved, 0.0), HIGHEST)
-    oldest, last = RING + seen % WINDOW, SORTED + min(seen, WINDOW - 1)
-    place, error = last, abs(error)
-    if seen >= WINDOW:
-        place = find(state, state[oldest])
-    # What lies between the place that falls free and the new error's moves by one.
-    while place > SORTED and state[place - 1] > error:
-        state[place] = state[place - 1]
-        place -= 1
-    while place < last and state[place + 1] < error:
-        state[place] = state[place + 1]
-        place += 1
-    state[place] = error
-    state[oldest] = error
-    state[SCORES] = seen + 1
+    for i in range(PACES):
+        sight[1 + i] = math.log(errors[MEANS + i] + LEAST_ERROR)
+    expected = clip(least_squares.predict(theta, sight), FARTHEST_SCALE)
+    both = 0.0
+    for i in range(len(widths)):
+        own = trackers[i]
+        widths[i, 0] = usual[i] * math.exp(own[LOG_WIDTH, 0])
+        on_scale = math.exp(expected + own[LOG_WIDTH, 1])
+        widths[i, 1] = usual[i] / SCALE_OF_NORMAL * on_scale
+        mixed = own[WEIGHT, 0] * widths[i, 0] + own[WEIGHT, 1] * widths[i, 1]
+        both = max(both, mixed * math.exp(own[CORRECTION, 0]))
+        widths[i, BOTH] = both if errors[SCORES] >= ENOUGH else math.nan
 
 
 @jit
-def find(state, error):
-    """Give the place of an error among the sorted ones, all of which are there."""
-    low, high = SORTED, SORTED + WINDOW - 1
-    while low < high:
-        middle = (low + high) // 2
-        if state[middle] < error:
-            low = middle + 1
-        else:
-            high = middle
-    return low
+def update(errors, theta, cov, trackers, levels, prior, sight, widths, error, wait,
+           work):  # fmt: skip
+    """Learn from a settled error, truth less forecast in scaled units.
+
+    What comes `wait` ticks late moves the trackers by the root of that less: the ticks
+    in between were said without it. Sight and widths are those that `say` left at the
+    origin. Shapes: as there; cov [SIGHT, SIGHT], levels [L], prior [TRACKERS]; `work`
+    is room for SIGHT numbers.
+    """
+    error, seen = abs(error), errors[SCORES] + 1.0
+    errors[SCORES] = seen
+    least_squares.update(
+        theta,
+        cov,
+        sight,
+        math.log(error + LEAST_ERROR),
+        1.0,
+        FORGETTING,
+        SPREAD_RIDGE,
+        work,
+        len(sight),
+    )
+    for i in range(PACES):
+        errors[MEANS + i] += max(pace(i), 1.0 / seen) * (error - errors[MEANS + i])
+    step = max(STEP, 1.0 / (seen + SOON)) / math.sqrt(wait)
+    slow = SLOW / math.sqrt(wait)
+    for i in range(len(levels)):
+        own, level = trackers[i], levels[i]
+        spread = math.sqrt(level * (1.0 - level))
+        for k in range(TRACKERS):
+            inside = 1.0 if error <= widths[i, k] else 0.0
+            moved = own[LOG_WIDTH, k] + step * (level - inside) / spread
+            own[LOG_WIDTH, k] = clip(moved, WIDEST)
+        said = widths[i, BOTH]
+        if not math.isnan(said):
+            inside = 1.0 if error <= said else 0.0
+            moved = own[CORRECTION, 0] + slow * (level - inside) / spread
+            own[CORRECTION, 0] = clip(moved, CORRECTED)
+            slope = (1.0 if error < said else 0.0) - level
+            aggregate.update(
+                own[WEIGHT], own[REGRET], own[SQUARE], own[BOUND], prior, widths[i],
+                said, slope, wait, DISCOUNT,
+            )  # fmt: skip
+
+
+@inline
+def noise(errors, theta, sight):
+    """Give the variance expected of an error, in scaled units squared.
+
+    1 until enough was scored.
+    """
+    expected = clip(least_squares.predict(theta, sight), FARTHEST_SCALE)
+    variance = math.exp(2.0 * expected) / (SCALE_OF_NORMAL * SCALE_OF_NORMAL)
+    held = min(max(variance, LEAST_NOISE), MOST_NOISE)
+    return held if errors[SCORES] >= ENOUGH else 1.0
+
+
+@jit
+def winkler(bounds, levels, truth):
+    """Give the interval score of the widest one, in units of the target.
+
+    Its width, and 2 / (1 - level) times what the truth lies beyond it (Winkler, A
+    decision-theoretic approach to interval estimation, JASA 67, 1972).
+    """
+    return score_of(bounds, levels, len(levels) - 1, truth)
+
+
+@jit
+def crps(bounds, levels, truth):
+    """Give the weighted interval score, which approaches the CRPS, in target units.
+
+    It is twice the mean pinball loss over the mean and all bounds (Bracher and others,
+    Evaluating epidemic forecasts in an interval format, PLoS Computational Biology 17,
+    2021).
+    """
+    total = 0.5 * abs(truth - bounds[0])
+    for i in range(len(levels)):
+        total += 0.5 * (1.0 - levels[i]) * score_of(bounds, levels, i, truth)
+    return total / (len(levels) + 0.5)
+
+
+@inline
+def score_of(bounds, levels, i, truth):
+    """Give the interval score of one level."""
+    lower, upper = bounds[len(levels) - i], bounds[1 + len(levels) + i]
+    beyond = max(lower - truth, 0.0) + max(truth - upper, 0.0)
+    return upper - lower + 2.0 / (1.0 - levels[i]) * beyond

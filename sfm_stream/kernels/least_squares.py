@@ -20,21 +20,24 @@ CAP = 1e3
 
 @jit
 def predict(theta, x):
-    """Give theta . x."""
+    """Give theta . x, over all of theta."""
     total = 0.0
-    for i in range(len(x)):
+    for i in range(len(theta)):
         total += theta[i] * x[i]
     return total
 
 
 @jit
-def update(theta, cov, x, label, forgetting, ridge, work):
+def update(theta, cov, x, label, noise, forgetting, ridge, work, size):
     """Learn one label: theta [P], cov [P, P], x [P]; `work` holds P numbers.
+
+    `noise` is the variance of the label: what is told in wild times counts less.
+
+    All but the first `size` regressors are as if they were not there.
 
     Source: the standard exponentially forgetting recursion (Ljung and Soderstrom,
     Theory and Practice of Recursive Identification, 1983).
     """
-    size = len(x)
     energy = 0.0
     for i in range(size):
         total = 0.0
@@ -44,18 +47,17 @@ def update(theta, cov, x, label, forgetting, ridge, work):
         energy += total * x[i]
     if not energy > QUIET:
         return
-    gain = 1.0 / (forgetting + energy)
-    error = label - predict(theta, x)
+    gain = 1.0 / (forgetting * noise + energy)
+    error = label - predict(theta[:size], x)
     for i in range(size):
         theta[i] += gain * work[i] * error
-    subtract_square(cov, work, gain, 1.0 / forgetting)
-    bound_diagonal(cov, CAP / ridge)
+    subtract_square(cov, work, gain, 1.0 / forgetting, size)
+    bound_diagonal(cov, CAP / ridge, size)
 
 
 @strict
-def subtract_square(cov, work, gain, grow):
+def subtract_square(cov, work, gain, grow, size):
     """Set cov = grow * (cov - gain * work work'), symmetric to the last bit."""
-    size = len(cov)
     for i in range(size):
         a = work[i]
         for j in range(size):
@@ -63,9 +65,8 @@ def subtract_square(cov, work, gain, grow):
 
 
 @jit
-def bound_diagonal(cov, cap):
+def bound_diagonal(cov, cap, size):
     """Shrink rows and columns whose variance outgrew the cap; definiteness stays."""
-    size = len(cov)
     for i in range(size):
         if cov[i, i] > cap:
             factor = math.sqrt(cap / cov[i, i])

@@ -10,11 +10,11 @@ from __future__ import annotations
 import math
 
 from sfm_stream.jit.scalars import FARTHEST, clip, inline, jit
-from sfm_stream.kernels import aggregate, interval, least_squares
+from sfm_stream.kernels import aggregate, interval, least_squares, season
 from sfm_stream.kernels.rows import cube, matrix, vector
 from sfm_stream.kernels.scale import OUTLIER, held_square, log_ratio
 from sfm_stream.state.experts import COV, FIRST, SIZE, THETA
-from sfm_stream.state.layout import ERRORS_KEPT, MISSES, TICKS
+from sfm_stream.state.places import MISSES, PACES, SIGHT, TICKS, TRACKED, TRACKERS
 from sfm_stream.state.targets import PREDICT_CHANGE, PREDICT_LEVEL
 
 FORECASTS, SCORES, NOTICES = range(3)
@@ -51,40 +51,51 @@ def settle_due(s, tables, row, work, out, seq, number, time, past, value):
 
 @inline
 def settle(s, tables, row, work, out, seq, number, time, q, origin, truth):
-    """Score one forecast and learn from its truth."""
+    """Score one forecast and learn from its truth.
+
+    What was said without a scale teaches the scale alone.
+    """
     y, slot = row.f64, origin % (s.ring - 1)
     value = y[s.at_origin_value + slot]
     center = matrix(y, s.at_origin_center, s.ring, s.horizons)[slot, q]
     unit = matrix(y, s.at_origin_scale, s.ring, s.horizons)[slot, q]
     mixed = matrix(y, s.at_origin_mixed, s.ring, s.horizons)[slot, q]
     experts = cube(y, s.at_origin_experts, s.ring, s.horizons, s.experts)[slot, q]
-    bounds = cube(y, s.at_origin_bounds, s.ring, s.horizons, 3)[slot, q]
+    bounds = cube(y, s.at_origin_bounds, s.ring, s.horizons, s.bounds)[slot, q]
+    levels = vector(tables.f64, s.at_levels, s.levels)
     raw = raw_label(s.predict, truth, value, center)
+    covered = cover(bounds, truth)
+    write_score(
+        out, seq, number, time, q, origin, covered, truth, value, bounds, levels
+    )
+    learn_scale(s, row, q, raw)
+    if not unit > 0.0:
+        errors = matrix(y, s.at_interval, s.horizons, 1 + PACES)[q]
+        errors[interval.SCORES] += 1.0
+        return
     anchor = clip((value - center) / unit, FARTHEST)
     label = anchor + clip(raw / unit - anchor, s.input_clip)
-    covered = cover(bounds, truth)
-    write_score(out, seq, number, time, q, origin, covered, truth, bounds[0], value)
     wait = row.i64[s.at_counters + TICKS] - origin
     # what was forecast from far outside (of a level, else the anchor is 0) teaches none
     near = abs(anchor) <= OUTLIER * s.input_clip
     if near:
-        teach_least_squares(s, tables, row, work, slot, q, label)
+        teach_least_squares(s, tables, row, work, slot, q, label, wait)
+        if s.seasons > 0:
+            season.learn(s, row, q, row.i64[s.at_origin_time + slot], label)
     aggregate.update(
         matrix(y, s.at_mix_weight, s.horizons, s.experts)[q],
         matrix(y, s.at_mix_regret, s.horizons, s.experts)[q],
         matrix(y, s.at_mix_square, s.horizons, s.experts)[q],
         matrix(y, s.at_mix_bound, s.horizons, s.experts)[q],
         vector(tables.f64, s.at_prior, s.experts),
-        experts, mixed, label, wait,
+        experts, mixed, 2.0 * (mixed - label), wait, aggregate.discount(wait),
     )  # fmt: skip
-    state = matrix(y, s.at_interval, s.horizons, 2 + 2 * ERRORS_KEPT)[q]
     error = clip(raw / unit - mixed, FARTHEST)
     if q == 0 and s.errors > 0:
         place = (row.i64[s.at_counters + MISSES] + 1) % s.errors
         row.i64[s.at_counters + MISSES] = place
         y[s.at_errors + place] = clip(error, s.input_clip)
-    interval.update(state, error, covered, s.level, wait)
-    learn_scale(s, row, q, raw)
+    calibrate(s, tables, row, work, slot, q, error, wait)
     if near:
         matrix(row.f32, s.at_labels, s.ring, s.horizons)[slot, q] = label
 
@@ -101,38 +112,91 @@ def raw_label(predict, truth, value, center):
 
 @inline
 def cover(bounds, truth):
-    """Say whether the closed interval holds the truth; -1 where there is none."""
-    if math.isnan(bounds[1]):
+    """Say whether the widest interval holds the truth; -1 where there is none."""
+    lower, upper = bounds[1], bounds[len(bounds) - 1]
+    if math.isnan(lower):
         return -1
-    return 1 if bounds[1] <= truth <= bounds[2] else 0
+    return 1 if lower <= truth <= upper else 0
 
 
 @inline
-def teach_least_squares(s, tables, row, work, slot, q, label):
-    """Give a label to the experts of least squares."""
+def calibrate(s, tables, row, work, slot, q, error, wait):
+    """Give an error to the trackers of the intervals' widths."""
+    y, levels = row.f64, s.levels
+    trackers = s.at_trackers + q * levels * TRACKED * TRACKERS
+    widths = s.at_origin_widths + (slot * s.horizons + q) * levels * (TRACKERS + 1)
+    interval.update(
+        matrix(y, s.at_interval, s.horizons, 1 + PACES)[q],
+        matrix(y, s.at_spread_theta, s.horizons, SIGHT)[q],
+        cube(y, s.at_spread_cov, s.horizons, SIGHT, SIGHT)[q],
+        cube(y, trackers, levels, TRACKED, TRACKERS),
+        vector(tables.f64, s.at_levels, levels),
+        vector(tables.f64, s.at_even, TRACKERS),
+        cube(y, s.at_origin_sight, s.ring, s.horizons, SIGHT)[slot, q],
+        matrix(y, widths, levels, TRACKERS + 1),
+        error, wait, work.f64[s.at_product :],
+    )  # fmt: skip
+
+
+@inline
+def teach_least_squares(s, tables, row, work, slot, q, label, wait):
+    """Give a label to the experts of least squares.
+
+    Labels that are waited for overlap, and say less than as many that do not.
+    """
     y = row.f64
+    noise = wait * interval.noise(
+        matrix(y, s.at_interval, s.horizons, 1 + PACES)[q],
+        matrix(y, s.at_spread_theta, s.horizons, SIGHT)[q],
+        cube(y, s.at_origin_sight, s.ring, s.horizons, SIGHT)[slot, q],
+    )
     x = matrix(y, s.at_origin_regressors, s.ring, s.regressors)[slot]
+    show_season(s, row, slot, q)
+    seen = season.is_seen(s, row)
+    blind, most = 0 if seen else s.seasons, season.FORGETTING if seen else 1.0
     squares = matrix(tables.i64, s.at_squares, s.squares, 5)
     for e in range(s.squares):
         first, size = squares[e, FIRST], squares[e, SIZE]
+        used = seen_of(s, first + size, size, blind)
         theta = s.at_theta + q * s.theta + squares[e, THETA]
         cov = s.at_cov + q * s.cov + squares[e, COV]
         least_squares.update(
             y[theta : theta + size], matrix(y, cov, size, size),
-            x[first : first + size], label, tables.f64[s.at_forgetting + e], s.ridge,
-            work.f64[s.at_product :],
+            x[first : first + size], label, noise,
+            min(tables.f64[s.at_forgetting + e], most), s.ridge,
+            work.f64[s.at_product :], used,
         )  # fmt: skip
 
 
 @inline
-def write_score(out, seq, number, time, q, origin, covered, truth, mean, value):
+def show_season(s, row, slot, q):
+    """Put what a horizon saw of the season beside the other regressors."""
+    y, first = row.f64, s.regressors - s.seasons
+    x = matrix(y, s.at_origin_regressors, s.ring, s.regressors)[slot]
+    seen = cube(y, s.at_origin_season, s.ring, s.horizons, s.seasons)[slot, q]
+    for j in range(s.seasons):
+        x[first + j] = seen[j]
+
+
+@inline
+def seen_of(s, end, size, blind):
+    """Give the regressors that an expert uses of a run that ends there."""
+    return size - blind if end == s.regressors else size
+
+
+@inline
+def write_score(
+    out, seq, number, time, q, origin, covered, truth, value, bounds, levels
+):
     """Say how the forecast did."""
     i = out.counts[SCORES]
     out.counts[SCORES] = i + 1
     where, what = out.score_int[i], out.score_num[i]
     where[0], where[1], where[2] = seq, number, q
     where[3], where[4], where[5] = origin, time, covered
-    what[0], what[1], what[2] = truth, mean, value
+    what[0], what[1], what[2] = truth, bounds[0], value
+    what[3] = interval.winkler(bounds, levels, truth)
+    what[4] = interval.crps(bounds, levels, truth)
 
 
 @inline

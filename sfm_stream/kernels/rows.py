@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from sfm_stream.events import LABEL, TICK
 from sfm_stream.jit.scalars import inline
 from sfm_stream.state.arena import Arena
-from sfm_stream.state.layout import Sizes
+from sfm_stream.state.places import Sizes
 
 
 class Events(NamedTuple):
@@ -39,9 +39,9 @@ class Out(NamedTuple):
     """Where records go; `counts` says how many there are of each."""
 
     forecast_int: Any  # seq, row, horizon, origin, time, due
-    forecast_num: Any  # mean, lower, upper, weights [E], amplitude [K]
+    forecast_num: Any  # mean, quantiles [2L], weights [E], amplitude [K]
     score_int: Any  # seq, row, horizon, origin, time, covered
-    score_num: Any  # truth, mean, naive
+    score_num: Any  # truth, mean, naive, winkler, crps
     notice_int: Any  # kind, seq, row or stream, and three more by kind
     notice_num: Any  # loss, norm
     counts: Any  # forecasts, scores, notices
@@ -66,9 +66,9 @@ def room(s: Sizes, records: int) -> Out:
     each = records * s.horizons * s.targets
     return Out(
         forecast_int=np.zeros((each, 6), np.int64),
-        forecast_num=np.zeros((each, 3 + s.experts + s.frequencies)),
+        forecast_num=np.zeros((each, s.bounds + s.experts + s.frequencies)),
         score_int=np.zeros((each, 6), np.int64),
-        score_num=np.zeros((each, 3)),
+        score_num=np.zeros((each, 5)),
         notice_int=np.zeros((each, 6), np.int64),
         notice_num=np.zeros((each, 2)),
         counts=np.zeros(3, np.int64),

@@ -1,14 +1,24 @@
 """Stage 1: a tick's fields become scaled inputs, from the past alone.
 
 Running means and variances forget over `features.scale` ticks; x_t is scaled with the
-statistics up to t-1 and clipped.
+statistics up to t-1 and clipped. Where they do not give a scale yet, nothing is known:
+an input is 0, and no unit is a unit of 0. So other units
+make no other forecast.
 """
 
 from __future__ import annotations
 
 import math
 
-from sfm_stream.jit.scalars import LARGEST_ROOT, LONGEST_LOG, ZERO, clip, inline, jit
+from sfm_stream.jit.scalars import (
+    LARGEST_ROOT,
+    LONGEST_LOG,
+    ZERO,
+    clip,
+    inline,
+    jit,
+    strict,
+)
 from sfm_stream.kernels.rows import vector
 from sfm_stream.state.inputs import (
     CHANGE,
@@ -27,7 +37,7 @@ from sfm_stream.state.inputs import (
     SPREAD,
     WEEKDAY_SIN,
 )
-from sfm_stream.state.layout import (
+from sfm_stream.state.places import (
     COUNTERS,
     FRESH,
     GAUGES,
@@ -153,8 +163,20 @@ def log_ratio(now, past):
 
 @inline
 def deviation(variance):
-    """Give the scale that a variance sets: 1 until it says something."""
-    return math.sqrt(variance) if variance > 0.0 else 1.0
+    """Give the scale that a variance sets; 0: there is none yet."""
+    return math.sqrt(variance) if variance > 0.0 else 0.0
+
+
+@inline
+def in_units(away, unit, limit):
+    """Give a distance in a unit, clipped; 0 where there is no unit yet."""
+    return clip(away / unit, limit) if unit > 0.0 else 0.0
+
+
+@strict
+def beyond(raw, base, mean):
+    """Give raw - base - mean, in this order: the first difference is exact."""
+    return (raw - base) - mean
 
 
 @jit
@@ -162,10 +184,12 @@ def scale_inputs(s, row, inputs, now, time, tau, commit, u):
     """Write the scaled inputs of a tick to u[:N]; if `commit`, learn from them.
 
     The hand of a clock has the scale of its whole turn: where it hardly moves, between
-    ticks a millisecond apart, it is not blown up.
+    ticks a millisecond apart, it is not blown up. A mean is kept as the distance from
+    the first value, so that it is as exact far from 0 as near it.
     Shapes: inputs [N, 2], now [S], u [N+M+1].
     """
     mean = vector(row.f64, s.at_input_mean, s.inputs)
+    base = vector(row.f64, s.at_input_base, s.inputs)
     variance = vector(row.f64, s.at_input_var, s.inputs)
     before = vector(row.f64, s.at_before, s.signals)
     count = vector(row.f64, s.at_input_count, s.inputs)
@@ -177,10 +201,12 @@ def scale_inputs(s, row, inputs, now, time, tau, commit, u):
         if code == NOTHING or math.isnan(raw):
             continue
         sd = OF_A_TURN if code >= HANDS else deviation(variance[i])
-        away = clip(raw - mean[i], LARGEST_ROOT)
-        u[i] = clip(away / sd if count[i] > 1.0 else away, s.input_clip)
+        first = raw if count[i] == 0.0 else base[i]
+        away = clip(beyond(raw, first, mean[i]), LARGEST_ROOT)
+        u[i] = in_units(away, sd, s.input_clip)
         if commit:
-            if count[i] > STEADY_AFTER:
+            base[i] = first
+            if count[i] > STEADY_AFTER and sd > 0.0:
                 away = clip(away, OUTLIER * s.input_clip * sd)
             rate = 1.0 / min(count[i] + 1.0, s.scale)
             mean[i] += rate * away
@@ -210,7 +236,7 @@ def remember(s, row, now, value, move, time):
     square = held_square(move, gauges[MOVE_SQUARE], ticks, s.input_clip)
     gauges[MOVE_SQUARE] += rate * (square - gauges[MOVE_SQUARE])
     away = clip(value - gauges[VALUE_MEAN], LARGEST_ROOT)
-    if ticks > STEADY_AFTER:
+    if ticks > STEADY_AFTER and gauges[VALUE_VAR] > 0.0:
         away = clip(away, OUTLIER * s.input_clip * deviation(gauges[VALUE_VAR]))
     gauges[VALUE_MEAN] += rate * away
     gauges[VALUE_VAR] = (1.0 - rate) * (gauges[VALUE_VAR] + rate * away * away)

@@ -30,61 +30,44 @@ from sfm_stream.events import (
     TICK,
     pause,
 )
-from sfm_stream.jit.scalars import FARTHEST, LONGEST_LOG, ONE, ZERO, clip, inline, jit
+from sfm_stream.jit.scalars import ONE, inline, jit
 from sfm_stream.kernels import (
     accept,
-    adam,
     adapt,
-    aggregate,
-    backprop,
     cell,
-    interval,
+    forecast,
+    learn,
     mature,
     scale,
+    season,
 )
-from sfm_stream.kernels.least_squares import predict
-from sfm_stream.kernels.mature import FORECASTS, NOTICES, SCORES, UPDATED
+from sfm_stream.kernels.mature import FORECASTS, NOTICES, SCORES
 from sfm_stream.kernels.rows import (
     ALL_ROWS,
     NO_ROOM,
     arena_row,
     cube,
-    linear_biases,
-    linear_heads,
     matrix,
     vector,
 )
-from sfm_stream.state.experts import EXPERT, FIRST, SIZE, THETA
-from sfm_stream.state.layout import (
-    ADAM_STEP,
+from sfm_stream.state.places import (
     COUNTERS,
-    ERRORS_KEPT,
     FRESH,
     FROZEN,
     GAP_DECAY,
     GAP_KEEP,
     LABELLED,
     LAST_TIME,
-    MISSES,
-    MOVE_SQUARE,
-    MOVES,
     SEEN,
     SEGMENT,
     SINCE_UPDATE,
     TICKS,
     UNIT_NS,
-    VALUE_MEAN,
-    VALUE_VAR,
-    VERSION,
 )
-from sfm_stream.state.targets import PREDICT_LEVEL, PREDICT_LOG_RETURN
 
 OBSERVE, LEARN, PEEK, KEEP = 1, 2, 4, 8
-NO_SKIP, SKIP_LOSS, SKIP_GRADIENT = range(3)
 # A gap is at most this many units long to the memory: by then all is forgotten.
 LONGEST_GAP = 1e6
-# Bounds are finite.
-LARGEST = 1e308
 
 paused = inline(pause)
 
@@ -108,7 +91,7 @@ def advance(settings, tables, rows, scratch, events, start, stop, phase, out):
     Returns:
         The number of the first event not taken: `stop`, or less where `out` is full.
     """
-    s = settings[0]
+    s, again = settings[0], settings[1]
     table, work = arena_row(tables, 0), arena_row(scratch, 0)
     for i in range(start, stop):
         first, last = events.row[i], events.row[i] + s.targets
@@ -134,12 +117,12 @@ def advance(settings, tables, rows, scratch, events, start, stop, phase, out):
                 if phase != PEEK and ends_segment(s, row, events, i):
                     seq = events.seq[i]
                     mature.void(s, row, out, seq, b, 0, mature.VOID_GAP)
-                    update(s, table, row, work, b, seq, out)
+                    learn.update(s, again, table, row, work, b, seq, out)
                     end_segment(s, row, events, i)
                 observe(s, table, row, work, b, events, i, phase, out)
             due = row.i64[s.at_counters + SINCE_UPDATE] >= s.every
             if phase & LEARN and due and not awaits_label(s, row):
-                update(s, table, row, work, b, events.seq[i], out)
+                learn.update(s, again, table, row, work, b, events.seq[i], out)
     return stop
 
 
@@ -248,12 +231,14 @@ def observe_tick(s, tables, row, work, number, seq, time, value, phase, out):
     move = scale.move_of(s, row, target, value)
     row.f64[s.at_origin_value + slot] = value
     row.i64[s.at_origin_time + slot] = time
-    gather(s, row, slot, move, u)
-    forecast(s, tables, row, number, seq, slot, time, value, out)
+    forecast.gather(s, row, slot, move, u)
+    forecast.say(s, tables, row, work, number, seq, slot, time, value, out)
     if phase != PEEK:
         labels = matrix(row.f32, s.at_labels, s.ring, s.horizons)
         for q in range(s.horizons):
             labels[slot, q] = math.nan
+        if s.seasons > 0:
+            season.watch(s, row, time, value)
         scale.remember(s, row, now, value, move, time)
 
 
@@ -284,158 +269,3 @@ def lost(s, row, time):
     # The tick that ends the gap takes its own unit.
     unseen = (time - row.i64[s.at_counters + LAST_TIME]) / unit - 1.0
     return min(max(unseen, 0.0), LONGEST_GAP)
-
-
-@jit
-def gather(s, row, slot, move, u):
-    """Write the regressors of least squares; see `experts`."""
-    x = matrix(row.f64, s.at_origin_regressors, s.ring, s.regressors)[slot]
-    for j in range(s.inputs):
-        x[j] = u[j]
-    moves = vector(row.f64, s.at_moves, s.lags)
-    unit = scale.deviation(row.f64[s.at_gauges + MOVE_SQUARE])
-    x[s.inputs] = clip(move / unit, s.input_clip)
-    place = row.i64[s.at_counters + MOVES]
-    for j in range(1, s.lags):
-        x[s.inputs + j] = clip(moves[place] / unit, s.input_clip)
-        place = place - 1 if place > 0 else s.lags - 1
-    place = row.i64[s.at_counters + MISSES]
-    for j in range(s.errors):
-        x[s.inputs + s.lags + j] = row.f64[s.at_errors + place]
-        place = place - 1 if place > 0 else s.errors - 1
-    one = s.inputs + s.lags + s.errors
-    x[one] = 1.0
-    if s.cell != 0:
-        z = matrix(row.f32, s.at_tape_z, s.ring, s.outputs)[slot]
-        for j in range(s.outputs):
-            x[one + 1 + j] = z[j]
-
-
-@jit
-def forecast(s, tables, row, number, seq, slot, time, value, out):
-    """Ask the experts about every horizon and say their weighted mean."""
-    y, horizons = row.f64, s.horizons
-    centers = matrix(y, s.at_origin_center, s.ring, horizons)[slot]
-    units = matrix(y, s.at_origin_scale, s.ring, horizons)[slot]
-    mixes = matrix(y, s.at_origin_mixed, s.ring, horizons)[slot]
-    experts = cube(y, s.at_origin_experts, s.ring, horizons, s.experts)[slot]
-    bounds = cube(y, s.at_origin_bounds, s.ring, horizons, 3)[slot]
-    weights = matrix(y, s.at_mix_weight, horizons, s.experts)
-    states = matrix(y, s.at_interval, horizons, 2 + 2 * ERRORS_KEPT)
-    for q in range(horizons):
-        center, unit = units_of(s, row, q, value)
-        centers[q], units[q] = center, unit
-        anchor = clip((value - center) / unit, FARTHEST)
-        ask(s, tables, row, slot, q, anchor, experts[q])
-        for e in range(s.experts):
-            held = clip(experts[q, e] - anchor, s.input_clip)
-            experts[q, e] = anchor + held if math.isfinite(held) else anchor
-        mixed = aggregate.mixture(weights[q], experts[q])
-        mixes[q] = mixed
-        width = interval.half_width(states[q])
-        for j in range(3):
-            scaled = mixed + (0.0 if j == 0 else (width if j == 2 else -width))
-            if s.predict == PREDICT_LOG_RETURN:
-                grown = value * math.exp(clip(scaled * unit, LONGEST_LOG))
-                bounds[q, j] = clip(grown, LARGEST)
-            else:
-                bounds[q, j] = clip(center + scaled * unit, LARGEST)
-        if bounds[q, 1] > bounds[q, 2]:  # a negative value falls as its log grows
-            bounds[q, 1], bounds[q, 2] = bounds[q, 2], bounds[q, 1]
-        write_forecast(s, tables, row, number, seq, slot, q, time,
-                       bounds[q], weights[q], out)  # fmt: skip
-
-
-@inline
-def units_of(s, row, q, value):
-    """Give what 0 and 1 mean to a scaled forecast made now."""
-    if s.predict == PREDICT_LEVEL:
-        if row.i64[s.at_counters + SEEN] < 2:
-            return value, 1.0
-        gauges = row.f64[s.at_gauges :]
-        return gauges[VALUE_MEAN], scale.deviation(gauges[VALUE_VAR])
-    if row.f64[s.at_label_count + q] < 2.0:
-        return value, 1.0
-    return value, scale.deviation(row.f64[s.at_label_square + q])
-
-
-@inline
-def ask(s, tables, row, slot, q, anchor, experts):
-    """Write each expert's scaled forecast [E]."""
-    y = row.f64
-    if s.last_at >= 0:
-        experts[s.last_at] = anchor
-    x = matrix(y, s.at_origin_regressors, s.ring, s.regressors)[slot]
-    squares = matrix(tables.i64, s.at_squares, s.squares, 5)
-    for e in range(s.squares):
-        first, size = squares[e, FIRST], squares[e, SIZE]
-        theta = s.at_theta + q * s.theta + squares[e, THETA]
-        experts[squares[e, EXPERT]] = predict(
-            y[theta : theta + size], x[first : first + size]
-        )
-    if s.sfm_at >= 0:
-        z = matrix(row.f32, s.at_tape_z, s.ring, s.outputs)[slot]
-        v = linear_heads(row.f32, s.at_weights, s)[q]
-        total = linear_biases(row.f32, s.at_weights, s)[q]
-        for j in range(s.outputs):
-            total += v[j] * z[j]
-        experts[s.sfm_at] = total
-
-
-@inline
-def write_forecast(s, tables, row, number, seq, slot, q, time, bounds, weights, out):
-    """Say a forecast; the first horizon's carries the amplitudes."""
-    i = out.counts[FORECASTS]
-    out.counts[FORECASTS] = i + 1
-    origin = row.i64[s.at_counters + TICKS]
-    horizon = matrix(tables.i64, s.at_horizons, s.horizons, 2)[q]
-    where, what = out.forecast_int[i], out.forecast_num[i]
-    where[0], where[1], where[2] = seq, number, q
-    where[3], where[4] = origin, time
-    where[5] = origin + horizon[0] if horizon[0] > 0 else time + horizon[1]
-    for j in range(3):
-        what[j] = bounds[j]
-    for e in range(s.experts):
-        what[3 + e] = weights[e]
-    amplitudes = what[3 + s.experts :]
-    if q == 0 and s.cell != 0:
-        read = cube(row.f32, s.at_tape_read, s.ring, s.frequencies, 3 * s.states)
-        cell.amplitude(s.states, read[slot], amplitudes)
-    else:
-        for k in range(s.frequencies):
-            amplitudes[k] = math.nan
-
-
-@jit
-def update(s, tables, row, work, number, seq, out):
-    """Learn from the labels that matured since the last update."""
-    counters = vector(row.i64, s.at_counters, COUNTERS)
-    learned = vector(row.i64, s.at_learned, s.horizons)
-    head = vector(row.i64, s.at_head_tick, s.horizons)
-    spans = matrix(work.i64, s.at_spans, s.horizons, 3)
-    counters[SINCE_UPDATE] = 0
-    labels = backprop.windows(s, row, spans)
-    if labels > 0 and s.learns != 0 and counters[FROZEN] == 0:
-        gradient = vector(work.f32, s.at_gradient, s.weights)
-        for j in range(s.weights):
-            gradient[j] = ZERO
-        loss = backprop.sweep(s, tables, row, work, spans, labels) / labels
-        norm = adam.norm(gradient)
-        skipped = NO_SKIP
-        if not math.isfinite(loss):
-            skipped = SKIP_LOSS
-        elif not math.isfinite(norm):
-            skipped = SKIP_GRADIENT
-        else:
-            counters[ADAM_STEP] += 1
-            counters[VERSION] += 1
-            adam.step(
-                vector(row.f32, s.at_weights, s.weights),
-                vector(row.f32, s.at_moment, s.weights),
-                vector(row.f32, s.at_moment2, s.weights),
-                gradient, norm, s.clip, s.lr, counters[ADAM_STEP],
-            )  # fmt: skip
-        i = mature.notice(out, UPDATED, seq, number, counters[VERSION], labels, skipped)
-        out.notice_num[i, 0], out.notice_num[i, 1] = loss, norm
-    for q in range(s.horizons):
-        learned[q] = head[q]

@@ -165,7 +165,9 @@ def show_comparison(models: Mapping[str, Mapping[str, Any]]) -> None:
     """Show models side by side, a table per horizon and one of their pace."""
     console = Console(stderr=True, highlight=False)
     labels = {"mse": "MSE", "mae": "MAE",
-              "block_median": "block median", "block_q10": "block 10 %"}  # fmt: skip
+              "block_median": "block median", "block_q10": "block 10 %",
+              "winkler": "Winkler", "crps": "CRPS",
+              "naive_mae": "MAE of the last value"}  # fmt: skip
     for horizon, figures in next(iter(models.values()))["horizons"].items():
         rows = {name: found["horizons"][horizon] for name, found in models.items()}
         columns = {name: labels.get(name, name) for name in figures}
@@ -358,11 +360,15 @@ def _sinks(sinks: Iterable[Status]) -> Table:
 
 def _scores(target: str, horizons: Mapping[str, Mapping[str, Any]]) -> Table:
     table = Table(title=target or None, title_justify="left")
-    for name in ("horizon", "scored", "MSE", "MAE", "skill", "coverage"):
+    figures = {"mse": "MSE", "mae": "MAE", "skill": "skill",
+               "skill_median": "median stream", "skill_worst": "worst stream",
+               "coverage": "coverage", "winkler": "Winkler",
+               "crps": "CRPS"}  # fmt: skip
+    there = [name for name in figures if any(name in h for h in horizons.values())]
+    for name in ("horizon", "scored", *(figures[name] for name in there)):
         table.add_column(name, justify="right")
     for horizon, scores in horizons.items():
-        names = ("mse", "mae", "skill", "coverage")
-        shown = (_number(scores[name]) for name in names)
+        shown = (_number(scores[name]) for name in there)
         table.add_row(horizon, f"{scores['scored']:,}", *shown)
     return table
 

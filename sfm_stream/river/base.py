@@ -42,7 +42,7 @@ PARAMETERS = {
     "learn.window": "window_size",
     "learn.every": "window_size",
     "learn.max_pending": "horizon",
-    "forecast.level": "confidence_level",
+    "forecast.levels": "confidence_level",
     "run.seed": "seed",
     "target.horizons": "horizon",
 }
@@ -68,7 +68,7 @@ class Face(base.Base):
         lr: float = DEFAULT.learn.lr,
         clip_gradient: float = DEFAULT.learn.clip,
         window_size: int = DEFAULT.learn.window,
-        confidence_level: float = DEFAULT.forecast.level,
+        confidence_level: float = DEFAULT.forecast.levels[-1],
         drift_detector: base.DriftDetector | None = None,
         seed: int | None = None,
         remember: int = 0,
@@ -141,7 +141,7 @@ class Face(base.Base):
                     "window": self.window_size,
                     "every": min(DEFAULT.learn.every, self.window_size),
                 },
-                "forecast": {"level": self.confidence_level},
+                "forecast": {"levels": [self.confidence_level]},
                 "run": {"seed": self.seed or 0},
             }
         )

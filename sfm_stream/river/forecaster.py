@@ -114,7 +114,7 @@ class SFMForecaster(OneTarget, Forecaster):
         lr: float = DEFAULT.learn.lr,
         clip_gradient: float = DEFAULT.learn.clip,
         window_size: int = DEFAULT.learn.window,
-        confidence_level: float = DEFAULT.forecast.level,
+        confidence_level: float = DEFAULT.forecast.levels[-1],
         drift_detector: base.DriftDetector | None = None,
         seed: int | None = None,
         remember: int = 0,

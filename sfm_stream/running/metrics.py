@@ -8,6 +8,7 @@ Skill is 1 - MSE / MSE of the last value at the origin, over the same scores.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, TypeVar, cast
@@ -35,12 +36,16 @@ class Scores(NamedTuple):
         mean: float64 [n], what was forecast.
         naive: float64 [n], the last value at the origin.
         covered: int8 [n], whether the interval held the truth; -1 without one.
+        winkler: float64 [n], interval score; NaN without an interval.
+        crps: float64 [n], weighted interval score; NaN without one.
     """
 
     truth: Floats
     mean: Floats
     naive: Floats
     covered: NDArray[np.int8]
+    winkler: Floats
+    crps: Floats
 
 
 Metric: TypeAlias = Callable[[Scores], NDArray[Any]]
@@ -73,6 +78,16 @@ def covered(scores: Scores) -> NDArray[Any]:
     return answers[answers >= 0]
 
 
+def winkler(scores: Scores) -> NDArray[Any]:
+    """Interval scores of the widest interval, in units of the target."""
+    return scores.winkler[scores.covered >= 0]
+
+
+def crps(scores: Scores) -> NDArray[Any]:
+    """Weighted interval scores, which approach the CRPS, in units of the target."""
+    return scores.crps[scores.covered >= 0]
+
+
 def sign(scores: Scores) -> NDArray[Any]:
     """Whether the forecast went the way the target went, of those that moved."""
     went = np.sign(scores.truth - scores.naive)
@@ -87,7 +102,12 @@ METRICS: Mapping[str, Metric] = {
     "naive_mse": naive_squared,
     "naive_mae": naive_absolute,
     "coverage": covered,
+    "winkler": winkler,
+    "crps": crps,
 }
+OF_A_STREAM: Mapping[str, Metric] = {"mse": squared, "naive_mse": naive_squared}
+MANY = 2
+"""Streams from which on each is summed up for itself as well."""
 COMPARED: Mapping[str, Metric] = {**METRICS, "sign": sign}
 
 
@@ -148,23 +168,52 @@ def fold_scores(
 
     Returns:
         `{"horizons": {horizon: summary}}` in the order of the run's tables; of several
-        targets the mean over them, and `"targets": {target: {"horizons": ...}}`.
+        targets the mean over them, and `"targets": {target: {"horizons": ...}}`. Of
+        several streams a summary has `skill_median` and `skill_worst` over them too,
+        and each target `"skills": {horizon: {stream: skill}}`: a pooled skill is
+        decided by the streams with the largest moves.
 
     Raises:
         SinkError: if the records cannot be read.
     """
     folds: dict[str, dict[str, Fold]] = {}
+    streams: dict[tuple[str, str], dict[str, Fold]] = {}
     for part in _counted(folder, warmup):
         _know(folds, part, lambda: Fold(metrics))
-        for (target, horizon), scores in part.group_by("target", "horizon"):
-            folds[str(target)][str(horizon)].add(_columns(scores))
+        for (target, horizon, stream), scores in part.group_by(
+            "target", "horizon", "stream", maintain_order=True
+        ):
+            columns = _columns(scores)
+            folds[str(target)][str(horizon)].add(columns)
+            own = streams.setdefault((str(target), str(horizon)), {})
+            own.setdefault(str(stream), Fold(OF_A_STREAM)).add(columns)
     targets = {
-        target: {"horizons": {h: fold.summary() for h, fold in horizons.items()}}
+        target: _of_target(
+            horizons, {h: streams.get((target, h), {}) for h in horizons}
+        )
         for target, horizons in folds.items()
     }
     if len(targets) > 1:
         return {"horizons": mean_over(targets), "targets": targets}
     return next(iter(targets.values()), {"horizons": {}})
+
+
+def _of_target(
+    folds: Mapping[str, Fold], streams: Mapping[str, Mapping[str, Fold]]
+) -> dict[str, Any]:
+    """Sum up one target; of several streams, the skill of each beside the pooled."""
+    horizons = {h: fold.summary() for h, fold in folds.items()}
+    skills = {
+        h: {name: fold.summary()["skill"] for name, fold in sorted(own.items())}
+        for h, own in streams.items()
+    }
+    if all(len(own) < MANY for own in skills.values()):
+        return {"horizons": horizons}
+    for h, own in skills.items():
+        known = [skill for skill in own.values() if skill is not None]
+        horizons[h]["skill_median"] = float(np.median(known)) if known else None
+        horizons[h]["skill_worst"] = min(known, default=None)
+    return {"horizons": horizons, "skills": skills}
 
 
 def mean_over(targets: Mapping[str, Any]) -> dict[str, Summary]:
@@ -262,7 +311,10 @@ def _table(part: pl.DataFrame, name: str) -> list[str]:
 def _columns(frame: pl.DataFrame) -> Scores:
     import polars as pl
 
-    answered = frame.with_columns(pl.col("covered").cast(pl.Int8).fill_null(-1))
+    answered = frame.with_columns(
+        pl.col("covered").cast(pl.Int8).fill_null(-1),
+        pl.col("winkler", "crps").fill_null(math.nan),
+    )
     return Scores(*(answered[name].to_numpy() for name in Scores._fields))
 
 

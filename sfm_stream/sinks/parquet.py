@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sfm_stream.errors import SinkError
+from sfm_stream.records import MAY_BE_UNKNOWN
 from sfm_stream.sinks import growing
 from sfm_stream.sinks.contract import NOT_RESUMED
 from sfm_stream.sinks.gathering import Pile
@@ -270,12 +271,12 @@ def _frame(
             found.append(_texts(name, column, table))
         elif name == "weights":
             found += _weights(column, tables["experts"])
-        elif name == "amplitude":
-            found += _amplitude(column)
+        elif name in {"amplitude", "quantiles"}:
+            found += _arrays(name, column)
         elif name == "covered":
             answers = pl.Series(name, [None, False, True], pl.Boolean)
             found.append(answers.gather(column.astype(np.int64) + 1))
-        elif name in {"lower", "upper"}:
+        elif name in MAY_BE_UNKNOWN:
             found.append(pl.Series(name, column).fill_nan(None))
         else:
             found.append(pl.Series(name, column))
@@ -298,13 +299,14 @@ def _weights(column: NDArray[Any], experts: tuple[str, ...]) -> Iterator[pl.Seri
         yield pl.Series(f"weight_{expert}", flat).fill_nan(None)
 
 
-def _amplitude(column: NDArray[Any]) -> Iterator[pl.Series]:
+def _arrays(name: str, column: NDArray[Any]) -> Iterator[pl.Series]:
+    """Give rows of numbers, null where the first is NaN."""
     import polars as pl
 
     if column.shape[1]:
-        rows = pl.Series("amplitude", column.astype(np.float32, copy=False))
+        rows = pl.Series(name, np.ascontiguousarray(column))
         stated = pl.lit(pl.Series(~np.isnan(column[:, 0])))
-        yield rows.to_frame().select(pl.when(stated).then("amplitude"))["amplitude"]
+        yield rows.to_frame().select(pl.when(stated).then(name))[name]
 
 
 def _parts(folder: Path) -> dict[Path, tuple[str, int, str]]:
@@ -369,7 +371,8 @@ def _store(path: Path, frames: Sequence[pl.DataFrame]) -> None:
     """
     import polars as pl
 
-    whole = pl.concat(frames).rechunk()
+    # a part begun by an earlier version lacks the columns of now
+    whole = pl.concat(frames, how="diagonal").rechunk()
     content = io.BytesIO()
     # zstd would save a sixth of the bytes and take twice the time
     whole.write_parquet(content, compression="lz4")

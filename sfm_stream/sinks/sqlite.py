@@ -1,9 +1,9 @@
 """Records in tables of an SQLite database, which can be read while it is written.
 
 There is a table per kind, with the columns of its records. Its key begins with stream
-and seq; a record that is written again takes its own place. `weights` and `amplitude`
-are JSON text: any reader of SQLite understands it, which blobs would not offer, and
-numbers come back to the last bit. What is not known, and NaN, is NULL.
+and seq; a record that is written again takes its own place. `weights`, `amplitude` and
+`quantiles` are JSON text: any reader of SQLite understands it, which blobs would not
+offer, and numbers come back to the last bit. What is not known, and NaN, is NULL.
 """
 
 from __future__ import annotations
@@ -25,7 +25,8 @@ from sfm_stream.storage import atomic
 if TYPE_CHECKING:
     from sfm_stream.records import Records
 
-APPLICATION, SCHEMA = 0x53464D52, 1
+APPLICATION, SCHEMA = 0x53464D52, 2
+FIRST_SCHEMA = 1
 KEYS = ("stream", "seq", "target", "horizon", "origin", "version")
 SHARED: Mapping[str, tuple[str, ...]] = {
     "updates": ("labels",),
@@ -38,7 +39,7 @@ TYPES: Mapping[object, str] = {
     float: "REAL",
     float | None: "REAL",
 }
-ARRAYS = ("weights", "amplitude")
+ARRAYS = ("weights", "amplitude", "quantiles")
 WAIT_S = 1.0
 """How long a write waits for another writer before it is an error."""
 LATER = "read it with the version that wrote it, or choose another place"
@@ -126,7 +127,7 @@ class SqliteSink:
         )
         if tables and (position is None or application != APPLICATION):
             raise SinkError(str(self._path), "holds records already", NOT_RESUMED)
-        if tables and schema != SCHEMA:
+        if tables and not FIRST_SCHEMA <= schema <= SCHEMA:
             problem = f"expected schema {SCHEMA}, was {schema}"
             raise SinkError(str(self._path), problem, LATER)
         base.execute("PRAGMA journal_mode = WAL")
@@ -134,6 +135,8 @@ class SqliteSink:
         with self._transaction():
             if not tables:
                 self._make()
+            elif schema < SCHEMA:
+                self._widen()
             self._expect(position or {})
             if position is not None:
                 self._cut(position.get("seq", -1))
@@ -144,6 +147,16 @@ class SqliteSink:
         self._base.execute("CREATE TABLE run (name TEXT, seq INTEGER)")
         self._base.execute("INSERT INTO run VALUES (?, -1)", (secrets.token_hex(8),))
         self._base.execute(f"PRAGMA application_id = {APPLICATION}")
+        self._base.execute(f"PRAGMA user_version = {SCHEMA}")
+
+    def _widen(self) -> None:
+        """Add the columns that records got since the tables were made."""
+        for kind in KINDS:
+            found = self._base.execute(f"PRAGMA table_info({kind})")
+            there = {name for _, name, *_ in found}
+            for name, column in _columns(kind).items():
+                if name not in there:
+                    self._base.execute(f"ALTER TABLE {kind} ADD COLUMN {column}")
         self._base.execute(f"PRAGMA user_version = {SCHEMA}")
 
     def _expect(self, position: Mapping[str, Any]) -> None:
@@ -197,17 +210,23 @@ class SqliteSink:
 
 def _table(kind: str) -> str:
     """Give the statement that makes a kind's table."""
-    hints = get_type_hints(KINDS[kind])
-    columns = [f"{name} {TYPES.get(hint, 'TEXT')}" for name, hint in hints.items()]
-    names = [*(name for name in KEYS if name in hints), *SHARED.get(kind, ())]
+    columns = _columns(kind)
+    names = [*(name for name in KEYS if name in columns), *SHARED.get(kind, ())]
     key = ", ".join(names)
-    parts = ", ".join([*columns, f"PRIMARY KEY ({key})"])
+    parts = ", ".join([*columns.values(), f"PRIMARY KEY ({key})"])
     return f"CREATE TABLE {kind} ({parts}) WITHOUT ROWID"
 
 
+def _columns(kind: str) -> dict[str, str]:
+    """Give the columns of a kind's table by name, as SQL declares them."""
+    hints = get_type_hints(KINDS[kind])
+    return {name: f"{name} {TYPES.get(hint, 'TEXT')}" for name, hint in hints.items()}
+
+
 def _insert(kind: str) -> str:
-    places = ", ".join("?" * len(KINDS[kind].__struct_fields__))
-    return f"INSERT OR REPLACE INTO {kind} VALUES ({places})"  # noqa: S608 ours
+    fields = KINDS[kind].__struct_fields__
+    names, places = ", ".join(fields), ", ".join("?" * len(fields))
+    return f"INSERT OR REPLACE INTO {kind} ({names}) VALUES ({places})"  # noqa: S608 ours
 
 
 def _rows(kind: str, records: Records) -> Iterator[tuple[Any, ...]]:

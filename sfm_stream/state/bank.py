@@ -17,19 +17,22 @@ from sfm_stream.errors import CheckpointMismatch
 from sfm_stream.events import NO_TIME
 from sfm_stream.state.arena import Arena, arena, view
 from sfm_stream.state.inputs import Plan
-from sfm_stream.state.layout import (
+from sfm_stream.state.layout import cell_sizes, lay_out, split
+from sfm_stream.state.places import (
     BACK,
     COUNTERS,
+    DRAWS,
     FRESH,
     FROZEN,
+    KEPT_FROM,
     LABELLED,
     LAST_TIME,
     SEGMENT,
+    SIGHT,
     SINCE_UPDATE,
+    SPREAD_RIDGE,
     TICKS,
-    cell_sizes,
-    lay_out,
-    split,
+    WEIGHT,
     table_places,
     work_places,
 )
@@ -126,14 +129,19 @@ class Bank:
         self.view("labels")[row] = np.nan
         # Nothing to hold yet: a first tick with a missing value is refused.
         self.view("before")[row] = np.nan
-        for _, _, size, _, begin in self._table("squares"):
-            cov = np.eye(size) / self.layout.knobs.ridge
+        ridges = self._table("ridges")
+        for _, _, size, first, begin in self._table("squares"):
+            cov = np.diag(1.0 / ridges[first : first + size])
             self.view("cov")[row, :, begin : begin + size * size] = cov.reshape(-1)
         self.view("mix_weight")[row] = self._table("prior")
+        self.view("trackers")[row, :, :, WEIGHT] = self._table("even")
+        self.view("spread_cov")[row] = np.eye(SIGHT) / SPREAD_RIDGE
         counters = self.view("counters")[row]
         counters[LAST_TIME] = NO_TIME
         counters[FRESH] = 1
         counters[LABELLED] = NO_LABEL
+        seeds = np.random.default_rng([self._seed, row, DRAWS])
+        counters[DRAWS] = seeds.integers(1, 2**31 - 1)
 
     def _table(self, name: str) -> NDArray[Any]:
         places = table_places(self.layout.sizes)
@@ -150,7 +158,7 @@ class Bank:
                 tape = self.view(name)[row]
                 # The slot before the first one, see `kernels/tick.observe_tick`.
                 tape[s.ring - 2] = tape[last]
-        for counter in (TICKS, SEGMENT, SINCE_UPDATE):
+        for counter in (TICKS, SEGMENT, SINCE_UPDATE, KEPT_FROM):
             counters[:, counter] = 0
         counters[:, FRESH] = 1
         counters[:, FROZEN] = frozen

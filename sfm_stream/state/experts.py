@@ -3,10 +3,11 @@
 The regressors of a tick lie side by side, so that every expert of least squares sees
 one run of them:
 
-    inputs (N) | lags (L) | errors (R) | 1 | z (M)
+    z (M) | inputs (N) | lags (L) | errors (R) | 1 | season
 
-Lags are the target's last moves, errors those of the last settled forecasts of the
-first horizon, z what the cell says.
+z is what the cell says, lags are the target's last moves, errors those of the last
+settled forecasts of the first horizon. The season stands last, so that without one the
+experts are as small as if they knew of none; it is each horizon's own.
 """
 
 from __future__ import annotations
@@ -20,13 +21,37 @@ from sfm_stream.settings import EXPERTS, PARTS
 # Columns of `squares`: number of the expert, first regressor, how many, and where its
 # coefficients and their covariance begin.
 EXPERT, FIRST, SIZE, THETA, COV = range(5)
+# How the ridge of a move grows with its lag, as a power.
+GROWTH = {"ridge": 2.0, "loose": 0.0}
+# Regressors of the season, see `kernels.season`.
+SEASON = 6
 
 
 def regressors(config: Config, inputs: int) -> NDArray[np.int64]:
-    """Say where each part of the regressors begins, and where the last one ends [6]."""
+    """Say where each part of the regressors begins, and where the last one ends [7]."""
     cell = config.model.outputs if uses_cell(config) else 0
-    sizes = [inputs, config.features.lags, config.features.errors, 1, cell]
+    season = SEASON * config.features.seasons
+    sizes = [cell, inputs, config.features.lags, config.features.errors, 1, season]
     return np.cumsum([0, *sizes])
+
+
+def ridges(config: Config, inputs: int) -> NDArray[np.float64]:
+    """Give the ridge of each coefficient of least squares at birth, as in `theta`.
+
+    To the careful experts, the further back a move lies, the less it matters: its ridge
+    grows with the square of its lag (Litterman, Forecasting with Bayesian vector
+    autoregressions, Journal of Business and Economic Statistics 4, 1986).
+    """
+    at, lags = regressors(config, inputs), config.features.lags
+    rows, _ = squares(config, inputs)
+    found = [np.zeros(0)]
+    for number, first, size, *_ in rows.tolist():
+        ridge = EXPERTS[config.forecast.experts[number]].ridge
+        every = np.full(at[-1], getattr(config.forecast, ridge))
+        begin = at[PARTS.index("lags")]
+        every[begin : begin + lags] *= np.arange(1.0, lags + 1.0) ** GROWTH[ridge]
+        found.append(every[first : first + size])
+    return np.concatenate(found)
 
 
 def uses_cell(config: Config) -> bool:

@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from sfm_stream.errors import ConfigError
 from sfm_stream.state.arena import view
 from sfm_stream.state.experts import COV, FIRST, SIZE, THETA
-from sfm_stream.state.layout import Layout, split, table_places
+from sfm_stream.state.layout import Layout, split
+from sfm_stream.state.places import table_places
 
 BINS, HELD = "bin_", "bin_held"
 Array = NDArray[Any]
@@ -92,7 +93,7 @@ def _widen_target(
     if s.cell:
         for name in ("weights", "moment", "moment2"):
             moved[name] = _weights(arrays[name], old, new, seen)
-    for name in ("input_mean", "input_var", "input_count"):
+    for name in ("input_base", "input_mean", "input_var", "input_count"):
         moved[name] = _spread(arrays[name], -1, seen, new.sizes.inputs)
     signals = _places_of_signals(old, new)
     moved["before"] = _spread(
@@ -101,6 +102,7 @@ def _widen_target(
     gates = np.concatenate([seen, new.sizes.inputs + np.arange(s.outputs + 1)])
     width = new.sizes.inputs + s.outputs + 1
     moved["tape_u"] = _spread(arrays["tape_u"], -1, gates, width)
+    moved["kept_u"] = _spread(arrays["kept_u"], -1, seen, new.sizes.inputs)
     _widen_regressors(moved, old, new, seen)
     return moved
 
@@ -160,11 +162,14 @@ def _widen_regressors(
 ) -> None:
     """Give least squares the new inputs; see `experts` for what else it sees."""
     count, added = old.sizes.inputs, new.sizes.inputs - old.sizes.inputs
-    places = np.arange(old.sizes.regressors) + added
-    places[:count] = seen
+    first = old.sizes.z_seen
+    places = np.arange(old.sizes.regressors)
+    places[first + count :] += added
+    places[first : first + count] = first + seen
     moved["origin_regressors"] = _spread(
         moved["origin_regressors"], -1, places, new.sizes.regressors
     )
+    ridges = view(new.tables, table_places(new.sizes), "ridges")[0]
     thetas, covs = [], []
     for ours, theirs in zip(_squares(old), _squares(new), strict=True):
         size, width = ours[SIZE], theirs[SIZE]
@@ -175,7 +180,7 @@ def _widen_regressors(
         square = flat.reshape(*flat.shape[:-1], size, size)
         cov = _spread(_spread(square, -1, own, width), -2, own, width)
         fresh = np.setdiff1d(np.arange(width), own)
-        cov[..., fresh, fresh] = 1.0 / new.knobs.ridge
+        cov[..., fresh, fresh] = 1.0 / ridges[theirs[THETA] + fresh]
         covs.append(cov.reshape(*flat.shape[:-1], width * width))
     if thetas:
         moved["theta"] = np.concatenate(thetas, axis=-1)

@@ -14,6 +14,7 @@ import numpy as np
 from sfm_stream.backends import rounds
 from sfm_stream.backends.cuda import chain, running
 from sfm_stream.backends.cuda.chain import Chain
+from sfm_stream.errors import ConfigError
 from sfm_stream.kernels.rows import Events, Out
 
 if TYPE_CHECKING:
@@ -46,7 +47,15 @@ class Cuda:
         self._rest: Out | None = None
 
     def take_charge(self, bank: Bank) -> None:
-        """Keep the rows of a bank on the GPU between calls."""
+        """Keep the rows of a bank on the GPU between calls.
+
+        Raises:
+            ConfigError: where old windows are to be learned again, which the GPU does
+                not do yet.
+        """
+        if bank.layout.sizes.kept:
+            problem = "expected 0 with the backend cuda, which keeps no old windows"
+            raise ConfigError("learn.replay", problem, "set learn.replay = 0")
         cell = self._gpu.load(bank.layout) if bank.layout.sizes.cell else None
         self._chain = Chain(bank.layout, chain.compile_stages(), cell)
         self._bank = bank

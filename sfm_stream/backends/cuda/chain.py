@@ -20,7 +20,8 @@ from sfm_stream.backends.rounds import Round
 from sfm_stream.kernels.rows import Events, Out, room
 from sfm_stream.kernels.tick import OBSERVE, PEEK
 from sfm_stream.state.arena import Arena, offsets, widths
-from sfm_stream.state.layout import COUNTERS, Layout, work_places
+from sfm_stream.state.layout import Layout
+from sfm_stream.state.places import COUNTERS, work_places
 
 # Phases in which ticks are observed.
 OBSERVES = OBSERVE + PEEK
@@ -35,8 +36,9 @@ AHEAD: Instead = {
     "mature.void_due": stages.nothing,
     "adapt.adapt": stages.nothing,
     "cell.step": stages.note_step,
-    "tick.gather": stages.nothing,
-    "tick.forecast": stages.nothing,
+    "forecast.gather": stages.nothing,
+    "forecast.say": stages.nothing,
+    "season.watch": stages.nothing,
     "tick.keep": stages.nothing,
 }
 # The memory is stepped by `forward`, the gradient is `learn`'s.
@@ -48,7 +50,10 @@ AFTER: Instead = {
     "adam.step": stages.nothing,
 }
 # Places that `ahead` leaves alone: forecasts, and what is learned from them.
-UNTOUCHED = ("origin_", "theta", "cov", "mix_", "interval", "label_", "errors")
+UNTOUCHED = (
+    "origin_", "theta", "cov", "mix_", "interval", "trackers", "spread_", "season_",
+    "label_", "errors",
+)  # fmt: skip
 
 
 class Cell(Protocol):

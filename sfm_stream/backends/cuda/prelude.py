@@ -17,7 +17,8 @@ from sfm_stream.errors import ConfigError
 from sfm_stream.jit import scalars
 from sfm_stream.kernels import adam, cell
 from sfm_stream.state.arena import widths
-from sfm_stream.state.layout import ADAM_STEP, CHUNK, Layout, Sizes, work_places
+from sfm_stream.state.layout import Layout
+from sfm_stream.state.places import ADAM_STEP, CHUNK, Sizes, work_places
 
 SOURCE = Path(__file__).with_name("cell.cu")
 WARP = 32

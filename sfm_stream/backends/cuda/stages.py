@@ -22,11 +22,11 @@ from typing import Any, NamedTuple
 from numba import cuda
 
 from sfm_stream.events import TICK
-from sfm_stream.kernels import accept, backprop, mature, tick
+from sfm_stream.kernels import accept, backprop, learn, mature, tick
 from sfm_stream.kernels.mature import NOTICES
 from sfm_stream.kernels.rows import Events, Out, arena_row, matrix
 from sfm_stream.kernels.tick import LEARN, PEEK
-from sfm_stream.state.layout import COUNTERS, FROZEN, SINCE_UPDATE
+from sfm_stream.state.places import COUNTERS, FROZEN, SINCE_UPDATE
 
 # Of a row: the place of its next event, the one after the last, the one after this
 # run's last; whether this run is the update before a gap, whether that is behind it;
@@ -164,7 +164,8 @@ def account(bank: Bank, events: Events, plan: Plan, out: Out) -> None:
     if marks[DUE] >= 0:
         table, row = arena_row(bank.tables, 0), arena_row(bank.rows, b)
         own, mine = arena_row(bank.work, b), room_of(out, b)
-        tick.update(s, table, row, own, b, events.seq[marks[DUE]], mine)
+        again = bank.settings[1]
+        learn.update(s, again, table, row, own, b, events.seq[marks[DUE]], mine)
         marks[DUE] = -1
     if marks[NEXT] < marks[END]:
         plan.flags[LEFT] = 1

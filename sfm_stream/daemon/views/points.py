@@ -66,7 +66,7 @@ def shape_of(engine: Engine) -> Shape:
         periods=tuple(
             math.tau / w if w > CONSTANT else None for w in engine.frequencies.tolist()
         ),
-        level=engine.config.forecast.level,
+        level=engine.config.forecast.levels[-1],
     )
 
 

@@ -1,0 +1,91 @@
+"""The update of the cell: from the labels that matured, and once more from old ones."""
+
+from __future__ import annotations
+
+import math
+
+from sfm_stream.jit.scalars import ZERO, inline, jit
+from sfm_stream.kernels import adam, backprop, cell, mature, reservoir
+from sfm_stream.kernels.mature import UPDATED
+from sfm_stream.kernels.rows import matrix, vector
+from sfm_stream.state.arena import Arena
+from sfm_stream.state.places import (
+    ADAM_STEP,
+    COUNTERS,
+    FROZEN,
+    SINCE_UPDATE,
+    VERSION,
+)
+
+NO_SKIP, SKIP_LOSS, SKIP_GRADIENT = range(3)
+
+
+@jit
+def update(s, again, tables, row, work, number, seq, out):
+    """Learn from the labels that matured since the last update."""
+    counters = vector(row.i64, s.at_counters, COUNTERS)
+    learned = vector(row.i64, s.at_learned, s.horizons)
+    head = vector(row.i64, s.at_head_tick, s.horizons)
+    spans = matrix(work.i64, s.at_spans, s.horizons, 3)
+    counters[SINCE_UPDATE] = 0
+    labels = backprop.windows(s, row, spans)
+    if labels > 0 and s.learns != 0 and counters[FROZEN] == 0:
+        forget_gradient(s, work)
+        loss = backprop.sweep(s, tables, row, work, spans, labels) / labels
+        norm = adam.norm(vector(work.f32, s.at_gradient, s.weights))
+        skipped = NO_SKIP
+        if not math.isfinite(loss):
+            skipped = SKIP_LOSS
+        elif not math.isfinite(norm):
+            skipped = SKIP_GRADIENT
+        else:
+            counters[VERSION] += 1
+            descend(s, row, work, norm)
+        if s.kept > 0:
+            relearn(s, again, tables, row, work, spans)
+            reservoir.offer(s, row)
+        i = mature.notice(out, UPDATED, seq, number, counters[VERSION], labels, skipped)
+        out.notice_num[i, 0], out.notice_num[i, 1] = loss, norm
+    for q in range(s.horizons):
+        learned[q] = head[q]
+
+
+@inline
+def forget_gradient(s, work):
+    """Begin a new gradient."""
+    gradient = vector(work.f32, s.at_gradient, s.weights)
+    for j in range(s.weights):
+        gradient[j] = ZERO
+
+
+@inline
+def descend(s, row, work, norm):
+    """Take the optimiser's next step along the gradient in `work`."""
+    count = row.i64[s.at_counters + ADAM_STEP] + 1
+    row.i64[s.at_counters + ADAM_STEP] = count
+    adam.step(
+        vector(row.f32, s.at_weights, s.weights),
+        vector(row.f32, s.at_moment, s.weights),
+        vector(row.f32, s.at_moment2, s.weights),
+        vector(work.f32, s.at_gradient, s.weights), norm, s.clip, s.lr, count,
+    )  # fmt: skip
+
+
+@inline
+def relearn(s, again, tables, row, work, spans):
+    """Run a window of the past again with the weights of now, and learn from it.
+
+    `again` are the settings of a row whose tape and weights lie in `work`.
+    """
+    labels = reservoir.fetch(s, again, row, work)
+    if labels > 0:
+        old = Arena(work.f32, row.f64, row.i64)
+        for t in range(1, s.window + 1):
+            cell.step(again, tables, old, work, t - 1, t)
+        for q in range(s.horizons):
+            spans[q, 0], spans[q, 1], spans[q, 2] = 1, 1, s.window
+        forget_gradient(s, work)
+        loss = backprop.sweep(again, tables, old, work, spans, labels)
+        norm = adam.norm(vector(work.f32, s.at_gradient, s.weights))
+        if math.isfinite(loss) and math.isfinite(norm):
+            descend(s, row, work, norm)

@@ -1,0 +1,143 @@
+"""What the same time of other days tells, where ticks divide the day.
+
+A steady step between ticks that divides 24 hours is recognised from their times. From
+then on the values of eight days are kept by their time, and each horizon's label is
+averaged by the time of day at which it was forecast, at two paces. After three days
+the experts of least squares see, scaled as moves are:
+
+    the two averages of the time of day
+    what the due had a day ago, from now and from its origin a day ago
+    the same of a week ago
+
+A value that is not there, and all of it without a steady step, is 0.
+"""
+
+from __future__ import annotations
+
+import math
+
+from sfm_stream.jit.scalars import inline, jit
+from sfm_stream.kernels import scale
+from sfm_stream.kernels.rows import cube, matrix, vector
+from sfm_stream.state.places import (
+    COUNTERS,
+    DAYS_KEPT,
+    FRESH,
+    LAST_TIME,
+    SEASON_TICKS,
+    SLOTS,
+    STEADY,
+    STEP,
+    TICKS_OF_DAY,
+)
+from sfm_stream.state.targets import PREDICT_LOG_RETURN
+
+DAY, WEEK = 86_400 * 10**9, 7 * 86_400 * 10**9
+# The fewest ticks of a day that make a profile; the most are SLOTS.
+FEWEST = 4
+# Equal steps, less others, that make a step steady; more are not counted.
+SURE, SUREST = 24, 64
+# Days before the experts see it.
+SEEN_AFTER = 3
+PACE, SLOW_PACE = 0.05, 0.02
+# The slowest forgetting of least squares on such a stream: with so few ticks a day, the
+# year turns within as many as a book has in a minute.
+FORGETTING = 0.9995
+
+
+@jit
+def watch(s, row, time, value):
+    """Take the time and value of a tick: find the step, and keep the value."""
+    counters = vector(row.i64, s.at_counters, COUNTERS)
+    if counters[FRESH] == 0:
+        watch_step(s, row, time - counters[LAST_TIME])
+    if counters[TICKS_OF_DAY] > 0:
+        place = place_of(counters, time)
+        row.f64[s.at_season_value + place] = value
+        row.i64[s.at_season_time + place] = time
+        counters[SEASON_TICKS] += 1
+
+
+@inline
+def watch_step(s, row, passed):
+    """Let the time between two ticks speak for the step, or against it."""
+    counters = vector(row.i64, s.at_counters, COUNTERS)
+    if passed == counters[STEP]:
+        counters[STEADY] = min(counters[STEADY] + 1, SUREST)
+    elif counters[STEADY] > 0:
+        counters[STEADY] -= 1
+    elif passed > 0:
+        counters[STEP], counters[STEADY], counters[TICKS_OF_DAY] = passed, 1, 0
+    step = counters[STEP]
+    if counters[STEADY] >= SURE and counters[TICKS_OF_DAY] == 0:
+        if DAY % step == 0 and FEWEST <= DAY // step <= SLOTS:
+            counters[TICKS_OF_DAY], counters[SEASON_TICKS] = DAY // step, 0
+            for j in range(s.horizons * SLOTS * 3):
+                row.f64[s.at_season_mean + j] = 0.0
+
+
+@inline
+def place_of(counters, time):
+    """Say where the value of a time is kept."""
+    return time // counters[STEP] % (DAYS_KEPT * counters[TICKS_OF_DAY])
+
+
+@inline
+def is_seen(s, row):
+    """Say whether the experts see the season."""
+    ticks = SEEN_AFTER * row.i64[s.at_counters + TICKS_OF_DAY]
+    return s.seasons > 0 and 0 < ticks <= row.i64[s.at_counters + SEASON_TICKS]
+
+
+@jit
+def look(s, tables, row, q, time, value, unit, seen):
+    """Write what a horizon's experts see of the season [6], made at a time."""
+    counters = vector(row.i64, s.at_counters, COUNTERS)
+    for j in range(len(seen)):
+        seen[j] = 0.0
+    if is_seen(s, row):
+        horizon = matrix(tables.i64, s.at_horizons, s.horizons, 2)[q]
+        step, of_day = counters[STEP], counters[TICKS_OF_DAY]
+        due = time + (horizon[0] if horizon[0] > 0 else horizon[1] // step) * step
+        means = cube(row.f64, s.at_season_mean, s.horizons, SLOTS, 3)[q]
+        seen[0] = means[time // step % of_day, 0]
+        seen[1] = means[time // step % of_day, 1]
+        days = (due - time + DAY - 1) // DAY * DAY
+        for i in range(2):
+            back = days if i == 0 else max(WEEK, days)
+            then = kept(s, row, due - back, time, value)
+            seen[2 + 2 * i] = apart(s, then, value, unit)
+            origin = kept(s, row, time - back, time, value)
+            seen[3 + 2 * i] = apart(s, then, origin, unit)
+
+
+@inline
+def kept(s, row, time, now, value):
+    """Give the value of a time, NaN where there was none."""
+    place = place_of(vector(row.i64, s.at_counters, COUNTERS), time)
+    found = row.f64[s.at_season_value + place]
+    if time == now:
+        found = value
+    elif row.i64[s.at_season_time + place] != time:
+        found = math.nan
+    return found
+
+
+@inline
+def apart(s, then, now, unit):
+    """Give the scaled move from one value to another, 0 where one is not known."""
+    move = scale.log_ratio(then, now) if s.predict == PREDICT_LOG_RETURN else then - now
+    return 0.0 if math.isnan(move) else scale.in_units(move, unit, s.input_clip)
+
+
+@jit
+def learn(s, row, q, time, label):
+    """Take the label of a forecast made at a time into the averages of its slot."""
+    counters = vector(row.i64, s.at_counters, COUNTERS)
+    of_day = counters[TICKS_OF_DAY]
+    if of_day > 0:
+        means = cube(row.f64, s.at_season_mean, s.horizons, SLOTS, 3)[q]
+        slot = means[time // counters[STEP] % of_day]
+        slot[2] += 1.0
+        slot[0] += max(PACE, 1.0 / slot[2]) * (label - slot[0])
+        slot[1] += max(SLOW_PACE, 1.0 / slot[2]) * (label - slot[1])

@@ -1,0 +1,293 @@
+"""Every array of a row by name, shape and unit, and the numbers that fix them.
+
+Compiled code finds the arrays by the offsets `at_<name>` of `layout.Layout.settings`.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from sfm_stream.state.arena import Place
+
+GAPS = {"decay": 0, "reset": 1, "keep": 2}
+GAP_DECAY, GAP_RESET, GAP_KEEP = range(3)
+# Trackers of an interval's width; running means of the absolute error; what the
+# regression of its scale sees: a constant, logs of these and of three means of moves.
+TRACKERS, PACES = 2, 4
+SIGHT = 1 + PACES + 3
+# The most ticks of a day that have a season, and the days whose values are kept.
+SLOTS, DAYS_KEPT = 288, 8
+# Ridge of that regression at birth.
+SPREAD_RIDGE = 1.0
+# Of a level: logarithms of the trackers' widths, the state of their mixture, and the
+# logarithm of its correction.
+LOG_WIDTH, WEIGHT, REGRET, SQUARE, BOUND, CORRECTION = range(6)
+TRACKED = 6
+# Ticks whose weight gradients are formed in one pass.
+CHUNK = 32
+MISSING = {"void": 0, "hold": 1, "mean": 2}
+MISSING_VOID, MISSING_HOLD, MISSING_MEAN = range(3)
+
+
+class Sizes(NamedTuple):
+    """The whole numbers that fix every shape and every branch of the compiled tick."""
+
+    fields: int  # F
+    signals: int  # S
+    inputs: int  # N
+    states: int  # D
+    frequencies: int  # K
+    outputs: int  # M
+    horizons: int  # Q
+    experts: int  # E
+    lags: int  # L
+    targets: int  # Tg
+    levels: int  # L: intervals
+    bounds: int  # a forecast's mean and its intervals' ends
+    ring: int  # R: stored ticks, the last slot being the scratch of a peek
+    kept: int  # windows of the past that can be learned again
+    window: int  # h
+    every: int  # h'
+    max_pending: int
+    gates: int  # G: columns of w_in
+    head_rows: int  # Din
+    adaptive: int
+    errors: int  # R
+    regressors: int  # P: of all experts of least squares together
+    z_seen: int  # of them, those that the cell says
+    seasons: int  # of them, those of the season
+    squares: int  # E': experts of least squares
+    theta: int  # their coefficients
+    cov: int  # elements of their covariances
+    cell: int  # whether any expert needs the cell
+    learns: (
+        int  # whether the expert `sfm` stands there, so that gradients have a source
+    )
+    predict: int
+    missing: int
+    gap: int
+    max_gap: int  # ns, 0 for none
+    clocked: int  # memory turns with time
+    sfm_at: int  # number of the expert, or -1
+    last_at: int
+    weights: int  # learned float32 weights of a row
+
+
+# Scalars of a row, in order, in the arrays `counters` and `gauges`.
+(
+    TICKS, LAST_TIME, SINCE_UPDATE, SEGMENT, FRESH, FROZEN, VERSION, ADAM_STEP,
+    MOVES, SEEN, MISSES, LABELLED, BACK, BACK_TIME, DRAWS, OFFERED, KEPT_FROM, STEP,
+    STEADY, TICKS_OF_DAY, SEASON_TICKS,
+) = range(21)  # fmt: skip
+COUNTERS = 21
+UNIT_NS, VALUE_MEAN, VALUE_VAR, MOVE_SQUARE = range(4)
+GAUGES = 4
+
+
+def places(s: Sizes) -> tuple[Place, ...]:
+    """List every array of a row, arena by arena.
+
+    Args:
+        s: the sizes.
+    """
+    return (
+        *_cells(s),
+        *_kept(s),
+        *_scales(s),
+        *_origins(s),
+        *_learned(s),
+        *_season(s),
+        *_counts(s),
+    )
+
+
+def _cells(s: Sizes) -> tuple[Place, ...]:
+    """The cell: what it learned, and the tape of its last ticks."""
+    n, d, k, m = s.inputs, s.states, s.frequencies, s.outputs
+    q, r, g = s.horizons, s.ring, s.gates
+    weights, rows, f32 = weight_count(s), n + m + 1, "f32"
+    return (
+        Place("weights", f32, (weights,), "w_in, w_heads, b_z, v, c"),
+        Place("moment", f32, (weights,), "Adam's mean of gradients"),
+        Place("moment2", f32, (weights,), "Adam's mean of squared gradients"),
+        Place("tape_u", f32, (r, rows), "inputs of the gates: x, z before, 1"),
+        Place("tape_gates", f32, (r, g), "activations of the gates, columns of w_in"),
+        Place("tape_turned", f32, (r, k, 2 * d), "Re, Im of memory before, turned"),
+        Place("tape_read", f32, (r, k, 3 * d), "A, Re R, Im R after the tick"),
+        Place("tape_out", f32, (r, k, m), "tanh(W_z A + b_z)"),
+        Place(
+            "tape_turn", f32, (r, 3, k), "cos, sin of the rotation; tanh of its shift"
+        ),
+        Place("tape_tau", f32, (r,), "elapsed time in units, 1 by default"),
+        Place("tape_z", f32, (r, m), "output z"),
+        Place("labels", f32, (r, q), "matured labels, scaled; NaN until then"),
+    )
+
+
+def _kept(s: Sizes) -> tuple[Place, ...]:
+    """Windows of the past, see `kernels.reservoir`."""
+    n, d, k, m = s.inputs, s.states, s.frequencies, s.outputs
+    q, f32 = s.horizons, "f32"
+    return (
+        Place("kept_u", f32, (s.kept, s.window, n), "inputs of kept windows"),
+        Place("kept_tau", f32, (s.kept, s.window), "elapsed time in units"),
+        Place("kept_labels", f32, (s.kept, s.window, q), "labels, scaled; NaN: none"),
+        Place("kept_memory", f32, (s.kept, k, 2 * d), "Re, Im of memory before them"),
+        Place("kept_z", f32, (s.kept, m), "output z before them"),
+    )
+
+
+def _scales(s: Sizes) -> tuple[Place, ...]:
+    """What gives inputs and labels their scale."""
+    n, q, f64 = s.inputs, s.horizons, "f64"
+    return (
+        Place("input_base", f64, (n,), "the first value of each input, raw units"),
+        Place("input_mean", f64, (n,), "of inputs, from their first value on"),
+        Place("input_var", f64, (n,), "of inputs, raw units squared"),
+        Place("input_count", f64, (n,), "values seen of each input"),
+        Place("before", f64, (s.signals,), "signals of the last tick"),
+        Place("moves", f64, (s.lags,), "past moves of the target, newest at MOVES"),
+        Place("label_square", f64, (q,), "mean square of raw labels"),
+        Place("label_count", f64, (q,), "labels seen"),
+        Place("gauges", f64, (GAUGES,), "median dt in ns; mean, variance, move"),
+    )
+
+
+def _origins(s: Sizes) -> tuple[Place, ...]:
+    """What is remembered of an origin until its labels settle."""
+    q, e, r, f64 = s.horizons, s.experts, s.ring, "f64"
+    return (
+        Place("origin_value", f64, (r,), "target at the origin"),
+        Place("origin_center", f64, (r, q), "what a scaled forecast of 0 means"),
+        Place("origin_scale", f64, (r, q), "what a scaled forecast of 1 adds"),
+        Place("origin_regressors", f64, (r, s.regressors), "see `experts`"),
+        Place("origin_experts", f64, (r, q, e), "experts' scaled forecasts"),
+        Place("origin_mixed", f64, (r, q), "their weighted mean, scaled"),
+        Place("origin_bounds", f64, (r, q, s.bounds), "mean, quantiles; target units"),
+        Place("origin_sight", f64, (r, q, SIGHT), "see `interval.look_at_moves`"),
+        Place(
+            "origin_widths", f64, (r, q, s.levels, TRACKERS + 1), "see `interval.say`"
+        ),
+        Place("origin_season", f64, (r, q, s.seasons), "of the regressors"),
+    )
+
+
+def _learned(s: Sizes) -> tuple[Place, ...]:
+    """What the experts, their mixture and the intervals learned."""
+    q, e, f64 = s.horizons, s.experts, "f64"
+    return (
+        Place("errors", f64, (s.errors,), "of settled forecasts, newest at MISSES"),
+        Place("theta", f64, (q, s.theta), "coefficients of least squares"),
+        Place("cov", f64, (q, s.cov), "their inverse covariances, one after another"),
+        Place("mix_weight", f64, (q, e), "experts' weights, sum 1"),
+        Place("mix_regret", f64, (q, e), "discounted second-order regret"),
+        Place("mix_square", f64, (q, e), "discounted squared regret"),
+        Place("mix_bound", f64, (q, e), "largest regret of late"),
+        Place("interval", f64, (q, 1 + PACES), "scores; running means of |error|"),
+        Place(
+            "trackers", f64, (q, s.levels, TRACKED, TRACKERS), "see kernels/interval.py"
+        ),
+        Place("spread_theta", f64, (q, SIGHT), "coefficients of log |error|"),
+        Place("spread_cov", f64, (q, SIGHT, SIGHT), "their inverse covariance"),
+    )
+
+
+def _season(s: Sizes) -> tuple[Place, ...]:
+    """The values and labels of other days, see `kernels.season`."""
+    q, slots, f64, i64 = s.horizons, SLOTS * min(s.seasons, 1), "f64", "i64"
+    return (
+        Place("season_mean", f64, (q, slots, 3), "labels by time of day, and how many"),
+        Place("season_value", f64, (slots * DAYS_KEPT,), "target by time"),
+        Place("season_time", i64, (slots * DAYS_KEPT,), "ns, of those values"),
+    )
+
+
+def _counts(s: Sizes) -> tuple[Place, ...]:
+    """Numbers of ticks and the counters."""
+    q, r, i64 = s.horizons, s.ring, "i64"
+    return (
+        Place("origin_time", i64, (r,), "ns"),
+        Place("head_tick", i64, (q,), "oldest origin that waits"),
+        Place("learned", i64, (q,), "oldest origin not learned from"),
+        Place("counters", i64, (COUNTERS,), "see TICKS and its neighbours"),
+    )
+
+
+def table_places(s: Sizes) -> tuple[Place, ...]:
+    """List what is fixed while a bank lives.
+
+    Args:
+        s: the sizes.
+    """
+    k = s.frequencies
+    return (
+        Place("turn", "f32", (3, k), "cos w, sin w, w in radians per tick"),
+        Place("reach", "f32", (k,), "how far an adaptive frequency may move"),
+        Place("prior", "f64", (s.experts,), "weights of the experts at birth"),
+        Place("forgetting", "f64", (s.squares,), "factor of each least squares"),
+        Place("ridges", "f64", (s.theta,), "see `experts.ridges`"),
+        Place("levels", "f64", (s.levels,), "of the intervals, rising"),
+        Place("usual", "f64", (s.levels,), "half-widths of normal errors"),
+        Place("even", "f64", (TRACKERS,), "weights of the trackers at birth"),
+        Place("squares", "i64", (s.squares, 5), "see `experts.squares`"),
+        Place("signals", "i64", (s.signals, 5), "code and fields of each signal"),
+        Place("target", "i64", (s.targets,), "signal of each target"),
+        Place("inputs", "i64", (s.targets, s.inputs, 2), "code and signal of each"),
+        Place("horizons", "i64", (s.horizons, 2), "ticks, ns"),
+    )
+
+
+def work_places(s: Sizes) -> tuple[Place, ...]:
+    """List the room the kernels calculate in; nothing in it outlives a call.
+
+    Args:
+        s: the sizes.
+    """
+    k, d, m, f32 = s.frequencies, s.states, s.outputs, "f32"
+    return (
+        *again_places(s),
+        Place("gradient", f32, (weight_count(s),), "of the weights"),
+        Place("delta", f32, (CHUNK, s.gates), "gradients of the gates"),
+        Place("deltas", f32, (k, CHUNK, 2 * m), "gradients of the heads"),
+        Place("reads", f32, (3 * d,), "gradients of A, Re, Im"),
+        Place("carry", f32, (k, 2 * d), "gradients of Re, Im of the tick before"),
+        Place("carry_z", f32, (m,), "gradients of z of the tick before"),
+        Place("head", f32, (2 * m,), "heads of one frequency"),
+        Place("forget", f32, (d,), "forget gate of one frequency"),
+        Place("fade", f32, (2 * d,), "the same and its slope, going back"),
+        Place("drive", f32, (d,), "g * i, what enters the memory"),
+        Place("now", "f64", (s.signals,), "signals of the tick"),
+        Place("product", "f64", (max(s.regressors, SIGHT),), "cov @ regressors"),
+        Place("sight", "f64", (SIGHT,), "see `interval.look_at_moves`"),
+        Place("spans", "i64", (s.horizons, 3), "first swept, first, last origin"),
+    )
+
+
+def again_places(s: Sizes) -> tuple[Place, ...]:
+    """List the arrays of a row with room for one window and the tick before it.
+
+    Args:
+        s: the sizes.
+    """
+    # Without kept windows they are empty, not absent: the record of settings has the
+    # same fields whatever the sizes, or the tick would be compiled a second time.
+    return tuple(
+        place._replace(
+            name=f"again_{place.name}", shape=place.shape if s.kept else (0,)
+        )
+        for place in places(again_sizes(s))
+        if place.name.startswith("tape_") or place.name in {"weights", "labels"}
+    )
+
+
+def again_sizes(s: Sizes) -> Sizes:
+    """Give the sizes of a row with room for one window and the tick before it."""
+    # The ring's last slot is a peek's, as in every row.
+    return s._replace(ring=s.window + 2)
+
+
+def weight_count(s: Sizes) -> int:
+    """Give the number of learned float32 weights of a row."""
+    k, m = s.frequencies, s.outputs
+    cell = (s.inputs + m + 1) * s.gates + k * s.head_rows * 2 * m + k * m
+    return (cell + s.horizons * (m + 1)) * s.cell

@@ -1,0 +1,44 @@
+"""Peers get intervals that hold what they promise, scored as ours are."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from sfm_stream.evaluate.widths import ENOUGH, Widths, judge
+from sfm_stream.kernels import interval
+
+LEVELS = (0.5, 0.8, 0.9)
+
+
+def test_intervals_of_a_storm_hold_their_levels():
+    rng = np.random.default_rng(0)
+    storm = np.exp(1.5 * np.sin(np.arange(6_000) / 200)) * rng.standard_normal(6_000)
+    widths, said = Widths(1, LEVELS), []
+    for error in storm:
+        said.append(widths.say()[0])
+        widths.learn(np.array([0]), np.array([error]), said[-1][None])
+    assert np.isnan(said[:ENOUGH]).all()
+    known = np.array(said[ENOUGH:])
+    assert (np.diff(known, axis=1) >= 0).all()
+    held = (np.abs(storm[ENOUGH:, None]) <= known).mean(0)
+    np.testing.assert_allclose(held, LEVELS, atol=0.02)
+
+
+def test_scores_are_those_of_our_own_intervals():
+    rng = np.random.default_rng(1)
+    error = rng.standard_normal(40)
+    said = np.sort(rng.random((40, 3)), axis=1)
+    said[:5] = np.nan
+    found = judge(LEVELS, error, said)
+    assert (found.covered[:5] == -1).all()
+    assert np.isnan(found.winkler[:5]).all()
+    for i in range(5, 40):
+        bounds = np.concatenate([[0.0], -said[i][::-1], said[i]])
+        levels, truth = np.array(LEVELS), error[i]
+        assert found.covered[i] == (abs(truth) <= said[i, -1])
+        ours = (
+            interval.winkler(bounds, levels, truth),
+            interval.crps(bounds, levels, truth),
+        )
+        assert (found.winkler[i], found.crps[i]) == pytest.approx(ours)
