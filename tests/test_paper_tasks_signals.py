@@ -91,6 +91,15 @@ def test_the_wide_sfm_is_born_from_its_seed_alone():
     assert not torch.equal(cell_of(once).w_in, cell_of(other).w_in)
 
 
+def test_disturbed_signals_can_be_more_and_seen_less_often():
+    size = TINY._replace(disturbed=signals.Instead(16, 3))
+    plain, more = (signals.experiment(n, size) for n in ("signals", "disturbed"))
+    assert (len(plain.splits.train.x), plain.schedule.epochs) == (8, 1)
+    assert (len(more.splits.train.x), more.schedule.epochs) == (16, 3)
+    assert more.data == {**plain.data, "train": 16}
+    assert len(more.splits.test.x) == len(plain.splits.test.x)
+
+
 def test_inputs_are_scaled_by_what_is_learned_from():
     task = signals.experiment("signals", TINY._replace(train=200))
     x = torch.stack(list(task.splits.train.x))
