@@ -7,7 +7,7 @@ import { Streams } from "/page/streams.js";
 import { Wire, pointsOf, rowsOf } from "/page/wire.js";
 
 const $ = (id) => document.getElementById(id);
-const FRAME = 50; // ms between draws, at least
+const FRAME = 42; // ms between draws, at least: the third frame of a screen at 60 Hz
 const STATES = { live: "good", "catching up": "warn", recovering: "warn", starting: "warn" };
 const AHEAD = 0.22; // of the width, for what is forecast, at most
 
