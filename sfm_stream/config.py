@@ -30,6 +30,8 @@ LATER = (
     ("features", "seasons"),
     ("learn", "replay"),
     ("forecast", "loose"),
+    ("model", "shared"),
+    ("features", "widest"),
 )
 """Table and key of settings younger than the first runs, whose digests must last."""
 LEAST_LEASE_S = 1.0
@@ -180,7 +182,7 @@ def digest(config: Config) -> str:
                                  "forecast")}  # fmt: skip
     keep["seed"] = config.run.seed
     for table, key in LATER:  # at its default, it decides what was decided before
-        if keep[table][key] == getattr(getattr(Config(), table), key):
+        if keep[table][key] in (None, getattr(getattr(Config(), table), key)):
             del keep[table][key]
     if len(config.forecast.levels) == 1:  # the only form of the first runs
         (keep["forecast"]["level"],) = keep["forecast"].pop("levels")

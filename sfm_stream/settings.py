@@ -167,6 +167,10 @@ class Features(Section, frozen=True):
             "`hour`: sine and cosine over a day and over half a day"
         ),
     ] = ("change", "level", "change(*)", "level(*)", "hour")
+    widest: Annotated[
+        Positive | None,
+        doc("fields up to which `*` is all; beyond, other targets are left out of it"),
+    ] = 16
     lags: Annotated[
         Positive, Few, doc("own past changes given to the least-squares experts")
     ] = 24
@@ -200,6 +204,9 @@ class Model(Section, frozen=True):
     longest_memory: Annotated[
         float, Meta(ge=2), doc("longest memory of a state at the start, ticks")
     ] = 256.0
+    shared: Annotated[
+        bool, doc("whether all streams have one cell, which learns from what all see")
+    ] = False
     readout: Annotated[
         Literal["amplitude", "amplitude+phase"], doc("what outputs see of the memory")
     ] = "amplitude+phase"

@@ -369,3 +369,12 @@ def test_toml_comes_back_as_it_was(tree):
 def test_peak_memory_is_at_least_what_is_held_now():
     held = np.ones(4_000_000)
     assert peak_rss_mib() > held.nbytes / 2**20
+
+
+def test_a_run_of_before_goes_on_seeing_all_fields(tmp_path):
+    folder = tmp_path / "run"
+    replay(settings_of(), Waves(50), folder)
+    assert run_folder.load(folder).config.features.widest == 16
+    path = folder / run_folder.CONFIG
+    path.write_text(path.read_text().replace("widest = 16\n", ""))
+    assert run_folder.load(folder).config.features.widest is None

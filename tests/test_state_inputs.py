@@ -10,6 +10,7 @@ from sfm_stream.engine import Engine
 from sfm_stream.errors import ConfigError
 from sfm_stream.events import Tick
 from sfm_stream.state import inputs as features
+from sfm_stream.state import layout
 from sfm_stream.state.inputs import (
     CHANGE,
     ELAPSED,
@@ -254,3 +255,40 @@ def test_the_week_turns_once_in_seven_days():
         inputs_of(engine, Tick("a", START + int(day * 86_400) * 10**9, (1.0,)))
     opposite = engine.view("tape_u")[0, 1, :2] * math.sqrt(0.5)
     assert math.hypot(*opposite) == pytest.approx(2.0)
+
+
+MANY = [f"f{i}" for i in range(17)]
+ALL = ("change", "level", "change(*)", "level(*)", "hour")
+
+
+def test_of_many_fields_other_targets_are_left_out():
+    made = plan(MANY, MANY, ALL)
+    assert made.names[3][:2] == ("change", "level")
+    assert not [name for name in made.names[3] if "(" in name]
+    assert made.inputs.shape[1] == 6
+
+
+def test_of_many_fields_those_that_are_no_targets_stay():
+    made = plan(MANY, ["f0", "f1"], ALL)
+    seen = {name for name in made.names[0] if name.startswith("change(")}
+    assert seen == {f"change(f{i})" for i in range(2, 17)}
+
+
+def test_up_to_the_limit_and_without_one_all_fields_are_seen():
+    for fields, tree in (
+        (MANY[:16], {}),
+        (MANY, {"widest": None}),
+        (MANY, {"widest": 17}),
+    ):
+        config = from_tree({"target": {"values": fields}, "features": tree})
+        made = features.plan(config, fields)
+        assert len(
+            [name for name in made.names[0] if name.startswith("change")]
+        ) == len(fields)
+
+
+def test_hundreds_of_targets_fit_where_each_sees_itself():
+    names = [f"f{i}" for i in range(862)]
+    config = from_tree({"target": {"values": names}})
+    laid = layout.lay_out(config, features.plan(config, names))
+    assert layout.size(laid, len(names)) < 4 << 30

@@ -189,3 +189,10 @@ def test_without_a_cell_or_least_squares_there_is_less_to_move():
         engine.run(ticks(walk(10, 1)))
         engine = engine.widen(("y", "x"))
         assert len(engine.run(ticks(walk(3, 2), 10)).columns["forecasts"]["mean"]) == 6
+
+
+def test_fields_beyond_the_limit_of_all_are_refused_while_targets_see_each_other():
+    engine = make(("y", "x"), ("y", "x"), features={"widest": 2})
+    with pytest.raises(ConfigError, match=r"features\.widest: .*change\(x\).* absent"):
+        engine.widen(("y", "x", "z"))
+    assert engine.fields == ("y", "x")

@@ -67,6 +67,8 @@ class Numba:
         """
         entry: Advance = self._tick.overloads[tuple(map(typeof, arguments))].entry_point
         assert self._bank is not None  # noqa: S101 the engine hands over its bank first
+        if self._bank.layout.sizes.shared:
+            return entry  # the streams learn from each other, in the order of events
         return spread.Spread(entry, self._bank, self._cores).advance
 
     def is_ready(self) -> bool:

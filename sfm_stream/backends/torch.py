@@ -29,6 +29,7 @@ from sfm_stream.kernels import (
     mature,
     rows,
     scale,
+    shared,
     tick,
 )
 from sfm_stream.state import layout
@@ -47,7 +48,7 @@ Floats: TypeAlias = "NDArray[np.floating[Any]]"
 # Takes an array to the device; on the cpu the tensor shares its memory.
 Send: TypeAlias = Callable[[Floats], Tensor]
 # Functions that call the cell's stages. What else is compiled there stays so.
-INTERPRETED = ("advance", "update")
+INTERPRETED = ("advance", "update", "step_together")
 BETA1, BETA2, EPSILON = 0.9, 0.999, 1e-8
 
 
@@ -91,6 +92,7 @@ class Torch:
             "mature": _opened(mature),
             "scale": _opened(scale),
         }
+        stages["shared"] = _interpret(shared, stages)
         stages["learn"] = _interpret(learn, stages)
         self._entry: Advance = _interpret(tick, stages).advance
 

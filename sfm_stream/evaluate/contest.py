@@ -44,6 +44,8 @@ FIGURES = (
     "skill", "block_median", "block_q10",
 )  # fmt: skip
 """What is said of a model, beside its pace."""
+OVER_STREAMS = ("skill_median", "skill_worst")
+"""What is said too where there are several streams."""
 NS_PER_US, NS_PER_S = 1e3, 1e9
 
 
@@ -285,7 +287,8 @@ def _fold(folder: Path, first: Mapping[str, int]) -> dict[str, Any]:
 
 
 def _plain(horizons: Mapping[str, Summary]) -> dict[str, Any]:
-    return {"horizons": {h: {name: figures[name] for name in FIGURES}
+    names = (*FIGURES, *OVER_STREAMS)
+    return {"horizons": {h: {name: figures[name] for name in names if name in figures}
                          for h, figures in horizons.items()}}  # fmt: skip
 
 

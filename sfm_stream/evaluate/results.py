@@ -64,6 +64,7 @@ def markdown(
     for measure, head in (
         ("mse", ["MSE of z-scores (lower is better)", "best published"]),
         ("skill", ["skill (higher is better; in brackets the worst file)"]),
+        ("panel", ["panels: skill of the median stream (higher is better)"]),
     ):
         rows = [
             [benchmark.title, *_published(benchmark)]

@@ -42,7 +42,7 @@ class Benchmark(Section, frozen=True):
     Attributes:
         name: of the set and of its configuration.
         title: for people.
-        measure: mean of z-scored squared errors, or skill.
+        measure: mean of z-scored squared errors, skill, or the median stream's skill.
         train: rows whose standard deviations z-scores are taken with.
         files: globs, from the suite's folder; each file is a run. None: one run.
         best: best published figure.
@@ -52,7 +52,7 @@ class Benchmark(Section, frozen=True):
 
     name: str
     title: str
-    measure: Literal["mse", "skill"] = "skill"
+    measure: Literal["mse", "skill", "panel"] = "skill"
     train: Annotated[int, Meta(ge=0)] = 0
     files: tuple[str, ...] = ()
     best: float | None = None
@@ -220,7 +220,8 @@ def _value(benchmark: Benchmark, result: Mapping[str, Any]) -> float | None:
     if benchmark.measure == "mse":
         value: float | None = result["z_mse"]
         return value
-    return _over_horizons(result, "skill")
+    name = "skill_median" if benchmark.measure == "panel" else "skill"
+    return _over_horizons(result, name)
 
 
 def _in_moves(results: Iterable[Mapping[str, Any]], name: str) -> float | None:

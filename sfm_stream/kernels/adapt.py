@@ -10,12 +10,16 @@ from sfm_stream.state.places import ADAM_STEP, OFFERED
 
 @jit
 def adapt(s, tables, row):
-    """Trust what was learned less: from here on, learn as fast as at birth."""
-    row.i64[s.at_counters + ADAM_STEP] = 0
+    """Trust what was learned less: from here on, learn as fast as at birth.
+
+    A cell that all share goes on as it was: a drift of one is none of all.
+    """
     row.i64[s.at_counters + OFFERED] = 0
-    for j in range(s.weights):
-        row.f32[s.at_moment + j] = ZERO
-        row.f32[s.at_moment2 + j] = ZERO
+    if s.shared == 0:
+        row.i64[s.at_counters + ADAM_STEP] = 0
+        for j in range(s.weights):
+            row.f32[s.at_moment + j] = ZERO
+            row.f32[s.at_moment2 + j] = ZERO
     squares = matrix(tables.i64, s.at_squares, s.squares, 5)
     for q in range(s.horizons):
         for e in range(s.squares):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from sfm_stream.jit.scalars import ZERO, inline, jit
-from sfm_stream.kernels import adam, backprop, cell, mature, reservoir
+from sfm_stream.kernels import adam, backprop, cell, mature, reservoir, shared
 from sfm_stream.kernels.mature import UPDATED
 from sfm_stream.kernels.rows import matrix, vector
 from sfm_stream.state.arena import Arena
@@ -13,6 +13,8 @@ from sfm_stream.state.places import (
     ADAM_STEP,
     COUNTERS,
     FROZEN,
+    NEW,
+    OLD,
     SINCE_UPDATE,
     VERSION,
 )
@@ -21,8 +23,11 @@ NO_SKIP, SKIP_LOSS, SKIP_GRADIENT = range(3)
 
 
 @jit
-def update(s, again, tables, row, work, number, seq, out):
-    """Learn from the labels that matured since the last update."""
+def update(s, again, tables, row, home, work, number, seq, out):
+    """Learn from the labels that matured since the last update.
+
+    `home` is that of the row's cell: the row itself, where it has a cell of its own.
+    """
     counters = vector(row.i64, s.at_counters, COUNTERS)
     learned = vector(row.i64, s.at_learned, s.horizons)
     head = vector(row.i64, s.at_head_tick, s.horizons)
@@ -33,18 +38,23 @@ def update(s, again, tables, row, work, number, seq, out):
         forget_gradient(s, work)
         loss = backprop.sweep(s, tables, row, work, spans, labels) / labels
         norm = adam.norm(vector(work.f32, s.at_gradient, s.weights))
-        skipped = NO_SKIP
+        version, skipped = counters[VERSION], NO_SKIP
         if not math.isfinite(loss):
             skipped = SKIP_LOSS
         elif not math.isfinite(norm):
             skipped = SKIP_GRADIENT
+        elif s.shared != 0:
+            version += 1  # of the step that it is a part of
+            shared.join(s, home, work, NEW)
+            shared.note_joined(s, home, row)
         else:
-            counters[VERSION] += 1
+            version += 1
+            counters[VERSION] = version
             descend(s, row, work, norm)
         if s.kept > 0:
-            relearn(s, again, tables, row, work, spans)
+            relearn(s, again, tables, row, home, work, spans)
             reservoir.offer(s, row)
-        i = mature.notice(out, UPDATED, seq, number, counters[VERSION], labels, skipped)
+        i = mature.notice(out, UPDATED, seq, number, version, labels, skipped)
         out.notice_num[i, 0], out.notice_num[i, 1] = loss, norm
     for q in range(s.horizons):
         learned[q] = head[q]
@@ -72,7 +82,7 @@ def descend(s, row, work, norm):
 
 
 @inline
-def relearn(s, again, tables, row, work, spans):
+def relearn(s, again, tables, row, home, work, spans):
     """Run a window of the past again with the weights of now, and learn from it.
 
     `again` are the settings of a row whose tape and weights lie in `work`.
@@ -88,4 +98,7 @@ def relearn(s, again, tables, row, work, spans):
         loss = backprop.sweep(again, tables, old, work, spans, labels)
         norm = adam.norm(vector(work.f32, s.at_gradient, s.weights))
         if math.isfinite(loss) and math.isfinite(norm):
-            descend(s, row, work, norm)
+            if s.shared != 0:
+                shared.join(s, home, work, OLD)
+            else:
+                descend(s, row, work, norm)

@@ -40,6 +40,7 @@ from sfm_stream.kernels import (
     mature,
     scale,
     season,
+    shared,
 )
 from sfm_stream.kernels.mature import FORECASTS, NOTICES, SCORES
 from sfm_stream.kernels.rows import (
@@ -117,13 +118,24 @@ def advance(settings, tables, rows, scratch, events, start, stop, phase, out):
                 if phase != PEEK and ends_segment(s, row, events, i):
                     seq = events.seq[i]
                     mature.void(s, row, out, seq, b, 0, mature.VOID_GAP)
-                    learn.update(s, again, table, row, work, b, seq, out)
+                    learn_from(s, again, table, rows, b, work, seq, out)
                     end_segment(s, row, events, i)
                 observe(s, table, row, work, b, events, i, phase, out)
             due = row.i64[s.at_counters + SINCE_UPDATE] >= s.every
             if phase & LEARN and due and not awaits_label(s, row):
-                learn.update(s, again, table, row, work, b, events.seq[i], out)
+                learn_from(s, again, table, rows, b, work, events.seq[i], out)
     return stop
+
+
+@inline
+def learn_from(s, again, table, rows, b, work, seq, out):
+    """Learn from what waits in a row; a shared cell steps when all have joined."""
+    row, home = arena_row(rows, b), shared.home_of(s, rows, b)
+    if s.shared != 0 and shared.has_joined(s, home, row):
+        shared.step_together(s, rows, b)
+    learn.update(s, again, table, row, home, work, b, seq, out)
+    if s.shared != 0 and shared.is_complete(s, rows, home):
+        shared.step_together(s, rows, b)
 
 
 @inline

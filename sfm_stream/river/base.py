@@ -125,7 +125,12 @@ class Face(base.Base):
                     "values": [f"y{i}" for i in range(targets)],
                     "horizons": [f"1..{self._heads}"],
                 },
-                "features": {"lags": self.lags, "errors": 0, "inputs": INPUTS},
+                "features": {
+                    "lags": self.lags,
+                    "errors": 0,
+                    "inputs": INPUTS,
+                    "widest": None,
+                },
                 "model": {
                     "cell": self.cell,
                     "states": self.n_states,

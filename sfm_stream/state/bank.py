@@ -32,6 +32,7 @@ from sfm_stream.state.places import (
     SINCE_UPDATE,
     SPREAD_RIDGE,
     TICKS,
+    VERSION,
     WEIGHT,
     table_places,
     work_places,
@@ -142,6 +143,10 @@ class Bank:
         counters[LABELLED] = NO_LABEL
         seeds = np.random.default_rng([self._seed, row, DRAWS])
         counters[DRAWS] = seeds.integers(1, 2**31 - 1)
+        if s.shared and row >= s.targets:
+            home = row % s.targets  # what the others have learned
+            self.view("weights")[row] = self.view("weights")[home]
+            counters[VERSION] = self.view("counters")[home, VERSION]
 
     def _table(self, name: str) -> NDArray[Any]:
         places = table_places(self.layout.sizes)
@@ -187,7 +192,8 @@ class Bank:
         rows = len(arrays["counters"]) if "counters" in arrays else 0
         for place in self.layout.places:
             shape = (rows, *place.shape)
-            was = arrays[place.name].shape if place.name in arrays else None
+            absent = None if place.size else shape  # what takes no room may be younger
+            was = arrays[place.name].shape if place.name in arrays else absent
             if was != shape:
                 raise CheckpointMismatch(
                     place.name,
@@ -198,7 +204,8 @@ class Bank:
         self.rows = self._room = arena(rows, self.layout.places, self._real)
         self._views.clear()
         for place in self.layout.places:
-            self.view(place.name)[...] = arrays[place.name]
+            if place.size:
+                self.view(place.name)[...] = arrays[place.name]
 
 
 def _with_all_counters(

@@ -70,8 +70,11 @@ class Plan:
 class _Signals:
     """The table of signals while it is being filled."""
 
-    def __init__(self, fields: Sequence[str]) -> None:
+    def __init__(
+        self, fields: Sequence[str], targets: Sequence[str], widest: int | None
+    ) -> None:
         self.fields = tuple(fields)
+        self._targets, self._widest = frozenset(targets), widest
         self.rows: list[tuple[int, ...]] = []
         self._places = {name: place for place, name in enumerate(self.fields)}
         self._numbers: dict[str, int] = {}
@@ -84,6 +87,16 @@ class _Signals:
             self._numbers[name] = len(self.rows)
             self.rows.append(self._row(at, name))
         return self._numbers[name]
+
+    def all(self, target: str) -> tuple[str, ...]:
+        """Give what `*` stands for: of too many fields, no other targets.
+
+        Else each of hundreds of targets would see all others.
+        """
+        if self._widest is None or len(self.fields) <= self._widest:
+            return self.fields
+        others = self._targets - {target}
+        return tuple(name for name in self.fields if name not in others)
 
     def _row(self, at: str, name: str) -> tuple[int, ...]:
         if name in self._places:
@@ -118,8 +131,8 @@ def plan(config: Config, fields: Sequence[str]) -> Plan:
     """
     if not fields:
         raise ConfigError("stream.fields", "the feed has no numeric field", "name one")
-    signals = _Signals(fields)
     targets = tuple(config.target.values) or (fields[0],)
+    signals = _Signals(fields, targets, config.features.widest)
     _refuse_twice("stream.fields", fields)
     _refuse_twice("target.values", targets)
     target = [
@@ -174,7 +187,7 @@ def _read(
     if transform not in TRANSFORMS:
         hint = did_you_mean(transform, TRANSFORMS)
         raise ConfigError(at, f"unknown transform {transform!r}", hint)
-    names = signals.fields if operand == "*" else (operand,)
+    names = signals.all(target) if operand == "*" else (operand,)
     return [
         (f"{transform}({n})", TRANSFORMS[transform], signals.number(at, n))
         for n in names

@@ -222,6 +222,7 @@ def _sizes(config: Config, plan: Plan) -> Sizes:
         clocked=int(config.stream.clock == "time"),
         sfm_at=_index(experts, "sfm"),
         last_at=_index(experts, "last"),
+        shared=int(model.shared and uses_cell(config)),
         weights=0,
     )
     return s._replace(weights=weight_count(s))

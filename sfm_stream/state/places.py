@@ -70,6 +70,7 @@ class Sizes(NamedTuple):
     clocked: int  # memory turns with time
     sfm_at: int  # number of the expert, or -1
     last_at: int
+    shared: int  # whether all streams have one cell
     weights: int  # learned float32 weights of a row
 
 
@@ -82,6 +83,10 @@ class Sizes(NamedTuple):
 COUNTERS = 21
 UNIT_NS, VALUE_MEAN, VALUE_VAR, MOVE_SQUARE = range(4)
 GAUGES = 4
+# Of a shared cell, in the array `sharing`: the step that a row has joined, and how many
+# gradients of new and of old labels wait at its home.
+JOINED, NEW, OLD = range(3)
+SHARING = 3
 
 
 def places(s: Sizes) -> tuple[Place, ...]:
@@ -121,6 +126,9 @@ def _cells(s: Sizes) -> tuple[Place, ...]:
         Place("tape_tau", f32, (r,), "elapsed time in units, 1 by default"),
         Place("tape_z", f32, (r, m), "output z"),
         Place("labels", f32, (r, q), "matured labels, scaled; NaN until then"),
+        Place(
+            "pool", f32, (2 * weights * s.shared,), "sums of a shared cell's gradients"
+        ),
     )
 
 
@@ -210,6 +218,7 @@ def _counts(s: Sizes) -> tuple[Place, ...]:
         Place("head_tick", i64, (q,), "oldest origin that waits"),
         Place("learned", i64, (q,), "oldest origin not learned from"),
         Place("counters", i64, (COUNTERS,), "see TICKS and its neighbours"),
+        Place("sharing", i64, (SHARING * s.shared,), "see JOINED and its neighbours"),
     )
 
 

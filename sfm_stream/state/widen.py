@@ -41,6 +41,7 @@ def widen(arrays: Mapping[str, Array], old: Layout, new: Layout) -> dict[str, Ar
     """
     _refuse_loss(old, new)
     _expect_targets(old.plan.targets, new.plan.targets)
+    _expect_inputs(old, new)
     bins = {n: a for n, a in arrays.items() if n.startswith(BINS)}
     arrays = {n: a for n, a in arrays.items() if n not in bins}
     count = old.sizes.targets
@@ -56,6 +57,19 @@ def widen(arrays: Mapping[str, Array], old: Layout, new: Layout) -> dict[str, Ar
         for name in arrays
     }
     return moved | _widen_bins(bins, old, new)
+
+
+def _expect_inputs(old: Layout, new: Layout) -> None:
+    """Refuse so many fields that `*` is no longer all of them.
+
+    Raises:
+        ConfigError: naming the inputs that would be lost.
+    """
+    for before, after in zip(old.plan.names, new.plan.names, strict=True):
+        if lost := sorted(set(before) - set(after)):
+            problem = f"expected all inputs there were, {', '.join(lost)} absent"
+            hint = f"begin with features.widest = {len(new.plan.fields)} or more"
+            raise ConfigError("features.widest", problem, hint)
 
 
 def _expect_targets(before: tuple[str, ...], after: tuple[str, ...]) -> None:
@@ -93,6 +107,10 @@ def _widen_target(
     if s.cell:
         for name in ("weights", "moment", "moment2"):
             moved[name] = _weights(arrays[name], old, new, seen)
+        if s.shared:
+            halves = np.split(arrays["pool"], 2, axis=-1)
+            wide = [_weights(half, old, new, seen) for half in halves]
+            moved["pool"] = np.concatenate(wide, axis=-1)
     for name in ("input_base", "input_mean", "input_var", "input_count"):
         moved[name] = _spread(arrays[name], -1, seen, new.sizes.inputs)
     signals = _places_of_signals(old, new)

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
+from msgspec.structs import replace
 
 from sfm_stream import config
 from sfm_stream.errors import (
@@ -128,9 +129,17 @@ def load(folder: Path) -> Run:
         raise ConfigError(str(folder), problem, "name the folder of a run") from e
     except msgspec.DecodeError as e:
         raise CheckpointCorrupt(str(folder / INFO), f"cannot be read: {e}") from e
-    settings = config.load(folder / CONFIG)
+    settings = _settings(folder / CONFIG)
     expect_model(folder, info, settings)
     return Run(folder, settings, info)
+
+
+def _settings(path: Path) -> config.Config:
+    """Read the settings of a run; the first runs saw all fields, however many."""
+    settings = config.load(path)
+    if "widest" in config.written(path)["features"]:
+        return settings
+    return replace(settings, features=replace(settings.features, widest=None))
 
 
 def expect_model(

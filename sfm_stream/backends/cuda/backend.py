@@ -50,9 +50,14 @@ class Cuda:
         """Keep the rows of a bank on the GPU between calls.
 
         Raises:
-            ConfigError: where old windows are to be learned again, which the GPU does
-                not do yet.
+            ConfigError: where old windows are to be learned again, or streams share a
+                cell, which the GPU does not do yet.
         """
+        if bank.layout.sizes.shared:
+            problem = (
+                "expected false with the backend cuda: each stream has its own cell"
+            )
+            raise ConfigError("model.shared", problem, "set run.device = 'cpu'")
         if bank.layout.sizes.kept:
             problem = "expected 0 with the backend cuda, which keeps no old windows"
             raise ConfigError("learn.replay", problem, "set learn.replay = 0")

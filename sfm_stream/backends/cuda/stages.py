@@ -165,7 +165,7 @@ def account(bank: Bank, events: Events, plan: Plan, out: Out) -> None:
         table, row = arena_row(bank.tables, 0), arena_row(bank.rows, b)
         own, mine = arena_row(bank.work, b), room_of(out, b)
         again = bank.settings[1]
-        learn.update(s, again, table, row, own, b, events.seq[marks[DUE]], mine)
+        learn.update(s, again, table, row, row, own, b, events.seq[marks[DUE]], mine)
         marks[DUE] = -1
     if marks[NEXT] < marks[END]:
         plan.flags[LEFT] = 1

@@ -30,6 +30,10 @@ def _a_sfm(config: Config) -> Config:
     return replace(config, model=replace(config.model, cell="a-sfm"))
 
 
+def _shared(config: Config) -> Config:
+    return replace(config, model=replace(config.model, cell="sfm", shared=True))
+
+
 def _no_cell(config: Config) -> Config:
     experts = tuple(e for e in config.forecast.experts if "sfm" not in e)
     return replace(config, forecast=replace(config.forecast, experts=experts))
@@ -64,6 +68,7 @@ def _recurrent(kind: str) -> Callable[[Task], Peer]:
 ENGINES: Mapping[str, Callable[[Config], Config]] = {
     "sfm": _sfm,
     "a-sfm": _a_sfm,
+    "sfm-shared": _shared,
     "no-cell": _no_cell,
 }
 """Our engine: by name, the settings it is compared with."""

@@ -1,0 +1,90 @@
+"""One cell for many streams: what all of them see makes one step.
+
+A stream that learns adds its gradients to those of the others, in the order of the
+events. When all have joined, or one comes a second time, the cell takes the optimiser's
+step along their mean, and every row is given the new weights. The rows of the first
+stream are the cell's home: they hold its moments and its sums.
+"""
+
+from __future__ import annotations
+
+import math
+
+from sfm_stream.jit.scalars import ZERO, inline, jit
+from sfm_stream.kernels import adam
+from sfm_stream.kernels.rows import arena_row, vector
+from sfm_stream.state.places import ADAM_STEP, JOINED, NEW, OLD, VERSION
+
+
+@inline
+def home_of(s, rows, b):
+    """Give the home of a row's cell; the row itself where each has its own."""
+    return arena_row(rows, b % s.targets if s.shared != 0 else b)
+
+
+@inline
+def join(s, home, work, kind):
+    """Add the gradient in `work`, of NEW labels or of OLD ones, to the others'."""
+    at = s.at_pool + (kind - NEW) * s.weights
+    for j in range(s.weights):
+        home.f32[at + j] += work.f32[s.at_gradient + j]
+    home.i64[s.at_sharing + kind] += 1
+
+
+@inline
+def note_joined(s, home, row):
+    """Note that a row's gradient is part of the next step."""
+    row.i64[s.at_sharing + JOINED] = home.i64[s.at_counters + VERSION] + 1
+
+
+@inline
+def has_joined(s, home, row):
+    """Say whether a row's gradient is part of the next step."""
+    version = home.i64[s.at_counters + VERSION]
+    return row.i64[s.at_sharing + JOINED] == version + 1
+
+
+@inline
+def is_complete(s, rows, home):
+    """Say whether the gradients of all streams are there."""
+    return home.i64[s.at_sharing + NEW] * s.targets == len(rows.i64)
+
+
+@jit
+def step_together(s, rows, b):
+    """Take the step of row b's cell, and give its weights to all its rows."""
+    first = b % s.targets
+    home = arena_row(rows, first)
+    for kind in range(NEW, OLD + 1):
+        if home.i64[s.at_sharing + kind] > 0:
+            descend(s, home, kind)
+    version = home.i64[s.at_counters + VERSION] + 1
+    weights = vector(home.f32, s.at_weights, s.weights)
+    for other in range(first, len(rows.i64), s.targets):
+        rows.i64[other, s.at_counters + VERSION] = version
+        if other != first:
+            mine = vector(rows.f32[other], s.at_weights, s.weights)
+            for j in range(s.weights):
+                mine[j] = weights[j]
+
+
+@inline
+def descend(s, home, kind):
+    """Take the optimiser's step along the mean of the gradients of a kind."""
+    count = home.i64[s.at_sharing + kind]
+    pool = vector(home.f32, s.at_pool + (kind - NEW) * s.weights, s.weights)
+    for j in range(s.weights):
+        pool[j] /= count
+    norm = adam.norm(pool)
+    if math.isfinite(norm):
+        steps = home.i64[s.at_counters + ADAM_STEP] + 1
+        home.i64[s.at_counters + ADAM_STEP] = steps
+        adam.step(
+            vector(home.f32, s.at_weights, s.weights),
+            vector(home.f32, s.at_moment, s.weights),
+            vector(home.f32, s.at_moment2, s.weights),
+            pool, norm, s.clip, s.lr, steps,
+        )  # fmt: skip
+    for j in range(s.weights):
+        pool[j] = ZERO
+    home.i64[s.at_sharing + kind] = 0
