@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from sfm_stream.daemon import worker
 from sfm_stream.daemon.recovery import recover
-from sfm_stream.daemon.worker import REPLAY, Witness, Worker
+from sfm_stream.daemon.worker import REPLAY, ROW_BYTES, Witness, Worker
 from sfm_stream.errors import CheckpointError, Fenced, JournalError, SinkError
 from sfm_stream.events import Control, Gap
 from sfm_stream.storage import atomic, checkpoint, journal
@@ -104,7 +104,7 @@ def test_a_checkpoint_that_costs_more_than_it_saves_waits(tmp_path):
     worker._since.seconds = REPLAY
     assert worker.is_due()  # a recovery would take long
     worker._since.seconds = 0.0
-    worker.take(block(ticks(3, 3_000)))
+    worker._since.rows = worker.engine.nbytes // ROW_BYTES + 1
     assert worker.is_due()  # journal and records have grown as much
     del worker.saver.since_tried
     worker.close()
