@@ -108,7 +108,10 @@ class Daemon:
     def journalled(self):
         """Give the place and size of the active segment, which only grow."""
         logs = sorted((self.run / "journal").glob("*.log"))
-        return (logs[-1].name, logs[-1].stat().st_size) if logs else ("", HEAD.size)
+        newest = logs[-1] if logs else None
+        if newest is None:
+            return f"{0:012d}.log", HEAD.size
+        return newest.name, newest.stat().st_size
 
     def until(self, condition):
         """Wait for what the daemon will bring about; its end is an error."""
