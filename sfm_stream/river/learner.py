@@ -57,8 +57,9 @@ class Learner:
         self.engine: Engine | None = None
 
     def __setstate__(self, state: Mapping[str, Any]) -> None:
+        vars(self).update(state)
         # copies that were kept before models could remember have no past
-        vars(self).update({"past": Past(0), **state})
+        vars(self).setdefault("past", Past(0))
 
     @property
     def has_learned(self) -> bool:
