@@ -40,6 +40,7 @@ def forecasts(start, stop, streams=1, experts=1):
                 "mean": seq / 2, "lower": nothing, "upper": nothing,
                 "weights": np.full((len(seq), experts), 0.5),
                 "amplitude": np.zeros((len(seq), 0)),
+                "quantiles": np.zeros((len(seq), 0)),
             }
         },
         TABLES,
