@@ -27,7 +27,7 @@ def test_what_may_change_is_taken(change):
     [
         ({"daemon": {"listen": ""}}, "daemon.listen '127.0.0.1:8788' -> ''"),
         ({"stream": {"every": "1s"}}, "stream.every '' -> '1s'"),
-        ({"learn": {"lr": 0.1}}, "learn.window 8 -> 32; learn.every 8 -> 16; "
+        ({"learn": {"lr": 0.1}}, "learn.window 8 -> 32; learn.every 8 -> 32; "
                                  "learn.lr 0.003 -> 0.1"),
     ],
 )  # fmt: skip

@@ -18,6 +18,7 @@ from sfm_stream.errors import (
     Fenced,
     InvalidState,
     JournalError,
+    NoRows,
     ReplayMismatch,
     SFMStreamError,
     ShapeError,
@@ -32,7 +33,8 @@ MESSAGES = [
         "learn.lr: expected a number above 0, was -1; raise it",
     ),
     (ConfigError("learn.lr", "unknown key"), "learn.lr: unknown key"),
-    (FeedError("a.csv", "is empty"), "a.csv: is empty"),
+    (FeedError("a.csv", "is absent"), "a.csv: is absent"),
+    (NoRows("a.csv", "is empty"), "a.csv: is empty"),
     (
         FeedError("a.csv", "expected a number, was 'x'", "clean it", row=7),
         "a.csv row 7: expected a number, was 'x'; clean it",

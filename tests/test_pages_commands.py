@@ -231,5 +231,5 @@ def test_a_daemon_is_asked_as_shown(sfm_stream):
     assert shown
     with served_apart() as url:
         for _, *words in shown:
-            given = [word for word in words if "://" not in word]
+            given = [word for word in words if word.startswith("-")]
             assert sfm_stream("status", url, *given)[0] == 0

@@ -11,6 +11,7 @@ RUN/summary.json           how well it did
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -136,8 +137,11 @@ def load(folder: Path) -> Run:
 
 def _settings(path: Path) -> config.Config:
     """Read the settings of a run; the first runs saw all fields, however many."""
-    settings = config.load(path)
-    if "widest" in config.written(path)["features"]:
+    with warnings.catch_warnings():
+        # a run keeps the keys of its day: nobody is to write them anew
+        warnings.simplefilter("ignore", FutureWarning)
+        settings = config.load(path)
+    if "widest" in config.written(path).get("features", {}):
         return settings
     return replace(settings, features=replace(settings.features, widest=None))
 
