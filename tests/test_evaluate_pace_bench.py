@@ -8,6 +8,7 @@ import torch
 from torch.testing import assert_close
 
 from sfm_stream.cell import parameters, sfm
+from sfm_stream.cell.step import step
 from sfm_stream.evaluate.pace import bench
 from sfm_stream.evaluate.pace.eager_torch import Eager
 
@@ -21,7 +22,7 @@ def reference(sizes, x):
     cell = sfm.SFMCell(3, 6, states=5, frequencies=4, readout="amplitude")
     state, every = cell.initial_state(), []
     for row in x:
-        z, state, _ = sfm.step(weights, cell.omega, None, row, state)
+        z, state, _ = step(weights, cell.omega, None, row, state)
         every.append(z)
     return torch.stack(every)
 

@@ -228,7 +228,7 @@ def test_an_input_is_a_code_and_a_branch_and_a_stage_a_file_and_a_call(copy):
         "    vector(row.f64, s.at_tally, 1)[0] += 1.0\n",
     )
     copy.insert(
-        "sfm_stream/state/layout.py", '        Place("gauges", f64',
+        "sfm_stream/state/places.py", '        Place("gauges", f64',
         '        Place("tally", f64, (1,), "ticks seen"),',
     )  # fmt: skip
     tick = "sfm_stream/kernels/tick.py"

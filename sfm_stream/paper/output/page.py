@@ -54,7 +54,7 @@ def write(chapters: Sequence[Chapter], notes: Sequence[str], out: Path) -> Path:
     parts = [_paragraphs(head), *(_chapter(one, out) for one in chapters)]
     html = Template(_asset("sfm_stream.paper.output", "page.html")).substitute(
         title=escape(TITLE),
-        style=_asset("sfm_stream.report.drawing", "style.css"),
+        style=_asset("sfm_stream.drawing", "style.css"),
         chapters="\n".join(parts),
     )
     run_folder.write(out / NAME, html.encode())
