@@ -45,6 +45,7 @@ BETWEEN = (" ", "T", "", ", ", "_", "-", " - ")
 OFFSETS = ("", "Z", "%z", " %z")
 MONTHS = ("%Y-%m", "%Y/%m", "%B %Y", "%B-%Y", "%Y %B", "%Y-%B", "%B-%y", "%m/%Y")
 """Months alone: the first day of each."""
+YEAR_FIRST, YEAR_MONTH = ("%Y %B", "%Y-%B"), r"^(\d+)\W(\pL+)$"
 DOTTED = ("%d.%m.", "%m.%d.")
 """With dots the day stands first, where both readings are possible."""
 UNIX = ("%a %b %d %H:%M:%S %Y", "%a %b %d %H:%M:%S%.f %Y", "%d/%b/%Y:%H:%M:%S %z",
@@ -131,7 +132,7 @@ def parsed(column: pl.Series, form: str) -> Ints:
     """Read text of one form; 24:00 is midnight of the next day."""
     cells = column.cast(pl.String).str.strip_chars()
     if form in MONTHS:
-        cells, form = cells + " 01", f"{form} %d"
+        cells, form = _first_days(cells, form)
     late = cells.str.contains(MIDNIGHT).fill_null(value=False)
     if late.any():
         cells = cells.str.replace(MIDNIGHT, "${1}00:00")
@@ -149,6 +150,13 @@ def parsed(column: pl.Series, form: str) -> Ints:
         )
     ns = ns + late.cast(pl.Int64) * DAY
     return ns.fill_null(NO_TIME).to_numpy()
+
+
+def _first_days(cells: pl.Series, form: str) -> tuple[pl.Series, str]:
+    """Put the first day to months alone; give the form that reads them then."""
+    if form in YEAR_FIRST:  # polars 1 panics at a short name of a month behind a year
+        cells, form = cells.str.replace(YEAR_MONTH, "$2 $1"), "%B %Y"
+    return cells + " 01", f"{form} %d"
 
 
 def _read(cells: pl.Series, form: str, unit: Literal["us", "ns"]) -> pl.Series:
