@@ -78,6 +78,6 @@ class Excel(Table):
         except ModuleNotFoundError as e:
             problem = "expected what reads workbooks of Excel, was nothing"
             raise FeedError(path, problem, WAY_OUT) from e
-        except Exception as e:
+        except Exception as e:  # the engines for workbooks share no tree of errors
             first = str(e).partition("\n")[0]
             raise FeedError(path, f"cannot be read as a workbook: {first}") from e
