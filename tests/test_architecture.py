@@ -98,6 +98,8 @@ TESTED_IN = {
     "backends.cuda.stages": "test_backends_cuda_chain.py",
     "backends.cuda.views": "test_backends_cuda_twins.py",
     "backends.numba": "test_backends_contract.py",
+    "backends.interpreted": "test_backends_torch.py",
+    "backends.torch_stages": "test_backends_torch.py",
     "engine.decode": "test_engine_identity.py",
     "engine.resampler": "test_engine_bins.py",
     "feeds": "test_connectors_capture_reader.py",
