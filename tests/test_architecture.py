@@ -101,6 +101,7 @@ TESTED_IN = {
     "backends.interpreted": "test_backends_torch.py",
     "backends.torch_stages": "test_backends_torch.py",
     "engine.decode": "test_engine_identity.py",
+    "engine.intake": "test_engine_streams.py",
     "engine.resampler": "test_engine_bins.py",
     "feeds": "test_connectors_capture_reader.py",
     "storage.moves": "test_cluster_moving.py",

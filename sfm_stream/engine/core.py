@@ -27,20 +27,9 @@ from sfm_stream.engine import decode, earlier, signature
 from sfm_stream.engine.buffers import Caller
 from sfm_stream.engine.decode import Owners
 from sfm_stream.engine.former import FormerNames
-from sfm_stream.engine.resampler import Resampler
-from sfm_stream.engine.streams import StreamTable
-from sfm_stream.errors import InvalidState, ShapeError
-from sfm_stream.events import (
-    ALL_STREAMS,
-    CONTROL,
-    Block,
-    Event,
-    Label,
-    Tick,
-    expect_width,
-    held,
-    pause,
-)
+from sfm_stream.engine.intake import BIN, Intake
+from sfm_stream.errors import InvalidState
+from sfm_stream.events import CONTROL, Block, Event, Label, Tick
 from sfm_stream.kernels.mature import FORECASTS, SCORES
 from sfm_stream.kernels.rows import NO_ROW, Events, tick_and_label
 from sfm_stream.kernels.tick import KEEP, LEARN, OBSERVE, PEEK
@@ -55,7 +44,6 @@ class Engine(FormerNames):
     """A bank of streams that forecasts, scores and learns.
 
     Attributes:
-        seq: events observed so far; equals the journal position.
         backend: who computes.
         experts: names [E].
         targets: names [Tg].
@@ -72,7 +60,6 @@ class Engine(FormerNames):
 
     def __init__(self, settings: config.Config, fields: Sequence[str]) -> None:
         self.config = settings
-        self.seq = 0
         plan = inputs.plan(settings, fields)
         run = settings.run
         self.backend = contract.choose(run.backend, run.device, run.threads)
@@ -83,10 +70,8 @@ class Engine(FormerNames):
         self.experts = tuple(settings.forecast.experts)
         self.horizons = targets.labels(settings)
         self.frequencies = self._bank.layout.omega
-        self._streams = StreamTable(settings.stream)
+        self._intake = Intake(settings, self._bank)
         self._owners = self._owners_now()
-        self._frozen = int(not settings.learn.enabled)
-        self._resampler = Resampler(settings, fields) if settings.stream.every else None
         self._call = Caller(self.backend, self._bank)
         self._single = tick_and_label(len(self.fields))
         self._aside = tick_and_label(len(self.fields))
@@ -95,24 +80,26 @@ class Engine(FormerNames):
         self._observed: Events | None = None
 
     @property
+    def seq(self) -> int:
+        """Events observed so far; equals the journal position."""
+        return self._intake.seq
+
+    @property
     def streams(self) -> tuple[str, ...]:
         """Names of the streams seen so far, in order of appearance."""
-        return tuple(self._streams.numbers)
+        return tuple(self._intake.streams.numbers)
 
     @property
     def learning(self) -> bool:
         """Whether a stream that comes now learns."""
-        return not self._frozen
+        return not self._intake.frozen
 
     @property
     def ticks(self) -> Mapping[str, int]:
         """Ticks taken in so far, per stream; rejected ones do not count."""
-        counters = self._bank.view("counters")
-        return {
-            name: int(counters[row, places.TICKS])
-            for name, row in zip(self.streams, self._streams.first_row, strict=True)
-            if row >= 0
-        }
+        ticks = self._bank.view("counters")[:, places.TICKS]
+        pairs = zip(self.streams, self._intake.streams.first_row, strict=True)
+        return {name: int(ticks[row]) for name, row in pairs if row >= 0}
 
     @property
     def inputs(self) -> Mapping[str, tuple[str, ...]]:
@@ -131,7 +118,7 @@ class Engine(FormerNames):
 
     def births(self, block: Block) -> int:
         """Give how many streams a block would add: each takes time to be born."""
-        return len(self._streams.newcomers(block))
+        return len(self._intake.streams.newcomers(block))
 
     def observe(self, event: Event) -> list[Record]:
         """Score what the event settles, then forecast.
@@ -223,8 +210,8 @@ class Engine(FormerNames):
             is scored; Tg is 0 where nothing is said.
         """
         count = 0
-        if self._resampler is None and tick.stream in self._streams.numbers:
-            self._write(self._aside, 0, tick)
+        if self._intake.knows(tick.stream):
+            self._intake.write(self._aside, 0, tick)
             self._call.few(self._aside, 0, 1, PEEK)
             self._expected = (tick, self.seq)
             count = self._call.out.counts[FORECASTS]
@@ -242,19 +229,17 @@ class Engine(FormerNames):
         Raises:
             InvalidState: between `observe` and `learn`, and of ticks folded into bins.
         """
-        if self._observed is not None or self._resampler is not None:
+        if self._observed is not None or self._intake.folds:
             problem = "expected learn() first and no stream.every"
             raise InvalidState(f"observe_labelled: {problem}")
-        if tick.stream not in self._streams.numbers:
-            self._add_streams(Block.of([tick], len(self.fields)))
-        row = self._streams.first_row[self._streams.number(tick.stream)]
+        if not self._intake.knows(tick.stream):
+            self._admit(Block.of([tick], len(self.fields)))
+        row = self._intake.streams.row(tick.stream)
         expected = self._expected == (tick, self.seq)
         kept = expected and not self._bank.ends_segment(row, tick.time)
         phase = OBSERVE + LEARN + KEEP * kept
-        self._write(self._single, 0, tick)
-        self.seq += 1
-        self._write(self._single, 1, label)
-        self.seq += 1
+        self._intake.take(self._single, 0, tick)
+        self._intake.take(self._single, 1, label)
         self._call.few(self._single, 0, 2, phase)
         scored: Column = self._call.out.score_num[: self._call.out.counts[SCORES]]
         return scored
@@ -288,8 +273,8 @@ class Engine(FormerNames):
 
     def memory(self, stream: str) -> NDArray[np.complex64]:
         """Copy the memory R of a stream, complex [Tg, K, D]."""
-        number, s = self._streams.numbers[stream], self._sizes
-        first = self._streams.first_row[number]
+        s = self._sizes
+        first = self._intake.streams.first_row[self._intake.streams.numbers[stream]]
         last = (self.view("counters")[first, places.TICKS] - 1) % (s.ring - 1)
         read = self.view("tape_read")[first : first + s.targets, last]
         re, im = read[..., s.states : 2 * s.states], read[..., 2 * s.states :]
@@ -305,18 +290,9 @@ class Engine(FormerNames):
             InvalidState: between `observe` and `learn`.
         """
         self._expect_learned("snapshot")
-        arrays = self._bank.snapshot()
-        if self._resampler is not None:
-            for name, value in self._resampler.snapshot().items():
-                arrays[f"bin_{name}"] = value
-        meta = {
-            **signature.identity(self.config, self.fields),
-            "seq": self.seq,
-            "streams": list(self.streams),
-            "first_row": self._streams.first_row.tolist(),
-            "frozen": self._frozen,
-        }
-        return arrays, meta
+        bins, taken_in = self._intake.snapshot()
+        model = signature.identity(self.config, self.fields)
+        return self._bank.snapshot() | bins, model | taken_in
 
     def restore(self, arrays: Mapping[str, Column], meta: Mapping[str, Any]) -> None:
         """Take back a snapshot and go on as if nothing had happened.
@@ -326,14 +302,11 @@ class Engine(FormerNames):
         """
         signature.expect(meta, self.config, self.fields)
         arrays = earlier.of_now(arrays, meta, self.config, self._bank.layout)
-        self._bank.restore({k: v for k, v in arrays.items() if k[:4] != "bin_"})
-        if self._resampler is not None:
-            bins = {k[4:]: v for k, v in arrays.items() if k[:4] == "bin_"}
-            self._resampler.restore(bins)
-        self.seq = int(meta["seq"])
-        self._streams.restore(meta["streams"], meta["first_row"])
+        self._bank.restore(
+            {name: of for name, of in arrays.items() if not name.startswith(BIN)}
+        )
+        self._intake.restore(arrays, meta)
         self._owners = self._owners_now()
-        self._frozen = int(meta["frozen"])
         self._observed = self._expected = None
 
     def __getstate__(self) -> dict[str, Any]:
@@ -355,23 +328,18 @@ class Engine(FormerNames):
             CheckpointMismatch: if it is another model's.
         """
         self.restore(arrays, meta)
-        self.seq = 0
-        self._frozen = int(not self.config.learn.enabled)
-        self._bank.begin_anew(self._frozen)
-        if self._resampler is not None:
-            self._resampler = Resampler(self.config, self.fields)
+        self._intake.begin_anew(self.config)
+        self._bank.begin_anew(self._intake.frozen)
 
     def _is_single(self, event: Event) -> TypeGuard[Tick | Label]:
-        known = event.stream in self._streams.numbers and self._resampler is None
-        return known and isinstance(event, Tick | Label)
+        return self._intake.knows(event.stream) and isinstance(event, Tick | Label)
 
     def _observe_single(self, call: str, event: Tick | Label) -> None:
         """Observe an event of a known stream, without a block's cost."""
         self._expect_learned(call)
         self._place = int(isinstance(event, Label))
-        self._write(self._single, self._place, event)
+        self._intake.take(self._single, self._place, event)
         self._observed = self._single
-        self.seq += 1
         self._call.few(self._single, self._place, self._place + 1, OBSERVE)
 
     def _learn_single(self) -> bool:
@@ -382,17 +350,9 @@ class Engine(FormerNames):
             self._call.few(self._single, self._place, self._place + 1, LEARN)
         return due
 
-    def _write(self, pair: Events, place: int, event: Tick | Label) -> None:
-        """Write an event of a known stream into the columns kept for it."""
-        number = self._streams.number(event.stream)
-        pair.stream[place] = number
-        pair.row[:] = self._streams.first_row[number]
-        pair.time[place] = held(event.time)
-        pair.values[place] = expect_width(event, len(self.fields))
-        pair.seq[place] = self.seq
-
     def _owners_now(self) -> Owners:
-        of_row = np.flatnonzero(self._streams.first_row >= 0).repeat(len(self.targets))
+        first_row = self._intake.streams.first_row
+        of_row = np.flatnonzero(first_row >= 0).repeat(len(self.targets))
         return Owners(
             list(self.streams), of_row, self.targets, self.horizons, self.fields,
             self.experts, self._sizes.bounds,
@@ -404,35 +364,12 @@ class Engine(FormerNames):
 
     def _take_in(self, call: str, block: Block) -> Events:
         self._expect_learned(call)
-        shape = (len(block), len(self.fields))
-        if block.values.shape != shape:
-            raise ShapeError("block.values", str(shape), str(block.values.shape))
-        self._add_streams(block)
-        events = self._streams.events(block, self.seq)
-        self.seq += len(block)
-        if block.kind.any():  # not ticks alone
-            told = (block.kind == CONTROL) & (events.stream == ALL_STREAMS)
-            for i in np.flatnonzero(told):
-                self._frozen = pause(self._frozen, int(block.code[i]))
-        return events if self._resampler is None else self._fold(events)
+        self._admit(block)
+        return self._intake.events(block)
 
-    def _add_streams(self, block: Block) -> None:
-        """Give rows to the streams that appear in a block."""
-        newcomers = self._streams.newcomers(block)
-        if newcomers:
-            before = len(self._bank)
-            after = self._streams.admit(newcomers, before, len(self.targets))
-            self._bank.grow(after - before)
-            self._bank.view("counters")[before:, places.FROZEN] = self._frozen
+    def _admit(self, block: Block) -> None:
+        if self._intake.admit(block):
             self._owners = self._owners_now()
-
-    def _fold(self, events: Events) -> Events:
-        assert self._resampler is not None  # noqa: S101 the caller has looked
-        e = events
-        kind, stream, *rest = self._resampler.fold(
-            e.kind, e.stream, e.time, e.values, e.code, e.seq
-        )
-        return Events(kind, stream, self._streams.rows(stream), *rest)
 
     def _is_due(self, events: Events) -> bool:
         # Only the rows of an event can have become due with it.
@@ -445,6 +382,6 @@ class Engine(FormerNames):
     def _said(self, columns: decode.Columns, block: Block | None = None) -> Records:
         """Give columns as records, after the decisions that a block held."""
         if block is not None and block.kind.any() and CONTROL in block.kind:
-            first, numbers = self.seq - len(block), self._streams.of(block)
+            first, numbers = self.seq - len(block), self._intake.streams.of(block)
             columns = {**decode.decisions(block, first, numbers), **columns}
         return Records(columns, self._owners.tables)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sfm_stream.engine.intake import BIN
 from sfm_stream.errors import InvalidState
 from sfm_stream.kernels.rows import NO_ROW
 from sfm_stream.state.places import FROZEN
@@ -20,7 +21,7 @@ from sfm_stream.state.places import FROZEN
 if TYPE_CHECKING:
     from sfm_stream.engine.core import Engine
 
-BIN, HELD = "bin_", "bin_held"
+HELD = f"{BIN}held"
 Array = NDArray[Any]
 
 

@@ -87,6 +87,10 @@ class StreamTable:
         """Give the number of a stream, or that of `FURTHER`; NO_ROW if none has it."""
         return self.numbers.get(name, self.numbers.get(FURTHER, NO_ROW))
 
+    def row(self, name: str) -> int:
+        """Give the first row of a stream, or NO_ROW or NO_ROOM."""
+        return int(self.first_row[self.number(name)])
+
     def of(self, block: Block) -> NDArray[np.int64]:
         """Give the number of each event's stream, or ALL_STREAMS."""
         return self._table(block.streams)[block.stream]
