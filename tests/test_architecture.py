@@ -104,6 +104,7 @@ TESTED_IN = {
     "engine.intake": "test_engine_streams.py",
     "engine.resampler": "test_engine_bins.py",
     "feeds": "test_connectors_capture_reader.py",
+    "storage.journal.reader": "test_storage_journal_writer.py",
     "storage.moves": "test_cluster_moving.py",
     "running.homes": "test_cluster_moving.py",
     "cli.cluster": "test_cluster_moving.py",

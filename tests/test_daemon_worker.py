@@ -230,8 +230,7 @@ def test_the_journal_is_synced_once_a_second(tmp_path, monkeypatch):
     rig.worker.close()
 
 
-def test_old_segments_go_when_a_checkpoint_covers_them(tmp_path, monkeypatch):
-    monkeypatch.setattr(journal, "SEGMENT_BYTES", 1)
+def test_old_segments_go_when_a_checkpoint_covers_them(tmp_path):
     tree = {"daemon": {**AT_EVERY_BATCH, "retention": "1ns"}}
     rig = Rig(tmp_path, **tree)
     rig.worker._found.journal._limit = 1

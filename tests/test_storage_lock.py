@@ -6,7 +6,7 @@ from sfm_stream.errors import JournalError
 from sfm_stream.events import Gap
 from sfm_stream.storage import journal, lock
 from sfm_stream.storage.journal import Journal
-from tests.test_storage_journal import killed, ticks
+from tests.test_storage_journal_writer import killed, ticks
 
 
 def test_a_journal_has_one_writer_of_this_machine(tmp_path):

@@ -1,16 +1,4 @@
-"""The append-only log of events that makes a live run repeatable.
-
-    folder/000000000000.log.gz   finished segments, named for their first position
-    folder/000000081920.log      the active one
-    folder/000000093000.hole     from here to the next segment nothing was journalled
-    folder/lock                  held by the one process that writes
-
-Every batch is handed to the system before `append` returns, so a killed process loses
-nothing; `sync` guards against a power cut. A write cut short leaves a torn tail, which
-the next opening removes. The mark names all events so far by content: a checkpoint
-keeps it, so that it is never used with the events of another history. There is no clock
-in here.
-"""
+"""What the one process that writes a journal does with it."""
 
 from __future__ import annotations
 
@@ -30,6 +18,7 @@ from sfm_stream.blocks import pack, pieces
 from sfm_stream.errors import JournalError
 from sfm_stream.events import Block, Event
 from sfm_stream.storage import atomic, lock, segment
+from sfm_stream.storage.journal.reader import read
 from sfm_stream.storage.segment import Chain
 
 SEGMENT_BYTES = 8 * 2**20
@@ -328,89 +317,6 @@ class Journal:
         if self._syncing is not None:
             running, self._syncing = self._syncing, None
             running.result()
-
-
-def read(folder: Path, after: int = 0) -> Iterator[Event]:
-    """Give the events of a journal from a position on, segment by segment.
-
-    Needs no lock: a reader beside the writer sees what was there when it came to the
-    active segment, and stops before an entry that is not yet whole.
-
-    Args:
-        folder: where the segments lie.
-        after: number of events to pass over.
-
-    Raises:
-        JournalError: if a segment is missing or damaged, or the events asked for were
-            deleted or never journalled.
-    """
-    firsts = segment.firsts(folder)
-    if not firsts:
-        raise JournalError(str(folder), "expected a journal, was none")
-    if after < firsts[0]:
-        problem = f"expected events from {after} on, first was {firsts[0]}"
-        raise JournalError(str(folder), problem, "earlier ones were deleted")
-    before: bytes | None = None
-    for first, following in zip(firsts, [*firsts[1:], None], strict=True):
-        if following is not None and following <= after:
-            continue
-        found = segment.load(folder, first)
-        entries = segment.scan(found)
-        _expect_next(found, before)
-        end = segment.hole(folder, first, following)
-        if end is not None:
-            segment.expect_whole(found, entries, end - first)
-        yield from segment.events(found, entries.end, after - first)
-        if end != following:
-            problem = f"events from {end} to {following} were not journalled"
-            raise JournalError(str(folder), problem, "a checkpoint covers them")
-        before = segment.mark(found, entries.events)
-
-
-def _expect_next(found: segment.Segment, mark: bytes | None) -> None:
-    """Refuse a segment that does not go on where the one before it ended."""
-    if found.head and mark is not None and found.seed != mark:
-        problem = "expected the events that follow the segment before, was others"
-        raise JournalError(str(found.path), problem, segment.RESTORE)
-
-
-def first(folder: Path) -> int:
-    """Give the position of the first event that is still there."""
-    return min(segment.firsts(folder), default=0)
-
-
-def end(folder: Path) -> int:
-    """Give the number of events that a journal holds by now.
-
-    Raises:
-        JournalError: if its last segment cannot be read or is damaged.
-    """
-    last = max(segment.firsts(folder), default=None)
-    if last is None:
-        return 0
-    return last + segment.scan(segment.load(folder, last)).events
-
-
-def mark_at(folder: Path, position: int) -> str | None:
-    """Give the mark that a journal had at a position; None if it never was there.
-
-    Raises:
-        JournalError: if the segment cannot be read.
-    """
-    start = max((f for f in segment.firsts(folder) if f <= position), default=None)
-    if start is None:
-        return None
-    found = segment.mark(segment.load(folder, start), position - start)
-    return None if found is None else found.hex()
-
-
-def unbroken(folder: Path) -> int:
-    """Give the position from which on no event is missing.
-
-    That is the first one where none was deleted, and the end of the last hole.
-    """
-    last = max(segment.holes(folder), default=-1)
-    return next((first for first in segment.firsts(folder) if first > last), 0)
 
 
 def _seed(folder: Path, finished: Sequence[int], first: int) -> bytes:

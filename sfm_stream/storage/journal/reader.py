@@ -1,0 +1,93 @@
+"""What can be read of a journal, also while another process writes it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from sfm_stream.errors import JournalError
+from sfm_stream.events import Event
+from sfm_stream.storage import segment
+
+
+def read(folder: Path, after: int = 0) -> Iterator[Event]:
+    """Give the events of a journal from a position on, segment by segment.
+
+    Needs no lock: a reader beside the writer sees what was there when it came to the
+    active segment, and stops before an entry that is not yet whole.
+
+    Args:
+        folder: where the segments lie.
+        after: number of events to pass over.
+
+    Raises:
+        JournalError: if a segment is missing or damaged, or the events asked for were
+            deleted or never journalled.
+    """
+    firsts = segment.firsts(folder)
+    if not firsts:
+        raise JournalError(str(folder), "expected a journal, was none")
+    if after < firsts[0]:
+        problem = f"expected events from {after} on, first was {firsts[0]}"
+        raise JournalError(str(folder), problem, "earlier ones were deleted")
+    before: bytes | None = None
+    for first, following in zip(firsts, [*firsts[1:], None], strict=True):
+        if following is not None and following <= after:
+            continue
+        found = segment.load(folder, first)
+        entries = segment.scan(found)
+        _expect_next(found, before)
+        end = segment.hole(folder, first, following)
+        if end is not None:
+            segment.expect_whole(found, entries, end - first)
+        yield from segment.events(found, entries.end, after - first)
+        if end != following:
+            problem = f"events from {end} to {following} were not journalled"
+            raise JournalError(str(folder), problem, "a checkpoint covers them")
+        before = segment.mark(found, entries.events)
+
+
+def _expect_next(found: segment.Segment, mark: bytes | None) -> None:
+    """Refuse a segment that does not go on where the one before it ended."""
+    if found.head and mark is not None and found.seed != mark:
+        problem = "expected the events that follow the segment before, was others"
+        raise JournalError(str(found.path), problem, segment.RESTORE)
+
+
+def first(folder: Path) -> int:
+    """Give the position of the first event that is still there."""
+    return min(segment.firsts(folder), default=0)
+
+
+def end(folder: Path) -> int:
+    """Give the number of events that a journal holds by now.
+
+    Raises:
+        JournalError: if its last segment cannot be read or is damaged.
+    """
+    last = max(segment.firsts(folder), default=None)
+    if last is None:
+        return 0
+    return last + segment.scan(segment.load(folder, last)).events
+
+
+def mark_at(folder: Path, position: int) -> str | None:
+    """Give the mark that a journal had at a position; None if it never was there.
+
+    Raises:
+        JournalError: if the segment cannot be read.
+    """
+    start = max((f for f in segment.firsts(folder) if f <= position), default=None)
+    if start is None:
+        return None
+    found = segment.mark(segment.load(folder, start), position - start)
+    return None if found is None else found.hex()
+
+
+def unbroken(folder: Path) -> int:
+    """Give the position from which on no event is missing.
+
+    That is the first one where none was deleted, and the end of the last hole.
+    """
+    last = max(segment.holes(folder), default=-1)
+    return next((first for first in segment.firsts(folder) if first > last), 0)
