@@ -159,3 +159,14 @@ def test_a_folder_that_cannot_be_made_is_told(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(StorageError, match="cannot be made"):
         Recorder(tmp_path / "file" / "x", quota=MIB)
+
+
+def test_an_unforeseen_error_ends_a_recording_where_it_is_seen(tmp_path, monkeypatch):
+    def fail(*_):
+        raise ValueError("what nobody thought of")
+
+    recorder = Recorder(tmp_path, quota=MIB)
+    monkeypatch.setattr(recorder, "_segment", fail)
+    recorder.opened("wss://a", NOW)
+    with pytest.raises(StorageError, match="what nobody thought of"):
+        recorder.close()

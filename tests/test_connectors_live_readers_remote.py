@@ -19,11 +19,21 @@ from websockets.frames import Frame, Opcode
 
 from connectors import open_live, open_readers
 from connectors.live.merged import Merged
+from connectors.live.readers import process as reading
 from connectors.live.readers.remote import LOST, Remote, divided
 from sfm_stream.config import each_feed, from_tree
 from sfm_stream.errors import FeedError
 from sfm_stream.events import Gap
-from tests.live_rig import exchange, ids, server, settings, tick, trades, until
+from tests.live_rig import (
+    exchange,
+    ids,
+    server,
+    settings,
+    settle,
+    tick,
+    trades,
+    until,
+)
 
 PATIENCE = 60
 CALM = {"stale_after": "10h"}
@@ -226,6 +236,28 @@ def test_a_reader_ends_when_its_taker_was_killed(tmp_path):
                 await until(lambda: not runs(pid))
 
     asyncio.run(run())
+
+
+def test_a_reader_that_can_report_or_obey_no_more_ends(monkeypatch, capfd):
+    codes = []
+    monkeypatch.setattr(reading.os, "_exit", codes.append)
+
+    async def fail():
+        raise KeyError("state")
+
+    async def run():
+        failing, ending = asyncio.create_task(fail()), asyncio.create_task(settle(1))
+        cancelled = asyncio.create_task(asyncio.sleep(60))
+        tasks = failing, ending, cancelled
+        for task in tasks:
+            task.add_done_callback(reading._end_if_failed)
+        cancelled.cancel()
+        await asyncio.wait(tasks)
+        await settle(1)
+
+    asyncio.run(run())
+    assert codes == [reading.FAILED]
+    assert "KeyError: 'state'" in capfd.readouterr().err
 
 
 @hypothesis(max_examples=30, deadline=None)

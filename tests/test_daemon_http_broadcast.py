@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
-from sfm_stream.daemon.http.broadcast import BLOCKS, FRAME, Client, Hub
+from sfm_stream.daemon.http.broadcast import BLOCKS, FRAME, UNSERVED, Client, Hub
+from sfm_stream.daemon.http.viewers import Gallery
 from sfm_stream.records import Records
 from sfm_stream.sinks import JsonlSink, Status
 from tests.daemon_web import asked, forecasts, lines, mixed, served
@@ -372,3 +373,45 @@ def test_when_lines_are_too_many_the_latest_forecasts_stay():
         return client.take(), client.take()
 
     assert asyncio.run(run()) == ((b'{"dropped":8}\n6\n8\n10', 3), (b"", 0))
+
+
+def test_of_a_block_that_cannot_be_encoded_clients_are_told_and_the_next_one_comes():
+    failed = []
+    torn = forecasts(0, 5)
+    del torn.columns["forecasts"]["mean"]
+
+    async def run():
+        async with served(failed=failed.append) as (hub, url), listening(url) as socket:
+            for block in (torn, forecasts(5, 7), torn, forecasts(7, 8)):
+                hub.publish(block)
+            async with asyncio.timeout(20):
+                return await read(socket, 5)
+
+    found = asyncio.run(run())
+    assert [line["seq"] for line in found if "seq" in line] == [5, 6, 7]
+    assert sum(line.get("dropped", 0) for line in found) == 2
+    assert [type(error) for error in failed] == [KeyError, KeyError]
+
+
+def test_a_view_that_fails_ends_with_a_reason_and_others_go_on():
+    failed = []
+
+    class Broken(Gallery):
+        async def show(self, wish, send):
+            del wish, send
+            raise ValueError("no picture")
+
+    async def run():
+        gallery = Broken()
+        async with served(failed=failed.append, gallery=gallery) as (hub, url):
+            async with listening(url) as other, listening(url) as socket:
+                await socket.send('{"view": "overview"}')
+                with pytest.raises(ConnectionClosed) as closed:
+                    await socket.recv()
+                hub.publish(forecasts(0, 1))
+                return closed.value.rcvd, await read(other, 1)
+
+    close, found = asyncio.run(run())
+    assert (close.code, close.reason) == (1011, UNSERVED)
+    assert [line["seq"] for line in found] == [0]
+    assert len(failed) == 1

@@ -296,6 +296,54 @@ def test_its_pages_say_how_it_is_from_the_first_moment_on(tmp_path):
     assert "expected a live connection" in seen["ready"]
 
 
+def test_what_fails_beside_the_model_is_an_alarm_and_ticks_go_on(tmp_path, monkeypatch):
+    rig = Rig(tmp_path / "run", daemon={"listen": "127.0.0.1:0"})
+    seen = {}
+
+    async def no_watchdog(*_):
+        raise OSError("no service manager")
+
+    def torn(_):
+        raise KeyError("mean")
+
+    monkeypatch.setattr(process, "watch", no_watchdog)
+
+    async def life(lived, feeds):
+        await until(lambda: lived.state == "live")
+        lived._gallery.watcher._note_events = torn
+        lived._hub.publish = lambda _: {}["nothing"]
+        for steps in (1, 2):
+            feeds[0].queue.put_nowait(now_ticks(steps, steps + 1))
+            await taken(lived, steps)
+            await until(lambda: lived.failures.counts["views"] >= 1)
+        seen["status"] = await page(lived.address, "status")
+        seen["metrics"] = await page(lived.address, "metrics")
+        lived.stop()
+
+    asyncio.run(rig.lived(life))
+    status = json.loads(seen["status"])
+    alarms = {alarm.partition(": ")[0] for alarm in status["alarms"]}
+    assert alarms == {"watchdog", "publishing", "views"}
+    assert status["failures"]["watchdog"] == 1
+    assert status["failures"]["publishing"] >= 2
+    assert 'sfm_stream_failures_total{part="watchdog"} 1.0' in seen["metrics"]
+    assert status["seq"] == len(rig.events()) == 2
+    assert rig.process.state == "stopped"
+
+
+def test_a_lease_that_cannot_be_renewed_is_an_alarm(rig):
+    told = []
+
+    async def life(lived, _):
+        await until(lambda: lived.state == "live")
+        lived._own.problem = "lease: cannot be renewed: Input/output error"
+        told.append(lived.vitals().alarms)
+        lived.stop()
+
+    asyncio.run(rig.lived(life))
+    assert told == [("lease: cannot be renewed: Input/output error",)]
+
+
 def test_the_loop_goes_on_while_someone_asks_and_the_model_is_at_work(rig):
     turns, told = [], []
 

@@ -195,3 +195,19 @@ def test_a_sink_that_answers_twice_counts_once(tmp_path):
     assert not done.done()
     second.answer()
     done.result(20)
+
+
+def test_an_unforeseen_error_is_told_and_the_next_try_is_made(rig, monkeypatch):
+    rig.live(0, 10)
+
+    def fail(*_):
+        raise RuntimeError("what nobody thought of")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(checkpoint, "save", fail)
+        with pytest.raises(CheckpointError, match="what nobody thought of"):
+            rig.saver.begin({"records": Sink()}).result(10)
+    assert "what nobody thought of" in rig.saver.problem
+    assert not rig.saver.busy
+    rig.saver.begin({"records": Sink()}).result(10)
+    assert (rig.saver.problem, rig.saved()["seq"]) == ("", 10)

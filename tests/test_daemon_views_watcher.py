@@ -119,3 +119,43 @@ def test_what_lies_here_is_folded_in_pieces_or_at_once():
     assert watcher.received.tolist() == other.received.tolist()
     np.testing.assert_array_equal(watcher.figures.scored, other.figures.scored)
     assert not watcher.fold_some()
+
+
+def torn(records):
+    """Give records of which a column is missing."""
+    forecasts = dict(records.columns["forecasts"])
+    del forecasts["mean"]
+    return Records({**records.columns, "forecasts": forecasts}, records.tables)
+
+
+def test_what_cannot_be_folded_is_told_and_what_follows_is_shown():
+    told = []
+    engine, _ = watcher_of()
+    watcher = Watcher(engine, failed=told.append)
+    feed(engine, watcher, ticks_of(0, 100, "a"))
+    watcher.hear(torn(engine.run(Block.of(ticks_of(100, 110, "a"), 1))))
+    watcher.fold()
+    assert [type(error) for error in told] == [KeyError]
+    feed(engine, watcher, ticks_of(110, 120, "a"))
+    shown = watcher.history.since(0, 0)["origin"].tolist()
+    assert shown == [*range(1, 100), *range(110, 120)]
+    assert len(told) == 1
+
+
+def test_a_bucket_that_cannot_be_closed_does_not_stop_the_others(monkeypatch):
+    told = []
+    engine, _ = watcher_of()
+    watcher = Watcher(engine, failed=told.append)
+    close, first = watcher.history._close, []
+
+    def close_all_but_one(place, last):
+        if not first:
+            first.append(last)
+            raise MemoryError
+        close(place, last)
+
+    monkeypatch.setattr(watcher.history, "_close", close_all_but_one)
+    feed(engine, watcher, ticks_of(0, 200, "a"))
+    assert [type(error) for error in told] == [MemoryError]
+    assert not watcher.history.is_open
+    assert not watcher.fold_some()

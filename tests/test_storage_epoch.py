@@ -186,3 +186,26 @@ def test_machines_are_told_apart_by_their_start_or_else_their_name(monkeypatch):
         assert epoch._machine() == epoch.BOOT.read_text().strip()
     monkeypatch.setattr(epoch, "BOOT", Path("/nowhere"))
     assert epoch._machine()
+
+
+def test_a_lease_that_cannot_be_renewed_is_told_and_tried_again(tmp_path, monkeypatch):
+    own = epoch.take(tmp_path, 5.0)
+    tried, away = threading.Event(), threading.Event()
+
+    def touch(handle):
+        del handle
+        if away.is_set():
+            tried.set()
+            raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(epoch, "RENEW_S", 0.001)
+    monkeypatch.setattr(epoch.os, "utime", touch)
+    away.set()
+    assert tried.wait(20)
+    while not own.problem:
+        threading.Event().wait(0.001)
+    assert own.problem == "lease: cannot be renewed: Input/output error"
+    away.clear()
+    while own.problem:
+        threading.Event().wait(0.001)
+    own.close()

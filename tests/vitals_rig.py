@@ -50,6 +50,7 @@ WELL = Vitals(
     latency_us=Percentiles(210.0, 3_000.0, 8_000.0, 9_000.0, 1_000),
     held_us=Percentiles(10.0, 900.0, 4_000.0, 7_000.0, 500),
     memory_mib=320.5,
+    failures={"views": 1},
     rejections={"value is missing": Refused(2, "stream 'ethusdt' event 7")},
 )
 

@@ -72,7 +72,7 @@ class Recorder:
         self._file: FileIO | None = None
         self._since = 0
         self._number = len(self._segments())
-        self._error: OSError | None = None
+        self._error: Exception | None = None
         self._flush, self._stop = flush, threading.Event()
         self._thread = threading.Thread(target=self._work, daemon=True)
         self._thread.start()
@@ -116,7 +116,8 @@ class Recorder:
             StorageError: if it could not.
         """
         if self._error is not None:
-            problem = f"the recording stopped: {self._error.strerror or self._error}"
+            why = getattr(self._error, "strerror", None) or self._error
+            problem = f"the recording stopped: {why}"
             raise StorageError(str(self._folder), problem)
 
     def close(self) -> None:
@@ -149,7 +150,7 @@ class Recorder:
                 flushes += 1
                 self._drain(sync=flushes % SYNC == 0)
             self._drain(sync=True)
-        except OSError as e:
+        except Exception as e:  # noqa: BLE001 `check` raises it where it is seen
             self._error = e
         finally:
             if self._file is not None:

@@ -84,8 +84,9 @@ class Holder:
     def _live(self) -> None:
         try:
             self._loop.run_until_complete(self._lived())
-        except SFMStreamError as error:
-            self._problem = str(error)
+        except Exception as error:  # noqa: BLE001 whoever asks is told, whatever it is
+            known = isinstance(error, SFMStreamError)
+            self._problem = str(error) if known else repr(error)
 
     async def _lived(self) -> None:
         self._process = Process(self._given, _say)

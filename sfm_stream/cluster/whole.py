@@ -109,6 +109,7 @@ def _joined(parts: Sequence[Vitals]) -> Vitals:
         memory_mib=sum(one.memory_mib for one in parts),
         rejections=_rejections(parts),
         held_us=_slowest([one.held_us for one in parts]),
+        failures=dict(sum((Counter(one.failures) for one in parts), Counter())),
     )
 
 

@@ -37,6 +37,7 @@ from sfm_stream.daemon.http.viewers import Gallery
 from sfm_stream.daemon.recovery import recover
 from sfm_stream.daemon.reload import expect_hot
 from sfm_stream.daemon.status.collect import Birth, complete, outline
+from sfm_stream.daemon.status.failures import Failures
 from sfm_stream.daemon.status.model import LIVE, Vitals, told
 from sfm_stream.daemon.status.pulse import Pulse
 from sfm_stream.daemon.status.telling import Telling
@@ -106,6 +107,7 @@ class Process:
     Attributes:
         state: `starting`, `recovering`, `live`, `stopping` or `stopped`.
         address: of its pages, once it is served.
+        failures: of its parts besides the model.
     """
 
     def __init__(
@@ -118,9 +120,11 @@ class Process:
         self._notifier = Notifier(environment, say)
         self.state, self.address = "starting", ""
         self._birth = Birth(given.folder.resolve())
+        self.failures = Failures()
         self._meters = Meters()
         self._gallery = Gallery(self._told, self._shut)
-        self._hub = Hub(gallery=self._gallery)
+        unserved = partial(self.failures.note, "websocket")
+        self._hub = Hub(gallery=self._gallery, failed=unserved)
         self._loop = asyncio.get_running_loop()
         self._announced, self._telling, self._pulse = (
             False, Telling(), Pulse(self._meters.observe_held),
@@ -132,6 +136,7 @@ class Process:
         self._turn = asyncio.Lock()
         self._told_to_stop = asyncio.Event()
         self._worker: Worker | None = None
+        self._own: Epoch | None = None
 
     async def run(self) -> None:
         """Recover, live until told to stop, and leave everything in order.
@@ -141,6 +146,7 @@ class Process:
         """
         sys.setswitchinterval(SWITCH)
         async with AsyncExitStack() as served:
+            served.enter_context(self.failures.overheard())
             if self._config.daemon.listen:
                 pages = Pages(self.vitals_soon, self._settings, self._meters, self._hub)
                 serve = serving(self._config.daemon.listen, pages)
@@ -149,6 +155,7 @@ class Process:
             lease = self._config.daemon.lease.seconds
             taking = partial(epoch.take, self._given.folder, lease)
             own = served.enter_context(await asyncio.to_thread(taking))
+            self._own = own
             if own.seized:
                 self._take_over(own)
             served.enter_context(pid_file.held(self._given.folder))
@@ -169,7 +176,10 @@ class Process:
         """Gather what the loop knows, for `complete`."""
         others = (self._hub.state(),) if self._config.daemon.listen else ()
         watcher, held = self._gallery.watcher, self._pulse.late
-        found = outline(self._birth, self.state, self._feed, others, held)
+        lease = self._own.problem if self._own else ""
+        found = outline(
+            self._birth, self.state, self._feed, others, held, self.failures, lease
+        )
         return found, self._worker, watcher.judged() if watcher else {}
 
     def stop(self) -> None:
@@ -236,7 +246,7 @@ class Process:
             self._say(f"recovered {found.events} events from the journal")
         meters = self._meters
         watcher = self._meters.watcher = self._gallery.watcher = Watcher(
-            found.engine, self._fold_soon
+            found.engine, self._fold_soon, partial(self.failures.note, "views")
         )
         witness = Witness(
             self._publish,
@@ -264,6 +274,8 @@ class Process:
         progress = partial(self._progress, worker)
         watched = asyncio.create_task(watch(self._notifier, progress))
         pulsing = asyncio.create_task(self._pulse.beat())
+        self.failures.watch(watched, "watchdog")
+        self.failures.watch(pulsing, "pulse")
         await asyncio.wait(
             [feeding, beating, told], return_when=asyncio.FIRST_COMPLETED
         )
@@ -327,10 +339,14 @@ class Process:
         self._fold_some()
 
     def _publish(self, records: Records) -> None:
-        self._hub.publish(records)
-        self._meters.observe_records(records)
-        if self._gallery.watcher is not None:
-            self._gallery.watcher.hear(records)
+        """Show records to those who look, whose troubles are none of the model's."""
+        try:
+            self._hub.publish(records)
+            self._meters.observe_records(records)
+            if self._gallery.watcher is not None:
+                self._gallery.watcher.hear(records)
+        except Exception as error:  # noqa: BLE001
+            self.failures.note("publishing", error)
 
     def _fold_soon(self) -> None:
         self._loop.call_soon_threadsafe(self._fold_some)
@@ -411,6 +427,7 @@ async def live(
 
     def reload() -> None:
         task = loop.create_task(process.reload())
+        process.failures.watch(task, "reload")
         reloading.add(task)  # the loop alone would forget it
         task.add_done_callback(reloading.discard)
 

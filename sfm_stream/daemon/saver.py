@@ -8,6 +8,7 @@ nothing else.
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -19,13 +20,15 @@ import msgspec
 import numpy as np
 
 from sfm_stream.daemon.recovery import RECORDS
-from sfm_stream.errors import CheckpointError, Fenced, JournalError
+from sfm_stream.errors import CheckpointError, SFMStreamError
 from sfm_stream.storage import atomic, checkpoint, history
 from sfm_stream.storage.run_folder import Run
 
 if TYPE_CHECKING:
     from sfm_stream.engine import Engine
 
+
+log = logging.getLogger(__name__)
 
 WEIGHTS = ("weights", "theta")
 """Arrays of what is learned: of the cell, and of least squares."""
@@ -230,16 +233,17 @@ class Saver:
         journalled: Callable[[], None],
         written: Future[None],
     ) -> None:
-        self.finite = all(np.isfinite(arrays[name]).all() for name in WEIGHTS)
         try:
+            self.finite = all(np.isfinite(arrays[name]).all() for name in WEIGHTS)
             _settle(journalled, self._run)
             checkpoint.save(
                 self._run.checkpoints, seq, arrays, manifest, self._keep,
                 self._journal.expect_present,
             )  # fmt: skip
-        except (CheckpointError, JournalError, Fenced) as error:
-            self.problem = str(error)
-            written.set_exception(error)
+        except Exception as error:  # noqa: BLE001 or no further one would be begun
+            failed = _explained(error, self._run)
+            self.problem = str(failed)
+            written.set_exception(failed)
             return
         self.problem, self._begun = "", None
         self.saved = Saved(seq, begun, self._elapsed() - begun)
@@ -256,6 +260,14 @@ def _settle(journalled: Callable[[], None], run: Run) -> None:
         journalled()
     except OSError as error:
         raise CheckpointError(str(run.journal), *atomic.explain(error)) from error
+
+
+def _explained(error: Exception, run: Run) -> SFMStreamError:
+    """Give an error of ours for any error; the log has the trace of a foreign one."""
+    if isinstance(error, SFMStreamError):
+        return error
+    log.error("a checkpoint failed", exc_info=error)
+    return CheckpointError(str(run.checkpoints), f"cannot be written: {error!r}")
 
 
 def _places(positions: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:

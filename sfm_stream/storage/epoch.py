@@ -49,10 +49,11 @@ class Epoch:
     Attributes:
         number: its own.
         seized: as given.
+        problem: why the file could not be touched of late, or empty.
     """
 
     def __init__(self, path: Path, handle: int, *, seized: bool) -> None:
-        self.number, self.seized = int(path.name), seized
+        self.number, self.seized, self.problem = int(path.name), seized, ""
         self._path, self._handle = path, handle
         self._inode = os.fstat(handle).st_ino
         self._ended = threading.Event()
@@ -95,8 +96,14 @@ class Epoch:
         os.close(self._handle)
 
     def _renew(self) -> None:
+        """Touch the file again and again; shared storage may be away for a while."""
         while not self._ended.wait(RENEW_S):
-            os.utime(self._handle)
+            try:
+                os.utime(self._handle)
+            except OSError as e:
+                self.problem = f"lease: cannot be renewed: {e.strerror or e}"
+            else:
+                self.problem = ""
 
 
 def take(

@@ -18,6 +18,7 @@ import asyncio
 import os
 import signal
 import struct
+import traceback
 from collections.abc import Callable
 from contextlib import aclosing, suppress
 from dataclasses import replace
@@ -42,6 +43,8 @@ MOST = 512
 BEAT = 0.25
 """Seconds between reports."""
 STOP = b"s"
+FAILED = 1
+"""Exit code of a process that cannot report or obey any more."""
 ENDS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 """What a terminal or a service manager sends to all processes: the taker decides."""
 
@@ -91,6 +94,8 @@ async def _serve(feed: Named, end: socket) -> None:
     ear, mouth = await asyncio.open_connection(sock=end)
     obeying = asyncio.create_task(_obey(ear, feed))
     reporting = asyncio.create_task(_report(mouth, feed))
+    for task in (obeying, reporting):
+        task.add_done_callback(_end_if_failed)
     try:
         await _tell_all(mouth, feed)
     except FeedError as error:
@@ -130,6 +135,14 @@ async def _obey(ear: asyncio.StreamReader, feed: Named) -> None:
         while await ear.read(1) == STOP:
             feed.stop()
     os._exit(0)
+
+
+def _end_if_failed(task: asyncio.Task[None]) -> None:
+    """End this process if a task failed: the model's starts another, and says so."""
+    error = None if task.cancelled() else task.exception()
+    if error is not None:
+        traceback.print_exception(error)
+        os._exit(FAILED)
 
 
 def _tell(mouth: asyncio.StreamWriter, kind: Kind, message: Any) -> None:  # noqa: ANN401

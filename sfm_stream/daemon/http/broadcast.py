@@ -15,13 +15,14 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from itertools import islice
 from typing import TYPE_CHECKING, TypeAlias
 
 import msgspec
 from websockets.exceptions import ConnectionClosed
+from websockets.frames import CloseCode
 
 from sfm_stream.daemon.http.choice import Choice, Subscription
 from sfm_stream.daemon.http.viewers import Gallery, Wish, wish_of
@@ -40,6 +41,7 @@ PATIENCE = 10.0
 BLOCKS = 1_024
 """Blocks of records that wait for the loop, which is never away for long."""
 NAME = "websocket"
+UNSERVED = "this could not be served; the alarms of /status say why"
 
 Key: TypeAlias = tuple[str, str, str]
 Line: TypeAlias = tuple[Key | None, bytes]
@@ -144,6 +146,7 @@ class Hub:
         capacity: most lines that wait for a client.
         patience: seconds a client may take over a frame.
         gallery: what there is to look at.
+        failed: told of what could not be served.
     """
 
     def __init__(
@@ -151,8 +154,9 @@ class Hub:
         capacity: int = CAPACITY,
         patience: float = PATIENCE,
         gallery: Gallery | None = None,
+        failed: Callable[[Exception], None] = lambda _: None,
     ) -> None:
-        self._gallery = gallery or Gallery()
+        self._gallery, self._failed = gallery or Gallery(), failed
         self._choice = Choice()
         self._loop = asyncio.get_running_loop()
         self._capacity, self._patience = capacity, patience
@@ -193,23 +197,30 @@ class Hub:
         )
 
     async def serve(self, socket: ServerConnection) -> None:
-        """Serve a client until it goes, or is too slow."""
+        """Serve a client until it goes, is too slow, or cannot be served."""
         client = Client(self._capacity)
         self._clients.add(client)
         try:
-            async with asyncio.TaskGroup() as group:
-                writing = group.create_task(self._write(socket, client))
-                with suppress(ConnectionClosed):
-                    async for message in socket:
-                        wish = self._hear(client, message)
-                        if wish is not None:
-                            self._look(group, client, wish, socket)
-                for task in (writing, *client.views.values()):
-                    task.cancel()
+            await self._attend(socket, client)
+        except Exception as error:  # noqa: BLE001 the client is told, and comes again
+            self._failed(error)
+            await socket.close(CloseCode.INTERNAL_ERROR, UNSERVED)
         finally:
             self._leave(client)
             self._clients.discard(client)
             self._dropped += client.dropped
+
+    async def _attend(self, socket: ServerConnection, client: Client) -> None:
+        """Write and show to a client what it asks for, until it goes."""
+        async with asyncio.TaskGroup() as group:
+            writing = group.create_task(self._write(socket, client))
+            with suppress(ConnectionClosed):
+                async for message in socket:
+                    wish = self._hear(client, message)
+                    if wish is not None:
+                        self._look(group, client, wish, socket)
+            for task in (writing, *client.views.values()):
+                task.cancel()
 
     def _hear(self, client: Client, message: str | bytes) -> Wish | None:
         """Take what a client wants; an invalid wish is answered with the reason."""
@@ -259,23 +270,35 @@ class Hub:
                 del self._listening[wanted]
 
     def _share(self) -> None:
-        """Encode a block of records, and give each client what it wants."""
+        """Encode a block of records, and give each client what it wants.
+
+        A block that cannot be encoded counts as one line that they lack.
+        """
         # cleared before looking: what comes from now on wakes the loop again
         self._woken = False
         if not self._blocks:
             return
         lost, self._told = self._lost - self._told, self._lost
         records = self._blocks.popleft()
-        chosen: dict[Subscription, list[Line]] = {w: [] for w in self._listening}
-        for record, takers in self._choice.rows(records, self._listening):
-            line = _key(record), self._encode(record)
-            for wanted in takers:
-                chosen[wanted].append(line)
+        try:
+            chosen = self._chosen(records)
+        except Exception as error:  # noqa: BLE001 the next block may be all right
+            self._failed(error)
+            chosen, lost = {wanted: [] for wanted in self._listening}, lost + 1
         for wanted, lines in chosen.items():
             for client in self._listening[wanted]:
                 client.add(lines, lost)
         if self._blocks:  # others have their turn first
             self._loop.call_soon(self._share)
+
+    def _chosen(self, records: Records) -> dict[Subscription, list[Line]]:
+        """Encode the records that someone wants, each once."""
+        chosen: dict[Subscription, list[Line]] = {w: [] for w in self._listening}
+        for record, takers in self._choice.rows(records, self._listening):
+            line = _key(record), self._encode(record)
+            for wanted in takers:
+                chosen[wanted].append(line)
+        return chosen
 
     async def _write(self, socket: ServerConnection, client: Client) -> None:
         with suppress(ConnectionClosed):

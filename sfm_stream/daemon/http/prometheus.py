@@ -251,6 +251,10 @@ class Meters:
             Figure("rejections", "rejected ticks, by reason", float, COUNTER),
             ("reason",), {(why,): one.count for why, one in vitals.rejections.items()},
         )  # fmt: skip
+        yield _family(
+            Figure("failures", "of parts besides the model", float, COUNTER),
+            ("part",), {(part,): n for part, n in vitals.failures.items()},
+        )  # fmt: skip
         yield from _families(OF_SINK, ("sink", "kind"), _by_name(vitals.sinks))
         yield from _families(OF_ERRORS, ("stream", "target", "horizon"), errors)
         outcomes: dict[Key, int] = {

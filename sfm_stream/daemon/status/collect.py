@@ -14,6 +14,7 @@ from msgspec.structs import replace
 
 from sfm_stream import __version__
 from sfm_stream.daemon.status import model
+from sfm_stream.daemon.status.failures import Failures
 from sfm_stream.daemon.status.latest import Latest
 from sfm_stream.daemon.status.model import Vitals
 from sfm_stream.running.rss import rss_mib
@@ -52,6 +53,8 @@ def outline(
     feed: LiveFeed,
     others: Sequence[Status] = (),
     held: Latest | None = None,
+    failures: Failures | None = None,
+    lease: str = "",
 ) -> Vitals:
     """Gather what a live process says of itself without its model.
 
@@ -63,7 +66,10 @@ def outline(
         feed: its feed.
         others: what takes records besides the worker's sinks.
         held: seconds that the loop was held for.
+        failures: of parts besides the model.
+        lease: why the process may lose its run, or empty.
     """
+    alarms = failures.alarms() if failures else []
     return Vitals(
         version=__version__,
         pid=os.getpid(),
@@ -86,10 +92,11 @@ def outline(
         sinks=tuple(others),
         learning=False,
         finite=True,
-        alarms=(),
+        alarms=(lease, *alarms) if lease else tuple(alarms),
         latency_us=None,
         memory_mib=rss_mib(),
         held_us=_microseconds(held) if held else None,
+        failures=dict(failures.counts) if failures else {},
     )
 
 
@@ -147,7 +154,7 @@ def _with_model(
         sinks=sinks,
         learning=worker.engine.learning,
         finite=saver.finite,
-        alarms=tuple(_alarms(problems, streams, sinks)),
+        alarms=(*_alarms(problems, streams, sinks), *before.alarms),
         latency_us=_microseconds(stepper.latencies),
     )
 

@@ -142,6 +142,7 @@ class Vitals(msgspec.Struct, frozen=True):
         memory_mib: resident memory.
         rejections: ticks that the engine rejected since the start, by reason.
         held_us: how much later than asked for the loop came back, or None at first.
+        failures: how often parts besides the model failed since the start.
     """
 
     version: str
@@ -170,6 +171,7 @@ class Vitals(msgspec.Struct, frozen=True):
     memory_mib: float
     rejections: dict[str, Refused] = {}
     held_us: Percentiles | None = None
+    failures: dict[str, int] = {}
 
 
 def unready(vitals: Vitals, settings: Daemon) -> list[str]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,6 +36,10 @@ DECIDED = {"catch-up": "learning paused: late", "caught-up": "learning goes on",
            "quarantine": "shut out", "release": "let in again"}  # fmt: skip
 
 
+Left: TypeAlias = "tuple[int, Block] | Records"
+"""What waits to be folded: events and the first one's number, or records."""
+
+
 class Seen(NamedTuple):
     """Events as far as they tell more than the records: by number, in order."""
 
@@ -52,6 +56,7 @@ class Watcher:
     Args:
         engine: what is watched; only names and settings are read.
         wake: has `fold` called soon, from any thread.
+        failed: told of what could not be folded, and is left out.
 
     Attributes:
         shape: of the points.
@@ -64,7 +69,12 @@ class Watcher:
         lost: blocks that found no room.
     """
 
-    def __init__(self, engine: Engine, wake: Callable[[], None] = lambda: None) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        wake: Callable[[], None] = lambda: None,
+        failed: Callable[[Exception], None] = lambda _: None,
+    ) -> None:
         self.shape: Shape = points.shape_of(engine)
         self.history, self.marks = History(self.shape), Marks()
         self.figures = Figures(len(self.shape.horizons), self.shape.level)
@@ -76,7 +86,8 @@ class Watcher:
         self._ticked: Ints = np.zeros(0, np.int64)
         self._broken: Ints = np.zeros(0, np.int64)
         self._signals = Signals(engine.config, engine.fields)
-        self._wake, self._waiting, self._size = wake, deque[tuple[Any, ...]](), 0
+        self._wake, self._failed = wake, failed
+        self._waiting, self._size = deque[tuple[Left, int]](), 0
         # never empty, so that there is always a place to look at
         nothing = np.full((1, len(engine.fields)), np.nan)
         self._seen = Seen(np.array([-1]), np.zeros(1, np.int64), nothing)
@@ -89,7 +100,7 @@ class Watcher:
     def hear(self, records: Records) -> None:
         """Leave what the engine said of them."""
         if records.columns:
-            self._leave((records,), 0)
+            self._leave(records, 0)
 
     def fold(self) -> None:
         """Take all that lies here."""
@@ -97,12 +108,18 @@ class Watcher:
             pass
 
     def fold_some(self) -> bool:
-        """Take about `PIECE` events of what lies here; say whether more is left."""
+        """Take about `PIECE` events of what lies here; say whether more is left.
+
+        What cannot be taken is left out and told of: the next piece may be all right.
+        """
         with self._folding:
-            if self.history.is_open:
-                self.history.close_some()
-            elif self._waiting:
-                self._fold_piece()
+            try:
+                if self.history.is_open:
+                    self.history.close_some()
+                elif self._waiting:
+                    self._fold_piece()
+            except Exception as error:  # noqa: BLE001 whoever looks must not stop ticks
+                self._failed(error)
             return bool(self._waiting) or self.history.is_open
 
     def number(self, stream: str) -> int | None:
@@ -127,11 +144,11 @@ class Watcher:
         broken: NDArray[np.bool_] = self._broken > self._ticked
         return broken
 
-    def _leave(self, what: tuple[Any, ...], events: int) -> None:
+    def _leave(self, what: Left, events: int) -> None:
         if len(self._waiting) >= MOST_WAITING:
             self.lost += 1
             return
-        self._waiting.append(what)
+        self._waiting.append((what, events))
         self._size += events
         if self._size >= PIECE:
             self._size = 0
@@ -139,19 +156,7 @@ class Watcher:
 
     def _fold_piece(self) -> None:
         """Take about as many events as history bears at once, and their records."""
-        blocks: list[tuple[int, Block]] = []
-        said: list[Records] = []
-        size = 0
-        while self._waiting:
-            what = self._waiting[0]
-            if len(what) == 2:
-                size += len(what[1])
-                if blocks and size > PIECE:
-                    break
-                blocks.append(what)
-            else:
-                said.append(what[0])
-            self._waiting.popleft()
+        blocks, said = self._next_piece()
         if said:
             self._know(said[-1].tables["stream"])
         self._note_events(blocks)
@@ -167,12 +172,28 @@ class Watcher:
             if records.count("decisions"):
                 self._note_decisions(records)
 
+    def _next_piece(self) -> tuple[list[tuple[int, Block]], list[Records]]:
+        """Take what comes next from where it lies; it never comes again."""
+        blocks: list[tuple[int, Block]] = []
+        said: list[Records] = []
+        size = 0
+        while self._waiting:
+            what, events = self._waiting[0]
+            size += events
+            if blocks and events and size > PIECE:
+                break
+            self._waiting.popleft()
+            if isinstance(what, Records):
+                said.append(what)
+            else:
+                blocks.append(what)
+        return blocks, said
+
     def _know(self, names: tuple[str, ...]) -> None:
         """Have room for all streams; a table that has not grown is the same."""
         if names is self.streams:
             return
         more = len(names) - len(self.received)
-        self.streams = names
         self.numbers = {name: i for i, name in enumerate(names)}
         self.received = np.pad(self.received, (0, more))
         self._ticked = np.pad(self._ticked, (0, more), constant_values=-1)
@@ -180,6 +201,7 @@ class Watcher:
         targets = len(self.shape.targets)
         self.values = np.pad(self.values, (0, more * targets), constant_values=np.nan)
         self.figures.know(len(names) * targets)
+        self.streams = names  # last: who sees it relies on the room
 
     def _note_events(self, blocks: Sequence[tuple[int, Block]]) -> None:
         """Keep events until their records come, and mark gaps."""

@@ -1,0 +1,90 @@
+"""What failed beside the model, told where people look.
+
+A live process has tasks, callbacks and threads whose end nobody waits for. Whatever is
+raised there is counted by the part it was raised in and goes to the log with its trace.
+It stays an alarm: the part may go on, but something is missing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+log = logging.getLogger(__name__)
+
+LONGEST = 200
+"""Characters of an error in an alarm; the log has more."""
+LOOP = "loop"
+
+
+class Failures:
+    """Counts failures by part; any thread may tell of one.
+
+    Attributes:
+        counts: how many there were, by part.
+    """
+
+    def __init__(self) -> None:
+        self.counts: Counter[str] = Counter()
+        self._latest: dict[str, str] = {}
+        self._lock = threading.Lock()
+
+    def note(self, part: str, error: BaseException) -> None:
+        """Count a failure of a part, and log it."""
+        words = _words(error)
+        with self._lock:
+            self.counts[part] += 1
+            self._latest[part] = words
+        extra = {"part": part, "problem": words}
+        log.error("a part of the process failed", exc_info=error, extra=extra)
+
+    def alarms(self) -> list[str]:
+        """Say of each part how often it failed, and how at last."""
+        with self._lock:
+            return [
+                f"{part}: {self._latest[part]} (failures so far: {count})"
+                for part, count in self.counts.items()
+            ]
+
+    def watch(self, task: asyncio.Task[Any], part: str) -> asyncio.Task[Any]:
+        """Have the error that a task ends with noted; give the task."""
+
+        def look(ended: asyncio.Task[Any]) -> None:
+            error = None if ended.cancelled() else ended.exception()
+            if error is not None:
+                self.note(part, error)
+
+        task.add_done_callback(look)
+        return task
+
+    @contextmanager
+    def overheard(self) -> Iterator[None]:
+        """Note what the loop and threads would only print, as long as this lasts."""
+        loop = asyncio.get_running_loop()
+        handled, printed = loop.get_exception_handler(), threading.excepthook
+
+        def of_loop(_: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+            error = context.get("exception") or RuntimeError(context["message"])
+            self.note(LOOP, error)
+
+        def of_thread(what: threading.ExceptHookArgs) -> None:
+            if what.exc_value is not None:
+                self.note(what.thread.name if what.thread else "", what.exc_value)
+
+        loop.set_exception_handler(of_loop)
+        threading.excepthook = of_thread
+        try:
+            yield
+        finally:
+            loop.set_exception_handler(handled)
+            threading.excepthook = printed
+
+
+def _words(error: BaseException) -> str:
+    words = f"{type(error).__name__}: {error}".rstrip(": ")
+    return words if len(words) <= LONGEST else f"{words[:LONGEST]}..."
