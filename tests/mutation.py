@@ -29,7 +29,7 @@ COPIED = ("sfm_stream", "connectors", "tests", "configs", "pyproject.toml")
 NEEDS_NAMES = ("VariableReplacer", "VariableInserter", "ExceptionReplacer")
 PATIENCE = 120.0
 MODULES = {
-    "sfm_stream/blocks.py": ("blocks",),
+    "sfm_stream/events/blocks.py": ("events_blocks",),
     "sfm_stream/engine/streams.py": ("engine_streams", "engine_labels"),
     "sfm_stream/daemon/quarantine.py": ("daemon_quarantine",),
     "sfm_stream/daemon/status/latest.py": ("daemon_status_latest",),

@@ -23,7 +23,7 @@ ROWS = [
     {"events", "records", "units"},
     {"sections"},
     {"settings"},
-    {"blocks", "config", "jit"},
+    {"config", "jit"},
     {"feeds", "cell"},
     {"state"},
     {"kernels"},
@@ -61,7 +61,7 @@ TOUCHES_THE_OUTSIDE = {
 }
 
 CONNECTORS_MAY_IMPORT = {
-    "blocks", "config", "errors", "events", "feeds", "sections",
+    "config", "errors", "events", "feeds", "sections",
     "settings", "units",
 }  # fmt: skip
 
@@ -90,6 +90,7 @@ TESTED_IN = {
     "state.layout": "test_state_bank.py",
     "state.places": "test_state_bank.py",
     "state.arena": "test_state_bank.py",
+    "events.kinds": "test_events_columns.py",
     "sections": "test_config.py",
     "settings": "test_config.py",
     "backends.cuda.prelude": "test_backends_cuda_compiling.py",

@@ -6,10 +6,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sfm_stream.backends import spread
-from sfm_stream.blocks import concatenate
 from sfm_stream.config import from_tree
 from sfm_stream.engine import Engine, buffers
 from sfm_stream.events import Block, Control, Gap, Heartbeat, Label, Tick
+from sfm_stream.events.blocks import concatenate
 from sfm_stream.kernels.rows import ALL_ROWS, NO_ROOM, NO_ROW
 
 START, SECOND = 1_700_000_000 * 10**9, 10**9

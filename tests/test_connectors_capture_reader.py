@@ -12,10 +12,10 @@ import pytest
 from connectors import open_feed
 from connectors.capture import format as recording
 from connectors.capture.format import Kind
-from sfm_stream.blocks import concatenate
 from sfm_stream.config import from_tree
 from sfm_stream.errors import ConfigError, FeedError
 from sfm_stream.events import GAP, TICK, Gap, Tick
+from sfm_stream.events.blocks import concatenate
 
 DATA = Path(__file__).parents[2] / "shared" / "data"
 real = pytest.mark.skipif(not DATA.is_dir(), reason="the shared data sets are not here")

@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 
 from connectors import open_feed
 from connectors.files import text as files
-from sfm_stream.blocks import concatenate
 from sfm_stream.config import from_tree
 from sfm_stream.errors import ConfigError, FeedError
 from sfm_stream.events import NO_TIME
+from sfm_stream.events.blocks import concatenate
 from sfm_stream.settings import Feed
 
 DATA = Path(__file__).parents[2] / "shared" / "data"

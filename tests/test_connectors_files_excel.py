@@ -7,9 +7,9 @@ import polars as pl
 import pytest
 
 from connectors import open_feed
-from sfm_stream.blocks import concatenate
 from sfm_stream.config import from_tree
 from sfm_stream.errors import FeedError
+from sfm_stream.events.blocks import concatenate
 
 DAY = 86_400 * 10**9
 NEW_YEAR = 1_704_067_200 * 10**9  # 2024, day 45292 of Excel

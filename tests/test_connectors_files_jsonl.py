@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from connectors import open_feed
-from sfm_stream.blocks import concatenate
 from sfm_stream.config import from_tree
 from sfm_stream.errors import FeedError
+from sfm_stream.events.blocks import concatenate
 
 BEGIN = 1_700_000_000
 LINES = [

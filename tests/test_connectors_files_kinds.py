@@ -18,10 +18,10 @@ from hypothesis import strategies as st
 
 from connectors import open_feed
 from connectors.tally import Tally
-from sfm_stream.blocks import concatenate
 from sfm_stream.config import from_tree
 from sfm_stream.errors import FeedError
 from sfm_stream.events import NO_TIME
+from sfm_stream.events.blocks import concatenate
 from sfm_stream.feeds import Counting, Explained
 from sfm_stream.settings import Feed
 

@@ -8,10 +8,10 @@ import polars as pl
 import pytest
 
 from connectors import open_feed
-from sfm_stream.blocks import concatenate
 from sfm_stream.config import from_tree
 from sfm_stream.errors import FeedError
 from sfm_stream.events import NO_TIME
+from sfm_stream.events.blocks import concatenate
 from sfm_stream.settings import Feed
 
 DATA = Path(__file__).parents[2] / "shared" / "data"

@@ -9,10 +9,10 @@ from river import datasets
 
 from connectors import open_feed
 from connectors.made.river import _nanoseconds
-from sfm_stream.blocks import concatenate
 from sfm_stream.config import from_tree
 from sfm_stream.errors import ConfigError, FeedError
 from sfm_stream.events import NO_TIME
+from sfm_stream.events.blocks import concatenate
 
 
 def opened(dataset="WaterFlow", fields=()):

@@ -6,9 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from connectors import open_feed
-from sfm_stream.blocks import concatenate
 from sfm_stream.config import from_tree
 from sfm_stream.errors import FeedError
+from sfm_stream.events.blocks import concatenate
 
 SHAPES = ["tones", "chirp", "regimes", "square", "sawtooth"]
 

@@ -5,10 +5,10 @@ import polars as pl
 import pytest
 
 from connectors import open_feed, open_live
-from sfm_stream.blocks import concatenate
 from sfm_stream.config import digest, from_tree, of_model
 from sfm_stream.engine import Engine
 from sfm_stream.errors import ConfigError
+from sfm_stream.events.blocks import concatenate
 from sfm_stream.feeds import Explained
 
 ROWS = 60

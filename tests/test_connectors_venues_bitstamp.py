@@ -6,9 +6,9 @@ import pytest
 
 from connectors import open_feed
 from connectors.venues.protocol import open_venue
-from sfm_stream.blocks import concatenate
 from sfm_stream.config import from_tree
 from sfm_stream.events import TICK
+from sfm_stream.events.blocks import concatenate
 from tests.venue_frames import NOW, bitstamp_book, bitstamp_trade, dumps, settings_of
 
 CAPTURE = Path(__file__).parents[2] / "shared/data/captures/bitstamp/BITSTAMP.ws.1.0.gz"

@@ -6,9 +6,9 @@ import pytest
 
 from connectors import open_feed
 from connectors.venues.protocol import History, open_venue
-from sfm_stream.blocks import concatenate
 from sfm_stream.config import from_tree
 from sfm_stream.events import TICK, Tick
+from sfm_stream.events.blocks import concatenate
 from tests.venue_frames import NOW, coinbase_match, coinbase_ticker, dumps, settings_of
 
 CAPTURE = (

@@ -14,15 +14,14 @@ from sfm_stream.engine.resampler import Resampler
 from sfm_stream.errors import CheckpointMismatch, ConfigError, ShapeError
 from sfm_stream.events import (
     ALL_STREAMS,
-    ANEW,
     CLOSED,
     CONTROL,
     GAP,
     HEARTBEAT,
-    LATE,
     NO_TIME,
     TICK,
 )
+from sfm_stream.events.kinds import ANEW, LATE
 from sfm_stream.kernels.accept import RESTART
 
 MS = 10**6

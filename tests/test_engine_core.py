@@ -10,15 +10,7 @@ from sfm_stream import config
 from sfm_stream.cell.parameters import FORGET_CAP
 from sfm_stream.engine import Engine
 from sfm_stream.errors import CheckpointMismatch, ConfigError, InvalidState, ShapeError
-from sfm_stream.events import (
-    NO_TIME,
-    Block,
-    Closed,
-    Control,
-    Gap,
-    Heartbeat,
-    Tick,
-)
+from sfm_stream.events import NO_TIME, Block, Closed, Control, Gap, Heartbeat, Tick
 from sfm_stream.records import Decision, Forecast, Rejected, Score, Update, Voided
 from sfm_stream.state.inputs import CLOCKS
 

@@ -8,13 +8,13 @@ from importlib import import_module
 import pytest
 
 PUBLIC = [
-    "config", "events", "records", "engine", "cell.sfm", "cell.layer",
+    "config", "events.columns", "events.kinds", "records", "engine", "cell.sfm", "cell.layer",
     "cluster.shards", "river.regressor", "river.multi_target", "river.forecaster",
 ]  # fmt: skip
 # Names that people meet first: each shows how it is used.
 SHOWN = {
-    "sfm_stream.config.from_tree", "sfm_stream.events.Block",
-    "sfm_stream.events.Block.ticks", "sfm_stream.events.to_json",
+    "sfm_stream.config.from_tree", "sfm_stream.events.columns.Block",
+    "sfm_stream.events.columns.Block.ticks", "sfm_stream.events.kinds.to_json",
     "sfm_stream.records.Records", "sfm_stream.engine",
     "sfm_stream.cell.sfm.SFM", "sfm_stream.river.regressor.SFMRegressor",
     "sfm_stream.river.multi_target.SFMMultiTargetRegressor",

@@ -8,7 +8,7 @@ import torch
 
 from sfm_stream.cell.parameters import FORGET_CAP, Weights
 from sfm_stream.cell.step import SFMState, step
-from sfm_stream.events import FREEZE
+from sfm_stream.events.kinds import FREEZE
 from sfm_stream.state import arena, places
 from sfm_stream.state.places import SEGMENT, UNIT_NS
 from tests.kernels_rig import (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from sfm_stream.events import FREEZE
+from sfm_stream.events.kinds import FREEZE
 from sfm_stream.state import places
 from tests.kernels_rig import START, Rig, control, join, ticks, tones
 

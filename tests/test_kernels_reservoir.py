@@ -89,7 +89,7 @@ def test_window_run_again_with_the_same_weights_says_the_same():
 
 @pytest.mark.parametrize("backend", ["numba", "torch"])
 def test_adapting_forgets_the_past(backend):
-    from sfm_stream.events import ADAPT
+    from sfm_stream.events.kinds import ADAPT
     from tests.kernels_rig import control
 
     r = Rig({"learn": LEARN | {"replay": 80}}, backend=backend)

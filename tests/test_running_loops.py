@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sfm_stream.blocks import concatenate
 from sfm_stream.errors import JournalError
 from sfm_stream.events import Block, Tick
+from sfm_stream.events.blocks import concatenate
 from sfm_stream.running import loops
 
 EVENTS = [Tick("a", 1, (1.0,)), Tick("a", 2, (2.0,))]

@@ -15,8 +15,9 @@ from typing import Literal
 
 import numpy as np
 
-from sfm_stream.blocks import concatenate, select
-from sfm_stream.events import TICK, Block, Event, Gap, Growing, Tick
+from sfm_stream.events import TICK, Block, Event, Gap, Tick
+from sfm_stream.events.blocks import concatenate, select
+from sfm_stream.events.columns import Growing
 
 GATHER = 0.001
 """Least seconds between batches of few events."""

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sfm_stream.blocks import select
 from sfm_stream.events import TICK, Block, Control, Event, Gap
+from sfm_stream.events.blocks import select
 from sfm_stream.records import Records
 
 LONGEST = 3600.0

@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING
 import msgspec
 import numpy as np
 
-from sfm_stream.blocks import concatenate
 from sfm_stream.daemon.quarantine import Quarantine, rejections
 from sfm_stream.daemon.status.latest import Latest
 from sfm_stream.errors import JournalError, ShapeError
 from sfm_stream.events import GAP, TICK, Block, Control, Event, Floats, Ints
+from sfm_stream.events.blocks import concatenate
 from sfm_stream.running import loops
 
 if TYPE_CHECKING:

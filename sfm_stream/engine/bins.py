@@ -22,15 +22,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from sfm_stream.events import (
+from sfm_stream.events import Floats, Ints
+from sfm_stream.events.kinds import (
     ALL_STREAMS,
     ANEW,
     GAP,
     HEARTBEAT,
     LATE,
     TICK,
-    Floats,
-    Ints,
 )
 from sfm_stream.jit import cache
 from sfm_stream.jit.scalars import strict
@@ -40,7 +39,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 SOURCES = cache.Sources(
-    ("jit/*.py", "kernels/*.py", "state/*.py", "events.py", "engine/bins.py"),
+    ("jit/*.py", "kernels/*.py", "state/*.py", "events/kinds.py", "engine/bins.py"),
     ("__init__.py", "cache.py"),
 )
 FOLDS = {"last": 0, "first": 1, "min": 2, "max": 3, "sum": 4, "mean": 5, "count": 6}

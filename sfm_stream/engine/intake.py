@@ -12,16 +12,8 @@ from sfm_stream.config import Config
 from sfm_stream.engine.resampler import Resampler
 from sfm_stream.engine.streams import StreamTable
 from sfm_stream.errors import ShapeError
-from sfm_stream.events import (
-    ALL_STREAMS,
-    CONTROL,
-    Block,
-    Label,
-    Tick,
-    expect_width,
-    held,
-    pause,
-)
+from sfm_stream.events import ALL_STREAMS, CONTROL, Block, Label, Tick
+from sfm_stream.events.kinds import expect_width, held, pause
 from sfm_stream.kernels.rows import Events
 from sfm_stream.state import places
 from sfm_stream.state.bank import Bank

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 
-from sfm_stream.events import LATE, NO_TIME
+from sfm_stream.events.kinds import LATE, NO_TIME
 from sfm_stream.jit.scalars import inline, jit
 from sfm_stream.kernels import scale
 from sfm_stream.kernels.mature import REJECTED, notice

@@ -17,7 +17,7 @@ from numba.extending import lower_builtin, type_callable
 from numba.np.arrayobj import populate_array
 from numpy.typing import NDArray
 
-from sfm_stream.events import LABEL, TICK
+from sfm_stream.events.kinds import LABEL, TICK
 from sfm_stream.jit.scalars import inline
 from sfm_stream.state.arena import Arena
 from sfm_stream.state.places import Sizes

@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import math
 
-from sfm_stream.events import (
+from sfm_stream.events.kinds import (
     ADAPT,
     ANEW,
     CONTROL,

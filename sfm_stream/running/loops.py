@@ -19,7 +19,7 @@ from collections.abc import (
 from contextlib import aclosing, suppress
 from typing import TYPE_CHECKING, TypeAlias
 
-from sfm_stream.blocks import concatenate
+from sfm_stream.events.blocks import concatenate
 
 if TYPE_CHECKING:
     from sfm_stream.engine import Engine

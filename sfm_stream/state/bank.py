@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from sfm_stream.cell import parameters
 from sfm_stream.config import Config
 from sfm_stream.errors import CheckpointMismatch
-from sfm_stream.events import NO_TIME
+from sfm_stream.events.kinds import NO_TIME
 from sfm_stream.state.arena import Arena, arena, view
 from sfm_stream.state.inputs import Plan
 from sfm_stream.state.layout import cell_sizes, lay_out, split

@@ -23,9 +23,9 @@ from typing import NamedTuple
 import msgspec
 import numpy as np
 
-from sfm_stream.blocks import count_of, unpack
 from sfm_stream.errors import JournalError
 from sfm_stream.events import Event
+from sfm_stream.events.blocks import count_of, unpack
 from sfm_stream.storage import atomic
 
 ENTRY = struct.Struct("<II")

@@ -27,8 +27,8 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from sfm_stream.blocks import pack
 from sfm_stream.errors import FeedError
+from sfm_stream.events.blocks import pack
 from sfm_stream.feeds import Connection
 
 if TYPE_CHECKING:

@@ -28,9 +28,9 @@ from connectors.live.queue import Queue
 from connectors.live.readers import process as reading
 from connectors.live.readers.process import HEAD, Kind, Report
 from connectors.live.timing import Clock
-from sfm_stream.blocks import unpack
 from sfm_stream.errors import FeedError
 from sfm_stream.events import Block, Event, Gap
+from sfm_stream.events.blocks import unpack
 from sfm_stream.feeds import Connection
 
 if TYPE_CHECKING:

@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 
 from numba import cuda
 
-from sfm_stream.events import TICK
+from sfm_stream.events.kinds import TICK
 from sfm_stream.kernels import accept, backprop, learn, mature, tick
 from sfm_stream.kernels.mature import NOTICES
 from sfm_stream.kernels.rows import Events, Out, arena_row, matrix

@@ -14,9 +14,9 @@ from typing import Self
 import msgspec
 import numpy as np
 
-from sfm_stream.blocks import pack, pieces
 from sfm_stream.errors import JournalError
 from sfm_stream.events import Block, Event
+from sfm_stream.events.blocks import pack, pieces
 from sfm_stream.storage import atomic, lock, segment
 from sfm_stream.storage.journal.reader import read
 from sfm_stream.storage.segment import Chain

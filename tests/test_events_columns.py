@@ -8,7 +8,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sfm_stream.blocks import concatenate
 from sfm_stream.errors import ShapeError
 from sfm_stream.events import (
     ALL_STREAMS,
@@ -29,6 +28,7 @@ from sfm_stream.events import (
     Label,
     Tick,
 )
+from sfm_stream.events.blocks import concatenate
 
 NAN = float("nan")
 EVENTS = [

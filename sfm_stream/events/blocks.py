@@ -9,7 +9,8 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from sfm_stream.events import ALL_STREAMS, Block
+from sfm_stream.events.columns import Block
+from sfm_stream.events.kinds import ALL_STREAMS
 
 
 def select(block: Block, keep: NDArray[np.bool_]) -> Block:

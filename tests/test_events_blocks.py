@@ -8,18 +8,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sfm_stream.blocks import concatenate, pack, pieces, select, unpack
 from sfm_stream.events import (
     CONTROLS,
     Block,
     Closed,
     Control,
     Gap,
-    Growing,
     Heartbeat,
     Label,
     Tick,
 )
+from sfm_stream.events.blocks import concatenate, pack, pieces, select, unpack
+from sfm_stream.events.columns import Growing
 
 NAMES = st.sampled_from(["", "a", "b", "\u00e9\u6f22"])
 TIMES = st.integers(-(2**63), 2**63 - 1)
