@@ -42,6 +42,7 @@ def searched(monkeypatch):
 
         monkeypatch.setattr(live, "_venue", nothing)
         monkeypatch.setattr(live, "_daemon", nothing)
+        monkeypatch.setattr(live, "_settle", lambda *_: None)
         monkeypatch.setattr(live, "_tried", trying)
         best, held = live._live(None, "json", 1, live.Size(**size))
         assert held == best / 1e6  # of the pace that is given
@@ -100,7 +101,32 @@ def test_a_pace_holds_if_all_is_taken_in_time_and_learned(monkeypatch, after, he
     monkeypatch.setattr(live.time, "sleep", lambda _: None)
     monkeypatch.setattr(live.time, "perf_counter", lambda: next(clock))
     venue = live.Sender(type("Mute", (), {"stdin": None})(), "")
-    assert live._tried(venue, "", 100.0, 1.0) == held
+    assert live._tried_once(venue, "", 100.0, 1.0) == held
+
+
+@pytest.mark.parametrize(
+    ("looks", "found"),
+    [([0.1], 0.1), ([None, 0.2], 0.2), ([None, None], None)],
+    ids=["holds", "holds the second time", "fails twice"],
+)
+def test_a_pace_that_fails_is_tried_once_more(monkeypatch, looks, found):
+    left = iter(looks)
+    monkeypatch.setattr(live, "_tried_once", lambda *_: next(left))
+    assert live._tried(None, "", 100.0, 1.0) == found
+    assert next(left, "none left") == "none left"
+
+
+def test_the_search_waits_until_a_whole_second_is_in_time(monkeypatch):
+    counts = [(0, 0), (0, 0), (50, 10), (150, 105), (250, 205), (999, 0)]
+    samples = iter(
+        {"latency_seconds_count": float(all_), "in_time": float(timely)}
+        for all_, timely in counts
+    )
+    monkeypatch.setattr(live, "_sample", lambda _: next(samples))
+    monkeypatch.setattr(live.time, "sleep", lambda _: None)
+    venue = live.Sender(type("Mute", (), {"stdin": None})(), "")
+    live._settle(venue, "", 100.0)
+    assert next(samples)["latency_seconds_count"] == 999.0
 
 
 @pytest.mark.parametrize("kind", KINDS)
