@@ -337,3 +337,12 @@ def test_commands_move_verify_and_rebalance(tmp_path, monkeypatch, sfm_stream):
     given = ("rebalance", "live.toml", "--shards", "2", "--json")
     moved = [json.loads(sfm_stream(*given)[1]) for _ in range(2)]
     assert moved == [{"moved": 4}, {"moved": 0}]
+
+
+def test_a_run_that_another_process_begins_is_not_made_beside_it(tmp_path):
+    old, new = tmp_path / "old", tmp_path / "new"
+    lived(old, mixed(0, 20, "a", "b"))
+    with epoch.take(new, LEASE), pytest.raises(StorageError, match="lives on this run"):
+        move(old, new, "a")
+    assert not (new / run_folder.INFO).exists()
+    assert at_home(old) == {"a", "b"}

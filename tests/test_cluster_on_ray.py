@@ -14,33 +14,13 @@ import pytest
 
 from sfm_stream.cli.options import load_live
 from sfm_stream.cli.service import order
-from sfm_stream.cluster import on_ray
+from sfm_stream.cluster import joining, on_ray
 from sfm_stream.cluster.shards import Shard, folder
-from sfm_stream.errors import ConfigError
 from tests.shard_rig import PATIENCE, said, venue
 
 ROOT = Path(__file__).parents[1]
 WITHOUT = "Ray is not installed: it takes half a GB, so that CI does without"
 NAMES = ["a", "b", "c", "d"]
-
-
-def test_without_ray_the_command_says_what_to_install(monkeypatch):
-    monkeypatch.setitem(sys.modules, "ray", None)
-    with pytest.raises(ConfigError, match=r"install sfm-stream\[cluster\]"):
-        on_ray.found()
-
-
-@pytest.mark.parametrize("name", ["sfm_stream.cli", "sfm_stream.cluster.on_ray"])
-def test_nothing_of_ray_is_imported_before_it_is_asked_for(name):
-    script = (
-        f"import sys, {name}; from sfm_stream.cluster import moving, gateway, shards;"
-        "print([m for m in sys.modules if m.split('.')[0] == 'ray'])"
-    )
-    done = subprocess.run(  # noqa: S603 our own interpreter
-        [sys.executable, "-c", script],
-        cwd=ROOT, capture_output=True, text=True, check=True,
-    )  # fmt: skip
-    assert done.stdout.strip() == "[]"
 
 
 def orders(config, runs, total):
@@ -74,7 +54,7 @@ def test_a_lost_node_costs_time_and_nothing_else(tmp_path, monkeypatch):
         head_node_args={"num_cpus": 0, "include_dashboard": False},
     )
     nodes = [machines.add_node(num_cpus=2) for _ in range(2)]
-    ray = on_ray.found()
+    ray = joining.found()
     ray.init(address=machines.address, log_to_driver=False)
     try:
         with venue(tmp_path, NAMES, lease="3s") as config:

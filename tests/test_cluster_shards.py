@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from connectors import open_live
+from sfm_stream.cli.service import order
 from sfm_stream.cluster import shards
 from sfm_stream.cluster.shards import Shard, key_of, mine, owner, parse, share
 from sfm_stream.config import each_feed, from_tree
@@ -107,3 +108,10 @@ def test_a_shard_without_a_stream_is_refused():
 def test_a_shard_has_a_folder_of_its_own(tmp_path):
     assert shards.folder(tmp_path, Shard(1, 1)) == tmp_path
     assert shards.folder(tmp_path, Shard(2, 3)) == tmp_path / "shard-2"
+
+
+def test_a_shard_of_what_is_piped_in_is_refused(tmp_path):
+    tree = {"feed": {"connector": "jsonl", "path": "-"}}
+    problem = "asked for streams, was what is piped in"
+    with pytest.raises(ConfigError, match=problem):
+        order(lambda: from_tree(tree), Shard(1, 2), tmp_path)

@@ -10,7 +10,13 @@ from sfm_stream import sinks
 from sfm_stream.config import from_tree, of_model
 from sfm_stream.daemon.recovery import named, recover
 from sfm_stream.engine import Engine
-from sfm_stream.errors import CheckpointMismatch, ConfigError, JournalError, SinkError
+from sfm_stream.errors import (
+    CheckpointMismatch,
+    ConfigError,
+    Fenced,
+    JournalError,
+    SinkError,
+)
 from sfm_stream.events import Block, Gap
 from sfm_stream.storage import checkpoint, history, run_folder
 from tests.daemon_rig import START, settings_of, tick, ticks
@@ -260,3 +266,43 @@ def test_sinks_are_named_by_kind_and_place():
         {"sink": [{"kind": "jsonl"}, {"kind": "jsonl", "path": "a/b.jsonl"}]}
     )
     assert list(named(config)) == ["jsonl jsonl", "jsonl a-b.jsonl"]
+
+
+@pytest.mark.parametrize("looks", [0, 1])
+def test_a_starter_that_was_taken_for_dead_leaves_the_run_another_made(tmp_path, looks):
+    mine, others = settings_of(), settings_of(run={"seed": 7})
+    run, passed = tmp_path / "run", []
+
+    def made(settings, guard=lambda: None):
+        engine = Engine(settings, ["x"])
+        return run_folder.create(run, settings, Source(), engine, guard)
+
+    def guard():
+        passed.append(0)
+        if len(passed) > looks:
+            made(others)
+            raise Fenced(str(run), "another process took it")
+
+    with pytest.raises(Fenced):
+        made(mine, guard)
+    assert run_folder.load(run).config == others
+
+
+def test_every_look_of_a_start_may_find_that_it_is_fenced(tmp_path):
+    def guard():
+        nonlocal left
+        left -= 1
+        if left < 0:
+            raise Fenced(str(tmp_path), "another process took it")
+
+    looks = 0
+    while True:
+        left, run = looks, tmp_path / str(looks)
+        try:
+            let_go(recovered(run, guard=guard))
+        except Fenced:
+            looks += 1
+        else:
+            break
+        let_go(recovered(run))  # whoever has the run now finds it sound
+    assert looks > 3

@@ -9,7 +9,7 @@ import pytest
 from connectors import open_feed
 from sfm_stream import config
 from sfm_stream.errors import ConfigError, SinkError
-from sfm_stream.evaluate import results, suite
+from sfm_stream.evaluate import results, suite, workers
 
 FOLDER = Path(__file__).parents[1] / "configs" / "benchmarks"
 CONFIG = """
@@ -49,10 +49,11 @@ def carried_out(place, said, overrides=()):
         return config.load(path, [f'feed.path="{place}/one.csv"', *given])
 
     source = suite.Source(load, open_feed)
-    return suite.carry_out(
-        place, suite.read(place), ["last", "mean"], source, place / "out",
-        overrides=overrides, say=said.append,
-    )  # fmt: skip
+    with workers.processes(1) as pool:
+        return suite.carry_out(
+            place, suite.read(place), ["last", "mean"], source, place / "out", pool,
+            overrides=overrides, say=said.append,
+        )  # fmt: skip
 
 
 def test_z_scores_are_taken_with_the_training_rows_and_results_are_kept(
@@ -77,14 +78,11 @@ def test_optional_set_is_left_out_where_its_file_is_absent(place):
     (place / "y.toml").write_text(CONFIG.replace("one.csv", "nowhere.csv"))
     said = []
     source = suite.Source(config.load, open_feed)
-    found = suite.carry_out(
-        place,
-        suite.read(place, ["y"]),
-        ["last"],
-        source,
-        place / "out",
-        say=said.append,
-    )
+    with workers.processes(1) as pool:
+        found = suite.carry_out(
+            place, suite.read(place, ["y"]), ["last"], source, place / "out", pool,
+            say=said.append,
+        )  # fmt: skip
     assert found == {}
     assert said == ["y            left out: nowhere.csv is absent"]
     assert "| X" not in results.markdown(suite.read(place), ["last"], found, "command")

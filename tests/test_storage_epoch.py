@@ -209,3 +209,8 @@ def test_a_lease_that_cannot_be_renewed_is_told_and_tried_again(tmp_path, monkey
     while own.problem:
         threading.Event().wait(0.001)
     own.close()
+
+
+def test_a_folder_made_for_a_run_is_its_owners_alone(tmp_path):
+    with epoch.take(tmp_path / "runs" / "new", 1.0):
+        assert (tmp_path / "runs" / "new").stat().st_mode & 0o777 == 0o700

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from sfm_stream.cli.options import (
+    Address,
     AsJson,
     Overrides,
     Settings,
@@ -88,9 +89,7 @@ def gateway(
 def cluster(
     config: Settings,
     shards: Annotated[int, typer.Option(min=1, metavar="N", help="How many shards.")],
-    address: Annotated[
-        str, typer.Option(help="Of Ray, e.g. ray://host:10001 [this machine].")
-    ] = "",
+    address: Address = "",
     out: Annotated[
         Path | None,
         typer.Option(
@@ -103,10 +102,10 @@ def cluster(
     overrides: Overrides = None,
 ) -> None:
     """Keep shards on a cluster of Ray; a lost node's are started elsewhere."""
-    from sfm_stream.cluster import on_ray
+    from sfm_stream.cluster import joining, on_ray
     from sfm_stream.cluster.shards import Shard, folder
 
-    on_ray.found()
+    joining.found()
     place = (out or Path("runs") / config.stem).resolve()
     whole = load_live(config, [*(overrides or []), f"daemon.listen={listen}"])
     parts = [Shard(number, shards) for number in range(1, shards + 1)]

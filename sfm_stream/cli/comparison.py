@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from sfm_stream.cli.options import (
+    Address,
     AsJson,
+    Jobs,
     Overrides,
     Plot,
     Strict,
@@ -24,6 +26,8 @@ from sfm_stream.cli.options import (
 )
 
 if TYPE_CHECKING:
+    from concurrent.futures import Executor
+
     from sfm_stream.config import Config
 
 COMPARED = ("sfm", "a-sfm", "no-cell", "last", "mean", "rls", "ewls", "snarimax",
@@ -56,27 +60,32 @@ def compare(
         typer.Option(metavar="FILE", help="Write the suite's tables at its marks."),
     ] = None,
     strict: Strict = False,
-    jobs: Annotated[int, typer.Option(min=1, help="Models at the same time.")] = 1,
+    jobs: Jobs = None,
+    address: Address = "",
     as_json: AsJson = False,
     overrides: Overrides = None,
 ) -> None:  # fmt: skip
     """Run models side by side: the same ticks, the same rules."""
     from sfm_stream.config import Config
+    from sfm_stream.evaluate import workers
     from sfm_stream.running import precompile
 
     if (config is None) == (suite is None):
         raise typer.BadParameter("expected a CONFIG or --suite DIR, one of them")
+    if address and suite is None:
+        raise typer.BadParameter("expected --suite DIR beside --address, was none")
     if plot is not None:
         expect_picture(plot)
     precompile.prepare(Config(), ["value"], say)
     names = listed(models)
     if suite is not None:
         place = out or Path("runs/suite")
-        found = _suite(suite, listed(sets), names, place, jobs, overrides, write)
+        with workers.open_workers(address, jobs) as (pool, _):
+            found = _suite(suite, listed(sets), names, place, pool, overrides, write)
     elif config is not None:
         settings = load(config, overrides)
         place = out or next_folder(config)
-        found = _compared(settings, names, place, jobs, plot, strict=strict)
+        found = _compared(settings, names, place, jobs or 1, plot, strict=strict)
     if as_json:
         print_json(found)
 
@@ -86,7 +95,7 @@ def _suite(
     sets: list[str],
     names: list[str],
     out: Path,
-    jobs: int,
+    pool: Executor,
     overrides: list[str] | None,
     write: Path | None,
 ) -> dict[str, Any]:
@@ -98,8 +107,8 @@ def _suite(
     chosen = benchmarks.read(folder, sets)
     source = benchmarks.Source(load, open_feed)
     found = benchmarks.carry_out(
-        folder, chosen, names, source, out,
-        overrides=overrides or (), jobs=jobs, say=say,
+        folder, chosen, names, source, out, pool,
+        overrides=overrides or (), say=say,
     )  # fmt: skip
     command = " ".join(["sfm-stream", *sys.argv[1:]])
     text = results.markdown(chosen, names, found, command)

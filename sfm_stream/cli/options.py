@@ -34,6 +34,13 @@ AsJson = Annotated[
 Strict = Annotated[
     bool, typer.Option("--strict", help="Fail if more than a tenth was not taken.")
 ]
+Jobs = Annotated[
+    int | None,
+    typer.Option(min=1, help="Processes at work [1; of a cluster, its processors]."),
+]
+Address = Annotated[
+    str, typer.Option(help="Of Ray, e.g. ray://host:10001 [this machine].")
+]
 Plot = Annotated[
     Path | None,
     typer.Option(metavar="FILE", help="Draw a picture: .png, .svg or .pdf."),

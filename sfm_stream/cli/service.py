@@ -16,7 +16,7 @@ from sfm_stream.cli.options import (
     load_live,
     print_json,
 )
-from sfm_stream.errors import AddressError
+from sfm_stream.errors import AddressError, ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -80,17 +80,25 @@ def order(
         part: whose order it is.
         folder: of its run.
         start: a run that a new one starts warm from.
+
+    Raises:
+        ConfigError: if no stream is the shard's, or a feed is piped in.
     """
     from functools import partial
 
-    from connectors import open_live, open_readers
+    from connectors import is_piped, open_live, open_readers
     from sfm_stream.cluster import shards
+    from sfm_stream.config import each_feed
     from sfm_stream.daemon.process import Given
 
     def mine() -> Config:
         whole = read()
         if part.total == 1:
             return whole
+        if any(map(is_piped, each_feed(whole))):
+            problem = "expected feeds that are asked for streams, was what is piped in"
+            hint = "split the input, and give each part to a daemon without --shard"
+            raise ConfigError(shards.AT, problem, hint)
         return shards.share(whole, part, lambda one: open_live(one).topics)
 
     opened = partial(open_readers, shards=part.total)

@@ -9,7 +9,9 @@ import typer
 
 from sfm_stream.cli.options import (
     INTERRUPTED,
+    Address,
     AsJson,
+    Jobs,
     Settings,
     Strict,
     app,
@@ -20,6 +22,8 @@ from sfm_stream.cli.options import (
 )
 
 if TYPE_CHECKING:
+    from concurrent.futures import Executor
+
     from sfm_stream.config import Config
     from sfm_stream.evaluate.sweep.ranking import Place
 
@@ -30,7 +34,8 @@ def sweep(
     out: Annotated[
         Path | None, typer.Option(help="Folder of the results [runs/<config>-sweep].")
     ] = None,
-    jobs: Annotated[int, typer.Option(min=1, help="Processes at work.")] = 1,
+    jobs: Jobs = None,
+    address: Address = "",
     strict: Strict = False,
     as_json: AsJson = False,
     overrides: Annotated[
@@ -43,6 +48,7 @@ def sweep(
     ] = None,
 ) -> None:
     """Try every combination of settings, and rank them by skill."""
+    from sfm_stream.evaluate import workers
     from sfm_stream.evaluate.sweep import grid, ranking
     from sfm_stream.report import terminal
 
@@ -51,7 +57,8 @@ def sweep(
     tried = [load(config, chosen.overrides(point)) for point in points]
     folder = out or Path("runs") / f"{config.stem}-sweep"
     try:
-        results = _results(tried, folder, jobs, strict=strict)
+        with workers.open_workers(address, jobs) as (pool, most):
+            results = _results(tried, folder, pool, most, strict=strict)
     except KeyboardInterrupt as e:
         say("interrupted; the same command goes on where it was")
         raise typer.Exit(INTERRUPTED) from e
@@ -65,11 +72,10 @@ def sweep(
 
 
 def _results(
-    tried: list[Config], folder: Path, jobs: int, *, strict: bool
+    tried: list[Config], folder: Path, pool: Executor, most: int, *, strict: bool
 ) -> list[dict[str, Any]]:
     """Measure all points, on a bar."""
     from connectors import open_feed
-    from sfm_stream.evaluate import contest
     from sfm_stream.evaluate.sweep import carry_out
     from sfm_stream.report import terminal
     from sfm_stream.running import judgement, precompile
@@ -80,9 +86,9 @@ def _results(
     judgement.refuse(rows, "the first rows", strict=strict)
     precompile.prepare(tried[0], feed.fields, say)
     points = carry_out.points(tried, open_feed, folder)
-    with terminal.watch(len(tried), "points") as watch, contest.processes(jobs) as pool:
+    with terminal.watch(len(tried), "points") as watch:
         return carry_out.carry_out(
-            points, open_feed, pool, parts=jobs, done=watch.progress
+            points, open_feed, pool, parts=most, done=watch.progress
         )
 
 

@@ -92,7 +92,8 @@ def move(
     """
     if origin.resolve() == home.resolve():
         raise ConfigError("--to", f"expected another run, was {home}")
-    with _held(_live(origin), lease) as old:
+    _expect_live(origin)
+    with _held(origin, lease) as old:
         engine = _recovered(old, say)
         _expect_at_home(streams, engine, origin)
         _leave(list(dict.fromkeys(streams)), old, engine, home, lease, now())
@@ -131,7 +132,8 @@ def rebalance(
         raise ConfigError(str(runs), problem, "name it with --runs")
     moved = 0
     for origin in there:
-        with _held(_live(origin), lease) as old:
+        _expect_live(origin)
+        with _held(origin, lease) as old:
             engine = _recovered(old, say)
             for home, names in _homes(tuple(engine.ticks), shards, group, runs).items():
                 if home != origin:
@@ -150,9 +152,7 @@ def _leave(
     now: int,
 ) -> None:
     """Have streams leave for a run, which is made if it is not there."""
-    if not _is_run(home):
-        run_folder.create(home, old.run.config, Feed(old.run), _like(old.run))
-    with _held(run_folder.load(home), lease) as new:
+    with _held(home, lease, old.run) as new:
         _expect_alike(old.run, new.run)
         _hand_over(streams, old, new, engine, now)
 
@@ -172,29 +172,31 @@ def _is_run(path: Path) -> bool:
     return (path / run_folder.INFO).exists()
 
 
-def _live(path: Path) -> Run:
-    """Read the folder of a live run.
+def _expect_live(path: Path) -> None:
+    """Expect the folder of a live run.
 
     Raises:
         ConfigError: if it is none.
     """
-    run = run_folder.load(path)
-    if not run.journal.is_dir():
+    if not run_folder.load(path).journal.is_dir():
         problem = "expected the folder of a live run, was a backtest"
         raise ConfigError(str(path), problem, "name the run of a daemon")
-    return run
 
 
 @contextmanager
-def _held(run: Run, lease: float) -> Iterator[Held]:
-    """Work on a run alone."""
+def _held(folder: Path, lease: float, like: Run | None = None) -> Iterator[Held]:
+    """Work on a run alone; one that is absent is made like another."""
     with ExitStack() as opened:
-        own = opened.enter_context(epoch.take(run.folder, lease))
+        own = opened.enter_context(epoch.take(folder, lease))
+        guard = own.expect_own
+        if like is not None and not _is_run(folder):
+            run_folder.create(folder, like.config, Feed(like), _like(like), guard)
+        run = run_folder.load(folder)
         if own.seized:
             lock.take_over(run.journal)
-        journal = opened.enter_context(Journal(run.journal, guard=own.expect_own))
+        journal = opened.enter_context(Journal(run.journal, guard=guard))
         moves.settle(run)
-        yield Held(run, journal, own.expect_own)
+        yield Held(run, journal, guard)
 
 
 def _like(run: Run) -> Engine:

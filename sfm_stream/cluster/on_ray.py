@@ -17,11 +17,11 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from types import ModuleType
 from typing import Any, NamedTuple
 
+from sfm_stream.cluster import joining
 from sfm_stream.daemon.process import Given, Process
-from sfm_stream.errors import ConfigError, SFMStreamError
+from sfm_stream.errors import SFMStreamError
 
 BETWEEN_S, PATIENCE_S = 1.0, 10.0
 STOPPING_S = 60.0
@@ -70,7 +70,7 @@ class Holder:
         state, address = (
             ("starting", "") if process is None else (process.state, process.address)
         )
-        node = found().get_runtime_context().get_node_id()
+        node = joining.found().get_runtime_context().get_node_id()
         machine, pid = socket.gethostname(), os.getpid()
         return Told(state, address, self._problem, machine, node, pid)
 
@@ -123,7 +123,7 @@ class Cluster:
         options: further options of each actor.
 
     Raises:
-        ConfigError: if Ray is not installed.
+        ConfigError: if Ray is not installed, or no cluster is at the address.
     """
 
     def __init__(
@@ -133,9 +133,7 @@ class Cluster:
         say: Callable[[str], None],
         options: Mapping[str, Any] | None = None,
     ) -> None:
-        self._ray, self._say = found(), say
-        if not self._ray.is_initialized():
-            self._ray.init(address=address or None, include_dashboard=False)
+        self._ray, self._say = joining.joined(address), say
         kind = self._ray.remote(Holder).options(
             max_restarts=-1,
             max_task_retries=0,  # what was asked of a lost actor is not asked again
@@ -203,7 +201,7 @@ def run(
         What became of the shards.
 
     Raises:
-        ConfigError: if Ray is not installed.
+        ConfigError: if Ray is not installed, or no cluster is at the address.
     """
     told_to_stop = threading.Event()
     cluster = Cluster(orders, address, say)
@@ -216,18 +214,3 @@ def run(
     ended = cluster.stop()
     say(f"{len(ended)} shards stopped after {time.monotonic() - begun:.1f} s")
     return ended
-
-
-def found() -> ModuleType:
-    """Import Ray.
-
-    Raises:
-        ConfigError: if it is not installed.
-    """
-    try:
-        import ray
-    except ImportError as e:
-        hint = "install sfm-stream[cluster], or start each shard by itself"
-        raise ConfigError("cluster", "expected Ray, was not installed", hint) from e
-    module: ModuleType = ray
-    return module

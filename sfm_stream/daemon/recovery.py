@@ -104,11 +104,12 @@ def recover(
     _refuse_backtest(folder)
     with ExitStack() as opened:
         journal = opened.enter_context(Journal(folder / "journal", guard=guard))
+        guard()
         # replaying the journal recreates the spilled records
         shutil.rmtree(folder / SPILL, ignore_errors=True)
         if journal.cut_bytes:
             say(f"the journal ended in a torn entry: {journal.cut_bytes} bytes cut")
-        run, engine = _model(config, feed, folder, start, say)
+        run, engine = _model(config, feed, folder, start, say, guard)
         prepare(run.config, run.info["fields"], say)
         found = Recovered(run, engine, journal, guard=guard)
         positions = _restored(found, say)
@@ -148,6 +149,7 @@ def _model(
     folder: Path,
     start: Run | None,
     say: Callable[[str], None],
+    guard: Callable[[], None],
 ) -> tuple[Run, Engine]:
     """Make a run and its engine, or load the run and make an engine for it."""
     settings = of_model(config)
@@ -156,8 +158,9 @@ def _model(
         engine = Engine(settings, feed.fields)
         if start is not None:
             warm_start.adopt(engine, start, say)
-        run = run_folder.create(folder, settings, feed, engine)
+        run = run_folder.create(folder, settings, feed, engine, guard)
         if start is not None:
+            guard()
             warm_start.keep(run, engine)
         return run, engine
     run = run_folder.load(folder)
@@ -169,6 +172,7 @@ def _model(
     engine = Engine(run.config, fields)
     if run_folder.differences(run, engine.backend):
         say("this is another machine or version: records may differ in detail")
+        guard()
         run = run_folder.note_resumed(run, engine.backend)
     return run, engine
 

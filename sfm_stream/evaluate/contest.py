@@ -6,10 +6,8 @@ folded from the scores they wrote down.
 
 from __future__ import annotations
 
-import multiprocessing
 import time
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +15,7 @@ import numpy as np
 
 from sfm_stream import sinks
 from sfm_stream.engine import Engine
+from sfm_stream.evaluate import workers
 from sfm_stream.evaluate.peers import registry
 from sfm_stream.evaluate.peers.scaling import Task
 from sfm_stream.evaluate.referee import Referee, run_peers
@@ -113,26 +112,21 @@ def hold(
     Raises:
         ConfigError: if a name is no model's, or a model cannot do the task.
         FeedError, SinkError: as `enter` does.
+        InvalidState: if a process was ended from outside.
     """
     registry.check(names)
     found: dict[str, Any] = {}
-    with processes(jobs) as pool:
-        futures = {
+    with workers.processes(jobs) as pool:
+        running = {
             pool.submit(enter, config, open_feed, name, folder / name, KEPT): name
             for name in names
         }
-        for future in as_completed(futures):
-            found[futures[future]] = future.result()
-            say(f"{futures[future]} is through")
+        for name, figures in workers.finished(running):
+            found[name] = figures
+            say(f"{name} is through")
     accounts = {name: found[name].pop("account") for name in names}
     models = {name: found[name] for name in names}
     return {"models": models, "account": accounts[names[0]]}
-
-
-def processes(jobs: int) -> ProcessPoolExecutor:
-    """Give a pool in which each task has a process, and so a memory, of its own."""
-    context = multiprocessing.get_context("spawn")
-    return ProcessPoolExecutor(jobs, context, max_tasks_per_child=1)
 
 
 def _engine(

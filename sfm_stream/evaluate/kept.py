@@ -14,8 +14,8 @@ import msgspec
 from sfm_stream.storage import run_folder
 
 PACKAGE = Path(__file__).parents[1]
-SHELLS = {"cli", "daemon", "pace", "paper", "report", "sweep", "results.py",
-          "suite.py", "kept.py", "verify.py", "replay.py"}  # fmt: skip
+SHELLS = {"cli", "cluster", "daemon", "pace", "paper", "report", "sweep", "results.py",
+          "suite.py", "workers.py", "kept.py", "verify.py", "replay.py"}  # fmt: skip
 """Rooms and files from which no figure comes."""
 
 

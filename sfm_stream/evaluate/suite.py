@@ -9,7 +9,7 @@ import glob
 import tempfile
 import tomllib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, as_completed
+from concurrent.futures import Executor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -21,7 +21,7 @@ from msgspec.structs import replace
 
 from sfm_stream import config
 from sfm_stream.errors import ConfigError
-from sfm_stream.evaluate import contest, kept
+from sfm_stream.evaluate import contest, kept, workers
 from sfm_stream.evaluate.peers import registry
 from sfm_stream.events import TICK
 from sfm_stream.sections import Section
@@ -133,9 +133,9 @@ def carry_out(
     names: Sequence[str],
     source: Source,
     out: Path,
+    pool: Executor,
     *,
     overrides: Sequence[str] = (),
-    jobs: int = 1,
     say: Callable[[str], None] = lambda _: None,
 ) -> Results:
     """Run what is not known yet, and give all results.
@@ -146,12 +146,13 @@ def carry_out(
         names: of the models.
         source: of configurations and ticks.
         out: folder of the results.
+        pool: where models are taken through their ticks, each in a process of its own.
         overrides: settings to put over those of all sets.
-        jobs: processes at work at the same time.
         say: told each figure as it becomes known.
 
     Raises:
         ConfigError, FeedError: where a set cannot be read.
+        InvalidState: if a process was ended from outside.
     """
     registry.check(names)
     benchmarks = [b for b in benchmarks if _is_there(folder, b, source, say)]
@@ -162,7 +163,7 @@ def carry_out(
     ]
     results: dict[tuple[str, str], dict[str, Any]] = {}
     waiting = _grouped(tasks)
-    for task, result in _results(tasks, source, jobs):
+    for task, result in _results(tasks, source, pool):
         pair = task.benchmark.name, task.model
         results.setdefault(pair, {})[task.run] = result
         if set(results[pair]) == set(waiting[pair]):
@@ -307,12 +308,9 @@ def _runs(
 
 
 def _results(
-    tasks: Sequence[Task], source: Source, jobs: int
+    tasks: Sequence[Task], source: Source, pool: Executor
 ) -> Iterator[tuple[Task, dict[str, Any]]]:
-    """Give results as they become known, those known before first.
-
-    Each model runs in a process of its own, which tells its memory from others'.
-    """
+    """Give results as they become known, those known before first."""
     unknown = []
     for task in tasks:
         known = kept.read(task.path, task.key)
@@ -320,14 +318,10 @@ def _results(
             unknown.append(task)
         else:
             yield task, known
-    with contest.processes(jobs) as pool:
-        futures: dict[Future[dict[str, Any]], Task] = {
-            pool.submit(_measure, task, source.open_feed): task for task in unknown
-        }
-        for future in as_completed(futures):
-            task, result = futures[future], future.result()
-            kept.write(task.path, task.key, result)
-            yield task, result
+    running = {pool.submit(_measure, one, source.open_feed): one for one in unknown}
+    for task, result in workers.finished(running):
+        kept.write(task.path, task.key, result)
+        yield task, result
 
 
 def _measure(task: Task, open_feed: Callable[[Config], Feed]) -> dict[str, Any]:

@@ -29,6 +29,7 @@ from sfm_stream.errors import Fenced, StorageError
 from sfm_stream.storage import atomic
 
 NAME = "epochs"
+PRIVATE_FOLDER = 0o700
 RENEW_S = 0.25
 BETWEEN_S = 0.05
 BOOT = Path("/proc/sys/kernel/random/boot_id")
@@ -127,7 +128,8 @@ def take(
     """
     place, seized = run / NAME, False
     try:
-        place.mkdir(parents=True, exist_ok=True)
+        run.mkdir(PRIVATE_FOLDER, parents=True, exist_ok=True)
+        place.mkdir(exist_ok=True)
         while True:
             numbers = _numbers(place)
             newest = place / _name(max(numbers, default=0))

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -74,11 +74,25 @@ class Run:
         return self.folder / "journal"
 
 
-def create(folder: Path, settings: config.Config, feed: Source, engine: Engine) -> Run:
+def create(
+    folder: Path,
+    settings: config.Config,
+    feed: Source,
+    engine: Engine,
+    guard: Callable[[], None] = lambda: None,
+) -> Run:
     """Make the folder of a new run.
+
+    Args:
+        folder: its place.
+        settings: resolved.
+        feed: of its ticks.
+        engine: that has seen nothing.
+        guard: raises `Fenced` if another process has taken the run.
 
     Raises:
         SinkError: if it holds a run already or cannot be written.
+        Fenced: as `guard` does, before anything of the other process is changed.
     """
     if (folder / INFO).exists():
         hint = f"run `sfm-stream resume {folder}` or name another with --out"
@@ -93,8 +107,10 @@ def create(folder: Path, settings: config.Config, feed: Source, engine: Engine) 
         "frequencies": engine.frequencies.tolist(),
     }
     _make_private(folder)
+    guard()
     write(folder / CONFIG, toml.write(config.to_tree(settings)).encode())
     (folder / CONFIG).chmod(PRIVATE_FILE)
+    guard()
     write(folder / INFO, to_json(info))
     return Run(folder, settings, plain(info))
 

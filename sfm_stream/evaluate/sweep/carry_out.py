@@ -5,16 +5,15 @@ A point's result is a file of its own, so a sweep that was stopped goes on where
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import BrokenExecutor, Executor, Future, as_completed
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Executor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
 from sfm_stream import config
-from sfm_stream.errors import InvalidState
-from sfm_stream.evaluate import kept
+from sfm_stream.evaluate import kept, workers
 from sfm_stream.evaluate.sweep import part
 
 if TYPE_CHECKING:
@@ -86,6 +85,7 @@ def carry_out(
 
     Raises:
         ConfigError, FeedError, SinkError: as in a replay.
+        InvalidState: if a process was ended from outside.
     """
     known = {one.key: kept.read(one.path, one.key) for one in tried}
     unknown = [one for one in tried if known[one.key] is None]
@@ -94,34 +94,12 @@ def carry_out(
         pool.submit(part.measure, [one.settings for one in some], open_feed): some
         for some in divide(unknown, parts)
     }
-    try:
-        for some, results in _finished(running):
-            for one, result in zip(some, results, strict=True):
-                kept.write(one.path, one.key, result)
-                known[one.key] = result
-            done(sum(result is not None for result in known.values()))
-    except BaseException:
-        pool.shutdown(wait=False, cancel_futures=True)
-        raise
+    for some, results in workers.finished(running):
+        for one, result in zip(some, results, strict=True):
+            kept.write(one.path, one.key, result)
+            known[one.key] = result
+        done(sum(result is not None for result in known.values()))
     return [_plain(known[one.key]) for one in tried]
-
-
-def _finished(
-    running: Mapping[Future[list[dict[str, Any]]], Sequence[Point]],
-) -> Iterator[tuple[Sequence[Point], list[dict[str, Any]]]]:
-    """Give the results of parts as they finish; of a broken pool what there is."""
-    broken: BrokenExecutor | None = None
-    for future in as_completed(running):
-        try:
-            results = future.result()
-        except BrokenExecutor as e:
-            broken = e
-        else:
-            yield running[future], results
-    if broken is not None:
-        problem = "expected all processes to live, one was ended from outside"
-        hint = "perhaps for memory: give fewer --jobs; what is done is kept"
-        raise InvalidState(f"sweep: {problem}; {hint}") from broken
 
 
 def divide(some: Sequence[Point], parts: int) -> Iterator[list[Point]]:
