@@ -81,6 +81,16 @@ def test_the_size_told_is_that_of_the_arrays(sfm_stream):
     assert 0 < found["tick_us"] < 1e6
 
 
+def test_what_horizons_in_time_may_come_to_take_is_told(sfm_stream):
+    timed = ("--set", 'target.horizons=["1","60s"]')
+    found = json.loads(sfm_stream("check", DEMO, "--json", *timed)[1])
+    assert 5 * found["model_mib"] < found["most_mib"]
+    assert "MiB when 4,096 forecasts wait" in sfm_stream("check", DEMO, *timed)[1]
+    found = json.loads(sfm_stream("check", DEMO, "--json")[1])
+    assert found["model_mib"] == found["most_mib"]
+    assert "forecasts wait" not in sfm_stream("check", DEMO)[1]
+
+
 @pytest.mark.parametrize(
     ("limit", "now", "free"),
     [("max", "5", 3.0), (str(2**21), str(2**20), 1.0), (None, None, 3.0)],

@@ -8,8 +8,8 @@ the order in which one core says them, and are the same to the last bit.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
@@ -94,7 +94,7 @@ class Spread:
     """
 
     def __init__(self, entry: Advance, bank: Bank, threads: int) -> None:
-        self._entry, self._threads = entry, threads
+        self._entry, self._threads, self._bank = entry, threads, bank
         self._sizes = bank.layout.sizes
         self._pool = ThreadPoolExecutor(threads, "sfm-stream rows")
         self._rooms: list[tuple[Arena, Out]] = []
@@ -116,37 +116,42 @@ class Spread:
                     settings, tables, rows, work, events, start, stop, phase, out
                 )
             part = Events(*(column[start:stop] for column in events))
-            self._rest = self._take(settings, tables, rows, part, phase)
+            self._rest = self._take(part, phase)
         self._rest = rounds.deliver(self._rest, out)
         if self._rest.counts.any():
             return start
         self._rest = None
         return stop
 
-    def _take(
-        self, settings: Settings, tables: Arena, rows: Arena, events: Events, phase: int
-    ) -> Out:
-        shares = divide(events.row, len(rows.i64), self._sizes.targets, self._threads)
+    def _take(self, events: Events, phase: int) -> Out:
+        """Take all events; where the ring must grow, all cores wait for it."""
+        rows, targets = len(self._bank), self._sizes.targets
+        shares = divide(events.row, rows, targets, self._threads)
         while len(self._rooms) < len(shares):
             own = arena(1, work_places(self._sizes)), room(self._sizes, PORTION)
             self._rooms.append(own)
 
-        def work(number: int) -> list[Out]:
-            return list(self._carry_out(number, shares[number], settings, tables, rows,
-                                        events, phase))  # fmt: skip
-
-        parts = [part for found in self._pool.map(work, range(len(shares)))
-                 for part in found]  # fmt: skip
+        work = partial(self._carry_out, events, phase)
+        parts: list[Out] = []
+        while shares:
+            found = list(self._pool.map(work, range(len(shares)), shares))
+            parts += [part for said, _ in found for part in said]
+            shares = [rest for _, rest in found if len(rest.order)]
+            for rest in shares:
+                self._bank.lengthen(int(events.row[rest.order[0]]))
         refused = rounds.NONE if phase == LEARN else rounds.strangers(events)
         return rounds.join(parts, refused, events.seq)
 
     def _carry_out(
-        self, number: int, share: Share, settings: Settings, tables: Arena, rows: Arena,
-        events: Events, phase: int,
-    ) -> Iterator[Out]:  # fmt: skip
-        """Take the events of a share; give the records, `seq` the event's number."""
-        f32, f64, i64 = rows
-        mine = slice(share.first, share.last)
+        self, events: Events, phase: int, number: int, share: Share
+    ) -> tuple[list[Out], Share]:
+        """Take the events of a share, as long as the ring has room for its ticks.
+
+        Returns:
+            The records, `seq` the event's number, and what is left of the share.
+        """
+        layout, (f32, f64, i64) = self._bank.layout, self._bank.rows
+        mine, parts = slice(share.first, share.last), list[Out]()
         own_rows = Arena(f32[mine], f64[mine], i64[mine])
         taken = Events(*(column[share.order] for column in events))
         own = np.where(taken.row == ALL_ROWS, ALL_ROWS, taken.row - share.first)
@@ -156,15 +161,19 @@ class Spread:
         while True:
             out.counts[:] = 0
             reached = self._entry(
-                settings, tables, own_rows, scratch, taken, at, stop, phase, out
-            )
-            yield _shifted(out, share.first)
+                layout.settings, layout.tables, own_rows, scratch, taken, at, stop,
+                phase, out,
+            )  # fmt: skip
+            parts.append(_shifted(out, share.first))
             if reached == stop:
-                return
+                break
             if reached == at and not out.counts.any():
+                if self._bank.lacks_room(int(events.row[share.order[at]])):
+                    break
                 out = room(self._sizes, 2 * len(out.score_int))
                 self._rooms[number] = scratch, out
             at = reached
+        return parts, share._replace(order=share.order[reached:])
 
 
 def _shifted(out: Out, first: int) -> Out:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -18,6 +18,9 @@ from sfm_stream.cli.options import (
     print_json,
     say,
 )
+
+if TYPE_CHECKING:
+    from sfm_stream.config import Config
 
 MARK = "  # set"
 WRITTEN = {
@@ -51,26 +54,36 @@ def check(
     feed = open_live(settings) if readable is None else readable
     plan = features.plan(settings, feed.fields)
     needed = room.expect(settings, feed.fields)
+    most = room.most(settings, feed.fields)
     pace = room.tick_us(settings, feed.fields)
     inputs = dict(zip(plan.targets, plan.names, strict=True))
     tree = to_tree(settings)
     rows = None if readable is None else judgement.preview(settings, readable)
     if as_json:
         found = {"config": tree, "fields": plan.fields, "inputs": inputs,
-                 "events": feed.total(), "model_mib": needed, "tick_us": pace,
-                 "first_rows": rows}  # fmt: skip
+                 "events": feed.total(), "model_mib": needed, "most_mib": most,
+                 "tick_us": pace, "first_rows": rows}  # fmt: skip
         print_json(found)
         _judge(rows, str(config), strict=strict)
         return
     typer.echo(_shown(tree, written(config, overrides or []), everything=everything))
     for target, names in inputs.items():
         typer.echo(f"# inputs for {target}: {', '.join(names)}")
-    typer.echo(
-        f"# the model needs {needed:,.1f} MiB for {room.streams(settings)} stream(s)"
-    )
+    typer.echo(_needs(needed, most, settings))
     if pace is not None:
         typer.echo(f"# a tick of a stream takes about {pace:,.0f} us here and now")
     _judge(rows, str(config), strict=strict)
+
+
+def _needs(mib: float, most: float, settings: Config) -> str:
+    """Say how much memory the model takes, and how much at most."""
+    from sfm_stream.running import room
+
+    told = f"# the model needs {mib:,.1f} MiB for {room.streams(settings)} stream(s)"
+    if most == mib:
+        return told
+    pending = settings.learn.max_pending
+    return f"{told}, and up to {most:,.1f} MiB when {pending:,} forecasts wait"
 
 
 def _judge(found: Mapping[str, Any] | None, source: str, *, strict: bool) -> None:

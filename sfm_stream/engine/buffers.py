@@ -46,7 +46,7 @@ class Caller:
         self.out.counts[:] = 0
         while (reached := self._call(events, start, stop, phase)) < stop:
             start = reached
-            self._enlarge()
+            self._enlarge(events, reached)
 
     def said(self, owners: Owners) -> Columns:
         """Give what the last call wrote as columns."""
@@ -68,7 +68,7 @@ class Caller:
                     parts.append(self.said(owners))
                     self.out.counts[:] = 0
                 elif reached == start:
-                    self._enlarge()
+                    self._enlarge(events, reached)
                 start = reached
         if self.out.counts.any() or not parts:
             parts.append(self.said(owners))
@@ -92,5 +92,8 @@ class Caller:
             events, start, end, phase, self.out,
         )  # fmt: skip
 
-    def _enlarge(self) -> None:
+    def _enlarge(self, events: Events, place: int) -> None:
+        """Make room for what an event adds: to the ticks that wait, or to records."""
+        if self._bank.lengthen(int(events.row[place])):
+            return
         self.out = room(self._bank.layout.sizes, 2 * len(self.out.score_int))

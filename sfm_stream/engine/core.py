@@ -273,7 +273,7 @@ class Engine(FormerNames):
 
     def memory(self, stream: str) -> NDArray[np.complex64]:
         """Copy the memory R of a stream, complex [Tg, K, D]."""
-        s = self._sizes
+        s = self._bank.layout.sizes
         first = self._intake.streams.first_row[self._intake.streams.numbers[stream]]
         last = (self.view("counters")[first, places.TICKS] - 1) % (s.ring - 1)
         read = self.view("tape_read")[first : first + s.targets, last]

@@ -54,6 +54,7 @@ def of_now(
     if meta["state_format"] != signature.FIRST:
         return arrays
     bank = Bank(config, layout.plan)
+    bank.have_whole_ring()  # as it was then
     bank.grow(len(arrays["counters"]))
     born = bank.snapshot()
     moved = dict(born) | {

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from sfm_stream.engine.intake import BIN
 from sfm_stream.errors import InvalidState
 from sfm_stream.kernels.rows import NO_ROW
+from sfm_stream.state import ring
 from sfm_stream.state.places import FROZEN
 
 if TYPE_CHECKING:
@@ -75,7 +76,9 @@ def take_in(engine: Engine, names: Sequence[str], given: Mapping[str, Array]) ->
             raise InvalidState(f"stream {name!r}: expected none of this name, was one")
     there = len(arrays["counters"])
     first[numbers] = there + np.arange(len(names)) * len(engine.targets)
-    joined = _with_all_bins(arrays, len(streams))
+    slots = max(ring.of(arrays), ring.of(given))
+    given = ring.longer(given, slots)
+    joined = _with_all_bins(ring.longer(arrays, slots), len(streams))
     for key, array in joined.items():
         if key.startswith(BIN):
             array[numbers] = given[key]

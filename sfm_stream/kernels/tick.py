@@ -90,7 +90,8 @@ def advance(settings, tables, rows, scratch, events, start, stop, phase, out):
         out: `rows.Out`; its counts say how many records were written.
 
     Returns:
-        The number of the first event not taken: `stop`, or less where `out` is full.
+        The number of the first event not taken: `stop`, or less where `out` is full or
+        the ring of stored ticks must grow.
     """
     s, again = settings[0], settings[1]
     table, work = arena_row(tables, 0), arena_row(scratch, 0)
@@ -101,6 +102,9 @@ def advance(settings, tables, rows, scratch, events, start, stop, phase, out):
         elif first < 0:
             first, last = 0, 0
         if is_full(s, rows, first, last, out):
+            return i
+        joins = phase & OBSERVE and events.kind[i] == TICK
+        if joins and lacks_room(s, table, rows, first, last):
             return i
         if events.row[i] < ALL_ROWS and phase != LEARN and events.kind[i] == TICK:
             crowded = events.row[i] == NO_ROOM
@@ -152,6 +156,24 @@ def is_full(s, rows, first, last, out):
         or out.counts[SCORES] + waiting > len(out.score_int)
         or out.counts[NOTICES] + waiting + 2 * (last - first) + 1 > len(out.notice_int)
     )
+
+
+@inline
+def lacks_room(s, table, rows, first, last):
+    """Say whether one more tick may find no room among those that wait.
+
+    That is where horizons in time let the ring grow with need, see `state.ring`.
+    """
+    if s.ring >= s.max_pending + s.window + 2:
+        return False
+    horizons = matrix(table.i64, s.at_horizons, s.horizons, 2)
+    most = s.ring - (s.window + s.every + 2)
+    for b in range(first, last):
+        ticks = rows.i64[b, s.at_counters + TICKS]
+        for q in range(s.horizons):
+            if horizons[q, 1] > 0 and ticks - rows.i64[b, s.at_head_tick + q] >= most:
+                return True
+    return False
 
 
 @inline

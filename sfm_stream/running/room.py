@@ -13,13 +13,14 @@ from sfm_stream.errors import ConfigError
 from sfm_stream.events import Block
 from sfm_stream.feeds import FIRST_TIME
 from sfm_stream.running.rss import available_mib
-from sfm_stream.state import inputs, layout
+from sfm_stream.state import inputs, layout, ring
 from sfm_stream.units import SECOND
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from sfm_stream.config import Config
+    from sfm_stream.state.inputs import Plan
 
 MIB = 2**20
 LESS = (
@@ -36,7 +37,7 @@ def streams(settings: Config) -> int:
 
 
 def expect(settings: Config, fields: Sequence[str]) -> float:
-    """Give the MiB that a model needs, if this machine has them.
+    """Give the MiB that a model begins with, if this machine has them.
 
     Args:
         settings: of the run.
@@ -45,18 +46,30 @@ def expect(settings: Config, fields: Sequence[str]) -> float:
     Raises:
         ConfigError: if it has not, or a target or input names what is not there.
     """
-    laid = layout.lay_out(settings, inputs.plan(settings, fields))
-    count = streams(settings)
-    needed = layout.size(laid, count * len(laid.plan.targets)) / MIB
+    plan, count = inputs.plan(settings, fields), streams(settings)
+    needed = _mib(settings, plan, ring.first(settings))
     free = available_mib()
     if free is not None and needed > free:
         problem = (
             f"expected at most the {free:,.0f} MiB of memory that are free, "
             f"was {needed:,.0f} MiB for {count} stream(s) of "
-            f"{len(laid.plan.targets)} target(s)"
+            f"{len(plan.targets)} target(s)"
         )
         raise ConfigError("model", problem, LESS)
     return needed
+
+
+def most(settings: Config, fields: Sequence[str]) -> float:
+    """Give the MiB that a model has grown to when `learn.max_pending` forecasts wait.
+
+    Where no horizon is a time it does not grow.
+    """
+    return _mib(settings, inputs.plan(settings, fields), ring.whole(settings))
+
+
+def _mib(settings: Config, plan: Plan, slots: int) -> float:
+    laid = layout.lay_out(settings, plan, slots)
+    return layout.size(laid, streams(settings) * len(plan.targets)) / MIB
 
 
 def tick_us(settings: Config, fields: Sequence[str]) -> float | None:

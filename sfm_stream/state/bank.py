@@ -15,9 +15,10 @@ from sfm_stream.cell import parameters
 from sfm_stream.config import Config
 from sfm_stream.errors import CheckpointMismatch
 from sfm_stream.events.kinds import NO_TIME
+from sfm_stream.state import ring
 from sfm_stream.state.arena import Arena, arena, view
 from sfm_stream.state.inputs import Plan
-from sfm_stream.state.layout import cell_sizes, lay_out, split
+from sfm_stream.state.layout import cell_sizes, lay_out, split, with_ring
 from sfm_stream.state.places import (
     BACK,
     COUNTERS,
@@ -41,7 +42,7 @@ from sfm_stream.state.places import (
 # The counter LABELLED before the first label.
 NO_LABEL = -1
 # Room is made for so many times the rows there are; what is not used costs no memory.
-MATRIX, BEFORE_BACK = 2, 12
+MATRIX, CUBE, BEFORE_BACK = 2, 3, 12
 """Counters of a snapshot taken before streams could begin anew."""
 ROOM = 1.5
 
@@ -52,7 +53,9 @@ class Bank:
     def __init__(
         self, config: Config, plan: Plan, real: type[np.floating[Any]] = np.float32
     ) -> None:
-        self.layout = lay_out(config, plan)
+        self._first, self._whole = ring.first(config), ring.whole(config)
+        self._least = 0
+        self.layout = lay_out(config, plan, self._first)
         self._real = real
         self._cell = cell_sizes(config, self.layout.sizes.inputs)
         self._seed = config.run.seed
@@ -118,6 +121,49 @@ class Bank:
         for name in Arena._fields:
             getattr(room, name)[: len(self)] = getattr(self.rows, name)
         self._room = room
+
+    def lacks_room(self, first: int) -> bool:
+        """Say whether one more tick of a stream may find no room in the ring.
+
+        Args:
+            first: of the stream's rows; below 0: of none.
+        """
+        s = self.layout.sizes
+        if first < 0 or s.ring >= self._whole:
+            return False
+        timed, mine = self._table("horizons")[:, 1] > 0, slice(first, first + s.targets)
+        ticks = self.view("counters")[mine, TICKS, None]
+        waiting = (ticks - self.view("head_tick")[mine])[:, timed]
+        return ring.is_short(s, int(waiting.max(initial=0)))
+
+    def lengthen(self, first: int) -> bool:
+        """Have room for one more tick of a stream; say whether the ring had to grow."""
+        if not self.lacks_room(first):
+            return False
+        self._have_ring(min(2 * self.layout.sizes.ring, self._whole))
+        return True
+
+    def have_whole_ring(self) -> None:
+        """Have room for all that may ever wait, and keep it."""
+        self._least = self._whole
+        self._have_ring(self._whole)
+
+    def _have_ring(self, slots: int) -> None:
+        """Move all rows to a layout with a longer ring."""
+        if slots > self.layout.sizes.ring:
+            arrays = {p.name: self.view(p.name) for p in self.layout.places}
+            self._take(ring.longer(arrays, slots))
+
+    def _take(self, arrays: Mapping[str, NDArray[Any]]) -> None:
+        """Lay out rows anew for arrays, and copy them there."""
+        if (slots := ring.of(arrays)) != self.layout.sizes.ring:
+            self.layout = with_ring(self.layout, slots)
+        rows = len(arrays["counters"])
+        self.rows = self._room = arena(rows, self.layout.places, self._real)
+        self._views.clear()
+        for place in self.layout.places:
+            if place.size:
+                self.view(place.name)[...] = arrays[place.name]
 
     def _bear(self, row: int) -> None:
         s = self.layout.sizes
@@ -189,8 +235,9 @@ class Bank:
             CheckpointMismatch: if a name, shape or type is not this layout's.
         """
         arrays = _with_all_counters(arrays)
+        layout = with_ring(self.layout, self._slots(arrays))
         rows = len(arrays["counters"]) if "counters" in arrays else 0
-        for place in self.layout.places:
+        for place in layout.places:
             shape = (rows, *place.shape)
             absent = None if place.size else shape  # what takes no room may be younger
             was = arrays[place.name].shape if place.name in arrays else absent
@@ -201,11 +248,15 @@ class Bank:
                     "use the configuration the checkpoint was made with",
                 )
         self._fetch = None
-        self.rows = self._room = arena(rows, self.layout.places, self._real)
-        self._views.clear()
-        for place in self.layout.places:
-            if place.size:
-                self.view(place.name)[...] = arrays[place.name]
+        self._take(ring.longer(arrays, max(layout.sizes.ring, self._least)))
+
+    def _slots(self, arrays: Mapping[str, NDArray[Any]]) -> int:
+        """Give the slots of a snapshot's ring, if rows of ours may have so many."""
+        labels = arrays.get(ring.LABELS)
+        if labels is None or labels.ndim != CUBE:
+            return self.layout.sizes.ring
+        may_be = self._first <= ring.of(arrays) <= self._whole
+        return ring.of(arrays) if may_be else self.layout.sizes.ring
 
 
 def _with_all_counters(

@@ -6,7 +6,7 @@ They lie side by side in an `Arena`; compiled code finds their places by the off
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import NormalDist
 from typing import Any, NamedTuple
 
@@ -17,7 +17,7 @@ from sfm_stream.cell import frequencies as grids
 from sfm_stream.cell import parameters
 from sfm_stream.config import Config
 from sfm_stream.errors import ConfigError
-from sfm_stream.state import targets
+from sfm_stream.state import ring, targets
 from sfm_stream.state.arena import Arena, Place, arena, offsets, row_size, view
 from sfm_stream.state.experts import (
     SEASON,
@@ -81,14 +81,20 @@ class Layout:
     omega: NDArray[np.float64]
 
 
-def lay_out(config: Config, plan: Plan) -> Layout:
+def lay_out(config: Config, plan: Plan, slots: int | None = None) -> Layout:
     """Lay out the rows of a bank.
+
+    Args:
+        config: the settings.
+        plan: how fields become inputs.
+        slots: of the ring of stored ticks; None: as many as can ever be needed.
 
     Raises:
         ConfigError: if the frequencies or memories cannot be, or a row is too large.
     """
     s = _sizes(config, plan)
     _expect_to_fit(s)
+    s = s._replace(ring=slots or s.ring)
     omega = grids.frequencies(
         config.model.grid, config.model.frequencies, config.model.longest_period
     )
@@ -108,6 +114,14 @@ def lay_out(config: Config, plan: Plan) -> Layout:
         tables=_tables(config, s, plan, omega),
         omega=omega,
     )
+
+
+def with_ring(layout: Layout, slots: int) -> Layout:
+    """Give the layout of the same rows with another ring."""
+    s = layout.sizes._replace(ring=slots)
+    settings = _settings(s, layout.knobs)
+    settings["lr"] = layout.settings["lr"]  # it may have been tuned
+    return replace(layout, sizes=s, settings=settings, places=places(s))
 
 
 def size(layout: Layout, rows: int) -> int:
@@ -181,7 +195,6 @@ def _sizes(config: Config, plan: Plan) -> Sizes:
     n, m = int(plan.inputs.shape[1]), model.outputs
     cell = cell_sizes(config, n)
     lags = config.features.lags
-    wait = targets.longest_wait(config)
     linear, _ = squares(config, n)
     s = Sizes(
         fields=len(plan.fields),
@@ -196,9 +209,7 @@ def _sizes(config: Config, plan: Plan) -> Sizes:
         targets=len(plan.targets),
         levels=len(config.forecast.levels),
         bounds=1 + 2 * len(config.forecast.levels),
-        # An update reaches back `window` ticks from the newest settled origin, and no
-        # label waits longer than `every` <= `window` ticks to be learned from.
-        ring=wait + learn.window + 2,
+        ring=ring.whole(config),
         kept=learn.replay // learn.window if "sfm" in experts else 0,
         window=learn.window,
         every=learn.every,

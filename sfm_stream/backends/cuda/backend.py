@@ -61,6 +61,7 @@ class Cuda:
         if bank.layout.sizes.kept:
             problem = "expected 0 with the backend cuda, which keeps no old windows"
             raise ConfigError("learn.replay", problem, "set learn.replay = 0")
+        bank.have_whole_ring()  # `cell.cu` is compiled for one
         cell = self._gpu.load(bank.layout) if bank.layout.sizes.cell else None
         self._chain = Chain(bank.layout, chain.compile_stages(), cell)
         self._bank = bank

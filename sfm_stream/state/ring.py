@@ -1,0 +1,93 @@
+"""The ring of stored ticks, which grows with the forecasts that wait for their truth.
+
+Tick t lies in slot t % (R - 1), and the last slot is a peek's. How many ticks pass
+before a horizon in time is over, nobody knows before; so the ring begins small, and is
+doubled when one more tick may find no room. What is computed does not depend on R.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sfm_stream.config import Config
+from sfm_stream.state import targets
+from sfm_stream.state.places import TICKS, Sizes
+
+FIRST_WAIT = 64
+"""Forecasts that may wait for a horizon in time before the ring grows."""
+LABELS = "labels"
+STORED = ("tape_", "origin_", LABELS)
+
+Array = NDArray[Any]
+
+
+def whole(config: Config) -> int:
+    """Give the slots with which no forecast can find no room."""
+    # An update reaches back `window` ticks from the newest settled origin, and no
+    # label waits longer than `every` <= `window` ticks to be learned from.
+    return targets.longest_wait(config) + config.learn.window + 2
+
+
+def first(config: Config) -> int:
+    """Give the slots that a bank begins with."""
+    table = targets.horizon_table(config)
+    if not table[:, 1].any():
+        return whole(config)
+    wait = max(FIRST_WAIT, int(table[:, 0].max()) + 1)
+    return min(wait + spare(config.learn.window, config.learn.every), whole(config))
+
+
+def spare(window: int, every: int) -> int:
+    """Give the slots beside those of ticks that wait, as long as the ring may grow.
+
+    `every` more than a whole ring has: of one that is not whole all must be there that
+    an update can look for, however many forecasts were given up before it.
+    """
+    return window + every + 2
+
+
+def is_short(s: Sizes, waiting: int) -> bool:
+    """Say whether a ring that may grow may have no room for one more tick.
+
+    Args:
+        s: the sizes.
+        waiting: forecasts of the horizon in time for which most wait.
+    """
+    return waiting + 1 + spare(s.window, s.every) > s.ring
+
+
+def is_stored(name: str) -> bool:
+    """Say whether an array has a slot for each stored tick."""
+    return name.startswith(STORED)
+
+
+def longer(arrays: Mapping[str, Array], ring: int) -> dict[str, Array]:
+    """Move the stored ticks of a snapshot into a longer ring.
+
+    Args:
+        arrays: by name, [rows, ...].
+        ring: slots it is to have; no fewer than it has.
+    """
+    slots = of(arrays) - 1
+    if ring == slots + 1:
+        return dict(arrays)
+    ticks = arrays["counters"][:, TICKS, None] - 1 - np.arange(slots)
+    rows = np.arange(len(ticks))[:, None]
+    moved = dict(arrays)
+    for name in filter(is_stored, arrays):
+        old = arrays[name]
+        empty = np.nan if name == LABELS else 0
+        new = np.full((len(old), ring, *old.shape[2:]), empty, old.dtype)
+        new[rows, ticks % (ring - 1)] = old[rows, ticks % slots]
+        new[:, -1] = old[:, -1]
+        moved[name] = new
+    return moved
+
+
+def of(arrays: Mapping[str, Array]) -> int:
+    """Give the slots of a snapshot's ring."""
+    return int(arrays[LABELS].shape[1])
