@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from sfm_stream.kernels import interval
-from sfm_stream.state.places import SIGHT, TRACKERS
+from sfm_stream.state.places import CORRECTION, LOG_WIDTH, SIGHT, TRACKERS
 from tests.kernels_rig import Rig
 
 COUNT = 6_000
@@ -142,3 +142,22 @@ def test_scores_of_intervals_are_their_definitions():
         pinball = np.maximum(shares * away, (shares - 1) * away)
         found = interval.crps(bounds, levels, truth)
         assert found == pytest.approx(2 * pinball.mean())
+
+
+@pytest.mark.parametrize("error", [0.0, 50.0])
+def test_what_comes_late_moves_the_widths_by_the_root_of_that_less(error):
+    """After as many scores, a step at a wait of 16 is a quarter of one at a wait of 1."""
+    steps = {}
+    for wait in (1, 16):
+        widths = Widths()
+        for one in np.random.default_rng(5).standard_normal(ENOUGH + 30):
+            widths.say()
+            widths.learn(one)
+        widths.say()
+        before = widths.at["trackers"].copy()
+        widths.learn(error, wait)
+        steps[wait] = widths.at["trackers"] - before
+    for part, count in ((LOG_WIDTH, TRACKERS), (CORRECTION, 1)):
+        now, late = (steps[wait][:, part, :count] for wait in (1, 16))
+        assert (np.abs(now) > 1e-4).all()
+        np.testing.assert_allclose(late, now / 4, rtol=1e-9)
