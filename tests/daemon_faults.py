@@ -53,7 +53,7 @@ checkpoint_every = "20ms"
 [[sink]]
 kind = "jsonl"
 """
-SIEGES = ("connections", "flood", "soak")
+SIEGES = ("connections", "flood", "soak", "writes")
 WAY_OUT = ("restore", "start a new run", "repair")
 
 

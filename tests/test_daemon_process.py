@@ -17,7 +17,14 @@ import pytest
 
 from sfm_stream.daemon import process
 from sfm_stream.daemon.process import Given, Process, live
-from sfm_stream.errors import AddressError, ConfigError, FeedError, JournalError
+from sfm_stream.daemon.views import recall
+from sfm_stream.errors import (
+    AddressError,
+    ConfigError,
+    FeedError,
+    JournalError,
+    SinkError,
+)
 from sfm_stream.events import Block, Gap, Tick
 from sfm_stream.feeds import Connection
 from sfm_stream.storage import atomic, checkpoint, journal, run_folder
@@ -328,6 +335,47 @@ def test_what_fails_beside_the_model_is_an_alarm_and_ticks_go_on(tmp_path, monke
     assert status["failures"]["publishing"] >= 2
     assert 'sfm_stream_failures_total{part="watchdog"} 1.0' in seen["metrics"]
     assert status["seq"] == len(rig.events()) == 2
+    assert rig.process.state == "stopped"
+
+
+def test_after_a_restart_what_was_before_is_there_to_look_at(tmp_path):
+    rig = Rig(tmp_path / "run", daemon={"listen": "127.0.0.1:0"})
+    shown = []
+
+    async def life(lived, feeds):
+        await until(lambda: lived.state == "live")
+        history = lived._gallery.watcher.history
+        shown.append(history.since(0, -1)["origin"].tolist())
+        feeds[-1].queue.put_nowait(now_ticks(0, 50))
+        await taken(lived, 1)
+        lived.stop()
+
+    asyncio.run(rig.lived(life))
+    asyncio.run(rig.lived(life))
+    assert shown == [[], list(range(50))]
+    assert rig.process.failures.counts == {}
+
+
+def test_records_that_cannot_be_recalled_are_an_alarm_and_it_lives(
+    tmp_path, monkeypatch
+):
+    rig = Rig(tmp_path / "run", daemon={"listen": "127.0.0.1:0"})
+
+    def torn(*_):
+        raise SinkError("records", "cannot be read")
+
+    async def life(lived, feeds):
+        await until(lambda: lived.state == "live")
+        feeds[-1].queue.put_nowait(now_ticks(0, 50))
+        await taken(lived, 1)
+        lived.stop()
+
+    asyncio.run(rig.lived(life))
+    monkeypatch.setattr(recall, "recall", torn)
+    asyncio.run(rig.lived(life))
+    assert rig.process.failures.alarms() == [
+        "views: SinkError: records: cannot be read (failures so far: 1)"
+    ]
     assert rig.process.state == "stopped"
 
 

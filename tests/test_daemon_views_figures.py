@@ -16,13 +16,14 @@ def made(count, seed=0):
     truth, mean, naive = rng.normal(size=(3, count))
     lower, upper = mean - 1, mean + 1
     covered = (lower <= truth) & (truth <= upper)
-    table = np.stack([truth, mean, naive, covered])
+    beyond = np.maximum(np.abs(truth - mean) - 1, 0)
+    table = np.stack([truth, mean, naive, covered, 2 + 20 * beyond])
     at = rng.integers(0, 3, count), rng.integers(0, 2, count)
     return *at, table, np.stack([lower, upper], -1)
 
 
 def folded(parts):
-    figures = Figures(2, 0.9)
+    figures = Figures(2)
     for part in parts:
         figures.add(*part)
     return figures
@@ -32,7 +33,7 @@ def test_figures_since_the_start_are_the_means_over_all_scores():
     rows, horizons, table, bounds = made(3_000)
     figures = folded([(rows, horizons, table, bounds)])
     mine = (rows == 1) & (horizons == 1)
-    truth, mean, naive, covered = table[:, mine]
+    truth, mean, naive, covered, _ = table[:, mine]
     lower, upper = bounds[mine].T
     ratio = np.square(truth - mean).sum() / np.square(truth - naive).sum()
     assert figures.scored[1, 1] == mine.sum()
@@ -46,7 +47,7 @@ def test_figures_since_the_start_are_the_means_over_all_scores():
 def test_recent_figures_let_each_score_count_for_less_with_each_further_one():
     rows, horizons, table, bounds = made(2_500)
     figures = folded([(rows * 0, horizons * 0, table, bounds)])
-    truth, mean, naive, _ = table
+    truth, mean, naive, *_ = table
     weight = KEEP ** np.arange(2_500)[::-1]
     ratio = (weight * np.square(truth - mean)).sum() / (
         weight * np.square(truth - naive)
@@ -82,7 +83,7 @@ def test_nothing_is_said_before_there_are_enough_scores():
 
 def test_truths_are_counted_by_where_in_the_interval_they_fell():
     truth = np.array([-1.0, 0.0, 0.05, 0.55, 0.999, 1.5, 9.0])
-    table = np.stack([truth, truth, truth, truth * 0 - 1])
+    table = np.stack([truth, truth, truth, truth * 0 - 1, truth * np.nan])
     bounds = np.tile([0.0, 1.0], (7, 1))
     bounds[6] = np.nan
     figures = folded([(np.zeros(7, int), np.zeros(7, int), table, bounds)])

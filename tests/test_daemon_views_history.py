@@ -3,8 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from sfm_stream.daemon.views.history import ALL, BUCKETS, FEW, History
-from sfm_stream.daemon.views.points import nothing, point
+from sfm_stream.daemon.views.history import ALL, BUCKETS, FEW, LEAST, History
+from sfm_stream.daemon.views.points import kept_point, nothing, point
 from sfm_stream.events import Block
 from tests.views_rig import feed, ticks_of, value_of, watched, watcher_of
 
@@ -45,9 +45,9 @@ def test_a_point_has_the_forecasts_that_were_due_at_it():
     means = made["mean"].reshape(-1, 3)
     found = watcher.history.whole(0)
     due = found["value"][:, None] + found["forecast"][:, :, 0]
-    np.testing.assert_allclose(due[5:, 0], means[4:-1, 0], atol=1e-6)
-    np.testing.assert_allclose(due[5:, 1], means[:-5, 1], atol=1e-6)
-    np.testing.assert_allclose(due[5:, 2], means[2:-3, 2], atol=1e-6)
+    np.testing.assert_allclose(due[5:, 0], means[4:-1, 0], atol=1e-4)
+    np.testing.assert_allclose(due[5:, 1], means[:-5, 1], atol=1e-4)
+    np.testing.assert_allclose(due[5:, 2], means[2:-3, 2], atol=1e-4)
     assert np.isnan(due[:5, 1]).all()
 
 
@@ -61,12 +61,12 @@ def test_points_since_an_origin_are_the_later_ones():
 def test_rows_beyond_the_room_have_none_until_someone_looks():
     _, watcher = watcher_of()
     shape = watcher.shape
-    size = point(shape).itemsize * (ALL + 2 * FEW)
+    size = kept_point(shape).itemsize * (LEAST + 2 * FEW)
     history = History(shape, most_bytes=3 * size)
     assert history.most == 3
 
     def add(origin):
-        points = nothing(shape, 1, 5)[0]
+        points = nothing(point(shape), 1, 5)[0]
         points["origin"] = origin
         history.add(np.arange(5), points)
 
@@ -99,7 +99,7 @@ def test_streams_that_tick_together_are_closed_a_few_at_a_time():
     _, watcher = watcher_of()
     history, rows = History(watcher.shape), np.arange(50)
     for origin in range(BUCKETS[0]):
-        points = nothing(watcher.shape, 1, 50)[0]
+        points = nothing(point(watcher.shape), 1, 50)[0]
         points["origin"], points["value"] = origin, origin
         history.add(rows, points)
     assert history.is_open
@@ -113,3 +113,41 @@ def test_streams_that_tick_together_are_closed_a_few_at_a_time():
         while history.is_open:
             history.close_some()
     assert all(history.whole(row)["origin"][0] == 0 for row in (0, 49))
+
+
+def test_a_thousand_streams_of_two_horizons_take_32_mib_at_most():
+    config = {"model": {"frequencies": 8}, "target": {"horizons": [1, 10]}}
+    _, watcher = watcher_of(**config)
+    history = History(watcher.shape)
+    assert history.most >= 1_000
+    for origin in range(3):
+        points = nothing(point(watcher.shape), 1, 1_000)[0]
+        points["origin"] = origin
+        history.add(np.arange(1_000), points)
+    assert [len(history.whole(row)) for row in (0, 999)] == [3, 3]
+    assert history.nbytes <= 32 * 2**20
+
+
+@pytest.mark.parametrize("burst", [1, 50, 512])
+def test_more_rows_than_have_room_for_long_rings_leave_the_latest_of_each(burst):
+    engine, watcher = watcher_of()
+    shape, history = watcher.shape, watcher.history
+    size = kept_point(shape).itemsize * (ALL + 2 * FEW)
+    watcher.history = history = History(shape, most_bytes=4 * size)
+    feed(engine, watcher, ticks_of(0, 700, "a"), [burst] * -(-700 // burst))
+    assert history.all == ALL
+    longest = 5  # forecasts due at the first points were made before them
+    before = history.since(0, 700 - LEAST - 1 + longest)
+    others = nothing(point(shape), 1, 4)[0]
+    others["origin"] = 0
+    history.add(np.arange(1, 5), others)
+    assert history.all == LEAST
+    assert history.since(0, -1)["origin"].tolist() == list(range(700 - LEAST, 700))
+    after = history.since(0, 700 - LEAST - 1 + longest)
+    np.testing.assert_array_equal(after, before)
+    # what fell out of the finest ring is in the coarser ones
+    assert history.whole(0)["origin"][0] < 700 - ALL
+    feed(engine, watcher, ticks_of(700, 1_400, "a"), [burst] * -(-700 // burst))
+    origins = history.since(0, -1)["origin"].tolist()
+    assert origins == list(range(1_400 - LEAST, 1_400))
+    assert history.nbytes <= 4 * size

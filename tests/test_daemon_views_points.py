@@ -1,7 +1,11 @@
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from sfm_stream.daemon.views import points
 from tests.views_rig import watcher_of
@@ -43,10 +47,40 @@ def test_weights_are_told_in_255_parts():
 
 
 def test_horizons_that_no_one_wants_are_left_out(shape):
-    made = points.nothing(shape, 1, 3)[0]
+    made = points.nothing(points.point(shape), 1, 3)[0]
     made["forecast"][:, 1] = 7
     made["value"] = 3
     found = points.some(made, points.point(shape, 1), [1])
     assert found["forecast"].shape == (3, 1, 3)
     assert (found["forecast"] == 7).all()
     assert (found["value"] == 3).all()
+
+
+NUMBERS = st.one_of(
+    st.just(math.nan), st.floats(-1e6, 1e6), st.floats(-1e-6, 1e-6), st.just(0.0)
+)
+
+
+@given(st.lists(st.tuples(NUMBERS, *[NUMBERS] * 6), min_size=1, max_size=5))
+def test_a_kept_point_is_the_point_as_far_as_a_picture_shows_it(shape, numbers):
+    made = points.nothing(points.point(shape), 1, len(numbers))[0]
+    table = np.array(numbers)
+    made["value"], made["forecast"] = table[:, 0], table[:, 1:].reshape(-1, 2, 3)
+    made["time"], made["lag"], made["skill"] = 1.7e12, 1e9, -7.5
+    found = points.unpack(points.pack(made, points.kept_point(shape)), made.dtype)
+    for name in ("time", "origin", "value", "weights", "amplitude"):
+        np.testing.assert_array_equal(found[name], made[name])
+    told = made["forecast"].astype(np.float64)
+    np.testing.assert_array_equal(np.isnan(found["forecast"]), np.isnan(told))
+    base = np.where(np.isnan(made["value"]), np.nan_to_num(told[:, 0, 0]), 0)
+    far = np.abs(np.nan_to_num(told) - base[:, None, None]).max(axis=(1, 2))
+    close = np.abs(found["forecast"] - told) <= (
+        far[:, None, None] / 30_000 + 1e-6 * np.abs(told) + 1e-30
+    )
+    assert (close | np.isnan(told)).all()
+    assert (found["skill"] == -7.5).all()
+    assert (found["lag"] == points.LARGEST).all()
+
+
+def test_a_kept_point_takes_fewer_bytes(shape):
+    assert points.kept_point(shape).itemsize < 0.85 * points.point(shape).itemsize

@@ -34,7 +34,7 @@ from sfm_stream.daemon.http.broadcast import Hub
 from sfm_stream.daemon.http.prometheus import Meters
 from sfm_stream.daemon.http.server import Pages, serving
 from sfm_stream.daemon.http.viewers import Gallery
-from sfm_stream.daemon.recovery import recover
+from sfm_stream.daemon.recovery import RECORDS, recover
 from sfm_stream.daemon.reload import expect_hot
 from sfm_stream.daemon.status.collect import Birth, complete, outline
 from sfm_stream.daemon.status.failures import Failures
@@ -42,6 +42,7 @@ from sfm_stream.daemon.status.model import LIVE, Vitals, told
 from sfm_stream.daemon.status.pulse import Pulse
 from sfm_stream.daemon.status.telling import Telling
 from sfm_stream.daemon.views.points import NS_PER_MS
+from sfm_stream.daemon.views.recall import show_before
 from sfm_stream.daemon.views.watcher import Watcher
 from sfm_stream.daemon.worker import Witness, Worker
 from sfm_stream.errors import ConfigError, SFMStreamError
@@ -248,6 +249,11 @@ class Process:
         watcher = self._meters.watcher = self._gallery.watcher = Watcher(
             found.engine, self._fold_soon, partial(self.failures.note, "views")
         )
+        if found.engine.seq and self._config.daemon.listen:
+            show_before(
+                watcher, found.sinks[RECORDS], found.run.records,
+                found.engine.streams, partial(self.failures.note, "views"),
+            )  # fmt: skip
         witness = Witness(
             self._publish,
             meters.observe_latencies,

@@ -11,7 +11,7 @@ from sfm_stream.sinks.delivery import Delivery, Status
 from sfm_stream.sinks.jsonl import JsonlSink
 from sfm_stream.sinks.memory import MemorySink
 from sfm_stream.sinks.opening import open_sink
-from sfm_stream.sinks.parquet import ParquetSink, read
+from sfm_stream.sinks.parquet import ParquetSink, last, read
 from sfm_stream.sinks.sqlite import SqliteSink
 
 __all__ = [
@@ -22,6 +22,7 @@ __all__ = [
     "Sink",
     "SqliteSink",
     "Status",
+    "last",
     "open_sink",
     "read",
 ]

@@ -257,6 +257,31 @@ def read(
         yield from _load(folder, kind, number, wanted)
 
 
+def last(
+    folder: Path, kind: str, rows: int, columns: Sequence[str] | None = None
+) -> pl.DataFrame | None:
+    """Give the latest rows of a kind; None if there are none.
+
+    Args:
+        folder: where a `ParquetSink` wrote.
+        kind: a key of `KINDS`, e.g. `scores`.
+        rows: how many at most.
+        columns: those wanted; all when absent.
+
+    Raises:
+        SinkError: if the folder or a part is missing or cannot be read.
+    """
+    import polars as pl
+
+    wanted = None if columns is None else list(columns)
+    found: list[pl.DataFrame] = []
+    for number in reversed(_complete(folder, kind)):
+        found = [*_load(folder, kind, number, wanted), *found]
+        if sum(map(len, found)) >= rows:
+            break
+    return pl.concat(found, how="diagonal_relaxed").tail(rows) if found else None
+
+
 def _frame(
     kind: str,
     columns: Columns,

@@ -30,7 +30,6 @@ class Figures:
 
     Args:
         horizons: Q, of each row (a stream and target).
-        level: share of truths that an interval should hold.
 
     Attributes:
         scored: [rows, Q] since the start.
@@ -38,8 +37,8 @@ class Figures:
             interval.
     """
 
-    def __init__(self, horizons: int, level: float) -> None:
-        self._q, self._level = horizons, level
+    def __init__(self, horizons: int) -> None:
+        self._q = horizons
         self.scored: Ints = np.zeros((FIRST_ROWS, horizons), np.int64)
         self.places = np.zeros((FIRST_ROWS, horizons, PARTS + 2), np.uint32)
         self._sums = np.zeros((len(SUMS), FIRST_ROWS, horizons))
@@ -66,13 +65,13 @@ class Figures:
         Args:
             rows: [n].
             horizons: [n], their numbers.
-            scores: [4, n]: truth, mean, last value; whether it was covered, -1 for
-                "without an interval".
+            scores: [5, n]: truth, mean, last value; whether it was covered, -1 for
+                "without an interval"; interval score.
             bounds: [n, 2], lower and upper; NaN where unknown.
         """
         self.know(int(rows.max(initial=-1)) + 1)
         at = rows * self._q + horizons
-        terms = self._terms(scores, bounds)
+        terms = _terms(scores)
         np.add.at(self.scored.reshape(-1), at, 1)
         fading, kept = _fading(at)
         flat, recent = (s.reshape(len(SUMS), -1) for s in (self._sums, self._recent))
@@ -114,19 +113,6 @@ class Figures:
         np.divide(sums[SUMS.index(above)], under, out=found, where=told)
         return found
 
-    def _terms(self, scores: NDArray[Any], bounds: Floats) -> tuple[NDArray[Any], ...]:
-        """Give what each score adds to the sums, in their order."""
-        truth, mean, naive, covered = scores
-        missed, moved = truth - mean, truth - naive
-        lower, upper = bounds.T
-        asked = ~np.isnan(lower)
-        outside = np.maximum(lower - truth, 0) + np.maximum(truth - upper, 0)
-        cost = upper - lower + 2 / (1 - self._level) * outside
-        return (
-            missed * missed, moved * moved, np.abs(missed), np.abs(moved),
-            covered >= 0, covered > 0, np.where(asked, cost, 0),
-        )  # fmt: skip
-
     def _place(self, at: Ints, truth: Floats, bounds: Floats) -> None:
         """Count in which part of its interval each truth fell."""
         lower, upper = bounds.T
@@ -134,6 +120,16 @@ class Figures:
         share = (truth[asked] - lower[asked]) / (upper[asked] - lower[asked])
         part = np.clip(np.floor(share * PARTS).astype(np.int64), -1, PARTS) + 1
         np.add.at(self.places.reshape(-1, PARTS + 2), (at[asked], part), 1)
+
+
+def _terms(scores: NDArray[Any]) -> tuple[NDArray[Any], ...]:
+    """Give what each score adds to the sums, in their order."""
+    truth, mean, naive, covered, winkler = scores
+    missed, moved, asked = truth - mean, truth - naive, covered >= 0
+    return (
+        missed * missed, moved * moved, np.abs(missed), np.abs(moved),
+        asked, covered > 0, np.where(asked, winkler, 0),
+    )  # fmt: skip
 
 
 def known(value: float) -> float | None:

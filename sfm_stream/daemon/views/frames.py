@@ -23,7 +23,7 @@ from msgspec import Meta
 from numpy.typing import NDArray
 
 from sfm_stream.daemon.views.figures import FEW, LATELY, Figures, known
-from sfm_stream.daemon.views.history import ALL, BUCKETS
+from sfm_stream.daemon.views.history import BUCKETS
 from sfm_stream.daemon.views.points import Points, layout, point, some
 
 if TYPE_CHECKING:
@@ -236,7 +236,7 @@ class OneStream:
             "units": {"time": "ms since 1970, UTC", "lag": "ms", "periods": "ticks"},
             "few": FEW,
             "lately": LATELY,
-            "kept": {"all": ALL, "two of each": BUCKETS},
+            "kept": {"all": self._watcher.history.all, "two of each": BUCKETS},
             "point": layout(self._kind),
         }
 

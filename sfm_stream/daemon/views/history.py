@@ -1,6 +1,6 @@
 """The latest ticks of each stream and target, then fewer and fewer of those before.
 
-    600 ticks         all of them
+    600 ticks         all of them; 300 where there are more rows than have room so
     2,048 ticks       2 of each 32: where the value was least and where greatest
     32,768 ticks      2 of each 512
 
@@ -8,8 +8,9 @@ A point that is given out has the forecasts that were *due* at its tick, so it c
 drawn as it is; the rings of all ticks hold the forecasts *made* there.
 
 The rings of a row (a stream and target) take `points x size` bytes; there is room for
-`MOST_BYTES` of them. Whoever comes later has none, until someone looks at it: then it
-takes the place of the row that was looked at least of late.
+`MOST_BYTES` of them. Points are kept packed, see `points.pack`. Whoever comes when that
+is full has none, until someone looks at it: then it takes the place of the row that was
+looked at least of late.
 """
 
 from __future__ import annotations
@@ -22,11 +23,16 @@ from numpy.typing import NDArray
 
 from sfm_stream.daemon.views.points import (
     ABSENT,
+    LARGEST,
     NS_PER_MS,
     Points,
     Shape,
+    kept_point,
     nothing,
+    offsets,
+    pack,
     point,
+    unpack,
 )
 
 if TYPE_CHECKING:
@@ -34,9 +40,11 @@ if TYPE_CHECKING:
 
 ALL, FEW = 600, 128
 """Points of the finest ring, and of each coarser one."""
+LEAST = ALL // 2
+"""Points of the finest ring where there are many rows."""
 BUCKETS = (32, 512)
 """Ticks of which the coarser rings keep two."""
-MOST_BYTES = 64 * 2**20
+MOST_BYTES = 32 * 2**20
 FIRST_PLACES = 16
 CLOSED = 32
 """Buckets closed at once, about 3 ms."""
@@ -52,17 +60,19 @@ class History:
 
     Attributes:
         most: rows there is room for.
+        all: points of the finest ring.
     """
 
     def __init__(self, shape: Shape, most_bytes: int = MOST_BYTES) -> None:
+        self._most_bytes = most_bytes
+        self._plain, self._kind = point(shape), kept_point(shape)
         self._shape = shape
-        size = point(shape).itemsize * (ALL + FEW * len(BUCKETS))
-        self.most = max(most_bytes // size, 1)
+        self.most, self.all = self._capacity(LEAST), ALL
         self._place: Ints = np.full(FIRST_PLACES, NOWHERE, np.int64)
         self._taken, self._looked = 0, 0
         self._last_look: dict[int, int] = {}
         self._full: deque[tuple[int, int]] = deque()
-        self._rings = self._room(min(FIRST_PLACES, self.most))
+        self._rings = self._room(min(FIRST_PLACES, self._capacity(ALL)))
         self._newest: Ints = np.full(self.most, -1, np.int64)
 
     @property
@@ -88,18 +98,29 @@ class History:
         """Take points with the forecasts made at them.
 
         Args:
-            rows: [n], fewer than `ALL` less a bucket; ticks of a row in order.
+            rows: [n]; ticks of a row in order.
             points: [n].
         """
+        bears = self.all - BUCKETS[0]  # or the ring is overwritten before it is closed
+        if len(rows) > bears and np.bincount(rows).max() > bears:
+            self._add_in_turns(rows, points)
+            return
         self._know(rows)
         places = self._place[rows]
         kept = places != NOWHERE
         places, points = places[kept], points[kept]
         origins = points["origin"].astype(np.int64)
-        self._rings[0][places, origins % ALL] = points
+        self._rings[0][places, origins % self.all] = pack(points, self._kind)
         self._newest[places] = origins
         full = np.flatnonzero(origins % BUCKETS[0] == BUCKETS[0] - 1)
         self._full += zip(places[full].tolist(), origins[full].tolist(), strict=True)
+
+    def _add_in_turns(self, rows: Ints, points: Points) -> None:
+        """Take one half after the other, and close buckets between."""
+        half = len(rows) // 2
+        for part in (slice(None, half), slice(half, None)):
+            self.add(rows[part], points[part])
+            self._close_all()
 
     @property
     def is_open(self) -> bool:
@@ -119,29 +140,30 @@ class History:
         places = self._place[rows]
         kept = places != NOWHERE
         at = places[kept], origins[kept] % ALL
-        self._rings[0]["skill"][at] = skill[kept]
+        self._rings[0]["skill"][at] = skill[kept].clip(-LARGEST, LARGEST)
 
     def forecast(self, rows: Ints, origins: Ints, horizons: Ints) -> Floats:
         """Give what was forecast at origins: mean and bounds [n, 3]; NaN if unknown."""
         self._know(rows)
-        places, slots = self._place[rows], origins % ALL
+        places, slots = self._place[rows], origins % self.all
         ring = self._rings[0]
         known = (places != NOWHERE) & (ring["origin"][places, slots] == origins)
-        less = ring["forecast"][places, slots, horizons].astype(np.float64)
-        found: Floats = np.nan_to_num(ring["value"][places, slots])[:, None] + less
+        parts = ring["parts"][places, slots, horizons]
+        less = offsets(parts, ring["unit"][places, slots, None])
+        found: Floats = ring["base"][places, slots, None] + less
         found[~known] = np.nan
         return found
 
     def latest(self, row: int) -> Points:
         """Give the last point of a row with the forecasts made there, [1] or [0]."""
         ring, origins = self._of(row)
-        return ring[origins[-1:] % ALL]
+        return unpack(ring[origins[-1:] % self.all], self._plain)
 
     def since(self, row: int, origin: int) -> Points:
         """Give the points after an origin, with the forecasts due at them."""
         place = self._place[row] if row < len(self._place) else NOWHERE
         if place == NOWHERE or self._newest[place] <= origin:  # most beats find nothing
-            return self._rings[0][0, :0]
+            return unpack(self._rings[0][0, :0], self._plain)
         ring, origins = self._of(row)
         origins = origins[np.searchsorted(origins, origin, "right") :]
         return self._due(ring, origins)
@@ -154,20 +176,22 @@ class History:
             older = ring[self._place[row]]
             older = older[older["origin"] < parts[0]["origin"][0]]
             if len(older):
-                parts.insert(0, older[np.argsort(older["origin"])])
+                inside = older[np.argsort(older["origin"])]
+                parts.insert(0, unpack(inside, self._plain))
         return np.concatenate(parts) if parts else found
 
     def note_values(self, rows: Ints, origins: Ints, values: Floats) -> None:
         """Write the values of ticks that became known only with their scores."""
-        places, slots = self._place[rows], origins % ALL
+        places, slots = self._place[rows], origins % self.all
         ring = self._rings[0]
         there = (places != NOWHERE) & (ring["origin"][places, slots] == origins)
-        there &= np.isnan(ring["value"][places, slots])
+        there &= ring["unit"][places, slots] < 0
         if there.any():
             at = places[there], slots[there]
-            ring["value"][at] = values[there]
-            told = ring["forecast"][at] - values[there, None, None]
-            ring["forecast"][at] = told
+            known = unpack(ring[at], self._plain)
+            known["value"] = values[there]
+            known["forecast"] -= values[there, None, None]
+            ring[at] = pack(known, self._kind)
 
     def _of(self, row: int) -> tuple[Points, Ints]:
         """Give the ring of a row, and the origins it holds, in order."""
@@ -178,18 +202,19 @@ class History:
         origins = ring["origin"][ring["origin"] != ABSENT].astype(np.int64)
         origins.sort()
         if len(origins):  # what an older round left behind is no history
-            origins = origins[origins > origins[-1] - ALL]
+            origins = origins[origins > origins[-1] - self.all]
         return ring, origins
 
     def _due(self, ring: Points, origins: Ints) -> Points:
         """Give points of one row with the forecasts that were due at them."""
-        found = ring[origins % ALL].copy()
+        ring = unpack(ring, self._plain)
+        found = ring[origins % self.all].copy()
         base = np.nan_to_num(ring["value"])
         for q, (ticks, ns) in enumerate(
             zip(self._shape.ticks, self._shape.ns, strict=True)
         ):
             made = origins - ticks if ticks else _made_before(ring, found["time"], ns)
-            slots = made % ALL
+            slots = made % self.all
             known = (made >= 0) & (ring["origin"][slots] == made)
             less = ring["forecast"][slots, q] + base[slots][:, None]
             less = less - np.nan_to_num(found["value"])[:, None]
@@ -201,12 +226,13 @@ class History:
         fine, middle = BUCKETS
         bucket = np.arange(last - fine + 1, last + 1)
         ring = self._rings[0][place]
-        there = bucket[ring["origin"][bucket % ALL] == bucket]
+        there = bucket[ring["origin"][bucket % self.all] == bucket]
         self._keep(1, place, last // fine, self._due(ring, there))
         if last % middle == middle - 1:
             coarse = self._rings[1][place]
             inside = coarse["origin"].astype(np.int64) // middle == last // middle
-            self._keep(2, place, last // middle, coarse[inside])
+            found = unpack(coarse[inside], self._plain)
+            self._keep(2, place, last // middle, found)
 
     def _keep(self, level: int, place: int, bucket: int, points: Points) -> None:
         """Keep the least and the greatest of a bucket's points."""
@@ -214,7 +240,8 @@ class History:
         if len(known):
             ends = [int(known["value"].argmin()), int(known["value"].argmax())]
             at = 2 * bucket % FEW
-            self._rings[level][place, at : at + 2] = known[sorted(ends)]
+            kept = pack(known[sorted(ends)], self._kind)
+            self._rings[level][place, at : at + 2] = kept
 
     def _know(self, rows: Ints) -> None:
         """Give places to rows that have none, as long as there is room."""
@@ -230,16 +257,41 @@ class History:
             return
         self._place[new] = np.arange(self._taken, self._taken + len(new))
         self._taken += len(new)
+        if self._taken > self._capacity(self.all):
+            self._shorten()
         room = len(self._rings[0])
         if self._taken > room:
-            more_rings = self._room(min(max(2 * room, self._taken), self.most))
+            most = self._capacity(self.all)
+            more_rings = self._room(min(max(2 * room, self._taken), most))
             for ring, wider in zip(self._rings, more_rings, strict=True):
                 wider[:room] = ring
             self._rings = more_rings
 
+    def _capacity(self, length: int) -> int:
+        """Give the rows there is room for with a finest ring of so many points."""
+        size = self._kind.itemsize * (length + FEW * len(BUCKETS))
+        return max(self._most_bytes // size, 1)
+
+    def _shorten(self) -> None:
+        """Have shorter finest rings, with the latest points of those there were."""
+        self._close_all()
+        old, *coarser = self._rings
+        self.all = LEAST
+        origins = old["origin"].astype(np.int64)
+        recent = origins > self._newest[: len(old), None] - LEAST
+        recent &= origins != ABSENT
+        place, slot = np.nonzero(recent)
+        new = nothing(self._kind, len(old), LEAST)
+        new[place, origins[place, slot] % LEAST] = old[place, slot]
+        self._rings = (new, *coarser)
+
+    def _close_all(self) -> None:
+        while self.is_open:
+            self.close_some()
+
     def _room(self, places: int) -> tuple[Points, ...]:
-        lengths = (ALL, *(FEW for _ in BUCKETS))
-        return tuple(nothing(self._shape, places, length) for length in lengths)
+        lengths = (self.all, *(FEW for _ in BUCKETS))
+        return tuple(nothing(self._kind, places, length) for length in lengths)
 
 
 def _made_before(ring: Points, times: Floats, ns: int) -> Ints:

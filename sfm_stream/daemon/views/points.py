@@ -1,7 +1,8 @@
-"""One tick as it is kept for looking at, and as it goes over the wire: the same bytes.
+"""One tick as it goes over the wire, and as it is kept for looking at.
 
-A forecast is kept less the value beside it: so four bytes tell it to seven digits of
-how far it is away, whatever the size of the value.
+A forecast is told less the value beside it: so four bytes tell it to seven digits of
+how far it is away, whatever the size of the value. Kept are two bytes of each, in parts
+of the farthest one of the tick, and two of skill and lag: what a picture can show.
 """
 
 from __future__ import annotations
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
     from sfm_stream.engine import Engine
     from sfm_stream.events import Floats
 
+FARTHEST, UNKNOWN = 32_767, -32_768
+"""Of a kept forecast: parts to the farthest one of its tick; that of none."""
+LARGEST = float(np.finfo(np.float16).max)
 ABSENT = np.iinfo(np.uint32).max
 """Origin of a place that nothing was written to."""
 PARTS = 255
@@ -91,11 +95,74 @@ def point(shape: Shape, horizons: int | None = None) -> np.dtype[np.void]:
     ])  # fmt: skip
 
 
-def nothing(shape: Shape, places: int, length: int) -> Points:
-    """Give points [places, length] at which nothing was written."""
-    made: Points = np.zeros((places, length), point(shape))
+def nothing(kind: np.dtype[np.void], places: int, length: int) -> Points:
+    """Give points [places, length], kept ones or not, at which nothing was written."""
+    made: Points = np.zeros((places, length), kind)
     made["origin"] = ABSENT
     return made
+
+
+def kept_point(shape: Shape) -> np.dtype[np.void]:
+    """Give the layout of a point as it is kept.
+
+    Returns:
+        As `point`, but for `base` (the value, or where it is unknown what forecasts are
+        less of), `unit` (of a part, below 0 where the value is unknown), and `parts`
+        [Q, 3] of the forecasts.
+    """
+    q = len(shape.horizons)
+    return np.dtype([
+        ("time", "<f8"), ("base", "<f8"), ("unit", "<f4"), ("origin", "<u4"),
+        ("parts", "<i2", (q, 3)), ("skill", "<f2", (q,)), ("lag", "<f2"),
+        ("weights", "u1", (q, len(shape.experts))),
+        ("amplitude", "u1", (len(shape.periods),)),
+    ])  # fmt: skip
+
+
+def pack(points: Points, kind: np.dtype[np.void]) -> Points:
+    """Give points as they are kept.
+
+    Args:
+        points: of any shape, laid out as `point` says.
+        kind: `kept_point` of the same shape of a run.
+    """
+    kept: Points = np.zeros(points.shape, kind)
+    for name in ("time", "origin", "weights", "amplitude"):
+        kept[name] = points[name]
+    for name in ("skill", "lag"):
+        kept[name] = np.clip(points[name], -LARGEST, LARGEST)
+    value, told = points["value"], points["forecast"].astype(np.float64)
+    unknown = np.isnan(value)
+    base = np.where(unknown, np.nan_to_num(told[..., 0, 0]), value)
+    told[unknown] -= base[unknown][..., None, None]
+    far = np.nan_to_num(np.abs(told)).max(axis=(-2, -1))
+    unit = (np.where(far > 0, far, 1) / FARTHEST).astype(np.float32)
+    parts = np.clip(np.rint(told / unit[..., None, None]), -FARTHEST, FARTHEST)
+    kept["parts"] = np.where(np.isnan(told), UNKNOWN, np.nan_to_num(parts))
+    kept["base"], kept["unit"] = base, np.where(unknown, -unit, unit)
+    return kept
+
+
+def unpack(kept: Points, kind: np.dtype[np.void]) -> Points:
+    """Give kept points as they go over the wire.
+
+    Args:
+        kept: of any shape, as `pack` gave them.
+        kind: `point` of the same shape of a run.
+    """
+    points: Points = np.zeros(kept.shape, kind)
+    for name in ("time", "origin", "weights", "amplitude", "skill", "lag"):
+        points[name] = kept[name]
+    unknown = kept["unit"] < 0
+    points["value"] = np.where(unknown, np.nan, kept["base"])
+    points["forecast"] = offsets(kept["parts"], kept["unit"][..., None, None])
+    points["forecast"][unknown] += kept["base"][unknown][..., None, None]
+    return points
+
+
+def offsets(parts: NDArray[Any], unit: NDArray[Any]) -> Floats:
+    """Give forecasts less their base; NaN where there is none."""
+    return np.where(parts == UNKNOWN, np.nan, parts * np.abs(unit.astype(np.float64)))
 
 
 def layout(kind: np.dtype[np.void]) -> dict[str, Any]:

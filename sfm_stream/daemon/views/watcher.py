@@ -77,7 +77,7 @@ class Watcher:
     ) -> None:
         self.shape: Shape = points.shape_of(engine)
         self.history, self.marks = History(self.shape), Marks()
-        self.figures = Figures(len(self.shape.horizons), self.shape.level)
+        self.figures = Figures(len(self.shape.horizons))
         self.streams: tuple[str, ...] = ()
         self.numbers: Mapping[str, int] = {}
         self.received: Ints = np.zeros(0, np.int64)
@@ -121,6 +121,20 @@ class Watcher:
             except Exception as error:  # noqa: BLE001 whoever looks must not stop ticks
                 self._failed(error)
             return bool(self._waiting) or self.history.is_open
+
+    def recall(self, names: tuple[str, ...], told: Mapping[str, NDArray[Any]]) -> None:
+        """Take forecasts of before that tell the `value` at their origin themselves.
+
+        Args:
+            names: of the streams, by number.
+            told: columns of about `PIECE` ticks, in order.
+        """
+        with self._folding:
+            self._know(names)
+            ticks = slice(None, None, len(self.shape.horizons))
+            self._add(told, told["value"][ticks], told["time"][ticks])
+            while self.history.is_open:
+                self.history.close_some()
 
     def number(self, stream: str) -> int | None:
         """Give the number of a stream, if it is known."""
@@ -234,14 +248,22 @@ class Watcher:
     def _note_forecasts(self, made: Mapping[str, NDArray[Any]]) -> tuple[Ints, Ints]:
         """Take forecasts as points; give their rows and origins."""
         q = len(self.shape.horizons)
-        first = {name: column[::q] for name, column in made.items()}
-        streams, targets = first["stream"].astype(np.int64), first["target"]
-        rows = streams * len(self.shape.targets) + targets
-        at, known = self._place_of(first["seq"])
-        received = np.where(known, self._seen.received[at], first["time"])
-        value = self._signals.of(self._seen.values[at], targets)
+        seq, time, target = (made[name][::q] for name in ("seq", "time", "target"))
+        at, known = self._place_of(seq)
+        received = np.where(known, self._seen.received[at], time)
+        value = self._signals.of(self._seen.values[at], target)
         value[~known] = np.nan
-        found = points.nothing(self.shape, 1, len(rows))[0]
+        return self._add(made, value, received)
+
+    def _add(
+        self, made: Mapping[str, NDArray[Any]], value: Floats, received: Ints
+    ) -> tuple[Ints, Ints]:
+        """Add points: forecasts, and the value and receipt of each one's tick."""
+        q = len(self.shape.horizons)
+        first = {name: column[::q] for name, column in made.items()}
+        streams = first["stream"].astype(np.int64)
+        rows = streams * len(self.shape.targets) + first["target"]
+        found = points.nothing(points.point(self.shape), 1, len(rows))[0]
         found["time"] = first["time"] / NS_PER_MS
         found["value"] = value
         said = np.stack([made[name] for name in ("mean", "lower", "upper")], axis=-1)
@@ -265,7 +287,7 @@ class Watcher:
         rows = scored["stream"] * len(self.shape.targets) + scored["target"]
         horizons, origins = scored["horizon"], scored["origin"]
         bounds = self.history.forecast(rows, origins, horizons)[:, 1:]
-        names = ("truth", "mean", "naive", "covered")
+        names = ("truth", "mean", "naive", "covered", "winkler")
         table = np.stack([scored[name].astype(np.float64) for name in names])
         self.figures.add(rows, horizons, table, bounds)
         self.history.note_values(rows, origins, table[2])
