@@ -24,9 +24,10 @@ export class Points {
 
   get last() { return this.time.length - 1; }
 
-  // Say whether a history that begins anew goes on from here: the same stream, later.
+  // Say whether a history that begins anew goes on from here: the same stream, as far
+  // as we are or further. After a restart it may end with the point we saw last.
   goesOn(frame) {
-    return this.last >= 0 && frame.count > 0 && frame.origin(frame.count - 1) > this.lastOrigin();
+    return this.last >= 0 && frame.count > 0 && frame.origin(frame.count - 1) >= this.lastOrigin();
   }
 
   lastOrigin() {
