@@ -218,6 +218,10 @@ class Learn(Section, frozen=True):
     enabled: Annotated[bool, doc("whether weights change; false freezes them")] = True
     window: Annotated[Positive, doc("ticks that gradients flow back, h")] = 32
     every: Annotated[Positive, doc("ticks between updates, h'")] = 32
+    schedule: Annotated[
+        Literal["staggered", "together"],
+        doc("whether streams that tick together learn at different ticks"),
+    ] = "staggered"
     replay: Annotated[
         Count,
         doc("ticks of all the past kept to be learned again, window by window"),

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from numba import njit
 
 from sfm_stream.errors import CheckpointMismatch, ConfigError
@@ -171,3 +173,31 @@ def test_sizes_beyond_any_memory_are_refused_before_any_is_taken(tree):
 def test_sizes_that_64_bits_cannot_count_with_are_refused(key):
     with pytest.raises(ConfigError, match=rf"model\.{key}: expected `int` <= 1000000"):
         Rig({"model": {key: 10**15}})
+
+
+def due_at(schedule, streams, every, targets=1):
+    """Give at which of the first ticks each row is to learn, as its counter says."""
+    tree = {"learn": {"schedule": schedule, "every": every, "window": every, "replay": 0},
+            "target": {"values": [f"x{i}" for i in range(targets)]}}  # fmt: skip
+    r = Rig(tree, fields=[f"x{i}" for i in range(targets)])
+    r.bank.grow(streams * targets - len(r.bank))
+    return every - r.bank.view("counters")[:, places.SINCE_UPDATE]
+
+
+@settings(deadline=None, max_examples=25)
+@given(streams=st.integers(1, 200), every=st.integers(1, 64))
+def test_streams_that_tick_together_learn_at_different_ticks(streams, every):
+    due = due_at("staggered", streams, every)
+    assert due[0] == every
+    assert due.min() >= 1
+    assert np.bincount(due % every).max() <= streams / every + 3
+
+
+def test_targets_of_a_stream_learn_at_one_tick():
+    due = due_at("staggered", 5, 32, targets=2).reshape(5, 2)
+    assert (due[:, 0] == due[:, 1]).all()
+    assert len(set(due[:, 0])) == 5
+
+
+def test_streams_may_learn_together():
+    assert (due_at("together", 9, 32) == 32).all()

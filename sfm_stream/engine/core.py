@@ -31,7 +31,7 @@ from sfm_stream.engine.intake import BIN, Intake
 from sfm_stream.errors import InvalidState
 from sfm_stream.events import CONTROL, Block, Event, Label, Tick
 from sfm_stream.kernels.mature import FORECASTS, SCORES
-from sfm_stream.kernels.rows import NO_ROW, Events, tick_and_label
+from sfm_stream.kernels.rows import Events, tick_and_label
 from sfm_stream.kernels.tick import KEEP, LEARN, OBSERVE, PEEK
 from sfm_stream.records import Forecast, Record, Records
 from sfm_stream.state import inputs, places, targets, widen
@@ -177,7 +177,7 @@ class Engine(FormerNames):
             return self._said(self._call.said(self._owners) if there else {})
         events, self._observed, self._expected = self._observed, None, None
         stop = len(events.kind)
-        if not self._is_due(events):
+        if not (stop and self._is_due(int(events.row[-1]))):
             return self._said({})
         last = [(max(stop - 1, 0), stop, LEARN)]
         return self._said(self._call.many(events, last, self._owners))
@@ -345,7 +345,7 @@ class Engine(FormerNames):
     def _learn_single(self) -> bool:
         """Learn from it; say whether there was anything to learn."""
         self._observed = self._expected = None
-        due = self._is_due(self._single)
+        due = self._is_due(int(self._single.row[self._place]))
         if due:
             self._call.few(self._single, self._place, self._place + 1, LEARN)
         return due
@@ -371,10 +371,9 @@ class Engine(FormerNames):
         if self._intake.admit(block):
             self._owners = self._owners_now()
 
-    def _is_due(self, events: Events) -> bool:
-        # Only the rows of an event can have become due with it.
-        row, s = int(events.row[-1]) if len(events.row) else NO_ROW, self._sizes
-        since = self.view("counters")[:, places.SINCE_UPDATE]
+    def _is_due(self, row: int) -> bool:
+        # Only the rows of the last event can have become due with it.
+        since, s = self.view("counters")[:, places.SINCE_UPDATE], self._sizes
         if row < 0:
             return bool((since >= s.every).any())
         return any(since[row + i] >= s.every for i in range(s.targets))

@@ -186,9 +186,11 @@ def awaits_label(s, row):
 @inline
 def ends_segment(s, row, events, i):
     """Say whether an event is a gap, or a tick that goes back or is long after."""
+    if row.i64[s.at_counters + TICKS] == 0:
+        return False  # nothing has begun
     if events.kind[i] == GAP:
         return True
-    if events.kind[i] != TICK or row.i64[s.at_counters + TICKS] == 0:
+    if events.kind[i] != TICK:
         return False
     passed = events.time[i] - row.i64[s.at_counters + LAST_TIME]
     return passed < 0 or (s.max_gap > 0 and passed > s.max_gap)

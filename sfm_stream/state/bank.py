@@ -45,6 +45,8 @@ NO_LABEL = -1
 MATRIX, CUBE, BEFORE_BACK = 2, 3, 12
 """Counters of a snapshot taken before streams could begin anew."""
 ROOM = 1.5
+GOLDEN = 2_654_435_769
+"""2^32 divided by the golden ratio: its multiples spread evenly, however many."""
 
 
 class Bank:
@@ -59,6 +61,7 @@ class Bank:
         self._real = real
         self._cell = cell_sizes(config, self.layout.sizes.inputs)
         self._seed = config.run.seed
+        self._staggers = config.learn.schedule == "staggered"
         self._views: dict[str, NDArray[Any]] = {}
         self._fetch: Callable[[Arena], None] | None = None
         self.rows = self._room = arena(0, self.layout.places, real)
@@ -187,12 +190,23 @@ class Bank:
         counters[LAST_TIME] = NO_TIME
         counters[FRESH] = 1
         counters[LABELLED] = NO_LABEL
+        counters[SINCE_UPDATE] = self._head_start(row)
         seeds = np.random.default_rng([self._seed, row, DRAWS])
         counters[DRAWS] = seeds.integers(1, 2**31 - 1)
         if s.shared and row >= s.targets:
             home = row % s.targets  # what the others have learned
             self.view("weights")[row] = self.view("weights")[home]
             counters[VERSION] = self.view("counters")[home, VERSION]
+
+    def _head_start(self, row: int) -> int:
+        """Give the ticks by which the updates of a row come earlier than the first's.
+
+        Streams that begin together and tick together would all learn at one tick, and
+        the next one would wait for all of them.
+        """
+        s = self.layout.sizes
+        stream = row // s.targets if self._staggers else 0
+        return (stream * GOLDEN % 2**32) * s.every >> 32
 
     def _table(self, name: str) -> NDArray[Any]:
         places = table_places(self.layout.sizes)
@@ -209,8 +223,9 @@ class Bank:
                 tape = self.view(name)[row]
                 # The slot before the first one, see `kernels/tick.observe_tick`.
                 tape[s.ring - 2] = tape[last]
-        for counter in (TICKS, SEGMENT, SINCE_UPDATE, KEPT_FROM):
+        for counter in (TICKS, SEGMENT, KEPT_FROM):
             counters[:, counter] = 0
+        counters[:, SINCE_UPDATE] = [self._head_start(row) for row in range(len(self))]
         counters[:, FRESH] = 1
         counters[:, FROZEN] = frozen
         counters[:, LAST_TIME] = NO_TIME
