@@ -29,11 +29,13 @@ LATER = (
     ("stream", "columns"),
     ("features", "seasons"),
     ("learn", "replay"),
-    ("forecast", "loose"),
+    ("forecast", "soon"),
+    ("forecast", "wide_clip"),
     ("model", "shared"),
     ("features", "widest"),
 )
 """Table and key of settings younger than the first runs, whose digests must last."""
+FIRST_EXPERTS = ("last", "rls", "rls-fast", "sfm", "sfm-rls")
 LEAST_LEASE_S = 1.0
 """A process shows itself four times in a second."""
 # How near an unknown key must be to one of [feed] to be a slip of the keyboard.
@@ -191,15 +193,16 @@ def digest(config: Config) -> str:
 
 def of_first_runs(config: Config) -> Config:
     """Give the settings that say the same to the first runs, with their defaults."""
-    usual = Config()
-    every, ridge = config.learn.every, config.forecast.ridge
+    usual, forecast, every = Config(), config.forecast, config.learn.every
+    as_usual = forecast.experts == usual.forecast.experts
     return replace(
         config,
         learn=replace(config.learn, every=16 if every == usual.learn.every else every),
         forecast=replace(
-            config.forecast,
-            ridge=1.0 if ridge == usual.forecast.ridge else ridge,
-            levels=config.forecast.levels[-1:],
+            forecast,
+            ridge=1.0 if forecast.ridge == usual.forecast.ridge else forecast.ridge,
+            experts=FIRST_EXPERTS if as_usual else forecast.experts,
+            levels=forecast.levels[-1:],
         ),
     )
 
@@ -263,22 +266,24 @@ def _with_one_feed(tree: Mapping[str, Any]) -> Mapping[str, Any]:
 
 def _as_now(tree: Mapping[str, Any]) -> Mapping[str, Any]:
     """Put keys of former versions where they belong now, aloud."""
-    return _with_levels(_with_options(tree))
+    return _with_forecast(_with_options(tree))
 
 
-def _with_levels(tree: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Read one level of the intervals as a list of one."""
+def _with_forecast(tree: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Read one level as a list of one; leave out the ridge `sfm-rls` had to itself."""
     forecast = tree.get("forecast")
-    if not isinstance(forecast, Mapping) or "level" not in forecast:
+    if not isinstance(forecast, Mapping) or not forecast.keys() & {"level", "loose"}:
         return tree
-    if "levels" in forecast:
+    if {"level", "levels"} <= forecast.keys():
         raise ConfigError("forecast.level", "stands beside forecast.levels")
-    told = (
-        f"forecast.level is a list now: write forecast.levels = [{forecast['level']}]"
-    )
+    now = {key: value for key, value in forecast.items() if key != "loose"}
+    told = "forecast.loose is no longer used: forecast.ridge is that of sfm-rls too"
+    if "level" in now:
+        level = now.pop("level")
+        now["levels"] = [level]
+        told = f"forecast.level is a list now: write forecast.levels = [{level}]"
     warnings.warn(told, FutureWarning, stacklevel=2)
-    others = {key: value for key, value in forecast.items() if key != "level"}
-    return {**tree, "forecast": {**others, "levels": [forecast["level"]]}}
+    return {**tree, "forecast": now}
 
 
 def _with_options(tree: Mapping[str, Any]) -> Mapping[str, Any]:

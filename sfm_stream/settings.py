@@ -247,13 +247,13 @@ class Expert(NamedTuple):
         sees: first and last part of the regressors, one of `PARTS`; () of one that is
             not an expert of least squares.
         forgets: key of `[forecast]` that holds its forgetting factor.
-        ridge: key of `[forecast]` that holds its first ridge.
+        clips: key of `[forecast]` at which what it sees and learns is clipped.
     """
 
     trust: float
     sees: tuple[()] | tuple[Part, Part] = ()
-    forgets: Literal["forgetting", "fast"] = "forgetting"
-    ridge: Literal["ridge", "loose"] = "ridge"
+    forgets: Literal["forgetting", "fast", "soon"] = "forgetting"
+    clips: Literal["input_clip", "wide_clip"] = "input_clip"
 
 
 EXPERTS: Mapping[str, Expert] = {
@@ -261,7 +261,8 @@ EXPERTS: Mapping[str, Expert] = {
     "rls": Expert(6.0, ("inputs", "season")),
     "rls-fast": Expert(1.0, ("lags", "one"), "fast"),
     "sfm": Expert(3.0),
-    "sfm-rls": Expert(2.0, ("cell", "season"), ridge="loose"),
+    "sfm-rls": Expert(2.0, ("cell", "season")),
+    "sfm-rls-wide": Expert(2.0, ("cell", "season"), "soon", "wide_clip"),
 }
 """The one table of experts: a line here makes one more of least squares."""
 
@@ -272,19 +273,17 @@ class Forecast(Section, frozen=True):
     experts: Annotated[
         tuple[str, ...],
         doc(f"experts to ask, some of {', '.join(f'`{name}`' for name in EXPERTS)}"),
-    ] = tuple(EXPERTS)
+    ] = ("last", "rls", "sfm", "sfm-rls", "sfm-rls-wide")
     forgetting: Annotated[
         float, Meta(gt=0, le=1), doc("forgetting factor of `rls` and `sfm-rls`")
     ] = 0.9999
     fast: Annotated[float, Meta(gt=0, le=1), doc("forgetting factor of `rls-fast`")] = (
         0.99
     )
-    ridge: Annotated[float, Meta(gt=0), doc("first ridge of `rls` and `rls-fast`")] = (
-        300.0
-    )
-    loose: Annotated[
-        float, Meta(gt=0), doc("first ridge of `sfm-rls`, the same for all lags")
-    ] = 1.0
+    soon: Annotated[
+        float, Meta(gt=0, le=1), doc("forgetting factor of `sfm-rls-wide`")
+    ] = 0.998
+    ridge: Annotated[float, Meta(gt=0), doc("first ridge of least squares")] = 100.0
     levels: Annotated[
         tuple[Annotated[float, Meta(gt=0, lt=1)], ...],
         doc("levels of the intervals, rising; `lower` and `upper` are the last one's"),
@@ -294,6 +293,9 @@ class Forecast(Section, frozen=True):
         Meta(gt=0),
         doc("inputs and targets are clipped at this many standard deviations"),
     ] = 8.0
+    wide_clip: Annotated[
+        float, Meta(gt=0), doc("the same for `sfm-rls-wide`, where jumps tell much")
+    ] = 32.0
 
 
 class Run(Section, frozen=True):

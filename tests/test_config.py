@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import math
 from pathlib import Path
 
@@ -143,7 +144,7 @@ def test_an_impossible_value_is_named_with_what_was_expected(text, message):
             "[forecast]\nexperts = ['arima']",
             (
                 "forecast.experts[0]: unknown expert 'arima'; "
-                "there are: last, rls, rls-fast, sfm, sfm-rls"
+                "there are: last, rls, rls-fast, sfm, sfm-rls, sfm-rls-wide"
             ),
         ),
         (
@@ -262,7 +263,8 @@ def test_the_digest_changes_with_what_decides_the_model(override):
 def test_the_digest_of_an_early_run_is_still_that_of_its_settings():
     # keys that came later change it only where they are set
     early = "1c390071683fe5dcca1a42431f94adfe8d49d681d4292ac33621ee87f488332d"
-    then = ["learn.every=16", "forecast.ridge=1.0", "forecast.levels=[0.9]"]
+    then = ["learn.every=16", "forecast.ridge=1.0", "forecast.levels=[0.9]",
+            f"forecast.experts={json.dumps(config.FIRST_EXPERTS)}"]  # fmt: skip
     assert config.digest(config.parse("", then)) == early
     assert config.digest(config.of_first_runs(Config())) == early
     assert config.digest(Config()) != early
@@ -388,6 +390,12 @@ def test_one_level_of_former_versions_is_a_list_of_one():
     assert read.forecast.levels == (0.8,)
     with pytest.raises(ConfigError, match=r"stands beside forecast\.levels"):
         config.parse("[forecast]\nlevel = 0.8\nlevels = [0.5]")
+
+
+def test_the_ridge_of_its_own_that_sfm_rls_had_is_left_out_aloud():
+    with pytest.warns(FutureWarning, match=r"forecast\.loose is no longer used"):
+        read = config.parse("[forecast]\nloose = 1.0\nridge = 5.0")
+    assert read == config.parse("[forecast]\nridge = 5.0")
 
 
 @pytest.mark.parametrize("levels", ["[]", "[0.9, 0.5]", "[0.5, 0.5]"])

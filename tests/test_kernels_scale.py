@@ -59,6 +59,20 @@ def test_one_wild_tick_is_clipped_and_hardly_moves_the_statistics():
     assert abs(r.view("input_base")[0] + r.view("input_mean")[0]) < 0.1
 
 
+@pytest.mark.parametrize("wide", [4.0, 20.0, 1e12])
+def test_least_squares_that_see_further_are_told_of_jumps_as_they_were(wide):
+    r = Rig({"features": {"inputs": ["change"]}, "forecast": {"wide_clip": wide}})
+    x = np.random.default_rng(0).standard_normal(300).cumsum()
+    x[-1] += 50.0
+    r.run(ticks(x), OBSERVE)
+    slot, first = 299 % (r.sizes.ring - 1), r.sizes.z_seen
+    away = (x[-1] - x[-2] - np.diff(x[:-1]).mean()) / np.diff(x[:-1]).std()
+    change, move = r.view("origin_regressors")[slot, [first, first + 1]]
+    assert change == pytest.approx(min(away, max(wide, CLIP)), rel=0.05)
+    assert move == pytest.approx(min(away, max(wide, CLIP)), rel=0.05)
+    assert r.view("tape_u")[slot, 0] == CLIP
+
+
 def raw_inputs(r, events):
     """Give what each input was before scaling [T, N], from the steps of its mean."""
     found = []

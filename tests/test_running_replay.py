@@ -110,7 +110,7 @@ def test_a_run_holds_settings_fingerprint_records_checkpoints_and_summary(whole)
     assert json.dumps(read) == json.dumps(config.to_tree(settings_of()))
     info = json.loads((folder / "run.json").read_text())
     assert info["source"] == Waves().source()
-    assert info["experts"] == ["last", "rls", "rls-fast", "sfm", "sfm-rls"]
+    assert info["experts"] == ["last", "rls", "sfm", "sfm-rls", "sfm-rls-wide"]
     found = info["fingerprint"]
     assert found["config"] == config.digest(settings_of())
     assert found["backend"] == "numba"

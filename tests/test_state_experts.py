@@ -33,18 +33,27 @@ def test_each_sees_its_own_run_and_the_places_do_not_overlap():
     assert rows[:, experts.COV].tolist() == [0, 256, 697]
 
 
-def test_a_move_is_held_the_more_the_further_back_it_lies_but_by_the_bold():
+def test_a_move_is_held_the_more_the_further_back_it_lies():
     settings = config("rls", "sfm-rls")
     known = experts.ridges(settings, INPUTS)
-    ridge, loose = settings.forecast.ridge, settings.forecast.loose
-    assert known[4:7].tolist() == [ridge, 4 * ridge, 9 * ridge]
-    assert {*known[:4], *known[7:16]} == {ridge}
-    assert known[16:].tolist() == [loose] * 21
+    ridge = settings.forecast.ridge
+    lagged = [ridge, 4 * ridge, 9 * ridge]
+    assert known[4:7].tolist() == known[25:28].tolist() == lagged
+    assert {*known[:4], *known[7:25], *known[28:]} == {ridge}
 
 
 def test_only_the_fast_one_forgets_fast():
     _, rates = experts.squares(config("rls", "sfm-rls", "rls-fast"), INPUTS)
     assert rates == [0.75, 0.75, 0.5]
+
+
+def test_the_wide_one_alone_forgets_soon_and_clips_further_out():
+    tree = {"forecast": {"soon": 0.25, "input_clip": 4.0, "wide_clip": 9.0}}
+    settings = from_tree(tree)
+    _, rates = experts.squares(settings, INPUTS)
+    kept = settings.forecast.forgetting
+    assert rates == [kept, kept, 0.25]
+    assert experts.clips(settings) == [4.0, 4.0, 9.0]
 
 
 def test_no_linear_expert_is_no_row():
@@ -55,7 +64,7 @@ def test_no_linear_expert_is_no_row():
 @pytest.mark.parametrize(
     ("name", "needed"),
     [("last", False), ("rls", False), ("rls-fast", False), ("sfm", True),
-     ("sfm-rls", True)],
+     ("sfm-rls", True), ("sfm-rls-wide", True)],
 )  # fmt: skip
 def test_the_cell_is_there_where_an_expert_needs_it(name, needed):
     assert experts.uses_cell(config(name)) is needed

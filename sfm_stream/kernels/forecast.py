@@ -7,7 +7,7 @@ import math
 from sfm_stream.jit.scalars import FARTHEST, LONGEST_LOG, clip, inline, jit
 from sfm_stream.kernels import aggregate, cell, interval, scale, season
 from sfm_stream.kernels.least_squares import predict
-from sfm_stream.kernels.mature import FORECASTS, seen_of, show_season
+from sfm_stream.kernels.mature import FORECASTS, see, seen_of, show_season
 from sfm_stream.kernels.rows import (
     cube,
     linear_biases,
@@ -35,18 +35,16 @@ LARGEST = 1e308
 
 
 @jit
-def gather(s, row, slot, move, u):
-    """Write the regressors of least squares; see `experts`."""
+def gather(s, row, slot, move):
+    """Write the regressors of least squares beside the inputs; see `experts`."""
     x = matrix(row.f64, s.at_origin_regressors, s.ring, s.regressors)[slot]
-    for j in range(s.inputs):
-        x[s.z_seen + j] = u[j]
     lags = s.z_seen + s.inputs
     moves = vector(row.f64, s.at_moves, s.lags)
     unit = scale.deviation(row.f64[s.at_gauges + MOVE_SQUARE])
-    x[lags] = scale.in_units(move, unit, s.input_clip)
+    x[lags] = scale.in_units(move, unit, s.farthest_seen)
     place = row.i64[s.at_counters + MOVES]
     for j in range(1, s.lags):
-        x[lags + j] = scale.in_units(moves[place], unit, s.input_clip)
+        x[lags + j] = scale.in_units(moves[place], unit, s.farthest_seen)
         place = place - 1 if place > 0 else s.lags - 1
     place = row.i64[s.at_counters + MISSES]
     for j in range(s.errors):
@@ -80,7 +78,7 @@ def say(s, tables, row, work, number, seq, slot, time, value, out):
         anchor = scale.in_units(value - center, unit, FARTHEST)
         if s.seasons > 0:
             season.look(s, tables, row, q, time, value, unit, seasons[q])
-        ask(s, tables, row, slot, q, anchor, experts[q])
+        ask(s, tables, row, work, slot, q, anchor, experts[q])
         for e in range(s.experts):
             held = clip(experts[q, e] - anchor, s.input_clip)
             known = unit > 0.0 and math.isfinite(held)
@@ -140,7 +138,7 @@ def units_of(s, row, q, value):
 
 
 @inline
-def ask(s, tables, row, slot, q, anchor, experts):
+def ask(s, tables, row, work, slot, q, anchor, experts):
     """Write each expert's scaled forecast [E]."""
     y = row.f64
     if s.last_at >= 0:
@@ -153,9 +151,8 @@ def ask(s, tables, row, slot, q, anchor, experts):
         first, size = squares[e, FIRST], squares[e, SIZE]
         theta = s.at_theta + q * s.theta + squares[e, THETA]
         used = seen_of(s, first + size, size, blind)
-        experts[squares[e, EXPERT]] = predict(
-            y[theta : theta + used], x[first : first + used]
-        )
+        seen = see(x[first : first + used], tables.f64[s.at_clips + e], work, s)
+        experts[squares[e, EXPERT]] = predict(y[theta : theta + used], seen)
     if s.sfm_at >= 0:
         z = matrix(row.f32, s.at_tape_z, s.ring, s.outputs)[slot]
         v = linear_heads(row.f32, s.at_weights, s)[q]

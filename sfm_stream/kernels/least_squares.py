@@ -14,8 +14,9 @@ from sfm_stream.jit.scalars import jit, strict
 # Below this x'Px carries no information and only forgetting would act.
 QUIET = 1e-9
 # The largest variance a coefficient may have, over its variance at birth: forgetting
-# multiplies what is not excited without end.
-CAP = 1e3
+# multiplies what is not excited without end, and what it then learns of a few labels is
+# wild.
+CAP = 10.0
 
 
 @jit

@@ -22,7 +22,10 @@ UPDATED, VOIDED, REJECTED = range(3)
 VOID_GAP, VOID_CROWDED, VOID_UNKNOWN = range(3)
 # How much less labels that overlap weigh, as a power of the wait: the least one, to a
 # tenth, with which a random walk 48 ahead costs less than .9 % over its last value.
-OVERLAP = 0.6
+OVERLAP = 0.7
+# How much less labels of wild times weigh, as a power of the variance expected of their
+# error: it is expected with errors of its own, and wild times teach much.
+WILDNESS = 0.25
 
 
 @jit
@@ -77,12 +80,13 @@ def settle(s, tables, row, work, out, seq, number, time, q, origin, truth):
         errors[interval.SCORES] += 1.0
         return
     anchor = clip((value - center) / unit, FARTHEST)
-    label = anchor + clip(raw / unit - anchor, s.input_clip)
+    away = raw / unit - anchor
+    label = anchor + clip(away, s.input_clip)
     wait = row.i64[s.at_counters + TICKS] - origin
     # what was forecast from far outside (of a level, else the anchor is 0) teaches none
     near = abs(anchor) <= OUTLIER * s.input_clip
     if near:
-        teach_least_squares(s, tables, row, work, slot, q, label, wait)
+        teach_least_squares(s, tables, row, work, slot, q, anchor, away, wait)
         if s.seasons > 0:
             season.learn(s, row, q, row.i64[s.at_origin_time + slot], label)
     aggregate.update(
@@ -142,18 +146,19 @@ def calibrate(s, tables, row, work, slot, q, error, wait):
 
 
 @inline
-def teach_least_squares(s, tables, row, work, slot, q, label, wait):
-    """Give a label to the experts of least squares.
+def teach_least_squares(s, tables, row, work, slot, q, anchor, away, wait):
+    """Give a label, so far away from its anchor, to the experts of least squares.
 
     Labels that are waited for overlap, and say less than as many that do not: their
     noise counts by a power of the wait.
     """
     y = row.f64
-    noise = wait**OVERLAP * interval.noise(
+    expected = interval.noise(
         matrix(y, s.at_interval, s.horizons, 1 + PACES)[q],
         matrix(y, s.at_spread_theta, s.horizons, SIGHT)[q],
         cube(y, s.at_origin_sight, s.ring, s.horizons, SIGHT)[slot, q],
     )
+    noise = wait**OVERLAP * expected**WILDNESS
     x = matrix(y, s.at_origin_regressors, s.ring, s.regressors)[slot]
     show_season(s, row, slot, q)
     seen = season.is_seen(s, row)
@@ -164,12 +169,23 @@ def teach_least_squares(s, tables, row, work, slot, q, label, wait):
         used = seen_of(s, first + size, size, blind)
         theta = s.at_theta + q * s.theta + squares[e, THETA]
         cov = s.at_cov + q * s.cov + squares[e, COV]
+        limit = tables.f64[s.at_clips + e]
         least_squares.update(
             y[theta : theta + size], matrix(y, cov, size, size),
-            x[first : first + size], label, noise,
+            see(x[first : first + size], limit, work, s),
+            anchor + clip(away, limit), noise,
             min(tables.f64[s.at_forgetting + e], most), s.ridge,
             work.f64[s.at_product :], used,
         )  # fmt: skip
+
+
+@inline
+def see(x, limit, work, s):
+    """Give regressors as an expert clips them, in `work`."""
+    seen = work.f64[s.at_seen : s.at_seen + len(x)]
+    for j in range(len(x)):
+        seen[j] = clip(x[j], limit)
+    return seen
 
 
 @inline

@@ -180,13 +180,15 @@ def beyond(raw, base, mean):
 
 
 @jit
-def scale_inputs(s, row, inputs, now, time, tau, commit, u):
-    """Write the scaled inputs of a tick to u[:N]; if `commit`, learn from them.
+def scale_inputs(s, row, inputs, now, time, tau, commit, u, x):
+    """Write the scaled inputs of a tick; if `commit`, learn from them.
+
+    The cell's go to u[:N], those of least squares to x, clipped further out.
 
     The hand of a clock has the scale of its whole turn: where it hardly moves, between
     ticks a millisecond apart, it is not blown up. A mean is kept as the distance from
     the first value, so that it is as exact far from 0 as near it.
-    Shapes: inputs [N, 2], now [S], u [N+M+1].
+    Shapes: inputs [N, 2], now [S], u [N+M+1], x [N].
     """
     mean = vector(row.f64, s.at_input_mean, s.inputs)
     base = vector(row.f64, s.at_input_base, s.inputs)
@@ -197,13 +199,14 @@ def scale_inputs(s, row, inputs, now, time, tau, commit, u):
     for i in range(s.inputs):
         code, j = inputs[i, 0], inputs[i, 1]
         raw = look(code, now[j], before[j], fresh, time, tau)
-        u[i] = ZERO
+        u[i], x[i] = ZERO, 0.0
         if code == NOTHING or math.isnan(raw):
             continue
         sd = OF_A_TURN if code >= HANDS else deviation(variance[i])
         first = raw if count[i] == 0.0 else base[i]
         away = clip(beyond(raw, first, mean[i]), LARGEST_ROOT)
-        u[i] = in_units(away, sd, s.input_clip)
+        x[i] = in_units(away, sd, s.farthest_seen)
+        u[i] = clip(x[i], s.input_clip)
         if commit:
             base[i] = first
             if count[i] > STEADY_AFTER and sd > 0.0:

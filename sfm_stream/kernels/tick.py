@@ -252,9 +252,11 @@ def observe_tick(s, tables, row, work, number, seq, time, value, phase, out):
     tau = scale.elapsed(s, row, time)
     inputs = cube(tables.i64, s.at_inputs, s.targets, s.inputs, 2)
     u = matrix(row.f32, s.at_tape_u, s.ring, s.inputs + s.outputs + 1)[slot]
+    x = matrix(row.f64, s.at_origin_regressors, s.ring, s.regressors)[slot]
     scale.scale_inputs(
-        s, row, inputs[number % s.targets], now, time, tau, phase != PEEK, u
-    )
+        s, row, inputs[number % s.targets], now, time, tau, phase != PEEK, u,
+        x[s.z_seen : s.z_seen + s.inputs],
+    )  # fmt: skip
     row.f32[s.at_tape_tau + slot] = tau if s.clocked != 0 else ONE
     if phase & KEEP:
         keep(s, row, slot)
@@ -267,7 +269,7 @@ def observe_tick(s, tables, row, work, number, seq, time, value, phase, out):
     move = scale.move_of(s, row, target, value)
     row.f64[s.at_origin_value + slot] = value
     row.i64[s.at_origin_time + slot] = time
-    forecast.gather(s, row, slot, move, u)
+    forecast.gather(s, row, slot, move)
     forecast.say(s, tables, row, work, number, seq, slot, time, value, out)
     if phase != PEEK:
         labels = matrix(row.f32, s.at_labels, s.ring, s.horizons)

@@ -22,7 +22,7 @@ from sfm_stream.settings import EXPERTS, PARTS
 # coefficients and their covariance begin.
 EXPERT, FIRST, SIZE, THETA, COV = range(5)
 # How the ridge of a move grows with its lag, as a power.
-GROWTH = {"ridge": 2.0, "loose": 0.0}
+GROWTH = 2.0
 # Regressors of the season, see `kernels.season`.
 SEASON = 6
 
@@ -38,20 +38,23 @@ def regressors(config: Config, inputs: int) -> NDArray[np.int64]:
 def ridges(config: Config, inputs: int) -> NDArray[np.float64]:
     """Give the ridge of each coefficient of least squares at birth, as in `theta`.
 
-    To the careful experts, the further back a move lies, the less it matters: its ridge
-    grows with the square of its lag (Litterman, Forecasting with Bayesian vector
+    The further back a move lies, the less it is expected to matter: its ridge grows
+    with the square of its lag (Litterman, Forecasting with Bayesian vector
     autoregressions, Journal of Business and Economic Statistics 4, 1986).
     """
     at, lags = regressors(config, inputs), config.features.lags
     rows, _ = squares(config, inputs)
-    found = [np.zeros(0)]
-    for number, first, size, *_ in rows.tolist():
-        ridge = EXPERTS[config.forecast.experts[number]].ridge
-        every = np.full(at[-1], getattr(config.forecast, ridge))
-        begin = at[PARTS.index("lags")]
-        every[begin : begin + lags] *= np.arange(1.0, lags + 1.0) ** GROWTH[ridge]
-        found.append(every[first : first + size])
-    return np.concatenate(found)
+    every = np.full(at[-1], config.forecast.ridge)
+    begin = at[PARTS.index("lags")]
+    every[begin : begin + lags] *= np.arange(1.0, lags + 1.0) ** GROWTH
+    runs = [every[first : first + size] for _, first, size, *_ in rows.tolist()]
+    return np.concatenate([np.zeros(0), *runs])
+
+
+def clips(config: Config) -> list[float]:
+    """Give the deviations at which each expert of least squares clips [E']."""
+    experts = (EXPERTS[name] for name in config.forecast.experts)
+    return [getattr(config.forecast, one.clips) for one in experts if one.sees]
 
 
 def uses_cell(config: Config) -> bool:

@@ -22,6 +22,7 @@ from sfm_stream.state.arena import Arena, Place, arena, offsets, row_size, view
 from sfm_stream.state.experts import (
     SEASON,
     SIZE,
+    clips,
     regressors,
     ridges,
     squares,
@@ -54,6 +55,7 @@ class Knobs(NamedTuple):
     scale: float  # ticks over which statistics forget
     ridge: float
     input_clip: float  # deviations
+    farthest_seen: float  # the widest clip of any expert, deviations
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +106,7 @@ def lay_out(config: Config, plan: Plan, slots: int | None = None) -> Layout:
         scale=float(config.features.scale),
         ridge=config.forecast.ridge,
         input_clip=config.forecast.input_clip,
+        farthest_seen=max([config.forecast.input_clip, *clips(config)]),
     )
     return Layout(
         sizes=s,
@@ -172,6 +175,7 @@ def _tables(config: Config, s: Sizes, plan: Plan, omega: NDArray[np.float64]) ->
     levels = config.forecast.levels
     for name, value in {
         "forgetting": forgetting,
+        "clips": clips(config),
         "squares": linear,
         "turn": np.stack([np.cos(omega), np.sin(omega), omega]),
         "reach": grids.spacing(omega),

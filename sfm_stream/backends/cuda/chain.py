@@ -49,7 +49,8 @@ AFTER: Instead = {
     "adam.norm": stages.told_norm,
     "adam.step": stages.nothing,
 }
-# Places that `ahead` leaves alone: forecasts, and what is learned from them.
+# Places that `ahead` leaves alone, or that `after` writes again: forecasts, and what
+# is learned from them.
 UNTOUCHED = (
     "origin_", "theta", "cov", "mix_", "interval", "trackers", "spread_", "season_",
     "label_", "errors",
