@@ -88,7 +88,8 @@ export class Points {
     this.marks.push(...(isAnew ? marks.filter((m) => m.time > this.marks.at(-1).time) : marks));
   }
 
-  // Give where a mark lies on the axis of event time: behind the last tick before it.
+  // Give where a mark lies on the axis of event time: behind the last tick before it,
+  // and not behind the next one, whose events may have waited for the mark's.
   placeOf(mark) {
     let low = 0, high = this.received.length;
     while (low < high) {
@@ -98,7 +99,8 @@ export class Points {
     }
     if (low === 0) return null;
     const lag = this.received[low - 1] - this.time[low - 1];
-    return Math.max(this.time[low - 1], mark.time - lag);
+    const place = Math.max(this.time[low - 1], mark.time - lag);
+    return low < this.time.length ? Math.min(place, this.time[low]) : place;
   }
 
   columns() {
