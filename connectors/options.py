@@ -12,8 +12,8 @@ import msgspec
 
 from sfm_stream.config import read_table
 from sfm_stream.errors import ConfigError
-from sfm_stream.sections import Section
 from sfm_stream.settings import Feed
+from sfm_stream.settings.sections import Section
 
 AT = "feed.options"
 T = TypeVar("T", bound=msgspec.Struct)

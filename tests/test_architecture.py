@@ -20,8 +20,7 @@ PACKAGE = ROOT / "sfm_stream"
 # A module or room imports only from rows above its own. New ones are given a row here.
 ROWS = [
     {"errors"},
-    {"events", "records", "units"},
-    {"sections"},
+    {"events", "records"},
     {"settings"},
     {"config", "jit"},
     {"feeds", "cell"},
@@ -52,7 +51,7 @@ FORBIDDEN = {
 }  # fmt: skip
 FORBIDDEN_CALLS = {"open", "print", "input", "exec", "eval", "breakpoint"}
 TOUCHES_THE_OUTSIDE = {
-    ("config", "pathlib"): "`load` reads the one file that settings come from",
+    ("config.reading", "pathlib"): "`load` reads the one file that settings come from",
     ("backends.spread", "concurrent"): "threads share rows, which changes no record",
     ("backends.spread", "os"): "says how many cores there are",
     ("backends.cuda.prelude", "pathlib"): "names `cell.cu`, a source of the package",
@@ -61,8 +60,7 @@ TOUCHES_THE_OUTSIDE = {
 }
 
 CONNECTORS_MAY_IMPORT = {
-    "config", "errors", "events", "feeds", "sections",
-    "settings", "units",
+    "config", "errors", "events", "feeds", "settings",
 }  # fmt: skip
 
 MUTABLE = (ast.List, ast.Dict, ast.Set, ast.ListComp, ast.DictComp, ast.SetComp)
@@ -80,7 +78,7 @@ REMEMBERS = {
 }
 
 LONGEST_FUNCTION = 70
-LONGEST_FILE = 450
+LONGEST_FILE = 400
 # These may shrink, not grow, and leave the list when they fit.
 LONG_FILES = {}
 
@@ -91,8 +89,13 @@ TESTED_IN = {
     "state.places": "test_state_bank.py",
     "state.arena": "test_state_bank.py",
     "events.kinds": "test_events_columns.py",
-    "sections": "test_config.py",
-    "settings": "test_config.py",
+    "config.catalogue": "test_config_reading.py",
+    "config.checks": "test_config_reading.py",
+    "config.former": "test_config_reading.py",
+    "config.identity": "test_config_reading.py",
+    "settings.experts": "test_state_experts.py",
+    "settings.sections": "test_config_reading.py",
+    "settings.tables": "test_config_reading.py",
     "backends.cuda.prelude": "test_backends_cuda_compiling.py",
     "backends.cuda.backend": "test_backends_cuda_chain.py",
     "backends.cuda.memory": "test_backends_cuda_running.py",
@@ -107,11 +110,13 @@ TESTED_IN = {
     "feeds": "test_connectors_capture_reader.py",
     "storage.journal.reader": "test_storage_journal_writer.py",
     "storage.moves": "test_cluster_moving.py",
+    "running.verify.comparing": "test_running_verify_replaying.py",
     "running.homes": "test_cluster_moving.py",
     "cli.cluster": "test_cluster_moving.py",
     "storage.run_folder": "test_running_replay.py",
     "storage.fingerprint": "test_running_replay.py",
     "storage.toml": "test_running_replay.py",
+    "daemon.signals": "test_daemon_process.py",
     "report.terminal": "test_cli.py",
     "drawing.__init__": "test_report_run_report.py",
     "report.run_report.__init__": "test_report_run_report.py",

@@ -15,7 +15,7 @@ from sfm_stream.daemon.http.server import LONGEST_MESSAGE
 from sfm_stream.daemon.status.model import Vitals
 from sfm_stream.errors import AddressError
 from sfm_stream.settings import Daemon
-from sfm_stream.units import Duration
+from sfm_stream.settings.units import Duration
 from tests.daemon_web import asked, forecasts, served
 from tests.live_rig import until
 from tests.vitals_rig import WELL, vitals

@@ -16,7 +16,8 @@ from types import MappingProxyType
 import pytest
 
 from sfm_stream.daemon import process
-from sfm_stream.daemon.process import Given, Process, live
+from sfm_stream.daemon.process import Given, Process
+from sfm_stream.daemon.signals import live
 from sfm_stream.daemon.views import recall
 from sfm_stream.errors import (
     AddressError,

@@ -6,7 +6,7 @@ from msgspec.structs import replace
 
 from sfm_stream.daemon.status.model import Checkpoint, Journal, Vitals, unready
 from sfm_stream.settings import Daemon
-from sfm_stream.units import Duration
+from sfm_stream.settings.units import Duration
 from tests.vitals_rig import FEED, SINK, WELL, vitals
 
 SETTINGS = Daemon(ready_lag=Duration("5s"), checkpoint_every=Duration("15s"))

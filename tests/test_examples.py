@@ -8,12 +8,12 @@ from importlib import import_module
 import pytest
 
 PUBLIC = [
-    "config", "events.columns", "events.kinds", "records", "engine", "cell.sfm", "cell.layer",
+    "config.reading", "events.columns", "events.kinds", "records", "engine", "cell.sfm", "cell.layer",
     "cluster.shards", "river.regressor", "river.multi_target", "river.forecaster",
 ]  # fmt: skip
 # Names that people meet first: each shows how it is used.
 SHOWN = {
-    "sfm_stream.config.from_tree", "sfm_stream.events.columns.Block",
+    "sfm_stream.config.reading.from_tree", "sfm_stream.events.columns.Block",
     "sfm_stream.events.columns.Block.ticks", "sfm_stream.events.kinds.to_json",
     "sfm_stream.records.Records", "sfm_stream.engine",
     "sfm_stream.cell.sfm.SFM", "sfm_stream.river.regressor.SFMRegressor",

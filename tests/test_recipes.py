@@ -76,7 +76,7 @@ forecasts = said.columns["forecasts"]
 
 def test_a_key_is_a_field_of_its_table(copy):
     copy.insert(
-        "sfm_stream/settings.py", "    block: Annotated[",
+        "sfm_stream/settings/tables.py", "    block: Annotated[",
         '    motto: Annotated[str, doc("said at the start")] = "tick"',
     )  # fmt: skip
     said = copy.use(
@@ -90,7 +90,7 @@ def test_a_key_is_a_field_of_its_table(copy):
 
 def test_an_expert_is_a_line_of_the_table(copy):
     copy.insert(
-        "sfm_stream/settings.py", '    "sfm": Expert(',
+        "sfm_stream/settings/experts.py", '    "sfm": Expert(',
         '    "rls-errors": Expert(1.0, ("errors", "one"), "fast"),',
     )  # fmt: skip
     said = copy.use(
@@ -132,7 +132,7 @@ def test_a_backend_is_a_class_a_line_and_a_name_in_the_settings(copy):
         '    "echo": Place("sfm_stream.backends.echo", "Echo", ("numba",)),',
     )  # fmt: skip
     copy.replace(
-        "sfm_stream/settings.py",
+        "sfm_stream/settings/tables.py",
         'Literal["auto", "numba"',
         'Literal["auto", "echo", "numba"',
     )

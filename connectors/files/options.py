@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
-from sfm_stream.sections import Section
+from sfm_stream.settings.sections import Section
 
 
 def _doc(text: str) -> Meta:

@@ -16,7 +16,7 @@ from connectors import options
 from sfm_stream.config import Config
 from sfm_stream.events import Block, Floats, Ints
 from sfm_stream.feeds import FIRST_TIME, chosen
-from sfm_stream.sections import Positive, Section
+from sfm_stream.settings.sections import Positive, Section
 
 CHUNK = 1024
 WHOLE_SIGNAL, NOISE, REGIME, JUMP = range(4)

@@ -41,7 +41,7 @@ from connectors.venues.base import (
 from connectors.venues.protocol import Departing, Limits
 from sfm_stream.errors import ConfigError
 from sfm_stream.events import Gap
-from sfm_stream.units import duration_ns
+from sfm_stream.settings.units import duration_ns
 
 if TYPE_CHECKING:
     from sfm_stream.config import Config

@@ -39,7 +39,7 @@ from connectors.venues.base import (
 )
 from connectors.venues.course import Values
 from connectors.venues.protocol import Alive, Departing, Limits
-from sfm_stream.units import duration_ns
+from sfm_stream.settings.units import duration_ns
 
 if TYPE_CHECKING:
     from sfm_stream.config import Config

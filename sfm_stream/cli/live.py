@@ -159,7 +159,7 @@ def _follow(
     from sfm_stream.report import terminal
     from sfm_stream.running import judgement
     from sfm_stream.running.loops import show_live
-    from sfm_stream.units import duration_ns
+    from sfm_stream.settings.units import duration_ns
 
     ticks = 0
 

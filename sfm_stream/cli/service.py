@@ -57,7 +57,7 @@ def daemon(
 
     from sfm_stream.cluster import shards
     from sfm_stream.daemon.host.logs import logging_to
-    from sfm_stream.daemon.process import live
+    from sfm_stream.daemon.signals import live
     from sfm_stream.storage import run_folder
 
     part = shards.parse(shard)

@@ -34,14 +34,14 @@ def status(
 
     from sfm_stream.cluster.whole import ask_all, whole
     from sfm_stream.daemon.http.client import Answer
-    from sfm_stream.report import terminal
+    from sfm_stream.report.status import watching
     from sfm_stream.settings import Daemon
 
     def tell(answer: Answer) -> None:
         print_json({"unready": answer.reasons, **msgspec.to_builtins(answer.vitals)})
 
     places = urls or [Daemon().listen]
-    with terminal.watching() as draw:
+    with watching() as draw:
         show = tell if as_json else draw
         show(answer := whole(ask_all(places)))
         while watch:

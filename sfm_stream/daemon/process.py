@@ -14,8 +14,6 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import os
-import signal
 import sys
 import time
 from collections.abc import AsyncGenerator, Callable, Mapping
@@ -69,10 +67,6 @@ PATIENCE = 30.0
 """Seconds after which it counts as up without data: a venue may be away."""
 SWITCH = 0.0005
 """Seconds after which a thread that waits for the interpreter gets it."""
-STOPS = (signal.SIGTERM, signal.SIGINT)
-AT_ONCE = 1
-"""Exit code of a process that was told twice."""
-UNBORN = ("starting", "recovering")
 CHANGED = "the subscriptions were changed"
 
 
@@ -404,40 +398,3 @@ class Process:
 
 def _subscriptions(config: Config) -> list[tuple[Any, tuple[str, ...]]]:
     return [(one.feed, one.stream.symbols) for one in each_feed(config)]
-
-
-async def live(
-    given: Given, say: Callable[[str], None], environment: Mapping[str, str]
-) -> None:
-    """Run a process until it is told to stop, by SIGTERM or SIGINT.
-
-    A second signal ends it at once; what is lost then the journal has. SIGHUP reads the
-    configuration anew.
-
-    Raises:
-        SFMStreamError: if it cannot start, or cannot go on.
-    """
-    loop = asyncio.get_running_loop()
-    process = Process(given, say, environment)
-    reloading: set[asyncio.Task[None]] = set()
-
-    def stop() -> None:
-        if process.state in UNBORN:
-            say("stopped before it was live: nothing is lost")
-            pid_file.sign(given.folder, pid_file.STOPPED)
-            os._exit(0)
-        for number in STOPS:
-            loop.add_signal_handler(number, os._exit, AT_ONCE)
-        say("stopping; a second signal stops at once")
-        process.stop()
-
-    def reload() -> None:
-        task = loop.create_task(process.reload())
-        process.failures.watch(task, "reload")
-        reloading.add(task)  # the loop alone would forget it
-        task.add_done_callback(reloading.discard)
-
-    for number in STOPS:
-        loop.add_signal_handler(number, stop)
-    loop.add_signal_handler(signal.SIGHUP, reload)
-    await process.run()

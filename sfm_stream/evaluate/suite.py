@@ -24,7 +24,7 @@ from sfm_stream.errors import ConfigError
 from sfm_stream.evaluate import contest, kept, workers
 from sfm_stream.evaluate.peers import registry
 from sfm_stream.events import TICK
-from sfm_stream.sections import Section
+from sfm_stream.settings.sections import Section
 
 if TYPE_CHECKING:
     from sfm_stream.config import Config

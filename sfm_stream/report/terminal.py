@@ -6,13 +6,11 @@ import math
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
-from rich.console import Console, Group
-from rich.live import Live
+from rich.console import Console
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -31,18 +29,10 @@ from sfm_stream.running import judgement
 from sfm_stream.running.replay import Watch
 from sfm_stream.storage import run_folder
 
-if TYPE_CHECKING:
-    from sfm_stream.daemon.http.client import Answer
-    from sfm_stream.daemon.status.model import Stream, Vitals
-    from sfm_stream.feeds import Connection
-    from sfm_stream.sinks import Status
-
 SHOWN_FREQUENCIES = 3
 CONSTANT = 1e-12
 """Radians per tick below which a frequency is none."""
-SHOWN_STREAMS = 30
 SHOWN_FIELDS = 20
-SHOWN_HAPPENINGS = 12
 
 
 class _Pace(ProgressColumn):
@@ -202,7 +192,7 @@ def _side_by_side(
     for name in columns.values():
         table.add_column(name, justify="right")
     for model, figures in rows.items():
-        table.add_row(model, *(_number(figures[name]) for name in columns))
+        table.add_row(model, *(number(figures[name]) for name in columns))
     return table
 
 
@@ -242,120 +232,16 @@ def show_live(statuses: Iterable[Any], counters: Mapping[str, int]) -> None:
     console = Console(stderr=True, highlight=False)
     table = Table("connection", "topic", "state", "data, s ago")
     for status in statuses:
-        table.add_row(status.label, "", status.reason, _number(status.age))
+        table.add_row(status.label, "", status.reason, number(status.age))
         for topic, (state, age) in status.topics.items():
-            table.add_row("", topic, state, _number(age))
+            table.add_row("", topic, state, number(age))
     console.print(table)
     console.print(counted(counters), markup=False)
-
-
-@contextmanager
-def watching() -> Iterator[Callable[[Answer], None]]:
-    """Give what shows a live process, on standard output; in place on a terminal."""
-    console = Console(highlight=False)
-    if not console.is_terminal:
-        yield lambda answer: console.print(_status(answer))
-        return
-    with Live(console=console, auto_refresh=False) as place:
-        yield lambda answer: place.update(_status(answer), refresh=True)
-
-
-def _status(answer: Answer) -> Group:
-    vitals = answer.vitals
-    readiness = [f"not ready: {reason}" for reason in answer.reasons] or ["ready"]
-    alarms = [f"alarm: {alarm}" for alarm in vitals.alarms]
-    feeds = _connections(vitals.feeds), _happened(vitals.feeds)
-    parts = [_process(vitals), _streams(vitals.streams), *feeds]
-    told = [Text(line) for line in (*alarms, *readiness)]
-    return Group(*parts, _sinks(vitals.sinks), *told)
-
-
-def _process(vitals: Vitals) -> Table:
-    saved, journal = vitals.checkpoint, vitals.journal
-    told = {
-        "run": f"{vitals.run}, version {vitals.version}, process {vitals.pid}",
-        "state": f"{vitals.state}, up {vitals.uptime_s:,.0f} s",
-        "events": f"{vitals.seq:,}, of them {vitals.recovered:,} recovered",
-        "ticks": f"{vitals.ticks:,}, {vitals.rejected:,} rejected",
-        **{
-            f"rejected: {why}": f"{one.count:,}, first {one.first}"
-            for why, one in vitals.rejections.items()
-        },
-        "gaps": f"{vitals.gaps:,}",
-        "of the feeds": counted(vitals.counters),
-        "waiting": f"{vitals.waiting:,}, {vitals.lag_s:.3g} s behind",
-        "checkpoint": f"at {saved.seq:,}, {saved.age_s:,.0f} s ago {saved.problem}",
-        "journal": f"{journal.position:,} {journal.problem}",
-        "learning": "yes" if vitals.learning else "no",
-        "memory": f"{vitals.memory_mib:,.0f} MiB",
-    }
-    if (latency := vitals.latency_us) is not None:
-        told["latency, us"] = _percentiles(
-            p50=latency.p50, p99=latency.p99, max=latency.max
-        )
-    if (held := vitals.held_us) is not None:
-        told["loop held, us"] = _percentiles(p99=held.p99, p999=held.p999, max=held.max)
-    table = Table("daemon", "")
-    for name, value in told.items():
-        table.add_row(name, Text(value.strip()))
-    return table
-
-
-def _percentiles(**microseconds: float) -> str:
-    return ", ".join(f"{name} {value:,.0f}" for name, value in microseconds.items())
-
-
-def _streams(streams: Mapping[str, Stream]) -> Table:
-    table = Table("stream")
-    for name in ("ticks", "rejected", "tick, s ago", "shut out, s"):
-        table.add_column(name, justify="right")
-    for name, stream in list(streams.items())[:SHOWN_STREAMS]:
-        ages = _number(stream.age_s), _number(stream.quarantined_s)
-        table.add_row(Text(name), f"{stream.ticks:,}", f"{stream.rejected:,}", *ages)
-    if len(streams) > SHOWN_STREAMS:
-        table.add_row(f"and {len(streams) - SHOWN_STREAMS:,} more")
-    return table
-
-
-def _connections(connections: Iterable[Connection]) -> Table:
-    table = Table("connection", "state", "for, s", "data, s ago", "last end")
-    for one in connections:
-        ages = _number(one.seconds), _number(one.age)
-        table.add_row(Text(one.label), one.state, *ages, Text(one.reason))
-    return table
-
-
-def _happened(connections: Iterable[Connection]) -> Table:
-    """Show what happened to connections of late, the latest first."""
-    table = Table("time, UTC", "connection", "what happened")
-    happened = [
-        (one, connection.label)
-        for connection in connections
-        for one in connection.happened
-    ]
-    happened.sort(key=lambda pair: pair[0].time, reverse=True)
-    for one, label in happened[:SHOWN_HAPPENINGS]:
-        when = datetime.fromtimestamp(one.time / 1e9, UTC)
-        detail = f"{one.kind}: {one.detail}" if one.detail else one.kind
-        table.add_row(f"{when:%m-%d %H:%M:%S}", Text(label), Text(detail))
-    return table
 
 
 def counted(counters: Mapping[str, int]) -> str:
     """Write counters in a line, by their names."""
     return ", ".join(f"{name} {count:,}" for name, count in sorted(counters.items()))
-
-
-def _sinks(sinks: Iterable[Status]) -> Table:
-    table = Table("sink", "kind")
-    for name in ("queued", "spilled", "dropped", "written"):
-        table.add_column(name, justify="right")
-    table.add_column("trouble")
-    for sink in sinks:
-        counts = (sink.queued, sink.spilled, sink.dropped, sink.written)
-        shown = (f"{count:,}" for count in counts)
-        table.add_row(Text(sink.name), Text(sink.kind), *shown, Text(sink.error))
-    return table
 
 
 def _scores(target: str, horizons: Mapping[str, Mapping[str, Any]]) -> Table:
@@ -368,7 +254,7 @@ def _scores(target: str, horizons: Mapping[str, Mapping[str, Any]]) -> Table:
     for name in ("horizon", "scored", *(figures[name] for name in there)):
         table.add_column(name, justify="right")
     for horizon, scores in horizons.items():
-        shown = (_number(scores[name]) for name in there)
+        shown = (number(scores[name]) for name in there)
         table.add_row(horizon, f"{scores['scored']:,}", *shown)
     return table
 
@@ -376,7 +262,7 @@ def _scores(target: str, horizons: Mapping[str, Mapping[str, Any]]) -> Table:
 def _weights(experts: Mapping[str, float | None]) -> Table:
     table = Table("expert", "mean weight")
     for name, weight in experts.items():
-        table.add_row(name, _number(weight))
+        table.add_row(name, number(weight))
     return table
 
 
@@ -384,11 +270,12 @@ def _frequencies(strongest: Iterable[tuple[float, float]]) -> Table:
     table = Table("period, ticks", "mean amplitude")
     for omega, amplitude in strongest:
         period = f"{math.tau / omega:.1f}" if omega > CONSTANT else "constant"
-        table.add_row(period, _number(amplitude))
+        table.add_row(period, number(amplitude))
     return table
 
 
-def _number(value: float | None) -> str:
+def number(value: float | None) -> str:
+    """Write a number to four digits, and `-` where there is none."""
     return "-" if value is None else f"{value:.4g}"
 
 

@@ -13,8 +13,8 @@ from sfm_stream.errors import ConfigError
 from sfm_stream.events import Block
 from sfm_stream.feeds import FIRST_TIME
 from sfm_stream.running.rss import available_mib
+from sfm_stream.settings.units import SECOND
 from sfm_stream.state import inputs, layout, ring
-from sfm_stream.units import SECOND
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sfm_stream.config import Config
-from sfm_stream.settings import EXPERTS, PARTS
+from sfm_stream.settings.experts import EXPERTS, PARTS
 
 # Columns of `squares`: number of the expert, first regressor, how many, and where its
 # coefficients and their covariance begin.

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from sfm_stream.sections import Section, doc
-from sfm_stream.units import Duration
+from sfm_stream.settings.sections import Section, doc
+from sfm_stream.settings.units import Duration
 
 Match = dict[str, str | tuple[str, ...]]
 

@@ -18,9 +18,8 @@ from sfm_stream.errors import (
 )
 from sfm_stream.events import Block, Gap, Tick
 from sfm_stream.running import loops
-from sfm_stream.running import verify as verification
 from sfm_stream.running.replay import replay
-from sfm_stream.running.verify import verify
+from sfm_stream.running.verify import comparing, verify
 from sfm_stream.storage import checkpoint, journal, run_folder
 
 SECOND = 10**9
@@ -233,11 +232,11 @@ def test_a_column_s_tolerance_is_of_its_deviation_over_the_whole_run(monkeypatch
     rng = np.random.default_rng(0)
     quiet, loud = np.full(50, 3.0), 3 + rng.standard_normal(200)
     parts = [pl.DataFrame({"mean": part}) for part in (quiet, loud[:70], loud[70:])]
-    monkeypatch.setattr(verification.sinks, "read", lambda *_: iter(parts))
-    compare = verification._Tolerances(Path("records"))
+    monkeypatch.setattr(comparing.sinks, "read", lambda *_: iter(parts))
+    compare = comparing.Tolerances(Path("records"))
     near = parts[0].with_columns(pl.col("mean") + 5e-4)
     compare("forecasts", 0, parts[0], near)
     with pytest.raises(ReplayMismatch, match="row 0 column 'mean'"):
         compare("forecasts", 0, parts[0], parts[0].with_columns(pl.col("mean") + 5e-3))
-    (spread,) = verification._spreads(parts).values()
+    (spread,) = comparing._spreads(parts).values()
     assert spread == pytest.approx(np.std([*quiet, *loud]))

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from sfm_stream.config import from_tree
 from sfm_stream.errors import ConfigError
-from sfm_stream.units import Duration, Horizon, Horizons, duration_ns, write
+from sfm_stream.settings.units import Duration, Horizon, Horizons, duration_ns, write
 
 DAY_NS = 86_400 * 10**9
 

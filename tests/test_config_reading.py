@@ -11,7 +11,7 @@ from sfm_stream import config
 from sfm_stream.config import Config
 from sfm_stream.errors import ConfigError
 from sfm_stream.settings import Sink
-from sfm_stream.units import Horizons
+from sfm_stream.settings.units import Horizons
 
 DAY_NS = 86_400 * 10**9
 EXAMPLES = sorted(Path(__file__).parents[1].glob("configs/*.toml"))

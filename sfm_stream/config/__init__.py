@@ -1,0 +1,21 @@
+"""Settings read from TOML; unknown keys and invalid values are refused."""
+
+from __future__ import annotations
+
+from sfm_stream.config.catalogue import keys, leaves
+from sfm_stream.config.identity import digest, of_first_runs, of_model
+from sfm_stream.config.reading import (
+    each_feed,
+    from_tree,
+    load,
+    parse,
+    read_table,
+    to_tree,
+    written,
+)
+from sfm_stream.settings import Config, Target
+
+__all__ = [
+    "Config", "Target", "digest", "each_feed", "from_tree", "keys", "leaves", "load",
+    "of_first_runs", "of_model", "parse", "read_table", "to_tree", "written",
+]  # fmt: skip

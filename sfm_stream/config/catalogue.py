@@ -1,0 +1,56 @@
+"""What keys there are, and what a table holds under them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, get_args, get_origin, get_type_hints
+
+import msgspec
+
+from sfm_stream.settings import Config, units
+
+MORE_FEEDS = "more_feeds"
+
+
+def keys(
+    table: type[msgspec.Struct] = Config, at: str = ""
+) -> Iterator[tuple[str, str, str]]:
+    """Give name, default and description of every key of a table.
+
+    Args:
+        table: whose fields are annotated with `msgspec.Meta(description=...)`.
+        at: put before the names.
+    """
+    hints = get_type_hints(table, include_extras=True)
+    defaults = {f.name: f.default for f in msgspec.structs.fields(table)}
+    for key in table.__struct_fields__:
+        if inner := table_of(hints[key]):
+            yield from keys(inner, f"{at}{key}.")
+            continue
+        if key == MORE_FEEDS:
+            continue  # its keys are those of `feed`
+        described = [m.description for m in getattr(hints[key], "__metadata__", ())]
+        text = " ".join(d for d in described if d)
+        default = defaults[key]
+        required = default is msgspec.NODEFAULT
+        plain = None if required else default
+        value = msgspec.json.encode(plain, enc_hook=units.write).decode()
+        yield f"{at}{key}", value, text
+
+
+def table_of(hint: object) -> type[msgspec.Struct] | None:
+    """Say which table a key holds, or a list of them, if it holds one of ours."""
+    inner = (get_args(hint) or (hint,))[0] if get_origin(hint) is tuple else hint
+    return (
+        inner if isinstance(inner, type) and issubclass(inner, msgspec.Struct) else None
+    )
+
+
+def leaves(tree: Mapping[str, Any], at: str = "") -> Iterator[tuple[str, Any]]:
+    """Give the keys of nested tables with their values; a list counts as one value."""
+    for name, value in tree.items():
+        key = f"{at}.{name}".lstrip(".")
+        if isinstance(value, Mapping):
+            yield from leaves(value, key)
+        else:
+            yield key, value

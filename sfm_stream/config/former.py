@@ -1,0 +1,81 @@
+"""Keys of former versions, put where they belong now, with a warning."""
+
+from __future__ import annotations
+
+import difflib
+import warnings
+from collections.abc import Mapping
+from typing import Any
+
+from sfm_stream.errors import ConfigError
+from sfm_stream.settings import Feed
+
+# How near an unknown key must be to one of [feed] to be a slip of the keyboard.
+A_SLIP = 0.8
+FORMER = "json"
+"""The table in [feed] that held the options of the connector of this name."""
+
+
+def as_now(tree: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Put keys of former versions where they belong now, with a warning."""
+    return _with_forecast(_with_options(tree))
+
+
+def _with_forecast(tree: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Read one level as a list of one; leave out the ridge `sfm-rls` had to itself."""
+    forecast = tree.get("forecast")
+    if not isinstance(forecast, Mapping) or not forecast.keys() & {"level", "loose"}:
+        return tree
+    if {"level", "levels"} <= forecast.keys():
+        raise ConfigError("forecast.level", "stands beside forecast.levels")
+    now = {key: value for key, value in forecast.items() if key != "loose"}
+    told = "forecast.loose is no longer used: forecast.ridge is that of sfm-rls too"
+    if "level" in now:
+        level = now.pop("level")
+        now["levels"] = [level]
+        told = f"forecast.level is a list now: write forecast.levels = [{level}]"
+    warnings.warn(told, FutureWarning, stacklevel=2)
+    return {**tree, "forecast": now}
+
+
+def _with_options(tree: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Move keys of a connector that stand in [feed], with a warning."""
+    feeds = tree.get("feed")
+    if isinstance(feeds, Mapping):
+        return {**tree, "feed": _placed(feeds, "feed")}
+    if isinstance(feeds, list | tuple):
+        each = [_placed(one, f"feed[{i}]") for i, one in enumerate(feeds)]
+        return {**tree, "feed": each}
+    return tree
+
+
+def _placed(feed: object, at: str) -> object:
+    """Move what no feed shares into the table `options`."""
+    if isinstance(feed, Mapping) and FORMER in feed:
+        feed = _without_former(feed, at)
+    options = feed.get("options", {}) if isinstance(feed, Mapping) else None
+    if not (isinstance(feed, Mapping) and isinstance(options, Mapping)):
+        return feed
+    shared = Feed.__struct_fields__
+    near = difflib.get_close_matches
+    loose = [k for k in feed if k not in shared and not near(k, shared, 1, A_SLIP)]
+    for key in loose:
+        if key in options:
+            raise ConfigError(f"{at}.{key}", f"stands in [{at}.options] too")
+        told = f"{at}.{key} belongs to the connector: write {at}.options.{key}"
+        warnings.warn(told, FutureWarning, stacklevel=2)
+    moved = {**options, **{key: feed[key] for key in loose}}
+    kept = {key: value for key, value in feed.items() if key not in loose}
+    return {**kept, "options": moved} if moved else kept
+
+
+def _without_former(feed: Mapping[str, Any], at: str) -> dict[str, Any]:
+    """Move what once had a table of its own into the table `options`."""
+    former = feed[FORMER]
+    if not isinstance(former, Mapping):
+        problem = f"expected a table [{at}.{FORMER}], was {former!r}"
+        raise ConfigError(f"{at}.{FORMER}", problem)
+    told = f"[{at}.{FORMER}] belongs to the connector: write [{at}.options]"
+    warnings.warn(told, FutureWarning, stacklevel=2)
+    kept = {key: value for key, value in feed.items() if key != FORMER}
+    return {**kept, "options": {**former, **kept.get("options", {})}}

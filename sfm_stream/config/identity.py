@@ -1,0 +1,67 @@
+"""Which settings decide a model and its records: what must be equal to go on."""
+
+from __future__ import annotations
+
+import hashlib
+
+import msgspec
+from msgspec.structs import replace
+
+from sfm_stream.config.reading import to_tree
+from sfm_stream.settings import Config
+
+LATER = (
+    ("stream", "max_streams"),
+    ("stream", "columns"),
+    ("features", "seasons"),
+    ("learn", "replay"),
+    ("forecast", "soon"),
+    ("forecast", "wide_clip"),
+    ("model", "shared"),
+    ("features", "widest"),
+)
+"""Table and key of settings younger than the first runs, whose digests must last."""
+FIRST_EXPERTS = ("last", "rls", "rls-fast", "sfm", "sfm-rls")
+
+
+def digest(config: Config) -> str:
+    """Give the SHA-256 of what decides the records: all but feed paths and run pace."""
+    tree = to_tree(config)
+    keep = {k: tree[k] for k in ("stream", "target", "features", "model", "learn",
+                                 "forecast")}  # fmt: skip
+    keep["seed"] = config.run.seed
+    for table, key in LATER:  # at its default, it decides what was decided before
+        if keep[table][key] in (None, getattr(getattr(Config(), table), key)):
+            del keep[table][key]
+    if len(config.forecast.levels) == 1:  # the only form of the first runs
+        (keep["forecast"]["level"],) = keep["forecast"].pop("levels")
+    return hashlib.sha256(msgspec.json.encode(keep, order="sorted")).hexdigest()
+
+
+def of_first_runs(config: Config) -> Config:
+    """Give the settings that say the same to the first runs, with their defaults."""
+    usual, forecast, every = Config(), config.forecast, config.learn.every
+    as_usual = forecast.experts == usual.forecast.experts
+    return replace(
+        config,
+        learn=replace(config.learn, every=16 if every == usual.learn.every else every),
+        forecast=replace(
+            forecast,
+            ridge=1.0 if forecast.ridge == usual.forecast.ridge else forecast.ridge,
+            experts=FIRST_EXPERTS if as_usual else forecast.experts,
+            levels=forecast.levels[-1:],
+        ),
+    )
+
+
+def of_model(config: Config) -> Config:
+    """Give the settings that decide the model, with the defaults of those that do not.
+
+    Which streams it has and whether it learns may change from one run to the next, and
+    within a live one; whether they stood side by side in a file is no matter.
+    """
+    return replace(
+        config,
+        stream=replace(config.stream, symbols=(), columns="fields"),
+        learn=replace(config.learn, enabled=True),
+    )

@@ -1,0 +1,210 @@
+"""Settings read from TOML or from tables, and given back as tables."""
+
+from __future__ import annotations
+
+import tomllib
+import warnings
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
+
+import msgspec
+from msgspec.structs import replace
+
+from sfm_stream.config.catalogue import MORE_FEEDS, table_of
+from sfm_stream.config.checks import check
+from sfm_stream.config.former import as_now
+from sfm_stream.errors import ConfigError, did_you_mean
+from sfm_stream.settings import Config, units
+
+T = TypeVar("T", bound=msgspec.Struct)
+
+
+def parse(text: str, overrides: Sequence[str] = ()) -> Config:
+    """Read a configuration from TOML text.
+
+    Args:
+        text: the file's content.
+        overrides: `section.key=value`, the value in TOML.
+
+    Raises:
+        ConfigError: naming the key, the value and the fix.
+    """
+    return from_tree(_tree(text, overrides))
+
+
+def _tree(text: str, overrides: Sequence[str]) -> dict[str, Any]:
+    try:
+        tree = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as e:
+        raise ConfigError("config", f"not valid TOML: {e}") from e
+    except RecursionError as e:
+        raise ConfigError("config", "expected few levels of tables, was nested") from e
+    for override in overrides:
+        _override(tree, override)
+    return tree
+
+
+def load(path: str | Path, overrides: Sequence[str] = ()) -> Config:
+    """Read a configuration file.
+
+    Raises:
+        ConfigError: if it cannot be read or is invalid.
+    """
+    return parse(_text(path), overrides)
+
+
+def written(path: str | Path, overrides: Sequence[str] = ()) -> dict[str, Any]:
+    """Give the tables of a file as they were written, with what overrides them.
+
+    Raises:
+        ConfigError: if it cannot be read.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # `load` has warned
+        return dict(as_now(_tree(_text(path), overrides)))
+
+
+def _text(path: str | Path) -> str:
+    try:
+        return Path(path).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as e:
+        raise ConfigError(str(path), f"cannot be read: {e}") from e
+
+
+def from_tree(tree: Mapping[str, Any]) -> Config:
+    """Build the configuration from nested tables.
+
+    Raises:
+        ConfigError: naming the key, the value and the fix.
+
+    Examples:
+        >>> settings = from_tree({"model": {"states": 4}})
+        >>> settings.model.states, settings.learn.window
+        (4, 32)
+        >>> from_tree({"model": {"stats": 4}})
+        Traceback (most recent call last):
+        sfm_stream.errors.ConfigError: model.stats: unknown key; did you mean 'states'?
+    """
+    placed = as_now(tree)
+    _refuse_unknown(placed, Config, "")
+    config = _converted(_with_one_feed(placed), Config, "")
+    check(config)
+    return config
+
+
+def read_table(tree: Mapping[str, Any], table: type[T], at: str) -> T:
+    """Read a table whose keys are declared outside this package.
+
+    Args:
+        tree: the table as it was written.
+        table: its keys, types and defaults, as a frozen msgspec struct.
+        at: where it stands, to blame.
+
+    Raises:
+        ConfigError: naming the key, the value and the fix.
+    """
+    _refuse_unknown(tree, table, f"{at}.")
+    return _converted(tree, table, f"{at}.")
+
+
+def _converted(tree: Mapping[str, Any], table: type[T], place: str) -> T:
+    try:
+        return msgspec.convert(tree, table, dec_hook=units.read)
+    except msgspec.ValidationError as e:
+        problem, _, path = str(e).partition(" - at `$.")
+        at = path.rstrip("`")
+        explained = _explain(_lower(problem), at, tree, table)
+        raise ConfigError(f"{place}{at}" or "config", explained) from e
+
+
+def to_tree(config: Config) -> dict[str, Any]:
+    """Give the configuration as nested tables of plain values."""
+    tree: dict[str, Any] = msgspec.to_builtins(config, enc_hook=units.write)
+    if more := tree.pop(MORE_FEEDS):
+        tree["feed"] = [tree["feed"], *more]
+    return tree
+
+
+def each_feed(config: Config) -> tuple[Config, ...]:
+    """Give one configuration per feed, with the symbols it subscribes to."""
+    return tuple(
+        replace(
+            config,
+            feed=feed,
+            more_feeds=(),
+            stream=replace(
+                config.stream, symbols=feed.symbols or config.stream.symbols
+            ),
+        )
+        for feed in (config.feed, *config.more_feeds)
+    )
+
+
+def _with_one_feed(tree: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Put the first of several feeds where a single one stands."""
+    feeds = tree.get("feed")
+    if not isinstance(feeds, list | tuple):
+        return tree
+    if not feeds:
+        raise ConfigError("feed", "expected at least one table [[feed]], was []")
+    return {**tree, "feed": feeds[0], MORE_FEEDS: feeds[1:]}
+
+
+def _lower(text: str) -> str:
+    text = text.replace(", got", ", was")
+    return text[:1].lower() + text[1:]
+
+
+def _explain(
+    problem: str, at: str, tree: Mapping[str, Any], table: type[msgspec.Struct]
+) -> str:
+    """Name the value, and what it may be, where msgspec does not."""
+    kind: Any = table
+    was: Any = tree
+    for key in at.split("."):
+        if not (table_of(kind) and key in was):
+            return problem  # it lies deeper, and is named there
+        was, kind = was[key], get_type_hints(kind)[key]
+    if get_origin(kind) is Literal:
+        return f"expected one of {', '.join(get_args(kind))}, was {was!r}"
+    return problem if ", was" in problem else f"{problem}, was {was!r}"
+
+
+def _override(tree: dict[str, Any], override: str) -> None:
+    path, equals, value = override.partition("=")
+    *sections, key = path.strip().split(".")
+    if not (equals and key and sections and all(sections)):
+        raise ConfigError("--set", f"expected section.key=value, was {override!r}")
+    try:
+        parsed = tomllib.loads(f"v = {value}")["v"]
+    except tomllib.TOMLDecodeError:
+        parsed = value.strip()
+    table: Any = tree
+    for section in sections:
+        table = table.setdefault(section, {})
+        if not isinstance(table, dict):
+            return  # it is refused with the rest of the tree
+    table[key] = parsed
+
+
+def _refuse_unknown(
+    tree: Mapping[str, Any], table: type[msgspec.Struct], at: str
+) -> None:
+    for key, value in tree.items():
+        names = [name for name in table.__struct_fields__ if name != MORE_FEEDS]
+        if key not in names:
+            raise ConfigError(f"{at}{key}", "unknown key", did_you_mean(key, names))
+        if inner := table_of(get_type_hints(table)[key]):
+            for where, one in _tables(f"{at}{key}", value):
+                if not isinstance(one, Mapping):
+                    problem = f"expected a table [{where}], was {one!r}"
+                    raise ConfigError(where, problem)
+                _refuse_unknown(one, inner, f"{where}.")
+
+
+def _tables(at: str, value: object) -> list[tuple[str, object]]:
+    """Name a table, or each of a list of them."""
+    if not isinstance(value, list | tuple):
+        return [(at, value)]
+    return [(f"{at}[{i}]", one) for i, one in enumerate(value)]

@@ -1,0 +1,53 @@
+"""A live process stopped and told to read its configuration anew, by signals."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import Callable, Mapping
+
+from sfm_stream.daemon.host import pid_file
+from sfm_stream.daemon.process import Given, Process
+
+STOPS = (signal.SIGTERM, signal.SIGINT)
+AT_ONCE = 1
+"""Exit code of a process that was told twice."""
+UNBORN = ("starting", "recovering")
+
+
+async def live(
+    given: Given, say: Callable[[str], None], environment: Mapping[str, str]
+) -> None:
+    """Run a process until it is told to stop, by SIGTERM or SIGINT.
+
+    A second signal ends it at once; what is lost then the journal has. SIGHUP reads the
+    configuration anew.
+
+    Raises:
+        SFMStreamError: if it cannot start, or cannot go on.
+    """
+    loop = asyncio.get_running_loop()
+    process = Process(given, say, environment)
+    reloading: set[asyncio.Task[None]] = set()
+
+    def stop() -> None:
+        if process.state in UNBORN:
+            say("stopped before it was live: nothing is lost")
+            pid_file.sign(given.folder, pid_file.STOPPED)
+            os._exit(0)
+        for number in STOPS:
+            loop.add_signal_handler(number, os._exit, AT_ONCE)
+        say("stopping; a second signal stops at once")
+        process.stop()
+
+    def reload() -> None:
+        task = loop.create_task(process.reload())
+        process.failures.watch(task, "reload")
+        reloading.add(task)  # the loop alone would forget it
+        task.add_done_callback(reloading.discard)
+
+    for number in STOPS:
+        loop.add_signal_handler(number, stop)
+    loop.add_signal_handler(signal.SIGHUP, reload)
+    await process.run()

@@ -1,0 +1,128 @@
+"""What a person sees of a live process: its status as tables, on standard output."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from sfm_stream.report.terminal import counted, number
+
+if TYPE_CHECKING:
+    from sfm_stream.daemon.http.client import Answer
+    from sfm_stream.daemon.status.model import Stream, Vitals
+    from sfm_stream.feeds import Connection
+    from sfm_stream.sinks import Status
+
+SHOWN_STREAMS = 30
+SHOWN_HAPPENINGS = 12
+
+
+@contextmanager
+def watching() -> Iterator[Callable[[Answer], None]]:
+    """Give what shows a live process, on standard output; in place on a terminal."""
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        yield lambda answer: console.print(_status(answer))
+        return
+    with Live(console=console, auto_refresh=False) as place:
+        yield lambda answer: place.update(_status(answer), refresh=True)
+
+
+def _status(answer: Answer) -> Group:
+    vitals = answer.vitals
+    readiness = [f"not ready: {reason}" for reason in answer.reasons] or ["ready"]
+    alarms = [f"alarm: {alarm}" for alarm in vitals.alarms]
+    feeds = _connections(vitals.feeds), _happened(vitals.feeds)
+    parts = [_process(vitals), _streams(vitals.streams), *feeds]
+    told = [Text(line) for line in (*alarms, *readiness)]
+    return Group(*parts, _sinks(vitals.sinks), *told)
+
+
+def _process(vitals: Vitals) -> Table:
+    saved, journal = vitals.checkpoint, vitals.journal
+    told = {
+        "run": f"{vitals.run}, version {vitals.version}, process {vitals.pid}",
+        "state": f"{vitals.state}, up {vitals.uptime_s:,.0f} s",
+        "events": f"{vitals.seq:,}, of them {vitals.recovered:,} recovered",
+        "ticks": f"{vitals.ticks:,}, {vitals.rejected:,} rejected",
+        **{
+            f"rejected: {why}": f"{one.count:,}, first {one.first}"
+            for why, one in vitals.rejections.items()
+        },
+        "gaps": f"{vitals.gaps:,}",
+        "of the feeds": counted(vitals.counters),
+        "waiting": f"{vitals.waiting:,}, {vitals.lag_s:.3g} s behind",
+        "checkpoint": f"at {saved.seq:,}, {saved.age_s:,.0f} s ago {saved.problem}",
+        "journal": f"{journal.position:,} {journal.problem}",
+        "learning": "yes" if vitals.learning else "no",
+        "memory": f"{vitals.memory_mib:,.0f} MiB",
+    }
+    if (latency := vitals.latency_us) is not None:
+        told["latency, us"] = _percentiles(
+            p50=latency.p50, p99=latency.p99, max=latency.max
+        )
+    if (held := vitals.held_us) is not None:
+        told["loop held, us"] = _percentiles(p99=held.p99, p999=held.p999, max=held.max)
+    table = Table("daemon", "")
+    for name, value in told.items():
+        table.add_row(name, Text(value.strip()))
+    return table
+
+
+def _percentiles(**microseconds: float) -> str:
+    return ", ".join(f"{name} {value:,.0f}" for name, value in microseconds.items())
+
+
+def _streams(streams: Mapping[str, Stream]) -> Table:
+    table = Table("stream")
+    for name in ("ticks", "rejected", "tick, s ago", "shut out, s"):
+        table.add_column(name, justify="right")
+    for name, stream in list(streams.items())[:SHOWN_STREAMS]:
+        ages = number(stream.age_s), number(stream.quarantined_s)
+        table.add_row(Text(name), f"{stream.ticks:,}", f"{stream.rejected:,}", *ages)
+    if len(streams) > SHOWN_STREAMS:
+        table.add_row(f"and {len(streams) - SHOWN_STREAMS:,} more")
+    return table
+
+
+def _connections(connections: Iterable[Connection]) -> Table:
+    table = Table("connection", "state", "for, s", "data, s ago", "last end")
+    for one in connections:
+        ages = number(one.seconds), number(one.age)
+        table.add_row(Text(one.label), one.state, *ages, Text(one.reason))
+    return table
+
+
+def _happened(connections: Iterable[Connection]) -> Table:
+    """Show what happened to connections of late, the latest first."""
+    table = Table("time, UTC", "connection", "what happened")
+    happened = [
+        (one, connection.label)
+        for connection in connections
+        for one in connection.happened
+    ]
+    happened.sort(key=lambda pair: pair[0].time, reverse=True)
+    for one, label in happened[:SHOWN_HAPPENINGS]:
+        when = datetime.fromtimestamp(one.time / 1e9, UTC)
+        detail = f"{one.kind}: {one.detail}" if one.detail else one.kind
+        table.add_row(f"{when:%m-%d %H:%M:%S}", Text(label), Text(detail))
+    return table
+
+
+def _sinks(sinks: Iterable[Status]) -> Table:
+    table = Table("sink", "kind")
+    for name in ("queued", "spilled", "dropped", "written"):
+        table.add_column(name, justify="right")
+    table.add_column("trouble")
+    for sink in sinks:
+        counts = (sink.queued, sink.spilled, sink.dropped, sink.written)
+        shown = (f"{count:,}" for count in counts)
+        table.add_row(Text(sink.name), Text(sink.kind), *shown, Text(sink.error))
+    return table

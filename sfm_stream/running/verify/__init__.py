@@ -1,0 +1,16 @@
+"""Replay a run from its beginning and compare, record by record, in bounded memory.
+
+Where version, settings, backend and processor are those of the run, every record must
+be the same to the last bit. Elsewhere numbers may differ a little, for the order of
+sums and the instructions differ; how little is written below.
+"""
+
+from sfm_stream.running.verify.replaying import (
+    Verdict,
+    blocks_of,
+    first,
+    misfit,
+    verify,
+)
+
+__all__ = ["Verdict", "blocks_of", "first", "misfit", "verify"]

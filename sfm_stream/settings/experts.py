@@ -1,0 +1,40 @@
+"""The experts: what each sees, and how much it is trusted at birth."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal, NamedTuple, get_args
+
+Part = Literal["cell", "inputs", "lags", "errors", "one", "season"]
+PARTS: tuple[str, ...] = get_args(Part)
+"""What experts of least squares see, side by side in this order."""
+
+
+class Expert(NamedTuple):
+    """Who is asked for a forecast at each tick.
+
+    Attributes:
+        trust: part of the trust at birth, when the mixture still says the last value.
+            Least squares learn first; where they have nothing to go by, the last value
+            soon has their share.
+        sees: first and last part of the regressors, one of `PARTS`; () of one that is
+            not an expert of least squares.
+        forgets: key of `[forecast]` that holds its forgetting factor.
+        clips: key of `[forecast]` at which what it sees and learns is clipped.
+    """
+
+    trust: float
+    sees: tuple[()] | tuple[Part, Part] = ()
+    forgets: Literal["forgetting", "fast", "soon"] = "forgetting"
+    clips: Literal["input_clip", "wide_clip"] = "input_clip"
+
+
+EXPERTS: Mapping[str, Expert] = {
+    "last": Expert(7.0),
+    "rls": Expert(6.0, ("inputs", "season")),
+    "rls-fast": Expert(1.0, ("lags", "one"), "fast"),
+    "sfm": Expert(3.0),
+    "sfm-rls": Expert(2.0, ("cell", "season")),
+    "sfm-rls-wide": Expert(2.0, ("cell", "season"), "soon", "wide_clip"),
+}
+"""The one table of experts: a line here makes one more of least squares."""
