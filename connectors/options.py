@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TypeVar
 
 import msgspec
+from msgspec.structs import replace
 
 from sfm_stream.config import read_table
 from sfm_stream.errors import ConfigError
@@ -27,6 +28,18 @@ def declared(kind: object) -> type[msgspec.Struct]:
     """Give the options that a connector's class declares."""
     found: type[msgspec.Struct] = getattr(kind, "options", NoOptions)
     return found
+
+
+def split(feed: Feed, table: type[T]) -> tuple[T, Feed]:
+    """Give the options of a table, and the feed with the other options alone.
+
+    Raises:
+        ConfigError: if one of the table is impossible.
+    """
+    known = table.__struct_fields__
+    own = {key: value for key, value in feed.options.items() if key in known}
+    others = {key: value for key, value in feed.options.items() if key not in known}
+    return read_table(own, table, AT), replace(feed, options=others)
 
 
 def read(feed: Feed, table: type[T]) -> T:

@@ -30,19 +30,14 @@ from random import Random
 
 from connectors.capture.format import received
 from sfm_stream.storage.segment import HEAD
+from tests.feed_tables import NUMBERS
 
 PATIENCE = 300.0
 START = 1_700_000_000 * 10**9
 TICKS, PER_SECOND = 200_000, 200
-CONFIG = """
-[feed]
-connector = "json"
-url = "{url}"
-columns = {{ value = "v" }}
-symbol = "s"
-time = "t"
-[feed.options]
-subscribe = ['{{{{"ask":{{topics}}}}}}']
+CONFIG = (
+    NUMBERS
+    + """
 [stream]
 symbols = ["a"]
 [target]
@@ -53,6 +48,7 @@ checkpoint_every = "20ms"
 [[sink]]
 kind = "jsonl"
 """
+)
 SIEGES = ("connections", "flood", "soak", "writes")
 WAY_OUT = ("restore", "start a new run", "repair")
 

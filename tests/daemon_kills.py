@@ -28,8 +28,7 @@ PATIENCE = 120.0
 CONFIG = """
 [feed]
 connector = "binance-usdm"
-url = "{url}"
-channel = "bookTicker"
+options = {{ url = "{url}", channel = "bookTicker" }}
 [stream]
 symbols = ["btcusdt"]
 [target]

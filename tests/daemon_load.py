@@ -33,23 +33,19 @@ from connectors.capture.format import received
 from sfm_stream.config import parse
 from sfm_stream.daemon.process import Given, Process
 from sfm_stream.daemon.status.latest import Latest
+from tests.feed_tables import NUMBERS
 
 START = 1_700_000_000 * 10**9
 WARM, BETWEEN, MINUTE, MIB = 5.0, 1.0, 60, 2**20
-CONFIG = """
-[feed]
-connector = "json"
-url = "{url}"
-columns = {{ value = "v" }}
-symbol = "s"
-time = "t"
-[feed.options]
-subscribe = ['{{{{"ask":{{topics}}}}}}']
+CONFIG = (
+    NUMBERS
+    + """
 [stream]
 symbols = {symbols}
 [daemon]
 listen = ""
 """
+)
 
 
 def write(path, streams, rate, seconds):

@@ -25,8 +25,7 @@ from tests.living import asked, living
 CONFIG = """
 [feed]
 connector = "binance"
-url = "{url}"
-channel = "trade"
+options = {{ url = "{url}", channel = "trade" }}
 [stream]
 symbols = ["btcusdt"]
 [target]

@@ -21,26 +21,22 @@ from websockets.asyncio.server import serve
 from websockets.exceptions import ConnectionClosed
 from websockets.frames import Frame, Opcode
 
+from tests.feed_tables import NUMBERS
 from tests.living import asked, living
 
 PATIENCE_MS = 250.0
 STEP = 0.01
 START = 1_700_000_000 * 10**9
-CONFIG = """
-[feed]
-connector = "json"
-url = "{url}"
-columns = {{ value = "v" }}
-symbol = "s"
-time = "t"
+CONFIG = (
+    NUMBERS
+    + """\
 overload = "{overload}"
-[feed.options]
-subscribe = ['{{{{"ask":{{topics}}}}}}']
 [stream]
 symbols = {symbols}
 [daemon]
 listen = "127.0.0.1:0"
 """
+)
 
 
 def frame(number, streams):

@@ -22,6 +22,8 @@ from connectors.capture.simulator import Simulator
 from connectors.live.feed import Live
 from connectors.live.queue import GATHER
 from connectors.live.timing import Clock
+from connectors.options import read
+from connectors.venues.options import VenueOptions
 from connectors.venues.protocol import (
     Alive,
     Departing,
@@ -32,6 +34,7 @@ from connectors.venues.protocol import (
 )
 from sfm_stream.config import from_tree
 from sfm_stream.events import Tick
+from tests.feed_tables import feed_table
 
 T0 = 1_723_161_256_000
 """Milliseconds at which the made-up trades begin."""
@@ -154,12 +157,16 @@ class Told:
     `{"alive": 1}`, `{"leave": 1}`.
     """
 
+    options = VenueOptions
     limits = Limits(messages=(100, 1.0))
     channels: ClassVar = {}
     fields = ("value",)
 
     def __init__(self, config):
-        self.topics, self._url = config.stream.symbols, config.feed.url
+        self.topics, self._url = (
+            config.stream.symbols,
+            read(config.feed, VenueOptions).url,
+        )
         self.counters = Counter()
         self._last = {}
 
@@ -234,7 +241,8 @@ async def server(handler, **given):
 
 
 def settings(url, symbols=("btcusdt",), **feed):
-    tree = {"connector": "binance", "channel": "trade", "url": url, **feed}
+    given = {"connector": "binance", "channel": "trade", "url": url}
+    tree = feed_table(**given | feed)
     return from_tree({"feed": tree, "stream": {"symbols": list(symbols)}})
 
 

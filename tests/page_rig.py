@@ -22,18 +22,13 @@ from urllib.request import urlopen
 import numpy as np
 
 from connectors.capture.format import received
+from tests.feed_tables import NUMBERS
 
 PATIENCE = 120.0
 NAMES = ("hall", "kitchen", "cellar", "loft", "garden", "street", "roof", "well")
-CONFIG = """
-[feed]
-connector = "json"
-url = "{url}"
-columns = {{ value = "v" }}
-symbol = "s"
-time = "t"
-[feed.options]
-subscribe = ['{{{{"ask":{{topics}}}}}}']
+CONFIG = (
+    NUMBERS
+    + """
 [stream]
 symbols = {symbols}
 [target]
@@ -42,6 +37,7 @@ horizons = {horizons}
 listen = "127.0.0.1:{port}"
 checkpoint_every = "2s"
 """
+)
 
 
 def names_of(streams):

@@ -33,8 +33,7 @@ WARM = 10.0
 CONFIG = """
 [feed]
 connector = "binance"
-channel = "trade"
-url = "{url}"
+options = {{ url = "{url}", channel = "trade" }}
 processes = 0
 [stream]
 symbols = {symbols}

@@ -14,19 +14,14 @@ from random import Random
 from connectors.capture.format import received
 from sfm_stream.storage import epoch
 from sfm_stream.storage.segment import HEAD
+from tests.feed_tables import NUMBERS
 
 PATIENCE = 180.0
 START = 1_700_000_000 * 10**9
-CONFIG = """
-[feed]
-connector = "json"
-url = "{url}"
-columns = {{ value = "v" }}
-symbol = "s"
-time = "t"
+CONFIG = (
+    NUMBERS
+    + """\
 processes = 0
-[feed.options]
-subscribe = ['{{{{"ask":{{topics}}}}}}']
 [stream]
 symbols = {symbols}
 [target]
@@ -41,6 +36,7 @@ lease = "{lease}"
 checkpoint_every = "300ms"
 catch_up_after = "1h"
 """
+)
 
 
 def command(*arguments, **given):

@@ -369,7 +369,12 @@ def test_the_made_up_capture_is_what_the_rig_makes():
 def test_tail_prints_events_as_json_lines_and_how_the_feed_fared(sfm_stream):
     with simulating("--speed", 0) as (url, child):
         code, out, err = sfm_stream(
-            "tail", CONFIGS / "live.toml", "--set", f"feed.url={url}", "--count", 50
+            "tail",
+            CONFIGS / "live.toml",
+            "--set",
+            f"feed.options.url={url}",
+            "--count",
+            50,
         )
         child.terminate()
         assert "messages to 1 connections" in child.communicate()[1]
@@ -384,14 +389,14 @@ def test_tail_prints_events_as_json_lines_and_how_the_feed_fared(sfm_stream):
 def test_what_is_recorded_is_replayed(sfm_stream):
     with simulating("--speed", 0, "--fault", "garbage@5") as (url, _):
         code, _, err = sfm_stream(
-            "record", CONFIGS / "live.toml", "--set", f"feed.url={url}",
+            "record", CONFIGS / "live.toml", "--set", f"feed.options.url={url}",
             "--out", "recordings", "--count", 400,
         )  # fmt: skip
     assert code == 0, err
     assert "garbage 1" in err
     code, out, err = sfm_stream(
         "replay", CONFIGS / "binance_capture.toml", "--json", *SMALL,
-        "--set", "feed.path=recordings/*.gz", "--set", "feed.channel=trade",
+        "--set", "feed.path=recordings/*.gz", "--set", "feed.options.channel=trade",
         "--set", 'target.values=["price"]', "--set", "target.horizons=[1]",
     )  # fmt: skip
     assert code == 0, err
@@ -401,7 +406,7 @@ def test_what_is_recorded_is_replayed(sfm_stream):
 def test_a_feed_that_no_try_can_help_is_one_line_and_code_1(sfm_stream):
     with simulating("--fault", "http:404") as (url, _):
         code, _, err = sfm_stream(
-            "tail", CONFIGS / "live.toml", "--set", f"feed.url={url}"
+            "tail", CONFIGS / "live.toml", "--set", f"feed.options.url={url}"
         )
     assert code == 1
     assert err.splitlines()[-1] == (
@@ -413,7 +418,7 @@ def test_a_feed_that_no_try_can_help_is_one_line_and_code_1(sfm_stream):
 def test_record_ends_by_time_though_nothing_comes(sfm_stream):
     with simulating("--fault", "mute-after-ack") as (url, _):
         code, _, err = sfm_stream(
-            "record", CONFIGS / "live.toml", "--set", f"feed.url={url}",
+            "record", CONFIGS / "live.toml", "--set", f"feed.options.url={url}",
             "--out", "recordings", "--for", "200ms",
         )  # fmt: skip
     assert code == 0

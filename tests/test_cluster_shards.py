@@ -12,6 +12,7 @@ from sfm_stream.cluster import shards
 from sfm_stream.cluster.shards import Shard, key_of, mine, owner, parse, share
 from sfm_stream.config import each_feed, from_tree
 from sfm_stream.errors import ConfigError
+from tests.feed_tables import feed_table
 
 NAMES = st.text(min_size=1, max_size=12)
 COUNTS = st.integers(1, 12)
@@ -22,7 +23,7 @@ def topics(config):
 
 
 def config_of(symbols, group="", feeds=({},)):
-    own = {"connector": "binance", "channel": "trade"}
+    own = feed_table(connector="binance", channel="trade")
     return from_tree(
         {
             "feed": [own | feed for feed in feeds],

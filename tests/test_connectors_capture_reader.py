@@ -16,6 +16,7 @@ from sfm_stream.config import from_tree
 from sfm_stream.errors import ConfigError, FeedError
 from sfm_stream.events import GAP, TICK, Gap, Tick
 from sfm_stream.events.blocks import concatenate
+from tests.feed_tables import feed_table
 
 DATA = Path(__file__).parents[2] / "shared" / "data"
 real = pytest.mark.skipif(not DATA.is_dir(), reason="the shared data sets are not here")
@@ -32,7 +33,9 @@ def trade(i, symbol="btcusdt"):
 
 def opened(path, channel="trade", fields=(), **feed):
     tree = {
-        "feed": {"connector": "capture", "path": str(path), "channel": channel, **feed},
+        "feed": feed_table(
+            connector="capture", path=str(path), channel=channel, **feed
+        ),
         "stream": {"fields": list(fields)},
     }
     return open_feed(from_tree(tree))

@@ -19,6 +19,7 @@ from connectors.venues.protocol import VENUES, Limits
 from sfm_stream.config import from_tree
 from sfm_stream.errors import ConfigError, FeedError
 from sfm_stream.events import Gap, Tick
+from tests.feed_tables import feed_table
 from tests.live_rig import (
     Listener,
     StillClock,
@@ -45,7 +46,8 @@ MIB = 2**20
 
 def read(path, **feed):
     """Give the events of a capture."""
-    tree = {"connector": "capture", "path": str(path), "channel": "trade", **feed}
+    given = {"connector": "capture", "path": str(path), "channel": "trade"}
+    tree = feed_table(**given | feed)
     blocks = open_feed(from_tree({"feed": tree})).blocks(10_000)
     return [event for block in blocks for event in block.events()]
 
@@ -143,8 +145,8 @@ def test_a_json_feed_of_one_sensor_needs_no_symbols():
     async def run():
         async with server(venue) as (url, _):
             config = from_tree({"feed": {
-                "connector": "json", "url": url, "time": "at", "columns": {"v": "v"},
-                "options": {"subscribe": ['{"ask": "all"}']},
+                "connector": "json", "time": "at", "columns": {"v": "v"},
+                "options": {"url": url, "subscribe": ['{"ask": "all"}']},
             }})  # fmt: skip
             async with Listener(open_live(config)) as said:
                 await until(heard(said, 1))
@@ -306,7 +308,7 @@ def test_fields_can_be_chosen():
     async def run():
         async with exchange(trades(1)) as (_, url):
             config = from_tree({
-                "feed": {"connector": "binance", "channel": "trade", "url": url},
+                "feed": feed_table(connector="binance", channel="trade", url=url),
                 "stream": {"symbols": ["btcusdt"], "fields": ["side", "price"]},
             })  # fmt: skip
             feed = open_live(config)
@@ -334,13 +336,13 @@ def test_a_feed_without_symbols_is_refused():
     ],
 )
 def test_an_address_that_is_none_is_refused(url):
-    with pytest.raises(ConfigError, match=r"feed\.url: expected an address"):
+    with pytest.raises(ConfigError, match=r"feed\.options\.url: expected an address"):
         open_live(settings(url))
 
 
 def test_a_field_the_channel_has_not_is_refused():
     config = from_tree({
-        "feed": {"connector": "binance", "channel": "trade"},
+        "feed": feed_table(connector="binance", channel="trade"),
         "stream": {"symbols": ["btcusdt"], "fields": ["bid"]},
     })  # fmt: skip
     with pytest.raises(FeedError, match="no such field"):

@@ -11,13 +11,15 @@ from connectors import open_live
 from sfm_stream.config import from_tree
 from sfm_stream.errors import ConfigError, FeedError
 from sfm_stream.events import GAP, Gap, Tick
+from tests.feed_tables import feed_table
 from tests.live_rig import exchange, ids, trade, trades, until
 
 SECOND = ("ethusdt",)
 
 
 def feed(url="ws://127.0.0.1:1", **given):
-    return {"connector": "binance", "channel": "trade", "url": url, **given}
+    own = {"connector": "binance", "channel": "trade", "url": url}
+    return feed_table(**own | given)
 
 
 def opened(*feeds, **stream):

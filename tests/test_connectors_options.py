@@ -12,6 +12,7 @@ import pytest
 from connectors import open_feed, options
 from connectors.files.options import TextOptions
 from connectors.venues.json.frames import Frames
+from connectors.venues.protocol import open_venue
 from sfm_stream.config import from_tree, keys, parse, to_tree
 from sfm_stream.errors import ConfigError
 from sfm_stream.settings import Feed
@@ -115,12 +116,17 @@ def test_the_table_that_frames_once_had_is_still_read():
 def test_a_capture_has_the_options_of_its_venue(tmp_path):
     path = tmp_path / "a.cap"
     path.write_bytes(b'1700000000000000000 {"data":{"v":1}}\n')
-    given = {"connector": "capture", "venue": "json", "path": str(path),
-             "columns": {"v": "v"}, "options": {"records": "data"}}  # fmt: skip
+    own = {"venue": "json", "records": "data"}
+    given = {"connector": "capture", "path": str(path),
+             "columns": {"v": "v"}, "options": own}  # fmt: skip
     (block,) = open_feed(from_tree({"feed": given})).blocks(10)
     assert block.values.tolist() == [[1.0]]
     with pytest.raises(ConfigError, match=r"feed\.options\.recrds: unknown key"):
-        open_feed(from_tree({"feed": {**given, "options": {"recrds": "data"}}}))
+        open_feed(
+            from_tree(
+                {"feed": {**given, "options": {"venue": "json", "recrds": "data"}}}
+            )
+        )
 
 
 def test_a_connector_without_options_says_so():
@@ -151,6 +157,20 @@ def test_a_flat_key_goes_on_working_and_names_its_new_place(name):
         config = from_tree(tree)
     assert config.feed.options == {"separator": ";", "rows": 5}
     assert from_tree(to_tree(config)) == config  # in silence
+
+
+def test_what_belongs_to_a_venue_is_read_flat_too_with_a_warning():
+    flat = {"connector": "binance", "url": "ws://h:1", "channel": "trade"}
+    with pytest.warns(FutureWarning, match="write feed.options") as told:
+        config = from_tree({"feed": flat})
+    places = [str(one.message).rpartition(" ")[2] for one in told]
+    assert places == ["feed.options.url", "feed.options.channel"]
+    assert open_venue(config, "binance").url() == "ws://h:1"
+
+
+def test_defaults_that_former_runs_wrote_down_say_nothing():
+    told = {"connector": "csv", "venue": "binance", "url": "", "channel": ""}
+    assert from_tree({"feed": told}).feed.options == {}
 
 
 def test_a_key_that_stands_twice_is_refused():

@@ -93,7 +93,7 @@ def test_ranges_of_ids_are_each_taken_once_and_the_missing_counted(ranges):
 
 
 def test_a_growing_candle_is_told_when_the_next_one_starts():
-    exchange, said = Plain(from_tree({"feed": {"channel": "candles"}})), []
+    exchange, said = Plain(from_tree({"feed": {"options": {"channel": "candles"}}})), []
     base = NOW // 60 * 60
     for start, value in (
         (0, 1.0),
@@ -241,7 +241,7 @@ def test_a_clock_set_back_over_a_new_connection_is_heard_soon():
 
 
 def test_a_growing_candle_of_the_future_is_left_out():
-    exchange, said = Plain(from_tree({"feed": {"channel": "candles"}})), []
+    exchange, said = Plain(from_tree({"feed": {"options": {"channel": "candles"}}})), []
     for start in (0, 2 * SLACK, 60):
         exchange._growing(said, "a", NOW + start, (1.0,), NOW)
     assert len(said) == 1

@@ -30,7 +30,12 @@ FUTURES = {"e": "bookTicker", **SPOT, "T": STAMP, "E": STAMP}
 
 def Binance(channel, symbols=()):  # noqa: N802 stands for the class
     return Protocol(
-        from_tree({"feed": {"channel": channel}, "stream": {"symbols": list(symbols)}})
+        from_tree(
+            {
+                "feed": {"options": {"channel": channel}},
+                "stream": {"symbols": list(symbols)},
+            }
+        )
     )
 
 
@@ -267,7 +272,7 @@ def test_subscription_names_symbols_in_lower_case_and_in_parts():
 def test_unknown_channel_is_refused_with_the_nearest_name():
     with pytest.raises(ConfigError, match="did you mean 'bookTicker'") as e:
         Binance("bookticker")
-    assert e.value.at == "feed.channel"
+    assert e.value.at == "feed.options.channel"
 
 
 @pytest.mark.skipif(not MESSAGES.is_dir(), reason="the shared data sets are not here")
@@ -281,7 +286,7 @@ def test_recorded_messages_are_ticks(name, channel):
 
 
 def usdm(channel, url=""):
-    return UsdM(from_tree({"feed": {"channel": channel, "url": url}}))
+    return UsdM(from_tree({"feed": {"options": {"channel": channel, "url": url}}}))
 
 
 @pytest.mark.parametrize(("channel", "kind"), [

@@ -42,7 +42,7 @@ def test_an_empty_side_of_the_book_is_missing():
 @pytest.mark.skipif(not CAPTURE.exists(), reason="the shared data sets are not here")
 def test_a_real_capture_is_read():
     feed = open_feed(from_tree({"feed": {
-        "connector": "capture", "venue": "bitstamp", "channel": "live_trades",
+        "connector": "capture", "options": {"venue": "bitstamp", "channel": "live_trades"},
         "path": str(CAPTURE)}}))  # fmt: skip
     block = concatenate(list(feed.blocks(1_000)))
     assert len(block) == 10

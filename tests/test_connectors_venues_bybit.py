@@ -116,7 +116,7 @@ def test_an_answer_belongs_to_the_request_it_answers():
 @real
 def test_the_version_before_is_unknown():
     feed = open_feed(from_tree({"feed": {
-        "connector": "capture", "venue": "bybit", "channel": "publicTrade",
+        "connector": "capture", "options": {"venue": "bybit", "channel": "publicTrade"},
         "path": str(CAPTURES / "bybit/v2_BYBIT.ws.26.0.gz")}}))  # fmt: skip
     assert sum(map(len, feed.blocks(1_000))) == 0
     assert feed.counters == {"connections": 1, "sent": 4, "unknown": 1098}

@@ -69,8 +69,8 @@ def test_garbage_prices_are_counted(price):
 @pytest.mark.parametrize(("channel", "ticks"), [("matches", 97), ("ticker", 97)])
 def test_a_real_capture_is_read_without_gaps(channel, ticks):
     feed = open_feed(from_tree({"feed": {
-        "connector": "capture", "path": str(CAPTURE), "venue": "coinbase",
-        "channel": channel}}))  # fmt: skip
+        "connector": "capture", "path": str(CAPTURE),
+        "options": {"venue": "coinbase", "channel": channel}}}))  # fmt: skip
     block = concatenate(list(feed.blocks(1_000)))
     assert len(block) == ticks
     assert (block.kind == TICK).all()

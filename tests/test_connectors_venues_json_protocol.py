@@ -9,6 +9,7 @@ from connectors.venues.protocol import Alive, History, Subscribed, open_venue
 from sfm_stream.config import from_tree
 from sfm_stream.errors import ConfigError
 from sfm_stream.events import Tick
+from tests.feed_tables import feed_table
 from tests.venue_frames import ANSWERS, NOW, dumps, frames, sensor, settings_of
 
 CAPTURES = Path(__file__).parents[2] / "shared/data/captures"
@@ -146,8 +147,8 @@ def test_a_venue_told_by_configuration_says_what_its_own_protocol_says(name, cha
 @pytest.mark.parametrize(("name", "channel"), FILES)
 def test_a_real_capture_gives_the_same_events_either_way(name, channel):
     feed = {"connector": "capture", "path": str(CAPTURES / FILES[name, channel])}
-    trees = [{**TOLD[name, channel], **feed, "venue": "json"},
-             {**feed, "venue": name, "channel": channel}]  # fmt: skip
+    trees = [feed_table(**TOLD[name, channel], **feed, venue="json"),
+             feed_table(**feed, venue=name, channel=channel)]  # fmt: skip
     both = [
         [x for block in open_feed(from_tree({"feed": tree})).blocks(5_000)
          for x in block.events()]
@@ -317,7 +318,7 @@ ODD = Path(__file__).parents[2] / "shared/data/odd_files"
 ])  # fmt: skip
 def test_messages_in_the_shape_of_complaints_are_read_whole(name, feed, ticks):
     path = ODD / f"{name}.cap"
-    tree = {"connector": "capture", "venue": "json", "path": str(path), **feed}
+    tree = feed_table(connector="capture", venue="json", path=str(path), **feed)
     source = open_feed(from_tree({"feed": tree}))
     events = [x for block in source.blocks(1_000) for x in block.events()]
     assert all(isinstance(x, Tick) for x in events)

@@ -81,7 +81,7 @@ def test_candles_of_another_length_are_counted():
 @real
 def test_the_version_before_is_unknown():
     feed = open_feed(from_tree({"feed": {
-        "connector": "capture", "venue": "kraken", "channel": "trade",
+        "connector": "capture", "options": {"venue": "kraken", "channel": "trade"},
         "path": str(CAPTURES / "kraken/v1_KRAKEN.ws.50.0.gz")}}))  # fmt: skip
     assert sum(map(len, feed.blocks(1_000))) == 0
     assert feed.counters == {"connections": 1, "sent": 1, "unknown": 4321}

@@ -89,7 +89,7 @@ def test_candles_and_single_trades_have_an_address_of_their_own():
 @pytest.mark.parametrize(("channel", "ticks"), [("trades", 71), ("tickers", 25)])
 def test_a_real_capture_is_read_without_gaps(channel, ticks):
     feed = open_feed(from_tree({"feed": {
-        "connector": "capture", "venue": "okx", "channel": channel,
+        "connector": "capture", "options": {"venue": "okx", "channel": channel},
         "path": str(CAPTURES / "okx/OKX.ws.1.0.gz")}}))  # fmt: skip
     block = concatenate(list(feed.blocks(1_000)))
     assert len(block) == ticks

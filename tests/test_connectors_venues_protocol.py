@@ -272,7 +272,7 @@ def test_random_mutated_and_truncated_frames_never_raise(name, channel, seed):
 def test_unknown_venue_is_refused_with_the_nearest_name():
     with pytest.raises(ConfigError, match="did you mean 'binance'") as e:
         open_venue(Config(), "binanse")
-    assert e.value.at == "feed.venue"
+    assert e.value.at == "feed.options.venue"
 
 
 @pytest.mark.parametrize("name", VENUES)

@@ -9,6 +9,7 @@ from sfm_stream.feeds import LOST, TROUBLES
 from sfm_stream.kernels.accept import RESTART
 from sfm_stream.running import judgement
 from sfm_stream.running.replay import replay
+from tests.feed_tables import feed_table
 from tests.venue_frames import NOW, SENSOR, dumps, sensor
 
 DAY = 86_400
@@ -107,8 +108,8 @@ def test_frames_of_a_capture_that_were_not_taken_count_like_rows(tmp_path):
     frames = [*good[:20], *[b'{"kind":"reading",'] * 10, *good[20:]]
     path.write_bytes(b"".join(b"%d %b\n" % (NOW + i, f) for i, f in enumerate(frames)))
     config = from_tree({
-        "feed": {**SENSOR["feed"], "connector": "capture", "venue": "json",
-                 "path": str(path)}, "stream": {"symbols": ["hall-3"]},
+        "feed": feed_table(**SENSOR["feed"], connector="capture", venue="json",
+                           path=str(path)), "stream": {"symbols": ["hall-3"]},
     })  # fmt: skip
     found = replay(config, open_feed(config), tmp_path / "run")["account"]
     assert (found["taken"], found["not_taken"]) == (40, 10)

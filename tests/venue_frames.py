@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 
 from connectors.venues.protocol import Alive
 from sfm_stream.config import from_tree
+from tests.feed_tables import feed_table
 
 NOW = 1_723_161_256_500_000_000
 STAMP = 1_723_161_255_313  # ms, before NOW
@@ -212,9 +213,10 @@ def sensor(i):
 
 SENSOR = {
     "feed": {
-        "url": "wss://sensors.example/live", "time": "at", "symbol": "sensor",
+        "time": "at", "symbol": "sensor",
         "columns": {"celsius": "values.celsius", "door": "values.door"},
         "options": {
+            "url": "wss://sensors.example/live",
             "subscribe": ['{"ask":"readings","of":{topics}}', '{"ask":"beats"}'],
             "match": {"kind": "reading"}, "id": "seq", "contiguous": True,
             "codes": {"door": {"open": 1, "closed": 0}},
@@ -335,7 +337,7 @@ def settings_of(venue, channel="", symbols=()):
     tree = (
         {key: dict(table) for key, table in SENSOR.items()} if venue == "json" else {}
     )
-    feed = tree.get("feed", {}) | {"venue": venue, "channel": channel}
+    feed = feed_table(**tree.get("feed", {}), channel=channel)
     return from_tree({"feed": feed, "stream": {"symbols": list(symbols)}})
 
 

@@ -10,10 +10,12 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import chain
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
+from msgspec import structs
 
+from connectors import options
 from connectors.capture import format as recording
 from connectors.capture.format import Kind, Line
 from connectors.files import text
@@ -22,9 +24,18 @@ from connectors.venues.protocol import NOTICES, Venue, open_venue
 from sfm_stream.errors import FeedError
 from sfm_stream.events import Block, Event, Gap, Tick
 from sfm_stream.feeds import chosen
+from sfm_stream.settings.sections import Section, doc
 
 if TYPE_CHECKING:
     from sfm_stream.config import Config
+
+
+class CaptureOptions(Section, frozen=True):
+    """What a recording adds to the options of the venue that was recorded."""
+
+    venue: Annotated[
+        str, doc("venue that was recorded; its own options stand beside this one")
+    ] = "binance"
 
 
 class Capture:
@@ -38,8 +49,11 @@ class Capture:
         FeedError: if a file is missing or a field is not of the channel.
     """
 
+    options = CaptureOptions
+
     def __init__(self, config: Config) -> None:
-        self._config = config
+        own, self._feed = options.split(config.feed, CaptureOptions)
+        self._venue, self._config = own.venue, structs.replace(config, feed=self._feed)
         self._paths = text.expand(config.feed.path)
         there = self._protocol().fields
         self._chosen = chosen(there, config.stream.fields, self._paths[0])
@@ -64,11 +78,10 @@ class Capture:
 
     def source(self) -> dict[str, Any]:
         """Give connector, venue, channel and files."""
-        feed = self._config.feed
         return {
             "connector": "capture",
-            "venue": feed.venue,
-            "channel": feed.channel,
+            "venue": self._venue,
+            "channel": self._feed.options.get("channel", ""),
             "files": [text.identity(path) for path in self._paths],
         }
 
@@ -103,7 +116,7 @@ class Capture:
             yield self._block(events)
 
     def _protocol(self) -> Venue:
-        return open_venue(self._config, self._config.feed.venue)
+        return open_venue(self._config, self._venue)
 
     def _said(self) -> Iterator[list[Event]]:
         """Give what each line of all files amounts to."""

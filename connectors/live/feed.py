@@ -18,10 +18,11 @@ from connectors.capture import format as recording
 from connectors.live.connection.backoff import End
 from connectors.live.connection.liveness import Liveness
 from connectors.live.connection.supervisor import Record, Supervisor
-from connectors.live.connection.websocket import SUBSCRIBE, URL, Shard
+from connectors.live.connection.websocket import SUBSCRIBE, Shard
 from connectors.live.queue import GATHER, Queue
 from connectors.live.secrets import reveal, reveal_frame
 from connectors.live.timing import Budget, Clock
+from connectors.venues.options import URL
 from connectors.venues.protocol import Limits, open_venue
 from sfm_stream.errors import ConfigError, FeedError
 from sfm_stream.events import Block, Event
@@ -115,7 +116,7 @@ class Live:
         feed = self._config.feed
         return {
             "connector": feed.connector,
-            "channel": feed.channel,
+            "channel": feed.options.get("channel", ""),
             "url": self._url,
             "topics": list(self._topics),
         }

@@ -18,8 +18,10 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeAlias, TypeVar
 import msgspec
 from msgspec import Meta, Raw
 
+from connectors.options import read
 from connectors.tally import Noting
 from connectors.venues.course import CATCH_UP, REACH, SLACK, Course, Values, Verdict
+from connectors.venues.options import CHANNEL, VenueOptions
 from connectors.venues.protocol import (
     Alive,
     History,
@@ -83,10 +85,11 @@ class Exchange:
     """The protocol of an exchange, but for its messages.
 
     Args:
-        config: `feed.channel` says which messages become ticks, `stream.symbols` what
-            to subscribe to, `feed.url` where, if not at the exchange's public address.
+        config: `stream.symbols` says what to subscribe to; `[feed.options]` which
+            messages become ticks, and where, if not at the exchange's public address.
 
     Attributes:
+        options: keys of `[feed.options]`.
         limits: what the exchange allows.
         channels: names of a tick's values for each channel; the first is the default.
         candles: length in ns of a candle, for the channels that hold some.
@@ -102,23 +105,25 @@ class Exchange:
         ConfigError: if there is no such channel.
     """
 
+    options: type[VenueOptions] = VenueOptions
     limits = Limits()
     address = ""
     channels: Mapping[str, tuple[str, ...]] = {}
     candles: Mapping[str, int] = {}
 
     def __init__(self, config: Config) -> None:
-        channel = config.feed.channel or next(iter(self.channels))
+        own = read(config.feed, self.options)
+        channel = own.channel or next(iter(self.channels))
         if channel not in self.channels:
             problem = f"expected a channel of ticks, was {channel!r}"
             hint = did_you_mean(channel, self.channels)
-            raise ConfigError("feed.channel", problem, hint)
+            raise ConfigError(CHANNEL, problem, hint)
         self.fields = self.channels[channel]
         self.topics = tuple(dict.fromkeys(map(self.spelled, config.stream.symbols)))
         self.counters = Noting()
         self._channel = channel
         self._lasts = self.candles.get(channel, 0)
-        self._url = config.feed.url
+        self._url = own.url
         self._prices = [i for i, name in enumerate(self.fields) if name in PRICES]
         self._courses: dict[str, Course] = {}
         self._switched = -1

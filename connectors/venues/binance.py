@@ -38,6 +38,7 @@ from connectors.venues.base import (
     in_parts,
     text_of,
 )
+from connectors.venues.options import CHANNEL, URL
 from connectors.venues.protocol import Departing, Limits
 from sfm_stream.errors import ConfigError
 from sfm_stream.events import Gap
@@ -53,7 +54,7 @@ T = TypeVar("T")
 HOUR = 3600.0
 LENGTHS = ("1s", "1m", "3m", "5m", "15m", "30m", "1h", "2h", "4h", "6h", "8h", "12h",
            "1d", "3d")  # fmt: skip
-CANDLES = {f"kline_{name}": duration_ns("feed.channel", name) for name in LENGTHS}
+CANDLES = {f"kline_{name}": duration_ns(CHANNEL, name) for name in LENGTHS}
 CHANNELS = {
     "bookTicker": QUOTE,
     "trade": TRADE,
@@ -265,8 +266,7 @@ class BinanceUsdM(Binance):
     """The same for futures settled in dollars: an address for each kind of stream.
 
     Raises:
-        ConfigError: if `feed.url` is the venue's own, and this channel never comes
-            there.
+        ConfigError: if this channel never comes from the address that is given.
     """
 
     address = f"wss://{FUTURES}/public/stream"
@@ -281,7 +281,7 @@ class BinanceUsdM(Binance):
             problem = f"{self._channel} never comes from {self._url}"
             kind = "market" if of_market else "public"
             hint = f"leave it out, or give wss://{FUTURES}/{kind}/stream"
-            raise ConfigError("feed.url", problem, hint)
+            raise ConfigError(URL, problem, hint)
 
 
 def _kind_of(head: Frame) -> str:

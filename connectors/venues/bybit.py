@@ -2,7 +2,7 @@
 
 Source: the venue's "Orderbook", version 5, in a stored copy read on 2026-11-26; of
 "WebSocket Connect" (21,000 characters of topics), "Trade" and "Ticker" notes alone. The
-products have addresses of their own, here that of spot; `feed.url` names another, as
+products have addresses of their own, here that of spot; the option `url` names another,
 ending in linear or inverse. Trade ids are in no order, so the latest are remembered to
 leave repeated ones out. The `type` of trades is always snapshot and means nothing. What
 a ticker or a book leaves out has not changed; spot tickers hold no quotes,

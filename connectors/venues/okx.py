@@ -38,6 +38,7 @@ from connectors.venues.base import (
     text_of,
 )
 from connectors.venues.course import Values
+from connectors.venues.options import CHANNEL
 from connectors.venues.protocol import Alive, Departing, Limits
 from sfm_stream.settings.units import duration_ns
 
@@ -49,7 +50,7 @@ T = TypeVar("T")
 LENGTHS = ("1s", "1m", "3m", "5m", "15m", "30m", "1H", "2H", "4H", "6H", "12H", "1D",
            "2D", "3D", "6Hutc", "12Hutc", "1Dutc", "2Dutc", "3Dutc")  # fmt: skip
 CANDLES = {
-    f"candle{name}": duration_ns("feed.channel", name.removesuffix("utc").lower())
+    f"candle{name}": duration_ns(CHANNEL, name.removesuffix("utc").lower())
     for name in LENGTHS
 }
 CHANNELS = {

@@ -145,7 +145,7 @@ class Venue(Protocol):
         """
 
 
-def open_venue(config: Config, name: str, at: str = "feed.venue") -> Venue:
+def open_venue(config: Config, name: str, at: str = "feed.options.venue") -> Venue:
     """Make the protocol of a venue.
 
     Args:

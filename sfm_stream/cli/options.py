@@ -114,7 +114,7 @@ def expect_trusted(config: Config, run: Path, *, trust: bool) -> None:
     from sfm_stream.errors import ConfigError
 
     feeds = [one.feed for one in each_feed(config)]
-    named = [name for feed in feeds for name in (feed.connector, feed.venue)]
+    named = [feed.connector for feed in feeds]
     named += [str(feed.options.get("venue", "")) for feed in feeds]
     named += [sink.kind for sink in config.sink]
     outside = sorted({name for name in named if ":" in name})

@@ -12,6 +12,8 @@ from sfm_stream.settings import Feed
 
 # How near an unknown key must be to one of [feed] to be a slip of the keyboard.
 A_SLIP = 0.8
+ONCE_SHARED = {"venue": "binance", "url": "", "channel": ""}
+"""Keys that all feeds had, with their defaults: those a run wrote down say nothing."""
 FORMER = "json"
 """The table in [feed] that held the options of the connector of this name."""
 
@@ -51,8 +53,9 @@ def _with_options(tree: Mapping[str, Any]) -> Mapping[str, Any]:
 
 def _placed(feed: object, at: str) -> object:
     """Move what no feed shares into the table `options`."""
-    if isinstance(feed, Mapping) and FORMER in feed:
-        feed = _without_former(feed, at)
+    if isinstance(feed, Mapping):
+        feed = {k: v for k, v in feed.items() if ONCE_SHARED.get(k) != v}
+        feed = _without_former(feed, at) if FORMER in feed else feed
     options = feed.get("options", {}) if isinstance(feed, Mapping) else None
     if not (isinstance(feed, Mapping) and isinstance(options, Mapping)):
         return feed

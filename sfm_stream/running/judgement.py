@@ -39,7 +39,7 @@ PREVIEWED = 1_000
 
 FRAMES = {
     "garbage": "are frames cut off, or not of the format that the feed reads?",
-    "unknown": "is feed.channel the one that is meant, and feed.options.match if any?",
+    "unknown": "is feed.options.channel the right one, and feed.options.match if any?",
     "no numbers": "feed.columns says where each field stands; is one of them text?",
     "dropped": "the model is slower than the feed: fewer streams, or a larger queue",
 }

@@ -55,11 +55,6 @@ class Feed(Section, frozen=True):
     period: Annotated[Duration, doc("time between ticks of a feed without times")] = (
         Duration("1s")
     )
-    venue: Annotated[str, doc("venue that was recorded")] = "binance"
-    url: Annotated[str, doc("address of a venue; empty: its public one")] = ""
-    channel: Annotated[
-        str, doc("which messages of a venue are ticks; empty: its best bid and ask")
-    ] = ""
     queue: Annotated[Positive, doc("live events that may wait for the model")] = 65_536
     overload: Annotated[
         Literal["block", "conflate", "drop_oldest"],

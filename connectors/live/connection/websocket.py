@@ -23,6 +23,7 @@ from connectors.live.connection.subscriptions import Subscriptions
 from connectors.live.queue import Queue
 from connectors.live.secrets import reveal, reveal_frame
 from connectors.live.timing import Budget, Clock, first_of
+from connectors.venues.options import URL
 from connectors.venues.protocol import (
     NOTICES,
     Alive,
@@ -36,7 +37,7 @@ from connectors.venues.protocol import (
 from sfm_stream.errors import ConfigError
 from sfm_stream.events import Tick
 
-URL, SUBSCRIBE = "feed.url", "feed.options.subscribe"
+SUBSCRIBE = "feed.options.subscribe"
 ANSWER = 10.0
 """Seconds in which a venue should answer a subscription."""
 ROUNDS = 3

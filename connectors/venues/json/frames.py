@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from sfm_stream.settings.sections import Section, doc
+from connectors.venues.options import VenueOptions
+from sfm_stream.settings.sections import doc
 from sfm_stream.settings.units import Duration
 
 Match = dict[str, str | tuple[str, ...]]
 
 
-class Frames(Section, frozen=True):
+class Frames(VenueOptions, frozen=True):
     """What the frames of any feed of JSON look like.
 
     A path is keys and positions with dots between them, from the record; from the frame

@@ -34,6 +34,7 @@ from connectors.venues.json.paths import (
     whole_of,
 )
 from connectors.venues.json.typed import compiled
+from connectors.venues.options import URL
 from connectors.venues.protocol import Alive, Departing, Limits
 from sfm_stream.errors import ConfigError
 
@@ -63,7 +64,7 @@ class Json(Exchange):
         feed, told = config.feed, read(config.feed, Frames)
         if not feed.columns:
             raise ConfigError("feed.columns", "expected field = path, was {}")
-        self.channels = {feed.channel: tuple(feed.columns)}
+        self.channels = {told.channel: tuple(feed.columns)}
         super().__init__(config)
         self.topics = self.topics or (config.stream.name,)
         every = told.ping_every.seconds
@@ -108,7 +109,7 @@ class Json(Exchange):
             ConfigError: if there is none.
         """
         if not self._url:
-            raise ConfigError("feed.url", "expected an address, was ''")
+            raise ConfigError(URL, "expected an address, was ''")
         return self._url
 
     def subscribe(self, topics: Sequence[str]) -> list[bytes]:

@@ -50,11 +50,11 @@ CONFIGS = {
     "json": """
 [feed]
 connector = "json"
-url = "URL"
 columns = { value = "v" }
 symbol = "s"
 time = "t"
 [feed.options]
+url = "URL"
 subscribe = ['{"ask":{topics}}']
 [stream]
 symbols = SYMBOLS
@@ -66,6 +66,7 @@ listen = "127.0.0.1:0"
     "binance": """
 [feed]
 connector = "binance"
+[feed.options]
 url = "URL"
 channel = "bookTicker"
 [stream]
