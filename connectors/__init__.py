@@ -72,9 +72,8 @@ def _feed(name: str) -> Any:  # noqa: ANN401 anyone's class
     place = FEEDS.get(name, name)
     module, colon, attribute = place.partition(":")
     if not (colon and module and attribute):
-        hint = (
-            did_you_mean(name, FEEDS) or "an outsider is named `package.module:Class`"
-        )
+        own = "a connector of your own is named `package.module:Class`"
+        hint = did_you_mean(name, FEEDS) or own
         raise ConfigError("feed.connector", f"unknown connector {name!r}", hint)
     try:
         kind = getattr(import_module(module), attribute)

@@ -16,7 +16,7 @@ UNIT_NS = {"s": SECOND, "ms": MS, "us": US, "100ns": 100, "ns": 1}
 EXCEL, EXCEL_EPOCH = "excel", 25_569
 """The unit of days since 1899-12-30, and of 1970-01-01 in it."""
 MAGNITUDES = (("s", 1e11), ("ms", 1e14), ("us", 1e17))
-"""Below which size a number without a unit counts what."""
+"""Which unit a number without one counts, by the size it is below."""
 LARGEST = 2**63
 NAIVE = datetime(1970, 1, 1)  # noqa: DTZ001 text without a zone is of UTC
 EPOCH = NAIVE.replace(tzinfo=UTC)

@@ -1,4 +1,4 @@
-"""What a feed could not take as it stood: how often, by reason, and where first."""
+"""What a feed could not read as it is: how often, by reason, and where first."""
 
 from __future__ import annotations
 

@@ -7,7 +7,7 @@
     <label> </> <ns>: <reason>   it closed
     <label> <> <ns>              frames below came through this one
     <label> <!> <ns>: <gap>      a loss of data was noticed, as JSON
-    sfm-stream:// <*> <ns>: <version>   recording began; what was before has a hole
+    sfm-stream:// <*> <ns>: <version>   recording began; data before it is missing
 
 A label is the address, and `#n` where a feed has several connections. Frames belong to
 the label named last. cryptofeed's files are read too: its times are seconds, and its

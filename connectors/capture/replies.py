@@ -1,6 +1,6 @@
 """What venues answer to subscriptions and pings, for the simulator.
 
-A venue is a row of a table. `plain` is whoever answers nothing and sends all.
+A venue is a row of a table. `plain` answers nothing and sends everything.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """A local exchange: serves a capture over a real websocket, with faults on demand.
 
 It listens on 127.0.0.1 alone. Like an exchange it has one time for all who are
-connected: who comes late has missed what was before. At the greatest speed it goes as
-fast as its clients read, and stands still while there are none.
+connected: a client that comes late has missed what was before. At the greatest speed it
+goes as fast as its clients read, and stands still while there are none.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 Numbers and ISO 8601 are read by `times`. Everything else is read by Polars' strptime:
 the forms below are tried on the first rows, and the one that reads them all is taken.
-Where two do and disagree, as when day and month could be either, nobody guesses.
+Where two do and disagree, as when day and month could be either, it is an error.
 """
 
 from __future__ import annotations
@@ -153,7 +153,7 @@ def parsed(column: pl.Series, form: str) -> Ints:
 
 
 def _first_days(cells: pl.Series, form: str) -> tuple[pl.Series, str]:
-    """Put the first day to months alone; give the form that reads them then."""
+    """Add the first day to months alone; give the form that reads the result."""
     if form in YEAR_FIRST:  # polars 1 panics at a short name of a month behind a year
         cells, form = cells.str.replace(YEAR_MONTH, "$2 $1"), "%B %Y"
     return cells + " 01", f"{form} %d"

@@ -25,7 +25,7 @@ MISSING = (
 TRUTHS = {"true": 1.0, "false": 0.0}
 SCALES = {"%": 1e-2, "‰": 1e-3, "k": 1e3, "K": 1e3, "M": 1e6, "B": 1e9, "T": 1e12}
 SENTINEL, LARGEST = 9.223372036854775e18, 1.8446744073709556e19
-"""Between these sizes an integer of 64 bits means that there is no value."""
+"""Integers of 64 bits between these stand for a missing value."""
 MOSTLY_TEXT = 0.5
 """From this share of cells that are no numbers on, a column is one of text."""
 SPACES = r"[ \x{a0}\x{202f}]"

@@ -175,7 +175,7 @@ def _fixed(column: pl.Series, width: int) -> Ints:
     for at, (mark, other) in PUNCTUATION.items():
         if at < bare:
             right &= (text[at] == mark) | (text[at] == other)
-    text -= ord("0")  # what is no digit wraps above 9
+    text -= ord("0")  # characters that are no digits wrap to numbers above 9
     for at in set(range(bare)) - set(PUNCTUATION):
         right &= text[at] <= 9
     spans = ((0, 4), (5, 7), (8, 10), (11, 13), (14, 16), (17, 19))

@@ -1,4 +1,4 @@
-"""Activity per second of a stream of quotes: how many came, how far the mid moved.
+"""Activity of a stream of quotes per bin: how many came, how far the mid moved.
 
     rate        log(1 + quotes in the bin)
     volatility  log(1 + |move of the mid since the bin before|)

@@ -22,7 +22,7 @@ WORDS = ("readme", "license", "licence", "checksum")
 
 
 def is_junk(name: str) -> bool:
-    """Say whether a file is what a desktop leaves beside the others."""
+    """Say whether a file is one that desktops leave beside the others."""
     parts = name.split("/")
     return "__MACOSX" in parts or parts[-1].startswith("._") or parts[-1] in JUNK
 

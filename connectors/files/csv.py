@@ -159,7 +159,7 @@ def _below(text: bytes, above: int) -> tuple[bytes, int]:
 
 
 def _types(sample: Mapping[str, pl.Series], made: plan.Plan) -> dict[str, pl.DataType]:
-    """Decide as what to parse each column; whatever is not sure stays text."""
+    """Decide the type to parse each column as; in doubt it stays text."""
     types: dict[str, pl.DataType] = {}
     for name in made.numbers:
         if made.notation.plain and numbers.is_plain(sample[name]):

@@ -24,7 +24,7 @@ from sfm_stream.errors import ConfigError, FeedError, did_you_mean
 PIECE = 1 << 22
 LONGEST_LINE = 1 << 26
 MOST_RAW, RAW_FREE = 200, 1 << 26
-"""Bytes that a packed file may have unpacked: times its own, and in any case."""
+"""Limits of what a packed file may unpack to: times its size, and bytes in any case."""
 GZIP, ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
 NO_TEXT = {
     b"PAR1": ("Parquet", "feed.connector = 'parquet' reads it"),
@@ -32,7 +32,7 @@ NO_TEXT = {
     b"\xd0\xcf\x11\xe0": ("a workbook of Excel", "feed.connector = 'excel' reads it"),
     b"SQLi": ("a database of SQLite", "write the table as CSV"),
 }
-"""How files begin that are taken for text at times, and what to do."""
+"""How some files begin that people take for text, and what to do."""
 GZIP_FRAMING = 31
 ZSTD_LINES = 10_000
 FEW = 4096

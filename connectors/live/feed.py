@@ -85,7 +85,7 @@ class Live:
             raise ConfigError("stream.symbols", problem, 'e.g. ["btcusdt"]')
         self._topics = first.topics
         for frame in first.subscribe(first.topics):
-            reveal_frame(frame, SUBSCRIBE)  # a secret that is not there is said now
+            reveal_frame(frame, SUBSCRIBE)  # a missing secret is reported now
         there = _renamed(first.fields, config.feed.columns)
         self._chosen = chosen(there, config.stream.fields, self._url)
         self._whole = len(self._chosen) == len(there)
@@ -246,7 +246,7 @@ def shared_out(topics: Sequence[str], limits: Limits) -> list[tuple[str, ...]]:
 def _renamed(fields: tuple[str, ...], columns: Mapping[str, str]) -> list[str]:
     """Give the fields of a venue the names they are to have here."""
     if set(columns) <= set(fields):
-        return list(fields)  # its protocol has named them so
+        return list(fields)  # its protocol has given them these names
     names = {column: field for field, column in columns.items()}
     return [names.get(field, field) for field in fields]
 

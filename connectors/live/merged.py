@@ -36,7 +36,7 @@ class Merged:
     A feed that ends is left out from then on; its last status stays.
 
     Args:
-        feeds: at least one, none of them alone.
+        feeds: at least one, each opened as one of several.
         source: what they are as a whole, if that is not what each of them is.
 
     Attributes:

@@ -279,7 +279,7 @@ class Pipe:
     def _examples(self) -> dict[str, str]:
         found = dict(self._odd.examples)
         for why, example in tuple(self._table.tally.examples.items()):
-            # the file that the first lines are kept in says nothing to anyone
+            # nobody knows the file that the first lines are kept in
             told = LABEL + example.removeprefix(self._table.paths[0])
             found.setdefault(REASONS.get(why, why), told)
         return {why: found[why] for why in TROUBLES if why in found}

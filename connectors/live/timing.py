@@ -26,7 +26,7 @@ class Clock:
 
 
 class Budget:
-    """At most so many in any stretch of so long: the next one waits.
+    """At most so many in any stretch of that length: the next one waits.
 
     Args:
         clock: measures, and waits.

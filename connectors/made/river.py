@@ -108,10 +108,10 @@ def _opened(name: str) -> Any:  # noqa: ANN401 River has no types
 
 @contextmanager
 def _reading(dataset: Iterable[Any]) -> Iterator[Iterator[Any]]:
-    """Read a data set, perhaps not to its end.
+    """Read a data set, or only its beginning.
 
-    River closes its file at the end only; left early, it is closed by being forgotten,
-    of which Python warns.
+    River closes its file at the end only; if we stop earlier, Python closes it and
+    warns.
     """
     rows = iter(dataset)
     try:

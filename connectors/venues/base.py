@@ -1,7 +1,7 @@
 """What exchanges share: rising ids, faulty clocks, invalid prices.
 
-An exchange's own file says what its messages look like; what becomes of what they hold
-is said here, once. Fields have the same names everywhere:
+An exchange's own file says what its messages look like; this file says, once for all,
+what follows from what they hold. Fields have the same names everywhere:
 
     trades    price, qty, side (of the aggressor: 1 bought, -1 sold)
     quotes    bid, bid_qty, ask, ask_qty
@@ -97,9 +97,9 @@ class Exchange:
         topics: symbols as the exchange writes them.
         counters: what became no tick, or not as it came, by reason.
 
-    Of a venue are `subscribe`, `_decode`, which reads a message of the channel at once,
-    `_ticks`, which says what it holds or None if it is of another channel, and `_other`
-    for all other frames.
+    A venue's own class has `subscribe`; `_decode`, which reads a message of the channel
+    at once; `_ticks`, which says what it holds, or None if it is of another channel;
+    and `_other`, for all other frames.
 
     Raises:
         ConfigError: if there is no such channel.
@@ -183,7 +183,7 @@ class Exchange:
     ) -> None:  # fmt: skip
         """Say what an observation amounts to: a tick, after the gap before it; or none.
 
-        This runs for every record; what is seldom has a function of its own.
+        This runs for every record; rare cases have functions of their own.
 
         Args:
             said: to be added to.
@@ -281,7 +281,7 @@ class Exchange:
         return False
 
     def _one_by_one(self, frame: bytes, records: Raw, received: int) -> Said:
-        """Read the records of a frame each for itself, for one of them is garbage.
+        """Read the records of a frame one by one, because one of them is garbage.
 
         Raises:
             DecodeError: if they are no list, or but one; or another of `UNREADABLE`.

@@ -7,9 +7,9 @@ stamp is their time. `m` says that the buyer was the maker, so the aggressor sol
 Trades other than market trades (insurance fund, deleveraging) are no ticks, but they do
 count in the sequence of ids.
 
-Futures have had an address for each kind of stream since 2026-03-06. On the one before,
-`aggTrade` and `kline_*` are acknowledged and never come. The notice does not name
-`trade`; other clients find it with the book tickers, where it goes on coming.
+Futures have had an address for each kind of stream since 2026-03-06. At the address
+used before, `aggTrade` and `kline_*` are acknowledged and never come. The notice does
+not name `trade`; other clients find it with the book tickers, where it goes on coming.
 """
 
 from __future__ import annotations

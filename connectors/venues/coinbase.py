@@ -4,7 +4,7 @@ Source: the venue's "Exchange WebSocket Channels" as recorded frames show it; th
 document was not read again. The side of a match is the maker's, so the aggressor's is
 the other one. On subscribing, `last_match` and a first ticker repeat the last trade,
 however old. Trade ids of a product are contiguous; the `sequence` counts messages of a
-channel nobody asked for, and merely rises.
+channel that we do not use; here it only rises.
 """
 
 from __future__ import annotations

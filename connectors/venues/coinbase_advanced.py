@@ -180,7 +180,7 @@ class CoinbaseAdvanced(Exchange):
         return [Gap("", received, f"messages began anew at {number} after {seen}")]
 
     def _each(self, head: Frame, received: int) -> Said:
-        """Read the records of a message each for itself, for one of them is garbage."""
+        """Read the records of a message one by one, because one of them is garbage."""
         key = KEYS[self._channel]
         said: Said = []
         alone = [

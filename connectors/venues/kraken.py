@@ -9,8 +9,8 @@ they are finished.
 A ticker is sent when the best bid or ask moves to another price level. Between two of
 them the quantities at the level change unseen: `bid_qty` and `ask_qty` may be old.
 
-An address may try to connect about 150 times in ten minutes; who tries more is shut out
-for as long.
+An address may try to connect about 150 times in ten minutes; a client that tries more
+is shut out for as long.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Which column of a table is what, and why: chosen from its first rows, aloud."""
+"""Which column of a table is what: chosen from its first rows, and said to people."""
 
 from __future__ import annotations
 

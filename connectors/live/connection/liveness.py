@@ -1,9 +1,9 @@
 """Silence on a connection and per topic, and what it means.
 
-Data alone counts: a connection may answer every ping and say nothing. Silence beyond
-`quiet` is stale, twice that is dead. A topic that has been silent for longer before and
-then spoke on the same connection is given more time: its market is quiet. So is a
-topic that a new connection did not help.
+Only data counts: a connection may answer every ping and bring nothing. Silence beyond
+`quiet` is stale, twice that is dead. A topic that was silent for longer before, and
+then spoke on the same connection, is given more time: its market is quiet. The same
+holds for a topic that a new connection did not help.
 """
 
 from __future__ import annotations

@@ -271,7 +271,7 @@ class Supervisor:
         shard, now = self._shard, self._shard.clock.elapsed()
         if link.opened is None or link.task.done():
             return
-        if link.blocked:  # it is we who are silent
+        if link.blocked:  # our own reader is behind
             shard.liveness.opened(now)
             return
         if shard.liveness.dead(now):

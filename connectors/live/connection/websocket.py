@@ -156,7 +156,7 @@ class Link:
         except* (OSError, EOFError, WebSocketException) as errors:
             now = self._shard.clock.now() / SECOND
             end = self._end or judge(_first(errors), now)
-        except* ConfigError as errors:  # a secret that was there is away
+        except* ConfigError as errors:  # a secret is gone since the start
             end = End(str(_first(errors)))
         return end
 
@@ -216,7 +216,7 @@ class Link:
                 self.blocked = True
                 await queue.room()
                 self.blocked = False
-            if elapsed() - begun > SLICE:  # frames at hand would keep the loop
+            if elapsed() - begun > SLICE:  # frames at hand would hold the loop
                 await asyncio.sleep(0)
                 begun = elapsed()
 
@@ -285,7 +285,7 @@ class Link:
     async def _subscribe(self) -> None:
         """Ask for the topics, and again, one at a time, for those without an answer.
 
-        A venue that answers nothing at all is not asked again: it may be its way.
+        A venue that answers nothing at all is not asked again: some never answer.
         """
         subscriptions = self.subscriptions
         await self._ask(tuple(subscriptions.pending))

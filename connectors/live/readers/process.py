@@ -7,7 +7,7 @@ What goes through the socket is a row of messages, `length u32, kind u8, payload
     report    how the connections are, now and then
     end       why no further try can help
 
-The other end says `stop`, once, or is closed: then its process is no more, and this one
+The other end says `stop`, once, or is closed: then its process has ended, and this one
 ends too. A slow taker lets the socket fill, then the feed's queue, and then the venue
 waits, or ticks are conflated or dropped as `feed.overload` says.
 """

@@ -140,7 +140,7 @@ def clock_of(unit: str) -> Callable[[object], int]:
     """Make what reads a time of a unit, or `iso`, or `auto`; NO_TIME if it is none."""
 
     def number(value: object) -> int:
-        if type(value) is str or type(value) is int:  # not bool, which is one
+        if type(value) is str or type(value) is int:  # a bool is no number here
             return of_number(value, unit)
         return NO_TIME
 

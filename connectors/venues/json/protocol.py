@@ -133,7 +133,7 @@ class Json(Exchange):
         try:
             rows = typed.rows(message) if typed.holds(message) else None
             past = typed.past is not None and typed.past(message)
-        except AttributeError:  # a place that leads there is not
+        except AttributeError:  # a value on the way is missing
             return None
         if rows is None:
             return None

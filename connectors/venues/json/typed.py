@@ -247,7 +247,7 @@ def _all(lines: Lines, frame: object) -> bool:
     for get, texts in lines:
         try:
             found = get(frame)
-        except AttributeError:  # a place that leads there is not
+        except AttributeError:  # a value on the way is missing
             return False
         if type(found) is Raw:
             found = bytes(found)
