@@ -54,7 +54,7 @@ as it came."""
 LOST = (
     "garbage", "unknown", "empty", "stray ids", "changes of nothing known", "dropped",
 )  # fmt: skip
-"""Those of them that are data of which nothing was taken."""
+"""The counters of data of which nothing was taken."""
 
 
 class Happening(msgspec.Struct, frozen=True):

@@ -44,7 +44,7 @@ class Backend(Protocol):
         """The tick: takes events, writes records; see `kernels.tick.advance`."""
 
     def take_charge(self, bank: Bank) -> None:
-        """Get to know the bank whose rows `advance` will be called with.
+        """Take the bank whose rows `advance` will be called with.
 
         Between calls a backend may keep them elsewhere; see `Bank.leave`.
 
@@ -98,8 +98,8 @@ def choose(name: str, device: str, cores: int | None = None) -> Backend:
     Args:
         name: `auto` or one of `BACKENDS`; `auto` is `cuda` on such a device.
         device: as the backend calls it, e.g. `cpu`.
-        cores: of the CPU that may share the rows of many streams; None for all. What
-            says the same on one core and on many is a matter of pace alone.
+        cores: of the CPU that may share the rows of many streams; None for all. The
+            number of cores changes the pace alone, never a record.
 
     Raises:
         ConfigError: if the backend or the device is not there; no other is taken.

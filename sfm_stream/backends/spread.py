@@ -1,8 +1,8 @@
 """The rows of many streams over the cores of a CPU, row by row.
 
-Rows do not know of each other, so each core takes some of them, and of each row all its
-events one after another: its arrays stay in the core's cache. The records come out in
-the order in which one core says them, and are the same to the last bit.
+Rows are independent, so each core takes some of them, and all events of a row one after
+another: its arrays stay in the core's cache. The records come out in the order in which
+one core says them, and are the same to the last bit.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ from sfm_stream.settings import Feed
 # How near an unknown key must be to one of [feed] to be a slip of the keyboard.
 A_SLIP = 0.8
 ONCE_SHARED = {"venue": "binance", "url": "", "channel": ""}
-"""Keys that all feeds had, with their defaults: those a run wrote down say nothing."""
+"""Keys that all feeds once had. A run wrote down these defaults; they are left out."""
 FORMER = "json"
 """The table in [feed] that held the options of the connector of this name."""
 

@@ -39,7 +39,7 @@ def digest(config: Config) -> str:
 
 
 def of_first_runs(config: Config) -> Config:
-    """Give the settings that say the same to the first runs, with their defaults."""
+    """Give these settings as the first runs had them, with the defaults of then."""
     usual, forecast, every = Config(), config.forecast, config.learn.every
     as_usual = forecast.experts == usual.forecast.experts
     return replace(
@@ -58,7 +58,7 @@ def of_model(config: Config) -> Config:
     """Give the settings that decide the model, with the defaults of those that do not.
 
     Which streams it has and whether it learns may change from one run to the next, and
-    within a live one; whether they stood side by side in a file is no matter.
+    within a live one; nor does it matter whether they stood side by side in a file.
     """
     return replace(
         config,

@@ -91,7 +91,7 @@ class Engine(FormerNames):
 
     @property
     def learning(self) -> bool:
-        """Whether a stream that comes now learns."""
+        """Whether new streams learn."""
         return not self._intake.frozen
 
     @property
@@ -117,7 +117,7 @@ class Engine(FormerNames):
         return self._bank.view(name)
 
     def births(self, block: Block) -> int:
-        """Give how many streams a block would add: each takes time to be born."""
+        """Give how many streams a block would add: each takes time to set up."""
         return len(self._intake.streams.newcomers(block))
 
     def observe(self, event: Event) -> list[Record]:
@@ -194,17 +194,17 @@ class Engine(FormerNames):
         return self._said(self._call.many(events, every, self._owners), block)
 
     def peek(self, tick: Tick) -> list[Forecast]:
-        """Say what comes after this tick, and change nothing.
+        """Forecast what comes after this tick, and change nothing.
 
-        What the tick would settle is not learned from first, so `observe` may say more.
-        Nothing is said of a stream not yet seen, nor of ticks folded into bins.
+        `observe` first learns from what the tick settles, so its forecasts may differ.
+        There are none for a stream not yet seen, nor for ticks that fold into bins.
         """
         there = len(self.peek_array(tick)) > 0
         said = decode.records(self._call.out, self._owners) if there else []
         return [record for record in said if isinstance(record, Forecast)]
 
     def peek_array(self, tick: Tick) -> Column:
-        """Say as numbers what `peek` says as records, until the next call.
+        """Give the forecasts of `peek` as numbers, valid until the next call.
 
         Returns: float64 [Tg, Q, 1 + 2L], the mean and the quantiles, NaN until enough
             is scored; Tg is 0 where nothing is said.
@@ -322,7 +322,7 @@ class Engine(FormerNames):
     def adopt(self, arrays: Mapping[str, Column], meta: Mapping[str, Any]) -> None:
         """Take over what another run has learned, and begin to count anew.
 
-        What waited there is forgotten; memory, weights and statistics stay.
+        Its waiting forecasts are dropped; memory, weights and statistics stay.
 
         Raises:
             CheckpointMismatch: if it is another model's.

@@ -39,7 +39,7 @@ class Owners:
         horizons: names.
         fields: names.
         experts: names.
-        bounds: numbers that a forecast's mean and the ends of its intervals are.
+        bounds: how many numbers a forecast's mean and interval ends are.
         tables: the texts that the codes in columns stand for.
     """
 
@@ -113,7 +113,7 @@ def _notices(
 
 
 def decisions(block: Block, seq: int, numbers: Column) -> Columns:
-    """Give the controls of a block, of which there are some, as columns.
+    """Give the controls of a block, at least one, as columns.
 
     Args:
         block: of which the first event is number `seq`.

@@ -1,8 +1,8 @@
 """A snapshot of the first format, rearranged for the arrays there are now.
 
 What was learned stays: weights, coefficients, trust, scales, and what waits for its
-truth. The trackers of the intervals begin where the sorted errors of then stood. What
-did not exist then, as the season and the kept windows, is as at birth.
+truth. The trackers of the intervals begin from the sorted errors of that format. What
+did not exist then, such as the season and the kept windows, begins new.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from sfm_stream.state.places import LOG_WIDTH, table_places
 # Of the interval then: the rank among its errors that its width has, the number of
 # scores, and the last errors by their age.
 THEN_RANK, THEN_SCORES, THEN_ERRORS, THEN_KEPT = 0, 1, 2, 200
-# Less than this an error does not count for a width.
+# An error below this does not count for a width.
 LEAST = 1e-6
 
 Array = NDArray[Any]
@@ -107,7 +107,7 @@ def _move_regressors(
 def _move_intervals(
     moved: dict[str, Array], arrays: Mapping[str, Array], layout: Layout
 ) -> None:
-    """Let the trackers say what the last errors did."""
+    """Set the trackers to the widths that the last errors gave."""
     s = layout.sizes
     table = table_places(s)
     levels = view(layout.tables, table, "levels")[0]
@@ -123,7 +123,7 @@ def _move_intervals(
             ranks = np.clip(levels * then[THEN_RANK] / levels[-1], 0.0, 1.0)
             widths = np.maximum(np.quantile(errors, ranks), LEAST) / usual
             expected = np.log(errors + LEAST_ERROR).mean()
-            # the regression knows their mean as surely as they would have taught it
+            # the regression trusts their mean as if it had learned from each
             moved["spread_theta"][place][0] = expected
             moved["spread_cov"][place] /= 1.0 + len(errors)
             logs = np.log([widths, widths * SCALE_OF_NORMAL / np.exp(expected)]).T

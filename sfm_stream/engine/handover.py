@@ -1,8 +1,8 @@
 """Streams that leave one engine and go on in another, with all that was learned.
 
-What a stream is to an engine are its rows of the bank, one per target, and its open
-bin. Rows stand in the order of the streams' numbers; others close up behind a stream
-that left, and its name keeps its number.
+An engine knows a stream by its rows of the bank, one per target, and its open bin. Rows
+stand in the order of the streams' numbers; others close up behind a stream that left,
+and its name keeps its number.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ Array = NDArray[Any]
 
 
 def release(engine: Engine, names: Sequence[str]) -> dict[str, Array]:
-    """Let streams go; ticks of them that come later are those of strangers.
+    """Take streams out; later ticks of theirs count as of unknown streams.
 
     Args:
         engine: that has learned what it observed.
@@ -55,7 +55,7 @@ def release(engine: Engine, names: Sequence[str]) -> dict[str, Array]:
 def take_in(engine: Engine, names: Sequence[str], given: Mapping[str, Array]) -> None:
     """Take streams that another engine of the same model has let go.
 
-    Whether they learn is as with the streams that are here.
+    They learn if the streams here learn.
 
     Args:
         engine: that has learned what it observed.

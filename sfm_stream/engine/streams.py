@@ -14,7 +14,7 @@ from sfm_stream.settings import Stream
 FURTHER = "(further streams)"
 """Stands for all streams beyond those that the table has names for."""
 NAMES = 2
-"""Names kept for each stream that may be learned from: ever new ones take no memory."""
+"""Names kept per stream that may be learned from: ever more names take no memory."""
 
 
 class StreamTable:
@@ -72,7 +72,7 @@ class StreamTable:
         self._table(block.streams)
         if self._complete:
             return []
-        # A control waits for no tick: a stream frozen by name is born frozen.
+        # A control may come before any tick: a stream frozen by name starts frozen.
         named = (block.kind == TICK) | (block.kind == CONTROL)
         seen = block.stream[named & (block.stream != ALL_STREAMS)]
         codes, first = np.unique(seen, return_index=True)

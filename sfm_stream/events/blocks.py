@@ -74,7 +74,7 @@ def _one_table(
 
 
 class _Packed(msgspec.Struct, frozen=True, array_like=True):
-    """A block as its columns lie in memory; of `OFTEN_ZERO` nothing where all is 0."""
+    """A block as its columns lie in memory; `OFTEN_ZERO` ones of zeros are empty."""
 
     count: int
     width: int
@@ -92,7 +92,7 @@ COLUMNS: dict[str, np.dtype[Any]] = {
     "code": np.dtype("<i8"),
 }
 ROW_BYTES = 64
-"""More than an event takes without its values and its stream's name."""
+"""Upper bound of an event's bytes, without its values and its stream's name."""
 OFTEN_ZERO = ("kind", "stream", "code")
 
 
@@ -159,7 +159,7 @@ def count_of(data: bytes | memoryview) -> int:
 
 
 def _narrowed(block: Block) -> tuple[tuple[str, ...], NDArray[np.int32]]:
-    """Give a table of no names but those of a block's events, and their streams."""
+    """Give a table of the names that a block's events use, and their streams by it."""
     codes, number = block.stream.tolist(), {ALL_STREAMS: ALL_STREAMS}
     narrow = [number.setdefault(code, len(number) - 1) for code in codes]
     names = tuple(block.streams[code] for code in number if code != ALL_STREAMS)

@@ -16,7 +16,7 @@ CONTROLS = (
     "learn", "freeze", "adapt", "catch-up", "caught-up", "quarantine", "release",
     "unjournalled", "journalled",
 )  # fmt: skip
-# Positions in it that change what the engine does; the others are said only.
+# Positions in it that change what the engine does; the others are only recorded.
 UNFREEZE, FREEZE, ADAPT, CATCH_UP, CAUGHT_UP = range(5)
 # The code of a tick that comes too late for its bin.
 LATE = 1
@@ -41,7 +41,7 @@ class Tick(msgspec.Struct, frozen=True, tag="tick"):
 
 
 class Gap(msgspec.Struct, frozen=True, tag="gap"):
-    """A known loss of data: what is pending can never be known.
+    """A known loss of data: pending truths can never be known.
 
     Attributes:
         stream: name of the stream, or empty for all of them.

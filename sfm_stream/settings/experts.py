@@ -11,12 +11,11 @@ PARTS: tuple[str, ...] = get_args(Part)
 
 
 class Expert(NamedTuple):
-    """Who is asked for a forecast at each tick.
+    """One of those that forecast at each tick.
 
     Attributes:
-        trust: part of the trust at birth, when the mixture still says the last value.
-            Least squares learn first; where they have nothing to go by, the last value
-            soon has their share.
+        trust: share of the trust at the start. Least squares learn first; where they
+            find nothing to learn, the last value soon takes their share.
         sees: first and last part of the regressors, one of `PARTS`; () of one that is
             not an expert of least squares.
         forgets: key of `[forecast]` that holds its forgetting factor.
@@ -37,4 +36,4 @@ EXPERTS: Mapping[str, Expert] = {
     "sfm-rls": Expert(2.0, ("cell", "season")),
     "sfm-rls-wide": Expert(2.0, ("cell", "season"), "soon", "wide_clip"),
 }
-"""The one table of experts: a line here makes one more of least squares."""
+"""All experts; one more line is one more expert of least squares."""

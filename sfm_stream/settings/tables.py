@@ -159,7 +159,7 @@ class Features(Section, frozen=True):
     ] = ("change", "level", "change(*)", "level(*)", "hour")
     widest: Annotated[
         Positive | None,
-        doc("fields up to which `*` is all; beyond, other targets are left out of it"),
+        doc("most fields for which `*` is all; with more, it leaves out other targets"),
     ] = 16
     lags: Annotated[
         Positive, Few, doc("own past changes given to the least-squares experts")
@@ -169,7 +169,10 @@ class Features(Section, frozen=True):
     ] = 2
     seasons: Annotated[
         bool,
-        doc("whether least squares see other days, where ticks divide the day evenly"),
+        doc(
+            "whether least squares see the same time of other days, where ticks divide "
+            "the day evenly"
+        ),
     ] = True
     scale: Annotated[
         Positive, doc("memory of running means and variances, in ticks")
@@ -214,7 +217,7 @@ class Learn(Section, frozen=True):
     ] = "staggered"
     replay: Annotated[
         Count,
-        doc("ticks of all the past kept to be learned again, window by window"),
+        doc("ticks of the past that are kept, to be learned again window by window"),
     ] = 4_000
     optimizer: Annotated[Literal["adam"], doc("the optimiser")] = "adam"
     lr: Annotated[float, Meta(gt=0), doc("learning rate")] = 3e-3
@@ -274,12 +277,12 @@ class Run(Section, frozen=True):
     ] = "cpu"
     threads: Annotated[
         Positive | None,
-        doc("cores that share the rows of many streams; unset: all. No record changes"),
+        doc("cores that share the rows of many streams, no record changes; unset: all"),
     ] = None
     block: Annotated[Positive, doc("events per block of a replay")] = 16_384
     round: Annotated[
         Duration,
-        doc("a live event waits so long for others to take one step with"),
+        doc("how long a live event waits for others, to be learned together"),
     ] = NONE
     seed: Annotated[Count, doc("seed of the first weights")] = 0
 
@@ -326,7 +329,7 @@ class Daemon(Section, frozen=True):
         ),
     ] = ()
     checkpoint_every: Annotated[
-        Duration, doc("least time between checkpoints; 20 times it is the most")
+        Duration, doc("least time between checkpoints; the longest is 20 times that")
     ] = Duration("15s")
     checkpoints: Annotated[Positive, doc("how many checkpoints are kept")] = 3
     retention: Annotated[
@@ -338,7 +341,8 @@ class Daemon(Section, frozen=True):
         doc("if the journal cannot be written: stop, or go on without it"),
     ] = "halt"
     catch_up_after: Annotated[
-        Duration, doc("learning pauses while the oldest waiting event is older")
+        Duration,
+        doc("learning pauses while the oldest waiting event is older than this"),
     ] = Duration("2s")
     quarantine_after: Annotated[
         Positive, doc("rejected ticks in a row after which a stream is shut out")
@@ -347,7 +351,7 @@ class Daemon(Section, frozen=True):
         Duration, doc("how long it is shut out; doubles each time, up to an hour")
     ] = Duration("60s")
     ready_lag: Annotated[
-        Duration, doc("not ready while the oldest waiting event is older")
+        Duration, doc("not ready while the oldest waiting event is older than this")
     ] = Duration("5s")
     drain: Annotated[
         Duration,
@@ -358,7 +362,8 @@ class Daemon(Section, frozen=True):
         doc("silence after which a process may lose its run to another one"),
     ] = Duration("10s")
     group: Annotated[
-        str, doc("regular expression; streams of one first group stay in one shard")
+        str,
+        doc("regular expression; streams whose first group is equal share a shard"),
     ] = ""
 
 

@@ -76,7 +76,7 @@ class Bank:
         return self._fetch is None
 
     def leave(self, fetch: Callable[[Arena], None]) -> None:
-        """Let a backend change the rows elsewhere until somebody looks at them.
+        """Let a backend keep the rows elsewhere until somebody looks at them.
 
         Args:
             fetch: writes the rows as they are by then into those here.

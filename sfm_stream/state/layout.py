@@ -138,7 +138,7 @@ def size(layout: Layout, rows: int) -> int:
 
 
 def _expect_to_fit(s: Sizes) -> None:
-    """Refuse sizes that no machine has room for, before any room is made.
+    """Refuse sizes that no machine has room for, before any is taken.
 
     Raises:
         ConfigError: naming the largest array.
