@@ -1,7 +1,7 @@
 """Where records go.
 
 A sink knows its position. A checkpoint holds it; a sink opened with it first drops all
-that was written later, so that the replayed ticks say their records once. Opened
+that was written later, so that replayed ticks do not write their records twice. Opened
 without one, a sink begins a new run and refuses to write over an old one; opened with
 an empty one, it goes back to where the run began.
 """

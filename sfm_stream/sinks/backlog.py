@@ -105,7 +105,7 @@ class Backlog:
         return piece
 
     def _close_piece(self) -> None:
-        """Give the newest rows their place in the line, if there are any."""
+        """Put the newest rows at the end of the line, if there are any."""
         count = self._newest.rows
         if not count:
             return

@@ -139,8 +139,8 @@ class Delivery:
     def close(self, deadline_s: float) -> bool:
         """Deliver what waits, close the sink, and say whether there was time for it.
 
-        After the deadline the sink is left to itself; what it has not taken is lost to
-        it, but for the journal.
+        After the deadline nobody waits for the sink; only the journal has what it did
+        not take.
         """
         self._closing.set()
         self._urge(_Signal.CLOSE)
@@ -173,7 +173,7 @@ class Delivery:
         self._hurry.set()
 
     def _to_its_end(self, work: Callable[[], None]) -> None:
-        """Work in a thread of its own; that an error ended it will show."""
+        """Work in a thread of its own; the status tells if an error ended it."""
         through = False
         try:
             work()
@@ -255,7 +255,7 @@ class Delivery:
             self._closed.set()
 
     def _insist(self, call: Callable[[], None]) -> bool:
-        """Call until it works; say whether it did before nothing more was wanted."""
+        """Call until it works; say whether it did before the end."""
         pause = RETRY_S
         while True:
             self._since = time.monotonic()

@@ -4,7 +4,8 @@
 
 A checkpoint adds the rows since the one before, so that a slow stream does not write
 its part again and again. The first entry says how many rows the Parquet file had when
-the log was begun: a file that has more took in this log, which is then of no use.
+the log was begun: a file that has more already holds the rows of this log, which is
+then ignored.
 """
 
 from __future__ import annotations
@@ -118,7 +119,7 @@ def used(
 
 
 def _blocks(packed: Sequence[memoryview]) -> Iterator[Records]:
-    """Unpack blocks; a table that stands in none stands in one before."""
+    """Unpack blocks; a table that a block lacks is in an earlier one."""
     tables: dict[str, tuple[str, ...]] = {}
     for data in packed:
         block = spill.decode(zlib.decompress(data))

@@ -39,7 +39,7 @@ def open_sink(
         settings: name a kind of our own, one that an installed package declares as an
             entry point of the group `sfm_stream.sinks`, or `package.module:Class` of
             anyone's; that class is called with (settings, folder, position).
-        folder: of the run, from which `sink.path` is meant.
+        folder: of the run, in which `sink.path` lies.
         tables: texts of codes that do not change, and names of `experts`.
         position: where a checkpoint left it; absent for a new run, empty for one that
             was never checkpointed.

@@ -85,7 +85,7 @@ def save(
         _remove_leftovers(folder)
         _write(temporary, seq, arrays, manifest)
         guard()
-        if final.exists():  # a damaged one that recovery has worked past again
+        if final.exists():  # a damaged one of this number, which recovery passed over
             _discard(final)
         temporary.rename(final)
         atomic.sync(folder)

@@ -4,12 +4,13 @@
 
 Whoever starts makes the file of the next number, which succeeds for one process alone,
 on shared storage too, and removes those below. A process whose file is gone is fenced:
-it was thought dead, and must not write any more. While it is well it touches its file;
-nobody may take its place before its file was still for the length of a lease. Clocks of
-two machines are never compared.
+it was thought dead, and must not write any more. A process that works touches its file
+again and again; nobody may take its place before its file has been untouched for the
+length of a lease. Clocks of two machines are never compared.
 
 The file is locked besides. A lock ends with its process, but on most shared storage it
-is seen on its own machine alone; so it proves a death only to who runs there.
+is seen on its own machine alone; so only a process of the same machine learns from it
+that another has ended.
 """
 
 from __future__ import annotations
@@ -90,7 +91,7 @@ class Epoch:
             raise Fenced(run, problem, HINT)
 
     def close(self) -> None:
-        """Say that this process works on the run no more, and let the next one in."""
+        """Say that this process no longer works on the run, and let the next one in."""
         self._ended.set()
         self._renewing.join()
         os.pwrite(self._handle, f"{LEFT}\n".encode(), os.fstat(self._handle).st_size)
@@ -174,10 +175,10 @@ def _outwait(
     elapsed: Callable[[], float],
     pause: Callable[[float], None],
 ) -> None:
-    """Wait until the file of an epoch was still for the length of a lease, or is gone.
+    """Wait until an epoch's file is untouched for the length of a lease, or gone.
 
     Raises:
-        StorageError: if its process is well.
+        StorageError: if its process still works.
     """
     begun, before = elapsed(), _touched(path)
     while before is not None and elapsed() - begun < lease:
@@ -229,7 +230,7 @@ def _claimed(place: Path, number: int, *, seized: bool) -> Epoch | None:
     who = f"{_machine()}\nprocess {os.getpid()} on {socket.gethostname()}\n"
     os.write(handle, who.encode())
     numbers = _numbers(place)
-    # while this process slept, its number may have been given, taken and removed
+    # while this process slept, others may have used and removed its number
     if max(numbers) > number:
         path.unlink()
         os.close(handle)

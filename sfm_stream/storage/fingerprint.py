@@ -1,4 +1,4 @@
-"""On what the last bit of every record depends."""
+"""What the last bit of every record depends on."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def of(settings: config.Config, backend: Backend) -> dict[str, Any]:
-    """Say on what the last bit of every record depends.
+    """Give what the last bit of every record depends on.
 
     Args:
         settings: of the run.

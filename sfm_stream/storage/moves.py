@@ -5,7 +5,7 @@
 
 The number is that of the event before which it happened. A move counts when the journal
 of the new home holds its marker, a gap that names it: that one entry is written whole
-or not at all, so a stream is never at home in two runs or in none.
+or not at all, so a stream always belongs to exactly one run.
 """
 
 from __future__ import annotations
@@ -65,8 +65,8 @@ class Departure(msgspec.Struct, frozen=True):
         seq: number of the event before which they left.
         streams: their names.
         home: where they came to.
-        marker: what the marker says that stands there.
-        counts: whether it is known that it stands there.
+        marker: the text of the marker there.
+        counts: whether it is known that the marker is there.
     """
 
     seq: int
@@ -77,7 +77,7 @@ class Departure(msgspec.Struct, frozen=True):
 
 
 def marker(origin: Path, seq: int) -> str:
-    """Give the words of the gap by which a move is known at its new home."""
+    """Give the reason of the gap that marks a move in the journal of the new run."""
     return f"moved here from {origin.resolve().name}, event {seq}"
 
 

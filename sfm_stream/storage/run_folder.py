@@ -154,7 +154,7 @@ def load(folder: Path) -> Run:
 def _settings(path: Path) -> config.Config:
     """Read the settings of a run; the first runs saw all fields, however many."""
     with warnings.catch_warnings():
-        # a run keeps the keys of its day: nobody is to write them anew
+        # a run keeps its old keys: there is nobody to warn
         warnings.simplefilter("ignore", FutureWarning)
         settings = config.load(path)
     if "widest" in config.written(path).get("features", {}):
@@ -215,7 +215,7 @@ def differences(run: Run, backend: Backend) -> dict[str, tuple[Any, Any]]:
 
 
 def note_resumed(run: Run, backend: Backend) -> Run:
-    """Keep in mind that a run went on under another fingerprint."""
+    """Write down that a run went on under another fingerprint."""
     now = plain(fingerprint.of(run.config, backend))
     info = {**run.info, "resumed": [*run.info.get("resumed", ()), now]}
     write(run.folder / INFO, to_json(info))

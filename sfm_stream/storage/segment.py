@@ -53,7 +53,7 @@ class Chain:
         self._is_empty = True
 
     def add(self, entries: bytes | memoryview) -> None:
-        """Go on behind more entries."""
+        """Add entries."""
         if entries:
             self._hash.update(entries)
             self._is_empty = False

@@ -2,8 +2,8 @@
 
     u64 length, JSON header of that length, the arrays one after another
 
-The library's own writer copies every array and keeps the interpreter to itself until
-the file is written. This one writes in pieces, so a live process goes on beside it.
+The library's own writer copies every array and holds the interpreter until the file is
+written. This one writes in pieces, so a live process goes on beside it.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Plain values written as TOML; the standard library reads it and writes none."""
+"""Plain values written as TOML: the standard library only reads it."""
 
 from __future__ import annotations
 

@@ -116,7 +116,7 @@ class Journal:
             atomic.append(self._handle, batch)
         except OSError as e:
             raise JournalError(str(self._path), *atomic.explain(e)) from e
-        self._guard()  # behind the write: who is not fenced now was not at the write
+        self._guard()  # after the write: if not fenced now, not fenced at the write
         self._chain.add(batch)
         self._size += len(batch)
         self.written += len(batch)
