@@ -64,7 +64,7 @@ HOLD = 0.004
 BEAT = 0.25
 """Seconds between looks at what time alone changes."""
 PATIENCE = 30.0
-"""Seconds after which it counts as up without data: a venue may be away."""
+"""Seconds after which it counts as started even without data: a venue may be down."""
 SWITCH = 0.0005
 """Seconds after which a thread that waits for the interpreter gets it."""
 CHANGED = "the subscriptions were changed"
@@ -183,7 +183,7 @@ class Process:
         self._told_to_stop.set()
 
     async def reload(self) -> None:
-        """Read the configuration anew and go by it, or refuse it as a whole."""
+        """Read the configuration again and apply it, or refuse it as a whole."""
         if self._worker is None:
             self._say("not reloaded: it is still recovering")
             return
@@ -256,13 +256,13 @@ class Process:
         )
         worker = Worker(found, self._config, witness, self._say)
         worker.begin()
-        # what is there by now stays: later collections need not look at it
+        # objects made by now stay: later collections need not look at them
         gc.collect()
         gc.freeze()
         return worker
 
     async def _live(self, worker: Worker) -> None:
-        """LiveFeed the worker until told to stop, and then what still waits."""
+        """Feed the worker until told to stop; then give it what still waits."""
         self.state = "live"
         take = partial(self._take, worker)
         batches = self._batches()
@@ -339,7 +339,7 @@ class Process:
         self._fold_some()
 
     def _publish(self, records: Records) -> None:
-        """Show records to those who look, whose troubles are none of the model's."""
+        """Show records to those who watch; their failures must not reach the model."""
         try:
             self._hub.publish(records)
             self._meters.observe_records(records)
@@ -375,7 +375,7 @@ class Process:
         return self._config.daemon
 
     async def _obey(self, worker: Worker, config: Config) -> None:
-        """Go by a configuration of which only what may change has changed.
+        """Apply a configuration in which only changeable settings changed.
 
         Raises:
             SFMStreamError: if it cannot be; then nothing has changed.

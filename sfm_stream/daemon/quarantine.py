@@ -92,7 +92,7 @@ class Quarantine:
     def _released(self, now: int, elapsed: float) -> Iterable[Event]:
         for stream, term in self._terms.items():
             if 0 < term.until <= elapsed:
-                term.until = 0.0  # on trial, with the term it had
+                term.until = 0.0  # on trial: it keeps its term
                 yield Control(stream, now, "release")
 
     def _shut_out(self, now: int, elapsed: float) -> Iterable[Event]:

@@ -115,7 +115,7 @@ def recover(
         positions = _restored(found, say)
         tail = _tail(journal, engine)
         for name, settings in {RECORDS: OWN, **named(config)}.items():
-            guard()  # to open one cuts it back
+            guard()  # opening a sink cuts off what came later
             sink = _open(settings, found, positions, name)
             found.sinks[name] = opened.enter_context(closing(sink))
         moves.settle(run)
@@ -217,8 +217,8 @@ def _open(
 ) -> Sink:
     """Open a sink where the checkpoint left it.
 
-    Without a checkpoint it holds what the journal's events said, if there are any: all
-    of that will be said again.
+    Without a checkpoint it may hold records of the journal's events; the replay writes
+    all of them again.
     """
     held = positions.get(name)
     if held is None and not found.saved and found.journal.position:

@@ -147,7 +147,7 @@ class Saver:
         self.saved = Saved(saved, elapsed(), 0.0)
         self.problem, self.finite = "", True
         self._tried = float("-inf")
-        # when the oldest event came that is in none, and in none but the one begun
+        # arrival of the oldest event in no checkpoint, and in none but the one begun
         self._fresh: float | None = None
         self._begun: float | None = None
 
@@ -161,7 +161,7 @@ class Saver:
         return self._elapsed() - self.saved.at
 
     def since_tried(self) -> float:
-        """Give the seconds since one was begun; endless if none was."""
+        """Give the seconds since one was begun; infinite if none was."""
         return self._elapsed() - self._tried
 
     def note(self) -> None:

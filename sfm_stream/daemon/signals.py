@@ -21,7 +21,7 @@ async def live(
 ) -> None:
     """Run a process until it is told to stop, by SIGTERM or SIGINT.
 
-    A second signal ends it at once; what is lost then the journal has. SIGHUP reads the
+    A second signal ends it at once; the journal has what is lost then. SIGHUP reads the
     configuration anew.
 
     Raises:
@@ -44,7 +44,7 @@ async def live(
     def reload() -> None:
         task = loop.create_task(process.reload())
         process.failures.watch(task, "reload")
-        reloading.add(task)  # the loop alone would forget it
+        reloading.add(task)  # the loop itself keeps no reference
         task.add_done_callback(reloading.discard)
 
     for number in STOPS:

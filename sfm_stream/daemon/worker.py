@@ -127,7 +127,7 @@ class Worker:
         )
         keep = config.daemon.checkpoints
         self.saver = Saver(found.run, found.engine, found.journal, keep, found.saved)
-        # of this process alone: a fenced one that wakes may still spill
+        # of this process alone: a fenced process that wakes may still spill
         self._spill = found.run.folder / SPILL / secrets.token_hex(SPILL_BYTES)
         settings = {RECORDS: OWN, **named(config)}
         for name, sink in found.sinks.items():

@@ -2,7 +2,7 @@
 
     {"time": "2026-11-24T10:30:00.123456Z", "level": "info", "event": "live", ...}
 
-Whoever logs gives a constant text and its values as `extra`; the text tells repeats.
+Each call gives a constant text, and its values as `extra`; the same text is a repeat.
 """
 
 from __future__ import annotations

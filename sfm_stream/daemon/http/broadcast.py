@@ -6,9 +6,9 @@
 
 A client sends `{"streams": [...], "records": [...], "targets": [...],
 "horizons": [...], "hz": 0}`, each of which may be absent, and is sent frames of JSON
-lines, those of `JsonlSink`. What it was too slow for it is told of by a line
-`{"dropped": n}`. A client that sends `{"view": ...}` is shown what pictures are drawn
-from instead: see `viewers`.
+lines, those of `JsonlSink`. A line `{"dropped": n}` tells it how many it was too slow
+for. A client that sends `{"view": ...}` is shown what pictures are drawn from instead:
+see `viewers`.
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ class Client:
             self.some.set()
 
     def tell(self, notice: object) -> None:
-        """Have a notice go first; one that waits already is forgotten."""
+        """Send a notice first; it replaces one that still waits."""
         self._notice = msgspec.json.encode(notice, order="deterministic")
         self.some.set()
 
@@ -120,13 +120,13 @@ class Client:
         for key, line in reversed(self._lines):
             if key is not None:
                 latest.setdefault(key, line)
-        # room for as much again, or each further line would bring us here
+        # leave as much room again, or each further line would need this
         newest = list(islice(latest.items(), self._capacity // 2))
         self._lines = deque(reversed(newest))
         self.dropped += before - len(newest)
 
     def _thin(self) -> None:
-        """Leave out forecasts that a later one of the same followed, as was wanted."""
+        """Leave out forecasts that a later one replaced, as the client asked."""
         seen: set[Key] = set()
         kept: deque[Line] = deque()
         for key, line in reversed(self._lines):
@@ -316,7 +316,7 @@ class Hub:
 
 
 def _key(record: Record) -> Key | None:
-    """Say of what a forecast is; of other records there is no later one."""
+    """Say what a forecast is about; other records replace none."""
     if isinstance(record, Forecast):
         return (record.stream, record.target, record.horizon)
     return None

@@ -222,9 +222,10 @@ class Meters:
         self._latency, self._step, self._held = Spread(), Spread(), Spread()
 
     def metrics(self, vitals: Vitals) -> Iterator[Metric]:
-        """Give all there are, those of a process that is so among them.
+        """Give all metrics of a process.
 
-        The loop's thread asks, as the watcher is its; any may take them.
+        The loop's thread calls this, because the watcher belongs to it; any thread may
+        read the result.
         """
         return self._metrics(vitals, *self._judged())
 

@@ -175,7 +175,7 @@ class Pages:
         return _text(HTTPStatus.OK, told)
 
     async def _healthz(self, _: Request) -> Body:
-        return _text(HTTPStatus.OK, "ok")  # whoever answers is alive
+        return _text(HTTPStatus.OK, "ok")  # a process that answers is alive
 
     async def _readyz(self, _: Request) -> Body:
         reasons = unready(await self._ask(), self._settings())

@@ -26,7 +26,7 @@ WISHES: Mapping[str, type[OverviewWish | StreamWish]] = {
     "stream": StreamWish,
 }
 PROCESS_S = 1.0
-"""Seconds between words about the process."""
+"""Seconds between messages about the process."""
 AGAIN_S = 0.5
 """Seconds until what is not there is looked for again."""
 HINT = 'send {"view": "overview"} or {"view": "stream", "stream": "..."}'
@@ -66,7 +66,7 @@ class Gallery:
     """What there is to look at.
 
     Args:
-        told: gives words about the process, to be told with the overview.
+        told: gives a message about the process, sent with the overview.
         shut: gives the streams that are shut out.
 
     Attributes:
@@ -100,7 +100,7 @@ class Gallery:
             await asyncio.sleep(max(pause, 0))
 
     async def words(self, now: float) -> str:
-        """Give the words about the process, which all clients share for a while."""
+        """Give the message about the process, which all clients share for a while."""
         if now - self._told_at >= PROCESS_S / 2:
             self._words = msgspec.json.encode({"process": await self._told()}).decode()
             self._told_at = now
@@ -131,7 +131,7 @@ class _Looking:
         self._complained, self._told_at = "", -PROCESS_S
 
     def is_due(self, now: float) -> bool:
-        """Say whether the process is to be told of again."""
+        """Say whether a message about the process is due."""
         due = now - self._told_at >= PROCESS_S
         if due:
             self._told_at = now

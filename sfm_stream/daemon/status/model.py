@@ -239,7 +239,7 @@ def _brings_data(one: Connection) -> bool:
 
 
 def _about_disk(vitals: Vitals, settings: Daemon) -> Iterator[str]:
-    """Say what a crash would cost more than it should."""
+    """Say why a crash would cost more than it should."""
     saved = vitals.checkpoint
     period = settings.checkpoint_every.seconds
     most = (2 if saved.problem else LONGEST) * period + GRACE_S

@@ -8,9 +8,9 @@ A point that is given out has the forecasts that were *due* at its tick, so it c
 drawn as it is; the rings of all ticks hold the forecasts *made* there.
 
 The rings of a row (a stream and target) take `points x size` bytes; there is room for
-`MOST_BYTES` of them. Points are kept packed, see `points.pack`. Whoever comes when that
-is full has none, until someone looks at it: then it takes the place of the row that was
-looked at least of late.
+`MOST_BYTES` of them. Points are kept packed, see `points.pack`. A row that comes when
+that is full has none until someone looks at it: then it takes the place of the row that
+nobody has looked at for longest.
 """
 
 from __future__ import annotations
@@ -201,7 +201,7 @@ class History:
         ring = self._rings[0][place]
         origins = ring["origin"][ring["origin"] != ABSENT].astype(np.int64)
         origins.sort()
-        if len(origins):  # what an older round left behind is no history
+        if len(origins):  # what an older round left is no history
             origins = origins[origins > origins[-1] - self.all]
         return ring, origins
 

@@ -215,7 +215,7 @@ class Watcher:
         targets = len(self.shape.targets)
         self.values = np.pad(self.values, (0, more * targets), constant_values=np.nan)
         self.figures.know(len(names) * targets)
-        self.streams = names  # last: who sees it relies on the room
+        self.streams = names  # last: a reader that sees it relies on the room
 
     def _note_events(self, blocks: Sequence[tuple[int, Block]]) -> None:
         """Keep events until their records come, and mark gaps."""
