@@ -52,8 +52,8 @@ def drawn(
 ) -> Module:
     """Give a module of torch's, every parameter of which is drawn by `draw`.
 
-    Its own initial values would come from torch's global generator: it is built where
-    there are none, on the meta device.
+    Its own initial values would come from torch's global generator, so it is built on
+    the meta device, which has none.
     """
     like = draw(0)
     module = kind(*sizes, dtype=like.dtype, device="meta")

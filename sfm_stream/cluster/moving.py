@@ -109,7 +109,7 @@ def rebalance(
     say: Callable[[str], None],
     now: Callable[[], int] = time.time_ns,
 ) -> int:
-    """Have every stream at home in its shard, of so many.
+    """Move every stream to its shard, of so many.
 
     Args:
         runs: the folder of all shards' runs.
@@ -200,12 +200,12 @@ def _held(folder: Path, lease: float, like: Run | None = None) -> Iterator[Held]
 
 
 def _like(run: Run) -> Engine:
-    """Make an engine as a run's, that has seen nothing."""
+    """Make a new engine with a run's settings."""
     return Engine(run.config, run.info["fields"])
 
 
 def _recovered(held: Held, say: Callable[[str], None]) -> Engine:
-    """Bring an engine to the end of a run's journal; what it says, the run has said."""
+    """Bring an engine to the end of a run's journal; its records are there already."""
     run, journal = held.run, held.journal
     engine = _like(run)
     prepare(run.config, run.info["fields"], say)

@@ -106,5 +106,5 @@ class Client:
         await self._send(msgspec.json.encode(notice).decode())
 
     async def _send(self, frame: str | bytes) -> None:
-        with suppress(ConnectionClosed):  # whoever reads its words will see it go
+        with suppress(ConnectionClosed):  # the task that reads will see it leave
             await self._socket.send(frame)

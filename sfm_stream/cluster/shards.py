@@ -119,7 +119,7 @@ def share(
             feeds.append(replace(one.feed, symbols=symbols))
     if not feeds:
         problem = f"no stream is of shard {shard.number} of {shard.total}"
-        raise ConfigError(AT, problem, "use fewer shards, or start this one not at all")
+        raise ConfigError(AT, problem, "use fewer shards, or do not start this one")
     return replace(config, feed=feeds[0], more_feeds=tuple(feeds[1:]))
 
 

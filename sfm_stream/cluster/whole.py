@@ -23,7 +23,7 @@ from sfm_stream.daemon.status.model import (
 from sfm_stream.errors import AddressError
 
 STATES = ("stopped", "starting", "recovering", "stopping", *reversed(AT_WORK))
-"""From the worst to the best: the whole is as its worst part."""
+"""From the worst to the best: the whole has the state of its worst part."""
 
 Answers: TypeAlias = Mapping[str, Answer | AddressError]
 

@@ -3,8 +3,7 @@
 A half-width is that of normal errors whose variance forgets, times a factor that a
 quantile tracker calibrates: it grows after a miss and shrinks after a hit, so that the
 shares balance at the level (Gibbs and Candes, Adaptive conformal inference under
-distribution shift, NeurIPS 2021). So what a peer lacks in its means it does not lack
-in its widths as well.
+distribution shift, NeurIPS 2021). So a peer with poor means still gets fair widths.
 """
 
 from __future__ import annotations

@@ -36,7 +36,7 @@ SHOWN_FIELDS = 20
 
 
 class _Pace(ProgressColumn):
-    """How many per second of late; nothing while it is less than one."""
+    """How many per second lately; nothing while it is less than one."""
 
     def render(self, task: Task) -> Text:
         """Give the pace, or nothing before it is known."""
@@ -80,7 +80,7 @@ def people() -> tuple[Console, Callable[[str], None]]:
 
 @contextmanager
 def showing(folder: Path) -> Iterator[None]:
-    """Show a run's tables when it ended, be it by an error of its feed.
+    """Show a run's tables when it ended, also by an error of its feed.
 
     Args:
         folder: of the run.

@@ -264,7 +264,7 @@ class Face(base.Base):
 
     @property
     def _raw_memory_usage(self) -> int:
-        # River's walk would wander from the engine into the compiler's tables.
+        # River's walk over attributes would enter the compiler's tables.
         bare = copy.copy(self)
         vars(bare)["_learner"] = self._learner.features
         engine = self._learner.engine
@@ -299,5 +299,5 @@ def interval(said: Floats) -> conf.Interval:
 
 
 def anything() -> conf.Interval:
-    """Give the interval of one who knows nothing."""
+    """Give the interval while nothing is known."""
     return conf.Interval(-math.inf, math.inf)

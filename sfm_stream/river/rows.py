@@ -14,7 +14,7 @@ from sfm_stream.errors import FeatureError
 
 Row: TypeAlias = Mapping[Any, Any]
 NUMBERS = (bool, int, float, np.number, np.bool_, Decimal)
-# What is read from a date: the hands of three clocks.
+# What is read from a date: sine and cosine of three clocks.
 CALENDAR = ("year sin", "year cos", "week sin", "week cos", "day sin", "day cos")
 DAYS_PER_YEAR = 365.2425
 

@@ -83,7 +83,7 @@ def with_origins(run: Run, say: Callable[[str], None]) -> list[Run]:
 
 
 def _let_go(leaving: Departure | None, engine: Engine, seen: Seen) -> None:
-    """Let streams go that are still here: a checkpoint may be of before or after."""
+    """Take out streams that are still here: the checkpoint is older than the move."""
     if leaving is not None and all(name in engine.ticks for name in leaving.streams):
         seen(leaving, handover.release(engine, leaving.streams))
 

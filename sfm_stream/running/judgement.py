@@ -291,7 +291,7 @@ def refuse(found: Mapping[str, Any], source: str, *, strict: bool) -> None:
 
 
 def _nowhere(event: int) -> str:
-    """Say nothing of where an event came from."""
+    """Give nothing: the feed does not say where an event came from."""
     del event
     return ""
 

@@ -50,7 +50,7 @@ def prepare(config: Config, fields: Sequence[str], say: Callable[[str], None]) -
 
 
 def call(config: Config, fields: Sequence[str]) -> None:
-    """Take the least event there is through the kernels of an engine nobody needs."""
+    """Run the smallest event through the kernels of an engine made for this alone."""
     Engine(config, fields).run(Block.of([Heartbeat("", 0)], len(fields)))
 
 

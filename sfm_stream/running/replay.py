@@ -235,7 +235,7 @@ def _interruptible() -> Iterator[Callable[[], bool]]:
     def note(number: int, frame: object) -> None:
         del number, frame
         noted.set()
-        signal.signal(signal.SIGINT, before)  # a second one is meant
+        signal.signal(signal.SIGINT, before)  # a second interrupt ends it at once
 
     signal.signal(signal.SIGINT, note)
     try:

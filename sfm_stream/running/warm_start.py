@@ -17,7 +17,7 @@ def adopt(engine: Engine, other: Run, warn: Callable[[str], None]) -> None:
     """Take over what another run has learned.
 
     Args:
-        engine: that nothing was fed to.
+        engine: a new one.
         other: its newest good checkpoint is used.
         warn: told of every damaged one that is passed over.
 

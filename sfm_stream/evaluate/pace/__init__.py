@@ -1,1 +1,1 @@
-"""How fast the product is, beside eager torch."""
+"""How fast the engine is, beside eager torch."""

@@ -1,6 +1,6 @@
 """Every model that can be compared, by name: our engine in variants, and peers.
 
-To add a peer, write a function from a `Task` to a `runner.Peer` and name it in `PEERS`.
+To add a peer, write a function from a `Task` to a `referee.Peer`; name it in `PEERS`.
 """
 
 from __future__ import annotations

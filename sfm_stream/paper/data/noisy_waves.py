@@ -1,6 +1,6 @@
 """Signals that no rule on repeated values tells apart: noise, an offset, a slow swing.
 
-The paper's signals are given away by one look at neighbouring values. These are not:
+In the paper's signals, neighbouring values alone give the kind away. Here they do not:
 no value repeats, both kinds have the same power, sawtooths rise or fall, every signal
 has several periods, an offset of its own, a slow swing on which it rides, and its own
 amount of noise.

@@ -63,8 +63,8 @@ def batches(
     Args:
         sequences: at least one.
         size: B at most.
-        rng: says which of the like ones meet, and in which order the batches come;
-            without it both are as the sequences lie.
+        rng: decides which of the like ones share a batch, and the order of the batches;
+            without it both follow the sequences.
 
     Raises:
         ShapeError: for inputs and answers that are not equally many.

@@ -36,11 +36,11 @@ SLOPE = 5
 
 # Of a sample that has no test folder, these speakers are the test split.
 TEST_SPEAKERS = frozenset({"faem0", "mbgt0"})
-# Of the other speakers, one in so many says when to stop, and at least two do.
+# Of the other speakers, one in so many validates, and at least two do.
 VALID_SHARE, VALID_LEAST = 20, 2
-# Two to learn from, two to stop by, two to count.
+# Two to train on, two to validate on, two to test on.
 LEAST_SPEAKERS = 6
-# Sentences that every speaker reads would be known by heart.
+# Sentences that every speaker reads: a model would learn them by heart.
 READ_BY_ALL = "sa"
 
 
@@ -61,7 +61,7 @@ class Sentence(NamedTuple):
 
 
 Parts = tuple[list[Sentence], list[Sentence], list[Sentence]]
-"""To learn from, to stop by, to count."""
+"""Training, validation and test."""
 
 
 def load(folder: Path, sentences: int | None = None) -> Splits:
@@ -142,7 +142,7 @@ def find(folder: Path) -> list[Sentence]:
 
 
 def split(sentences: Sequence[Sentence]) -> Parts:
-    """Part sentences by speaker: to learn from, to stop by, to count.
+    """Part sentences by speaker, into training, validation and test.
 
     The test folder is the test split, or two speakers where there is none. Of the
     others, in the order of the alphabet, speakers at like distances say when to stop.
@@ -161,7 +161,8 @@ def split(sentences: Sequence[Sentence]) -> Parts:
 def folds(sentences: Sequence[Sentence]) -> list[Parts]:
     """Part sentences once for every two speakers, so that each speaker counts once.
 
-    The two that count next say when to stop. An odd speaker makes three of one two.
+    The two tested next are the validation split. With an odd number of speakers, one
+    group has three.
     """
     speakers = sorted({one.speaker for one in sentences})
     count = len(speakers) // 2

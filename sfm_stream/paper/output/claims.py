@@ -1,4 +1,4 @@
-"""What the slides say, and whether it holds in what was found, in plain sentences."""
+"""What the slides say, and whether our results agree, in plain sentences."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ def of_ablations(found: Found) -> list[Claim]:
 LOWER_IS_BETTER = frozenset({"muse-data", "jsb", "piano-midi", "nottingham"})
 """Tasks whose score is a negative log-likelihood."""
 
-# Who is to be better than whom.
+# Which model should be better than which.
 _DUELS = (("sfm", "lstm"), ("sfm", "gru"), ("a-sfm", "sfm"))
 _NAMES = {"sfm": "SFM", "a-sfm": "A-SFM", "sfm-wide": "SFM of five outputs"}
 # Sentence, the variant that is to be ahead, and the other.

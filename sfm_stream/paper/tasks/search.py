@@ -1,8 +1,8 @@
 """One search for all models of the second task: the same grid, judged by validation.
 
-A model that was searched further than another looks better than it is. Here every one
-is trained with each rate and each pair of dropouts, as long as any other, and what is
-best on the validation split is what is tested.
+A model that was searched further than another looks better than it is. Here every model
+is trained with each rate and each pair of dropouts, equally long, and the setting that
+is best on the validation split is tested.
 """
 
 from __future__ import annotations

@@ -56,9 +56,9 @@ RATES: Mapping[str, float] = {"rhn": 1e-3, "sfm": 5e-3, "a-sfm": 5e-3}
 # Of A-SFM. At 1, and the angles of 500 samples added up, gradients are too wild to
 # learn from: it came to an accuracy of .96.
 REACH = 0.1
-# Ours: as many parameters as the slides' SFM, but five outputs and not one. All that a
-# cell hears of its memory is its outputs, and to see a slope under noise takes two
-# stages: values are smoothed, and what is smooth is compared and counted.
+# Ours: as many parameters as the slides' SFM, but five outputs and not one. A cell sees
+# its memory only through its outputs, and to see a slope under noise takes two stages:
+# smooth the values, then compare and count the smooth ones.
 WIDE = "sfm-wide"
 WIDE_OUTPUTS = 5
 WIDE_MEMORY: Mapping[str, Any] = {
@@ -67,7 +67,7 @@ WIDE_MEMORY: Mapping[str, Any] = {
 
 
 class Instead(NamedTuple):
-    """What disturbed signals are learned from in place of a size's own.
+    """How many disturbed signals are learned from, in place of a size's own number.
 
     Attributes:
         train: signals to learn from.
@@ -98,7 +98,7 @@ class Size(NamedTuple):
     disturbed: Instead | None = None
 
 
-# Disturbed signals differ in so much that 2,000 are learned by heart.
+# Disturbed signals differ so much that a model learns 2,000 by heart.
 FULL = Size(
     2_000, 400, 400, 500, Schedule(48, 50, 1e-2, 6, 4, 0.3, 0.0), Instead(8_000, 16)
 )
@@ -148,7 +148,7 @@ def carry_out(size: Size, order: Order, variants: Sequence[str] = ()) -> dict[st
 
 
 def drawn(name: str, size: Size) -> tuple[Waves, Waves, Waves]:
-    """Draw the signals of a variant to learn from, to stop by, and to count."""
+    """Draw the training, validation and test signals of a variant."""
     draw, size = VARIANTS[name], of_variant(name, size)
     return (
         draw(size.train, 1, samples=size.samples),

@@ -51,7 +51,7 @@ class Experiment(NamedTuple):
 
 
 def _nobody(*_: object) -> None:
-    """Tell nobody; by name, so that another process can be sent it."""
+    """Tell nobody; it has a name, so that another process can be sent it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +90,7 @@ class Order(NamedTuple):
 def carry_out(experiment: Experiment, order: Order) -> list[Result]:
     """Train every model from every seed, but for what is there already.
 
-    Seeds come in the outer turn: after the first, every model has a result.
+    Seeds are the outer loop: after the first, every model has a result.
 
     Args:
         experiment: the task and its models.

@@ -1,4 +1,4 @@
-"""Curves of millions of points, told by a few thousand."""
+"""Curves of millions of points, drawn from a few thousand."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ SPREAD_TOLERANCE = 1e-3
 RELATIVE_TOLERANCE = 1e-6
 """Allowed besides, as a share of the number itself."""
 DECIDED = ("covered",)
-"""What is decided by comparing numbers may fall the other way within tolerances."""
+"""Columns decided by comparing numbers: within tolerances they may differ."""
 ROWS_AT_ONCE = 65_536
 
 
@@ -101,7 +101,7 @@ class _Rows:
 def _frames(
     records: Records, experts: tuple[str, ...]
 ) -> Iterator[tuple[str, pl.DataFrame]]:
-    """Give records as they come back from a run's files, for so they are compared."""
+    """Give records as a run's files give them back: so both sides are alike."""
     with tempfile.TemporaryDirectory(prefix="sfm-stream-") as folder:
         sink = sinks.ParquetSink(Path(folder), {"experts": experts})
         sink.write(records)

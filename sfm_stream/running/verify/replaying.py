@@ -142,7 +142,7 @@ def blocks_of(
 
 
 def first(count: int, blocks: Iterator[Block]) -> Iterator[Block]:
-    """Give as many events, and read no further: there the run may have met an error."""
+    """Give that many events and read no further: the feed may end in an error there."""
     while count > 0 and (block := next(blocks, None)) is not None:
         yield block[:count]
         count -= len(block)
