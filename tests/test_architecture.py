@@ -153,6 +153,7 @@ TESTED_IN = {
     "evaluate.results": "test_evaluate_suite.py",
     "river.base": "test_river_regressor.py",
     "river.dataframes": "test_river_regressor.py",
+    "connectors.live.endless": "test_connectors_live_merged.py",
     "connectors.live.readers.process": "test_connectors_live_readers_remote.py",
     "connectors.files.options": "test_connectors_options.py",
     "connectors.files.columns.plan": "test_connectors_files_kinds.py",

@@ -24,13 +24,13 @@ def test_a_secret_of_the_environment_takes_the_place_of_its_name(
     text, whole, monkeypatch
 ):
     monkeypatch.setenv("TOKEN", "wss" if whole == "wss" else QUOTED)
-    assert reveal(text, "feed.url") == whole
+    assert reveal(text, "feed.options.url") == whole
 
 
 def test_a_secret_of_a_file_is_read_without_its_line_end(tmp_path):
     (tmp_path / "token").write_text("abc\n")
     assert (
-        reveal(f"wss://host?t={{file:{tmp_path}/token}}", "feed.url")
+        reveal(f"wss://host?t={{file:{tmp_path}/token}}", "feed.options.url")
         == "wss://host?t=abc"
     )
 
@@ -51,7 +51,7 @@ def test_a_secret_in_a_frame_is_escaped(monkeypatch):
 def test_a_secret_that_is_not_there_is_named_before_anything_is_opened(
     reference, problem
 ):
-    with pytest.raises(ConfigError, match=f"feed.url: {problem}"):
+    with pytest.raises(ConfigError, match=f"feed.options.url: {problem}"):
         live(f"wss://host/{reference}")
 
 

@@ -19,13 +19,14 @@ from connectors.live.connection.backoff import End
 from connectors.live.connection.liveness import Liveness
 from connectors.live.connection.supervisor import Record, Supervisor
 from connectors.live.connection.websocket import SUBSCRIBE, Shard
+from connectors.live.endless import Endless
 from connectors.live.queue import GATHER, Queue
 from connectors.live.secrets import reveal, reveal_frame
 from connectors.live.timing import Budget, Clock
 from connectors.venues.options import URL
 from connectors.venues.protocol import Limits, open_venue
 from sfm_stream.errors import ConfigError, FeedError
-from sfm_stream.events import Block, Event
+from sfm_stream.events import Block
 from sfm_stream.feeds import Connection, chosen
 
 if TYPE_CHECKING:
@@ -33,11 +34,9 @@ if TYPE_CHECKING:
 
 SECOND = 10**9
 CONNECTOR = "feed.connector"
-BREATH = 64
-"""Events after which other tasks get their turn, however fast the consumer is."""
 
 
-class Live:
+class Live(Endless):
     """The events of a venue as they come.
 
     Args:
@@ -121,17 +120,9 @@ class Live:
             "topics": list(self._topics),
         }
 
-    def total(self) -> int | None:
-        """Give None: it has no end."""
-        return None
-
     def status(self) -> list[Connection]:
         """Give the state of each connection and topic."""
         return [supervisor.status() for supervisor in self._supervisors]
-
-    def events(self) -> AsyncGenerator[Event, None]:
-        """Give the events as they come, as `batches` does, one by one."""
-        return one_by_one(self.batches(BREATH))
 
     async def batches(self, most: int) -> AsyncGenerator[Block, None]:
         """Give the events as they come; closing the iterator closes the connections.
@@ -249,16 +240,6 @@ def _renamed(fields: tuple[str, ...], columns: Mapping[str, str]) -> list[str]:
         return list(fields)  # its protocol has given them these names
     names = {column: field for field, column in columns.items()}
     return [names.get(field, field) for field in fields]
-
-
-async def one_by_one(
-    batches: AsyncGenerator[Block, None],
-) -> AsyncGenerator[Event, None]:
-    """Give the events of batches one by one; closing the iterator closes them."""
-    async with aclosing(batches):
-        async for batch in batches:
-            for event in batch.events():
-                yield event
 
 
 def _expect_address(url: str) -> None:

@@ -12,10 +12,10 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from connectors.live.feed import BREATH, one_by_one
+from connectors.live.endless import Endless
 from connectors.live.queue import Queue
 from sfm_stream.errors import ConfigError, FeedError
-from sfm_stream.events import ALL_STREAMS, Block, Event
+from sfm_stream.events import ALL_STREAMS, Block
 from sfm_stream.feeds import Connection, LiveFeed
 
 CAPACITY = 4_096
@@ -30,7 +30,7 @@ class Named(LiveFeed, Protocol):
         """Names of the streams asked for."""
 
 
-class Merged:
+class Merged(Endless):
     """The events of several feeds in the order in which they come.
 
     A feed that ends is left out from then on; its last status stays.
@@ -88,17 +88,9 @@ class Merged:
             return dict(self._source)
         return {"feeds": [feed.source() for feed in self._feeds]}
 
-    def total(self) -> int | None:
-        """Give None: it has no end."""
-        return None
-
     def status(self) -> list[Connection]:
         """Give the state of each connection and topic of each feed."""
         return [status for feed in self._feeds for status in feed.status()]
-
-    def events(self) -> AsyncGenerator[Event, None]:
-        """Give the events as they come, as `batches` does, one by one."""
-        return one_by_one(self.batches(BREATH))
 
     async def batches(self, most: int) -> AsyncGenerator[Block, None]:
         """Give the events as they come; closing the iterator closes the connections.

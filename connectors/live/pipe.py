@@ -34,13 +34,13 @@ from connectors.files.table import (
 )
 from connectors.files.text import lines, spooled
 from connectors.live.connection.states import State
-from connectors.live.feed import BREATH, one_by_one
+from connectors.live.endless import Endless
 from connectors.live.queue import GATHER, Queue
 from connectors.live.timing import Clock
 from connectors.tally import Tally
 from connectors.venues.course import SLACK, Course
 from sfm_stream.errors import FeedError, NoRows
-from sfm_stream.events import NO_TIME, Block, Event, Ints
+from sfm_stream.events import NO_TIME, Block, Ints
 from sfm_stream.feeds import TROUBLES, Connection
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ def standard_input() -> int:
     return taken
 
 
-class Pipe:
+class Pipe(Endless):
     """The rows of what is piped in, as they come.
 
     Opening waits for the first rows.
@@ -142,10 +142,6 @@ class Pipe:
         """Give connector and path."""
         return {"connector": self._config.feed.connector, "path": "-"}
 
-    def total(self) -> int | None:
-        """Give None: nobody knows when it ends."""
-        return None
-
     def status(self) -> list[Connection]:
         """Give how the input is."""
         now = self._clock.elapsed()
@@ -163,10 +159,6 @@ class Pipe:
                 examples=self._examples(),
             )
         ]
-
-    def events(self) -> AsyncGenerator[Event, None]:
-        """Give the events as they come, as `batches` does, one by one."""
-        return one_by_one(self.batches(BREATH))
 
     async def batches(self, most: int) -> AsyncGenerator[Block, None]:
         """Give the events as they come, until the input ends.

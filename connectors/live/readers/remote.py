@@ -22,7 +22,7 @@ import msgspec
 
 from connectors.live.connection.backoff import Backoff
 from connectors.live.connection.states import State
-from connectors.live.feed import BREATH, one_by_one
+from connectors.live.endless import Endless
 from connectors.live.merged import CAPACITY, Named
 from connectors.live.queue import Queue
 from connectors.live.readers import process as reading
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 LOST = "readers lost"
 
 
-class Remote:
+class Remote(Endless):
     """A live feed that another process reads.
 
     Args:
@@ -94,17 +94,9 @@ class Remote:
         """Give what the feed is, wherever it is read."""
         return self._source
 
-    def total(self) -> int | None:
-        """Give None: it has no end."""
-        return None
-
     def status(self) -> list[Connection]:
         """Give the state of each connection and topic, as last reported."""
         return list(self._report.status)
-
-    def events(self) -> AsyncGenerator[Event, None]:
-        """Give the events as they come, as `batches` does, one by one."""
-        return one_by_one(self.batches(BREATH))
 
     async def batches(self, most: int) -> AsyncGenerator[Block, None]:
         """Give the events as they come; closing the iterator ends the process.
