@@ -24,9 +24,11 @@ class NoOptions(Section, frozen=True):
     """The options of a connector that has none."""
 
 
-def declared(kind: object) -> type[msgspec.Struct]:
-    """Give the options that a connector's class declares."""
-    found: type[msgspec.Struct] = getattr(kind, "options", NoOptions)
+def declared(
+    kind: object, usual: type[msgspec.Struct] = NoOptions
+) -> type[msgspec.Struct]:
+    """Give the options that a connector's class declares, or else the usual ones."""
+    found: type[msgspec.Struct] = getattr(kind, "options", usual)
     return found
 
 

@@ -160,6 +160,7 @@ TESTED_IN = {
     "connectors.files.columns.seen": "test_connectors_files_kinds.py",
     "connectors.files.presets": "test_connectors_files_kinds.py",
     "connectors.venues.json.frames": "test_connectors_options.py",
+    "connectors.venues.options": "test_connectors_options.py",
     "connectors.tally": "test_connectors_files_kinds.py",
     "connectors.files.text": "test_connectors_files_csv.py",
 }

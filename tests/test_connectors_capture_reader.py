@@ -139,9 +139,11 @@ def test_fields_can_be_chosen(tmp_path):
 
 def test_unknown_venue_or_channel_is_refused(tmp_path):
     path = written(tmp_path, b"")
-    with pytest.raises(ConfigError, match=r"feed\.venue.*did you mean 'binance'"):
+    with pytest.raises(
+        ConfigError, match=r"feed\.options\.venue.*did you mean 'binance'"
+    ):
         opened(path, venue="binanse")
-    with pytest.raises(ConfigError, match=r"feed\.channel"):
+    with pytest.raises(ConfigError, match=r"feed\.options\.channel"):
         opened(path, channel="depth")
 
 

@@ -302,7 +302,7 @@ def test_what_cannot_be_meant_is_refused(more, json, at):
 
 
 def test_a_feed_without_an_address_cannot_be_connected_to():
-    with pytest.raises(ConfigError, match=r"feed\.url"):
+    with pytest.raises(ConfigError, match=r"feed\.options\.url"):
         protocol().url()
 
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 import msgspec
 
 from connectors import options
+from connectors.venues.options import VenueOptions
 from sfm_stream.errors import ConfigError, did_you_mean
 from sfm_stream.events import Event, Tick
 
@@ -158,7 +159,7 @@ def open_venue(config: Config, name: str, at: str = "feed.options.venue") -> Ven
         ConfigError: if there is no such venue, or it has no such channel.
     """
     kind = venue_class(name, at)
-    options.read(config.feed, options.declared(kind))
+    options.read(config.feed, options.declared(kind, VenueOptions))
     venue: Venue = kind(config)
     return venue
 

@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 from sfm_stream.config.catalogue import keys, leaves
-from sfm_stream.config.identity import digest, of_first_runs, of_model
+from sfm_stream.config.identity import (
+    FIRST_EXPERTS,
+    digest,
+    of_first_runs,
+    of_model,
+)
 from sfm_stream.config.reading import (
     each_feed,
     from_tree,
@@ -16,6 +21,7 @@ from sfm_stream.config.reading import (
 from sfm_stream.settings import Config, Target
 
 __all__ = [
-    "Config", "Target", "digest", "each_feed", "from_tree", "keys", "leaves", "load",
-    "of_first_runs", "of_model", "parse", "read_table", "to_tree", "written",
+    "FIRST_EXPERTS", "Config", "Target", "digest", "each_feed", "from_tree", "keys",
+    "leaves", "load", "of_first_runs", "of_model", "parse", "read_table", "to_tree",
+    "written",
 ]  # fmt: skip
