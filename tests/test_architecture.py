@@ -108,6 +108,8 @@ TESTED_IN = {
     "engine.intake": "test_engine_streams.py",
     "engine.resampler": "test_engine_bins.py",
     "feeds": "test_connectors_capture_reader.py",
+    "sinks.parquet.frames": "test_sinks_parquet_sink.py",
+    "sinks.parquet.parts": "test_sinks_parquet_sink.py",
     "storage.journal.reader": "test_storage_journal_writer.py",
     "storage.moves": "test_cluster_moving.py",
     "running.verify.comparing": "test_running_verify_replaying.py",

@@ -5,7 +5,7 @@ import os
 import pytest
 
 from sfm_stream.errors import SinkError
-from sfm_stream.sinks import growing
+from sfm_stream.sinks.parquet import growing
 from tests.records_rig import refuse, some
 
 

@@ -1,0 +1,6 @@
+"""Records as Parquet files, each of them complete, and a log of what is to be one."""
+
+from sfm_stream.sinks.parquet.parts import last, read
+from sfm_stream.sinks.parquet.sink import ParquetSink
+
+__all__ = ["ParquetSink", "last", "read"]

@@ -1,0 +1,150 @@
+"""The parts of a run's records on disk: their names, and how they are read."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sfm_stream.errors import SinkError
+from sfm_stream.sinks.parquet import growing
+from sfm_stream.sinks.parquet.frames import as_frame
+from sfm_stream.storage import atomic
+
+if TYPE_CHECKING:
+    import polars as pl
+
+SUFFIX = ".parquet"
+PART_NAME = re.compile(r"([a-z]+)-(\d{6,})(\.parquet|\.log|\.parquet\.tmp)")
+WHOLE = (SUFFIX, growing.SUFFIX)
+
+
+def read(
+    folder: Path, kind: str, columns: Sequence[str] | None = None
+) -> Iterator[pl.DataFrame]:
+    """Give the parts of a kind in order, one at a time.
+
+    Args:
+        folder: where a `ParquetSink` wrote.
+        kind: a key of `KINDS`, e.g. `scores`.
+        columns: those wanted; all when absent.
+
+    Raises:
+        SinkError: if the folder or a part is missing or cannot be read.
+    """
+    if not folder.is_dir():
+        raise SinkError(str(folder), "expected a folder of records, was none")
+    wanted = None if columns is None else list(columns)
+    for number in complete(folder, kind):
+        yield from load(folder, kind, number, wanted)
+
+
+def last(
+    folder: Path, kind: str, rows: int, columns: Sequence[str] | None = None
+) -> pl.DataFrame | None:
+    """Give the latest rows of a kind; None if there are none.
+
+    Args:
+        folder: where a `ParquetSink` wrote.
+        kind: a key of `KINDS`, e.g. `scores`.
+        rows: how many at most.
+        columns: those wanted; all when absent.
+
+    Raises:
+        SinkError: if the folder or a part is missing or cannot be read.
+    """
+    import polars as pl
+
+    wanted = None if columns is None else list(columns)
+    found: list[pl.DataFrame] = []
+    for number in reversed(complete(folder, kind)):
+        found = [*load(folder, kind, number, wanted), *found]
+        if sum(map(len, found)) >= rows:
+            break
+    return pl.concat(found, how="diagonal_relaxed").tail(rows) if found else None
+
+
+def files(folder: Path) -> dict[Path, tuple[str, int, str]]:
+    """Find the files of parts: kind, number, and suffix."""
+    names = ((path, PART_NAME.fullmatch(path.name)) for path in folder.iterdir())
+    return {p: (m[1], int(m[2]), m[3]) for p, m in names if m}
+
+
+def complete(folder: Path, kind: str) -> list[int]:
+    """List the parts of a kind in order, none missing."""
+    there = files(folder).values()
+    found = {n for k, n, suffix in there if k == kind and suffix in WHOLE}
+    for number in range(len(found)):
+        if number not in found:
+            path = folder / name_of(kind, number)
+            raise SinkError(str(path), "expected a part, was none", growing.REPAIR)
+    return sorted(found)
+
+
+def cut(folder: Path, keep: Mapping[str, int]) -> None:
+    """Remove the parts from a number on, by kind; all of a kind without one."""
+    for path, (kind, number, suffix) in files(folder).items():
+        if suffix not in WHOLE or number >= keep.get(kind, 0):
+            path.unlink()
+
+
+def load(
+    folder: Path, kind: str, number: int, columns: list[str] | None = None
+) -> Iterator[pl.DataFrame]:
+    """Give the rows of a part: those of its Parquet file, and those of its log."""
+    path = folder / name_of(kind, number)
+    grown = growing.load(log_name(folder, kind, number))
+    stored = 0
+    if path.exists():
+        found = _read_file(path, columns)
+        stored = len(found)
+        yield found
+    if grown is not None and grown.after == stored:
+        for block in grown.blocks:
+            frame = as_frame(kind, block.columns[kind], block.tables)
+            yield frame if columns is None else frame.select(columns)
+
+
+def _read_file(path: Path, columns: list[str] | None = None) -> pl.DataFrame:
+    import polars as pl
+
+    try:
+        return pl.read_parquet(path, columns=columns)
+    except (OSError, pl.exceptions.PolarsError) as e:
+        raise SinkError(str(path), f"cannot be read: {e}", growing.REPAIR) from e
+
+
+def height(path: Path) -> int:
+    """Give the rows of a Parquet file; 0 if there is none."""
+    return len(_read_file(path, ["seq"])) if path.exists() else 0
+
+
+def store(path: Path, frames: Sequence[pl.DataFrame]) -> None:
+    """Write a Parquet file at once.
+
+    Raises:
+        SinkError: if the disk is full or refuses; the file is as before.
+    """
+    import polars as pl
+
+    # a part begun by an earlier version lacks the columns of now
+    whole = pl.concat(frames, how="diagonal").rechunk()
+    content = io.BytesIO()
+    # zstd would save a sixth of the bytes and take twice the time
+    whole.write_parquet(content, compression="lz4")
+    try:
+        atomic.write(path, content.getbuffer())
+    except OSError as e:
+        raise SinkError(str(path), *atomic.explain(e)) from e
+
+
+def name_of(kind: str, number: int) -> str:
+    """Name the Parquet file of a part."""
+    return f"{kind}-{number:06d}{SUFFIX}"
+
+
+def log_name(folder: Path, kind: str, number: int) -> Path:
+    """Give the path of the log of a part."""
+    return folder / f"{kind}-{number:06d}{growing.SUFFIX}"
