@@ -43,7 +43,7 @@ def test_what_is_said_replaces_its_default_and_no_other():
             "[learn]\nzzz = 1",
             (
                 "learn.zzz: unknown key; there are: enabled, window, every, "
-                "replay, optimizer, lr, clip, gap, max_pending"
+                "schedule, replay, optimizer, lr, clip, gap, max_pending"
             ),
         ),
         (

@@ -378,3 +378,12 @@ def test_a_run_of_before_goes_on_seeing_all_fields(tmp_path):
     path = folder / run_folder.CONFIG
     path.write_text(path.read_text().replace("widest = 16\n", ""))
     assert run_folder.load(folder).config.features.widest is None
+
+
+def test_a_run_from_before_schedules_learns_together(tmp_path):
+    replay(settings_of(), Waves(), tmp_path / "run")
+    path = tmp_path / "run" / run_folder.CONFIG
+    told = 'schedule = "staggered"\n'
+    assert run_folder.load(tmp_path / "run").config.learn.schedule == "staggered"
+    path.write_text(path.read_text().replace(told, ""))
+    assert run_folder.load(tmp_path / "run").config.learn.schedule == "together"

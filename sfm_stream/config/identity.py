@@ -21,6 +21,8 @@ LATER = (
     ("features", "widest"),
 )
 """Table and key of settings younger than the first runs, whose digests must last."""
+TOGETHER = "together"
+"""How streams learned before `learn.schedule` was there."""
 FIRST_EXPERTS = ("last", "rls", "rls-fast", "sfm", "sfm-rls")
 
 
@@ -33,6 +35,7 @@ def digest(config: Config) -> str:
     for table, key in LATER:  # at its default, it decides what was decided before
         if keep[table][key] in (None, getattr(getattr(Config(), table), key)):
             del keep[table][key]
+    del keep["learn"]["schedule"]  # a run keeps its own, and a state fits either
     if len(config.forecast.levels) == 1:  # the only form of the first runs
         (keep["forecast"]["level"],) = keep["forecast"].pop("levels")
     return hashlib.sha256(msgspec.json.encode(keep, order="sorted")).hexdigest()

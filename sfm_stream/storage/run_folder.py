@@ -152,14 +152,22 @@ def load(folder: Path) -> Run:
 
 
 def _settings(path: Path) -> config.Config:
-    """Read the settings of a run; the first runs saw all fields, however many."""
+    """Read the settings of a run, with former defaults where it has no key.
+
+    The first runs saw all fields, however many, and their streams learned together.
+    """
     with warnings.catch_warnings():
         # a run keeps its old keys: there is nobody to warn
         warnings.simplefilter("ignore", FutureWarning)
         settings = config.load(path)
-    if "widest" in config.written(path).get("features", {}):
-        return settings
-    return replace(settings, features=replace(settings.features, widest=None))
+    written = config.written(path)
+    if "widest" not in written.get("features", {}):
+        settings = replace(settings, features=replace(settings.features, widest=None))
+    if "schedule" not in written.get("learn", {}):
+        settings = replace(
+            settings, learn=replace(settings.learn, schedule=config.TOGETHER)
+        )
+    return settings
 
 
 def expect_model(
