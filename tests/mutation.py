@@ -2,7 +2,7 @@
 
     python -m tests.mutation [MODULE ...] [--sample 40] [--seed 0]
 
-takes a sample of all one-line changes that cosmic-ray knows (`pip install cosmic-ray`)
+takes a sample of all one-line changes that cosmic-ray knows (the extra `mutation`)
 to modules that are not compiled, runs the tests of the module on a copy of the tree,
 and prints each change that no test minded, and how many there were. Changes of
 annotations alone are left out: nothing reads them.

@@ -4,7 +4,13 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
-from sfm_stream.daemon.status.model import Checkpoint, Journal, Vitals, unready
+from sfm_stream.daemon.status.model import (
+    Checkpoint,
+    Journal,
+    Vitals,
+    told,
+    unready,
+)
 from sfm_stream.settings import Daemon
 from sfm_stream.settings.units import Duration
 from tests.vitals_rig import FEED, SINK, WELL, vitals
@@ -92,3 +98,19 @@ def test_all_troubles_are_named_at_once():
 
 def test_vitals_travel_as_json():
     assert msgspec.json.decode(msgspec.json.encode(WELL), type=Vitals) == WELL
+
+
+def test_people_are_told_all_but_the_streams_with_the_limits_of_the_settings():
+    settings = Daemon(checkpoint_every=Duration("30s"), catch_up_after=Duration("2s"))
+    tree = told(WELL, settings, {"bounds": [1.0], "counts": [2.0, 3.0]})
+    assert set(tree) == {
+        *(set(WELL.__struct_fields__) - {"streams"}),
+        "count", "unready", "limits", "latencies",
+    }  # fmt: skip
+    assert tree["limits"] == {
+        "lag_s": settings.ready_lag.seconds,
+        "catch_up_s": 2.0,
+        "checkpoint_s": 60 * 30.0 + 10.0,
+        "sink_s": 10.0,
+    }
+    assert (tree["count"], tree["unready"]) == (2, [])
