@@ -8,9 +8,10 @@ played back on a socket meanwhile. After each blow the process is started again:
 records must be those of a replay of the journal that survived, or it must refuse to
 start and name the way out. One line per blow, and an error where one of them is wrong.
 
-`connections` opens more idle connections than the process may open files, and `flood`
-sends more frames than it can take, and `soak` lets it live for half an hour; see
-`tests/fault_connections.py`, `tests/fault_flood.py` and `tests/fault_soak.py`.
+`connections` opens more idle connections than the process may open files, `flood` sends
+more frames than it can take, `soak` lets it live for half an hour, and `writes` counts
+what it writes in a day that passes at once; see `tests/fault_connections.py`,
+`tests/fault_flood.py`, `tests/fault_soak.py` and `tests/fault_writes.py`.
 """
 
 from __future__ import annotations

@@ -71,3 +71,19 @@ def test_other_threads_run_while_a_large_file_is_written(tmp_path):
         done.set()
         counting.join()
     assert after - before > 64 * MIB // tensors.PIECE
+
+
+def test_arrays_of_many_pieces_are_written_whole(tmp_path, monkeypatch):
+    monkeypatch.setattr(tensors, "PIECE", 64)
+    arrays = {"long": np.arange(1_001, dtype=np.int16), "short": np.arange(3)}
+    tensors.write(tmp_path / "a", arrays)
+    found = safetensors.numpy.load_file(tmp_path / "a")
+    for name, array in arrays.items():
+        np.testing.assert_array_equal(found[name], array)
+
+
+@pytest.mark.parametrize("name", ["a" * length for length in range(1, 9)])
+def test_numbers_begin_where_processors_read_them_at_once(tmp_path, name):
+    tensors.write(tmp_path / "a", {name: np.arange(3.0)})
+    size = int.from_bytes((tmp_path / "a").read_bytes()[:8], "little")
+    assert size % tensors.ALIGNED == 0
