@@ -265,8 +265,10 @@ class Engine(FormerNames):
             InvalidState: between `observe` and `learn`.
             ConfigError: if a field is not among them, or a new one would be forecast.
         """
-        arrays, meta = self.snapshot()
+        self._expect_learned("widen")
+        bins, meta = self._told()
         wider = Engine(self.config, fields)
+        arrays = self._bank.arrays() | bins
         arrays = widen.widen(arrays, self._bank.layout, wider._bank.layout)
         wider.restore(arrays, meta | {"fields": list(wider.fields)})
         return wider
@@ -290,9 +292,13 @@ class Engine(FormerNames):
             InvalidState: between `observe` and `learn`.
         """
         self._expect_learned("snapshot")
+        bins, meta = self._told()
+        return self._bank.snapshot() | bins, meta
+
+    def _told(self) -> tuple[dict[str, Column], dict[str, Any]]:
+        """Give what a snapshot holds beside the bank: open bins, and plain values."""
         bins, taken_in = self._intake.snapshot()
-        model = signature.identity(self.config, self.fields)
-        return self._bank.snapshot() | bins, model | taken_in
+        return bins, signature.identity(self.config, self.fields) | taken_in
 
     def restore(self, arrays: Mapping[str, Column], meta: Mapping[str, Any]) -> None:
         """Take back a snapshot and go on as if nothing had happened.

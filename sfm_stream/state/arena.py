@@ -106,11 +106,13 @@ def view(arena: Arena, places: tuple[Place, ...], name: str) -> NDArray[Any]:
     Raises:
         ConfigError: if there is no such place.
     """
+    ends = dict.fromkeys(Arena._fields, 0)
     for place in places:
         if place.name == name:
-            begin = offsets(places)[name]
+            begin = ends[place.arena]
             flat: NDArray[Any] = getattr(arena, place.arena)
             part = flat[:, begin : begin + place.size]
             return part.reshape(len(flat), *place.shape)
+        ends[place.arena] += _room(place)
     known = ", ".join(p.name for p in places)
     raise ConfigError(f"bank.{name}", "no such array", f"known: {known}")

@@ -28,6 +28,7 @@ from sfm_stream.state.places import (
     KEPT_FROM,
     LABELLED,
     LAST_TIME,
+    OFFERED,
     SEGMENT,
     SIGHT,
     SINCE_UPDATE,
@@ -47,6 +48,7 @@ MATRIX, CUBE, BEFORE_BACK = 2, 3, 12
 ROOM = 1.5
 GOLDEN = 2_654_435_769
 """2^32 divided by the golden ratio: its multiples spread evenly, however many."""
+KEPT = "kept_"
 
 
 class Bank:
@@ -154,8 +156,7 @@ class Bank:
     def _have_ring(self, slots: int) -> None:
         """Move all rows to a layout with a longer ring."""
         if slots > self.layout.sizes.ring:
-            arrays = {p.name: self.view(p.name) for p in self.layout.places}
-            self._take(ring.longer(arrays, slots))
+            self._take(ring.longer(self.arrays(), slots))
 
     def _take(self, arrays: Mapping[str, NDArray[Any]]) -> None:
         """Lay out rows anew for arrays, and copy them there."""
@@ -164,9 +165,13 @@ class Bank:
         rows = len(arrays["counters"])
         self.rows = self._room = arena(rows, self.layout.places, self._real)
         self._views.clear()
+        windows = kept_windows(arrays)
         for place in self.layout.places:
             if place.size:
-                self.view(place.name)[...] = arrays[place.name]
+                own, given = self.view(place.name), arrays[place.name]
+                if place.name.startswith(KEPT):  # the others hold nothing, as here
+                    own, given = own[:, :windows], given[:, :windows]
+                own[...] = given
 
     def _bear(self, row: int) -> None:
         s = self.layout.sizes
@@ -235,9 +240,13 @@ class Bank:
             self.view(name)[...] = 0
         self.view("labels")[...] = np.nan
 
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """Give every array by name, sharing memory; a peek's leavings are in it."""
+        return {place.name: self.view(place.name) for place in self.layout.places}
+
     def snapshot(self) -> dict[str, NDArray[Any]]:
         """Copy every array, by name; what a peek left behind is no part of it."""
-        arrays = {p.name: self.view(p.name).copy() for p in self.layout.places}
+        arrays = {name: array.copy() for name, array in self.arrays().items()}
         for name, array in arrays.items():
             if name.startswith(("tape_", "origin_")):
                 array[:, -1] = 0
@@ -272,6 +281,16 @@ class Bank:
             return self.layout.sizes.ring
         may_be = self._first <= ring.of(arrays) <= self._whole
         return ring.of(arrays) if may_be else self.layout.sizes.ring
+
+
+def kept_windows(arrays: Mapping[str, NDArray[Any]]) -> int:
+    """Give how many places of kept windows may hold one, in the row with most.
+
+    After a drift nothing of them counts, though it is still there.
+    """
+    offered = int(np.max(arrays["counters"][:, OFFERED], initial=0))
+    held = arrays["kept_tau"].any(axis=(0, 2)) | arrays["kept_z"].any(axis=(0, 2))
+    return max(offered, int(np.max(np.flatnonzero(held) + 1, initial=0)))
 
 
 def _with_all_counters(

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from sfm_stream.errors import ConfigError
 from sfm_stream.state.arena import view
+from sfm_stream.state.bank import kept_windows
 from sfm_stream.state.experts import COV, FIRST, SIZE, THETA
 from sfm_stream.state.layout import Layout, split
 from sfm_stream.state.places import table_places
@@ -49,14 +50,16 @@ def widen(arrays: Mapping[str, Array], old: Layout, new: Layout) -> dict[str, Ar
         _widen_target({n: a[i::count] for n, a in arrays.items()}, old, new, i)
         for i in range(count)
     ]
-    # rows are by stream, then by target
-    moved = {
-        name: np.stack([part[name] for part in parts], axis=1).reshape(
-            len(arrays[name]), *parts[0][name].shape[1:]
-        )
-        for name in arrays
-    }
+    moved = {name: _by_stream([part[name] for part in parts]) for name in arrays}
     return moved | _widen_bins(bins, old, new)
+
+
+def _by_stream(parts: list[Array]) -> Array:
+    """Join the rows of each target: they stand by stream, then by target."""
+    if len(parts) == 1:
+        return parts[0]
+    rows, shape = len(parts) * len(parts[0]), parts[0].shape[1:]
+    return np.stack(parts, axis=1).reshape(rows, *shape)
 
 
 def _expect_inputs(old: Layout, new: Layout) -> None:
@@ -120,9 +123,20 @@ def _widen_target(
     gates = np.concatenate([seen, new.sizes.inputs + np.arange(s.outputs + 1)])
     width = new.sizes.inputs + s.outputs + 1
     moved["tape_u"] = _spread(arrays["tape_u"], -1, gates, width)
-    moved["kept_u"] = _spread(arrays["kept_u"], -1, seen, new.sizes.inputs)
+    moved["kept_u"] = _kept(arrays, seen, new)
     _widen_regressors(moved, old, new, seen)
     return moved
+
+
+def _kept(arrays: Mapping[str, Array], seen: Places, new: Layout) -> Array:
+    """Give the windows of the past the new inputs; most of the room may be empty."""
+    s, windows = new.sizes, kept_windows(arrays)
+    wide = np.zeros(
+        (len(arrays["kept_u"]), s.kept, s.window, s.inputs), arrays["kept_u"].dtype
+    )
+    used = arrays["kept_u"][:, :windows]
+    wide[:, :windows] = _spread(used, -1, seen, s.inputs)
+    return wide
 
 
 def _refuse_loss(old: Layout, new: Layout) -> None:
@@ -156,10 +170,12 @@ def _spread(
     array: Array, axis: int, places: Places, width: int, fill: float = 0.0
 ) -> Array:
     """Put an axis' elements to their new places among `width`."""
-    moved = np.moveaxis(array, axis, -1)
-    wide = np.full((*moved.shape[:-1], width), fill, array.dtype)
-    wide[..., places] = moved
-    return np.moveaxis(wide, -1, axis).copy()
+    shape = list(array.shape)
+    shape[axis] = width
+    # what is zero and never written takes no memory
+    wide = np.full(shape, fill, array.dtype) if fill else np.zeros(shape, array.dtype)
+    wide[(slice(None),) * (axis % array.ndim) + (places,)] = array
+    return wide
 
 
 def _weights(flat: Array, old: Layout, new: Layout, seen: Places) -> Array:
