@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connectors.cells.pace import MOST, ahead
+from connectors.cells.pace import MOST, ahead, waiting
 from sfm_stream.events import NO_TIME
 
 HOUR = 3_600
@@ -61,3 +61,18 @@ def test_one_row_far_ahead_is_found_wherever_it_stands(steps, data):
     at = data.draw(st.integers(0, len(times) - 2))
     times[at] += 10**6
     assert found(times) == [at]
+
+
+@pytest.mark.parametrize("count", [1, 2, MOST])
+def test_last_rows_behind_a_far_step_wait_for_those_below(count):
+    times = np.array([*range(50), *range(HOUR, HOUR + count)], np.int64)
+    assert waiting(times, None) == count
+    assert waiting(times[:50], None) == 0
+    gone_on = np.array([*range(50), *range(HOUR, HOUR + MOST + 1)], np.int64)
+    assert waiting(gone_on, None) == 0
+
+
+def test_rows_of_other_streams_wait_with_the_one_that_may_be_ahead():
+    times = np.array([t for i in range(60) for t in (i, 1_000 * i)], np.int64)
+    times[2 * 58] = HOUR
+    assert waiting(times, np.array([0, 1] * 60)) == 4

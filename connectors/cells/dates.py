@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from typing import Literal
 
 import numpy as np
 import polars as pl
 
-from connectors.cells import times, zones
+from connectors.cells import periods, times, zones
 from connectors.cells.numbers import MISSING
 from sfm_stream.errors import FeedError
 from sfm_stream.events import NO_TIME, Ints
@@ -34,7 +34,8 @@ DATES = (
     "%d/%m/%Y", "%m/%d/%Y", "%d-%m-%Y", "%m-%d-%Y", "%d.%m.%Y", "%m.%d.%Y",
     "%d/%m/%y", "%m/%d/%y", "%d-%m-%y", "%m-%d-%y", "%d.%m.%y", "%y-%m-%d", "%y/%m/%d",
     "%d %B %Y", "%d-%B-%Y", "%d-%B-%y", "%d%B%Y", "%B %d %Y", "%B %d, %Y", "%d %B, %Y",
-    "%a, %d %B %Y", "%a %d %B %Y", "%a, %B %d, %Y", "%A, %B %d, %Y", "%d. %B %Y",
+    "%a, %d %B %Y", "%a %d %B %Y", "%a %B %d %Y", "%a, %B %d, %Y", "%A, %B %d, %Y",
+    "%d. %B %Y",
 )  # fmt: skip
 TIMES = (
     "%H:%M:%S%.f", "%H:%M", "%I:%M:%S%.f %p", "%I:%M:%S%.f%p", "%I:%M %p", "%I:%M%p",
@@ -62,6 +63,14 @@ OFFSET = re.compile(r"(?<=\d)(?:[+-]\d{2}:?\d{2}|Z)$| [+-]\d{4}$")
 LETTERS, DIGITS = re.compile("[A-Za-z]+"), re.compile("[0-9]+")
 WORDS, NUMBERS = re.compile("%[abABp]"), re.compile("%[0-9]?[YmdyHMSI]|%[0-9]f")
 COMPACT = "%Y%m%d"
+TRIMS = {
+    # the offset of a browser: `GMT+0200 (CEST)`
+    "offset": (r"\s*(?:GMT|UTC)([+-]\d{2}:?\d{2})(?:\s*\(.*\))?$", "${1}"),
+    # from the start of an interval to its end
+    "interval": (r"^(.*\d\S*)\s+(?:-|\u2013|to)\s+\d.*$", "${1}"),
+}
+"""What is left of a text that is more than a time: a pattern and what replaces it."""
+BARE_HOUR = r"^(\d{1,2})$"
 BARE_FRACTION = re.compile(r"(?<!\.)%f")
 
 
@@ -75,6 +84,7 @@ class Clock:
         form: in strptime's words; empty: numbers, ISO 8601 or columns of dates.
         named: whether the zone's name stands behind each time.
         zone: IANA name of the zone of times that name none, or empty: UTC.
+        trim: what is taken off each text first, of `TRIMS`, or empty.
     """
 
     columns: tuple[str, ...]
@@ -82,6 +92,7 @@ class Clock:
     form: str = ""
     named: bool = False
     zone: str = ""
+    trim: str = ""
 
     def read(self, frame: pl.DataFrame, local: zones.Local | None = None) -> Ints:
         """Turn rows into ns.
@@ -93,7 +104,7 @@ class Clock:
         Returns:
             int64 [T], NO_TIME where a time is missing or cannot be read.
         """
-        column = joined(frame, self.columns)
+        column = trimmed(joined(frame, self.columns), self.trim)
         names = None
         if self.named:
             column, names = _split(column)
@@ -117,7 +128,9 @@ def joined(frame: pl.DataFrame, columns: Sequence[str]) -> pl.Series:
         return frame[columns[0]]
     parts = [frame[name].cast(pl.String).str.strip_chars() for name in columns]
     if len(parts) < 3:
-        return (parts[0] + " " + parts[1]).alias(columns[0])
+        bare = parts[1].str.contains(BARE_HOUR).fill_null(value=False)
+        hour = parts[1].zip_with(~bare, parts[1].str.zfill(2) + ":00")
+        return (parts[0] + " " + hour).alias(columns[0])
     date = parts[0] + "-" + parts[1].str.zfill(2) + "-" + parts[2].str.zfill(2)
     clock = [part.str.zfill(2) for part in parts[3:]]
     if not clock:
@@ -128,9 +141,18 @@ def joined(frame: pl.DataFrame, columns: Sequence[str]) -> pl.Series:
     return (date + " " + day).alias(columns[0])
 
 
+def trimmed(column: pl.Series, trim: str) -> pl.Series:
+    """Take off text what is no part of a time."""
+    if not trim:
+        return column
+    return column.cast(pl.String).str.strip_chars().str.replace(*TRIMS[trim])
+
+
 def parsed(column: pl.Series, form: str) -> Ints:
     """Read text of one form; 24:00 is midnight of the next day."""
     cells = column.cast(pl.String).str.strip_chars()
+    if form in periods.PATTERNS:
+        return periods.read(cells, form)
     if form in MONTHS:
         cells, form = _first_days(cells, form)
     late = cells.str.contains(MIDNIGHT).fill_null(value=False)
@@ -195,14 +217,33 @@ def recognise(column: pl.Series, source: str, at: str) -> Clock | None:
         return None
     if _is_plain(cells):
         return Clock((at,))
+    if period := periods.form_of(cells, ENOUGH):
+        return Clock((at,), form=period)
+    if named := _in_named_zone(cells, source, at):
+        return named
+    if form := _form(cells, source, at):
+        return Clock((at,), form=form)
+    return _within_more(cells, source, at)
+
+
+def _in_named_zone(cells: pl.Series, source: str, at: str) -> Clock | None:
+    """Find how times are written behind which a zone's name stands."""
     bare, names = _split(cells)
-    if not names.has_nulls() and all(map(zones.is_known, names.unique())):
-        if (times.nanoseconds(bare, "iso") != NO_TIME).all():
-            return Clock((at,), named=True, unit="iso")
-        form = _form(bare, source, at)
-        return Clock((at,), form=form, named=True) if form else None
-    form = _form(cells, source, at)
-    return Clock((at,), form=form) if form else None
+    if names.has_nulls() or not all(map(zones.is_known, names.unique())):
+        return None
+    if (times.nanoseconds(bare, "iso") != NO_TIME).all():
+        return Clock((at,), named=True, unit="iso")
+    form = _form(bare, source, at)
+    return Clock((at,), form=form, named=True) if form else None
+
+
+def _within_more(cells: pl.Series, source: str, at: str) -> Clock | None:
+    """Find how times are written in text that is more than a time."""
+    for trim, (pattern, _) in TRIMS.items():
+        if _most(cells.str.contains(pattern)):
+            found = recognise(trimmed(cells, trim), source, at)
+            return found and replace(found, trim=trim)
+    return None
 
 
 def _filled(column: pl.Series) -> pl.Series:

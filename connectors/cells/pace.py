@@ -45,6 +45,33 @@ def ahead(time: Ints, stream: NDArray[np.int32] | None) -> Ints:
     return np.sort(np.concatenate(found))
 
 
+def waiting(time: Ints, stream: NDArray[np.int64] | None) -> int:
+    """Count the last rows of which only rows below can tell whether they are ahead.
+
+    Args:
+        time: [T], ns, `NO_TIME` where there is none.
+        stream: [T], whose row it is; None where there is one stream.
+
+    Returns:
+        The rows from the first on that comes behind a far step and has so few rows of
+        its stream behind it that they may all be wrong; 0 where there is none.
+    """
+    told = np.flatnonzero(time != NO_TIME)
+    parts = [told]
+    if stream is not None:
+        order = told[np.argsort(stream[told], kind="stable")]
+        parts = np.split(order, np.flatnonzero(np.diff(stream[order])) + 1)
+    first = len(time)
+    for part in parts:
+        steps = np.diff(time[part])
+        forward = steps[steps > 0]
+        if len(forward) >= ENOUGH:
+            far = steps[-MOST:] > FAR * int(np.median(forward))
+            if far.any():
+                first = min(first, int(part[int(np.argmax(far)) - len(far)]))
+    return len(time) - first
+
+
 def _ahead(time: Ints) -> Ints:
     """Find the rows of one stream."""
     steps = np.diff(time)

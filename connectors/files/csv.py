@@ -21,10 +21,11 @@ from connectors.files import layout as layouts
 from connectors.files import presets
 from connectors.files import text as files
 from connectors.files.columns import plan
+from connectors.files.columns.pieces import Lost, Piece
 from connectors.files.columns.seen import Seen, require
 from connectors.files.layout import QUOTE, Layout
 from connectors.files.options import TextOptions
-from connectors.files.table import LineTable, Lost, Piece, Texts
+from connectors.files.table import LineTable, Texts
 from connectors.options import read
 from sfm_stream.errors import FeedError, NoRows
 from sfm_stream.settings import Feed

@@ -13,9 +13,10 @@ from msgspec import Meta
 
 from connectors.files import archives, text
 from connectors.files.columns import plan
+from connectors.files.columns.pieces import Piece
 from connectors.files.columns.seen import Seen, require
 from connectors.files.options import TableOptions
-from connectors.files.table import Piece, Table
+from connectors.files.table import Table
 from connectors.options import read
 from sfm_stream.errors import FeedError, NoRows
 

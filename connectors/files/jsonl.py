@@ -16,9 +16,10 @@ import polars as pl
 
 from connectors.files import text
 from connectors.files.columns import plan
+from connectors.files.columns.pieces import Lost, Piece
 from connectors.files.columns.seen import Seen
 from connectors.files.options import LineOptions
-from connectors.files.table import LineTable, Lost, Piece, Texts
+from connectors.files.table import LineTable, Texts
 from connectors.options import read
 from sfm_stream.errors import NoRows
 
@@ -29,6 +30,14 @@ SAMPLE_LINES = 1000
 NO_RECORD = "a line is no record of JSON"
 SHOWN = 60
 ARRAY = "it holds one array: `jq -c '.[]' FILE` makes a line of each record"
+COLUMNS = (
+    "`jq -c '[.time, .value] | transpose[] | {time: .[0], value: .[1]}' FILE` "
+    "makes a line of each row"
+)
+LONG = 31
+"""A list longer than this is a column, where a file holds one record."""
+BETWEEN = (b"", b"[", b"]")
+"""Lines that are no records and stand for nothing."""
 
 
 class Jsonl(LineTable):
@@ -55,6 +64,7 @@ class Jsonl(LineTable):
         if not rows:
             hint = ARRAY if head.lstrip().startswith(b"[") else ""
             raise NoRows(paths[0], "expected records of JSON, was none", hint)
+        _expect_records(paths[0], rows)
         names = tuple(dict.fromkeys(name for row in rows for name in row))
         seen = Seen(paths[0], names, {c.name: c for c in _frame(rows, names)})
         notation = plan.notation(seen, options, config)
@@ -77,12 +87,26 @@ class Jsonl(LineTable):
             row += len(rows) + len(lost)
 
 
+def _expect_records(path: str, rows: Sequence[dict[str, str]]) -> None:
+    """Refuse a file whose only record holds whole columns as lists.
+
+    Raises:
+        NoRows: naming a list.
+    """
+    longest = next((n for n in rows[0] if n.endswith(f".{LONG}")), "")
+    if len(rows) == 1 and longest:
+        name = longest.removesuffix(f".{LONG}")
+        problem = f"expected a record for each row, was one with {name!r} as a list"
+        raise NoRows(path, problem, COLUMNS)
+
+
 def _records(lines: Sequence[bytes]) -> tuple[list[dict[str, str]], list[Lost]]:
     """Read lines: the records, and what is none; blank lines are neither."""
     rows: list[dict[str, str]] = []
     lost = []
     for line in lines:
-        record = _decoded(line) if line.strip() else ()
+        bare = line.strip().removesuffix(b",")  # as in an array with a line for each
+        record = _decoded(bare) if bare not in BETWEEN else ()
         if isinstance(record, dict):
             rows.append(dict(_cells(record, "")))
         elif record != ():

@@ -13,9 +13,10 @@ import polars as pl
 
 from connectors.files import text
 from connectors.files.columns import plan
+from connectors.files.columns.pieces import Piece
 from connectors.files.columns.seen import Seen, require
 from connectors.files.options import TableOptions
-from connectors.files.table import Piece, Table
+from connectors.files.table import Table
 from connectors.options import read
 from sfm_stream.errors import FeedError
 

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
 import numpy as np
 import polars as pl
 
 from connectors.cells import numbers, pace, zones
 from connectors.files import text
+from connectors.files.columns.pieces import Piece, joined, ordered, parted
 from connectors.tally import Tally
 from sfm_stream.errors import FeedError
 from sfm_stream.events import NO_TIME, Block, Floats, Ints
@@ -24,54 +25,13 @@ if TYPE_CHECKING:
     from connectors.files.columns.plan import Plan
 
 Texts: TypeAlias = Iterator[tuple[bytes, bool]]
-NEWEST_FIRST = "newest-first"
-MOST_IN_MEMORY = 4 << 30
-"""Bytes of a file's used columns that `newest-first` may hold."""
 NO_NUMBER = "a cell is no number"
 SENTINEL = "a number that stands for none"
 ZERO_PRICE = "a bid or ask of zero"
 NO_TIME_READ = "time could not be read"
+LOOKED_AT = 4_096
+"""Rows at the end of a piece by which the pace there is told."""
 FAR_AHEAD = "a time far ahead of its stream's pace"
-
-
-class Lost(NamedTuple):
-    """A row that became no event.
-
-    Attributes:
-        at: rows of its piece before it that became events.
-        reason: why.
-        detail: what it was, or empty.
-        is_data: whether it was one of data.
-    """
-
-    at: int
-    reason: str
-    detail: str
-    is_data: bool = True
-
-
-@dataclass(frozen=True, slots=True)
-class Piece:
-    """Some rows of a file.
-
-    Attributes:
-        source: the file.
-        row: number of rows before them in the file.
-        frame: the used columns.
-        lost: the rows between them that become no events, in order.
-        step: -1 where the file's last row comes first.
-    """
-
-    source: str
-    row: int
-    frame: pl.DataFrame
-    lost: Sequence[Lost] = ()
-    step: int = 1
-
-    def number(self, at: int) -> int:
-        """Give the 1-based row in the file of a row of the frame."""
-        before = sum(one.at <= at for one in self.lost)
-        return self.row + at + before + 1 if self.step > 0 else self.row - at
 
 
 @dataclass(slots=True)
@@ -155,7 +115,7 @@ class Table(ABC):
             FeedError: where a file is cut off or damaged, after the rows before that.
         """
         reading = self._begun()
-        for piece in _ordered(self._pieces(), self._order):
+        for piece in self._settled(ordered(self._pieces(), self._order)):
             before = reading.position
             block = self._events(piece, reading)
             for start in range(max(after - before, 0), len(block), size):
@@ -166,6 +126,31 @@ class Table(ABC):
     @abstractmethod
     def _pieces(self) -> Iterator[Piece]:
         """Give the rows of all files in the order in which they stand there."""
+
+    def _settled(self, pieces: Iterator[Piece]) -> Iterator[Piece]:
+        """Let rows that may be far ahead wait for those below, which tell."""
+        held: Piece | None = None
+        for piece in pieces:
+            whole = piece
+            if held is not None:
+                if held.source == piece.source:
+                    whole = joined(held, piece)
+                else:
+                    yield held
+            sound, held = parted(whole, len(whole.frame) - self._waiting(whole))
+            yield sound
+        if held is not None:
+            yield held
+
+    def _waiting(self, piece: Piece) -> int:
+        """Count the last rows of a piece that wait."""
+        clock, symbol = self._plan.clock, self._plan.symbol
+        if clock is None or piece.step < 0:
+            return 0
+        last = piece.frame.tail(LOOKED_AT)
+        names = last[symbol].cast(pl.String) if symbol else None
+        stream = None if names is None else names.rank("dense").fill_null(0).to_numpy()
+        return pace.waiting(clock.read(last), stream)
 
     def _begun(self) -> Reading:
         self.tally.clear()
@@ -320,31 +305,6 @@ class LineTable(Table):
     @abstractmethod
     def _read(self, path: str, texts: Texts) -> Iterator[Piece]:
         """Give the rows of a file's lines."""
-
-
-def _ordered(pieces: Iterable[Piece], order: str) -> Iterator[Piece]:
-    """Give pieces in order of time: those of a file newest first turned round."""
-    if order != NEWEST_FIRST:
-        yield from pieces
-        return
-    held: list[Piece] = []
-    for piece in pieces:
-        if held and held[0].source != piece.source:
-            yield from _turned(held)
-            held = []
-        held.append(piece)
-        if sum(one.frame.estimated_size() for one in held) > MOST_IN_MEMORY:
-            problem = f"expected at most {MOST_IN_MEMORY >> 20} MiB to turn round"
-            raise FeedError(piece.source, problem, "sort the file by time, or split it")
-    yield from _turned(held)
-
-
-def _turned(pieces: Sequence[Piece]) -> Iterator[Piece]:
-    for piece in reversed(pieces):
-        count = len(piece.frame)
-        lost = [one._replace(at=count - one.at) for one in reversed(piece.lost)]
-        last = piece.row + count + len(lost)
-        yield Piece(piece.source, last, piece.frame.reverse(), lost, -1)
 
 
 def _derived(columns: Mapping[str, Floats], expression: pl.Expr) -> Floats:

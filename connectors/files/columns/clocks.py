@@ -12,6 +12,7 @@ import polars as pl
 
 from connectors.cells import dates, times, zones
 from connectors.cells.dates import Clock
+from connectors.cells.periods import DAY_OF_YEAR
 from connectors.files.columns.seen import Seen, require
 from connectors.stamps import EXCEL
 from sfm_stream.errors import FeedError
@@ -33,6 +34,8 @@ MOSTLY = 0.9
 """Share of steps that go one way in a column of times: some rows are out of order."""
 EXCEL_DAYS = 36_526, 73_051
 """The days from 2000 to 2100 as Excel counts them."""
+HOURLIKE = re.compile(r"(?i)^(hour|hr|he|hour[ _]?ending|hour[ _]?of[ _]?day)$")
+"""Names of columns of hours beside one of dates."""
 PARTS = ("year", "month", "day", "hour", "minute", "second")
 
 
@@ -115,6 +118,8 @@ def _telling(feed: Feed, seen: Seen) -> list[Clock]:
 def tells_time(name: str, column: pl.Series, source: str) -> Clock | None:
     """Say how a column that nobody named reads as times; None if it does not."""
     clock = dates.recognise(column, source, name)
+    if clock and clock.form == DAY_OF_YEAR and not TIMELIKE.search(name):
+        return None  # numbers of bills look alike
     if clock is None or clock.form or clock.named or dates.is_dated(column):
         return clock
     whole = column.cast(pl.Float64, strict=False).drop_nulls()
@@ -153,9 +158,17 @@ def _with_time_of_day(clock: Clock, seen: Seen) -> Clock | None:
     if (ns % dates.DAY).any():
         return None
     for name, column in seen.columns.items():
-        if dates.is_time_of_day(column):
+        if dates.is_time_of_day(column) or _tells_hours(name, column):
             both = (clock.columns[0], name)
             whole = dates.sample(seen.columns, both)
             found = dates.recognise(whole, seen.source, both[0])
             return found and replace(found, columns=both)
     return None
+
+
+def _tells_hours(name: str, column: pl.Series) -> bool:
+    """Say whether a column holds hours of the day, 24 being the end of it."""
+    if not HOURLIKE.match(name.strip()):
+        return False
+    hours = column.cast(pl.Int64, strict=False)
+    return not hours.has_nulls() and bool(hours.is_between(0, 24).all())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -28,6 +28,8 @@ INDEXLIKE = re.compile(
 )
 QUOTE = re.compile(r"(?i)^(best_?)?(bid|ask)(_?(px|price|pt))?(_?\d+)?$")
 """Names of prices of quotes, which are never zero."""
+FEW = 20
+"""Rows with less than this do not tell that a column stands still."""
 SHOWN = 6
 
 
@@ -119,7 +121,8 @@ def choose(
         {name: derived[name] for name in fields if name in derived}, clock,
         feed.period.ns, feed.symbol, stream.name, options.rows,
         notation, _prices(fields, options), scales,
-        tuple(filter(None, (*seen.notes, *told, _scaled(scales), _told(left_out)))),
+        tuple(filter(None, (*seen.notes, *told, _scaled(scales), _told(left_out),
+                            _still(config, list(fields.values()), seen)))),
         left_out,
         seen.names,
     )  # fmt: skip
@@ -234,6 +237,20 @@ def _told(left_out: Mapping[str, str]) -> str:
     shown = [f"{name!r} {why}" for name, why in list(left_out.items())[:SHOWN]]
     more = f" and {len(left_out) - SHOWN} more" if len(left_out) > SHOWN else ""
     return f"left out: {'; '.join(shown)}{more}"
+
+
+def _still(config: Config, columns: Sequence[str], seen: Seen) -> str:
+    """Say that what is forecast by default does not change, where others do."""
+    if config.target.values or config.stream.fields:
+        return ""
+    first, *others = (seen.columns.get(name) for name in columns)
+    if first is None or len(first) < FEW or first.n_unique() > 1:
+        return ""
+    moving = [c.name for c in others if c is not None and c.n_unique() > 1]
+    if not moving:
+        return ""
+    told = f"the target {columns[0]!r} is {first[0]} in all of the first rows"
+    return f"{told}; target.values names another, e.g. {moving[0]!r}"
 
 
 def _prices(fields: Mapping[str, str], options: TableOptions) -> frozenset[str]:

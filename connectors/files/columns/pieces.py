@@ -1,0 +1,103 @@
+"""The rows of a file, piece by piece, each with its place in the file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import polars as pl
+
+from sfm_stream.errors import FeedError
+
+NEWEST_FIRST = "newest-first"
+MOST_IN_MEMORY = 4 << 30
+"""Bytes of a file's used columns that `newest-first` may hold."""
+
+
+class Lost(NamedTuple):
+    """A row that became no event.
+
+    Attributes:
+        at: rows of its piece before it that became events.
+        reason: why.
+        detail: what it was, or empty.
+        is_data: whether it was one of data.
+    """
+
+    at: int
+    reason: str
+    detail: str
+    is_data: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """Some rows of a file.
+
+    Attributes:
+        source: the file.
+        row: number of rows before them in the file.
+        frame: the used columns.
+        lost: the rows between them that become no events, in order.
+        step: -1 where the file's last row comes first.
+    """
+
+    source: str
+    row: int
+    frame: pl.DataFrame
+    lost: Sequence[Lost] = ()
+    step: int = 1
+
+    def number(self, at: int) -> int:
+        """Give the 1-based row in the file of a row of the frame."""
+        before = sum(one.at <= at for one in self.lost)
+        return self.row + at + before + 1 if self.step > 0 else self.row - at
+
+
+def parted(piece: Piece, count: int) -> tuple[Piece, Piece | None]:
+    """Part a piece behind so many rows of its frame; None if none is left behind."""
+    if count >= len(piece.frame):
+        return piece, None
+    before = [one for one in piece.lost if one.at <= count]
+    after = [one._replace(at=one.at - count) for one in piece.lost if one.at > count]
+    row = piece.row + count + len(before)
+    first = Piece(piece.source, piece.row, piece.frame.head(count), before)
+    return first, Piece(piece.source, row, piece.frame.slice(count), after)
+
+
+def joined(first: Piece, second: Piece) -> Piece:
+    """Join two pieces of a file of which one follows the other."""
+    behind = len(first.frame)
+    lost = [one._replace(at=one.at + behind) for one in second.lost]
+    frame = pl.concat([first.frame, second.frame], how="vertical_relaxed")
+    return Piece(first.source, first.row, frame, [*first.lost, *lost])
+
+
+def ordered(pieces: Iterable[Piece], order: str) -> Iterator[Piece]:
+    """Give pieces in order of time: those of a file newest first turned round.
+
+    Raises:
+        FeedError: if a file is too large to be turned round.
+    """
+    if order != NEWEST_FIRST:
+        yield from pieces
+        return
+    held: list[Piece] = []
+    for piece in pieces:
+        if held and held[0].source != piece.source:
+            yield from _turned(held)
+            held = []
+        held.append(piece)
+        if sum(one.frame.estimated_size() for one in held) > MOST_IN_MEMORY:
+            problem = f"expected at most {MOST_IN_MEMORY >> 20} MiB to turn round"
+            raise FeedError(piece.source, problem, "sort the file by time, or split it")
+    yield from _turned(held)
+
+
+def _turned(pieces: Sequence[Piece]) -> Iterator[Piece]:
+    for piece in reversed(pieces):
+        count = len(piece.frame)
+        lost = [one._replace(at=count - one.at) for one in reversed(piece.lost)]
+        last = piece.row + count + len(lost)
+        yield Piece(piece.source, last, piece.frame.reverse(), lost, -1)

@@ -1,0 +1,115 @@
+"""Files as exports, browsers and markets write them."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from sfm_stream.errors import NoRows
+from sfm_stream.events import NO_TIME
+from tests.test_connectors_files_kinds import opened, whole
+
+START, QUARTER = 1_714_521_600, 900  # 2024-05-01, and a quarter of an hour
+ROWS = 48
+VALUES = [100 + (i * 37 % 11) / 10 for i in range(ROWS)]
+
+
+def moments(form, step=QUARTER, since=0):
+    at = np.datetime64(START, "s").astype("datetime64[s]")
+    return [(at + since + i * step).item().strftime(form) for i in range(ROWS)]
+
+
+def expect_read(feed, step=QUARTER, first=START):
+    block = whole(feed)
+    assert block.time.tolist() == [(first + i * step) * 10**9 for i in range(ROWS)]
+    assert block.values[:, 0].tolist() == VALUES
+
+
+def lines(times, separator=",", head="when"):
+    rows = [f"{t}{separator}{v}" for t, v in zip(times, VALUES, strict=True)]
+    return "\n".join([f"{head}{separator}load", *rows]) + "\n"
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        "%Y-%m-%d %H:%M:%S GMT+0200",
+        "%Y-%m-%dT%H:%M:%S UTC+02:00",
+        "%a %b %d %Y %H:%M:%S GMT+0200 (CEST)",
+        "%d %B %Y %H:%M GMT+0200 (Central European Summer Time)",
+    ],
+)
+def test_offsets_as_browsers_write_them_are_read(tmp_path, form):
+    expect_read(opened(tmp_path, lines(moments(form))), first=START - 7200)
+
+
+@pytest.mark.parametrize("between", [" - ", " \u2013 ", " to "])
+@pytest.mark.parametrize("form", ["%d.%m.%Y %H:%M", "%Y-%m-%d %H:%M:%S"])
+def test_an_interval_is_told_by_its_start(tmp_path, form, between):
+    ends = moments(form, since=QUARTER)
+    spans = [f"{a}{between}{b}" for a, b in zip(moments(form), ends, strict=True)]
+    expect_read(opened(tmp_path, lines(spans, head="MTU (UTC)")))
+
+
+@pytest.mark.parametrize("first", [0, 1])
+def test_hours_beside_dates_are_times_of_day(tmp_path, first):
+    dates = moments("%Y-%m-%d", step=3600)
+    rows = [
+        f"{day},{i % 24 + first},{value}"
+        for i, (day, value) in enumerate(zip(dates, VALUES, strict=True))
+    ]
+    feed = opened(tmp_path, "\n".join(["date,hour,load", *rows]) + "\n")
+    assert feed.fields == ("load",)
+    expect_read(feed, step=3600, first=START + 3600 * first)
+
+
+def test_a_column_of_other_whole_numbers_is_no_hour(tmp_path):
+    dates = moments("%Y-%m-%d", step=86_400)
+    rows = [f"{d},{i},{v}" for i, (d, v) in enumerate(zip(dates, VALUES, strict=True))]
+    feed = opened(tmp_path, "\n".join(["date,hour,load", *rows]) + "\n")
+    assert feed.fields == ("hour", "load")
+
+
+def test_an_array_with_a_line_for_each_record_is_read(tmp_path):
+    times = moments("%Y-%m-%d %H:%M:%S")
+    told = [{"when": t, "load": v} for t, v in zip(times, VALUES, strict=True)]
+    text = "[\n" + ",\n".join(json.dumps(one) for one in told) + "\n]\n"
+    feed = opened(tmp_path, text, "a.jsonl", connector="jsonl")
+    expect_read(feed)
+    assert feed.tally.counts == {}
+
+
+def test_a_record_of_whole_columns_is_refused_with_the_way_out(tmp_path):
+    text = json.dumps({"when": moments("%Y-%m-%d %H:%M"), "load": VALUES})
+    with pytest.raises(NoRows, match=r"one with 'when' as a list.*transpose"):
+        opened(tmp_path, text, "a.jsonl", connector="jsonl")
+
+
+def test_a_target_that_stands_still_is_told(tmp_path):
+    times = moments("%Y-%m-%d %H:%M:%S")
+    rows = [f"{t},0,{v}" for t, v in zip(times, VALUES, strict=True)]
+    feed = opened(tmp_path, "\n".join(["when,table,load", *rows]) + "\n")
+    assert any(
+        "the target 'table' is 0 in all of the first rows; target.values names "
+        "another, e.g. 'load'" in note
+        for note in feed.notes
+    )
+    named = opened(
+        tmp_path, "\n".join(["when,table,load", *rows]) + "\n", fields=["table", "load"]
+    )
+    assert not any("stands" in note or "in all of" in note for note in named.notes)
+
+
+@pytest.mark.parametrize("form", ["%Y-%j", "%G-W%V-%u", "%Y-%jT%H:%M"])
+def test_days_of_the_year_and_of_weeks_are_times(tmp_path, form):
+    step = QUARTER if "H" in form else 86_400
+    expect_read(opened(tmp_path, lines(moments(form, step))), step=step)
+
+
+def test_numbers_of_bills_are_no_days_of_the_year(tmp_path):
+    rows = [f"2024-{i + 1:03},{v}" for i, v in enumerate(VALUES)]
+    feed = opened(tmp_path, "\n".join(["bill,load", *rows]) + "\n")
+    assert not feed.is_timed
+    assert (whole(feed).time != NO_TIME).all()
