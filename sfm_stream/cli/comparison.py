@@ -100,9 +100,12 @@ def _suite(
     write: Path | None,
 ) -> dict[str, Any]:
     """Run a suite, show its tables and write them into a file if asked."""
+    from msgspec import to_builtins
+
     from connectors import open_feed
     from sfm_stream.evaluate import results
     from sfm_stream.evaluate import suite as benchmarks
+    from sfm_stream.report import suite as report
 
     chosen = benchmarks.read(folder, sets)
     source = benchmarks.Source(load, open_feed)
@@ -115,6 +118,8 @@ def _suite(
     typer.echo(text, err=True)
     if write is not None:
         results.put(write, text)
+    told = [to_builtins(one) for one in chosen]
+    say(f"look at it: {report.write(out, told, names, found, command)}")
     return found
 
 

@@ -47,7 +47,7 @@ const figure = (caption, summary) => {
 };
 
 // The colours' meaning before the caption; under the cursor, the values instead.
-const legend = (place, caption, series) => {
+const legend = (place, caption, series, options) => {
   const named = series.map((one, i) => [one, i + 1]).filter(([one]) => one.label);
   const swatch = (paint) => element("span", { style: `display:inline-block;width:9px;height:9px;border-radius:2px;margin-right:4px;background:${paint}` });
   const rest = () => place.replaceChildren(
@@ -56,7 +56,9 @@ const legend = (place, caption, series) => {
   return (u) => {
     const i = u.cursor.idx;
     if (i == null || u.cursor.left < 0) return rest();
-    const when = new Date(u.data[0][i] * 1000).toISOString().slice(0, 19).replace("T", " ");
+    const at = u.data[0][i];
+    const when = options.time === false ? `${number(at)}${options.unit || ""}`
+      : new Date(at * 1000).toISOString().slice(0, 19).replace("T", " ");
     const value = ([one, at]) => (one.value ? one.value(u, u.data[at][i], at, i) : number(u.data[at][i]));
     place.textContent = [when, ...named.map((pair) => `${pair[0].label} ${value(pair)}`)].join("   ");
   };
@@ -64,7 +66,7 @@ const legend = (place, caption, series) => {
 
 const plot = (caption, summary, data, series, options = {}) => {
   const { made, body } = figure(caption, summary);
-  const read = legend(made.lastChild, caption, series);
+  const read = legend(made.lastChild, caption, series, options);
   const height = options.height || 200;
   const build = () => {
     body.replaceChildren();
@@ -126,14 +128,14 @@ const zero = (level, text) => ({
   }],
 });
 
-const lines = (caption, time, curves, level, text) => {
+const lines = (caption, time, curves, level, text, options = {}) => {
   const names = Object.keys(curves);
   return plot(caption, names.map((n) => `${n} ${span(curves[n])}`).join("; "),
     [time, ...names.map((n) => curves[n])],
     names.map((label, i) => ({
       label, stroke: PALETTE[(i + 1) % PALETTE.length], width: 1.5, points: { show: false },
     })),
-    level == null ? {} : { hooks: zero(level, text) });
+    level == null ? options : { ...options, hooks: zero(level, text) });
 };
 
 // Weights that sum to 1, one above the other.

@@ -34,7 +34,8 @@ if TYPE_CHECKING:
 
 LIVE = 5_000
 """Events that are taken one by one to time a tick."""
-BLOCKS = 20
+BLOCKS, STRETCHES = 20, 50
+SQUARED = ("mse", "naive_mse")
 KEPT = ("forecasts", "scores", "rejected")
 REFERENCE = ("naive_mse",)
 """Metrics of the last value that skill already holds."""
@@ -67,7 +68,7 @@ def enter(
     Returns:
         `horizons`, each with `FIGURES`; of several targets the mean, and each of them
         under `targets`; `ticks_per_s`, `p50_us`, `p99_us`, `peak_rss_mib`; `account`,
-        what was not taken.
+        what was not taken; `stretches`, its squared errors in order of time.
 
     Raises:
         FeedError: where the feed cannot be read on.
@@ -81,9 +82,15 @@ def enter(
     else:
         ticks, pace = _peers(config, feed, sink, registry.PEERS[model])
     sink.close()
-    scored = _fold(folder, metrics.first_scored(config.run.warmup, ticks))
+    first = metrics.first_scored(config.run.warmup, ticks)
     account = judgement.of_run(folder, feed, sum(ticks.values()))
-    return {**scored, **pace, "peak_rss_mib": peak_rss_mib(), "account": account}
+    return {
+        **_fold(folder, first),
+        **pace,
+        "peak_rss_mib": peak_rss_mib(),
+        "account": account,
+        "stretches": _stretches(folder, first),
+    }
 
 
 def hold(
@@ -125,6 +132,8 @@ def hold(
             found[name] = figures
             say(f"{name} is through")
     accounts = {name: found[name].pop("account") for name in names}
+    for name in names:
+        del found[name]["stretches"]  # the report draws from all records
     models = {name: found[name] for name in names}
     return {"models": models, "account": accounts[names[0]]}
 
@@ -278,6 +287,24 @@ def _fold(folder: Path, first: Mapping[str, int]) -> dict[str, Any]:
     if len(targets) == 1:
         return next(iter(each.values()))
     return {**_plain(metrics.mean_over(targets)), "targets": each}
+
+
+def _stretches(folder: Path, first: Mapping[str, int]) -> dict[str, list[float]]:
+    """Give squared errors of equal stretches, the model's and the last value's.
+
+    Each target and horizon counts alike: its errors are told as shares of all that the
+    last value made. So 1 - sum / sum is the mean of their skills.
+    """
+    sums = np.zeros((2, STRETCHES))
+    for horizons in metrics.blocks(folder, first, STRETCHES).values():
+        for parts in horizons.values():
+            errors = np.array(
+                [[metrics.total(one, name) for one in parts] for name in SQUARED]
+            )
+            if (total := errors[1].sum()) > 0:
+                sums += errors / total
+    ours, theirs = sums.tolist()
+    return {"ours": ours, "theirs": theirs}
 
 
 def _plain(horizons: Mapping[str, Summary]) -> dict[str, Any]:

@@ -267,6 +267,16 @@ def blocks(
     }
 
 
+def total(stretch: Summary, name: str) -> float:
+    """Give the sum of which a summary holds the mean; 0 of nothing.
+
+    Args:
+        stretch: a summary.
+        name: of a metric that is a mean.
+    """
+    return (stretch[name] or 0.0) * (stretch["scored"] or 0)
+
+
 def _skill(mse: float | None, naive_mse: float | None) -> float | None:
     if mse is None or naive_mse is None:
         return None

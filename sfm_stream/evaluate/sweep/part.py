@@ -92,13 +92,9 @@ def _cells(folder: Path, first: Mapping[str, int]) -> list[dict[str, Any]]:
             "target": target,
             "horizon": horizon,
             **known[target]["horizons"][horizon],
-            "ours": [_sum(one, "mse") for one in parts],
-            "theirs": [_sum(one, "naive_mse") for one in parts],
+            "ours": [metrics.total(one, "mse") for one in parts],
+            "theirs": [metrics.total(one, "naive_mse") for one in parts],
         }
         for target, horizons in stretches.items()
         for horizon, parts in horizons.items()
     ]
-
-
-def _sum(stretch: metrics.Summary, name: str) -> float:
-    return (stretch[name] or 0.0) * (stretch["scored"] or 0)
