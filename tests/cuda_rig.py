@@ -22,22 +22,35 @@ NEEDS_COMPILER = pytest.mark.skipif(
 APART = "the threads of a warp wait at two kinds of barriers"
 ENTRIES = """
 extern "C" void order(int backwards) { fibers::backwards = backwards; }
-extern "C" bool run_forward(int blocks, float* rows, const float* tables,
-    const int* active, const int* steps) {
-  return fibers::launch(blocks, THREADS, [=] { forward(rows, tables, active, steps); });
+extern "C" bool run_forward(int blocks, const float* rows, float* tapes,
+    const float* tables, const int* active, const int* steps) {
+  return fibers::launch(blocks, THREADS,
+                        [=] { forward(rows, tapes, tables, active, steps); });
 }
-extern "C" bool run_learn(int blocks, float* rows, const long long* counters,
-    const float* tables, float* work, double* told, const long long* windows,
-    const int* active, const int* counts, const double* knobs) {
+extern "C" bool run_learn(int blocks, float* rows, long long* counters,
+    const float* tapes, const float* tables, float* work, double* told,
+    const long long* windows, const int* active, const int* counts,
+    const long long* turns, int* joins, const double* knobs) {
   return fibers::launch(blocks, THREADS, [=] {
-    learn(rows, counters, tables, work, told, windows, active, counts, knobs);
+    learn(rows, counters, tapes, tables, work, told, windows, active, counts, turns,
+          joins, knobs);
   });
+}
+extern "C" bool run_join(int blocks, float* rows, long long* counters,
+    const float* work, const int* active, const int* joins) {
+  return fibers::launch(blocks, THREADS,
+                        [=] { join(rows, counters, work, active, joins); });
+}
+extern "C" bool run_together(int blocks, float* rows, long long* counters,
+    long long* turns, const int* flags, const double* knobs) {
+  return fibers::launch(blocks, THREADS,
+                        [=] { together(rows, counters, turns, flags, knobs); });
 }
 """
 
 
 class Kernels(NamedTuple):
-    """The two kernels of a layout; arguments are numpy arrays."""
+    """The kernels of a layout; arguments are numpy arrays."""
 
     library: ctypes.CDLL
 
@@ -50,15 +63,21 @@ class Kernels(NamedTuple):
     def learn(self, blocks, *arrays):
         assert self.library.run_learn(blocks, *map(_pointer, arrays)), APART
 
+    def join(self, blocks, *arrays):
+        assert self.library.run_join(blocks, *map(_pointer, arrays)), APART
+
+    def together(self, blocks, *arrays):
+        assert self.library.run_together(blocks, *map(_pointer, arrays)), APART
+
 
 def _pointer(array):
     return ctypes.c_void_p(array.ctypes.data)
 
 
-def kernels(layout, folder, source=None):
+def kernels(layout, folder, source=None, tape=prelude.ROW):
     """Compile `cell.cu`, or a changed source of it, for a layout."""
     text = prelude.SOURCE.read_text() if source is None else source
-    return _compiled(prelude.prelude(layout) + text, str(folder))
+    return _compiled(prelude.prelude(layout, tape) + text, str(folder))
 
 
 @cache

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import sys
+import tomllib
 import traceback
 from pathlib import Path
 from typing import NamedTuple
@@ -18,8 +19,10 @@ from sfm_stream import config
 from sfm_stream.backends.cuda import chain, running
 from sfm_stream.engine import Engine
 from sfm_stream.events import Block, Control, Gap, Heartbeat, Label, Tick
+from sfm_stream.state import places
 from tests import cuda_rig
 
+PANEL = Path(__file__).parents[1] / "configs" / "panel.toml"
 START, SECOND = 1_700_000_000 * 10**9, 10**9
 
 
@@ -48,25 +51,13 @@ class Memory:
         return into
 
 
-class FiberCell(NamedTuple):
-    """`cell.cu` over fibers, for arrays that the simulator says are on a GPU."""
-
-    kernels: cuda_rig.Kernels
-
-    def forward(self, blocks, *arrays):
-        self.kernels.forward(blocks, *arrays)
-
-    def learn(self, blocks, *arrays):
-        self.kernels.learn(blocks, *arrays)
-
-
 class NoGpu(NamedTuple):
     """What `running.find` gives where there is no GPU."""
 
     folder: Path
 
-    def load(self, layout):
-        return FiberCell(cuda_rig.kernels(layout, self.folder))
+    def load(self, layout, tape):
+        return cuda_rig.kernels(layout, self.folder, tape=tape)
 
     def is_ready(self):
         return True
@@ -86,7 +77,7 @@ TREE = {
     "model": {"states": 3, "frequencies": 2, "outputs": 3, "longest_period": 16.0,
               "longest_memory": 16.0},
     "features": {"lags": 2, "errors": 1},
-    "learn": {"window": 8, "every": 4, "replay": 0},
+    "learn": {"window": 4, "every": 3, "replay": 12},
     "target": {"values": ["x", "y"], "horizons": [1, 3]},
     "stream": {"max_gap": "1m"},
 }  # fmt: skip
@@ -145,6 +136,7 @@ def expect_same_state(gpu, cpu):
 
 
 def run_both(folder, tree, events, size):
+    """Run events in blocks by both; give the kinds of records and the GPU's engine."""
     cpu, gpu = engines(merged(tree), FIELDS, folder)
     kinds = set()
     for begin in range(0, len(events), size):
@@ -154,7 +146,7 @@ def run_both(folder, tree, events, size):
         kinds |= {kind for kind, found in wanted.columns.items() if len(found["seq"])}
     assert not gpu._bank.is_home, "the rows stay on the GPU between blocks"
     expect_same_state(gpu, cpu)
-    return kinds
+    return kinds, gpu
 
 
 def merged(tree):
@@ -162,7 +154,11 @@ def merged(tree):
 
 
 def a_story_of_everything(folder):
-    kinds = run_both(folder, {}, story(), 14)
+    kinds, gpu = run_both(folder, {}, story(), 14)
+    counters = gpu.view("counters")
+    assert (counters[:2, places.ADAM_STEP] >= 1).all(), counters[
+        :, [places.ADAM_STEP, places.VERSION, places.OFFERED]
+    ]
     assert kinds == {
         "forecasts",
         "scores",
@@ -193,7 +189,7 @@ def more_records_than_there_is_room_for(folder):
 
 def strangers_and_folded_ticks(folder):
     tree = {"stream": {"symbols": ["a"], "every": "3s"}, "learn": {"gap": "keep"}}
-    kinds = run_both(folder, tree, [e for e in story(3) if type(e) is not Label], 10)
+    kinds, _ = run_both(folder, tree, [e for e in story(3) if type(e) is not Label], 10)
     assert "rejected" in kinds
 
 
@@ -201,7 +197,7 @@ def a_clock_that_was_set_back(folder):
     events = story(8)[:8]
     start = START - 10**6 * SECOND
     events += [Tick("a", start + i * SECOND, (float(i), 1.0)) for i in range(20)]
-    kinds = run_both(folder, {}, events, 13)
+    kinds, _ = run_both(folder, {}, events, 13)
     assert "rejected" in kinds
 
 
@@ -265,11 +261,101 @@ def a_run_moves_between_the_devices(folder):
         gpu = other
 
 
+def panel(streams, ticks, seed):
+    """Give ticks of streams that come as often as each other, but for a few."""
+    rng = np.random.default_rng(seed)
+    return [
+        Tick(f"s{j}", START + i * SECOND, tuple(rng.standard_normal(2).tolist()))
+        for i in range(ticks)
+        for j in range(streams)
+        if rng.random() < 0.9
+    ]
+
+
+def uneven(seed, ticks=44):
+    """Give events of streams that tick, pause, freeze and have gaps as they like."""
+    rng = np.random.default_rng(seed)
+    events = []
+    for i in range(ticks):
+        # Not on the second: where times tie, their median hangs on a last bit.
+        time = START + i * SECOND + int(rng.integers(10**8))
+        name = f"s{int(3 * rng.random() ** 2)}"
+        events.append(Tick(name, time, tuple(rng.standard_normal(2).tolist())))
+        if rng.random() < 0.08:
+            events.append(Gap(rng.choice([name, ""]), time, "lost"))
+        if i in {18, 30}:
+            events.append(Control("s1", time, "freeze" if i == 18 else "learn"))
+        if i == 34:
+            events.append(Heartbeat("", time))
+    return events
+
+
+def shares(**model):
+    return {"model": {"shared": True} | model}
+
+
+def one_cell_for_a_panel(folder):
+    _, gpu = run_both(folder, shares(), panel(4, 14, 9), 23)
+    counters = gpu.view("counters")
+    assert (counters[:, places.VERSION] > 2).all(), "steps were taken together"
+    assert (counters[2:, places.ADAM_STEP] == 0).all(), "by the first stream's rows"
+    assert (counters[:2, places.ADAM_STEP] >= 1).all(), counters[
+        :, [places.ADAM_STEP, places.VERSION, places.OFFERED]
+    ]
+
+
+def one_cell_for_streams_that_come_as_they_like(folder):
+    for seed in (10, 11, 12):
+        run_both(folder, shares(), uneven(seed), 37)
+
+
+def one_cell_with_little_room_for_records(folder):
+    chain.EVENTS_KEPT = 1
+    try:
+        run_both(folder, shares(cell="a-sfm"), uneven(13), 60)
+    finally:
+        chain.EVENTS_KEPT = 32
+
+
+def one_cell_and_an_update_at_every_tick(folder):
+    tree = shares() | {"learn": {"every": 1}, "target": {"values": ["x"]}}
+    run_both(folder, tree, uneven(14)[:26], 13)
+
+
+def one_cell_one_event_at_a_time(folder):
+    cpu, gpu = engines(merged(shares()), FIELDS, folder)
+    for event in uneven(15)[:26]:
+        close(gpu.observe(event), cpu.observe(event))
+        close(gpu.learn(), cpu.learn())
+    expect_same_state(gpu, cpu)
+
+
+def the_settings_of_the_panel(folder):
+    """The default model, and configs/panel.toml but for its feed."""
+    tree = tomllib.loads(PANEL.read_text())
+    rng = np.random.default_rng(16)
+    events = [
+        Tick(f"s{j}", START + i * SECOND, (float(np.sin(i / 5 + j) + rng.normal()),))
+        for i in range(135)
+        for j in range(2)
+    ]
+    cpu, gpu = engines({"target": tree["target"] | {"values": ["x"]}}, ["x"], folder)
+    block = Block.of(events, 1)
+    expect_same(gpu.run(block), cpu.run(block), "the panel")
+    expect_same_state(gpu, cpu)
+    counters = gpu.view("counters")
+    steps, updates = counters[:, places.ADAM_STEP], counters[:, places.VERSION]
+    assert (steps > updates).all(), "old windows are learned again"
+
+
 STORIES = (
     a_story_of_everything, adaptive_frequencies_on_the_clock,
     more_records_than_there_is_room_for, strangers_and_folded_ticks, without_a_cell,
     a_clock_that_was_set_back,
     one_event_at_a_time, a_label_right_after_its_peek, a_run_moves_between_the_devices,
+    one_cell_for_a_panel, one_cell_for_streams_that_come_as_they_like,
+    one_cell_with_little_room_for_records, one_cell_and_an_update_at_every_tick,
+    one_cell_one_event_at_a_time, the_settings_of_the_panel,
 )  # fmt: skip
 
 

@@ -36,7 +36,11 @@ def told(tmp_path_factory):
         "a_story_of_everything", "adaptive_frequencies_on_the_clock",
         "more_records_than_there_is_room_for", "strangers_and_folded_ticks",
         "without_a_cell", "a_clock_that_was_set_back", "one_event_at_a_time", "a_label_right_after_its_peek",
-        "a_run_moves_between_the_devices",
+        "a_run_moves_between_the_devices", "one_cell_for_a_panel",
+        "one_cell_for_streams_that_come_as_they_like",
+        "one_cell_with_little_room_for_records",
+        "one_cell_and_an_update_at_every_tick", "one_cell_one_event_at_a_time",
+        "the_settings_of_the_panel",
     ],
 )  # fmt: skip
 def test_records_and_state_are_those_of_the_cpu(told, story):

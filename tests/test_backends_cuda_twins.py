@@ -45,19 +45,21 @@ def arguments():
         (array(types.int8, 1), line, line, line, array(F64, 2), line, line), Events
     )
     plan = types.NamedTuple(
-        (array(I32, 1), line, table, array(I32, 2), array(I32, 1), array(I32, 1),
-         table, array(F64, 2), table), stages.Plan,
+        (array(I32, 1), line, table, array(I32, 2), array(I32, 1), array(I32, 2),
+         array(I32, 1), array(I32, 1), table, array(I32, 1), table, array(F64, 2),
+         table), stages.Plan,
     )  # fmt: skip
     ticks = (bank, events, plan, table_of(3))
     return {
-        "ahead": (*ticks, I64),
+        "ahead": (*ticks, I64, I64),
+        "judge": (bank, plan),
         "after": (*ticks, I64),
         "account": ticks,
         "pack": (plan, table_of(3), table, table_of(2)),
     }
 
 
-@pytest.mark.parametrize("name", ["ahead", "after", "account", "pack"])
+@pytest.mark.parametrize("name", ["ahead", "judge", "after", "account", "pack"])
 def test_a_stage_compiles_from_the_cpus_own_sources(name, monkeypatch):
     hopper = SimpleNamespace(compute_capability=HOPPER)
     for module in (compiler, dispatcher):

@@ -5,10 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from sfm_stream.backends.cuda.backend import Cuda
 from sfm_stream.config import digest, from_tree
 from sfm_stream.engine import Engine
-from sfm_stream.errors import ConfigError
 from sfm_stream.events import Block, Control, Gap, Tick
 
 START, SECOND = 1_700_000_000 * 10**9, 10**9
@@ -198,11 +196,6 @@ def test_a_drift_of_one_stream_is_none_of_the_cell():
 def test_settings_without_it_have_the_digest_they_had():
     assert digest(from_tree({"model": {"shared": False}})) == digest(from_tree({}))
     assert digest(from_tree({"model": {"shared": True}})) != digest(from_tree({}))
-
-
-def test_a_gpu_refuses_it_by_name():
-    with pytest.raises(ConfigError, match=r"model\.shared: expected false"):
-        Cuda.take_charge(None, engine()._bank)
 
 
 def test_related_streams_born_late_are_forecast_better():

@@ -82,6 +82,13 @@ def descend(s, row, work, norm):
 
 
 @inline
+def span_window(s, spans):
+    """Set spans [Q, 3] to the whole of a window of the past."""
+    for q in range(s.horizons):
+        spans[q, 0], spans[q, 1], spans[q, 2] = 1, 1, s.window
+
+
+@inline
 def relearn(s, again, tables, row, home, work, spans):
     """Run a window of the past again with the weights of now, and learn from it.
 
@@ -89,11 +96,12 @@ def relearn(s, again, tables, row, home, work, spans):
     """
     labels = reservoir.fetch(s, again, row, work)
     if labels > 0:
+        for j in range(s.weights):
+            work.f32[again.at_weights + j] = row.f32[s.at_weights + j]
         old = Arena(work.f32, row.f64, row.i64)
         for t in range(1, s.window + 1):
             cell.step(again, tables, old, work, t - 1, t)
-        for q in range(s.horizons):
-            spans[q, 0], spans[q, 1], spans[q, 2] = 1, 1, s.window
+        span_window(s, spans)
         forget_gradient(s, work)
         loss = backprop.sweep(again, tables, old, work, spans, labels)
         norm = adam.norm(vector(work.f32, s.at_gradient, s.weights))

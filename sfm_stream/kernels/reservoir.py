@@ -88,7 +88,7 @@ def store(s, row, place, first):
 
 @jit
 def fetch(s, again, row, work):
-    """Lay a window drawn from those kept on the second tape, with the weights of now.
+    """Lay a window drawn from those kept on the second tape.
 
     Its memory before lies in slot 0, its ticks in slots 1 to `window`. It is drawn
     among all windows of the past, and of those that were not kept none is learned: else
@@ -105,8 +105,6 @@ def fetch(s, again, row, work):
     if place >= s.kept:
         return 0
     x, tape, n, d = row.f32, work.f32, s.inputs, s.states
-    for j in range(s.weights):
-        tape[again.at_weights + j] = x[s.at_weights + j]
     u = matrix(tape, again.at_tape_u, again.ring, n + s.outputs + 1)
     labels = matrix(tape, again.at_labels, again.ring, s.horizons)
     kept_u = cube(x, s.at_kept_u, s.kept, s.window, n)[place]

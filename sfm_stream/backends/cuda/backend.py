@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sfm_stream.backends import rounds
-from sfm_stream.backends.cuda import chain, running
-from sfm_stream.backends.cuda.chain import Chain
-from sfm_stream.errors import ConfigError
+from sfm_stream.backends.cuda import chain, prelude, running
+from sfm_stream.backends.cuda.chain import Cells, Chain
 from sfm_stream.kernels.rows import Events, Out
 
 if TYPE_CHECKING:
     from sfm_stream.backends.contract import Advance
     from sfm_stream.state.arena import Arena
     from sfm_stream.state.bank import Bank
+    from sfm_stream.state.layout import Layout
 
 
 class Cuda:
@@ -50,21 +50,17 @@ class Cuda:
         """Keep the rows of a bank on the GPU between calls.
 
         Raises:
-            ConfigError: where old windows are to be learned again, or streams share a
-                cell, which the GPU does not do yet.
+            ConfigError: if the cell is larger than a block of the GPU can work at.
         """
-        if bank.layout.sizes.shared:
-            problem = (
-                "expected false with the backend cuda: each stream has its own cell"
-            )
-            raise ConfigError("model.shared", problem, "set run.device = 'cpu'")
-        if bank.layout.sizes.kept:
-            problem = "expected 0 with the backend cuda, which keeps no old windows"
-            raise ConfigError("learn.replay", problem, "set learn.replay = 0")
         bank.have_whole_ring()  # `cell.cu` is compiled for one
-        cell = self._gpu.load(bank.layout) if bank.layout.sizes.cell else None
-        self._chain = Chain(bank.layout, chain.compile_stages(), cell)
+        cells = self._cells(bank.layout) if bank.layout.sizes.cell else None
+        self._chain = Chain(bank.layout, chain.compile_stages(), cells)
         self._bank = bank
+
+    def _cells(self, layout: Layout) -> Cells:
+        now = self._gpu.load(layout, prelude.ROW)
+        kept = layout.sizes.kept > 0
+        return Cells(now, self._gpu.load(layout, prelude.AGAIN) if kept else None)
 
     @property
     def advance(self) -> Advance:

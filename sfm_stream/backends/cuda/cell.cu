@@ -1,5 +1,10 @@
 // The SFM cell on a GPU: `forward` steps the memory of many rows over many ticks, `learn`
-// goes back over the stored ticks and takes the optimiser's step. A block per row.
+// goes back over the stored ticks and takes the optimiser's step. A block per row. Where
+// streams share a cell, `learn` leaves the gradient, `join` adds it to the others', and
+// `together` takes the step along their mean.
+//
+// The tape is that of the rows, or, where old windows are learned again, lies in `work`:
+// this text is compiled for each.
 //
 // The equations and the tape are those of kernels/cell.py and kernels/backprop.py, which
 // this is tested against. `prelude.py` writes what stands before this text: the sizes, the
@@ -20,6 +25,9 @@ constexpr bool NARROW = J <= 32;
 
 static_assert(G == GATES && SIZE == WEIGHTS, "the layout of the weights has changed");
 static_assert(THREADS % 32 == 0 && THREADS % J == 0, "a thread keeps its place j");
+
+// The row that holds the cell of row b.
+__device__ __forceinline__ long home(long b) { return SHARED ? b % TARGETS : b; }
 
 __device__ __forceinline__ float squash(float x) {  // tanh; NaN stays NaN
   x = x > LIMIT ? LIMIT : (x < -LIMIT ? -LIMIT : x);
@@ -133,22 +141,23 @@ __device__ __forceinline__ void project_inputs(
 
 // Step the memory of each row over `count` slots from `first` on, from slot `before`.
 //
-// rows: f32 arena [B, WIDTH]. tables: f32 arena [1, ..]. active [1 + B]: how many rows are
-// meant, and their numbers. steps [B, 3]: before, first, count. The slots' inputs u[:N] and
-// tau are set. A single step may go to the last slot, which is a peek's.
+// rows: f32 arena [B, WIDTH]. tapes: the one the tape lies in [B, TAPE_WIDTH]. tables: f32
+// arena [1, ..]. active [1 + B]: how many rows are meant, and their numbers. steps [B, 3]:
+// before, first, count. The slots' inputs u[:N] and tau are set. A single step may go to
+// the last slot, which is a peek's.
 extern "C" __global__ void __launch_bounds__(THREADS) forward(
-    float* rows, const float* __restrict__ tables, const int* __restrict__ active,
-    const int* __restrict__ steps) {
+    const float* rows, float* tapes, const float* __restrict__ tables,
+    const int* __restrict__ active, const int* __restrict__ steps) {
   if (blockIdx.x >= active[0]) return;
   const long b = active[1 + blockIdx.x];
   const int before = steps[3 * b], first = steps[3 * b + 1], count = steps[3 * b + 2];
   if (count == 0) return;
   const int t = threadIdx.x, w = t / 32, j = t % J;
-  float* row = rows + b * WIDTH;
-  const float* W = row + AT_WEIGHTS;
-  float *U = row + AT_TAPE_U, *Gates = row + AT_TAPE_GATES, *Turned = row + AT_TAPE_TURNED;
-  float *Read = row + AT_TAPE_READ, *Out = row + AT_TAPE_OUT, *Turn = row + AT_TAPE_TURN;
-  float* Z = row + AT_TAPE_Z;
+  const float* W = rows + home(b) * WIDTH + AT_WEIGHTS;
+  float* tape = tapes + b * TAPE_WIDTH;
+  float *U = tape + AT_TAPE_U, *Gates = tape + AT_TAPE_GATES, *Out = tape + AT_TAPE_OUT;
+  float *Turned = tape + AT_TAPE_TURNED, *Read = tape + AT_TAPE_READ;
+  float *Turn = tape + AT_TAPE_TURN, *Z = tape + AT_TAPE_Z;
   extern __shared__ __align__(16) unsigned char pool[];
   Forward& s = *(Forward*)pool;
 
@@ -182,7 +191,7 @@ extern "C" __global__ void __launch_bounds__(THREADS) forward(
   for (int i = 0; i < count; i++) {
     const int slot = count == 1 ? first : (first + i) % SLOTS;
     const float* z = s.z + w * M;
-    const float tau = CLOCKED ? row[AT_TAPE_TAU + slot] : 1.0f;
+    const float tau = CLOCKED ? tape[AT_TAPE_TAU + slot] : 1.0f;
     float gate[ITEMS];
 #pragma unroll
     for (int p = 0; p < ITEMS; p++) gate[p] = next_o[p] + heads[p].gate(z);
@@ -435,9 +444,9 @@ __device__ __forceinline__ void add_tile(
 
 // Add the weights' gradients of the listed ticks.
 __device__ __forceinline__ void weight_gradients(
-    const Backward& s, const float* row, const float* Delta, const float* Value,
+    const Backward& s, const float* tape, const float* Delta, const float* Value,
     float* Grad, bool begins) {
-  const float *U = row + AT_TAPE_U, *Read = row + AT_TAPE_READ, *Z = row + AT_TAPE_Z;
+  const float *U = tape + AT_TAPE_U, *Read = tape + AT_TAPE_READ, *Z = tape + AT_TAPE_Z;
   const int t = threadIdx.x, count = s.count;
   for (int e = t; e < G * ((R + TILE - 1) / TILE); e += THREADS) {
     const int col = e % G, i = e / G * TILE;
@@ -472,6 +481,26 @@ __device__ __forceinline__ void weight_gradients(
   }
 }
 
+// Give this thread's part of a gradient's squares.
+__device__ __forceinline__ double squares_of(const float* Grad) {
+  double squares = 0.0;
+#pragma unroll 4
+  for (int e = threadIdx.x; e < SIZE; e += THREADS) squares += (double)(Grad[e] * Grad[e]);
+  return squares;
+}
+
+// Add up two numbers over all threads of the block, which all get the sums.
+__device__ __forceinline__ void over_block(Backward& s, double& x, double& y) {
+  x = over_warp(x);
+  y = over_warp(y);
+  __syncthreads();
+  if (threadIdx.x % 32 == 0)
+    s.sums[threadIdx.x / 32] = x, s.sums[WARPS + threadIdx.x / 32] = y;
+  __syncthreads();
+  x = y = 0.0;
+  for (int e = 0; e < WARPS; e++) x += s.sums[e], y += s.sums[WARPS + e];
+}
+
 // Take step number `count` along the gradient, clipped to a norm.
 __device__ __forceinline__ void descend(
     float* row, const float* Grad, double norm, double clip, double lr, long long count) {
@@ -494,23 +523,29 @@ __device__ __forceinline__ void descend(
 
 // Learn from the labels of each row's windows.
 //
-// rows, work, tables: arenas by the type of their numbers; of work's rows are used: f32
-// gradient, delta and deltas, i64 spans, and f64 product, which receives the sum of squared
-// errors and the norm. counts [B]: labels to learn from; a row without any is left alone.
-// knobs [2]: largest norm, learning rate.
+// rows, counters, work, told, windows, tables: arenas by the type of their numbers; of
+// work's rows are used: f32 gradient, delta and deltas, i64 spans, and f64 product, which
+// receives the sum of squared errors and the norm. tapes: see `forward`. counts [B]: labels
+// to learn from; a row without any is left alone. turns [TARGETS, TURNS]: of a shared cell,
+// whether a step is due before these gradients. joins [B] receives whether the gradient is
+// finite. knobs [2]: largest norm, learning rate.
 extern "C" __global__ void __launch_bounds__(THREADS) learn(
-    float* rows, const long long* __restrict__ counters, const float* __restrict__ tables,
+    float* rows, long long* counters, const float* tapes, const float* __restrict__ tables,
     float* work, double* told, const long long* __restrict__ windows,
     const int* __restrict__ active, const int* __restrict__ counts,
-    const double* __restrict__ knobs) {
+    const long long* __restrict__ turns, int* joins, const double* __restrict__ knobs) {
   if (blockIdx.x >= active[0]) return;
   const long b = active[1 + blockIdx.x];
-  if (counts[b] == 0) return;
   const int t = threadIdx.x, w = t / 32, lane = t % 32, j = t % J;
-  float* row = rows + b * WIDTH;
-  float *Grad = work + b * WORK_WIDTH + AT_GRADIENT, *Delta = work + b * WORK_WIDTH + AT_DELTA;
-  float* Value = work + b * WORK_WIDTH + AT_DELTAS;
-  const float *W = row + AT_WEIGHTS, *Z = row + AT_TAPE_Z, *Out = row + AT_TAPE_OUT;
+  if (counts[b] == 0 || (SHARED && turns[home(b) * TURNS + STATE] != NONE)) {
+    if (t == 0) joins[b] = 0;
+    return;
+  }
+  float *row = rows + home(b) * WIDTH, *mine = work + b * WORK_WIDTH;
+  float *Grad = mine + AT_GRADIENT, *Delta = mine + AT_DELTA, *Value = mine + AT_DELTAS;
+  const float *tape = tapes + b * TAPE_WIDTH, *W = row + AT_WEIGHTS;
+  const float *Z = tape + AT_TAPE_Z, *Out = tape + AT_TAPE_OUT;
+  const long long taken = counters[b * WIDTH_I64 + AT_COUNTERS + ADAM_STEP];
   extern __shared__ __align__(16) unsigned char pool[];
   Backward& s = *(Backward*)pool;
 
@@ -530,14 +565,14 @@ extern "C" __global__ void __launch_bounds__(THREADS) learn(
     if (t == 0) list_ticks(s, last, from);
     __syncthreads();
     const int count = s.count;
-    loss += pull_labels(s, W, Z, row + AT_LABELS, (float)counts[b]);
+    loss += pull_labels(s, W, Z, tape + AT_LABELS, (float)counts[b]);
     __syncthreads();
     for (int c = 0; c < count; c++) {
       const int slot = s.slot[c];
       const bool linked = last >= 0 && s.age[c] == last + 1;
-      const float* gates = row + AT_TAPE_GATES + slot * G;
-      const float* turn = row + AT_TAPE_TURN + slot * 3 * K;
-      const float tau = CLOCKED ? row[AT_TAPE_TAU + slot] : 1.0f;
+      const float* gates = tape + AT_TAPE_GATES + slot * G;
+      const float* turn = tape + AT_TAPE_TURN + slot * 3 * K;
+      const float tau = CLOCKED ? tape[AT_TAPE_TAU + slot] : 1.0f;
       last = s.age[c];
 #pragma unroll
       for (int p = 0; p < ITEMS; p++) {
@@ -567,8 +602,8 @@ extern "C" __global__ void __launch_bounds__(THREADS) learn(
       for (int p = 0; p < ITEMS; p++) {
         const int k = (t + p * THREADS) / J;
         if (k < K && j < D) {
-          const float* read = row + AT_TAPE_READ + (slot * K + k) * 3 * D + j;
-          const float* turned = row + AT_TAPE_TURNED + (slot * K + k) * 2 * D + j;
+          const float* read = tape + AT_TAPE_READ + (slot * K + k) * 3 * D + j;
+          const float* turned = tape + AT_TAPE_TURNED + (slot * K + k) * 2 * D + j;
           const float re = turned[0], im = turned[D], ste = gates[j];
           const float kept = CAP * gates[D + k], cosine = turn[k], sine = turn[K + k];
           const float through = s.reads[k * DIN + j] / read[0];
@@ -604,23 +639,74 @@ extern "C" __global__ void __launch_bounds__(THREADS) learn(
       for (int g = t; g < G; g += THREADS) Delta[c * G + g] = s.delta[g];
       __syncthreads();
     }
-    weight_gradients(s, row, Delta, Value, Grad, begins);
+    weight_gradients(s, tape, Delta, Value, Grad, begins);
     begins = false;
   } while (s.more);
   __syncthreads();
-  double squares = 0.0;
-#pragma unroll 4
-  for (int e = t; e < SIZE; e += THREADS) squares += (double)(Grad[e] * Grad[e]);
-  squares = over_warp(squares);
-  loss = over_warp(loss);
-  if (lane == 0) s.sums[w] = squares, s.sums[WARPS + w] = loss;
-  __syncthreads();
-  double norm = 0.0, total = 0.0;
-  for (int e = 0; e < WARPS; e++) norm += s.sums[e], total += s.sums[WARPS + e];
+  double total = loss, norm = squares_of(Grad);
+  over_block(s, norm, total);
   norm = sqrt(norm);
+  const bool finite = isfinite(total) && isfinite(norm);
   told += b * WORK_WIDTH_F64 + AT_PRODUCT;
-  if (t == 0) told[0] = total, told[1] = norm;
-  if (isfinite(total) && isfinite(norm))
-    descend(row, Grad, norm, knobs[0], knobs[1],
-            counters[b * WIDTH_I64 + AT_COUNTERS + ADAM_STEP] + 1);
+  if (t == 0) told[0] = total, told[1] = norm, joins[b] = finite;
+  if (SHARED || !finite) return;
+  descend(row, Grad, norm, knobs[0], knobs[1], taken + 1);
+  if (t == 0) counters[b * WIDTH_I64 + AT_COUNTERS + ADAM_STEP] = taken + 1;
+}
+
+// ------------------------------------------------------------------- a shared cell
+
+// Add the rows' gradients to the sum of their cell, in the order of the rows.
+//
+// PARTS blocks per cell. rows, counters, work, active, joins: see `learn`.
+extern "C" __global__ void __launch_bounds__(THREADS) join(
+    float* rows, long long* counters, const float* __restrict__ work,
+    const int* __restrict__ active, const int* __restrict__ joins) {
+  const int cell = blockIdx.x % TARGETS, part = blockIdx.x / TARGETS;
+  float* sum = rows + cell * WIDTH + AT_POOL + KIND * SIZE;
+  int joined = 0;
+  for (int i = 1; i <= active[0]; i++) {
+    const long b = active[i];
+    if (home(b) != cell || !joins[b]) continue;
+    const float* Grad = work + b * WORK_WIDTH + AT_GRADIENT;
+    for (int e = part * THREADS + threadIdx.x; e < SIZE; e += PARTS * THREADS)
+      sum[e] += Grad[e];
+    joined++;
+  }
+  if (part == 0 && threadIdx.x == 0)
+    counters[cell * WIDTH_I64 + AT_SHARING + NEW + KIND] += joined;
+}
+
+// Take a cell's step along the mean of what has joined, where it is due and every row has
+// taken all events before it.
+//
+// A block per cell. rows, counters, turns, knobs: see `learn`. flags: whether records of a
+// row need room, which holds it back.
+extern "C" __global__ void __launch_bounds__(THREADS) together(
+    float* rows, long long* counters, long long* turns, const int* __restrict__ flags,
+    const double* __restrict__ knobs) {
+  const int cell = blockIdx.x;
+  if (turns[cell * TURNS + STATE] == NONE || flags[CROWDED]) return;
+  float* row = rows + cell * WIDTH;
+  long long *own = counters + cell * WIDTH_I64 + AT_COUNTERS, taken = own[ADAM_STEP];
+  long long* joined = counters + cell * WIDTH_I64 + AT_SHARING + NEW;
+  extern __shared__ __align__(16) unsigned char pool[];
+  Backward& s = *(Backward*)pool;
+  for (int kind = 0; kind < 2; kind++) {
+    float* Grad = row + AT_POOL + kind * SIZE;
+    const float count = (float)joined[kind];
+    if (count == 0.0f) continue;
+    for (int e = threadIdx.x; e < SIZE; e += THREADS) Grad[e] /= count;
+    double norm = squares_of(Grad), nothing = 0.0;
+    over_block(s, norm, nothing);
+    norm = sqrt(norm);
+    if (isfinite(norm)) descend(row, Grad, norm, knobs[0], knobs[1], ++taken);
+    for (int e = threadIdx.x; e < SIZE; e += THREADS) Grad[e] = 0.0f;
+  }
+  __syncthreads();
+  if (threadIdx.x != 0) return;
+  own[ADAM_STEP] = taken;
+  own[VERSION] += 1;
+  joined[0] = joined[1] = 0;
+  turns[cell * TURNS + STATE] = NONE;
 }

@@ -1,6 +1,6 @@
 """The chain of kernels that takes the events of a block, and what they work on.
 
-    ahead -> forward -> after -> learn -> account
+    ahead -> forward -> after -> learn -> account -> forward and learn of the past
 
 One chain takes each row to its next update, or to the end of its events; the host asks
 whether any row has more after as many chains as that should take.
@@ -14,14 +14,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sfm_stream.backends import rounds
-from sfm_stream.backends.cuda import memory, stages
+from sfm_stream.backends.cuda import memory, prelude, stages
 from sfm_stream.backends.cuda.twins import Instead, Twins
 from sfm_stream.backends.rounds import Round
 from sfm_stream.kernels.rows import Events, Out, room
 from sfm_stream.kernels.tick import OBSERVE, PEEK
 from sfm_stream.state.arena import Arena, offsets, widths
 from sfm_stream.state.layout import Layout
-from sfm_stream.state.places import COUNTERS, work_places
+from sfm_stream.state.places import COUNTERS, VERSION, work_places
 
 # Phases in which ticks are observed.
 OBSERVES = OBSERVE + PEEK
@@ -47,7 +47,10 @@ AFTER: Instead = {
     "cell.lose": stages.nothing,
     "backprop.sweep": stages.told_loss,
     "adam.norm": stages.told_norm,
-    "adam.step": stages.nothing,
+    "learn.forget_gradient": stages.nothing,
+    "learn.descend": stages.nothing,
+    "learn.relearn": stages.lay_window,
+    "shared.join": stages.nothing,
 }
 # Places that `ahead` leaves alone, or that `after` writes again: forecasts, and what
 # is learned from them.
@@ -66,11 +69,25 @@ class Cell(Protocol):
     def learn(self, blocks: int, *arrays: Any) -> None:
         """Learn where labels wait."""
 
+    def join(self, blocks: int, *arrays: Any) -> None:
+        """Add up the gradients of shared cells."""
+
+    def together(self, blocks: int, *arrays: Any) -> None:
+        """Take the steps of shared cells."""
+
+
+class Cells(NamedTuple):
+    """The kernels over the tape of the rows, and over windows of the past."""
+
+    now: Cell
+    old: Cell | None
+
 
 class Kernels(NamedTuple):
     """The compiled stages."""
 
     ahead: Any
+    judge: Any
     after: Any
     account: Any
     pack: Any
@@ -80,7 +97,7 @@ def compile_stages() -> Kernels:
     """Make the kernels; numba compiles them when they are launched."""
     before, behind = Twins(AHEAD), Twins(AFTER)
     return Kernels(
-        before.over(stages, "ahead").ahead,
+        *vars(before.over(stages, "ahead", "judge")).values(),
         *vars(behind.over(stages, "after", "account", "pack")).values(),
     )
 
@@ -99,11 +116,11 @@ class Chain:
     Args:
         layout: of the bank.
         kernels: of `compile_stages`.
-        cell: of `cell.cu`, compiled for the layout; None where no expert needs it.
+        cells: of `cell.cu`, compiled for the layout; None where no expert needs it.
     """
 
-    def __init__(self, layout: Layout, kernels: Kernels, cell: Cell | None) -> None:
-        self._layout, self._kernels, self._cell = layout, kernels, cell
+    def __init__(self, layout: Layout, kernels: Kernels, cells: Cells | None) -> None:
+        self._layout, self._kernels, self._cells = layout, kernels, cells
         self._sizes = layout.sizes
         self._tables = Arena(*(memory.send(part) for part in layout.tables))
         self._kept = kept_places(layout)
@@ -121,14 +138,17 @@ class Chain:
             memory.room((count, wide["f64"]), np.float64),
             memory.room((count, wide["i64"]), np.int64),
         )
-        marks = np.zeros((count, stages.MARKS), np.int64)
-        marks[:, stages.DUE] = -1
+        whole, none = np.zeros((count, 3), np.int32), np.zeros(count, np.int32)
         self._plan = stages.Plan(
             active=memory.send(np.zeros(1 + count, np.int32)),
             order=memory.send(np.zeros(1, np.int64)),
-            marks=memory.send(marks),
-            steps=memory.send(np.zeros((count, 3), np.int32)),
-            counts=memory.send(np.zeros(count, np.int32)),
+            marks=memory.send(_no_marks(count)),
+            steps=memory.send(whole),
+            counts=memory.send(none),
+            old_steps=memory.send(whole),
+            old_counts=memory.send(none),
+            joins=memory.send(none),
+            turns=memory.send(_no_turns(self._sizes.targets)),
             flags=memory.send(np.zeros(2, np.int32)),
             kept=memory.send(self._kept),
             stash=memory.room((count, self._kept[:, 1].sum()), np.float64),
@@ -141,6 +161,17 @@ class Chain:
         assert self._rows is not None  # noqa: S101 they were sent
         for there, here in zip(self._rows, rows, strict=True):
             memory.read(there, here)
+        if self._sizes.shared:
+            self._spread_cells(rows)
+
+    def _spread_cells(self, rows: Arena) -> None:
+        """Give all rows the weights of their cell, as the CPU's have them."""
+        s, begins = self._sizes, offsets(self._layout.places)
+        first, version = begins["weights"], begins["counters"] + VERSION
+        weights = slice(first, first + s.weights)
+        for home in range(s.targets):
+            rows.f32[home :: s.targets, weights] = rows.f32[home, weights]
+            rows.i64[home :: s.targets, version] = rows.i64[home, version]
 
     def run(self, events: Events, phase: int, settings: NDArray[np.void]) -> list[Out]:
         """Take the events through the phases; give each row's records, row by row.
@@ -157,7 +188,10 @@ class Chain:
         sent = Events(*(memory.send(part) for part in _numbered(events)))
         memory.write(self._knobs, np.array([settings[0]["clip"], settings[0]["lr"]]))
         parts: list[Out] = []
-        chains = 1 + -(-(todo.longest - 1) // self._sizes.every)
+        # A row needs a chain for each update, and where cells are shared one more,
+        # in which it waits for the others.
+        updates = -(-(todo.longest - 1) // self._sizes.every)
+        chains = 1 + (1 + self._sizes.shared) * updates
         while True:
             for _ in range(chains):
                 self._launch(bank, sent, phase, len(todo.rows))
@@ -171,31 +205,61 @@ class Chain:
 
     def _set_out(self, todo: Round, count: int) -> None:
         """Tell each row which events are its own."""
-        marks = np.zeros((count, stages.MARKS), np.int64)
-        marks[:, stages.DUE] = -1
+        marks = _no_marks(count)
         marks[todo.rows, stages.NEXT] = todo.begins[:-1]
         marks[todo.rows, stages.END] = todo.begins[1:]
         active = np.zeros(1 + count, np.int32)
         active[0], active[1 : 1 + len(todo.rows)] = len(todo.rows), todo.rows
         memory.write(self._plan.marks, marks)
         memory.write(self._plan.active, active)
+        memory.write(self._plan.turns, _no_turns(self._sizes.targets))
         self._plan = self._plan._replace(order=memory.send(todo.order))
 
     def _launch(self, bank: stages.Bank, events: Events, phase: int, rows: int) -> None:
         plan, out, k = self._plan, self._out, self._kernels
         shape = -(-rows // THREADS), THREADS
-        k.ahead[shape](bank, events, plan, out, phase)
-        if self._cell is not None:
-            self._cell.forward(
-                rows, bank.rows.f32, bank.tables.f32, plan.active, plan.steps
-            )
+        k.ahead[shape](bank, events, plan, out, phase, prelude.NO_LIMIT)
+        if self._sizes.shared:
+            k.judge[-(-self._sizes.targets // THREADS), THREADS](bank, plan)
+            k.ahead[shape](bank, events, plan, out, phase, prelude.LIMIT)
+        if self._cells is not None:
+            self._forward(self._cells.now, bank, bank.rows.f32, plan.steps, rows)
         k.after[shape](bank, events, plan, out, phase)
-        if self._cell is not None:
-            self._cell.learn(
-                rows, bank.rows.f32, bank.rows.i64, bank.tables.f32, *bank.work,
-                plan.active, plan.counts, self._knobs,
-            )  # fmt: skip
+        if self._cells is not None:
+            if self._sizes.shared:
+                self._step_together(self._cells.now, bank)
+            self._learn(self._cells.now, bank, bank.rows.f32, plan.counts, rows)
         k.account[shape](bank, events, plan, out)
+        if self._cells is not None and self._cells.old is not None:
+            tapes = bank.work.f32
+            self._forward(self._cells.old, bank, tapes, plan.old_steps, rows)
+            self._learn(self._cells.old, bank, tapes, plan.old_counts, rows)
+
+    def _forward(
+        self, cell: Cell, bank: stages.Bank, tapes: Any, steps: Any, rows: int
+    ) -> None:
+        cell.forward(
+            rows, bank.rows.f32, tapes, bank.tables.f32, self._plan.active, steps
+        )
+
+    def _learn(
+        self, cell: Cell, bank: stages.Bank, tapes: Any, counts: Any, rows: int
+    ) -> None:
+        plan, own = self._plan, bank.rows
+        cell.learn(
+            rows, own.f32, own.i64, tapes, bank.tables.f32, *bank.work, plan.active,
+            counts, plan.turns, plan.joins, self._knobs,
+        )  # fmt: skip
+        if self._sizes.shared:
+            blocks = self._sizes.targets * prelude.PARTS
+            work, joins = bank.work.f32, plan.joins
+            cell.join(blocks, own.f32, own.i64, work, plan.active, joins)
+
+    def _step_together(self, cell: Cell, bank: stages.Bank) -> None:
+        plan, own = self._plan, bank.rows
+        cell.together(
+            self._sizes.targets, own.f32, own.i64, plan.turns, plan.flags, self._knobs
+        )
 
     def _make_room(self, count: int, events: int) -> None:
         """Make room for the records of so many events of each row."""
@@ -225,6 +289,20 @@ class Chain:
         found = [memory.read(part) for part in packed[:6]]
         cut = [part[: ends[-1, i // 2]] for i, part in enumerate(found)]
         return Out._make([*cut, ends[-1]])
+
+
+def _no_marks(rows: int) -> NDArray[np.int64]:
+    marks = np.zeros((rows, stages.MARKS), np.int64)
+    marks[:, stages.DUE] = -1
+    return marks
+
+
+def _no_turns(cells: int) -> NDArray[np.int64]:
+    turns = np.full((cells, prelude.TURNS), stages.NEVER, np.int64)
+    turns[:, prelude.STATE] = prelude.NONE
+    turns[:, (prelude.LAST, prelude.JOINED_AT)] = -1
+    turns[:, prelude.COMING] = 0
+    return turns
 
 
 def _numbered(events: Events) -> Events:

@@ -9,7 +9,7 @@ import io
 import re
 from typing import TYPE_CHECKING, NamedTuple
 
-from sfm_stream.backends.cuda.prelude import SOURCE, prelude
+from sfm_stream.backends.cuda.prelude import ROW, SOURCE, prelude
 
 if TYPE_CHECKING:
     from cuda.core import ObjectCode, Program
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from sfm_stream.state.layout import Layout
 
-ENTRIES = ("forward", "learn")
+ENTRIES = ("forward", "learn", "join", "together")
 
 
 class Usage(NamedTuple):
@@ -37,29 +37,33 @@ class Usage(NamedTuple):
 
 
 def compile_cell(
-    layout: Layout, architecture: str, cache: ProgramCacheResource | None
+    layout: Layout,
+    architecture: str,
+    cache: ProgramCacheResource | None,
+    tape: int = ROW,
 ) -> ObjectCode:
-    """Compile `forward` and `learn` for one layout.
+    """Compile the kernels for one layout.
 
     Args:
         layout: of the bank.
         architecture: e.g. `sm_90`.
+        tape: see `prelude.prelude`.
         cache: keeps machine code by source, options and version of the compiler.
 
     Raises:
         ConfigError: if the cell is too large.
     """
-    return _program(layout, architecture).compile("cubin", cache=cache)
+    return _program(layout, architecture, tape).compile("cubin", cache=cache)
 
 
-def usage(layout: Layout, architecture: str) -> list[Usage]:
+def usage(layout: Layout, architecture: str, tape: int = ROW) -> list[Usage]:
     """Compile as `compile_cell` does and say what each kernel needs.
 
     Raises:
         ConfigError: if the cell is too large.
     """
     log = io.StringIO()
-    _program(layout, architecture).compile("cubin", logs=log)
+    _program(layout, architecture, tape).compile("cubin", logs=log)
     return parse_usage(log.getvalue())
 
 
@@ -77,7 +81,7 @@ def parse_usage(log: str) -> list[Usage]:
     ]
 
 
-def _program(layout: Layout, architecture: str) -> Program:
+def _program(layout: Layout, architecture: str, tape: int) -> Program:
     from cuda.core import Program, ProgramOptions
 
     options = ProgramOptions(
@@ -87,4 +91,4 @@ def _program(layout: Layout, architecture: str) -> Program:
         prec_div=False,
         ptxas_options=["-v"],
     )
-    return Program(prelude(layout) + SOURCE.read_text("utf-8"), "c++", options)
+    return Program(prelude(layout, tape) + SOURCE.read_text("utf-8"), "c++", options)

@@ -18,7 +18,14 @@ from sfm_stream.jit import scalars
 from sfm_stream.kernels import adam, cell
 from sfm_stream.state.arena import widths
 from sfm_stream.state.layout import Layout
-from sfm_stream.state.places import ADAM_STEP, CHUNK, Sizes, work_places
+from sfm_stream.state.places import (
+    ADAM_STEP,
+    CHUNK,
+    NEW,
+    VERSION,
+    Sizes,
+    work_places,
+)
 
 SOURCE = Path(__file__).with_name("cell.cu")
 WARP = 32
@@ -30,11 +37,31 @@ OWN_FORWARD, OWN_BACK = 56, 64
 LARGE_BLOCK = 512
 # Pairs (frequency, state) that a thread of a large cell works at, at most.
 MOST_ITEMS = 8
-PLACES = (
-    "weights", "moment", "moment2", "tape_u", "tape_gates", "tape_turned", "tape_read",
-    "tape_out", "tape_turn", "tape_tau", "tape_z", "labels", "turn", "reach",
-    "gradient", "delta", "deltas", "product", "spans", "counters",
+# Arrays that lie where the tape does, and those that do not.
+TAPED = (
+    "tape_u", "tape_gates", "tape_turned", "tape_read", "tape_out", "tape_turn",
+    "tape_tau", "tape_z", "labels",
 )  # fmt: skip
+PLACES = (
+    "weights", "moment", "moment2", "pool", "turn", "reach", "gradient", "delta",
+    "deltas", "product", "spans", "counters", "sharing",
+)  # fmt: skip
+# The tape that the kernels work on: that of the row, or the one that an old window is
+# laid on, in `work`; see `layout.Layout.settings`.
+ROW, AGAIN = range(2)
+# What `turns` says of a shared cell: its state; the events that rows may come to before
+# its next step, and those without one; of the updates to come, the first of a row that
+# has joined, the first and the last of those that have not, how many these are, and the
+# first chance of one behind them; and the last that joined.
+STATE, LIMIT, NO_LIMIT, SECOND, FIRST, LAST, COMING, AFTER_FIRST, JOINED_AT = range(9)
+TURNS = 9
+# The states: no step is due; one is due when all have come as far as the last that
+# joined, or before the gradient of a row that comes a second time.
+NONE, COMPLETE, BEFORE = range(3)
+# Flags that the rows leave: some have events left, some no room.
+LEFT, CROWDED = range(2)
+# Blocks that add up the gradients of a shared cell.
+PARTS = 32
 # Coefficients of tanh as a ratio of polynomials.
 RATIO = ("A1", "A3", "A5", "A7", "A9", "A11", "A13", "B0", "B2", "B4", "B6", "LIMIT")
 
@@ -96,13 +123,18 @@ def shape(s: Sizes) -> Shape:
     )
 
 
-def prelude(layout: Layout) -> str:
-    """Write what stands before `cell.cu`: C++ constants for one layout."""
+def prelude(layout: Layout, tape: int = ROW) -> str:
+    """Write what stands before `cell.cu`: C++ constants for one layout.
+
+    Args:
+        layout: of the bank.
+        tape: ROW, or AGAIN for windows of the past.
+    """
     s, block = layout.sizes, shape(layout.sizes)
-    whole = _counts(s, block) | _places(layout)
+    whole = _counts(s, block) | _places(layout, tape)
     flags = {
         "PHASE": s.head_rows > s.states, "ADAPTIVE": s.adaptive, "CLOCKED": s.clocked,
-        "HOLDS": block.holds, "HOLDS_BACK": block.holds_back,
+        "HOLDS": block.holds, "HOLDS_BACK": block.holds_back, "SHARED": s.shared,
     }  # fmt: skip
     lines = [f"constexpr int {name} = {value};" for name, value in whole.items()]
     lines += [f"constexpr bool {name} = {int(on)};" for name, on in flags.items()]
@@ -113,21 +145,27 @@ def prelude(layout: Layout) -> str:
 def _counts(s: Sizes, block: Shape) -> dict[str, int]:
     return {
         "N": s.inputs, "D": s.states, "K": s.frequencies, "M": s.outputs,
-        "Q": s.horizons, "RING": s.ring, "GATES": s.gates, "WEIGHTS": s.weights,
+        "Q": s.horizons, "TARGETS": s.targets, "GATES": s.gates, "WEIGHTS": s.weights,
         "CHUNK": CHUNK, "J": block.places, "THREADS": block.threads,
         "FORWARD_BYTES": block.forward_bytes, "BACKWARD_BYTES": block.backward_bytes,
         "CORRECTED_AFTER": adam.CORRECTED_AFTER, "ADAM_STEP": ADAM_STEP,
+        "VERSION": VERSION, "NEW": NEW, "PARTS": PARTS, "TURNS": TURNS,
+        "STATE": STATE, "NONE": NONE, "CROWDED": CROWDED,
     }  # fmt: skip
 
 
-def _places(layout: Layout) -> dict[str, int]:
+def _places(layout: Layout, tape: int) -> dict[str, int]:
     """Say where arrays begin in a row, and how wide the rows of the arenas are."""
     row, work = widths(layout.places), widths(work_places(layout.sizes))
-    settings = layout.settings[0]
-    begins = {f"AT_{name.upper()}": int(settings[f"at_{name}"]) for name in PLACES}
+    own, taped = layout.settings[ROW], layout.settings[tape]
+    begins = {f"AT_{name.upper()}": int(own[f"at_{name}"]) for name in PLACES}
+    begins |= {f"AT_{name.upper()}": int(taped[f"at_{name}"]) for name in TAPED}
     return begins | {
+        "KIND": tape,
+        "RING": int(taped["ring"]),
         "WIDTH": row["f32"],
         "WIDTH_I64": row["i64"],
+        "TAPE_WIDTH": (row if tape == ROW else work)["f32"],
         "WORK_WIDTH": work["f32"],
         "WORK_WIDTH_F64": work["f64"],
         "WORK_WIDTH_I64": work["i64"],

@@ -35,8 +35,12 @@ class Gpu:
         self.architecture = f"sm_{self._device.arch}"
         self._cache = FileStreamProgramCache()
 
-    def load(self, layout: Layout) -> Cell:
+    def load(self, layout: Layout, tape: int) -> Cell:
         """Compile the cell for a layout, or take it from the disk.
+
+        Args:
+            layout: of the bank.
+            tape: see `prelude.prelude`.
 
         Raises:
             ConfigError: if a block of this GPU cannot hold it.
@@ -51,7 +55,7 @@ class Gpu:
             )
             fix = 'make the cell smaller or set run.device = "cpu"'
             raise ConfigError("run.device", problem, fix)
-        code = compiling.compile_cell(layout, self.architecture, self._cache)
+        code = compiling.compile_cell(layout, self.architecture, self._cache, tape)
         return _Launcher(code, block)
 
     def is_ready(self) -> bool:
@@ -65,25 +69,36 @@ class _Launcher:
     def __init__(self, code: Any, block: prelude.Shape) -> None:
         from cuda.core import LEGACY_DEFAULT_STREAM
 
-        self._stream = LEGACY_DEFAULT_STREAM
-        self._block = block
-        self._forward = code.get_kernel("forward")
-        self._learn = code.get_kernel("learn")
-        _ask_for_shared(self._forward, block.forward_bytes)
-        _ask_for_shared(self._learn, block.backward_bytes)
+        self._stream, self._block = LEGACY_DEFAULT_STREAM, block
+        shared = (block.forward_bytes, block.backward_bytes, 0, block.backward_bytes)
+        self._kernels = {
+            name: (code.get_kernel(name), size)
+            for name, size in zip(compiling.ENTRIES, shared, strict=True)
+        }
+        for kernel, size in self._kernels.values():
+            _ask_for_shared(kernel, size)
 
     def forward(self, blocks: int, *arrays: Any) -> None:
         """Step the memory of rows."""
-        self._launch(self._forward, blocks, self._block.forward_bytes, arrays)
+        self._launch("forward", blocks, arrays)
 
     def learn(self, blocks: int, *arrays: Any) -> None:
         """Learn where labels wait."""
-        self._launch(self._learn, blocks, self._block.backward_bytes, arrays)
+        self._launch("learn", blocks, arrays)
 
-    def _launch(self, kernel: Any, blocks: int, shared: int, arrays: Any) -> None:
+    def join(self, blocks: int, *arrays: Any) -> None:
+        """Add up the gradients of shared cells."""
+        self._launch("join", blocks, arrays)
+
+    def together(self, blocks: int, *arrays: Any) -> None:
+        """Take the steps of shared cells."""
+        self._launch("together", blocks, arrays)
+
+    def _launch(self, name: str, blocks: int, arrays: Any) -> None:
         from cuda.core import LaunchConfig, launch
 
-        config = LaunchConfig(grid=blocks, block=self._block.threads, shmem_size=shared)
+        kernel, size = self._kernels[name]
+        config = LaunchConfig(grid=blocks, block=self._block.threads, shmem_size=size)
         pointers = [array.device_ctypes_pointer.value for array in arrays]
         launch(self._stream, config, kernel, *pointers)
 

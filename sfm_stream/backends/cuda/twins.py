@@ -59,7 +59,7 @@ class Twins:
             where, _, what = name.rpartition(".")
             home = self._modules[f"{kernels.__name__}.{where}"]
             expect_function(vars(home), where, what)
-            setattr(home, what, device(function))
+            setattr(home, what, device(self._over_twins(function)))
 
     def space(self, module: ModuleType) -> dict[str, Any]:
         """Give the names of a module, each compiled function as its twin."""
@@ -68,6 +68,11 @@ class Twins:
             for name, value in vars(module).items()
             if not name.startswith("__") or name == "__builtins__"
         }
+
+    def _over_twins(self, function: Function) -> Function:
+        """Give a plain function that calls twins."""
+        space = self.space(import_module(function.__module__))
+        return FunctionType(function.__code__, space, function.__name__)
 
     def _twin(self, name: str, value: Any) -> Any:
         if isinstance(value, ModuleType):
