@@ -4,6 +4,7 @@ import json
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from sfm_stream import sinks
@@ -18,8 +19,9 @@ from sfm_stream.errors import (
     SinkError,
 )
 from sfm_stream.events import Block, Gap
+from sfm_stream.records import Forecast
 from sfm_stream.storage import checkpoint, history, run_folder
-from tests.daemon_rig import START, settings_of, tick, ticks
+from tests.daemon_rig import SMALL, START, settings_of, tick, ticks
 
 JSONL = [{"kind": "jsonl"}]
 OLD_RUN = Path(__file__).parent / "old_run"
@@ -107,6 +109,27 @@ def test_a_killed_run_comes_back_to_the_end_of_its_journal(tmp_path, at):
     ]
     kept = sum(len(p) for p in sinks.read(tmp_path / "records", "forecasts"))
     assert kept == sum(r["type"] == "forecast" for r in said)
+
+
+def test_a_killed_run_with_one_cell_for_all_says_what_an_unbroken_one_says(tmp_path):
+    shared = settings_of(sink=JSONL, model={**SMALL["model"], "shared": True})
+    events = [tick(i, stream="abc"[i % 3]) for i in range(90)]
+    found = recovered(tmp_path, config=shared)
+    live(found, events[:40], save=True)
+    live(found, events[40:65])
+    killed(found)
+    again = recovered(tmp_path, config=shared)
+    assert (again.saved, again.events) == (40, 25)
+    live(again, events[65:])
+    let_go(again)
+    engine = Engine(of_model(shared), ("x",))
+    whole = list(engine.run(Block.of(events, 1)).rows())
+    said = [json.loads(line) for line in lines(tmp_path)]
+    assert any(r["type"] == "update" for r in said)
+    means = [r["mean"] for r in said if r["type"] == "forecast"]
+    assert means == [r.mean for r in whole if isinstance(r, Forecast)]
+    np.testing.assert_array_equal(again.engine.view("weights"), engine.view("weights"))
+    np.testing.assert_array_equal(again.engine.view("pool"), engine.view("pool"))
 
 
 def test_a_damaged_checkpoint_is_passed_over_with_a_warning(tmp_path):

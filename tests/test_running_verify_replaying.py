@@ -18,7 +18,7 @@ from sfm_stream.errors import (
 )
 from sfm_stream.events import Block, Gap, Tick
 from sfm_stream.running import loops
-from sfm_stream.running.replay import replay
+from sfm_stream.running.replay import replay, resume
 from sfm_stream.running.verify import comparing, verify
 from sfm_stream.storage import checkpoint, journal, run_folder
 
@@ -92,6 +92,39 @@ def test_a_run_is_identical_to_its_replay(made):
     assert found.records["forecasts"] == 2 * TICKS
     assert found.records["scores"] == 2 * TICKS - 1 - 5
     assert found.records["updates"] > 0
+
+
+class Panel(Waves):
+    """The same signal as three streams that begin one after another."""
+
+    def blocks(self, size, after=0):
+        late = np.minimum(np.arange(TICKS) // 40, 2)
+        stream = (np.arange(TICKS) % (1 + late)).astype(np.int32)
+        for start in range(after, self.cut_at, size):
+            part = slice(start, min(start + size, self.cut_at))
+            values, names = self.values[part, None], ("a", "b", "c")
+            yield Block.ticks(
+                self.time[part], values, streams=names, stream=stream[part]
+            )
+        if self.cut_at < TICKS:
+            raise FeedError("waves", "cut off")
+
+
+def test_a_run_with_one_cell_for_all_is_identical_to_its_replay(tmp_path):
+    tree = config.to_tree(SETTINGS)
+    tree["model"]["shared"] = True
+    settings = config.from_tree(tree)
+    with pytest.raises(FeedError, match="cut off"):
+        replay(settings, Panel(cut_at=330), tmp_path)
+    resume(run_folder.load(tmp_path), Panel())
+    run = run_folder.load(tmp_path)
+    found = verify(run, lambda _: Panel())
+    assert found.events == TICKS
+    assert found.differences == {}
+    assert found.records["updates"] > 0
+    change(run, "updates", 2, "norm", pl.col("norm") + 1e-9)
+    with pytest.raises(ReplayMismatch, match="updates"):
+        verify(run, lambda _: Panel())
 
 
 def test_the_first_difference_is_named(copied):
