@@ -16,8 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 __all__ = [
-    "KINDS", "REJECTED_REASONS", "SKIPPED_REASONS", "VOIDED_REASONS", "Decision",
-    "Forecast", "Record", "Records", "Rejected", "Score", "Update", "Voided",
+    "KINDS", "REJECTED_REASONS", "SKIPPED_REASONS", "VOIDED_REASONS", "Choice",
+    "Decision", "Forecast", "Record", "Records", "Rejected", "Score", "Update",
+    "Voided",
 ]  # fmt: skip
 
 
@@ -170,7 +171,30 @@ class Decision(msgspec.Struct, frozen=True, tag="decision"):
     action: str
 
 
-Record: TypeAlias = Forecast | Score | Update | Voided | Rejected | Decision
+class Choice(msgspec.Struct, frozen=True, tag="choice"):
+    """One of many other targets whose changes a target sees from now on.
+
+    Attributes:
+        seq: count of events at which it was chosen.
+        stream: name of the stream.
+        target: name of the target.
+        place: number of the input it takes, from 0: the one that tells most.
+        field: whose changes are seen.
+        correlation: of its last change with the target's next move, what the target's
+            own last change tells taken away.
+        least: what it had to exceed.
+    """
+
+    seq: int
+    stream: str
+    target: str
+    place: int
+    field: str
+    correlation: float
+    least: float
+
+
+Record: TypeAlias = Forecast | Score | Update | Voided | Rejected | Decision | Choice
 KINDS: Mapping[str, type[msgspec.Struct]] = {
     "forecasts": Forecast,
     "scores": Score,
@@ -178,7 +202,12 @@ KINDS: Mapping[str, type[msgspec.Struct]] = {
     "voided": Voided,
     "rejected": Rejected,
     "decisions": Decision,
+    "choices": Choice,
 }
+IN_ORDER = (
+    "decisions", "rejected", "voided", "scores", "forecasts", "choices", "updates",
+)  # fmt: skip
+"""Kinds in the order in which one event says them."""
 MAY_BE_UNKNOWN = frozenset({"lower", "upper", "winkler", "crps"})
 """Columns of numbers in which NaN stands for None."""
 VOIDED_REASONS = ("gap", "too many pending", "label unknown")
@@ -230,12 +259,10 @@ class Records:
         """Give the records one by one, in the order they were said.
 
         That is by `seq`, and within one event: decisions, rejected, voided, scores,
-        forecasts, updates.
+        forecasts, choices, updates.
         """
         found: list[tuple[int, int, Record]] = []
-        for rank, kind in enumerate(
-            ("decisions", "rejected", "voided", "scores", "forecasts", "updates")
-        ):
+        for rank, kind in enumerate(IN_ORDER):
             if kind in self.columns:
                 found += [(r.seq, rank, r) for r in self._of(kind)]
         found.sort(key=lambda item: item[:2])

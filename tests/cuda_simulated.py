@@ -348,6 +348,20 @@ def the_settings_of_the_panel(folder):
     assert (steps > updates).all(), "old windows are learned again"
 
 
+def targets_that_choose_their_helpers(folder):
+    """One column follows the other a tick later, and sees so."""
+    steps = np.random.default_rng(17).standard_normal((48, 2))
+    steps[1:, 1] = steps[:-1, 0] + 0.2 * steps[1:, 1]
+    events = [
+        Tick("a", START + i * SECOND, tuple(values))
+        for i, values in enumerate(steps.cumsum(axis=0).tolist())
+    ]
+    tree = {"features": {"widest": 1, "screened": 30}}
+    kinds, gpu = run_both(folder, tree, events, 19)
+    assert "choices" in kinds
+    assert gpu.view("helpers").tolist() == [[-1.0], [0.0]]
+
+
 STORIES = (
     a_story_of_everything, adaptive_frequencies_on_the_clock,
     more_records_than_there_is_room_for, strangers_and_folded_ticks, without_a_cell,
@@ -356,6 +370,7 @@ STORIES = (
     one_cell_for_a_panel, one_cell_for_streams_that_come_as_they_like,
     one_cell_with_little_room_for_records, one_cell_and_an_update_at_every_tick,
     one_cell_one_event_at_a_time, the_settings_of_the_panel,
+    targets_that_choose_their_helpers,
 )  # fmt: skip
 
 

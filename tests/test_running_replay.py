@@ -376,6 +376,9 @@ def test_a_run_of_before_goes_on_seeing_all_fields(tmp_path):
     replay(settings_of(), Waves(50), folder)
     assert run_folder.load(folder).config.features.widest == 16
     path = folder / run_folder.CONFIG
+    path.write_text(path.read_text().replace("helpers = 3\n", ""))
+    features = run_folder.load(folder).config.features
+    assert (features.widest, features.helpers) == (16, None)
     path.write_text(path.read_text().replace("widest = 16\n", ""))
     assert run_folder.load(folder).config.features.widest is None
 

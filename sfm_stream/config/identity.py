@@ -19,6 +19,8 @@ LATER = (
     ("forecast", "wide_clip"),
     ("model", "shared"),
     ("features", "widest"),
+    ("features", "helpers"),
+    ("features", "screened"),
 )
 """Table and key of settings younger than the first runs, whose digests must last."""
 TOGETHER = "together"

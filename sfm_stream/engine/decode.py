@@ -10,12 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sfm_stream.events import ALL_STREAMS, CONTROL, CONTROLS, Block
-from sfm_stream.kernels.mature import REJECTED, UPDATED, VOIDED
+from sfm_stream.kernels.mature import CHOSEN, REJECTED, UPDATED, VOIDED
 from sfm_stream.kernels.rows import Out
 from sfm_stream.records import (
     REJECTED_REASONS,
     SKIPPED_REASONS,
     VOIDED_REASONS,
+    Choice,
     Forecast,
     Record,
     Rejected,
@@ -62,6 +63,7 @@ class Owners:
             "voided.reason": VOIDED_REASONS,
             "rejected.reason": REJECTED_REASONS,
             "rejected.field": (*self.fields, ""),
+            "choices.field": self.fields,
             "decisions.stream": ("", *self.streams),
             "decisions.action": CONTROLS,
         }
@@ -88,6 +90,9 @@ def columns(out: Out, owners: Owners, nothing: Columns) -> Columns:
     if notices:
         notes, reals = out.notice_int[:notices], out.notice_num[:notices]
         found |= _notices(notes, reals, owners)
+        chosen = notes[:, 0] == CHOSEN
+        if chosen.any():
+            found["choices"] = _choices(notes[chosen].T.copy(), reals[chosen].T, owners)
     return found
 
 
@@ -134,12 +139,15 @@ def join(parts: Sequence[Columns]) -> Columns:
     """Put columns of consecutive events together."""
     if len(parts) == 1:
         return parts[0]
+    there: dict[str, list[Mapping[str, Column]]] = {}
+    for part in parts:
+        for kind, found in part.items():
+            there.setdefault(kind, []).append(found)
     return {
         kind: {
-            name: np.concatenate([part[kind][name] for part in parts])
-            for name in parts[0][kind]
+            name: np.concatenate([found[name] for found in every]) for name in every[0]
         }
-        for kind in parts[0]
+        for kind, every in there.items()
     }
 
 
@@ -159,6 +167,9 @@ def records(out: Out, owners: Owners) -> list[Record]:
         wheres = out.forecast_int[:forecasts].tolist()
         whats = out.forecast_num[:forecasts].tolist()
         found += [_forecast(a, b, owners) for a, b in zip(wheres, whats, strict=True)]
+    for i, n in enumerate(notes):
+        if n[0] == CHOSEN:
+            found.append(_choice(n, out.notice_num[i].tolist(), owners))
     for i, n in enumerate(notes):
         if n[0] == UPDATED:
             found.append(_update(n, out.notice_num[i].tolist(), owners))
@@ -204,6 +215,12 @@ def _update(note: list[int], what: list[float], owners: Owners) -> Update:
     loss, norm = what
     reason = SKIPPED_REASONS[skipped]
     return Update(seq, stream, target, version, labels, loss, norm, reason)
+
+
+def _choice(note: list[int], what: list[float], owners: Owners) -> Choice:
+    _, seq, row, place, field, _ = note
+    stream, target = _owner(row, owners)
+    return Choice(seq, stream, target, place, owners.fields[field], *what)
 
 
 def _voiding(note: list[int], owners: Owners) -> Voided:
@@ -266,6 +283,17 @@ def _updates(where: Column, what: Column, owners: Owners) -> dict[str, Column]:
         "loss": what[0],
         "norm": what[1],
         "skipped": where[5],
+    }
+
+
+def _choices(where: Column, what: Column, owners: Owners) -> dict[str, Column]:
+    return {
+        "seq": where[1],
+        **_owned(where[2], owners),
+        "place": where[3],
+        "field": where[4],
+        "correlation": what[0].copy(),
+        "least": what[1].copy(),
     }
 
 

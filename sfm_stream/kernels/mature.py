@@ -18,7 +18,7 @@ from sfm_stream.state.places import MISSES, PACES, SIGHT, TICKS, TRACKED, TRACKE
 from sfm_stream.state.targets import PREDICT_CHANGE, PREDICT_LEVEL
 
 FORECASTS, SCORES, NOTICES = range(3)
-UPDATED, VOIDED, REJECTED = range(3)
+UPDATED, VOIDED, REJECTED, CHOSEN = range(4)
 VOID_GAP, VOID_CROWDED, VOID_UNKNOWN = range(3)
 # How much less labels that overlap weigh, as a power of the wait: the least one, to a
 # tenth, with which a random walk 48 ahead costs less than .9 % over its last value.

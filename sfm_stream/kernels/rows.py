@@ -64,13 +64,14 @@ def plain(column: NDArray[Any], kind: type[np.generic]) -> NDArray[Any]:
 def room(s: Sizes, records: int) -> Out:
     """Make room for some records of each kind."""
     each = records * s.horizons * s.targets
+    notices = each + s.helpers * s.targets  # all targets choose at one tick
     return Out(
         forecast_int=np.zeros((each, 6), np.int64),
         forecast_num=np.zeros((each, s.bounds + s.experts + s.frequencies)),
         score_int=np.zeros((each, 6), np.int64),
         score_num=np.zeros((each, 5)),
-        notice_int=np.zeros((each, 6), np.int64),
-        notice_num=np.zeros((each, 2)),
+        notice_int=np.zeros((notices, 6), np.int64),
+        notice_num=np.zeros((notices, 2)),
         counts=np.zeros(3, np.int64),
     )
 

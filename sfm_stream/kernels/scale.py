@@ -26,6 +26,7 @@ from sfm_stream.state.inputs import (
     HALF_DAY_COS,
     HALF_DAY_SIN,
     HANDS,
+    HELPER,
     HOUR_COS,
     HOUR_SIN,
     IMBALANCE,
@@ -198,6 +199,9 @@ def scale_inputs(s, row, inputs, now, time, tau, commit, u, x):
     fresh = row.i64[s.at_counters + FRESH] != 0
     for i in range(s.inputs):
         code, j = inputs[i, 0], inputs[i, 1]
+        if code == HELPER:
+            j = int(row.f64[s.at_helpers + j])
+            code = CHANGE if j >= 0 else NOTHING
         raw = look(code, now[j], before[j], fresh, time, tau)
         u[i], x[i] = ZERO, 0.0
         if code == NOTHING or math.isnan(raw):

@@ -39,6 +39,7 @@ from sfm_stream.kernels import (
     learn,
     mature,
     scale,
+    screen,
     season,
     shared,
 )
@@ -154,7 +155,8 @@ def is_full(s, rows, first, last, out):
     return (
         out.counts[FORECASTS] + most > len(out.forecast_int)
         or out.counts[SCORES] + waiting > len(out.score_int)
-        or out.counts[NOTICES] + waiting + 2 * (last - first) + 1 > len(out.notice_int)
+        or out.counts[NOTICES] + waiting + (2 + s.helpers) * (last - first) + 1
+        > len(out.notice_int)
     )
 
 
@@ -277,6 +279,8 @@ def observe_tick(s, tables, row, work, number, seq, time, value, phase, out):
             labels[slot, q] = math.nan
         if s.seasons > 0:
             season.watch(s, row, time, value)
+        if s.helpers > 0:
+            screen.watch(s, tables, row, out, seq, number, now)
         scale.remember(s, row, now, value, move, time)
 
 

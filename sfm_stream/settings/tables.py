@@ -16,7 +16,7 @@ from sfm_stream.settings.units import Duration, Horizons
 Fold = Literal["last", "first", "min", "max", "sum", "mean", "count"]
 Missing = Literal["void", "hold", "mean"]
 RecordKind = Literal[
-    "forecasts", "scores", "updates", "voided", "rejected", "decisions"
+    "forecasts", "scores", "updates", "voided", "rejected", "decisions", "choices"
 ]
 
 
@@ -161,6 +161,17 @@ class Features(Section, frozen=True):
         Positive | None,
         doc("most fields for which `*` is all; with more, it leaves out other targets"),
     ] = 16
+    helpers: Annotated[
+        Annotated[int, Meta(ge=0, le=64)] | None,
+        doc(
+            "of the targets that `change(*)` leaves out, how many a target sees: those "
+            "whose last change tells most of its next move; 0: none"
+        ),
+    ] = 3
+    screened: Annotated[
+        Annotated[int, Meta(ge=30)],
+        doc("ticks of a stream after which they are chosen"),
+    ] = 1_000
     lags: Annotated[
         Positive, Few, doc("own past changes given to the least-squares experts")
     ] = 24

@@ -188,6 +188,7 @@ class Bank:
         for _, _, size, first, begin in self._table("squares"):
             cov = np.diag(1.0 / ridges[first : first + size])
             self.view("cov")[row, :, begin : begin + size * size] = cov.reshape(-1)
+        self.view("helpers")[row] = -1.0
         self.view("mix_weight")[row] = self._table("prior")
         self.view("trackers")[row, :, :, WEIGHT] = self._table("even")
         self.view("spread_cov")[row] = np.eye(SIGHT) / SPREAD_RIDGE

@@ -28,8 +28,8 @@ DERIVED = {
 }
 
 # Codes of inputs.
-NOTHING, LEVEL, CHANGE, LOG_RETURN, ELAPSED = range(5)
-HOUR_SIN, HOUR_COS, HALF_DAY_SIN, HALF_DAY_COS, WEEKDAY_SIN, WEEKDAY_COS = range(5, 11)
+NOTHING, LEVEL, CHANGE, LOG_RETURN, ELAPSED, HELPER = range(6)
+HOUR_SIN, HOUR_COS, HALF_DAY_SIN, HALF_DAY_COS, WEEKDAY_SIN, WEEKDAY_COS = range(6, 12)
 HANDS = HOUR_SIN
 """From this code on, inputs are sines and cosines of the time."""
 TRANSFORMS = {"level": LEVEL, "change": CHANGE, "log-return": LOG_RETURN}
@@ -44,6 +44,7 @@ CLOCKS = {
     "weekday": {"sin week": WEEKDAY_SIN, "cos week": WEEKDAY_COS},
 }
 CALL = re.compile(r"\s*([a-z-]+)\s*\(\s*([^()]+?)\s*\)\s*")
+EVERY_CHANGE = re.compile(r"\s*change\s*\(\s*\*\s*\)\s*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +56,9 @@ class Plan:
         targets: names of what is forecast [Tg].
         signals: int64 [S, 5]: code and up to four fields of each signal.
         target: int64 [Tg]: the signal of each target.
-        inputs: int64 [Tg, N, 2]: code and signal of each input.
+        inputs: int64 [Tg, N, 2]: code and signal of each input; of a HELPER its number.
         names: of the inputs, per target [Tg][N].
+        helpers: how many signals a target chooses for itself.
     """
 
     fields: tuple[str, ...]
@@ -65,6 +67,7 @@ class Plan:
     target: NDArray[np.int64]
     inputs: NDArray[np.int64]
     names: tuple[tuple[str, ...], ...]
+    helpers: int = 0
 
 
 class _Signals:
@@ -88,15 +91,14 @@ class _Signals:
             self.rows.append(self._row(at, name))
         return self._numbers[name]
 
-    def all(self, target: str) -> tuple[str, ...]:
-        """Give what `*` stands for: of too many fields, no other targets.
+    def left_out(self, target: str) -> frozenset[str]:
+        """Give what `*` does not stand for: of too many fields, other targets.
 
         Else each of hundreds of targets would see all others.
         """
         if self._widest is None or len(self.fields) <= self._widest:
-            return self.fields
-        others = self._targets - {target}
-        return tuple(name for name in self.fields if name not in others)
+            return frozenset()
+        return self._targets.intersection(self.fields) - {target}
 
     def _row(self, at: str, name: str) -> tuple[int, ...]:
         if name in self._places:
@@ -139,6 +141,7 @@ def plan(config: Config, fields: Sequence[str]) -> Plan:
         signals.number(f"target.values[{i}]", name) for i, name in enumerate(targets)
     ]
     found = [_inputs(config, signals, name) for name in targets]
+    helpers = sum(code == HELPER for _, code, _ in found[0])
     width = max(len(rows) for rows in found)
     nothing = ("nothing", NOTHING, 0)
     padded = [rows + [nothing] * (width - len(rows)) for rows in found]
@@ -149,6 +152,7 @@ def plan(config: Config, fields: Sequence[str]) -> Plan:
         target=np.array(target, np.int64),
         inputs=np.array([[r[1:] for r in rows] for rows in padded], np.int64),
         names=tuple(tuple(r[0] for r in rows) for rows in padded),
+        helpers=helpers,
     )
 
 
@@ -168,6 +172,11 @@ def _inputs(
         at = f"features.inputs[{i}]"
         for name, code, signal in _read(at, text, signals, target):
             rows.setdefault((code, signal), name)
+    if any(EVERY_CHANGE.fullmatch(text) for text in config.features.inputs):
+        wanted = config.features.helpers or 0
+        count = min(wanted, len(signals.left_out(target)))
+        for number in range(count):
+            rows[HELPER, number] = f"helper {number + 1}"
     if not rows:
         raise ConfigError("features.inputs", "expected at least one, was []")
     return [(name, code, signal) for (code, signal), name in rows.items()]
@@ -187,7 +196,10 @@ def _read(
     if transform not in TRANSFORMS:
         hint = did_you_mean(transform, TRANSFORMS)
         raise ConfigError(at, f"unknown transform {transform!r}", hint)
-    names = signals.all(target) if operand == "*" else (operand,)
+    names: Sequence[str] = (operand,)
+    if operand == "*":
+        others = signals.left_out(target)
+        names = [name for name in signals.fields if name not in others]
     return [
         (f"{transform}({n})", TRANSFORMS[transform], signals.number(at, n))
         for n in names

@@ -238,6 +238,8 @@ def _sizes(config: Config, plan: Plan) -> Sizes:
         sfm_at=_index(experts, "sfm"),
         last_at=_index(experts, "last"),
         shared=int(model.shared and uses_cell(config)),
+        helpers=plan.helpers,
+        screened=config.features.screened,
         weights=0,
     )
     return s._replace(weights=weight_count(s))

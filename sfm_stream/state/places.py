@@ -71,6 +71,8 @@ class Sizes(NamedTuple):
     sfm_at: int  # number of the expert, or -1
     last_at: int
     shared: int  # whether all streams have one cell
+    helpers: int  # signals that a target chooses for itself
+    screened: int  # ticks after which it does
     weights: int  # learned float32 weights of a row
 
 
@@ -83,6 +85,10 @@ class Sizes(NamedTuple):
 COUNTERS = 21
 UNIT_NS, VALUE_MEAN, VALUE_VAR, MOVE_SQUARE = range(4)
 GAUGES = 4
+# Of a signal: its last change, and the sums of squares of its changes, and of these
+# times the target's next move, and times the target's own change.
+CHANGED, SQUARES, WITH_MOVE, WITH_OWN = range(4)
+SCREEN = 4
 # Of a shared cell, in the array `sharing`: the step that a row has joined, and how many
 # gradients of new and of old labels wait at its home.
 JOINED, NEW, OLD = range(3)
@@ -99,6 +105,7 @@ def places(s: Sizes) -> tuple[Place, ...]:
         *_cells(s),
         *_kept(s),
         *_scales(s),
+        *_screen(s),
         *_origins(s),
         *_learned(s),
         *_season(s),
@@ -158,6 +165,16 @@ def _scales(s: Sizes) -> tuple[Place, ...]:
         Place("label_square", f64, (q,), "mean square of raw labels"),
         Place("label_count", f64, (q,), "labels seen"),
         Place("gauges", f64, (GAUGES,), "median dt in ns; mean, variance, move"),
+    )
+
+
+def _screen(s: Sizes) -> tuple[Place, ...]:
+    """What the choice of helpers rests on, see `kernels.screen`."""
+    signals, f64 = s.signals * min(s.helpers, 1), "f64"
+    return (
+        Place("screen", f64, (signals, SCREEN), "see CHANGED and its neighbours"),
+        Place("screen_count", f64, (min(s.helpers, 1),), "ticks looked at; -1: chosen"),
+        Place("helpers", f64, (s.helpers,), "numbers of the signals chosen; -1: none"),
     )
 
 

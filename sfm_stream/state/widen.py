@@ -120,6 +120,7 @@ def _widen_target(
     moved["before"] = _spread(
         arrays["before"], -1, signals, new.sizes.signals, fill=np.nan
     )
+    _widen_screen(moved, arrays, signals, new)
     gates = np.concatenate([seen, new.sizes.inputs + np.arange(s.outputs + 1)])
     width = new.sizes.inputs + s.outputs + 1
     moved["tape_u"] = _spread(arrays["tape_u"], -1, gates, width)
@@ -137,6 +138,19 @@ def _kept(arrays: Mapping[str, Array], seen: Places, new: Layout) -> Array:
     used = arrays["kept_u"][:, :windows]
     wide[:, :windows] = _spread(used, -1, seen, s.inputs)
     return wide
+
+
+def _widen_screen(
+    moved: dict[str, Array], arrays: Mapping[str, Array], signals: Places, new: Layout
+) -> None:
+    """Move what helpers are chosen from, and those that are chosen."""
+    s = new.sizes
+    if s.helpers == 0 or not arrays["helpers"].size:
+        return
+    moved["screen"] = _spread(arrays["screen"], -2, signals, s.signals)
+    old = arrays["helpers"].astype(np.intp)
+    chosen = np.where(old < 0, -1.0, signals[old])
+    moved["helpers"] = _spread(chosen, -1, np.arange(chosen.shape[-1]), s.helpers, -1.0)
 
 
 def _refuse_loss(old: Layout, new: Layout) -> None:

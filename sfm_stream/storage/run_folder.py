@@ -154,20 +154,22 @@ def load(folder: Path) -> Run:
 def _settings(path: Path) -> config.Config:
     """Read the settings of a run, with former defaults where it has no key.
 
-    The first runs saw all fields, however many, and their streams learned together.
+    The first runs saw all fields, however many, those after them no helpers, and the
+    streams of both learned together.
     """
     with warnings.catch_warnings():
         # a run keeps its old keys: there is nobody to warn
         warnings.simplefilter("ignore", FutureWarning)
         settings = config.load(path)
     written = config.written(path)
+    features, learn = settings.features, settings.learn
     if "widest" not in written.get("features", {}):
-        settings = replace(settings, features=replace(settings.features, widest=None))
+        features = replace(features, widest=None)
+    elif "helpers" not in written.get("features", {}):
+        features = replace(features, helpers=None)
     if "schedule" not in written.get("learn", {}):
-        settings = replace(
-            settings, learn=replace(settings.learn, schedule=config.TOGETHER)
-        )
-    return settings
+        learn = replace(learn, schedule=config.TOGETHER)
+    return replace(settings, features=features, learn=learn)
 
 
 def expect_model(

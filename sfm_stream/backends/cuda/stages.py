@@ -186,6 +186,7 @@ def plan_run(
         if is_due(s, row, phase):
             due = now
             break
+    mine.counts[NOTICES] = said
     for j in range(3):
         steps[j] = own.i64[s.at_spans + j]
     if s.shared != 0 and limit == NEVER and due < NEVER:

@@ -54,7 +54,8 @@ def measure(
     Returns:
         `device`, and per model stream-ticks per second by number of streams, and
         `round_us`: a block with one tick of each stream, median, microseconds. On the
-        CPU each is said of one core, and of all where there are more.
+        CPU each is said of one core, and of all where there are more; on a GPU the cell
+        of C0 in torch is measured beside.
 
     Raises:
         ConfigError: if the device is not there.
@@ -72,7 +73,20 @@ def measure(
         for where, pace in _paces(on, {}, count, 1).items():
             rounds = found.setdefault(f"round{where}, us", {})
             rounds[str(count)] = count / pace * 1e6
-    return found
+    return found if device == "cpu" else found | _in_torch(say, device, streams)
+
+
+def _in_torch(
+    say: Callable[[str], None], device: str, streams: Sequence[int]
+) -> dict[str, Any]:
+    """Measure the cell of C0 in torch, on the same panels."""
+    from sfm_stream.evaluate.pace import torch_panel
+    from sfm_stream.state import inputs, layout
+
+    settings = config.from_tree(MODELS["learn C0"])
+    seen = inputs.plan(settings, ["value"]).inputs.shape[1]
+    cell = layout.cell_sizes(settings, int(seen))
+    return torch_panel.measure(say, device, streams, cell, settings.learn.window)
 
 
 def _cores() -> dict[str, dict[str, Any]]:
