@@ -87,6 +87,12 @@ class Shape(NamedTuple):
     forward_bytes: int
     backward_bytes: int
 
+    @property
+    def shared_bytes(self) -> dict[str, int]:
+        """Shared memory by kernel."""
+        forward, back = self.forward_bytes, self.backward_bytes
+        return {"forward": forward, "learn": back, "join": 0, "together": back}
+
 
 def shape(s: Sizes) -> Shape:
     """Lay out the blocks for a cell.

@@ -70,10 +70,9 @@ class _Launcher:
         from cuda.core import LEGACY_DEFAULT_STREAM
 
         self._stream, self._block = LEGACY_DEFAULT_STREAM, block
-        shared = (block.forward_bytes, block.backward_bytes, 0, block.backward_bytes)
         self._kernels = {
             name: (code.get_kernel(name), size)
-            for name, size in zip(compiling.ENTRIES, shared, strict=True)
+            for name, size in block.shared_bytes.items()
         }
         for kernel, size in self._kernels.values():
             _ask_for_shared(kernel, size)

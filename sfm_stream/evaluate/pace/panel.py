@@ -136,7 +136,6 @@ def compiled(say: Callable[[str], None]) -> dict[str, Any]:
         settings = config.from_tree({"model": model})
         made = layout.lay_out(settings, inputs.plan(settings, ["value"]))
         block = prelude.shape(made.sizes)
-        shared = {"forward": block.forward_bytes, "learn": block.backward_bytes}
         for architecture in ARCHITECTURES:
             say(f"compiling the {name} cell for {architecture}")
             for kernel in compiling.usage(made, architecture):
@@ -144,7 +143,7 @@ def compiled(say: Callable[[str], None]) -> dict[str, Any]:
                     "registers": kernel.registers,
                     "spilled_bytes": kernel.spilled,
                     "threads": block.threads,
-                    "shared_bytes": shared[kernel.name],
+                    "shared_bytes": block.shared_bytes[kernel.name],
                 }
     return found
 

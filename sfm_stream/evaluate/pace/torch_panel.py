@@ -136,7 +136,7 @@ def _compiled(one: Pass) -> Pass:
 
 def _graph(one: Pass) -> Pass:
     """Record a pass as a CUDA graph, after some on a stream beside."""
-    beside = torch.cuda.Stream()
+    beside: Any = torch.cuda.Stream()  # type: ignore[no-untyped-call]  # torch
     with torch.cuda.stream(beside):
         for _ in range(WARM):
             one()
