@@ -97,6 +97,14 @@ def some(start, ticks, streams=("a", "b"), seed=0):
         "time": few[::2],
         "action": rng.integers(0, len(CONTROLS), len(few[::2])),
     }
+    choices = {
+        "seq": few[:1],
+        **names(len(few[:1]), "stream", "target"),
+        "place": np.zeros(len(few[:1]), np.int64),
+        "field": np.zeros(len(few[:1]), np.int64),
+        "correlation": rng.random(len(few[:1])),
+        "least": rng.random(len(few[:1])),
+    }
     columns = {
         "forecasts": forecasts,
         "scores": scores,
@@ -104,6 +112,7 @@ def some(start, ticks, streams=("a", "b"), seed=0):
         "voided": voided,
         "rejected": rejected,
         "decisions": decisions,
+        "choices": choices,
     }
     tables = {"stream": streams, "decisions.stream": ("", *streams), **TABLES}
     return Records(columns, tables)

@@ -55,8 +55,9 @@ def capture(streams, ticks, seed=0):
 @pytest.mark.skipif(not HAS_GPU, reason="needs an NVIDIA GPU and its driver")
 @pytest.mark.parametrize("cell", ["sfm", "a-sfm"])
 @pytest.mark.parametrize("horizons", [[1], [1, 3, 10]])
-def test_records_of_a_capture_are_those_of_the_cpu(cell, horizons):
-    tree = {"model": {"cell": cell}, "target": {"horizons": horizons}}
+@pytest.mark.parametrize("shared", [False, True])
+def test_records_of_a_capture_are_those_of_the_cpu(cell, horizons, shared):
+    tree = {"model": {"cell": cell, "shared": shared}, "target": {"horizons": horizons}}
     said = {}
     for device in ("cpu", "cuda"):
         engine = Engine(config.from_tree({**tree, "run": {"device": device}}), ["x"])

@@ -10,6 +10,7 @@ from sfm_stream.records import (
     REJECTED_REASONS,
     SKIPPED_REASONS,
     VOIDED_REASONS,
+    Choice,
     Decision,
     Forecast,
     Records,
@@ -31,6 +32,7 @@ TABLES = {
     "rejected.field": ("bid", ""),
     "decisions.stream": ("", "a", "b"),
     "decisions.action": CONTROLS,
+    "choices.field": ("bid", "ask"),
 }
 
 
@@ -68,6 +70,10 @@ def records():
                 seq=[5], stream=[1], time=[11], field=[0], reason=[4]
             ),
             "decisions": columns(seq=[5], stream=[0], time=[11], action=[1]),
+            "choices": columns(
+                seq=[4], stream=[1], target=[0], place=[0], field=[0],
+                correlation=[-0.5], least=[0.25],
+            ),
         },
         TABLES,
     )  # fmt: skip
@@ -76,7 +82,7 @@ def records():
 def test_columns_become_records_by_event_and_within_one_by_kind():
     kinds = [(r.seq, type(r)) for r in records().rows()]
     assert kinds == [
-        (4, Score), (4, Forecast), (4, Forecast), (4, Update),
+        (4, Score), (4, Forecast), (4, Forecast), (4, Choice), (4, Update),
         (5, Decision), (5, Rejected), (5, Voided),
         (6, Voided), (6, Score), (6, Score), (6, Forecast),
     ]  # fmt: skip
@@ -97,6 +103,8 @@ def test_codes_become_the_texts_they_stand_for():
     assert rejected == Rejected(5, "b", 11, "bid", "value is missing")
     decision = next(r for r in rows if isinstance(r, Decision))
     assert decision == Decision(5, "", 11, "freeze")
+    choice = next(r for r in rows if isinstance(r, Choice))
+    assert choice == Choice(4, "b", "mid", 0, "bid", -0.5, 0.25)
     voided = [r for r in rows if isinstance(r, Voided)]
     assert voided == [
         Voided(5, "b", "mid", "1", 2, "gap"),
@@ -129,6 +137,7 @@ def test_a_record_holds_plain_python_values():
         ("voided", 2),
         ("rejected", 1),
         ("decisions", 1),
+        ("choices", 1),
     ],
 )
 def test_records_are_counted_by_kind(kind, count):
@@ -136,7 +145,7 @@ def test_records_are_counted_by_kind(kind, count):
 
 
 def test_records_are_counted_together_and_absent_kinds_count_nothing():
-    assert len(records()) == 11
+    assert len(records()) == 12
     only = Records({"updates": records().columns["updates"]}, TABLES)
     assert len(only) == 1
     assert only.count("scores") == 0
@@ -149,7 +158,7 @@ def test_every_kind_of_record_has_the_columns_of_its_fields(kind):
 
 
 def test_a_record_survives_being_written_as_a_message():
-    union = Forecast | Score | Update | Voided | Rejected | Decision
+    union = Forecast | Score | Update | Voided | Rejected | Decision | Choice
     rows = list(records().rows())
     decoded = msgspec.msgpack.decode(msgspec.msgpack.encode(rows), type=list[union])
     assert list(map(repr, decoded)) == list(map(repr, rows))

@@ -10,6 +10,6 @@ def test_memory_keeps_records():
         sink.write(some(start, 10))
     sink.flush()
     sink.close()
-    assert [len(block) for block in sink.records] == [37, 37]
+    assert [len(block) for block in sink.records] == [38, 38]
     assert list(sink.rows())[37:] == list(some(10, 10).rows())
     assert sink.position() == {"blocks": 2}

@@ -265,7 +265,15 @@ def test_of_many_fields_other_targets_are_left_out():
     made = plan(MANY, MANY, ALL)
     assert made.names[3][:2] == ("change", "level")
     assert not [name for name in made.names[3] if "(" in name]
-    assert made.inputs.shape[1] == 6
+    assert made.names[3][-3:] == ("helper 1", "helper 2", "helper 3")
+    assert made.helpers == 3
+    assert made.inputs.shape[1] == 6 + 3
+    assert plan(MANY, MANY, ("change", "level(*)")).helpers == 0, "of levels none"
+
+
+@pytest.mark.parametrize(("targets", "helpers"), [(MANY[:1], 0), (MANY[:3], 2)])
+def test_no_more_helpers_wait_than_there_are_other_targets(targets, helpers):
+    assert plan(MANY, targets, ALL).helpers == helpers
 
 
 def test_of_many_fields_those_that_are_no_targets_stay():
