@@ -100,6 +100,7 @@ TESTED_IN = {
     "backends.cuda.backend": "test_backends_cuda_chain.py",
     "backends.cuda.memory": "test_backends_cuda_running.py",
     "backends.cuda.stages": "test_backends_cuda_chain.py",
+    "backends.cuda.instead": "test_backends_cuda_chain.py",
     "backends.cuda.views": "test_backends_cuda_twins.py",
     "backends.numba": "test_backends_contract.py",
     "backends.interpreted": "test_backends_torch.py",

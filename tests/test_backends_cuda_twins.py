@@ -14,7 +14,7 @@ from numba import cuda, from_dtype, types
 from numba.cuda import compiler, dispatcher
 
 from sfm_stream import config
-from sfm_stream.backends.cuda import chain, stages
+from sfm_stream.backends.cuda import chain, instead, stages
 from sfm_stream.backends.cuda.twins import Twins
 from sfm_stream.kernels.rows import Events, Out
 from sfm_stream.state import inputs, layout
@@ -73,4 +73,4 @@ def test_a_stage_compiles_from_the_cpus_own_sources(name, monkeypatch):
 
 def test_what_takes_the_place_of_a_stage_that_is_gone_is_refused():
     with pytest.raises(LookupError, match=r"cell: expected a function stride"):
-        Twins({"cell.stride": stages.nothing})
+        Twins({"cell.stride": instead.nothing})

@@ -11,5 +11,5 @@ def test_memory_keeps_records():
     sink.flush()
     sink.close()
     assert [len(block) for block in sink.records] == [38, 38]
-    assert list(sink.rows())[37:] == list(some(10, 10).rows())
+    assert list(sink.rows())[38:] == list(some(10, 10).rows())
     assert sink.position() == {"blocks": 2}

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sfm_stream.backends import rounds
-from sfm_stream.backends.cuda import memory, prelude, stages
+from sfm_stream.backends.cuda import instead, memory, prelude, stages
 from sfm_stream.backends.cuda.twins import Instead, Twins
 from sfm_stream.backends.rounds import Round
 from sfm_stream.kernels.rows import Events, Out, room
@@ -31,26 +31,26 @@ THREADS = 64
 EVENTS_KEPT = 32
 # Left out of `ahead`, or put in its place.
 AHEAD: Instead = {
-    "mature.settle_due": stages.nothing,
-    "mature.void": stages.nothing,
-    "mature.void_due": stages.nothing,
-    "adapt.adapt": stages.nothing,
-    "cell.step": stages.note_step,
-    "forecast.gather": stages.nothing,
-    "forecast.say": stages.nothing,
-    "season.watch": stages.nothing,
-    "tick.keep": stages.nothing,
+    "mature.settle_due": instead.nothing,
+    "mature.void": instead.nothing,
+    "mature.void_due": instead.nothing,
+    "adapt.adapt": instead.nothing,
+    "cell.step": instead.note_step,
+    "forecast.gather": instead.nothing,
+    "forecast.say": instead.nothing,
+    "season.watch": instead.nothing,
+    "tick.keep": instead.nothing,
 }
 # The memory is stepped by `forward`, the gradient is `learn`'s.
 AFTER: Instead = {
-    "cell.step": stages.nothing,
-    "cell.lose": stages.nothing,
-    "backprop.sweep": stages.told_loss,
-    "adam.norm": stages.told_norm,
-    "learn.forget_gradient": stages.nothing,
-    "learn.descend": stages.nothing,
-    "learn.relearn": stages.lay_window,
-    "shared.join": stages.nothing,
+    "cell.step": instead.nothing,
+    "cell.lose": instead.nothing,
+    "backprop.sweep": instead.told_loss,
+    "adam.norm": instead.told_norm,
+    "learn.forget_gradient": instead.nothing,
+    "learn.descend": instead.nothing,
+    "learn.relearn": instead.lay_window,
+    "shared.join": instead.nothing,
 }
 # Places that `ahead` leaves alone, or that `after` writes again: forecasts, and what
 # is learned from them.

@@ -23,11 +23,11 @@ These are sources: `chain` compiles them over the twins of `kernels`.
 
 from __future__ import annotations
 
-import math
 from typing import Any, NamedTuple
 
 from numba import cuda
 
+from sfm_stream.backends.cuda.instead import OLD_LABELS
 from sfm_stream.backends.cuda.prelude import (
     AFTER_FIRST,
     BEFORE,
@@ -44,7 +44,7 @@ from sfm_stream.backends.cuda.prelude import (
     STATE,
 )
 from sfm_stream.events.kinds import GAP, TICK
-from sfm_stream.kernels import accept, backprop, learn, mature, reservoir, shared, tick
+from sfm_stream.kernels import accept, backprop, learn, mature, shared, tick
 from sfm_stream.kernels.mature import NOTICES
 from sfm_stream.kernels.rows import Events, Out, arena_row, matrix
 from sfm_stream.kernels.tick import LEARN, PEEK
@@ -64,9 +64,6 @@ NEXT, END, STOP, CLOSES, CLOSED, DUE, FULL = range(7)
 MARKS = 7
 # Later than any event.
 NEVER = 2**62
-# Where in `product` an update leaves how many labels the window of the past has, behind
-# what `learn` told.
-OLD_LABELS = 2
 
 
 class Bank(NamedTuple):
@@ -403,41 +400,3 @@ def give_back_state(s: Any, row: Any, plan: Plan, b: int) -> None:
             place += 1
     for j in range(COUNTERS):
         row.i64[s.at_counters + j] = plan.counters[b, j]
-
-
-# ---- what takes the place of the CPU's functions: see `chain`
-
-
-def nothing(*given: Any) -> None:
-    """Do nothing: it is done elsewhere."""
-
-
-def note_step(s: Any, tables: Any, row: Any, work: Any, before: int, slot: int) -> None:
-    """Note a step of the memory for `forward`; the room of the windows is free."""
-    count = work.i64[s.at_spans + 2]
-    if count == 0:
-        work.i64[s.at_spans], work.i64[s.at_spans + 1] = before, slot
-    work.i64[s.at_spans + 2] = count + 1
-
-
-def told_loss(
-    s: Any, tables: Any, row: Any, work: Any, spans: Any, labels: int
-) -> float:
-    """Give the loss that `learn` told; leave the norm where `told_norm` finds it."""
-    work.f32[s.at_gradient] = work.f64[s.at_product + 1]
-    loss: float = work.f64[s.at_product]
-    return loss
-
-
-def told_norm(gradient: Any) -> float:
-    """Give the norm that `learn` told."""
-    return math.fabs(gradient[0])
-
-
-def lay_window(
-    s: Any, again: Any, tables: Any, row: Any, home: Any, work: Any, spans: Any
-) -> None:
-    """Lay out a window of the past, for `forward` and `learn` to go over."""
-    labels = reservoir.fetch(s, again, row, work)
-    learn.span_window(s, spans)
-    work.f64[s.at_product + OLD_LABELS] = labels

@@ -1,0 +1,47 @@
+"""What takes the place of the CPU's functions in the stages of the GPU; see `chain`."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from sfm_stream.kernels import learn, reservoir
+
+# Where in `product` an update leaves how many labels the window of the past has, behind
+# what `learn` told.
+OLD_LABELS = 2
+
+
+def nothing(*given: Any) -> None:
+    """Do nothing: it is done elsewhere."""
+
+
+def note_step(s: Any, tables: Any, row: Any, work: Any, before: int, slot: int) -> None:
+    """Note a step of the memory for `forward`; the room of the windows is free."""
+    count = work.i64[s.at_spans + 2]
+    if count == 0:
+        work.i64[s.at_spans], work.i64[s.at_spans + 1] = before, slot
+    work.i64[s.at_spans + 2] = count + 1
+
+
+def told_loss(
+    s: Any, tables: Any, row: Any, work: Any, spans: Any, labels: int
+) -> float:
+    """Give the loss that `learn` told; leave the norm where `told_norm` finds it."""
+    work.f32[s.at_gradient] = work.f64[s.at_product + 1]
+    loss: float = work.f64[s.at_product]
+    return loss
+
+
+def told_norm(gradient: Any) -> float:
+    """Give the norm that `learn` told."""
+    return math.fabs(gradient[0])
+
+
+def lay_window(
+    s: Any, again: Any, tables: Any, row: Any, home: Any, work: Any, spans: Any
+) -> None:
+    """Lay out a window of the past, for `forward` and `learn` to go over."""
+    labels = reservoir.fetch(s, again, row, work)
+    learn.span_window(s, spans)
+    work.f64[s.at_product + OLD_LABELS] = labels
