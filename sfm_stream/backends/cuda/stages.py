@@ -191,10 +191,9 @@ def plan_run(
     give_back_state(s, row, plan, b)
 
 
-def place_of(bank: Bank, plan: Plan, b: int, place: int) -> int:
+def place_of(bank: Bank, plan: Plan, b: int, place: int) -> Any:
     """Give what an event of a row counts as, in the order of the CPU."""
-    where: int = plan.order[place] * len(bank.rows.i64) + b
-    return where
+    return plan.order[place] * len(bank.rows.i64) + b
 
 
 def foresee(s: Any, bank: Bank, events: Events, plan: Plan, b: int, due: int) -> None:
@@ -231,8 +230,7 @@ def next_chance(
             latest = max(latest, time)
         if j - marks[STOP] + 1 >= s.every or (gap and now > due):
             return max(now, due + 1)
-        if gap:
-            earliest = min(earliest, time)
+        earliest = min(earliest, time) if gap else earliest
     return NEVER
 
 
