@@ -215,7 +215,7 @@ def foresee(s: Any, bank: Bank, events: Events, plan: Plan, b: int, due: int) ->
 
 def next_chance(
     s: Any, row: Any, bank: Bank, events: Events, plan: Plan, b: int, due: int
-) -> int:
+) -> Any:
     """Give the first event at which an update after the one at `due` may be due.
 
     It may be a gap, or as many ticks later as lie between updates at least.
