@@ -100,17 +100,16 @@ def test_least_squares_knows_nothing_of_what_is_new_and_is_unsure_of_it():
     np.testing.assert_array_equal(theta[..., old], before["theta"][..., :narrow])
     np.testing.assert_array_equal(cov[..., old[:, None], old], was)
     assert not theta[..., new].any()
-    # `sfm-rls` is the last and sees all; between them nothing is new.
+    # `sfm-rls` and `sfm-rls-wide` come behind it, and see all.
     whole = engine._bank.layout.sizes.regressors
-    seen, saw = after["theta"][..., -whole:], whole - len(new)
     behind = np.array(new) + engine._bank.layout.sizes.z_seen
-    np.testing.assert_array_equal(
-        np.delete(seen, behind, axis=-1), before["theta"][..., -saw:]
-    )
-    assert not seen[..., behind].any()
-    np.testing.assert_array_equal(
-        after["theta"][..., width:-whole], before["theta"][..., narrow:-saw]
-    )
+    parts = np.split(after["theta"][..., width:], 2, axis=-1)
+    for part, had in zip(
+        parts, np.split(before["theta"][..., narrow:], 2, axis=-1), strict=True
+    ):
+        assert part.shape[-1] == whole
+        np.testing.assert_array_equal(np.delete(part, behind, axis=-1), had)
+        assert not part[..., behind].any()
     assert not cov[..., new, :][..., old].any()
     assert (cov[..., new, new] == 1.0 / engine.config.forecast.ridge).all()
 
