@@ -42,6 +42,12 @@ def test_a_move_is_held_the_more_the_further_back_it_lies():
     assert {*known[:4], *known[7:25], *known[28:]} == {ridge}
 
 
+def test_one_that_is_not_careful_holds_nothing_back():
+    known = experts.ridges(config("rls", "sfm-rls-wide"), INPUTS)
+    assert set(known[16:]) == {1.0}
+    assert len(known) == 16 + 21
+
+
 def test_only_the_fast_one_forgets_fast():
     _, rates = experts.squares(config("rls", "sfm-rls", "rls-fast"), INPUTS)
     assert rates == [0.75, 0.75, 0.5]

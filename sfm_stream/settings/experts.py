@@ -20,12 +20,15 @@ class Expert(NamedTuple):
             not an expert of least squares.
         forgets: key of `[forecast]` that holds its forgetting factor.
         clips: key of `[forecast]` at which what it sees and learns is clipped.
+        careful: whether it begins with the ridge of `[forecast]`; else with 1 for all,
+            and follows the first labels.
     """
 
     trust: float
     sees: tuple[()] | tuple[Part, Part] = ()
     forgets: Literal["forgetting", "fast", "soon"] = "forgetting"
     clips: Literal["input_clip", "wide_clip"] = "input_clip"
+    careful: bool = True
 
 
 EXPERTS: Mapping[str, Expert] = {
@@ -34,6 +37,6 @@ EXPERTS: Mapping[str, Expert] = {
     "rls-fast": Expert(1.0, ("lags", "one"), "fast"),
     "sfm": Expert(3.0),
     "sfm-rls": Expert(2.0, ("cell", "season")),
-    "sfm-rls-wide": Expert(2.0, ("cell", "season"), "soon", "wide_clip"),
+    "sfm-rls-wide": Expert(2.0, ("cell", "season"), "soon", "wide_clip", careful=False),
 }
 """All experts; one more line is one more expert of least squares."""

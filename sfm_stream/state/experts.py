@@ -38,17 +38,21 @@ def regressors(config: Config, inputs: int) -> NDArray[np.int64]:
 def ridges(config: Config, inputs: int) -> NDArray[np.float64]:
     """Give the ridge of each coefficient of least squares at birth, as in `theta`.
 
-    The further back a move lies, the less it is expected to matter: its ridge grows
-    with the square of its lag (Litterman, Forecasting with Bayesian vector
-    autoregressions, Journal of Business and Economic Statistics 4, 1986).
+    To careful experts, the further back a move lies, the less it is expected to
+    matter: its ridge grows with the square of its lag (Litterman, Forecasting with
+    Bayesian vector autoregressions, Journal of Business and Economic Statistics 4,
+    1986).
     """
     at, lags = regressors(config, inputs), config.features.lags
     rows, _ = squares(config, inputs)
     every = np.full(at[-1], config.forecast.ridge)
     begin = at[PARTS.index("lags")]
     every[begin : begin + lags] *= np.arange(1.0, lags + 1.0) ** GROWTH
-    runs = [every[first : first + size] for _, first, size, *_ in rows.tolist()]
-    return np.concatenate([np.zeros(0), *runs])
+    found = [np.zeros(0)]
+    for number, first, size, *_ in rows.tolist():
+        careful = EXPERTS[config.forecast.experts[number]].careful
+        found.append(every[first : first + size] if careful else np.ones(size))
+    return np.concatenate(found)
 
 
 def clips(config: Config) -> list[float]:
