@@ -79,6 +79,9 @@ def test_window_run_again_with_the_same_weights_says_the_same():
         for rows in (r.bank.rows, r.bank.work, r.bank.layout.tables)
     )
     assert reservoir.fetch(settings[0], again, row, work) == WINDOW
+    at_now, at_then = settings["at_weights"]
+    now = row.f32[at_now : at_now + s.weights]
+    work.f32[at_then : at_then + s.weights] = now
     old = arena.Arena(work.f32, row.f64, row.i64)
     for t in range(1, WINDOW + 1):
         cell.step(again, table, old, work, t - 1, t)

@@ -93,7 +93,8 @@ def test_all_streams_have_the_same_weights_after_every_step():
 
 def test_a_step_goes_along_the_mean_of_all_gradients():
     """Adam's first mean is a tenth of the first gradient; they are clipped alike."""
-    quiet = {"learn": {"window": 8, "every": 4, "replay": 0, "clip": 1e9}}
+    quiet = {"learn": {"window": 8, "every": 4, "replay": 0, "clip": 1e9,
+                       "schedule": "together"}}  # fmt: skip
     own = quiet | {"model": {**TREE["model"], "shared": False}}
     together, apart = engine(**quiet), engine(**own)
     events = ticks(range(3), 0, 5)

@@ -26,14 +26,17 @@ async def index():
         return (await asked(url, "/"))[2].decode()
 
 
+OPEN = {"counters", "rejections", "failures"}
+
+
 def test_what_a_daemon_answers_is_explained():
     tree = msgspec.to_builtins(WELL)
     one_of = {"streams": tree["streams"]["btcusdt"], "feeds": tree["feeds"][0],
               "sinks": tree["sinks"][0]}  # fmt: skip
     for name, value in (tree | one_of).items():
         (row,) = re.findall(rf"^\| `{name}` \| (.+)$", SERVICE, re.MULTILINE)
-        # Counters are named by feeds, each for itself, and reasons by themselves.
-        told = isinstance(value, dict) and name not in {"counters", "rejections"}
+        # What feeds count, reasons and parts that failed are named by themselves.
+        told = isinstance(value, dict) and name not in OPEN
         parts = value if told else {}
         assert [part for part in parts if f"`{part}`" not in row] == []
     shown = {name for name in pages.first_column(SERVICE) if name.startswith("/")}
