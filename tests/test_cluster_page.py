@@ -32,14 +32,22 @@ def started(line, **given):
 
 
 def until_live(*addresses):
-    """Wait until every daemon has taken some ticks."""
+    """Wait until every daemon has taken some ticks, and none is late."""
     end = time.monotonic() + PATIENCE
     while time.monotonic() < end:
         answers = ask_all(addresses).values()
-        if all(isinstance(a, Answer) and a.vitals.ticks >= TICKS for a in answers):
+        if all(is_live(answer) for answer in answers):
             return
         time.sleep(0.1)
     pytest.fail("the daemons did not come to live")
+
+
+def is_live(answer):
+    return (
+        isinstance(answer, Answer)
+        and answer.vitals.ticks >= TICKS
+        and not answer.reasons
+    )
 
 
 @pytest.mark.usefixtures("checkout")

@@ -25,7 +25,7 @@ VOID_GAP, VOID_CROWDED, VOID_UNKNOWN = range(3)
 OVERLAP = 0.7
 # How much less labels of wild times weigh, as a power of the variance expected of their
 # error: it is expected with errors of its own, and wild times teach much.
-WILDNESS = 0.25
+WILDNESS = 0.5
 
 
 @jit

@@ -257,7 +257,9 @@ class Forecast(Section, frozen=True):
     soon: Annotated[
         float, Meta(gt=0, le=1), doc("forgetting factor of `sfm-rls-wide`")
     ] = 0.998
-    ridge: Annotated[float, Meta(gt=0), doc("first ridge of least squares")] = 100.0
+    ridge: Annotated[
+        float, Meta(gt=0), doc("first ridge of least squares, but of `sfm-rls-wide`")
+    ] = 250.0
     levels: Annotated[
         tuple[Annotated[float, Meta(gt=0, lt=1)], ...],
         doc("levels of the intervals, rising; `lower` and `upper` are the last one's"),
