@@ -61,12 +61,12 @@ def test_each_target_chooses_those_it_follows_and_no_others():
 
 
 def test_what_was_chosen_is_seen_from_the_next_tick_on():
-    values = led()
+    values = led(1_000)
     one, none = engine(), engine(features={"helpers": 0})
     mine, other = run(one, values), run(none, values)
 
     def error(records, target):
-        late = [r for r in records if hasattr(r, "truth") and r.origin > 300]
+        late = [r for r in records if hasattr(r, "truth") and r.origin > 500]
         return np.mean([(r.truth - r.mean) ** 2 for r in late if r.target == target])
 
     assert error(mine, "f1") < 0.3 * error(other, "f1")
