@@ -211,7 +211,6 @@ def test_draws_are_short_and_at_most_twenty_a_second(page):
 
 def test_it_survives_a_kill_by_itself_and_shows_the_gap(page, daemon):
     page.until("sfm.points.last > 100")
-    before = page.ask("sfm.points.time[0]")
     daemon.kill()
     page.until("document.querySelector('#state').textContent.startsWith('away')")
     kept = page.ask("sfm.points.time[sfm.points.last]")
@@ -219,7 +218,8 @@ def test_it_survives_a_kill_by_itself_and_shows_the_gap(page, daemon):
     daemon.wait()
     page.until(f"sfm.points.time[sfm.points.last] > {kept} + 500", 60)
     page.until("document.querySelector('#state').textContent === 'live'")
-    assert page.ask("sfm.points.time[0]") == before
+    # its own points go on, or, when it came back late, those that the server kept
+    assert page.ask("sfm.points.time[0]") < kept
     gaps = page.ask(
         "sfm.points.marks.filter((m) => m.kind === 'gap').map((m) => m.what)"
     )
