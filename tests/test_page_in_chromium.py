@@ -209,8 +209,22 @@ def test_draws_are_short_and_at_most_twenty_a_second(page):
     assert took[len(took) // 4] < 5
 
 
+def test_a_history_goes_on_if_it_ends_with_a_point_that_is_held(page):
+    found = page.ask(
+        "import('/page/points.js').then(({ Points }) => {"
+        "const held = Object.assign(Object.create(Points.prototype),"
+        " { time: [10, 20, 30], origin: [1, 2, 3] });"
+        "const frame = (origin, time) => ({ count: origin.length,"
+        " origin: (i) => origin[i], time: (i) => time[i] });"
+        "return [frame([1, 2], [10, 20]), frame([1, 2], [10, 21]),"
+        " frame([3, 4], [30, 40]), frame([], [])].map((one) => held.goesOn(one)); })"
+    )
+    assert found == [True, False, True, False]
+
+
 def test_it_survives_a_kill_by_itself_and_shows_the_gap(page, daemon):
     page.until("sfm.points.last > 100")
+    before = page.ask("sfm.points.time[0]")
     daemon.kill()
     page.until("document.querySelector('#state').textContent.startsWith('away')")
     kept = page.ask("sfm.points.time[sfm.points.last]")
@@ -218,8 +232,7 @@ def test_it_survives_a_kill_by_itself_and_shows_the_gap(page, daemon):
     daemon.wait()
     page.until(f"sfm.points.time[sfm.points.last] > {kept} + 500", 60)
     page.until("document.querySelector('#state').textContent === 'live'")
-    # its own points go on, or, when it came back late, those that the server kept
-    assert page.ask("sfm.points.time[0]") < kept
+    assert page.ask("sfm.points.time[0]") == before
     gaps = page.ask(
         "sfm.points.marks.filter((m) => m.kind === 'gap').map((m) => m.what)"
     )

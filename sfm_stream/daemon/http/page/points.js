@@ -25,9 +25,13 @@ export class Points {
   get last() { return this.time.length - 1; }
 
   // Say whether a history that begins anew goes on from here: the same stream, as far
-  // as we are or further. After a restart it may end with the point we saw last.
+  // as we are or further; or one that ends with a point that we hold. After a restart
+  // the server may know less than we saw, until its journal has said the rest again.
   goesOn(frame) {
-    return this.last >= 0 && frame.count > 0 && frame.origin(frame.count - 1) >= this.lastOrigin();
+    if (this.last < 0 || frame.count === 0) return false;
+    const end = frame.count - 1, origin = frame.origin(end);
+    if (origin >= this.lastOrigin()) return true;
+    return this.time[this.origin.indexOf(origin)] === frame.time(end);
   }
 
   lastOrigin() {
