@@ -51,7 +51,7 @@ def show_before(
     try:
         sink.flush()
         recall(watcher, folder, names)
-    except Exception as error:  # noqa: BLE001
+    except Exception as error:  # noqa: BLE001 told of, and lived without
         failed(error)
 
 
