@@ -56,13 +56,15 @@ class Page:
         number = next(self._number)
         told = {"id": number, "method": method, "params": given}
         self._socket.send(json.dumps(told))
-        while True:
-            heard = json.loads(self._socket.recv(PATIENCE))
+        end = time.monotonic() + PATIENCE
+        while (left := end - time.monotonic()) > 0:  # events may come for ever
+            heard = json.loads(self._socket.recv(left))
             if heard.get("id") == number:
                 if "error" in heard:
                     raise RuntimeError(f"{method}: {heard['error']}")
                 return heard["result"]
             self._note(heard)
+        raise TimeoutError(f"{method}: no answer in {PATIENCE} s")
 
     def _note(self, heard):
         kind, told = heard.get("method"), heard.get("params", {})
@@ -169,7 +171,7 @@ def _tab(told):
     while time.monotonic() < end:
         if told.exists() and told.read_text().strip():
             port = told.read_text().split()[0]
-            with urlopen(f"http://127.0.0.1:{port}/json/list") as answer:
+            with urlopen(f"http://127.0.0.1:{port}/json/list", timeout=5) as answer:
                 tabs = [tab for tab in json.load(answer) if tab["type"] == "page"]
             if tabs:
                 return tabs[0]["webSocketDebuggerUrl"]

@@ -78,7 +78,8 @@ async def page(address, name):
 
     def read():
         try:
-            return urllib.request.urlopen(f"{address}/{name}").read().decode()  # noqa: S310
+            url = f"{address}/{name}"
+            return urllib.request.urlopen(url, timeout=60).read().decode()  # noqa: S310
         except urllib.error.HTTPError as refused:
             return refused.read().decode()
 
