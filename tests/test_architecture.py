@@ -41,6 +41,16 @@ ROWS = [
 ]
 ROW = {name: row for row, names in enumerate(ROWS) for name in names}
 CORE = set().union(*ROWS[: ROW["engine"] + 1])
+# The same among the stages of a tick, `kernels`.
+STAGES = [
+    {"rows", "records"},
+    {"inputs", "memory"},
+    {"experts", "learning"},
+    {"tick"},
+]
+STAGE = {name: row for row, names in enumerate(STAGES) for name in names}
+# More files than a newcomer looks through.
+MOST_FILES = 12
 
 # What would let the outside in: clocks, files, sockets, threads, logs, chance.
 FORBIDDEN = {
@@ -140,11 +150,12 @@ TESTED_IN = {
     "cell.sfm": "test_cell.py",
     "cell.step": "test_cell.py",
     "cell.oracle": "test_cell.py",
-    "kernels.adam": "test_kernels_gradients.py",
-    "kernels.adapt": "test_engine_labels.py",
-    "kernels.backprop": "test_kernels_gradients.py",
-    "kernels.cell": "test_backends_torch.py",
-    "kernels.mature": "test_engine_core.py",
+    "kernels.learning.adam": "test_kernels_gradients.py",
+    "kernels.learning.adapt": "test_engine_labels.py",
+    "kernels.memory.backprop": "test_kernels_gradients.py",
+    "kernels.memory.cell": "test_backends_torch.py",
+    "kernels.experts.mature": "test_engine_core.py",
+    "kernels.records": "test_engine_core.py",
     "kernels.rows": "test_engine_core.py",
     "kernels.tick": "test_engine_core.py",
     "running.rss": "test_running_replay.py",
@@ -230,6 +241,19 @@ def test_a_module_imports_only_from_rows_above_its_own(name):
             assert other == "report", f"the package itself imports {other}"
             continue
         assert ROW[other] < ROW[mine], f"{name} imports {other}, which is not above it"
+
+
+@pytest.mark.parametrize("name", [n for n in modules("sfm_stream") if "kernels." in n])
+def test_a_stage_imports_only_from_rows_above_its_own(name):
+    mine = name.split(".")[1]
+    parts = [full.split(".") for full in imports(modules("sfm_stream")[name])]
+    for other in {p[2] for p in parts if p[:2] == ["sfm_stream", "kernels"]} - {mine}:
+        assert STAGE[other] < STAGE[mine], f"{name} imports {other}, not above it"
+
+
+def test_no_room_holds_more_files_than_one_looks_through():
+    homes = [n.rpartition(".")[0] for n in everything() if not n.endswith("__init__")]
+    assert {home for home in homes if home and homes.count(home) > MOST_FILES} == set()
 
 
 @pytest.mark.parametrize("name", modules("connectors"))

@@ -73,4 +73,4 @@ def test_a_stage_compiles_from_the_cpus_own_sources(name, monkeypatch):
 
 def test_what_takes_the_place_of_a_stage_that_is_gone_is_refused():
     with pytest.raises(LookupError, match=r"cell: expected a function stride"):
-        Twins({"cell.stride": instead.nothing})
+        Twins({"memory.cell.stride": instead.nothing})

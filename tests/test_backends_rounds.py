@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 
 from sfm_stream.backends import rounds
 from sfm_stream.events import GAP, TICK
-from sfm_stream.kernels.accept import STRANGER
-from sfm_stream.kernels.mature import REJECTED
+from sfm_stream.kernels.inputs.accept import STRANGER
+from sfm_stream.kernels.records import REJECTED
 from sfm_stream.kernels.rows import ALL_ROWS, NO_ROW, Out
 from tests.kernels_rig import ticks
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from sfm_stream.kernels import adam
+from sfm_stream.kernels.learning import adam
 from tests.kernels_rig import (
     LEARN,
     OBSERVE,

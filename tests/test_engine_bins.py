@@ -22,7 +22,7 @@ from sfm_stream.events import (
     TICK,
 )
 from sfm_stream.events.kinds import ANEW, LATE
-from sfm_stream.kernels.accept import RESTART
+from sfm_stream.kernels.inputs.accept import RESTART
 
 MS = 10**6
 # A whole number of seconds, so that a bin of 100 ms begins there.

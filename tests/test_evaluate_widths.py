@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from sfm_stream.evaluate.widths import ENOUGH, Widths, judge
-from sfm_stream.kernels import interval
+from sfm_stream.kernels.experts import interval
 
 LEVELS = (0.5, 0.8, 0.9)
 

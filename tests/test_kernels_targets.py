@@ -6,7 +6,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from sfm_stream.kernels.mature import VOID_CROWDED, VOID_GAP
+from sfm_stream.kernels.experts.mature import VOID_CROWDED, VOID_GAP
 from sfm_stream.state.places import TICKS
 from tests.kernels_rig import (
     LEARN,

@@ -211,7 +211,7 @@ def test_a_sink_is_a_class_a_path_and_a_case(copy):
 
 
 def test_an_input_is_a_code_and_a_branch_and_a_stage_a_file_and_a_call(copy):
-    inputs, scale = "sfm_stream/state/inputs.py", "sfm_stream/kernels/scale.py"
+    inputs, scale = "sfm_stream/state/inputs.py", "sfm_stream/kernels/inputs/scale.py"
     copy.insert(inputs, "HANDS = ", "SQUARE = 99")
     copy.insert(inputs, "TRANSFORMS = {", 'SQUARES = {"square": SQUARE}')
     copy.insert(inputs, "CALL = re.compile", "TRANSFORMS = {**TRANSFORMS, **SQUARES}")

@@ -6,7 +6,7 @@ from connectors import open_feed
 from sfm_stream.config import from_tree
 from sfm_stream.errors import FeedError
 from sfm_stream.feeds import LOST, TROUBLES
-from sfm_stream.kernels.accept import RESTART
+from sfm_stream.kernels.inputs.accept import RESTART
 from sfm_stream.running import judgement
 from sfm_stream.running.replay import replay
 from tests.feed_tables import feed_table

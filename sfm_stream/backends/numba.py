@@ -18,7 +18,13 @@ if TYPE_CHECKING:
 
 # What the compiled tick is made of.
 SOURCES = cache.Sources(
-    ("jit/*.py", "kernels/*.py", "state/*.py", "cell/parameters.py", "events/kinds.py"),
+    (
+        "jit/*.py",
+        "kernels/**/*.py",
+        "state/*.py",
+        "cell/parameters.py",
+        "events/kinds.py",
+    ),
     ("__init__.py", "cache.py"),
 )
 

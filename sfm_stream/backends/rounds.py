@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sfm_stream.events import TICK
-from sfm_stream.kernels.accept import CROWDED, STRANGER
-from sfm_stream.kernels.mature import REJECTED
+from sfm_stream.kernels.inputs.accept import CROWDED, STRANGER
+from sfm_stream.kernels.records import REJECTED
 from sfm_stream.kernels.rows import ALL_ROWS, NO_ROOM, Events, Out
 
 Numbers = NDArray[np.int64]

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sfm_stream.backends import rounds
-from sfm_stream.kernels.mature import REJECTED
+from sfm_stream.kernels.records import REJECTED
 from sfm_stream.kernels.rows import ALL_ROWS, Events, Out, room
 from sfm_stream.kernels.tick import LEARN
 from sfm_stream.state.arena import Arena, arena

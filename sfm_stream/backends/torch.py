@@ -20,7 +20,11 @@ from torch import Tensor
 from sfm_stream.backends.interpreted import interpret, opened
 from sfm_stream.backends.torch_stages import Floats, descend, norm, step, sweep
 from sfm_stream.errors import ConfigError
-from sfm_stream.kernels import adam, backprop, cell, learn, mature, scale, shared, tick
+from sfm_stream.kernels import tick
+from sfm_stream.kernels.experts import mature
+from sfm_stream.kernels.inputs import scale
+from sfm_stream.kernels.learning import adam, learn, shared
+from sfm_stream.kernels.memory import backprop, cell
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

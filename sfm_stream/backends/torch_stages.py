@@ -88,7 +88,7 @@ def _reach(send: Send, s: Any, tables: Arena) -> Tensor:
 def step(
     send: Send, s: Any, tables: Arena, row: Arena, work: Arena, before: int, slot: int
 ) -> None:
-    """Advance the memory, as `kernels.cell.step` does, by `cell.step.step`."""
+    """Advance the memory, as `kernels.memory.cell.step` does, by `cell.step.step`."""
     del work
     tape, d, blocks = _tape(s, row), s.states, _blocks(send, s, row)
     x, past = send(tape.u[slot, : s.inputs]), tape.read[before]
@@ -153,7 +153,9 @@ def sweep(
     spans: NDArray[np.int64],
     labels: int,
 ) -> float:
-    """Add the gradient to work's, as `kernels.backprop.sweep` does; return the loss.
+    """Add the gradient to that of `work`, and return the loss.
+
+    As `kernels.memory.backprop.sweep` does.
 
     With T swept ticks, newest first, all but the flow through memory and z is one
     product over T.
@@ -291,7 +293,7 @@ class _Flow:
 
 
 def norm(send: Send, gradient: Floats) -> float:
-    """Give the Euclidean norm, as `kernels.adam.norm` does."""
+    """Give the Euclidean norm, as `kernels.learning.adam.norm` does."""
     return float(torch.linalg.vector_norm(send(gradient)))
 
 
@@ -306,7 +308,7 @@ def descend(
     lr: float,
     count: int,
 ) -> None:
-    """Take the optimiser's step, as `kernels.adam.step` does."""
+    """Take the optimiser's step, as `kernels.learning.adam.step` does."""
     g = send(gradient) * (clip / size if size > clip else 1.0)
     first = BETA1 * send(moment) + (1 - BETA1) * g
     second = BETA2 * send(moment2) + (1 - BETA2) * g * g

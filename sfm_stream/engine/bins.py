@@ -33,13 +33,13 @@ from sfm_stream.events.kinds import (
 )
 from sfm_stream.jit import cache
 from sfm_stream.jit.scalars import strict
-from sfm_stream.kernels.accept import EARLIEST, LATEST, RESTART
+from sfm_stream.kernels.inputs.accept import EARLIEST, LATEST, RESTART
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 SOURCES = cache.Sources(
-    ("jit/*.py", "kernels/*.py", "state/*.py", "events/kinds.py", "engine/bins.py"),
+    ("jit/*.py", "kernels/**/*.py", "state/*.py", "events/kinds.py", "engine/bins.py"),
     ("__init__.py", "cache.py"),
 )
 FOLDS = {"last": 0, "first": 1, "min": 2, "max": 3, "sum": 4, "mean": 5, "count": 6}

@@ -30,7 +30,7 @@ from sfm_stream.engine.former import FormerNames
 from sfm_stream.engine.intake import BIN, Intake
 from sfm_stream.errors import InvalidState
 from sfm_stream.events import CONTROL, Block, Event, Label, Tick
-from sfm_stream.kernels.mature import FORECASTS, SCORES
+from sfm_stream.kernels.records import FORECASTS, SCORES
 from sfm_stream.kernels.rows import Events, tick_and_label
 from sfm_stream.kernels.tick import KEEP, LEARN, OBSERVE, PEEK
 from sfm_stream.records import Forecast, Record, Records

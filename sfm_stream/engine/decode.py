@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sfm_stream.events import ALL_STREAMS, CONTROL, CONTROLS, Block
-from sfm_stream.kernels.mature import CHOSEN, REJECTED, UPDATED, VOIDED
+from sfm_stream.kernels.records import CHOSEN, REJECTED, UPDATED, VOIDED
 from sfm_stream.kernels.rows import Out
 from sfm_stream.records import (
     REJECTED_REASONS,

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from sfm_stream.config import Config
 from sfm_stream.engine import signature
-from sfm_stream.kernels.interval import (
+from sfm_stream.kernels.experts.interval import (
     LEAST_ERROR,
     MEANS,
     SCALE_OF_NORMAL,

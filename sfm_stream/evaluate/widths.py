@@ -72,7 +72,7 @@ class Widths:
 def judge(levels: Sequence[float], error: Floats, said: Floats) -> Judged:
     """Score intervals: errors [n], their half-widths [n, L], NaN where none was said.
 
-    The scores are those of `kernels.interval`, of intervals around a mean.
+    The scores are those of `kernels.experts.interval`, of intervals around a mean.
     """
     tails = 1.0 - np.array(levels)
     away = np.abs(error)[:, None]

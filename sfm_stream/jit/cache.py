@@ -70,5 +70,6 @@ def _stamped(cache: str) -> str:
 
 # Times and sizes rather than "newer than": an older version put back is a change too.
 def _stamp(sources: Sources) -> str:
-    stats = [(path.name, path.stat()) for path in sources.files()]
+    root = Path(__file__).parents[1]
+    stats = [(path.relative_to(root), path.stat()) for path in sources.files()]
     return "\n".join(f"{name} {s.st_mtime_ns} {s.st_size}" for name, s in stats)

@@ -26,7 +26,7 @@ from numba.extending import lower_builtin, models, register_model
 LANES = 8
 FLOAT, INDEX = ir.FloatType(), ir.IntType(32)
 VECTOR = ir.VectorType(FLOAT, LANES)
-# As `numeric.FAST`: all but the assumption that no NaN or infinity occurs.
+# As `scalars.FAST`: all but the assumption that no NaN or infinity occurs.
 FLAGS = ("reassoc", "contract", "nsz", "arcp", "afn")
 BYTES = 4
 

@@ -1,1 +1,1 @@
-"""The stages of the numeric tick, one file each, and nothing else."""
+"""The stages of the numeric tick, a file for each; `tick` calls them in order."""

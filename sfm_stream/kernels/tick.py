@@ -31,19 +31,11 @@ from sfm_stream.events.kinds import (
     pause,
 )
 from sfm_stream.jit.scalars import ONE, inline, jit
-from sfm_stream.kernels import (
-    accept,
-    adapt,
-    cell,
-    forecast,
-    learn,
-    mature,
-    scale,
-    screen,
-    season,
-    shared,
-)
-from sfm_stream.kernels.mature import FORECASTS, NOTICES, SCORES
+from sfm_stream.kernels.experts import forecast, mature
+from sfm_stream.kernels.inputs import accept, scale, screen, season
+from sfm_stream.kernels.learning import adapt, learn, shared
+from sfm_stream.kernels.memory import cell
+from sfm_stream.kernels.records import FORECASTS, NOTICES, SCORES
 from sfm_stream.kernels.rows import (
     ALL_ROWS,
     NO_ROOM,

@@ -19,7 +19,7 @@ from sfm_stream import sinks
 from sfm_stream.errors import ConfigError, FeedError, did_you_mean
 from sfm_stream.events import NO_TIME, TICK
 from sfm_stream.feeds import LOST, TROUBLES, Counting, Explained
-from sfm_stream.kernels.accept import EARLIEST, LATEST, RESTART
+from sfm_stream.kernels.inputs.accept import EARLIEST, LATEST, RESTART
 from sfm_stream.records import REJECTED_REASONS
 from sfm_stream.state import inputs
 
@@ -328,8 +328,8 @@ def _refused(
 ) -> tuple[str, str]:  # fmt: skip
     """Say why the engine will reject a tick, and for which field; empty if it takes it.
 
-    The rules are those of `kernels.accept`, one tick at a time. `last` holds of each
-    stream the time of its last tick, ticks since that go back and go on among
+    The rules are those of `kernels.inputs.accept`, one tick at a time. `last` holds of
+    each stream the time of its last tick, ticks since that go back and go on among
     themselves, and the time of the last of these.
     """
     stream = block.streams[int(block.stream[i])]

@@ -23,7 +23,7 @@ from sfm_stream.settings.experts import EXPERTS, PARTS
 EXPERT, FIRST, SIZE, THETA, COV = range(5)
 # How the ridge of a move grows with its lag, as a power.
 GROWTH = 2.0
-# Regressors of the season, see `kernels.season`.
+# Regressors of the season, see `kernels.inputs.season`.
 SEASON = 6
 
 

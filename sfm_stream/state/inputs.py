@@ -3,7 +3,7 @@
 A *signal* is a field or a value derived from fields (`mid`, `spread`, ...). An *input*
 is a signal seen through a transform (`level`, `change`, `log-return`) or a reading of
 the clock. The plan is small tables of numbers that the kernels interpret, so a new
-input needs a code here and one branch in `look` in `kernels/scale.py`.
+input needs a code here and one branch in `look` in `kernels/inputs/scale.py`.
 """
 
 from __future__ import annotations

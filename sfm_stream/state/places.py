@@ -140,7 +140,7 @@ def _cells(s: Sizes) -> tuple[Place, ...]:
 
 
 def _kept(s: Sizes) -> tuple[Place, ...]:
-    """Windows of the past, see `kernels.reservoir`."""
+    """Windows of the past, see `kernels.learning.reservoir`."""
     n, d, k, m = s.inputs, s.states, s.frequencies, s.outputs
     q, f32 = s.horizons, "f32"
     return (
@@ -169,7 +169,7 @@ def _scales(s: Sizes) -> tuple[Place, ...]:
 
 
 def _screen(s: Sizes) -> tuple[Place, ...]:
-    """What the choice of helpers rests on, see `kernels.screen`."""
+    """What the choice of helpers rests on, see `kernels.inputs.screen`."""
     signals, f64 = s.signals * min(s.helpers, 1), "f64"
     return (
         Place("screen", f64, (signals, SCREEN), "see CHANGED and its neighbours"),
@@ -209,16 +209,14 @@ def _learned(s: Sizes) -> tuple[Place, ...]:
         Place("mix_square", f64, (q, e), "discounted squared regret"),
         Place("mix_bound", f64, (q, e), "largest regret of late"),
         Place("interval", f64, (q, 1 + PACES), "scores; running means of |error|"),
-        Place(
-            "trackers", f64, (q, s.levels, TRACKED, TRACKERS), "see kernels/interval.py"
-        ),
+        Place("trackers", f64, (q, s.levels, TRACKED, TRACKERS), "log half-widths"),
         Place("spread_theta", f64, (q, SIGHT), "coefficients of log |error|"),
         Place("spread_cov", f64, (q, SIGHT, SIGHT), "their inverse covariance"),
     )
 
 
 def _season(s: Sizes) -> tuple[Place, ...]:
-    """The values and labels of other days, see `kernels.season`."""
+    """The values and labels of other days, see `kernels.inputs.season`."""
     q, slots, f64, i64 = s.horizons, SLOTS * min(s.seasons, 1), "f64", "i64"
     return (
         Place("season_mean", f64, (q, slots, 3), "labels by time of day, and how many"),

@@ -6,9 +6,9 @@
 // The tape is that of the rows, or, where old windows are learned again, lies in `work`:
 // this text is compiled for each.
 //
-// The equations and the tape are those of kernels/cell.py and kernels/backprop.py, which
-// this is tested against. `prelude.py` writes what stands before this text: the sizes, the
-// places of the arrays in a row, and the constants of the stages.
+// The equations and the tape are those of kernels/memory/cell.py and backprop.py beside
+// it, which this is tested against. `prelude.py` writes what stands before this text: the
+// sizes, the places of the arrays in a row, and the constants of the stages.
 //
 // A thread works at a frequency k and at a place j < J, J >= D and M: at state j of the
 // memory, at output j of the heads. Where K * J threads are more than a block holds, a

@@ -31,26 +31,26 @@ THREADS = 64
 EVENTS_KEPT = 32
 # Left out of `ahead`, or put in its place.
 AHEAD: Instead = {
-    "mature.settle_due": instead.nothing,
-    "mature.void": instead.nothing,
-    "mature.void_due": instead.nothing,
-    "adapt.adapt": instead.nothing,
-    "cell.step": instead.note_step,
-    "forecast.gather": instead.nothing,
-    "forecast.say": instead.nothing,
-    "season.watch": instead.nothing,
+    "experts.mature.settle_due": instead.nothing,
+    "experts.mature.void": instead.nothing,
+    "experts.mature.void_due": instead.nothing,
+    "learning.adapt.adapt": instead.nothing,
+    "memory.cell.step": instead.note_step,
+    "experts.forecast.gather": instead.nothing,
+    "experts.forecast.say": instead.nothing,
+    "inputs.season.watch": instead.nothing,
     "tick.keep": instead.nothing,
 }
 # The memory is stepped by `forward`, the gradient is `learn`'s.
 AFTER: Instead = {
-    "cell.step": instead.nothing,
-    "cell.lose": instead.nothing,
-    "backprop.sweep": instead.told_loss,
-    "adam.norm": instead.told_norm,
-    "learn.forget_gradient": instead.nothing,
-    "learn.descend": instead.nothing,
-    "learn.relearn": instead.lay_window,
-    "shared.join": instead.nothing,
+    "memory.cell.step": instead.nothing,
+    "memory.cell.lose": instead.nothing,
+    "memory.backprop.sweep": instead.told_loss,
+    "learning.adam.norm": instead.told_norm,
+    "learning.learn.forget_gradient": instead.nothing,
+    "learning.learn.descend": instead.nothing,
+    "learning.learn.relearn": instead.lay_window,
+    "learning.shared.join": instead.nothing,
 }
 # Places that `ahead` leaves alone, or that `after` writes again: forecasts, and what
 # is learned from them.

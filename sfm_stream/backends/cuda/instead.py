@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from sfm_stream.kernels import learn, reservoir
+from sfm_stream.kernels.learning import learn, reservoir
 
 # Where in `product` an update leaves how many labels the window of the past has, behind
 # what `learn` told.

@@ -15,7 +15,8 @@ import numpy as np
 from sfm_stream.cell.parameters import EPSILON, FORGET_CAP
 from sfm_stream.errors import ConfigError
 from sfm_stream.jit import scalars
-from sfm_stream.kernels import adam, cell
+from sfm_stream.kernels.learning import adam
+from sfm_stream.kernels.memory import cell
 from sfm_stream.state.arena import widths
 from sfm_stream.state.layout import Layout
 from sfm_stream.state.places import (

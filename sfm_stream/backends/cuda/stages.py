@@ -17,8 +17,7 @@ before the update of one that joined already. No row may go past that event befo
 step, and all must have come so far. So `ahead` tells which event its next update is at,
 `judge` finds the next step from all of them, and a second `ahead` cuts the runs that go
 past it. An event of a row counts as `event * rows + row`, the CPU's order.
-
-These are sources: `chain` compiles them over the twins of `kernels`.
+`chain` compiles these sources over the twins of `kernels`.
 """
 
 from __future__ import annotations
@@ -44,10 +43,12 @@ from sfm_stream.backends.cuda.prelude import (
     STATE,
 )
 from sfm_stream.events.kinds import GAP, TICK
-from sfm_stream.kernels import accept, backprop, learn, mature, shared, tick
-from sfm_stream.kernels.mature import NOTICES
+from sfm_stream.kernels import records, tick
+from sfm_stream.kernels.experts import mature
+from sfm_stream.kernels.inputs import accept
+from sfm_stream.kernels.learning import learn, shared
+from sfm_stream.kernels.memory import backprop
 from sfm_stream.kernels.rows import Events, Out, arena_row, matrix
-from sfm_stream.kernels.tick import LEARN, PEEK
 from sfm_stream.state.places import (
     COUNTERS,
     FROZEN,
@@ -157,23 +158,23 @@ def plan_run(
     keep_state(s, row, plan, b)
     for j in range(3):
         own.i64[s.at_spans + j] = 0
-    said, due = mine.counts[NOTICES], NEVER
+    said, due = mine.counts[records.NOTICES], NEVER
     while marks[STOP] < marks[END]:
         i, now = plan.order[marks[STOP]], place_of(bank, plan, b, marks[STOP])
         if now > limit:
             break
-        if phase != LEARN:
+        if phase != tick.LEARN:
             if events.kind[i] == TICK:
-                keeps = phase != PEEK
+                keeps = phase != tick.PEEK
                 refused = accept.refuse(s, table, row, own, events, i, keeps, mine)
-                mine.counts[NOTICES] = said
+                mine.counts[records.NOTICES] = said
                 if refused:
                     marks[STOP] += 1
                     continue
             at_gap = marks[STOP] == marks[NEXT] and marks[CLOSED] != 0
             if at_gap:
                 tick.end_segment(s, row, events, i)
-            elif phase != PEEK and tick.ends_segment(s, row, events, i):
+            elif phase != tick.PEEK and tick.ends_segment(s, row, events, i):
                 due = now
                 if marks[STOP] == marks[NEXT]:
                     marks[CLOSES] = 1
@@ -183,7 +184,7 @@ def plan_run(
         if is_due(s, row, phase):
             due = now
             break
-    mine.counts[NOTICES] = said
+    mine.counts[records.NOTICES] = said
     for j in range(3):
         steps[j] = own.i64[s.at_spans + j]
     if s.shared != 0 and limit == NEVER and due < NEVER:
@@ -286,13 +287,13 @@ def after(bank: Bank, events: Events, plan: Plan, out: Out, phase: int) -> None:
             plan.flags[CROWDED] = 1
             return
         marks[NEXT] += 1
-        if phase != LEARN:
-            said = mine.counts[NOTICES]
+        if phase != tick.LEARN:
+            said = mine.counts[records.NOTICES]
             if events.kind[i] == TICK:
-                keeps = phase != PEEK
+                keeps = phase != tick.PEEK
                 if accept.refuse(s, table, row, own, events, i, keeps, mine):
                     if b % s.targets != 0:  # the stream's first row says it
-                        mine.counts[NOTICES] = said
+                        mine.counts[records.NOTICES] = said
                     continue
             if marks[CLOSED] != 0:
                 tick.end_segment(s, row, events, i)
@@ -352,8 +353,7 @@ def pack(plan: Plan, out: Out, begins: Any, packed: Out) -> None:
     copy(mine.score_num, mine.counts[1], packed.score_num, begins[index, 1])
     copy(mine.notice_int, mine.counts[2], packed.notice_int, begins[index, 2])
     copy(mine.notice_num, mine.counts[2], packed.notice_num, begins[index, 2])
-    for j in range(3):
-        mine.counts[j] = 0
+    mine.counts[:] = 0
 
 
 def copy(source: Any, count: int, into: Any, begin: int) -> None:
@@ -366,7 +366,7 @@ def copy(source: Any, count: int, into: Any, begin: int) -> None:
 def is_due(s: Any, row: Any, phase: int) -> bool:
     """Say whether an update comes before the row's next event."""
     due = row.i64[s.at_counters + SINCE_UPDATE] >= s.every
-    return (phase & LEARN) != 0 and due and not tick.awaits_label(s, row)
+    return (phase & tick.LEARN) != 0 and due and not tick.awaits_label(s, row)
 
 
 def prepare_update(s: Any, row: Any, own: Any, plan: Plan, b: int, i: int) -> None:

@@ -21,7 +21,7 @@ from sfm_stream.jit import scalars
 from sfm_stream.kernels import rows
 
 Function: TypeAlias = Callable[..., Any]
-# Functions by `module.name`, put in the place of those of the CPU.
+# Functions by `room.module.name`, put in the place of those of the CPU.
 Instead: TypeAlias = Mapping[str, Function]
 # Where numba's simulator runs kernels as Python on the CPU, nothing is compiled.
 SIMULATED = bool(config.ENABLE_CUDASIM)
@@ -113,8 +113,9 @@ def expect_function(space: Mapping[str, Any], where: str, what: str) -> None:
 
 
 def _all() -> list[ModuleType]:
-    inside = pkgutil.iter_modules(kernels.__path__, kernels.__name__ + ".")
-    return [scalars, *(import_module(found.name) for found in inside)]
+    inside = pkgutil.walk_packages(kernels.__path__, kernels.__name__ + ".")
+    files = (found.name for found in inside if not found.ispkg)
+    return [scalars, *(import_module(name) for name in files)]
 
 
 def _views() -> dict[str, Function]:

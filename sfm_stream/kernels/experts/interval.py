@@ -22,7 +22,7 @@ from __future__ import annotations
 import math
 
 from sfm_stream.jit.scalars import clip, inline, jit
-from sfm_stream.kernels import aggregate, least_squares
+from sfm_stream.kernels.experts import aggregate, least_squares
 from sfm_stream.state.places import (
     BOUND,
     CORRECTION,

@@ -12,8 +12,8 @@ import math
 
 from sfm_stream.events.kinds import LATE, NO_TIME
 from sfm_stream.jit.scalars import inline, jit
-from sfm_stream.kernels import scale
-from sfm_stream.kernels.mature import REJECTED, notice
+from sfm_stream.kernels.inputs import scale
+from sfm_stream.kernels.records import REJECTED, notice
 from sfm_stream.kernels.rows import matrix, vector
 from sfm_stream.state.places import (
     BACK,

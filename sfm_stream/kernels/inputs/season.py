@@ -17,7 +17,7 @@ from __future__ import annotations
 import math
 
 from sfm_stream.jit.scalars import inline, jit
-from sfm_stream.kernels import scale
+from sfm_stream.kernels.inputs import scale
 from sfm_stream.kernels.rows import cube, matrix, vector
 from sfm_stream.state.places import (
     COUNTERS,

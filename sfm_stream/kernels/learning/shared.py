@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 
 from sfm_stream.jit.scalars import ZERO, inline, jit
-from sfm_stream.kernels import adam
+from sfm_stream.kernels.learning import adam
 from sfm_stream.kernels.rows import arena_row, vector
 from sfm_stream.state.places import ADAM_STEP, JOINED, NEW, OLD, VERSION
 

@@ -8,7 +8,7 @@ import pytest
 from sfm_stream import config
 from sfm_stream.engine import Engine
 from sfm_stream.events import Block
-from sfm_stream.kernels import season
+from sfm_stream.kernels.inputs import season
 from sfm_stream.state import places
 from tests.kernels_rig import START, Rig, ticks
 

@@ -13,8 +13,8 @@ import math
 
 from sfm_stream.jit.lanes import LANES, fma, load, load_or, splat, store, total
 from sfm_stream.jit.scalars import ONE, TWO, ZERO, inline, jit
-from sfm_stream.kernels.cell import FORGET_CAP, TINY
-from sfm_stream.kernels.products import add_products, row_products
+from sfm_stream.kernels.memory.cell import FORGET_CAP, TINY
+from sfm_stream.kernels.memory.products import add_products, row_products
 from sfm_stream.kernels.rows import (
     bias_z,
     cube,

@@ -7,7 +7,7 @@ from statistics import NormalDist
 import numpy as np
 import pytest
 
-from sfm_stream.kernels import interval
+from sfm_stream.kernels.experts import interval
 from sfm_stream.state.places import CORRECTION, LOG_WIDTH, SIGHT, TRACKERS
 from tests.kernels_rig import Rig
 

@@ -8,8 +8,8 @@ import math
 import numpy as np
 import pytest
 
-from sfm_stream.kernels.accept import ABSENT, INFINITE
-from sfm_stream.kernels.scale import LONGEST_TAU, OUTLIER, STEADY_AFTER
+from sfm_stream.kernels.inputs.accept import ABSENT, INFINITE
+from sfm_stream.kernels.inputs.scale import LONGEST_TAU, OUTLIER, STEADY_AFTER
 from sfm_stream.state.places import UNIT_NS
 from tests.kernels_rig import OBSERVE, SECOND, START, Rig, irregular, ticks
 

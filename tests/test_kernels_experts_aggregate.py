@@ -9,7 +9,7 @@ from sfm_stream.backends import contract
 from sfm_stream.config import from_tree
 from sfm_stream.engine import Engine
 from sfm_stream.events import Block
-from sfm_stream.kernels import aggregate
+from sfm_stream.kernels.experts import aggregate
 
 # Throws away what older sources were compiled to.
 contract.choose("numba", "cpu")

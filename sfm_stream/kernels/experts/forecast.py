@@ -5,9 +5,12 @@ from __future__ import annotations
 import math
 
 from sfm_stream.jit.scalars import FARTHEST, LONGEST_LOG, clip, inline, jit
-from sfm_stream.kernels import aggregate, cell, interval, scale, season
-from sfm_stream.kernels.least_squares import predict
-from sfm_stream.kernels.mature import FORECASTS, see, seen_of, show_season
+from sfm_stream.kernels.experts import aggregate, interval
+from sfm_stream.kernels.experts.least_squares import predict
+from sfm_stream.kernels.experts.mature import see, seen_of, show_season
+from sfm_stream.kernels.inputs import scale, season
+from sfm_stream.kernels.memory import cell
+from sfm_stream.kernels.records import FORECASTS
 from sfm_stream.kernels.rows import (
     cube,
     linear_biases,

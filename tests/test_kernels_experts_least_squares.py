@@ -7,7 +7,7 @@ import pytest
 from numba import njit
 
 from sfm_stream.backends import contract
-from sfm_stream.kernels import least_squares
+from sfm_stream.kernels.experts import least_squares
 
 # Throws away what older sources were compiled to.
 contract.choose("numba", "cpu")

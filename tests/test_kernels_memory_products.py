@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from sfm_stream.backends import contract
-from sfm_stream.kernels import products
+from sfm_stream.kernels.memory import products
 
 # Throws away what older sources were compiled to.
 contract.choose("numba", "cpu")

@@ -10,15 +10,15 @@ from __future__ import annotations
 import math
 
 from sfm_stream.jit.scalars import FARTHEST, clip, inline, jit
-from sfm_stream.kernels import aggregate, interval, least_squares, season
+from sfm_stream.kernels.experts import aggregate, interval, least_squares
+from sfm_stream.kernels.inputs import season
+from sfm_stream.kernels.inputs.scale import OUTLIER, held_square, log_ratio
+from sfm_stream.kernels.records import SCORES, VOIDED, notice
 from sfm_stream.kernels.rows import cube, matrix, vector
-from sfm_stream.kernels.scale import OUTLIER, held_square, log_ratio
 from sfm_stream.state.experts import COV, FIRST, SIZE, THETA
 from sfm_stream.state.places import MISSES, PACES, SIGHT, TICKS, TRACKED, TRACKERS
 from sfm_stream.state.targets import PREDICT_CHANGE, PREDICT_LEVEL
 
-FORECASTS, SCORES, NOTICES = range(3)
-UPDATED, VOIDED, REJECTED, CHOSEN = range(4)
 VOID_GAP, VOID_CROWDED, VOID_UNKNOWN = range(3)
 # How much less labels that overlap weigh, as a power of the wait: the least one, to a
 # tenth, with which a random walk 48 ahead costs less than .9 % over its last value.
@@ -257,14 +257,3 @@ def void_horizon(s, row, out, seq, number, q, most, reason):
         labels[head[q] % (s.ring - 1), q] = math.nan
         notice(out, VOIDED, seq, number, q, head[q], reason)
         head[q] += 1
-
-
-@jit
-def notice(out, kind, seq, number, a, b, c):
-    """Write an update, a voided forecast or a rejected event."""
-    i = out.counts[NOTICES]
-    out.counts[NOTICES] = i + 1
-    where = out.notice_int[i]
-    where[0], where[1], where[2] = kind, seq, number
-    where[3], where[4], where[5] = a, b, c
-    return i

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from sfm_stream.kernels import cell, reservoir
+from sfm_stream.kernels.learning import reservoir
+from sfm_stream.kernels.memory import cell
 from sfm_stream.state import arena, places
 from tests.kernels_rig import Rig, gap, join, ticks, tones
 

@@ -22,7 +22,7 @@ from sfm_stream.jit.scalars import (
     tanh,
     tanh_lanes,
 )
-from sfm_stream.kernels.products import weighted_rows
+from sfm_stream.kernels.memory.products import weighted_rows
 from sfm_stream.kernels.rows import (
     bias_z,
     cube,

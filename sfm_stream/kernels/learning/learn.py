@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 
 from sfm_stream.jit.scalars import ZERO, inline, jit
-from sfm_stream.kernels import adam, backprop, cell, mature, reservoir, shared
-from sfm_stream.kernels.mature import UPDATED
+from sfm_stream.kernels.learning import adam, reservoir, shared
+from sfm_stream.kernels.memory import backprop, cell
+from sfm_stream.kernels.records import UPDATED, notice
 from sfm_stream.kernels.rows import matrix, vector
 from sfm_stream.state.arena import Arena
 from sfm_stream.state.places import (
@@ -54,7 +55,7 @@ def update(s, again, tables, row, home, work, number, seq, out):
         if s.kept > 0:
             relearn(s, again, tables, row, home, work, spans)
             reservoir.offer(s, row)
-        i = mature.notice(out, UPDATED, seq, number, version, labels, skipped)
+        i = notice(out, UPDATED, seq, number, version, labels, skipped)
         out.notice_num[i, 0], out.notice_num[i, 1] = loss, norm
     for q in range(s.horizons):
         learned[q] = head[q]

@@ -8,7 +8,7 @@ import pytest
 from sfm_stream import config
 from sfm_stream.engine import Engine
 from sfm_stream.events import Block, Tick
-from sfm_stream.kernels.accept import RESTART
+from sfm_stream.kernels.inputs.accept import RESTART
 from sfm_stream.records import Forecast, Rejected, Score, Voided
 
 SECOND = 10**9

@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 
 from sfm_stream.jit.scalars import LARGEST_ROOT, clip, inline, jit
-from sfm_stream.kernels.mature import CHOSEN, notice
+from sfm_stream.kernels.records import CHOSEN, notice
 from sfm_stream.kernels.rows import matrix, vector
 from sfm_stream.state.inputs import FIELD
 from sfm_stream.state.places import (

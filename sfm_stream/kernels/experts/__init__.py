@@ -1,0 +1,1 @@
+"""The experts' forecasts: made, joined, given intervals, and taught by their truth."""

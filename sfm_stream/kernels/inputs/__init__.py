@@ -1,0 +1,1 @@
+"""From a tick to the inputs: taken in or refused, scaled, season and helpers."""

@@ -1,0 +1,1 @@
+"""The State-Frequency Memory, compiled: its step, its products and its gradient."""

@@ -1,0 +1,19 @@
+"""The rows that a tick writes, of which records are made later; see `rows.Out`."""
+
+from __future__ import annotations
+
+from sfm_stream.jit.scalars import jit
+
+FORECASTS, SCORES, NOTICES = range(3)
+UPDATED, VOIDED, REJECTED, CHOSEN = range(4)
+
+
+@jit
+def notice(out, kind, seq, number, a, b, c):
+    """Write an update, a voided forecast, a rejected event or a choice of helpers."""
+    i = out.counts[NOTICES]
+    out.counts[NOTICES] = i + 1
+    where = out.notice_int[i]
+    where[0], where[1], where[2] = kind, seq, number
+    where[3], where[4], where[5] = a, b, c
+    return i
