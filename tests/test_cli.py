@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import asyncio
 import io
 import json
+import os
 import re
 import shlex
 import signal
@@ -13,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from connectors.made.synthetic import Synthetic
+from sfm_stream.cli import live
 from sfm_stream.report import terminal
 from sfm_stream.storage import run_folder
 from tests.live_rig import made_up
@@ -360,6 +363,22 @@ def simulating(*given):
     finally:
         child.terminate()
         child.communicate()
+
+
+def test_sigterm_cancels_what_is_live_and_raises_nothing_of_its_own(capsys):
+    seen = []
+
+    async def work():
+        try:
+            os.kill(os.getpid(), signal.SIGTERM)
+            await asyncio.sleep(60)
+        except BaseException as e:
+            seen.append(type(e))
+            raise
+
+    live._run(work())
+    assert seen == [asyncio.CancelledError]
+    assert "interrupted" in capsys.readouterr().err
 
 
 def test_the_made_up_capture_is_what_the_rig_makes():

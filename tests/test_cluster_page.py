@@ -82,4 +82,4 @@ def test_the_chapter_is_walked_in_some_shells(sfm_stream):
     finally:
         for one in running:
             one.send_signal(signal.SIGTERM)
-            one.communicate()
+            one.communicate(timeout=PATIENCE)

@@ -9,7 +9,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from connectors.capture.format import Kind, mark, received
 from connectors.capture.replies import KNOWN
-from connectors.capture.simulator import Ids, Simulator, Tape, serve_until_played
+from connectors.capture.simulator import TURN, Ids, Simulator, Tape, serve_until_played
 from sfm_stream.errors import ConfigError, FeedError
 from tests.live_rig import StillClock, exchange, settle, trade, trades, until
 
@@ -70,6 +70,20 @@ def test_the_pace_is_the_recorded_one_times_the_speed():
             return sent
 
     assert asyncio.run(run()) == list(range(2, 11))
+
+
+def test_who_cannot_keep_the_pace_gives_others_their_turn():
+    async def run():
+        frames = trades(1_000, every=1)
+        async with exchange(frames, venue="plain", speed=1e6) as (simulator, url):
+            turns = set()
+            listening = asyncio.create_task(listened(url, ask=None))
+            while not listening.done():
+                turns.add(simulator.sent)
+                await asyncio.sleep(0)
+            return turns
+
+    assert len(asyncio.run(run())) > 1_000 / (2 * TURN)
 
 
 def test_at_full_speed_the_capture_waits_for_someone_to_listen():

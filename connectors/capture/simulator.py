@@ -29,6 +29,8 @@ HOST = "127.0.0.1"
 SECOND = 10**9
 GOING_AWAY = 1001
 LARGEST = 2**24
+TURN = 64
+"""Messages after which others have their turn, where the pace cannot be kept."""
 
 
 class Client:
@@ -144,8 +146,8 @@ class Simulator:
             await self._someone.wait()
             return
         ahead = start + time / self._speed - self._clock.elapsed()
-        if ahead > 0:
-            await self._clock.sleep(ahead)
+        if ahead > 0 or self.sent % TURN == TURN - 1:
+            await self._clock.sleep(max(ahead, 0.0))
 
     async def _send(self, frame: bytes, subject: str | None) -> None:
         text = _is_text(frame)

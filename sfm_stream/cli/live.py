@@ -183,12 +183,22 @@ def _follow(
 def _run(work: Coroutine[Any, Any, Any]) -> None:
     """Run until it ends or is interrupted, which is no error of a live feed."""
     import asyncio
+
+    try:
+        asyncio.run(_until_told(work))
+    except (KeyboardInterrupt, asyncio.CancelledError):
+        say("interrupted")
+
+
+async def _until_told(work: Coroutine[Any, Any, Any]) -> None:
+    """Let SIGTERM cancel some work, as asyncio lets SIGINT.
+
+    An exception out of a signal's handler may come between two callbacks of the loop.
+    One of them is lost then, and who waits for it waits for ever.
+    """
+    import asyncio
     import signal
 
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        asyncio.run(work)
-    except KeyboardInterrupt:
-        say("interrupted")
-    finally:
-        signal.signal(signal.SIGTERM, before)
+    working = asyncio.ensure_future(work)
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, working.cancel)
+    await working
