@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from sfm_stream.daemon.views.history import ALL, BUCKETS, FEW, LEAST, History
+from sfm_stream.daemon.views.history import ALL, BUCKETS, CLOSED, FEW, LEAST, History
 from sfm_stream.daemon.views.points import kept_point, nothing, point
 from sfm_stream.events import Block
 from tests.views_rig import feed, ticks_of, value_of, watched, watcher_of
@@ -97,9 +97,9 @@ def test_values_of_bins_are_known_with_their_scores():
 
 def test_streams_that_tick_together_are_closed_a_few_at_a_time():
     _, watcher = watcher_of()
-    history, rows = History(watcher.shape), np.arange(50)
+    history, rows = History(watcher.shape), np.arange(CLOSED + 1)
     for origin in range(BUCKETS[0]):
-        points = nothing(point(watcher.shape), 1, 50)[0]
+        points = nothing(point(watcher.shape), 1, len(rows))[0]
         points["origin"], points["value"] = origin, origin
         history.add(rows, points)
     assert history.is_open
@@ -112,7 +112,7 @@ def test_streams_that_tick_together_are_closed_a_few_at_a_time():
         history.add(rows, points)
         while history.is_open:
             history.close_some()
-    assert all(history.whole(row)["origin"][0] == 0 for row in (0, 49))
+    assert all(history.whole(row)["origin"][0] == 0 for row in (0, CLOSED))
 
 
 def test_a_thousand_streams_of_two_horizons_take_32_mib_at_most():

@@ -30,6 +30,11 @@ PIECE = 512
 """About how many events are folded at once; history bears no more."""
 MOST_WAITING = 4_096
 """Blocks and records that wait to be folded; the loop is never away for so long."""
+MADE = ("seq", "stream", "target", "origin", "time", "mean", "lower", "upper",
+        "weights", "amplitude")  # fmt: skip
+JUDGED = ("truth", "mean", "naive", "covered", "winkler")
+SCORED = ("stream", "target", "horizon", "origin", *JUDGED)
+"""Columns that are folded."""
 DECIDED = {"catch-up": "learning paused: late", "caught-up": "learning goes on",
            "freeze": "learning paused", "learn": "learning goes on",
            "unjournalled": "without a journal", "journalled": "journalled again",
@@ -174,9 +179,9 @@ class Watcher:
         if said:
             self._know(said[-1].tables["stream"])
         self._note_events(blocks)
-        made = _gathered(said, "forecasts")
+        made = _gathered(said, "forecasts", MADE)
         rows, origins = self._note_forecasts(made) if made else (None, None)
-        scored = _gathered(said, "scores")
+        scored = _gathered(said, "scores", SCORED)
         if scored:
             self._note_scores(scored)
         if rows is not None and origins is not None:
@@ -287,8 +292,7 @@ class Watcher:
         rows = scored["stream"] * len(self.shape.targets) + scored["target"]
         horizons, origins = scored["horizon"], scored["origin"]
         bounds = self.history.forecast(rows, origins, horizons)[:, 1:]
-        names = ("truth", "mean", "naive", "covered", "winkler")
-        table = np.stack([scored[name].astype(np.float64) for name in names])
+        table = np.stack([scored[name].astype(np.float64) for name in JUDGED])
         self.figures.add(rows, horizons, table, bounds)
         self.history.note_values(rows, origins, table[2])
 
@@ -305,9 +309,11 @@ class Watcher:
             self.marks.add(time / NS_PER_MS, "decision", what, streams[stream])
 
 
-def _gathered(said: Sequence[Records], kind: str) -> Mapping[str, NDArray[Any]]:
-    """Give the columns of a kind of many records, one after another; {} for none."""
+def _gathered(
+    said: Sequence[Records], kind: str, names: Sequence[str]
+) -> Mapping[str, NDArray[Any]]:
+    """Give columns of a kind of many records, one after another; {} for none."""
     parts = [records.columns[kind] for records in said if records.count(kind)]
-    if len(parts) <= 1:
-        return parts[0] if parts else {}
-    return {name: np.concatenate([p[name] for p in parts]) for name in parts[0]}
+    if not parts:
+        return {}
+    return {name: np.concatenate([part[name] for part in parts]) for name in names}
