@@ -13,6 +13,7 @@ from sfm_stream.events import NO_TIME
 
 SECOND, MS, US = 10**9, 10**6, 10**3
 UNIT_NS = {"s": SECOND, "ms": MS, "us": US, "100ns": 100, "ns": 1}
+AUTO = "auto"
 EXCEL, EXCEL_EPOCH = "excel", 25_569
 """The unit of days since 1899-12-30, and of 1970-01-01 in it."""
 MAGNITUDES = (("s", 1e11), ("ms", 1e14), ("us", 1e17))
@@ -50,8 +51,8 @@ def of_number(number: int | str, unit: str) -> int:
         unit: s, ms, us, 100ns, ns; `excel` counts days since 1899-12-30, to the ms;
             `auto` decides by magnitude.
     """
-    if type(number) is int and unit in UNIT_NS:
-        ns = number * UNIT_NS[unit]
+    if type(number) is int and unit != EXCEL:
+        ns = number * UNIT_NS[_unit_of(number) if unit == AUTO else unit]
         return ns if -LARGEST < ns < LARGEST else NO_TIME
     try:
         exact = Decimal(number)
@@ -59,9 +60,17 @@ def of_number(number: int | str, unit: str) -> int:
         return NO_TIME
     if not exact.is_finite() or not -LARGEST < exact < LARGEST:
         return NO_TIME
-    if unit == "auto":
-        unit = next((name for name, below in MAGNITUDES if abs(exact) < below), "ns")
+    if unit == AUTO:
+        unit = _unit_of(exact)
     if unit == EXCEL:
         exact, unit = Decimal(round((exact - EXCEL_EPOCH) * DAY * 1000)), "ms"
     ns = int(exact * UNIT_NS[unit])
     return ns if -LARGEST < ns < LARGEST else NO_TIME
+
+
+def _unit_of(number: int | Decimal) -> str:
+    """Give the unit in which a number is a time of our days."""
+    for name, below in MAGNITUDES:
+        if -below < number < below:
+            return name
+    return "ns"
