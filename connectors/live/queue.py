@@ -79,9 +79,7 @@ class Queue:
 
     async def take(self, most: int) -> Block:
         """Take the oldest events, at most so many; none when there will be no more."""
-        while not self._count and not self.closed:
-            self._some.clear()
-            await self._some.wait()
+        await self._coming()
         self._gather()
         taken = self._first(most)
         self._count -= len(taken)
@@ -106,8 +104,12 @@ class Queue:
         while batch := await self.take(most):
             given = now()
             yield batch
-            rest = 0.0 if len(self) >= most else given + gather - now()
-            await asyncio.sleep(max(rest, 0.0))
+            if len(self):
+                await asyncio.sleep(0)
+            await self._coming()
+            rest = given + gather - now()
+            if rest > 0 and len(self) < most and not self.closed:
+                await asyncio.sleep(rest)
 
     async def room(self) -> None:
         """Wait until half of the queue is free."""
@@ -119,6 +121,12 @@ class Queue:
         """Let whoever waits know that nothing more comes."""
         self.closed = True
         self._some.set()
+
+    async def _coming(self) -> None:
+        """Wait until there is an event, or will be no more."""
+        while not self._count and not self.closed:
+            self._some.clear()
+            await self._some.wait()
 
     def _gather(self) -> None:
         """Turn the events that came one by one into a block."""
