@@ -252,10 +252,21 @@ def told(url, *symbols, venue="Told", **given):
     return live(url, symbols=symbols or ("a",), connector=connector, **given)
 
 
-def live(url, *, records=(), clock=None, symbols=("btcusdt",), gather=GATHER, **feed):
-    """Open a feed of made-up trades."""
+def live(
+    url,
+    *,
+    records=(),
+    clock=None,
+    symbols=("btcusdt",),
+    gather=GATHER,
+    pause=0.0,
+    **feed,
+):
+    """Open a feed of made-up trades, read at once: a still clock knows no pause."""
     config = settings(url, symbols, **feed)
-    return Live(config, records, clock=clock, random=Random(1), gather=gather)
+    return Live(
+        config, records, clock=clock, random=Random(1), gather=gather, pause=pause
+    )
 
 
 class Listener:

@@ -451,3 +451,33 @@ def test_sharers_divide_what_a_host_allows(sharers, at_once):
         return count
 
     assert asyncio.run(run()) == at_once
+
+
+@pytest.mark.parametrize("is_recorded", [True, False])
+def test_a_socket_rests_between_reads_unless_each_moment_is_recorded(
+    tmp_path, is_recorded
+):
+    async def venue(socket, _):
+        await socket.recv()
+        for number in (1, 2):
+            await socket.send(tick(number, "a"))
+            await asyncio.wait_for(heard_of[number].wait(), 10)
+        await socket.wait_closed()
+
+    heard_of = {1: asyncio.Event(), 2: asyncio.Event()}
+
+    async def run():
+        records = (Recorder(tmp_path, quota=MIB),) if is_recorded else ()
+        async with server(venue) as (url, _):
+            feed = told(url, "a", records=records, pause=3_600.0)
+            async with Listener(feed) as listener:
+                await until(heard(listener, 1))
+                heard_of[1].set()
+                if is_recorded:
+                    await until(heard(listener, 2))
+                else:
+                    await settle(500)
+                heard_of[2].set()
+                return ids(listener.events)
+
+    assert asyncio.run(run()) == ([1, 2] if is_recorded else [1])

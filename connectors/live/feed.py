@@ -16,6 +16,7 @@ import numpy as np
 
 from connectors.capture import format as recording
 from connectors.live.connection.backoff import End
+from connectors.live.connection.frames import PAUSE
 from connectors.live.connection.liveness import Liveness
 from connectors.live.connection.supervisor import Record, Supervisor
 from connectors.live.connection.websocket import SUBSCRIBE, Shard
@@ -49,6 +50,7 @@ class Live(Endless):
         alone: whether no other feed speaks to the same model, so that a loss of all
             its streams is a loss of everything.
         gather: least seconds between batches of few events.
+        pause: least seconds between reads of a socket, where nothing is recorded.
 
     Attributes:
         fields: names of a tick's values.
@@ -70,9 +72,10 @@ class Live(Endless):
         sharers: int = 1,
         alone: bool = True,
         gather: float = GATHER,
+        pause: float = PAUSE,
     ) -> None:
         self._config, self._alone, self._gather = config, alone, gather
-        self._sharers = sharers
+        self._sharers, self._pause = sharers, pause
         self._clock = clock or Clock()
         self._random = random or Random()  # noqa: S311 jitter hides nothing
         self._records, self._budgets = records, {} if budgets is None else budgets
@@ -200,6 +203,8 @@ class Live(Endless):
             liveness=Liveness(topics, quiet),
             logs=self._records,
             wanted=self._wanted(),
+            # a record keeps the moment of each frame
+            pause=0.0 if self._records else self._pause,
         )
         whole = number is None and self._alone
         return Supervisor(shard, self._records, protocol, whole=whole)

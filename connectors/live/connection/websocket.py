@@ -10,14 +10,17 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from random import Random
-from typing import Protocol
+from typing import Protocol, cast
 
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import WebSocketException
 
 from connectors.live.connection.backoff import End, judge
+from connectors.live.connection.frames import Gathering
 from connectors.live.connection.liveness import Liveness
 from connectors.live.connection.subscriptions import Subscriptions
 from connectors.live.queue import Queue
@@ -76,6 +79,7 @@ class Shard:
         liveness: ages of the data.
         logs: who else is told.
         wanted: names of the streams whose ticks are handed on; None: all.
+        pause: least seconds between reads of a socket.
         counters: what happened, by name.
     """
 
@@ -89,6 +93,7 @@ class Shard:
     liveness: Liveness
     logs: tuple[Log, ...] = ()
     wanted: frozenset[str] | None = None
+    pause: float = 0.0
     counters: Counter[str] = field(default_factory=Counter)
 
 
@@ -145,6 +150,7 @@ class Link:
                     max_size=limits.largest,
                     max_queue=BUFFERED,
                     compression="deflate" if limits.compression else None,
+                    create_connection=self._connection(),
                 ) as socket,
                 asyncio.TaskGroup() as tasks,
             ):
@@ -152,13 +158,19 @@ class Link:
                 self._begin()
                 tasks.create_task(self._subscribe())
                 tasks.create_task(self._ping())
-                await self._read(socket)
+                await self._read(cast("Gathering", socket))
         except* (OSError, EOFError, WebSocketException) as errors:
             now = self._shard.clock.now() / SECOND
             end = self._end or judge(_first(errors), now)
         except* ConfigError as errors:  # a secret is gone since the start
             end = End(str(_first(errors)))
         return end
+
+    def _connection(self) -> type[Gathering]:
+        """Give what makes a connection; the library calls it like a class."""
+        largest = self._shard.venue.limits.largest
+        made = partial(Gathering, largest=largest, pause=self._shard.pause)
+        return cast("type[Gathering]", made)
 
     async def close(self, end: End) -> None:
         """Close the connection for a reason of ours; what came before is still read."""
@@ -197,14 +209,17 @@ class Link:
             self.promote()
         self.standing.set()
 
-    async def _read(self, socket: ClientConnection) -> None:
+    async def _read(self, socket: Gathering) -> None:
         """Read frames until the socket raises."""
-        receive, now = socket.recv, self._shard.clock.now
+        while True:
+            frames = await socket.messages()
+            await self._take(frames, self._shard.clock.now())
+
+    async def _take(self, frames: Sequence[bytes], received: int) -> None:
+        """Hand on frames that were read together."""
         queue, elapsed = self._shard.queue, self._shard.clock.elapsed
         begun = elapsed()
-        while True:
-            frame = await receive(decode=False)
-            received = now()
+        for frame in frames:
             if self._held is None:
                 notices = self._pass(frame, received)
             else:

@@ -1,0 +1,194 @@
+"""A websocket whose frames are read together, as many as lie in the socket's buffer.
+
+A loop that is woken for each frame spends more on waking than on the frame. So after
+each read the socket is left alone for a moment, and the next read takes what came
+meanwhile; a frame that comes alone waits for nothing. Whole unmasked data frames, which
+is almost all a venue sends, are cut out here; every other frame goes to the library's
+protocol, one at a time, in order.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from typing import Any, NamedTuple
+
+from websockets.asyncio.client import ClientConnection
+from websockets.client import ClientProtocol
+from websockets.frames import CloseCode, Opcode
+from websockets.protocol import State
+
+PAUSE = 0.002
+"""Least seconds between reads of one socket, where no moment of receipt is recorded."""
+PLAIN = (0x81, 0x82)
+"""First byte of a message of one frame, text or bytes, not compressed."""
+FINAL, OPCODE, MASKED = 0x80, 0x0F, 0x80
+SHORT, MEDIUM, LONG = 125, 126, 127
+"""A size up to 125 is the second byte; 126 and 127 say that 2 or 8 bytes hold it."""
+DATA = (Opcode.CONT, Opcode.TEXT, Opcode.BINARY)
+HEAD_END = b"\r\n\r\n"
+
+
+class Other(NamedTuple):
+    """A frame for the library, as it came.
+
+    Attributes:
+        frame: its bytes.
+        ends: whether a message is complete behind it.
+    """
+
+    frame: bytes
+    ends: bool
+
+
+def cut(data: bytes, largest: int) -> tuple[list[bytes | Other], bytes]:
+    """Cut bytes into frames.
+
+    Args:
+        data: begins with a frame.
+        largest: bytes a frame may have; one of more is given with all behind it, for
+            the library to refuse.
+
+    Returns:
+        payloads of plain frames and other frames, in order; and the beginning of the
+        next one.
+    """
+    frames: list[bytes | Other] = []
+    at, size = 0, len(data)
+    while at + 2 <= size:
+        first, second = data[at], data[at + 1]
+        start, length = at + 2, second & ~MASKED
+        if length > SHORT:
+            start += 2 if length == MEDIUM else 8
+            if start > size:
+                break
+            length = int.from_bytes(data[at + 2 : start], "big")
+        if length > largest:
+            frames.append(Other(data[at:], ends=False))
+            return frames, b""
+        if second & MASKED:
+            start += 4
+        end = start + length
+        if end > size:
+            break
+        if first in PLAIN and second < MASKED:
+            frames.append(data[start:end])
+        else:
+            ends = first & FINAL > 0 and first & OPCODE in DATA
+            frames.append(Other(data[at:end], ends))
+        at = end
+    return frames, data[at:] if at else data
+
+
+class Gathering(ClientConnection):
+    """A client's connection that gives all messages at hand at once.
+
+    Args:
+        protocol: the library's, without I/O.
+        largest: bytes a message may have.
+        pause: least seconds between reads.
+        options: the library's.
+    """
+
+    def __init__(
+        self,
+        protocol: ClientProtocol,
+        *,
+        largest: int,
+        pause: float,
+        **options: Any,  # noqa: ANN401 handed through
+    ) -> None:
+        super().__init__(protocol, **options)
+        self._largest, self._pause = largest, pause
+        self._head: bytes | None = b""
+        self._rest = b""
+        self._cuts, self._waits = True, True
+        self._ready: deque[bytes | None] = deque()
+        self._came: asyncio.Future[None] | None = None
+        self._next_read = 0.0
+
+    async def messages(self) -> list[bytes]:
+        """Give the messages that came, at least one.
+
+        Raises:
+            ConnectionClosed: when it is closed and all that came was given.
+        """
+        while not self._ready and self._cuts and self.state is not State.CLOSED:
+            self._came = self.loop.create_future()
+            self._read_on()
+            await self._came
+        whole: list[bytes] = []
+        while self._ready and (message := self._ready[0]) is not None:
+            whole.append(message)
+            self._ready.popleft()
+        if not whole:
+            whole.append(bytes(await self.recv(decode=False)))
+            if self._ready:
+                self._ready.popleft()
+        return whole
+
+    async def close(
+        self, code: CloseCode | int = CloseCode.NORMAL_CLOSURE, reason: str = ""
+    ) -> None:
+        """Close it; what comes before the other end closes too is read at once."""
+        self._waits = False
+        self.transport.resume_reading()
+        await super().close(code, reason)
+
+    def data_received(self, data: bytes) -> None:
+        """Take what lay in the socket's buffer."""
+        if self._head is not None:
+            data = self._past_head(data)
+        if not self._cuts:
+            super().data_received(data)
+            return
+        frames, self._rest = cut(self._rest + data, self._largest)
+        for frame in frames:
+            if isinstance(frame, bytes):
+                self._ready.append(frame)
+            else:
+                self._hand_on(frame)
+            if not self._cuts:
+                break
+        if self._ready and self._cuts and self._waits:
+            self.transport.pause_reading()
+            self._next_read = self.loop.time() + self._pause
+        self._wake()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Let whoever waits know that nothing more comes."""
+        super().connection_lost(exc)
+        self._wake()
+
+    def _past_head(self, data: bytes) -> bytes:
+        """Hand on what belongs to the handshake; give what came behind it."""
+        before = self._head or b""
+        end = (before + data).find(HEAD_END)
+        length = len(data) if end < 0 else end + len(HEAD_END) - len(before)
+        super().data_received(data[:length])
+        if end < 0:
+            self._head = (before + data)[1 - len(HEAD_END) :]
+        else:
+            self._head, self._cuts = None, self.state is State.OPEN
+        return data[length:]
+
+    def _hand_on(self, other: Other) -> None:
+        """Hand a frame to the library, which closes if it is the last or invalid."""
+        super().data_received(other.frame)
+        if other.ends:
+            self._ready.append(None)
+        # when we close, the other end may still say what is left
+        self._cuts = self.state is State.OPEN or not self._waits
+
+    def _read_on(self) -> None:
+        """Read again, when it is time."""
+        wait = self._next_read - self.loop.time()
+        if wait > 0:
+            self.loop.call_later(wait, self.transport.resume_reading)
+        else:
+            self.transport.resume_reading()
+
+    def _wake(self) -> None:
+        there = self._ready or not self._cuts or self.state is State.CLOSED
+        if there and self._came is not None and not self._came.done():
+            self._came.set_result(None)
