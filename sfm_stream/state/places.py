@@ -203,7 +203,12 @@ def _learned(s: Sizes) -> tuple[Place, ...]:
     return (
         Place("errors", f64, (s.errors,), "of settled forecasts, newest at MISSES"),
         Place("theta", f64, (q, s.theta), "coefficients of least squares"),
-        Place("cov", f64, (q, s.cov), "their inverse covariances, one after another"),
+        Place(
+            "cov",
+            f64,
+            (q, s.cov),
+            "their inverse covariances, of which the lower halves count",
+        ),
         Place("mix_weight", f64, (q, e), "experts' weights, sum 1"),
         Place("mix_regret", f64, (q, e), "discounted second-order regret"),
         Place("mix_square", f64, (q, e), "discounted squared regret"),

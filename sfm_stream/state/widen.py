@@ -225,7 +225,8 @@ def _widen_regressors(
         theta = moved["theta"][..., ours[THETA] : ours[THETA] + size]
         thetas.append(_spread(theta, -1, own, width))
         flat = moved["cov"][..., ours[COV] : ours[COV] + size * size]
-        square = flat.reshape(*flat.shape[:-1], size, size)
+        lower = np.tril(flat.reshape(*flat.shape[:-1], size, size))
+        square = lower + np.swapaxes(np.tril(lower, -1), -1, -2)
         cov = _spread(_spread(square, -1, own, width), -2, own, width)
         fresh = np.setdiff1d(np.arange(width), own)
         cov[..., fresh, fresh] = 1.0 / ridges[theirs[THETA] + fresh]
