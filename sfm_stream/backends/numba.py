@@ -25,7 +25,7 @@ SOURCES = cache.Sources(
         "cell/parameters.py",
         "events/kinds.py",
     ),
-    ("__init__.py", "cache.py"),
+    ("__init__.py", "blas.py", "cache.py"),
 )
 
 

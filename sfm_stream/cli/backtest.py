@@ -179,6 +179,9 @@ def bench(
 
 def _begun(folder: Path, settings: Config, start: Path | None) -> dict[str, Any]:
     """Make a new run and show how it ended."""
+    from sfm_stream.jit import blas
+
+    blas.leave_out()
     from sfm_stream.report import terminal
     from sfm_stream.running import replay as backtest
     from sfm_stream.storage import run_folder
@@ -191,6 +194,9 @@ def _begun(folder: Path, settings: Config, start: Path | None) -> dict[str, Any]
 
 def _resumed(folder: Path, *, trust: bool) -> dict[str, Any]:
     """Resume a run and show how it ended."""
+    from sfm_stream.jit import blas
+
+    blas.leave_out()
     from connectors import open_feed
     from sfm_stream.report import terminal
     from sfm_stream.running import replay as backtest
