@@ -20,7 +20,7 @@ from sfm_stream.storage import atomic
 from tests.records_rig import TABLES, cut, files, plain_rows, refuse, some, stored_rows
 
 
-@pytest.mark.parametrize("part_rows", [7, 64, 131_072])
+@pytest.mark.parametrize("part_rows", [7, 64, 100_000])
 @pytest.mark.parametrize("ticks", [1, 5, 40])
 def test_parquet_holds_what_the_rows_say(tmp_path, ticks, part_rows):
     written = [some(start, ticks) for start in range(0, 120, ticks)]

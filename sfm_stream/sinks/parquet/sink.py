@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 
     from sfm_stream.records import Records
 
-PART_ROWS = 131_072
+PART_ROWS = 100_000
+"""Rows of a full part: of as many ticks as a replay takes between two checkpoints, so
+that the flush of a checkpoint finds full parts and writes each forecast once."""
 GROWTH = 2
 """Rows of a log that becomes Parquet, as a multiple of those that are Parquet."""
 LEAST_ROWS = 1_024
