@@ -83,7 +83,9 @@ def test_defaults_are_those_of_the_one_shared_model_but_for_clock_and_regressors
         DEFAULT.forecast, levels=(0.9,)
     )
     inputs = ("change", "level", "change(*)", "level(*)")
-    fewer = replace(DEFAULT.features, lags=16, errors=0, inputs=inputs, widest=None)
+    fewer = replace(
+        DEFAULT.features, lags=16, errors=0, seasons=False, inputs=inputs, widest=None
+    )
     assert SFMRegressor()._settings(1).features == fewer
 
 

@@ -8,6 +8,7 @@ from typing import Any, TypeAlias
 from sfm_stream.backends.contract import Advance, Backend
 from sfm_stream.engine import decode
 from sfm_stream.engine.decode import Columns, Owners
+from sfm_stream.engine.pair import Pair
 from sfm_stream.kernels.rows import Events, room
 from sfm_stream.state.bank import Bank
 
@@ -28,6 +29,7 @@ class Caller:
 
     Attributes:
         out: what the last call wrote.
+        bounds: of it, mean and quantiles of all forecasts by horizon [n, Q, 1 + 2L].
     """
 
     def __init__(self, backend: Backend, bank: Bank) -> None:
@@ -36,17 +38,23 @@ class Caller:
         self._advance = backend.advance
         self._entry: Advance | None = None
         self._nothing: Columns = {}
-        self.out = room(bank.layout.sizes, PORTION)
+        self._make_room(PORTION)
 
-    def few(self, events: Events, start: int, stop: int, phase: int) -> None:
-        """Take the events of a `tick_and_label` and leave the records in `out`.
+    def _make_room(self, records: int) -> None:
+        s = self._bank.layout.sizes
+        self.out = room(s, records)
+        means = self.out.forecast_num[:, : s.bounds]
+        self.bounds = means.reshape(-1, s.horizons, s.bounds)
+
+    def few(self, pair: Pair, start: int, stop: int, phase: int) -> None:
+        """Take the events of a `Pair` and leave the records in `out`.
 
         If the room ran out between the two, only the last event's records remain.
         """
-        self.out.counts[:] = 0
-        while (reached := self._call(events, start, stop, phase)) < stop:
+        self.out.counts.fill(0)
+        while (reached := self._call(pair.events, start, stop, phase)) < stop:
             start = reached
-            self._enlarge(events, reached)
+            self._enlarge(pair.events, reached)
 
     def said(self, owners: Owners) -> Columns:
         """Give what the last call wrote as columns."""
@@ -76,24 +84,19 @@ class Caller:
 
     def _call(self, events: Events, start: int, stop: int, phase: int) -> int:
         """Call the machine code itself: the columns always have the same types."""
-        arguments = self._arguments(events, start, stop, phase)
+        layout, own = self._bank.layout, self._bank
+        arguments: tuple[Any, ...] = (
+            layout.settings, layout.tables, own.rows, own.work,
+            events, start, stop, phase, self.out,
+        )  # fmt: skip
         if self._entry is not None:
-            return int(self._entry(*arguments))
-        reached = int(self._advance(*arguments))
+            return self._entry(*arguments)
+        reached = self._advance(*arguments)
         self._entry = self._backend.resolve(arguments)
         return reached
-
-    def _arguments(
-        self, events: Events, start: int, end: int, phase: int
-    ) -> tuple[Any, ...]:
-        layout, own = self._bank.layout, self._bank
-        return (
-            layout.settings, layout.tables, own.rows, own.work,
-            events, start, end, phase, self.out,
-        )  # fmt: skip
 
     def _enlarge(self, events: Events, place: int) -> None:
         """Make room for what an event adds: to the ticks that wait, or to records."""
         if self._bank.lengthen(int(events.row[place])):
             return
-        self.out = room(self._bank.layout.sizes, 2 * len(self.out.score_int))
+        self._make_room(2 * len(self.out.score_int))

@@ -28,10 +28,11 @@ from sfm_stream.engine.buffers import Caller
 from sfm_stream.engine.decode import Owners
 from sfm_stream.engine.former import FormerNames
 from sfm_stream.engine.intake import BIN, Intake
+from sfm_stream.engine.pair import Pair
 from sfm_stream.errors import InvalidState
 from sfm_stream.events import CONTROL, Block, Event, Label, Tick
 from sfm_stream.kernels.records import FORECASTS, SCORES
-from sfm_stream.kernels.rows import Events, tick_and_label
+from sfm_stream.kernels.rows import Events
 from sfm_stream.kernels.tick import KEEP, LEARN, OBSERVE, PEEK
 from sfm_stream.records import Forecast, Record, Records
 from sfm_stream.state import inputs, places, targets, widen
@@ -73,8 +74,7 @@ class Engine(FormerNames):
         self._intake = Intake(settings, self._bank)
         self._owners = self._owners_now()
         self._call = Caller(self.backend, self._bank)
-        self._single = tick_and_label(len(self.fields))
-        self._aside = tick_and_label(len(self.fields))
+        self._single, self._aside = Pair(len(self.fields)), Pair(len(self.fields))
         self._place = 0
         self._expected: tuple[Tick, int] | None = None
         self._observed: Events | None = None
@@ -139,7 +139,7 @@ class Engine(FormerNames):
         """
         if self._observed is None:
             raise InvalidState("learn: expected observe(event) first, was learn()")
-        if self._observed is not self._single:
+        if self._observed is not self._single.events:
             return list(self.learn_block().rows())
         if not self._learn_single():
             return []
@@ -172,7 +172,7 @@ class Engine(FormerNames):
         if self._observed is None:
             problem = "expected observe_block(block) first, was learn_block()"
             raise InvalidState(f"learn_block: {problem}")
-        if self._observed is self._single:
+        if self._observed is self._single.events:
             there = self._learn_single()
             return self._said(self._call.said(self._owners) if there else {})
         events, self._observed, self._expected = self._observed, None, None
@@ -213,10 +213,10 @@ class Engine(FormerNames):
         if self._intake.knows(tick.stream):
             self._intake.write(self._aside, 0, tick)
             self._call.few(self._aside, 0, 1, PEEK)
-            self._expected = (tick, self.seq)
-            count = self._call.out.counts[FORECASTS]
-        said: Column = self._call.out.forecast_num[:count, : self._sizes.bounds]
-        return said.reshape(-1, len(self.horizons), self._sizes.bounds)
+            self._expected = (tick, self._intake.seq)
+            count = self._call.out.counts.item(FORECASTS)
+        said: Column = self._call.bounds[: count // len(self.horizons)]
+        return said
 
     def observe_labelled(self, tick: Tick, label: Label) -> Column:
         """Take in a tick and its label, and learn from both.
@@ -234,14 +234,17 @@ class Engine(FormerNames):
             raise InvalidState(f"observe_labelled: {problem}")
         if not self._intake.knows(tick.stream):
             self._admit(Block.of([tick], len(self.fields)))
-        row = self._intake.streams.row(tick.stream)
-        expected = self._expected == (tick, self.seq)
-        kept = expected and not self._bank.ends_segment(row, tick.time)
+        expected = self._expected == (tick, self._intake.seq)
+        kept = expected and not self._intake.ends_segment(tick)
         phase = OBSERVE + LEARN + KEEP * kept
-        self._intake.take(self._single, 0, tick)
-        self._intake.take(self._single, 1, label)
-        self._call.few(self._single, 0, 2, phase)
-        scored: Column = self._call.out.score_num[: self._call.out.counts[SCORES]]
+        if expected:
+            self._intake.count()  # it stands there since it was peeked at
+        else:
+            self._intake.take(self._aside, 0, tick)
+        self._intake.take(self._aside, 1, label)
+        self._call.few(self._aside, 0, 2, phase)
+        out = self._call.out
+        scored: Column = out.score_num[: out.counts.item(SCORES)]
         return scored
 
     def tune(self, lr: float) -> None:
@@ -345,13 +348,13 @@ class Engine(FormerNames):
         self._expect_learned(call)
         self._place = int(isinstance(event, Label))
         self._intake.take(self._single, self._place, event)
-        self._observed = self._single
+        self._observed = self._single.events
         self._call.few(self._single, self._place, self._place + 1, OBSERVE)
 
     def _learn_single(self) -> bool:
         """Learn from it; say whether there was anything to learn."""
         self._observed = self._expected = None
-        due = self._is_due(int(self._single.row[self._place]))
+        due = self._is_due(int(self._single.events.row[self._place]))
         if due:
             self._call.few(self._single, self._place, self._place + 1, LEARN)
         return due

@@ -9,11 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sfm_stream.config import Config
+from sfm_stream.engine.pair import Pair
 from sfm_stream.engine.resampler import Resampler
 from sfm_stream.engine.streams import StreamTable
 from sfm_stream.errors import ShapeError
 from sfm_stream.events import ALL_STREAMS, CONTROL, Block, Label, Tick
-from sfm_stream.events.kinds import expect_width, held, pause
+from sfm_stream.events.kinds import pause
 from sfm_stream.kernels.rows import Events
 from sfm_stream.state import places
 from sfm_stream.state.bank import Bank
@@ -58,23 +59,30 @@ class Intake:
         every = settings.stream.every
         self._resampler = Resampler(settings, self._fields) if every else None
 
-    def write(self, pair: Events, place: int, event: Tick | Label) -> None:
-        """Write an event of a known stream into a `tick_and_label`; do not count it.
+    def write(self, pair: Pair, place: int, event: Tick | Label) -> None:
+        """Write an event of a known stream into a pair; do not count it.
 
         Raises:
             ShapeError: if it does not have one value per field.
         """
         number = self.streams.number(event.stream)
-        pair.stream[place] = number
-        pair.row[:] = self.streams.first_row[number]
-        pair.time[place] = held(event.time)
-        pair.values[place] = expect_width(event, len(self._fields))
-        pair.seq[place] = self.seq
+        row = self.streams.first_row.item(number)
+        pair.write(place, event, number, row, self.seq)
 
-    def take(self, pair: Events, place: int, event: Tick | Label) -> None:
+    def take(self, pair: Pair, place: int, event: Tick | Label) -> None:
         """Write an event as `write` does, and count it."""
         self.write(pair, place, event)
+        self.count()
+
+    def count(self) -> None:
+        """Count an event that was written before."""
         self.seq += 1
+
+    def ends_segment(self, tick: Tick) -> bool:
+        """Say whether a silence longer than `stream.max_gap` ends at this tick."""
+        if not self._bank.layout.sizes.max_gap:
+            return False
+        return self._bank.ends_segment(self.streams.row(tick.stream), tick.time)
 
     def admit(self, block: Block) -> bool:
         """Give rows to the streams that appear in a block; say whether any is new.

@@ -17,7 +17,6 @@ from numba.extending import lower_builtin, type_callable
 from numba.np.arrayobj import populate_array
 from numpy.typing import NDArray
 
-from sfm_stream.events.kinds import LABEL, TICK
 from sfm_stream.jit.scalars import inline
 from sfm_stream.state.arena import Arena
 from sfm_stream.state.places import Sizes
@@ -73,19 +72,6 @@ def room(s: Sizes, records: int) -> Out:
         notice_int=np.zeros((notices, 6), np.int64),
         notice_num=np.zeros((notices, 2)),
         counts=np.zeros(3, np.int64),
-    )
-
-
-def tick_and_label(fields: int) -> Events:
-    """Make the columns of a tick and its label, to be filled again and again."""
-    return Events(
-        kind=np.array([TICK, LABEL], np.int8),
-        stream=np.zeros(2, np.int64),
-        row=np.zeros(2, np.int64),
-        time=np.zeros(2, np.int64),
-        values=np.zeros((2, fields)),
-        code=np.zeros(2, np.int64),
-        seq=np.zeros(2, np.int64),
     )
 
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 # The one default model that serves every stream, but for what least squares see:
 # River's streams are often short, and every regressor costs the first hundred rows.
 DEFAULT = config.Config()
-# River has no clock.
+# River has no clock, so no season either.
 INPUTS = [name for name in DEFAULT.features.inputs if name not in CLOCKS]
 LAGS = 16
 SHOWN = 3
@@ -128,6 +128,7 @@ class Face(base.Base):
                 "features": {
                     "lags": self.lags,
                     "errors": 0,
+                    "seasons": False,
                     "inputs": INPUTS,
                     "widest": None,
                 },

@@ -10,7 +10,7 @@ import math
 import re
 import sys
 from collections.abc import Hashable, Mapping, Sequence
-from itertools import pairwise
+from itertools import pairwise, repeat
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -64,7 +64,7 @@ class Learner:
     @property
     def has_learned(self) -> bool:
         """Whether the engine has taken in a tick."""
-        return self.engine is not None and bool(self.engine.streams)
+        return self.engine is not None and self.engine.seq > 0
 
     def peek(self, x: Row) -> Floats | None:
         """Say what comes after this row, and change nothing.
@@ -196,7 +196,8 @@ class Learner:
         return re.sub(r"x(\d+)", lambda m: str(self.features.names[int(m[1])]), text)
 
     def _has_begun(self) -> bool:
-        return not any(map(math.isnan, self.known))
+        """Say whether every target was known once; then it is so for good."""
+        return self.engine is not None or not any(map(math.isnan, self.known))
 
     def _last_values(self) -> Floats:
         """Say that nothing changes, as the engine does before it has seen a tick."""
@@ -219,8 +220,7 @@ class Learner:
         scores = NO_SCORES
         if self._has_begun():
             tick = self._tick(row)
-            unknown = [math.nan] * len(row)
-            label = Label(STREAM, tick.time, (*truth, *unknown))
+            label = Label(STREAM, tick.time, (*truth, *repeat(math.nan, len(row))))
             scores = self._awake().observe_labelled(tick, label)
             if self.past.room:
                 said = self._said_last()[None]

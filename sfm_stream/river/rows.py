@@ -77,7 +77,9 @@ class Features:
         for name, value in x.items():
             place = places.get(name)
             if place is not None:
-                row[place] = number(name, value)
+                # nearly all values are finite floats: a call for each would double this
+                plain = value.__class__ is float and value - value == 0.0
+                row[place] = value if plain else number(name, value)
             elif isinstance(value, date) and (name, CALENDAR[0]) in places:
                 at = self.places((name, part) for part in CALENDAR)
                 for hand, reading in zip(at, calendar(value), strict=True):
