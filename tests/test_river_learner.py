@@ -32,6 +32,32 @@ def test_rows_together_and_one_by_one_teach_the_same(rows, cut):
     assert pickle.dumps(one) == pickle.dumps(many)
 
 
+ROWS = st.dictionaries(st.sampled_from("abc"), st.sampled_from([0.5, 2.0, math.nan]))
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.lists(st.tuples(ROWS, st.lists(ROWS, max_size=2), st.booleans()), max_size=9))
+def test_what_was_peeked_at_before_decides_nothing(steps):
+    one, other = Learner(SETTINGS), Learner(SETTINGS)
+    for number, (x, peeked, same) in enumerate(steps):
+        for row in [*peeked, *([dict(x)] if same else [])]:
+            other.peek(row)
+        for learner in (one, other):
+            learner.learn(x, {"y": math.sin(number)})
+    assert pickle.dumps(one) == pickle.dumps(other)
+
+
+def test_a_row_that_is_changed_after_the_peek_is_learned_as_it_is():
+    one, other = Learner(SETTINGS), Learner(SETTINGS)
+    for i in range(9):
+        x = {"a": float(i)}
+        other.peek(x)
+        x["a"] = 0.25 * i
+        for learner in (one, other):
+            learner.learn(x, {"y": math.sin(i)})
+    assert pickle.dumps(one) == pickle.dumps(other)
+
+
 def test_a_tick_is_the_row_and_the_last_known_target_and_its_label_the_next():
     learner = Learner(SETTINGS)
     assert learner.peek({"a": 1.0}) is None

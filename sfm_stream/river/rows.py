@@ -38,6 +38,10 @@ class Features:
         """Names of the columns, in order."""
         return tuple(self._places)
 
+    def are(self, x: Row) -> bool:
+        """Say whether the names of a row are those of the columns."""
+        return x.keys() == self._places.keys()
+
     def places(self, names: Iterable[Hashable]) -> list[int]:
         """Give the columns of names that have one."""
         return [self._places[name] for name in names]
