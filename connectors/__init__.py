@@ -15,6 +15,8 @@ from sfm_stream.errors import ConfigError, did_you_mean
 from sfm_stream.feeds import Feed
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from msgspec import Struct
 
     from connectors.live.connection.supervisor import Record
@@ -63,8 +65,14 @@ def open_feed(config: Config) -> Feed:
     kind = _feed(name)
     if name != RECORDED:  # its options are its venue's, which reads them
         options.read(config.feed, options.declared(kind))
-    feed: Feed = kind(config)
+    feed = _by_file(kind, config) if config.stream.names == "file" else kind(config)
     return unpivoted(feed, config) if config.stream.columns == "streams" else feed
+
+
+def _by_file(kind: Callable[[Config], object], config: Config) -> Feed:
+    from connectors.by_file import by_file  # loads what reads files
+
+    return by_file(kind, config)
 
 
 def _feed(name: str) -> Any:  # noqa: ANN401 anyone's class
@@ -113,9 +121,11 @@ def open_live(
     from connectors.live.merged import Merged
     from connectors.live.queue import GATHER
 
-    if config.stream.columns == "streams":
-        problem = 'expected "fields" for a live feed, was "streams"'
-        raise ConfigError("stream.columns", problem, "a venue names its streams itself")
+    for key, usual in (("columns", "fields"), ("names", "feed")):
+        if (given := getattr(config.stream, key)) != usual:
+            problem = f'expected "{usual}" for a live feed, was "{given}"'
+            hint = "a venue names its streams itself"
+            raise ConfigError(f"stream.{key}", problem, hint)
     each = each_feed(config)
     for one in each:
         _expect_live(one, is_recorded=bool(records))

@@ -74,6 +74,10 @@ class Table(ABC):
         self.tally = Tally()
         self._places: list[tuple[int, Piece]] = []
 
+    @abstractmethod
+    def total(self) -> int | None:
+        """Give the number of rows to read if it is cheaply known."""
+
     @property
     def paths(self) -> tuple[str, ...]:
         """The files, in order."""

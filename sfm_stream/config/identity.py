@@ -13,6 +13,7 @@ from sfm_stream.settings import Config
 LATER = (
     ("stream", "max_streams"),
     ("stream", "columns"),
+    ("stream", "names"),
     ("features", "seasons"),
     ("learn", "replay"),
     ("forecast", "soon"),
@@ -63,10 +64,11 @@ def of_model(config: Config) -> Config:
     """Give the settings that decide the model, with the defaults of those that do not.
 
     Which streams it has and whether it learns may change from one run to the next, and
-    within a live one; nor does it matter whether they stood side by side in a file.
+    within a live one; nor does it matter whether they stood side by side in a file, or
+    each in one of its own.
     """
     return replace(
         config,
-        stream=replace(config.stream, symbols=(), columns="fields"),
+        stream=replace(config.stream, symbols=(), columns="fields", names="feed"),
         learn=replace(config.learn, enabled=True),
     )

@@ -27,15 +27,12 @@ class Feed(Section, frozen=True):
         str,
         doc(
             "`synthetic`, `csv`, `jsonl`, `excel`, `parquet`, `activity`, `capture`, "
-            "`river`, a venue "
-            "as `sfm-stream feeds` names it, or `package:Class`"
+            "`river`, a venue as `sfm-stream feeds` names it, or `package:Class`"
         ),
     ] = "synthetic"
     path: Annotated[
         str | tuple[str, ...],
-        doc(
-            "file, glob or list of files, read in natural order; `-`: what is piped in"
-        ),
+        doc("file, glob or list of files, in natural order; `-`: what is piped in"),
     ] = ""
     time: Annotated[
         str | tuple[str, ...],
@@ -48,9 +45,7 @@ class Feed(Section, frozen=True):
         Literal["auto", "s", "ms", "us", "100ns", "ns", "iso", "excel"],
         doc("unit of the times; `auto`: by each value's size; `excel`: Excel's days"),
     ] = "auto"
-    columns: Annotated[
-        dict[str, str], doc("field name = column name, where they differ")
-    ] = {}
+    columns: Annotated[dict[str, str], doc("field name = column name, if another")] = {}
     symbol: Annotated[str, doc("column that names the stream of each row")] = ""
     period: Annotated[Duration, doc("time between ticks of a feed without times")] = (
         Duration("1s")
@@ -108,6 +103,10 @@ class Stream(Section, frozen=True):
         Literal["fields", "streams"],
         doc("what a file's columns are; a stream of its own has one field, `value`"),
     ] = "fields"
+    names: Annotated[
+        Literal["feed", "file"],
+        doc("what streams are named by; files are then merged by time"),
+    ] = "feed"
     symbols: Annotated[tuple[str, ...], doc("streams to keep; empty: all")] = ()
     max_streams: Annotated[
         Positive, doc("most streams learned from; ticks of further ones are rejected")
