@@ -68,10 +68,13 @@ def test_the_benchmark_prints_the_published_shape(monkeypatch):
     found = bench.measure(said.append, size)
     assert list(found) == [
         "config", "predict_us", "learn_us", "sequence_us", "full_tick_us",
-        "replay_ticks_per_s", "observe_learn_us", "compile_s", "warm_start_s",
+        "replay_ticks_per_s", "observe_learn_us", "river_us", "compile_s",
+        "warm_start_s",
     ]  # fmt: skip
     assert set(found["sequence_us"]) == {"sfm", "a-sfm", "lstm"}
     assert min(found["sequence_us"].values()) > 0
+    assert set(found["river_us"]) == {"sfm", "linear"}
+    assert min(found["river_us"].values()) > 0
     assert set(found["predict_us"]) == set(found["learn_us"]) == {"numba", "torch"}
     assert {"p50", "p99"} <= set(found["observe_learn_us"])
     numbers = [v for v in found.values() if isinstance(v, float)]

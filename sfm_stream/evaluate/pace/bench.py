@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
@@ -26,12 +26,16 @@ from sfm_stream.running import precompile
 if TYPE_CHECKING:
     from sfm_stream.events import Floats
 
+Call: TypeAlias = Callable[..., object]
+
 FIRST_TIME = 1_704_067_200 * 10**9
 """2024-01-01T00:00:00Z in ns."""
 SECOND = 10**9
 US_PER_S = 1e6
 FIRST_PART = "records/forecasts-000000.parquet"
 SEED = 0
+FEATURES = 8
+"""Of a row for River."""
 CELL = {"states": 32, "frequencies": 8, "outputs": 32}
 READOUT = "amplitude"
 WINDOW = 32
@@ -63,7 +67,7 @@ class Size:
     ticks: int = 16_384
     eager_ticks: int = 1_280
     live_ticks: int = 10_000
-    file_ticks: int = 300_000
+    file_ticks: int = 1_000_000
     sequence_ticks: int = 80
 
 
@@ -86,6 +90,8 @@ def measure(say: Callable[[str], None], size: Size | None = None) -> dict[str, A
     say("measuring the whole tick")
     full = _full_tick(size)
     live = _live(size, full)
+    say("measuring River's calls")
+    river = _river(size)
     say("measuring a replay with records, and the start of a process")
     with tempfile.TemporaryDirectory(prefix="sfm-stream-") as folder:
         replay_pace = _replay(Path(folder), size)
@@ -105,6 +111,7 @@ def measure(say: Callable[[str], None], size: Size | None = None) -> dict[str, A
         "full_tick_us": full,
         "replay_ticks_per_s": replay_pace,
         "observe_learn_us": live,
+        "river_us": river,
         "compile_s": _compile(),
         "warm_start_s": warm,
     }
@@ -208,6 +215,34 @@ def _live(size: Size, kernel_us: float) -> dict[str, float]:
         "p50_beyond_kernel": p50 - kernel_us,
         "p99_beyond_kernel": p99 - kernel_us,
     }
+
+
+def _river(size: Size) -> dict[str, float]:
+    """Time `predict_one` and `learn_one`, of ours and of River's linear model."""
+    from river import linear_model, preprocessing
+
+    from sfm_stream.river import SFMRegressor
+
+    names = [f"feature_{i}" for i in range(FEATURES)]
+    rows = [dict(zip(names, row, strict=True)) for row in _walk(size.live_ticks,
+            FEATURES).tolist()]  # fmt: skip
+    truths = _walk(size.live_ticks, 1)[:, 0].tolist()
+
+    def learn(predict_one: Call, learn_one: Call) -> float:
+        def go() -> None:
+            for x, y in zip(rows, truths, strict=True):
+                predict_one(x)
+                learn_one(x, y)
+
+        return _timed(go) / len(rows)
+
+    ours = SFMRegressor()
+    linear = preprocessing.StandardScaler() | linear_model.LinearRegression()
+    passes = {
+        "sfm": partial(learn, ours.predict_one, ours.learn_one),
+        "linear": partial(learn, linear.predict_one, linear.learn_one),
+    }
+    return _medians(size.repeats, passes)
 
 
 def _replay(folder: Path, size: Size) -> float:
