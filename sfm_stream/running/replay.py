@@ -24,6 +24,7 @@ from sfm_stream.running import judgement, metrics, room, warm_start
 from sfm_stream.running.loops import cut, run_blocks
 from sfm_stream.running.precompile import prepare
 from sfm_stream.running.rss import peak_rss_mib
+from sfm_stream.sinks.behind import Behind
 from sfm_stream.storage import checkpoint, run_folder
 
 if TYPE_CHECKING:
@@ -84,7 +85,7 @@ def replay(
     if start is not None:
         warm_start.keep(run, engine)
     sink = sinks.ParquetSink(run.records, {"experts": engine.experts})
-    return _Session(run, engine, sink, feed, watch).carry_out()
+    return _Session(run, engine, Behind(sink), feed, watch).carry_out()
 
 
 def resume(run: Run, feed: Feed, *, watch: Watch = SILENT) -> dict[str, Any]:
@@ -116,7 +117,7 @@ def resume(run: Run, feed: Feed, *, watch: Watch = SILENT) -> dict[str, Any]:
         warm_start.restore(run, engine)
     tables = {"experts": engine.experts}
     sink = sinks.ParquetSink(run.records, tables, position)
-    return _Session(run, engine, sink, feed, watch, seconds).carry_out()
+    return _Session(run, engine, Behind(sink), feed, watch, seconds).carry_out()
 
 
 class _Session:
@@ -126,7 +127,7 @@ class _Session:
         self,
         run: Run,
         engine: Engine,
-        sink: sinks.ParquetSink,
+        sink: Behind,
         feed: Feed,
         watch: Watch,
         seconds: float = 0.0,
