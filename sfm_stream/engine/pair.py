@@ -10,7 +10,7 @@ import struct
 import numpy as np
 
 from sfm_stream.events import LABEL, TICK, Label, Tick
-from sfm_stream.events.kinds import expect_width, held
+from sfm_stream.events.kinds import LARGEST, NO_TIME, expect_width
 from sfm_stream.kernels.rows import Events
 
 BYTES = 8
@@ -44,6 +44,7 @@ class Pair:
         self._time, self._seq = memoryview(e.time), memoryview(e.seq)
         self._values = memoryview(e.values.reshape(-1)).cast("B")
         self._pack = struct.Struct(f"={fields}d").pack_into
+        self._begin = 0, BYTES * fields
 
     def write(
         self, place: int, event: Tick | Label, number: int, row: int, seq: int
@@ -60,8 +61,11 @@ class Pair:
         Raises:
             ShapeError: if it does not have one value per field.
         """
-        values = expect_width(event, self._fields)
-        self._pack(self._values, place * BYTES * self._fields, *values)
-        self._stream[place], self._time[place] = number, held(event.time)
+        values, time = event.values, event.time
+        if len(values) != self._fields:
+            expect_width(event, self._fields)
+        self._pack(self._values, self._begin[place], *values)
+        self._stream[place] = number
+        self._time[place] = time if NO_TIME <= time <= LARGEST else NO_TIME
         self._row[0] = self._row[1] = row
         self._seq[place] = seq
