@@ -5,7 +5,7 @@ import asyncio
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from connectors.live.timing import Budget, Clock, first_of
+from connectors.live.timing import Budget, Clock, Pace, first_of
 from tests.live_rig import StillClock, settle
 
 
@@ -92,3 +92,20 @@ def test_the_clock_gives_ns_and_seconds_that_rise():
     (now, elapsed), (later, further) = asyncio.run(twice())
     assert 1.6e18 < now <= later
     assert elapsed <= further
+
+
+def test_after_a_quiet_moment_some_wait_for_nothing_and_then_each_its_pause():
+    pace, now, waits = Pace(pause=0.25, ahead=1.0), 100.0, []
+    for _ in range(8):
+        waits.append(max(pace.wait(now), 0.0))
+        now += waits[-1]
+        pace.note(now)
+    assert waits == [0, 0, 0, 0, 0, 0.25, 0.25, 0.25]
+
+
+def test_what_comes_more_slowly_than_the_pace_never_waits():
+    pace = Pace(pause=0.25, ahead=0.5)
+    for number in range(100):
+        now = 100.0 + 0.25 * number
+        assert pace.wait(now) <= 0
+        pace.note(now)

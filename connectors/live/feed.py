@@ -50,7 +50,7 @@ class Live(Endless):
         alone: whether no other feed speaks to the same model, so that a loss of all
             its streams is a loss of everything.
         gather: least seconds between batches of few events.
-        pause: least seconds between reads of a socket, where nothing is recorded.
+        pause: seconds between reads of a busy socket, where nothing is recorded.
 
     Attributes:
         fields: names of a tick's values.

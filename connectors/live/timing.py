@@ -49,6 +49,26 @@ class Budget:
             await self._clock.sleep(at - now)
 
 
+class Pace:
+    """So many in a busy second, and those after a quiet moment without a wait.
+
+    Args:
+        pause: seconds from one to the next on the average of a busy moment.
+        ahead: seconds by which one may come too early, after as long a quiet.
+    """
+
+    def __init__(self, pause: float, ahead: float) -> None:
+        self._pause, self._ahead, self._next = pause, ahead, 0.0
+
+    def note(self, now: float) -> None:
+        """Count one."""
+        self._next = max(self._next, now - self._ahead) + self._pause
+
+    def wait(self, now: float) -> float:
+        """Give the seconds until the next one; 0 or less: it is time."""
+        return self._next - now
+
+
 async def first_of(*waited: asyncio.Task[Any] | Coroutine[Any, Any, Any]) -> None:
     """Wait for the first to be done; tasks go on, coroutines are cancelled."""
     tasks = [asyncio.ensure_future(one) for one in waited]

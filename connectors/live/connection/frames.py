@@ -1,10 +1,10 @@
 """A websocket whose frames are read together, as many as lie in the socket's buffer.
 
-A loop that is woken for each frame spends more on waking than on the frame. So after
-each read the socket is left alone for a moment, and the next read takes what came
-meanwhile; a frame that comes alone waits for nothing. Whole unmasked data frames, which
-is almost all a venue sends, are cut out here; every other frame goes to the library's
-protocol, one at a time, in order.
+A loop that is woken for each frame spends more on waking than on the frame. So a busy
+socket is left alone for a moment after each read, and the next read takes what came
+meanwhile; a frame that comes alone, and the first ones after a quiet moment, wait for
+nothing. Whole unmasked data frames, almost all that a venue sends, are cut out here;
+every other frame goes to the library's protocol, one at a time, in order.
 """
 
 from __future__ import annotations
@@ -18,8 +18,10 @@ from websockets.client import ClientProtocol
 from websockets.frames import CloseCode, Opcode
 from websockets.protocol import State
 
-PAUSE = 0.002
-"""Least seconds between reads of one socket, where no moment of receipt is recorded."""
+from connectors.live.timing import Pace
+
+PAUSE, AHEAD = 0.003, 0.1
+"""Seconds between reads of a busy socket, and by how many reads may come too early."""
 PLAIN = (0x81, 0x82)
 """First byte of a message of one frame, text or bytes, not compressed."""
 FINAL, OPCODE, MASKED = 0x80, 0x0F, 0x80
@@ -86,7 +88,7 @@ class Gathering(ClientConnection):
     Args:
         protocol: the library's, without I/O.
         largest: bytes a message may have.
-        pause: least seconds between reads.
+        pause: seconds between reads, on the average of a busy moment.
         options: the library's.
     """
 
@@ -99,13 +101,13 @@ class Gathering(ClientConnection):
         **options: Any,  # noqa: ANN401 handed through
     ) -> None:
         super().__init__(protocol, **options)
-        self._largest, self._pause = largest, pause
+        self._largest = largest
         self._head: bytes | None = b""
         self._rest = b""
         self._cuts, self._waits = True, True
         self._ready: deque[bytes | None] = deque()
         self._came: asyncio.Future[None] | None = None
-        self._next_read = 0.0
+        self._pace = Pace(pause, AHEAD)
 
     async def messages(self) -> list[bytes]:
         """Give the messages that came, at least one.
@@ -152,7 +154,7 @@ class Gathering(ClientConnection):
                 break
         if self._ready and self._cuts and self._waits:
             self.transport.pause_reading()
-            self._next_read = self.loop.time() + self._pause
+            self._pace.note(self.loop.time())
         self._wake()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -182,7 +184,7 @@ class Gathering(ClientConnection):
 
     def _read_on(self) -> None:
         """Read again, when it is time."""
-        wait = self._next_read - self.loop.time()
+        wait = self._pace.wait(self.loop.time())
         if wait > 0:
             self.loop.call_later(wait, self.transport.resume_reading)
         else:

@@ -79,7 +79,7 @@ class Shard:
         liveness: ages of the data.
         logs: who else is told.
         wanted: names of the streams whose ticks are handed on; None: all.
-        pause: least seconds between reads of a socket.
+        pause: seconds between reads of a busy socket.
         counters: what happened, by name.
     """
 
