@@ -4,10 +4,11 @@
 
 makes up a capture of JSON frames, plays it on a socket at its own pace, lives on it, and
 prints a line of JSON: events taken, latency from receipt to delivery in milliseconds,
-processor seconds per second, the least and most resident memory in each third of the
-time and its mean in each minute, how long the loop was held, processor time of its
-turns, MiB written to disk, and what of them is journal and records in the end. On a busy
-machine the loop is held by others too; the processor time of a turn is its own.
+how much longer than the fastest frame the others took until their receipt, processor
+seconds per second, the least and most resident memory in each third of the time and its
+mean in each minute, how long the loop was held, processor time of its turns, MiB written
+to disk, and what of them is journal and records in the end. On a busy machine the loop
+is held by others too; the processor time of a turn is its own.
 """
 
 from __future__ import annotations
@@ -117,6 +118,18 @@ async def weighed(samples):
         await asyncio.sleep(BETWEEN)
 
 
+def noted(stepper):
+    """Note the time from each tick's own to its receipt, ns, block by block."""
+    found, see = [], stepper._see
+
+    def seeing(first, block):
+        found.append(block.received - block.time)
+        see(first, block)
+
+    stepper._see = seeing
+    return found
+
+
 async def live(config, folder, seconds):
     given = Given(config, folder, open_readers, lambda: config)
     process = Process(given, lambda line: sys.stderr.write(f"{line}\n"))
@@ -128,6 +141,7 @@ async def live(config, folder, seconds):
     before, begun, written = processor_s(), time.perf_counter(), written_mib()
     stepper = process._worker.stepper
     stepper.latencies, process._pulse.late = Latest(), Latest()
+    before_receipt = noted(stepper)
     samples = []
     weighing = asyncio.create_task(weighed(samples))
     with turns_timed() as turns:
@@ -142,6 +156,8 @@ async def live(config, folder, seconds):
     latencies = stepper.latencies.values() * 1e3
     for name, level in (("p50", 50), ("p99", 99), ("max", 100)):
         found[f"{name}_ms"] = float(np.percentile(latencies, level))
+    waited = np.concatenate(before_receipt) / 1e9
+    found["waited_ms"] = percentiles_ms(waited - waited.min(), (50, 99, 100))
     held = process._pulse.late.values()
     found["held_ms"] = percentiles_ms(held, (50, 99, 99.9, 100))
     found["turns_ms"] = percentiles_ms(turns, (50, 99, 99.9, 100))
