@@ -13,7 +13,7 @@ from sfm_stream import cli
 
 ROOT = Path(__file__).parents[1]
 # Small enough for a test; the numbers are nobody's.
-SMALL = ["--set", "feed.ticks=2000", "--set", "run.warmup=100"]
+SMALL = ["--set", "feed.options.ticks=2000", "--set", "run.warmup=100"]
 
 settings.register_profile("seeded", derandomize=True)
 settings.load_profile("seeded")

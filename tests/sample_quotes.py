@@ -26,7 +26,10 @@ LEAN = 4.0
 
 def tones(ticks, seed):
     """Give our generator's signal."""
-    feed = {"connector": "synthetic", "signal": "tones", "ticks": ticks, "seed": seed}
+    feed = {
+        "connector": "synthetic",
+        "options": {"signal": "tones", "ticks": ticks, "seed": seed},
+    }
     blocks = open_feed(from_tree({"feed": feed})).blocks(ticks)
     return np.concatenate([block.values[:, 0] for block in blocks])
 

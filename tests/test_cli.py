@@ -24,7 +24,7 @@ ROOT = Path(__file__).parents[1]
 CONFIGS = ROOT / "configs"
 DEMO = CONFIGS / "demo.toml"
 SMALL = [
-    "--set", "feed.ticks=400", "--set", "run.warmup=50", "--set", "model.states=4",
+    "--set", "feed.options.ticks=400", "--set", "run.warmup=50", "--set", "model.states=4",
     "--set", "run.block=64", "--set", "run.checkpoint_every=128",
 ]  # fmt: skip
 

@@ -10,7 +10,7 @@ def test_a_sweep_ranks_every_combination_and_goes_on_when_called_again(
 ):
     path = tmp_path / "mine.toml"
     path.write_text(
-        '[feed]\nconnector = "synthetic"\nticks = 300\n[model]\nstates = 4\n'
+        '[feed]\nconnector = "synthetic"\noptions.ticks = 300\n[model]\nstates = 4\n'
         "frequencies = 2\n"
     )
     words = [

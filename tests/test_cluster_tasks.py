@@ -48,7 +48,7 @@ def machines():
 def points(out):
     configs = [
         from_tree({
-            "feed": {"connector": "synthetic", "ticks": TICKS},
+            "feed": {"connector": "synthetic", "options": {"ticks": TICKS}},
             "model": {"states": 4, "frequencies": 2}, "learn": {"lr": rate},
         })
         for rate in (1e-3, 2e-3, 3e-3)

@@ -17,7 +17,7 @@ from sfm_stream.events.blocks import concatenate
 
 def opened(dataset="WaterFlow", fields=()):
     tree = {
-        "feed": {"connector": "river", "dataset": dataset},
+        "feed": {"connector": "river", "options": {"dataset": dataset}},
         "stream": {"fields": list(fields)},
     }
     return open_feed(from_tree(tree))

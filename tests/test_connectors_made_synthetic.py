@@ -13,11 +13,9 @@ from sfm_stream.events.blocks import concatenate
 SHAPES = ["tones", "chirp", "regimes", "square", "sawtooth"]
 
 
-def opened(signal="tones", ticks=5000, **feed):
-    tree = {
-        "feed": {"connector": "synthetic", "signal": signal, "ticks": ticks, **feed}
-    }
-    return open_feed(from_tree(tree))
+def opened(signal="tones", ticks=5000, **others):
+    own = {"signal": signal, "ticks": ticks, **others}
+    return open_feed(from_tree({"feed": {"connector": "synthetic", "options": own}}))
 
 
 def values(feed, size=512, after=0):

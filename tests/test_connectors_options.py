@@ -168,8 +168,30 @@ def test_what_belongs_to_a_venue_is_read_flat_too_with_a_warning():
     assert open_venue(config, "binance").url() == "ws://h:1"
 
 
+@pytest.mark.parametrize(
+    ("connector", "own"),
+    [
+        ("synthetic", {"signal": "chirp", "ticks": 60, "noise": 0.0, "seed": 3}),
+        ("river", {"dataset": "TrumpApproval"}),
+    ],
+)
+def test_what_belongs_to_a_made_feed_is_read_flat_too_with_a_warning(connector, own):
+    with pytest.warns(FutureWarning, match="write feed.options") as told:
+        flat = from_tree({"feed": {"connector": connector, **own}})
+    places = [str(one.message).rpartition(" ")[2] for one in told]
+    assert places == [f"feed.options.{key}" for key in own]
+    now = from_tree({"feed": {"connector": connector, "options": own}})
+    assert flat == now
+    source = open_feed(now).source()
+    assert {key: source[key] for key in own} == own
+
+
 def test_defaults_that_former_runs_wrote_down_say_nothing():
-    told = {"connector": "csv", "venue": "binance", "url": "", "channel": ""}
+    told = {
+        "connector": "csv", "venue": "binance", "url": "", "channel": "",
+        "dataset": "WaterFlow", "signal": "tones", "ticks": 20000, "noise": 0.1,
+        "seed": 0,
+    }  # fmt: skip
     assert from_tree({"feed": told}).feed.options == {}
 
 

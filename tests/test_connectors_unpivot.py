@@ -112,10 +112,12 @@ def test_a_live_feed_names_its_streams_itself():
 
 
 def test_made_up_series_are_alike_and_not_the_same():
-    tree = {"feed": {"ticks": 100, "options": {"series": 3}}}
+    tree = {"feed": {"options": {"ticks": 100, "series": 3}}}
     feed = open_feed(from_tree(tree))
     values = concatenate(list(feed.blocks(100))).values
     assert feed.fields == ("value", "value2", "value3")
-    one = concatenate(list(open_feed(from_tree({"feed": {"ticks": 100}})).blocks(100)))
+    one = concatenate(
+        list(open_feed(from_tree({"feed": {"options": {"ticks": 100}}})).blocks(100))
+    )
     np.testing.assert_array_equal(values[:, 0], one.values[:, 0])
     assert not np.allclose(values[:, 0], values[:, 1])

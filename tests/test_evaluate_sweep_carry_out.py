@@ -37,7 +37,7 @@ class Here(Executor):
 def tried(out, rates, ticks=(300,)):
     configs = [
         from_tree({
-            "feed": {"connector": "synthetic", "ticks": count},
+            "feed": {"connector": "synthetic", "options": {"ticks": count}},
             "model": {"states": 4, "frequencies": 2},
             "learn": {"lr": rate},
         })

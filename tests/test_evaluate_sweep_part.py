@@ -9,7 +9,7 @@ from sfm_stream.engine import Engine
 from sfm_stream.evaluate.sweep import part
 from sfm_stream.running import replay
 
-FEED = {"connector": "synthetic", "ticks": 700}
+FEED = {"connector": "synthetic", "options": {"ticks": 700}}
 
 
 def settings(**model):

@@ -70,7 +70,10 @@ def brief(monkeypatch):
     monkeypatch.setattr(signals, "QUICK", SIGNALS)
     monkeypatch.setattr(music, "QUICK", music.Size(2, BRIEF, 9))
     monkeypatch.setattr(phonemes, "QUICK", phonemes.Size(sentences=2, schedule=BRIEF))
-    stream = {"feed": {"connector": "synthetic", "ticks": 100}, "run": {"warmup": 10}}
+    stream = {
+        "feed": {"connector": "synthetic", "options": {"ticks": 100}},
+        "run": {"warmup": 10},
+    }
     monkeypatch.setattr(ablations, "STREAMS", {"tones": stream})
 
 

@@ -16,7 +16,7 @@ from sfm_stream.running import replay
 TINY = signals.Size(8, 4, 4, 6, Schedule(1, 4, 1e-2, 1))
 STREAMS = {
     "tones": {
-        "feed": {"connector": "synthetic", "ticks": 200},
+        "feed": {"connector": "synthetic", "options": {"ticks": 200}},
         "run": {"warmup": 20},
     }
 }

@@ -25,7 +25,10 @@ def sfm_stream(sfm_stream, monkeypatch, tmp_path):
     monkeypatch.setattr(signals, "QUICK", signals.Size(8, 4, 4, 6, BRIEF))
     monkeypatch.setattr(music, "QUICK", music.Size(2, BRIEF))
     monkeypatch.setattr(phonemes, "QUICK", phonemes.Size(1, BRIEF))
-    stream = {"feed": {"connector": "synthetic", "ticks": 200}, "run": {"warmup": 20}}
+    stream = {
+        "feed": {"connector": "synthetic", "options": {"ticks": 200}},
+        "run": {"warmup": 20},
+    }
     monkeypatch.setattr(ablations, "STREAMS", {"tones": stream})
     return partial(sfm_stream, "paper", "all", "--quick", "--processes", "1",
                    "--data", str(tmp_path), "--out", "found")  # fmt: skip

@@ -10,7 +10,10 @@ from sfm_stream.errors import ConfigError
 from sfm_stream.report import charts
 
 DEMO = Path(__file__).parents[1] / "configs" / "demo.toml"
-SMALL = ["--set", "feed.ticks=400", "--set", "run.warmup=50", "--set", "model.states=4"]
+SMALL = [
+    "--set", "feed.options.ticks=400", "--set", "run.warmup=50",
+    "--set", "model.states=4",
+]  # fmt: skip
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from sfm_stream.sinks import ParquetSink
 
 NAMES = ("no-cell", "last")
 CONFIG = from_tree({
-    "feed": {"connector": "synthetic", "ticks": 500},
+    "feed": {"connector": "synthetic", "options": {"ticks": 500}},
     "target": {"horizons": [1, 12]},
     "run": {"warmup": 0.2},
 })  # fmt: skip

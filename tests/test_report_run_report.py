@@ -19,7 +19,7 @@ from sfm_stream.running.replay import replay
 from sfm_stream.storage import run_folder
 
 TREE = {
-    "feed": {"connector": "synthetic", "ticks": 600},
+    "feed": {"connector": "synthetic", "options": {"ticks": 600}},
     "target": {"horizons": [1, 5]},
     "run": {"warmup": 0.1},
 }
@@ -74,7 +74,7 @@ def test_the_worst_stretch_is_among_the_zooms(found):
 
 def test_settings_that_differ_are_named_and_no_others(found):
     assert found["about"]["settings"] == {
-        "feed.ticks": 600, "target.horizons": (1, 5), "run.warmup": 0.1,
+        "feed.options.ticks": 600, "target.horizons": (1, 5), "run.warmup": 0.1,
     }  # fmt: skip
 
 
@@ -101,7 +101,7 @@ def test_a_name_cannot_end_the_script_it_stands_in():
 
 
 def test_a_run_without_scores_is_refused(tmp_path):
-    config = from_tree(TREE | {"feed": {"ticks": 2}, "run": {"warmup": 9}})
+    config = from_tree(TREE | {"feed": {"options": {"ticks": 2}}, "run": {"warmup": 9}})
     replay(config, open_feed(config), tmp_path / "short")
     with pytest.raises(SinkError, match="expected scores, was none"):
         run_report.write(run_folder.load(tmp_path / "short"))

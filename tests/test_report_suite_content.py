@@ -23,7 +23,7 @@ SETS = [
 
 def config_of(seed):
     return from_tree({
-        "feed": {"connector": "synthetic", "ticks": 500, "seed": seed},
+        "feed": {"connector": "synthetic", "options": {"ticks": 500, "seed": seed}},
         "target": {"horizons": [1, 12]},
         "run": {"warmup": 0.2},
     })  # fmt: skip

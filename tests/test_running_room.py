@@ -10,7 +10,7 @@ from sfm_stream.evaluate import contest
 from sfm_stream.evaluate.sweep import part
 from sfm_stream.running import precompile, replay, room
 
-SETTINGS = from_tree({"feed": {"ticks": 200}})
+SETTINGS = from_tree({"feed": {"options": {"ticks": 200}}})
 
 
 def test_what_fits_is_told_in_mib_for_every_stream_named():

@@ -11,15 +11,23 @@ from importlib.metadata import version
 from inspect import isclass
 from itertools import islice
 from numbers import Real
-from typing import Any
+from typing import Annotated, Any
 
+from connectors import options
 from sfm_stream.config import Config
 from sfm_stream.errors import ConfigError, FeedError, did_you_mean
 from sfm_stream.events import NO_TIME, Block, Tick
 from sfm_stream.feeds import FIRST_TIME, chosen
+from sfm_stream.settings.sections import Section, doc
 
 TARGET = "y"
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class RiverOptions(Section, frozen=True):
+    """Which of River's data sets is read."""
+
+    dataset: Annotated[str, doc("name of a data set that River ships")] = "WaterFlow"
 
 
 class River:
@@ -35,8 +43,10 @@ class River:
         FeedError: if it must be downloaded first, or a field is no number.
     """
 
+    options = RiverOptions
+
     def __init__(self, config: Config) -> None:
-        self._dataset = config.feed.dataset
+        self._dataset = options.read(config.feed, RiverOptions).dataset
         self._stream = config.stream.name
         self._period = config.feed.period.ns
         dataset = _opened(self._dataset)
@@ -98,7 +108,9 @@ def _opened(name: str) -> Any:  # noqa: ANN401 River has no types
     }
     if name not in known:
         hint = did_you_mean(name, known)
-        raise ConfigError("feed.dataset", f"River has no data set {name!r}", hint)
+        raise ConfigError(
+            "feed.options.dataset", f"River has no data set {name!r}", hint
+        )
     rows = known[name]()
     if isinstance(rows, base.RemoteDataset) and not rows.is_downloaded:
         hint = f"run river.datasets.{name}().download() once, or take WaterFlow"

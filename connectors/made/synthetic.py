@@ -7,7 +7,7 @@ seeded by seed and chunk, so no tick depends on where reading began.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from msgspec import Meta
@@ -16,7 +16,7 @@ from connectors import options
 from sfm_stream.config import Config
 from sfm_stream.events import Block, Floats, Ints
 from sfm_stream.feeds import FIRST_TIME, chosen
-from sfm_stream.settings.sections import Positive, Section
+from sfm_stream.settings.sections import Count, Positive, Section, doc
 
 CHUNK = 1024
 WHOLE_SIGNAL, NOISE, REGIME, JUMP = range(4)
@@ -37,9 +37,15 @@ WAVE_DUTY = (0.25, 0.75)
 class SyntheticOptions(Section, frozen=True):
     """What a generated signal alone has."""
 
+    signal: Annotated[
+        Literal["tones", "chirp", "regimes", "square", "sawtooth"],
+        doc("shape of the signal"),
+    ] = "tones"
+    ticks: Annotated[Positive, doc("length of the signal")] = 20_000
+    noise: Annotated[float, Meta(ge=0), doc("standard deviation of its noise")] = 0.1
+    seed: Annotated[Count, doc("seed of the signal")] = 0
     series: Annotated[
-        Positive,
-        Meta(description="signals side by side, `value` and from the second `value2`"),
+        Positive, doc("signals side by side, `value` and from the second `value2`")
     ] = 1
 
 
@@ -56,38 +62,35 @@ class Synthetic:
     options = SyntheticOptions
 
     def __init__(self, config: Config) -> None:
-        feed = config.feed
-        count = options.read(feed, SyntheticOptions).series
-        there = ("value", *(f"value{i}" for i in range(2, count + 1)))
+        self._made = options.read(config.feed, SyntheticOptions)
+        there = ("value", *(f"value{i}" for i in range(2, self._made.series + 1)))
         self._chosen = chosen(there, config.stream.fields, "synthetic")
         self.fields = tuple(there[i] for i in self._chosen)
-        self._series = count
-        self._feed = feed
         self._stream = config.stream.name
-        self._period = feed.period.ns
+        self._period = config.feed.period
 
     def source(self) -> dict[str, Any]:
         """Give connector, seed and parameters."""
-        feed = self._feed
+        made = self._made
         return {
             "connector": "synthetic",
-            "signal": feed.signal,
-            "ticks": feed.ticks,
-            "noise": feed.noise,
-            "seed": feed.seed,
-            "period": feed.period.text,
-            **({"series": self._series} if self._series > 1 else {}),
+            "signal": made.signal,
+            "ticks": made.ticks,
+            "noise": made.noise,
+            "seed": made.seed,
+            "period": self._period.text,
+            **({"series": made.series} if made.series > 1 else {}),
         }
 
     def total(self) -> int | None:
         """Give the number of ticks."""
-        return self._feed.ticks
+        return self._made.ticks
 
     def blocks(self, size: int, after: int = 0) -> Iterator[Block]:
         """Give the signal as blocks of at most `size` ticks."""
-        for start in range(after, self._feed.ticks, size):
-            stop = min(start + size, self._feed.ticks)
-            time = FIRST_TIME + np.arange(start, stop, dtype=np.int64) * self._period
+        for start in range(after, self._made.ticks, size):
+            stop = min(start + size, self._made.ticks)
+            time = FIRST_TIME + np.arange(start, stop, dtype=np.int64) * self._period.ns
             values = [self._values(number, start, stop) for number in self._chosen]
             yield Block.ticks(time, np.stack(values, 1), streams=(self._stream,))
 
@@ -98,11 +101,11 @@ class Synthetic:
         return made[start - first : stop - first]
 
     def _chunk(self, number: int, index: int) -> Floats:
-        feed, seed = self._feed, self._feed.seed + number
+        seed = self._made.seed + number
         ticks = np.arange(index * CHUNK, (index + 1) * CHUNK, dtype=np.int64)
-        clean = SIGNALS[feed.signal](ticks, seed)
+        clean = SIGNALS[self._made.signal](ticks, seed)
         noise = _random(seed, NOISE, index).standard_normal(CHUNK)
-        return clean + feed.noise * noise
+        return clean + self._made.noise * noise
 
 
 def _random(seed: int, purpose: int, index: int = 0) -> np.random.Generator:

@@ -12,7 +12,10 @@ from sfm_stream.settings import Feed
 
 # How near an unknown key must be to one of [feed] to be a slip of the keyboard.
 A_SLIP = 0.8
-ONCE_SHARED = {"venue": "binance", "url": "", "channel": ""}
+ONCE_SHARED = {
+    "venue": "binance", "url": "", "channel": "", "dataset": "WaterFlow",
+    "signal": "tones", "ticks": 20_000, "noise": 0.1, "seed": 0,
+}  # fmt: skip
 """Keys that all feeds once had. A run wrote down these defaults; they are left out."""
 FORMER = "json"
 """The table in [feed] that held the options of the connector of this name."""

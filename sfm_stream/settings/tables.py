@@ -78,14 +78,6 @@ class Feed(Section, frozen=True):
     prefix: Annotated[
         str, doc("put before the names of its streams, to tell two venues apart")
     ] = ""
-    dataset: Annotated[str, doc("name of a data set that River ships")] = "WaterFlow"
-    signal: Annotated[
-        Literal["tones", "chirp", "regimes", "square", "sawtooth"],
-        doc("shape of the synthetic signal"),
-    ] = "tones"
-    ticks: Annotated[Positive, doc("length of the synthetic signal")] = 20_000
-    noise: Annotated[float, Meta(ge=0), doc("standard deviation of its noise")] = 0.1
-    seed: Annotated[Count, doc("seed of the signal")] = 0
     options: Annotated[
         dict[str, Any],
         doc("options of this connector alone; `sfm-stream feeds NAME` lists them"),
