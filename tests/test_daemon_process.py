@@ -18,6 +18,7 @@ import pytest
 from sfm_stream.daemon import process
 from sfm_stream.daemon.process import Given, Process
 from sfm_stream.daemon.signals import live
+from sfm_stream.daemon.status.model import unready
 from sfm_stream.daemon.views import recall
 from sfm_stream.errors import (
     AddressError,
@@ -28,6 +29,7 @@ from sfm_stream.errors import (
 )
 from sfm_stream.events import Block, Gap, Tick
 from sfm_stream.feeds import Connection
+from sfm_stream.running import precompile
 from sfm_stream.storage import atomic, checkpoint, journal, run_folder
 from tests.daemon_rig import full_disk, settings_of
 from tests.live_rig import until
@@ -245,6 +247,27 @@ def test_a_reload_that_cannot_be_is_refused_as_a_whole(rig, config, said):
     assert rig.said[0].startswith(said)
     assert len(rig.feeds) == 1
     assert len(rig.events()) == 8
+
+
+def test_while_the_kernels_compile_the_state_says_so(rig, monkeypatch):
+    ready, seen = threading.Event(), []
+    monkeypatch.setattr(precompile, "is_ready", lambda _: False)
+    monkeypatch.setattr(precompile, "compile_apart", lambda _: ready.wait(9))
+
+    async def life(process, feeds):
+        del feeds
+        await until(lambda: process.state != "starting")
+        vitals = await process.vitals_soon()
+        seen.extend((vitals.state, unready(vitals, rig.config.daemon)[0]))
+        ready.set()
+        process.stop()
+
+    asyncio.run(rig.lived(life))
+    assert seen == [
+        "compiling",
+        "state: expected live or catching up, "
+        "was compiling (the kernels, about a minute, once)",
+    ]
 
 
 def test_a_reload_before_it_is_live_is_refused(rig):

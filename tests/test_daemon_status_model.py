@@ -27,6 +27,11 @@ def test_a_process_that_is_well_is_ready():
     ("worse", "reason"),
     [
         ({"state": "recovering"}, "state: expected live or catching up, was recovering"),
+        (
+            {"state": "compiling"},
+            "state: expected live or catching up, "
+            "was compiling (the kernels, about a minute, once)",
+        ),
         ({"state": "stopping"}, "state: expected live or catching up, was stopping"),
         ({"feeds": ()}, "feeds: expected a live connection, was none of 0"),
         (

@@ -83,6 +83,15 @@ def test_all_that_is_wrong_is_shown(shown):
     ]
 
 
+def test_a_daemon_that_compiles_says_how_long_that_takes(shown):
+    with served_apart(ask=lambda: vitals(state="compiling")) as url:
+        code, out, _ = shown(url)
+    assert code == 2
+    row = ("state", "compiling (the kernels, about a minute, once), up 62 s")
+    assert row in cells(out)
+    assert "was compiling (the kernels, about a minute, once)" in out
+
+
 def test_many_streams_are_cut_short(shown):
     many = vitals(streams={f"s{i}": Stream(i, 0, None) for i in range(1_000)})
     with served_apart(ask=lambda: many) as url:

@@ -13,6 +13,7 @@ from msgspec.structs import replace
 from sfm_stream.daemon.http.client import Answer, ask
 from sfm_stream.daemon.status.model import (
     AT_WORK,
+    COMPILING,
     Checkpoint,
     Journal,
     Percentiles,
@@ -22,7 +23,9 @@ from sfm_stream.daemon.status.model import (
 )
 from sfm_stream.errors import AddressError
 
-STATES = ("stopped", "starting", "recovering", "stopping", *reversed(AT_WORK))
+STATES = (
+    "stopped", "starting", COMPILING, "recovering", "stopping", *reversed(AT_WORK),
+)  # fmt: skip
 """From the worst to the best: the whole has the state of its worst part."""
 
 Answers: TypeAlias = Mapping[str, Answer | AddressError]

@@ -36,7 +36,7 @@ from sfm_stream.daemon.recovery import RECORDS, recover
 from sfm_stream.daemon.reload import expect_hot
 from sfm_stream.daemon.status.collect import Birth, complete, outline
 from sfm_stream.daemon.status.failures import Failures
-from sfm_stream.daemon.status.model import LIVE, Vitals, told
+from sfm_stream.daemon.status.model import COMPILING, LIVE, Vitals, told
 from sfm_stream.daemon.status.pulse import Pulse
 from sfm_stream.daemon.status.telling import Telling
 from sfm_stream.daemon.views.points import NS_PER_MS
@@ -45,7 +45,7 @@ from sfm_stream.daemon.views.watcher import Watcher
 from sfm_stream.daemon.worker import Witness, Worker
 from sfm_stream.errors import ConfigError, SFMStreamError
 from sfm_stream.events import Block, Gap
-from sfm_stream.running import judgement, loops
+from sfm_stream.running import judgement, loops, precompile
 from sfm_stream.storage import epoch, lock
 
 if TYPE_CHECKING:
@@ -100,7 +100,7 @@ class Process:
         environment: in which a service manager may have left its address.
 
     Attributes:
-        state: `starting`, `recovering`, `live`, `stopping` or `stopped`.
+        state: `starting`, `compiling`, `recovering`, `live`, `stopping` or `stopped`.
         address: of its pages, once it is served.
         failures: of its parts besides the model.
     """
@@ -207,6 +207,7 @@ class Process:
 
     async def _recover_and_live(self, own: Epoch) -> None:
         with self._model:
+            await self._in_model(self._compiled)
             self.state = "recovering"
             recovered = partial(self._recovered, own)
             worker = self._worker = await self._in_model(recovered)
@@ -231,6 +232,11 @@ class Process:
             self._say(line)
         return found
 
+    def _compiled(self) -> None:
+        if not precompile.is_ready(self._config):
+            self.state = COMPILING
+            precompile.compile_apart(self._say)
+
     def _recovered(self, own: Epoch) -> Worker:
         given = self._given
         found = recover(
@@ -249,10 +255,7 @@ class Process:
                 found.engine.streams, partial(self.failures.note, "views"),
             )  # fmt: skip
         witness = Witness(
-            self._publish,
-            meters.observe_latencies,
-            meters.observe_step,
-            watcher.see,
+            self._publish, meters.observe_latencies, meters.observe_step, watcher.see
         )
         worker = Worker(found, self._config, witness, self._say)
         worker.begin()
@@ -271,8 +274,8 @@ class Process:
         feeding = asyncio.create_task(loops.arun(batches, take))
         beating = asyncio.create_task(self._beat(worker))
         told = asyncio.create_task(self._told_to_stop.wait())
-        progress = partial(self._progress, worker)
-        watched = asyncio.create_task(watch(self._notifier, progress))
+        moved = lambda: Progress(worker.steps, self._feed.waiting)  # noqa: E731
+        watched = asyncio.create_task(watch(self._notifier, moved))
         pulsing = asyncio.create_task(self._pulse.beat())
         self.failures.watch(watched, "watchdog")
         self.failures.watch(pulsing, "pulse")
@@ -367,9 +370,6 @@ class Process:
         if self._worker is None:
             return {}
         return self._worker.stepper.quarantine.shut(time.monotonic())
-
-    def _progress(self, worker: Worker) -> Progress:
-        return Progress(worker.steps, self._feed.waiting)
 
     def _settings(self) -> Daemon:
         return self._config.daemon

@@ -9,11 +9,12 @@ from collections.abc import Callable, Mapping
 
 from sfm_stream.daemon.host import pid_file
 from sfm_stream.daemon.process import Given, Process
+from sfm_stream.daemon.status.model import COMPILING
 
 STOPS = (signal.SIGTERM, signal.SIGINT)
 AT_ONCE = 1
 """Exit code of a process that was told twice."""
-UNBORN = ("starting", "recovering")
+UNBORN = ("starting", COMPILING, "recovering")
 
 
 async def live(

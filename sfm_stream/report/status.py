@@ -12,6 +12,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from sfm_stream.daemon.status.model import state_of
 from sfm_stream.report.terminal import counted, number
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ def _process(vitals: Vitals) -> Table:
     saved, journal = vitals.checkpoint, vitals.journal
     told = {
         "run": f"{vitals.run}, version {vitals.version}, process {vitals.pid}",
-        "state": f"{vitals.state}, up {vitals.uptime_s:,.0f} s",
+        "state": f"{state_of(vitals)}, up {vitals.uptime_s:,.0f} s",
         "events": f"{vitals.seq:,}, of them {vitals.recovered:,} recovered",
         "ticks": f"{vitals.ticks:,}, {vitals.rejected:,} rejected",
         **{

@@ -42,11 +42,23 @@ def prepare(config: Config, fields: Sequence[str], say: Callable[[str], None]) -
         fields: of its ticks.
         say: told before a compilation.
     """
-    if not contract.choose(config.run.backend, config.run.device).is_ready():
-        say(NOTICE)
-        # should it fail, the next line compiles here and says what is wrong
-        child(["-c", COMPILE])
+    if not is_ready(config):
+        compile_apart(say)
     call(config, fields)
+
+
+def is_ready(config: Config) -> bool:
+    """Say whether the kernels that a run needs are compiled."""
+    return contract.choose(config.run.backend, config.run.device).is_ready()
+
+
+def compile_apart(say: Callable[[str], None]) -> None:
+    """Compile the kernels in a process of its own.
+
+    Should that fail, the first call compiles them here, and says what is wrong.
+    """
+    say(NOTICE)
+    child(["-c", COMPILE])
 
 
 def call(config: Config, fields: Sequence[str]) -> None:

@@ -24,7 +24,7 @@ from prometheus_client.core import (
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
-from sfm_stream.daemon.status.model import LIVE, Stream, Vitals
+from sfm_stream.daemon.status.model import COMPILING, LIVE, Stream, Vitals
 from sfm_stream.feeds import Connection
 from sfm_stream.sinks import Status
 
@@ -37,7 +37,9 @@ BUCKETS = (1e-4, 2e-4, 5e-4, 1e-3, 2e-3, 5e-3, 1e-2, 2e-2, 5e-2, 0.1, 0.2, 0.5, 
 """Upper bounds, seconds."""
 MOST_SERIES = 1_000
 """Streams, and their targets by horizon, that are told apart: a page stays small."""
-STATES = ("starting", "recovering", LIVE, "catching up", "stopping", "stopped")
+STATES = (
+    "starting", COMPILING, "recovering", LIVE, "catching up", "stopping", "stopped",
+)  # fmt: skip
 TAKEN = "taken"
 BYTES_PER_MIB = 2**20
 PREFIX = "sfm_stream_"

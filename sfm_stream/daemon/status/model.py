@@ -12,8 +12,10 @@ from sfm_stream.settings import Daemon
 from sfm_stream.sinks import Status
 
 SECOND = 10**9
-LIVE = "live"
+LIVE, COMPILING = "live", "compiling"
 AT_WORK = (LIVE, "catching up")
+MEANING = {COMPILING: "(the kernels, about a minute, once)"}
+"""What a state says to those who never met it."""
 HELD = ("subscribing", "stale")
 """States of a connection that stands and brings nothing."""
 BLOCKED_S = 10.0
@@ -118,7 +120,8 @@ class Vitals(msgspec.Struct, frozen=True):
         version: of this project.
         pid: of the process.
         run: folder of its run.
-        state: `starting`, `recovering`, `live`, `catching up`, `stopping` or `stopped`.
+        state: `starting`, `compiling` (the kernels, about a minute, once),
+            `recovering`, `live`, `catching up`, `stopping` or `stopped`.
         since: when it started, ns.
         uptime_s: seconds since then.
         seq: events the engine has seen, over all starts.
@@ -183,9 +186,15 @@ def unready(vitals: Vitals, settings: Daemon) -> list[str]:
     return list(_reasons(vitals, settings))
 
 
+def state_of(vitals: Vitals) -> str:
+    """Name the state, and say what it means where its name does not."""
+    meaning = MEANING.get(vitals.state, "")
+    return f"{vitals.state} {meaning}".strip()
+
+
 def _reasons(vitals: Vitals, settings: Daemon) -> Iterator[str]:
     if vitals.state not in AT_WORK:
-        yield f"state: expected {' or '.join(AT_WORK)}, was {vitals.state}"
+        yield f"state: expected {' or '.join(AT_WORK)}, was {state_of(vitals)}"
     if not any(map(_brings_data, vitals.feeds)):
         yield f"feeds: expected a live connection, was none of {len(vitals.feeds)}"
     most = settings.ready_lag.seconds

@@ -8,7 +8,7 @@ import { Wire, pointsOf, rowsOf } from "/page/wire.js";
 
 const $ = (id) => document.getElementById(id);
 const FRAME = 42; // ms between draws, at least: the third frame of a screen at 60 Hz
-const STATES = { live: "good", "catching up": "warn", recovering: "warn", starting: "warn" };
+const STATES = { live: "good", "catching up": "warn", recovering: "warn", compiling: "warn", starting: "warn" };
 const AHEAD = 0.22; // of the width, for what is forecast, at most
 
 const see = { stream: "", target: "", horizon: "", span: 300, range: null };
