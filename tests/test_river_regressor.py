@@ -28,8 +28,9 @@ from river import (
     preprocessing,
 )
 
+from sfm_stream.engine import Engine
 from sfm_stream.errors import ConfigError, FeatureError, ShapeError
-from sfm_stream.river import SFMRegressor
+from sfm_stream.river import SFMRegressor, learner
 from sfm_stream.river.base import DEFAULT
 
 NAN, INF = float("nan"), float("inf")
@@ -189,10 +190,55 @@ def test_features_that_appear_later_leave_the_old_ones_what_they_were():
     model._learner.features.admit({"a": 1.0, "c": 2.0})
     learner = model._learner
     learner.engine = learner.engine.widen(learner._fields())
+    learner._columns = 3
     assert model._learner.features.names == ("b", "a", "c")
     assert model.predict_one({"b": 0.7}) == pytest.approx(before, rel=1e-4)
     taught(model, data)
     assert math.isfinite(model.predict_one({}))
+
+
+def one_by_one(names, every=1):
+    """Give rows of which each brings a new feature, after a row of one."""
+    rng = np.random.default_rng(5)
+    for i in range(names * every):
+        values = rng.standard_normal(1 + i // every)
+        yield {f"f{j:03}": v for j, v in enumerate(values.tolist())}, float(values[0])
+
+
+@pytest.mark.parametrize("names", [33, 65, 129])
+def test_features_that_come_one_by_one_copy_the_engine_a_few_times(names, monkeypatch):
+    copies, widen = [], Engine.widen
+    monkeypatch.setattr(
+        Engine, "widen", lambda self, fields: copies.append(1) or widen(self, fields)
+    )
+    taught(small(lags=1), one_by_one(names))
+    assert len(copies) == 1 + math.log2(names - 1)
+
+
+def test_room_for_features_to_come_changes_no_forecast(monkeypatch):
+    data = list(one_by_one(20, every=7))
+    roomy = taught(small(lags=2), data)
+    monkeypatch.setattr(learner, "GROWTH", 1)
+    copied = taught(small(lags=2), data)
+    np.testing.assert_allclose(roomy, copied, rtol=1e-9, atol=1e-12)
+
+
+def test_one_late_feature_takes_no_room_for_others():
+    model = small()
+    taught(model, rows(9, 3) + rows(9, 4))
+    assert len(model._learner.engine.fields) == 1 + 4
+
+
+def test_columns_that_wait_are_named_nowhere_and_survive_a_copy():
+    model, data = small(), list(one_by_one(12, every=3))
+    taught(model, data[:20])
+    assert len(model._learner.engine.fields) > 1 + len(model._learner.features)
+    named = model._learner.inputs(0)
+    assert {name for name in named if "f" in name} == {
+        f"{how}(f{i:03})" for how in ("change", "level") for i in range(7)
+    }
+    twin = copy.deepcopy(model)
+    assert taught(twin, data[20:]) == taught(model, data[20:])
 
 
 def test_what_is_no_number_is_named():

@@ -115,6 +115,22 @@ def test_least_squares_knows_nothing_of_what_is_new_and_is_unsure_of_it():
     assert (cov[..., new, new] == 1.0 / engine.config.forecast.ridge).all()
 
 
+@pytest.mark.parametrize("targets", [("y",), ("y", "x")])
+def test_a_column_that_waited_for_values_begins_as_one_that_is_new(targets):
+    engine = make(("y", "x"), targets).widen(("y", "x", "late"))
+    values = with_nothing_new(walk(90, 2), [0, 1], 3)
+    engine.run(ticks(values))
+    grown, theta = engine.view("cov").copy(), engine.view("theta").copy()
+    engine.trust_anew(["late"])
+    anew = engine.view("cov")
+    fresh = make(("y", "x"), targets)
+    fresh.run(ticks(values[:, :2]))
+    expected = fresh.widen(("y", "x", "late")).view("cov")
+    assert (grown != anew).any()
+    np.testing.assert_allclose(anew, expected, rtol=1e-9, atol=1e-12)
+    np.testing.assert_array_equal(theta, engine.view("theta"))
+
+
 def test_what_is_new_is_learned_from():
     # y moves tomorrow as w stands today
     rng = np.random.default_rng(1)

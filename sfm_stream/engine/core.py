@@ -276,6 +276,11 @@ class Engine(FormerNames):
         wider.restore(arrays, meta | {"fields": list(wider.fields)})
         return wider
 
+    def trust_anew(self, fields: Sequence[str]) -> None:
+        """Let what is learned of fields that were never known begin as at birth."""
+        self._expect_learned("trust_anew")
+        widen.trust_anew(self._bank.view("cov"), self._bank.layout, fields)
+
     def memory(self, stream: str) -> NDArray[np.complex64]:
         """Copy the memory R of a stream, complex [Tg, K, D]."""
         s = self._bank.layout.sizes

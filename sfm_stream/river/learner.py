@@ -27,6 +27,8 @@ STREAM = "river"
 # Ticks are a second apart: River has no clock, and the model does not look at this one.
 START, PERIOD = 946_684_800 * 10**9, 10**9
 Floats: TypeAlias = NDArray[np.float64]
+# How much room there is for features that come late, each time it is too small.
+GROWTH = 2
 NO_SCORES = np.zeros((0, 3))
 
 
@@ -57,6 +59,7 @@ class Learner:
         self.engine: Engine | None = None
         # A row with all columns that was peeked at, when, and the tick it made.
         self._peeked: tuple[Row, int, Tick] | None = None
+        self._born = self._columns = 0
 
     def __getstate__(self) -> dict[str, Any]:
         return {**vars(self), "_peeked": None}  # to peek changes nothing
@@ -66,6 +69,9 @@ class Learner:
         # copies that were kept before models could remember have no past
         vars(self).setdefault("past", Past(0))
         vars(self).setdefault("_peeked", None)
+        # nor columns that wait for features
+        for name in ("_born", "_columns"):
+            vars(self).setdefault(name, len(self.features) if self.engine else 0)
 
     @property
     def has_learned(self) -> bool:
@@ -82,7 +88,7 @@ class Learner:
         Raises:
             FeatureError: if a feature is no number.
         """
-        row = self.features.row(x)
+        row = self._row(x)
         if not self._has_begun():
             return None
         if not self.has_learned:
@@ -109,9 +115,8 @@ class Learner:
         truth = [number(name, value) for name, value in y.items()]
         if self._peeked is not None and self._peeked[:2] == (x, self.seen):
             return self._answer(self._peeked[2], truth)
-        if self.features.admit(x) and self.engine is not None:
-            self.engine = self.engine.widen(self._fields())
-        return self._answer(self._tick(self.features.row(x)), truth)
+        self._admit(x)
+        return self._answer(self._tick(self._row(x)), truth)
 
     def learn_many(self, names: Sequence[Hashable], rows: Floats, y: Floats) -> None:
         """Take in T rows [T, N] of the features `names`, and their targets [T].
@@ -134,9 +139,8 @@ class Learner:
         self, names: Sequence[Hashable], rows: Floats, truth: Floats
     ) -> None:
         """Take in rows [T, N] of features that all have columns from the first on."""
-        if self.features.admit(dict.fromkeys(names, 0.0)) and self.engine is not None:
-            self.engine = self.engine.widen(self._fields())
-        values = np.full((len(rows), len(self.features)), np.nan)
+        self._admit(dict.fromkeys(names, 0.0))
+        values = np.full((len(rows), self._width), np.nan)
         values[:, self.features.places(names)] = rows
         begun = 0
         while begun < len(values) and not self._has_begun():
@@ -175,7 +179,7 @@ class Learner:
     def suppose(self, xs: Sequence[Row], means: Floats) -> None:
         """Go on as if these targets had come, and learn nothing from them."""
         for x, mean in zip(xs, means.tolist(), strict=True):
-            self._answer(self._tick(self.features.row(x)), [math.nan])
+            self._answer(self._tick(self._row(x)), [math.nan])
             self.known = [mean]
 
     def adapt(self) -> None:
@@ -201,11 +205,16 @@ class Learner:
         engine = self._awake()
         names = list(engine.inputs.values())[target]
         seen = engine.view("tape_u")[target, -1, : len(names)].tolist()
-        return {self._named(n): v for n, v in zip(names, seen, strict=True)}
+        pairs = [(self._named(n), v) for n, v in zip(names, seen, strict=True)]
+        return {name: value for name, value in pairs if name is not None}
 
-    def _named(self, text: str) -> str:
-        """Put the feature's own name where the engine has its column's."""
-        return re.sub(r"x(\d+)", lambda m: str(self.features.names[int(m[1])]), text)
+    def _named(self, text: str) -> str | None:
+        """Put a feature's own name for its column's; None where no feature has it."""
+        names, found = self.features.names, re.search(r"x(\d+)", text)
+        if found is None:
+            return text
+        at = int(found[1])
+        return text.replace(found[0], str(names[at])) if at < len(names) else None
 
     def _has_begun(self) -> bool:
         """Say whether every target was known once; then it is so for good."""
@@ -224,9 +233,38 @@ class Learner:
     def _tick(self, row: list[float]) -> Tick:
         return Tick(STREAM, self._time(), (*self.known, *row))
 
+    @property
+    def _width(self) -> int:
+        """Columns of a tick: those of the features, and some that wait for one."""
+        return max(self._columns, len(self.features))
+
+    def _row(self, x: Row) -> list[float]:
+        row = self.features.row(x)
+        return row + [math.nan] * (self._width - len(row))
+
     def _fields(self) -> list[str]:
-        columns = [f"x{i}" for i in range(len(self.features))]
+        columns = [f"x{i}" for i in range(self._width)]
         return [*self._settings.target.values, *columns]
+
+    def _admit(self, x: Row) -> None:
+        """Give the new names of a row columns, and the engine room for them.
+
+        All of the engine is copied when it is widened. So the room for features that
+        came late doubles, as that of a list does, and a column that waits holds
+        nothing: it is a value that is missing.
+        """
+        before = len(self.features)
+        if not self.features.admit(x) or self.engine is None:
+            return
+        if len(self.features) <= self._columns:
+            new = range(before, len(self.features))
+            self.engine.trust_anew([f"x{i}" for i in new])
+            return
+        late = max(
+            len(self.features) - self._born, GROWTH * (self._columns - self._born)
+        )
+        self._columns = self._born + late
+        self.engine = self.engine.widen(self._fields())
 
     def _answer(self, tick: Tick, truth: list[float]) -> Floats:
         scores = NO_SCORES
@@ -278,6 +316,7 @@ class Learner:
         if self.engine is None:
             prepare(self._settings, self._fields(), _tell)
             self.engine = Engine(self._settings, self._fields())
+            self._born = self._columns = len(self.features)
         return self.engine
 
 

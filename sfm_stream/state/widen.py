@@ -7,7 +7,7 @@ wider bank says what the narrow one would have said until it learns more.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,7 @@ from sfm_stream.errors import ConfigError
 from sfm_stream.state.arena import view
 from sfm_stream.state.bank import kept_windows
 from sfm_stream.state.experts import COV, FIRST, SIZE, THETA
+from sfm_stream.state.inputs import CHANGE, FIELD, LEVEL, LOG_RETURN
 from sfm_stream.state.layout import Layout, split
 from sfm_stream.state.places import table_places
 
@@ -234,6 +235,38 @@ def _widen_regressors(
     if thetas:
         moved["theta"] = np.concatenate(thetas, axis=-1)
         moved["cov"] = np.concatenate(covs, axis=-1)
+
+
+def trust_anew(cov: Array, layout: Layout, fields: Collection[str]) -> None:
+    """Give least squares the variances of birth where they never saw a value.
+
+    Forgetting lets these grow, so a column that waited for its values would begin with
+    larger ones than a column that is new.
+
+    Args:
+        cov: of all rows, changed in place.
+        layout: of the rows.
+        fields: that were missing in every tick.
+    """
+    s = layout.sizes
+    ridges = view(layout.tables, table_places(s), "ridges")[0]
+    for target in range(s.targets):
+        seen = s.z_seen + _inputs_of(layout, target, fields)
+        for _, first, size, theta, begin in _squares(layout):
+            at = seen - first
+            at = at[(at >= 0) & (at < size)]
+            diagonal = begin + at * (size + 1)
+            cov[target :: s.targets, :, diagonal] = 1.0 / ridges[theta + at]
+
+
+def _inputs_of(layout: Layout, target: int, fields: Collection[str]) -> Places:
+    """Give the inputs of a target that look at one of the fields alone."""
+    plan = layout.plan
+    wanted = [i for i, name in enumerate(plan.fields) if name in fields]
+    codes, signals = plan.inputs[target].T
+    looks = np.isin(codes, [LEVEL, CHANGE, LOG_RETURN])
+    code, field = plan.signals[np.where(looks, signals, 0), :2].T
+    return np.flatnonzero(looks & (code == FIELD) & np.isin(field, wanted))
 
 
 def _squares(layout: Layout) -> list[list[int]]:
