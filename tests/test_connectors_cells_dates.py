@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from connectors.cells import dates
+from connectors.cells import date_and_time, dates
 from connectors.cells.dates import Clock
 from sfm_stream.errors import FeedError
 from sfm_stream.events import NO_TIME
@@ -100,7 +100,7 @@ def test_a_cell_that_is_none_is_no_time_among_others():
 
 def test_date_and_time_of_day_in_columns_of_their_own_are_one_time():
     frame = pl.DataFrame({"d": ["2024.01.02"] * 2, "t": ["00:01", "23:59"]})
-    both = dates.joined(frame, ("d", "t"))
+    both = date_and_time.joined(frame, ("d", "t"))
     clock = dates.recognise(both, "f", "d")
     assert dates.parsed(both, clock.form).tolist() == [
         1704153660 * SECOND, 1704239940 * SECOND,
@@ -109,7 +109,7 @@ def test_date_and_time_of_day_in_columns_of_their_own_are_one_time():
 
 def test_year_month_day_and_hour_in_columns_of_their_own_are_one_time():
     frame = pl.DataFrame({"y": [2010], "m": [1], "d": [2], "h": [13]})
-    assert moments(dates.joined(frame, ("y", "m", "d", "h")).to_list()) == [
+    assert moments(date_and_time.joined(frame, ("y", "m", "d", "h")).to_list()) == [
         1262437200 * SECOND
     ]
 
@@ -131,11 +131,6 @@ def test_what_strptime_reads_is_read_to_the_same_moment(moment, form):
 def test_years_that_int64_cannot_hold_are_no_times():
     cells = pl.Series(["01/01/1400 00:00:00.5", "01/01/2400 00:00:00.5"])
     assert (dates.parsed(cells, "%d/%m/%Y %H:%M:%S%.f") == NO_TIME).all()
-
-
-def test_times_of_day_are_told_from_times():
-    assert dates.is_time_of_day(pl.Series(["00:01", "9:30", "23:59:59.5"]))
-    assert not dates.is_time_of_day(pl.Series(["00:01", "2024-01-01"]))
 
 
 def test_an_offset_of_its_own_is_seen():

@@ -462,3 +462,77 @@ def test_what_people_put_around_rows_is_taken_or_counted(
     assert untimed == len(lost) + len(below)
     assert bool(untimed) == ("time could not be read" in feed.tally.examples)
     assert feed.tally.counts["a time far ahead of its stream's pace"] == len(lost)
+
+
+ZEROS = "zero bytes, as in a file that grew during a crash"
+
+
+@pytest.mark.parametrize("place", ["behind", "in front", "between", "in the last line"])
+@pytest.mark.parametrize("kind", ["csv", "jsonl"])
+def test_zero_bytes_of_a_crash_are_counted_and_every_row_is_kept(tmp_path, place, kind):
+    text = table("%Y-%m-%dT%H:%M:%SZ").encode()
+    if kind == "jsonl":
+        rows = [line.split(",") for line in text.decode().splitlines()[1:]]
+        text = "".join(f'{{"when":"{t}","kwh":{p}}}\n' for t, p in rows).encode()
+    middle, torn = text.index(b"\n", len(text) // 2) + 1, text[-21:-9]
+    zeros = b"\0" * 6_000
+    written = {
+        "behind": text + zeros,
+        "in front": zeros + text,
+        "between": text[:middle] + zeros + text[middle:],
+        "in the last line": text + torn + zeros,
+    }[place]
+    feed = opened(tmp_path, written, f"a.{kind}", connector=kind)
+    block = whole(feed)
+    assert block.time.tolist() == NS
+    np.testing.assert_allclose(block.values[:, 0], PRICES)
+    lost = {"csv": {"a line that was cut off": 1},
+            "jsonl": {"a line is no record of JSON": 1}}[kind]  # fmt: skip
+    assert feed.tally.counts == {
+        ZEROS: 1,
+        **(lost if place == "in the last line" else {}),
+    }
+    assert feed.tally.examples[ZEROS].endswith("6,000 bytes")
+    assert feed.tally.rows == (place == "in the last line")
+
+
+def test_a_file_of_zero_bytes_alone_is_an_empty_one(tmp_path):
+    with pytest.raises(FeedError, match="expected rows, was an empty file"):
+        opened(tmp_path, b"\0" * 9_000)
+
+
+@pytest.mark.parametrize(
+    ("date", "clock", "step"),
+    [
+        ("%Y%m%d", "%H%M%S", timedelta(minutes=7, seconds=3)),
+        ("%Y-%m-%d", "%H%M%S%f", timedelta(minutes=7, milliseconds=1_200)),
+        ("%d.%m.%Y", "%H%M", timedelta(minutes=7)),
+    ],
+)
+@pytest.mark.parametrize("stripped", [True, False])
+@pytest.mark.parametrize("named", [True, False])
+def test_a_time_of_day_without_separators_stands_beside_its_date(
+    tmp_path, date, clock, step, stripped, named
+):
+    moments = [BEGIN + i * step for i in range(500)]
+    cells = [f"{m:{clock}}"[: 9 if "f" in clock else 6] for m in moments]
+    cells = [one.lstrip("0") or "0" if stripped else one for one in cells]
+    days = [f"{m:{date}}" for m in moments]
+    rows = [f"{d},{c},{i / 7:.3f}"
+            for i, (d, c) in enumerate(zip(days, cells, strict=True))]  # fmt: skip
+    keys = {"time": ("<DATE>", "<TIME>")} if named else {}
+    text = "\n".join(["<DATE>,<TIME>,<LAST>", *rows]) + "\n"
+    feed = opened(tmp_path, text, **keys)
+    assert feed.fields == ("<LAST>",)
+    ns = [(m - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1) * 1000
+          for m in moments]  # fmt: skip
+    assert whole(feed).time.tolist() == ns
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_dates_in_a_language_that_is_not_known_say_which_are(tmp_path, named):
+    text = "data;kurs\n" + "".join(f"{d} stycznia 2024;{d}.5\n" for d in range(1, 29))
+    feed = opened(tmp_path, text, **({"time": "data"} if named else {}))
+    (told,) = [note for note in feed.notes if "looks like dates" in note]
+    assert told.startswith("'data' looks like dates, first '1 stycznia 2024'; months")
+    assert told.endswith("German, French, Spanish, Italian, Portuguese and Dutch")

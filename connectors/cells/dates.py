@@ -8,7 +8,7 @@ Where two do and disagree, as when day and month could be either, it is an error
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from itertools import product
 from typing import Literal
@@ -16,8 +16,8 @@ from typing import Literal
 import numpy as np
 import polars as pl
 
-from connectors.cells import periods, times, zones
-from connectors.cells.numbers import MISSING
+from connectors.cells import date_and_time, months, periods, times, zones
+from connectors.cells.date_and_time import filled
 from sfm_stream.errors import FeedError
 from sfm_stream.events import NO_TIME, Ints
 
@@ -33,7 +33,8 @@ DATES = (
     "%Y-%m-%d", "%Y/%m/%d", "%Y.%m.%d", "%Y%m%d", "%Y %m %d",
     "%d/%m/%Y", "%m/%d/%Y", "%d-%m-%Y", "%m-%d-%Y", "%d.%m.%Y", "%m.%d.%Y",
     "%d/%m/%y", "%m/%d/%y", "%d-%m-%y", "%m-%d-%y", "%d.%m.%y", "%y-%m-%d", "%y/%m/%d",
-    "%d %B %Y", "%d-%B-%Y", "%d-%B-%y", "%d%B%Y", "%B %d %Y", "%B %d, %Y", "%d %B, %Y",
+    "%d %B %Y", "%d-%B-%Y", "%d/%B/%Y", "%d-%B-%y", "%d%B%Y", "%B %d %Y", "%B %d, %Y",
+    "%d %B, %Y",
     "%a, %d %B %Y", "%a %d %B %Y", "%a %B %d %Y", "%a, %B %d, %Y", "%A, %B %d, %Y",
     "%d. %B %Y",
 )  # fmt: skip
@@ -58,9 +59,9 @@ NAMED = (
 )
 MIDNIGHT = r"(^|[ T])24:00"
 OWN_OFFSET = r"(?:[Zz]|UTC|\d[+-]\d{2}:?(?:\d{2})?)$"
-TIME_OF_DAY = r"^\d{1,2}:\d{2}(?::\d{2}(?:[.,]\d+)?)?\s*(?:[AaPp][Mm])?$"
 OFFSET = re.compile(r"(?<=\d)(?:[+-]\d{2}:?\d{2}|Z)$| [+-]\d{4}$")
 LETTERS, DIGITS = re.compile("[A-Za-z]+"), re.compile("[0-9]+")
+NAMES_MONTH = re.compile("%[bB]")
 WORDS, NUMBERS = re.compile("%[abABp]"), re.compile("%[0-9]?[YmdyHMSI]|%[0-9]f")
 COMPACT = "%Y%m%d"
 TRIMS = {
@@ -70,7 +71,6 @@ TRIMS = {
     "interval": (r"^(.*\d\S*)\s+(?:-|\u2013|to)\s+\d.*$", "${1}"),
 }
 """What is left of a text that is more than a time: a pattern and what replaces it."""
-BARE_HOUR = r"^(\d{1,2})$"
 BARE_FRACTION = re.compile(r"(?<!\.)%f")
 
 
@@ -104,7 +104,9 @@ class Clock:
         Returns:
             int64 [T], NO_TIME where a time is missing or cannot be read.
         """
-        column = trimmed(joined(frame, self.columns), self.trim)
+        column = trimmed(
+            date_and_time.joined(frame, self.columns, self.form), self.trim
+        )
         names = None
         if self.named:
             column, names = _split(column)
@@ -118,29 +120,6 @@ class Clock:
         return ns if local is None else local.utc(ns)
 
 
-def joined(frame: pl.DataFrame, columns: Sequence[str]) -> pl.Series:
-    """Give the column of times; several become one of text.
-
-    Year, month and day in columns of their own, and what follows them, are a date and a
-    time of day.
-    """
-    if len(columns) == 1:
-        return frame[columns[0]]
-    parts = [frame[name].cast(pl.String).str.strip_chars() for name in columns]
-    if len(parts) < 3:
-        bare = parts[1].str.contains(BARE_HOUR).fill_null(value=False)
-        hour = parts[1].zip_with(~bare, parts[1].str.zfill(2) + ":00")
-        return (parts[0] + " " + hour).alias(columns[0])
-    date = parts[0] + "-" + parts[1].str.zfill(2) + "-" + parts[2].str.zfill(2)
-    clock = [part.str.zfill(2) for part in parts[3:]]
-    if not clock:
-        return date.alias(columns[0])
-    day = clock[0] if len(clock) > 1 else clock[0] + ":00"
-    for part in clock[1:]:
-        day = day + ":" + part
-    return (date + " " + day).alias(columns[0])
-
-
 def trimmed(column: pl.Series, trim: str) -> pl.Series:
     """Take off text what is no part of a time."""
     if not trim:
@@ -149,8 +128,20 @@ def trimmed(column: pl.Series, trim: str) -> pl.Series:
 
 
 def parsed(column: pl.Series, form: str) -> Ints:
-    """Read text of one form; 24:00 is midnight of the next day."""
+    """Read text of one form; 24:00 is midnight of the next day.
+
+    Where no name of a month is an English one, it is put in English.
+    """
     cells = column.cast(pl.String).str.strip_chars()
+    ns = _parsed(cells, form)
+    if NAMES_MONTH.search(form) and (lost := ns == NO_TIME).any():
+        again = pl.Series(cells.filter(pl.Series(lost)))
+        ns = ns.copy()
+        ns[lost] = _parsed(months.english(again), form)
+    return ns
+
+
+def _parsed(cells: pl.Series, form: str) -> Ints:
     if form in periods.PATTERNS:
         return periods.read(cells, form)
     if form in MONTHS:
@@ -212,7 +203,7 @@ def recognise(column: pl.Series, source: str, at: str) -> Clock | None:
     if column.dtype != pl.String and not column.dtype.is_integer():
         known = times.readable(column.dtype) and not column.dtype.is_float()
         return Clock((at,)) if known and column.dtype != pl.Null else None
-    cells = _filled(column.cast(pl.String))
+    cells = filled(column.cast(pl.String))
     if not len(cells):
         return None
     if _is_plain(cells):
@@ -221,8 +212,9 @@ def recognise(column: pl.Series, source: str, at: str) -> Clock | None:
         return Clock((at,), form=period)
     if named := _in_named_zone(cells, source, at):
         return named
-    if form := _form(cells, source, at):
-        return Clock((at,), form=form)
+    for told in (cells, months.english(cells)):
+        if form := _form(told, source, at):
+            return Clock((at,), form=form)
     return _within_more(cells, source, at)
 
 
@@ -244,11 +236,6 @@ def _within_more(cells: pl.Series, source: str, at: str) -> Clock | None:
             found = recognise(trimmed(cells, trim), source, at)
             return found and replace(found, trim=trim)
     return None
-
-
-def _filled(column: pl.Series) -> pl.Series:
-    cells = column.str.strip_chars().drop_nulls()
-    return cells.filter((cells != "") & ~cells.is_in(list(MISSING)))
 
 
 def _is_plain(cells: pl.Series) -> bool:
@@ -345,7 +332,7 @@ def chosen(form: str, column: pl.Series) -> str:
     polars = form.replace(".%f", "%.f").replace(",%f", ",%3f")
     if not BARE_FRACTION.search(polars):
         return polars
-    cells = _filled(column.cast(pl.String))
+    cells = filled(column.cast(pl.String))
     tries = [BARE_FRACTION.sub(f"%{digits}f", polars) for digits in (3, 6, 9)]
     return max(tries, key=lambda one: _share(cells, one) if len(cells) else 0.0)
 
@@ -356,7 +343,7 @@ def bears_offset(column: pl.Series) -> bool:
         return not isinstance(column.dtype, pl.Datetime | pl.Date) or (
             isinstance(column.dtype, pl.Datetime) and column.dtype.time_zone is not None
         )
-    cells = _filled(column)
+    cells = filled(column)
     return bool(len(cells)) and bool(cells.str.contains(OWN_OFFSET).all())
 
 
@@ -364,22 +351,9 @@ def is_dated(column: pl.Series) -> bool:
     """Say whether times are dates, and no numbers that count from 1970."""
     if column.dtype != pl.String:
         return isinstance(column.dtype, pl.Datetime | pl.Date)
-    cells = _filled(column)
+    cells = filled(column)
     return bool(len(cells)) and _most(cells.str.contains(times.DATED))
 
 
 def _most(said: pl.Series) -> bool:
     return int(said.sum()) >= ENOUGH * len(said)
-
-
-def is_time_of_day(column: pl.Series) -> bool:
-    """Say whether a column holds times of day and nothing else."""
-    if column.dtype != pl.String:
-        return False
-    cells = _filled(column)
-    return bool(len(cells)) and bool(cells.str.contains(TIME_OF_DAY).all())
-
-
-def sample(columns: Mapping[str, pl.Series], names: Sequence[str]) -> pl.Series:
-    """Give the first rows of the column of times, several joined."""
-    return joined(pl.DataFrame([columns[n].alias(n) for n in names]), names)

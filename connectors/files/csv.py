@@ -21,7 +21,7 @@ from connectors.files import layout as layouts
 from connectors.files import presets
 from connectors.files import text as files
 from connectors.files.columns import plan
-from connectors.files.columns.pieces import Lost, Piece
+from connectors.files.columns.pieces import CUT, ZEROS, Lost, Piece, rows_of
 from connectors.files.columns.seen import Seen, require
 from connectors.files.layout import QUOTE, Layout
 from connectors.files.options import TextOptions
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
 SAMPLE_LINES = 1000
 BLANK_LINES = re.compile(rb"(?:^|(?<=\n))\r?\n")
+SHOWN = 60
 HEADER_AGAIN, TOO_WIDE = "the header again", "more cells than columns"
 
 
@@ -103,7 +104,7 @@ class Csv(LineTable):
         row = 0
         for frame, lost in self._frames(path, layout, texts):
             yield Piece(path, row, frame, lost)
-            row += len(frame) + len(lost)
+            row += rows_of(frame, lost)
 
     def _frames(
         self, path: str, layout: Layout, texts: Texts
@@ -112,9 +113,16 @@ class Csv(LineTable):
         columns = [layout.names.index(name) for name in self._plan.used]
         above, row = layout.above, 0
         for text, last in texts:
-            below, above = _below(text, above) if above else (text, 0)
+            bare, zeros = files.without_zeros(text)
+            below, above = _below(bare, above) if above else (bare, 0)
             whole, torn = _split_torn(below, layout) if last else (below, False)
             frame, lost = _parse(whole, layout, types, columns)
+            if zeros:
+                gone, torn = (
+                    _crashed(below[len(whole) :] if torn else b"", zeros),
+                    False,
+                )
+                lost = [*lost, *(one._replace(at=len(frame)) for one in gone)]
             if len(frame) or lost:
                 yield (
                     frame.select(
@@ -122,7 +130,7 @@ class Csv(LineTable):
                     ),
                     lost,
                 )
-            row += len(frame) + len(lost)
+            row += rows_of(frame, lost)
             if torn:
                 problem = (
                     f"the last line is cut off; expected {len(layout.names)} cells"
@@ -282,6 +290,13 @@ def _split_torn(text: bytes, layout: Layout) -> tuple[bytes, bool]:
         return text, False
     torn = len(cells) < width or (width > 1 and not ended and not cells[-1])
     return (before, True) if torn else (text, False)
+
+
+def _crashed(line: bytes, zeros: int) -> list[Lost]:
+    """Say what a crash left of a file: a line that was cut off, and zero bytes."""
+    shown = repr(line[:SHOWN].decode(errors="replace"))
+    cut = [Lost(0, CUT, shown)] if line.strip() else []
+    return [*cut, Lost(0, ZEROS, f"{zeros:,} bytes", is_data=False)]
 
 
 def _is_comment(line: bytes, layout: Layout) -> bool:

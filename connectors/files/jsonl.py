@@ -16,7 +16,7 @@ import polars as pl
 
 from connectors.files import text
 from connectors.files.columns import plan
-from connectors.files.columns.pieces import Lost, Piece
+from connectors.files.columns.pieces import ZEROS, Lost, Piece, rows_of
 from connectors.files.columns.seen import Seen
 from connectors.files.options import LineOptions
 from connectors.files.table import LineTable, Texts
@@ -82,9 +82,10 @@ class Jsonl(LineTable):
         row = 0
         for lines, _ in texts:
             rows, lost = _records(lines.splitlines())
+            frame = _frame(rows, self._plan.used)
             if rows or lost:
-                yield Piece(path, row, _frame(rows, self._plan.used), lost)
-            row += len(rows) + len(lost)
+                yield Piece(path, row, frame, lost)
+            row += rows_of(frame, lost)
 
 
 def _expect_records(path: str, rows: Sequence[dict[str, str]]) -> None:
@@ -104,7 +105,10 @@ def _records(lines: Sequence[bytes]) -> tuple[list[dict[str, str]], list[Lost]]:
     """Read lines: the records, and what is none; blank lines are neither."""
     rows: list[dict[str, str]] = []
     lost = []
-    for line in lines:
+    for given in lines:
+        line, zeros = text.without_zeros(given)
+        if zeros:
+            lost.append(Lost(len(rows), ZEROS, f"{zeros:,} bytes", is_data=False))
         bare = line.strip().removesuffix(b",")  # as in an array with a line for each
         record = _decoded(bare) if bare not in BETWEEN else ()
         if isinstance(record, dict):

@@ -188,13 +188,15 @@ def lines(
 def head(path: str, lines: int, quote: bytes = b"", encoding: str = "") -> bytes:
     """Give at least so many lines of the start of a file, or what can be read of it.
 
+    Zero bytes are left out.
+
     Raises:
         FeedError: if nothing can be read.
     """
     text = b""
     try:
         for piece, _ in texts(path, quote, encoding):
-            text += piece
+            text += without_zeros(piece)[0]
             if text.count(b"\n") >= lines:
                 break
     except FeedError:
@@ -217,6 +219,15 @@ def _refuse_endless(path: str, line: bytes) -> None:
     if len(line) > LONGEST_LINE:
         problem = f"expected lines, was none within {len(line)} bytes"
         raise FeedError(path, problem, "is it text, and is a quotation mark open?")
+
+
+def without_zeros(text: bytes) -> tuple[bytes, int]:
+    """Leave out zero bytes, and count them.
+
+    A file that grew when the machine stopped ends in them, or goes on behind them.
+    """
+    zeros = text.count(b"\0")
+    return (text.replace(b"\0", b"") if zeros else text), zeros
 
 
 def spaced(text: str) -> str:
@@ -277,7 +288,9 @@ def _encoding(text: bytes) -> str:
         return "utf-16"
     few = text[:FEW]
     for codec, at in (("utf-16-le", 1), ("utf-16-be", 0)):
-        if len(few) > 1 and few[at::2].count(0) * 2 > len(few[at::2]):
+        high, low = few[at::2], few[1 - at :: 2]
+        # runs of zero bytes are no text in any encoding
+        if len(few) > 1 and (high.count(0) - low.count(0)) * 2 > len(high):
             return codec
     try:
         codecs.getincrementaldecoder("utf-8")().decode(text)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import polars as pl
 
-from connectors.cells import dates, times, zones
+from connectors.cells import date_and_time, dates, months, times, zones
 from connectors.cells.dates import Clock
 from connectors.cells.periods import DAY_OF_YEAR
 from connectors.files.columns.seen import Seen, require
@@ -36,6 +36,8 @@ EXCEL_DAYS = 36_526, 73_051
 """The days from 2000 to 2100 as Excel counts them."""
 HOURLIKE = re.compile(r"(?i)^(hour|hr|he|hour[ _]?ending|hour[ _]?of[ _]?day)$")
 """Names of columns of hours beside one of dates."""
+WORDED = r"^\d{1,2}[\s./-]+\pL{3,}[\s./-]+\d{4}\b"
+"""A date with a word in its middle."""
 PARTS = ("year", "month", "day", "hour", "minute", "second")
 
 
@@ -56,15 +58,27 @@ def choose(
     named = (feed.time,) if isinstance(feed.time, str) else feed.time
     if any(named):
         require(named, seen.names, seen.source)
-        return _named_clock(named, feed, options, seen), []
+        clock = _named_clock(named, feed, options, seen)
+        return clock, [] if clock.form else _unread_months(seen, named)
     found = _telling(feed, seen)
     if not found:
-        return None, [f"no column reads as times: ticks are {feed.period.text} apart"]
+        told = f"no column reads as times: ticks are {feed.period.text} apart"
+        return None, [told, *_unread_months(seen, seen.names)]
     first, *others = found
     told = f"times are those of {_listed(first.columns)}; feed.time names another"
     if others:
         told += f", e.g. {_listed(others[0].columns)}"
     return _in_zone(first, options, seen), [f"{told}, or '{NO_TIMES}' for none"]
+
+
+def _unread_months(seen: Seen, names: Sequence[str]) -> list[str]:
+    """Say which column may be dates whose months have names that nobody knows."""
+    for name in names:
+        cells = seen.columns[name].cast(pl.String).drop_nulls().str.strip_chars()
+        if len(cells) and cells.str.contains(WORDED).all():
+            known = f"months are known by their names in English, {months.LANGUAGES}"
+            return [f"{name!r} looks like dates, first {cells[0]!r}; {known}"]
+    return []
 
 
 def _listed(names: Sequence[str]) -> str:
@@ -74,7 +88,7 @@ def _listed(names: Sequence[str]) -> str:
 def _named_clock(
     named: tuple[str, ...], feed: Feed, options: TableOptions, seen: Seen
 ) -> Clock:
-    column = dates.sample(seen.columns, named)
+    column = date_and_time.sample(seen.columns, named)
     if not times.readable(column.dtype):
         problem = f"expected times, was {column.dtype}"
         raise FeedError(seen.source, problem, column=named[0])
@@ -93,7 +107,7 @@ def _in_zone(clock: Clock, options: TableOptions, seen: Seen) -> Clock:
     if not options.zone:
         return clock
     zones.expect(options.zone)
-    column = dates.sample(seen.columns, clock.columns)
+    column = date_and_time.sample(seen.columns, clock.columns)
     counted = not clock.form and not dates.is_dated(column)
     if clock.unit != EXCEL and (clock.named or counted or dates.bears_offset(column)):
         return clock
@@ -148,7 +162,9 @@ def _in_parts(seen: Seen) -> Clock | None:
     if not all(part in there for part in PARTS[:3]):
         return None
     named = tuple(there[part] for part in PARTS if part in there)
-    found = dates.recognise(dates.sample(seen.columns, named), seen.source, named[0])
+    found = dates.recognise(
+        date_and_time.sample(seen.columns, named), seen.source, named[0]
+    )
     return found and replace(found, columns=named)
 
 
@@ -158,9 +174,13 @@ def _with_time_of_day(clock: Clock, seen: Seen) -> Clock | None:
     if (ns % dates.DAY).any():
         return None
     for name, column in seen.columns.items():
-        if dates.is_time_of_day(column) or _tells_hours(name, column):
+        if name not in clock.columns and (
+            date_and_time.is_time_of_day(column)
+            or _tells_hours(name, column)
+            or (TIMELIKE.search(name) and date_and_time.bare_digits(column) > 0)
+        ):
             both = (clock.columns[0], name)
-            whole = dates.sample(seen.columns, both)
+            whole = date_and_time.sample(seen.columns, both)
             found = dates.recognise(whole, seen.source, both[0])
             return found and replace(found, columns=both)
     return None

@@ -15,6 +15,10 @@ MOST_IN_MEMORY = 4 << 30
 """Bytes of a file's used columns that `newest-first` may hold."""
 
 
+ZEROS = "zero bytes, as in a file that grew during a crash"
+CUT = "a line that was cut off"
+
+
 class Lost(NamedTuple):
     """A row that became no event.
 
@@ -29,6 +33,11 @@ class Lost(NamedTuple):
     reason: str
     detail: str
     is_data: bool = True
+
+
+def rows_of(frame: pl.DataFrame, lost: Iterable[Lost]) -> int:
+    """Count the rows of a piece, those that became no events too."""
+    return len(frame) + sum(one.reason != ZEROS for one in lost)
 
 
 @dataclass(frozen=True, slots=True)
