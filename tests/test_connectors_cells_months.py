@@ -70,6 +70,8 @@ def test_months_are_read_in_other_languages(names, form):
         ("03MÄR2024", (2024, 3, 3)),
         ("3. Ma\u0308rz 2024", (2024, 3, 3)),
         ("März 2024", (2024, 3, 1)),
+        ("22/01/2024 03:04:05 p. m.", (2024, 1, 22, 15, 4, 5)),
+        ("22/01/2024 12:04 a.m.", (2024, 1, 22, 0, 4)),
     ],
 )
 def test_words_around_a_date_are_taken_off(cell, parts):

@@ -17,6 +17,7 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from connectors import open_feed
+from connectors.files import text as text_files
 from connectors.tally import Tally
 from sfm_stream.config import from_tree
 from sfm_stream.errors import FeedError
@@ -536,3 +537,31 @@ def test_dates_in_a_language_that_is_not_known_say_which_are(tmp_path, named):
     (told,) = [note for note in feed.notes if "looks like dates" in note]
     assert told.startswith("'data' looks like dates, first '1 stycznia 2024'; months")
     assert told.endswith("German, French, Spanish, Italian, Portuguese and Dutch")
+
+
+@pytest.mark.parametrize("last", ["who", "what"])
+def test_a_row_that_is_too_wide_is_counted_also_where_its_end_is_unused(tmp_path, last):
+    rows = table("%Y-%m-%dT%H:%M:%SZ").splitlines()
+    lines = [rows[0] + f",{last}", *(f'{row},"a, b"' for row in rows[1:])]
+    lines[60] = f"{rows[60].replace('.', ',')},note"
+    feed = opened(tmp_path, "\n".join(lines) + "\n")
+    assert len(whole(feed)) == COUNT - 1
+    assert feed.tally.counts == {"more cells than columns": 1}
+    assert feed.tally.examples["more cells than columns"].endswith("row 60: 4, not 3")
+
+
+@pytest.mark.parametrize(
+    "end", ["\r\r\n", "\u2028\n", "\x0c\n", " \x0b\n", "\x85\n", "\x1c\n"]
+)
+def test_characters_beside_the_end_of_a_line_take_no_row(tmp_path, end):
+    text = table("%Y-%m-%dT%H:%M:%SZ").replace("\n", ",x" + end)
+    block = whole(opened(tmp_path, text.encode()))
+    assert block.time.tolist() == NS
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 7])
+def test_ends_of_lines_that_are_doubled_may_lie_across_pieces(size):
+    text = table("%Y-%m-%dT%H:%M:%SZ").replace("\n", "\r\r\n")
+    pieces = (text.encode()[i : i + size] for i in range(0, len(text), size))
+    read = b"".join(text_files._ended_once(pieces))
+    assert read == text.replace("\r\r\n", "\n").encode()

@@ -13,9 +13,10 @@ from sfm_stream.events.blocks import concatenate
 SHAPES = ["tones", "chirp", "regimes", "square", "sawtooth"]
 
 
-def opened(signal="tones", ticks=5000, **others):
+def opened(signal="tones", ticks=5000, period="1s", **others):
     own = {"signal": signal, "ticks": ticks, **others}
-    return open_feed(from_tree({"feed": {"connector": "synthetic", "options": own}}))
+    feed = {"connector": "synthetic", "period": period, "options": own}
+    return open_feed(from_tree({"feed": feed}))
 
 
 def values(feed, size=512, after=0):

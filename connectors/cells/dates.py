@@ -61,7 +61,7 @@ MIDNIGHT = r"(^|[ T])24:00"
 OWN_OFFSET = r"(?:[Zz]|UTC|\d[+-]\d{2}:?(?:\d{2})?)$"
 OFFSET = re.compile(r"(?<=\d)(?:[+-]\d{2}:?\d{2}|Z)$| [+-]\d{4}$")
 LETTERS, DIGITS = re.compile("[A-Za-z]+"), re.compile("[0-9]+")
-NAMES_MONTH = re.compile("%[bB]")
+WORDED = re.compile("%[bBp]")
 WORDS, NUMBERS = re.compile("%[abABp]"), re.compile("%[0-9]?[YmdyHMSI]|%[0-9]f")
 COMPACT = "%Y%m%d"
 TRIMS = {
@@ -130,11 +130,11 @@ def trimmed(column: pl.Series, trim: str) -> pl.Series:
 def parsed(column: pl.Series, form: str) -> Ints:
     """Read text of one form; 24:00 is midnight of the next day.
 
-    Where no name of a month is an English one, it is put in English.
+    Where a word is not read, it is put in English.
     """
     cells = column.cast(pl.String).str.strip_chars()
     ns = _parsed(cells, form)
-    if NAMES_MONTH.search(form) and (lost := ns == NO_TIME).any():
+    if WORDED.search(form) and (lost := ns == NO_TIME).any():
         again = pl.Series(cells.filter(pl.Series(lost)))
         ns = ns.copy()
         ns[lost] = _parsed(months.english(again), form)

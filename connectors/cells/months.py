@@ -41,6 +41,7 @@ AROUND = (
     (r"(?i)\s+del?\s+", " "),  # `3 de mayo de 2024`
     (r"(?i),?\s+(?:à|um|alle ore|alle|às|a las|om)\s+(\d)", " $1"),
     (r"(?i)(\d)\s*uhr$", "$1"),
+    (r"(?i)(\d)\s+([ap])\.?\s?m\.?$", "$1 ${2}m"),  # `03:04 p. m.`
 )
 """What stands around the parts of a date in these languages, and what is left."""
 

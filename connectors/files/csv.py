@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain
 from typing import TYPE_CHECKING
 
+import numpy as np
 import polars as pl
 
 from connectors.cells import numbers
@@ -206,7 +207,7 @@ def _parse(
         filled = BLANK_LINES.sub(b"", text)
         frame = frame if filled == text else _read(filled, layout, types, columns)
     lost: Sequence[Lost] = ()
-    if frame is None:
+    if frame is None or _holds_wide_rows(text, layout, columns, len(frame)):
         frame, lost = _by_line(text, layout, columns)
     return _without_headers(frame, lost, layout) if layout.header else (frame, lost)
 
@@ -230,12 +231,28 @@ def _read(
     return None
 
 
+def _holds_wide_rows(
+    text: bytes, layout: Layout, columns: Sequence[int], rows: int
+) -> bool:
+    """Say whether rows have too many cells, which Polars sees in the last column alone.
+
+    Separators are counted first: to read all columns takes longer.
+    """
+    width = len(layout.names)
+    if len(columns) == width:
+        return False
+    found = np.frombuffer(text, np.uint8) == ord(layout.separator)
+    if np.count_nonzero(found) <= rows * (width - 1):
+        return False
+    return _read(text, layout, [pl.String()] * width, range(width)) is None
+
+
 def _by_line(
     text: bytes, layout: Layout, columns: Sequence[int]
 ) -> tuple[pl.DataFrame, Sequence[Lost]]:
     """Split a piece that Polars refuses: rows with too many cells are none."""
     width = len(layout.names)
-    lines = text.decode(errors="replace").splitlines(keepends=True)
+    lines = files.split(text.decode(errors="replace"))
     rows: list[list[str | None]] = []
     lost: list[Lost] = []
     for _, cells in layouts.parse(lines, layout.separator, layout.comment):
@@ -278,8 +295,7 @@ def _split_torn(text: bytes, layout: Layout) -> tuple[bytes, bool]:
     if not line.strip():
         return before, False
     rows = layouts.parse(
-        line.decode(errors="replace").splitlines(keepends=True), layout.separator,
-        layout.comment,
+        files.split(line.decode(errors="replace")), layout.separator, layout.comment
     )  # fmt: skip
     if not rows:
         return before, layout.comment == "" or not _is_comment(line, layout)

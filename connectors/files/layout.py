@@ -86,7 +86,7 @@ def see(path: str, options: TextOptions, like: Layout | None = None) -> Layout:
     text = files.head(path, HEAD_LINES, QUOTE, options.encoding).decode(
         errors="replace"
     )
-    lines = text.splitlines(keepends=True)[: HEAD_LINES * 2]
+    lines = files.split(text)[: HEAD_LINES * 2]
     if not text.strip():
         raise NoRows(path, "expected rows, was an empty file")
     if JSON.match(text):

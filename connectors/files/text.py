@@ -9,6 +9,7 @@ import atexit
 import codecs
 import glob
 import hashlib
+import io
 import re
 import shutil
 import tempfile
@@ -36,6 +37,7 @@ NO_TEXT = {
 GZIP_FRAMING = 31
 ZSTD_LINES = 10_000
 FEW = 4096
+TWICE = b"\r\r\n"
 DIGITS = re.compile(r"([0-9]+)")
 SPACES, EDGES = re.compile(" +"), re.compile(r"(?m)^ | (?=\r?$)")
 
@@ -235,6 +237,11 @@ def spaced(text: str) -> str:
     return EDGES.sub("", SPACES.sub(" ", text))
 
 
+def split(text: str) -> list[str]:
+    """Split text into its lines: at newlines alone, not at what else may end one."""
+    return list(io.StringIO(text, newline="\n"))
+
+
 def last_line(text: bytes, quote: bytes = b"") -> tuple[bytes, bytes]:
     """Split whole lines into all but the last one, and that."""
     cut = _end_of_lines(text.rstrip(b"\r\n"), quote)
@@ -264,7 +271,20 @@ def _utf8(pieces: Iterator[bytes], encoding: str) -> Iterator[bytes]:
         given = chain([first[len(codecs.BOM_UTF8) :]], pieces)
     if b"\r" in first and b"\n" not in first:
         given = (piece.replace(b"\r", b"\n") for piece in given)
+    elif TWICE in first[:FEW]:
+        given = _ended_once(given)
     return map(_unmarked, given)
+
+
+def _ended_once(pieces: Iterable[bytes]) -> Iterator[bytes]:
+    """Give one end to lines that have two, as where Windows ended them once more."""
+    held = b""
+    for piece in pieces:
+        text = held + piece
+        end = len(text.rstrip(b"\r"))
+        held = text[end:]
+        yield text[:end].replace(TWICE, b"\n")
+    yield held
 
 
 def _unmarked(piece: bytes) -> bytes:
