@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from connectors import FEEDS, options_of
+from connectors.venues.protocol import VENUES
 from sfm_stream.config import from_tree, keys
 from sfm_stream.running.rss import available_mib
 from sfm_stream.state import inputs, layout
@@ -143,6 +145,32 @@ def test_a_table_is_explained_key_by_key_and_every_key_can_be(sfm_stream):
         assert code == 0
         unsaid = [line for line in out.splitlines() if line == "  may be: any value"]
         assert unsaid == []
+
+
+def test_an_option_is_explained_with_the_connectors_that_have_it(sfm_stream):
+    code, out, _ = sfm_stream("explain", "feed.options.seed")
+    assert code == 0
+    assert out.splitlines() == [
+        "feed.options.seed: option of synthetic: seed of the signal",
+        "  default: 0",
+        "  may be: a whole number, at least 0",
+    ]
+    assert "kraken" in sfm_stream("explain", "feed.options.url")[1]
+
+
+@pytest.mark.parametrize("name", [*FEEDS, *VENUES])
+def test_every_option_can_be_explained(sfm_stream, name):
+    for key, _, text in keys(options_of(name), "feed.options."):
+        code, out, _ = sfm_stream("explain", key)
+        assert code == 0
+        assert f"{name}" in out
+        assert text in out
+
+
+def test_an_unknown_option_is_refused_with_where_they_are_listed(sfm_stream):
+    code, _, err = sfm_stream("explain", "feed.options.sead")
+    assert code == 1
+    assert "unknown key; `sfm-stream feeds NAME` lists the options" in err
 
 
 def test_an_unknown_key_is_refused_with_the_nearest(sfm_stream):

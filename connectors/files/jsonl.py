@@ -81,7 +81,10 @@ class Jsonl(LineTable):
     def _read(self, path: str, texts: Texts) -> Iterator[Piece]:
         row = 0
         for lines, _ in texts:
-            rows, lost = _records(lines.splitlines())
+            bare, zeros = text.without_zeros(lines)
+            rows, lost = _records(bare.splitlines())
+            if zeros:
+                lost.append(Lost(len(rows), ZEROS, f"{zeros:,} bytes", is_data=False))
             frame = _frame(rows, self._plan.used)
             if rows or lost:
                 yield Piece(path, row, frame, lost)
@@ -105,10 +108,7 @@ def _records(lines: Sequence[bytes]) -> tuple[list[dict[str, str]], list[Lost]]:
     """Read lines: the records, and what is none; blank lines are neither."""
     rows: list[dict[str, str]] = []
     lost = []
-    for given in lines:
-        line, zeros = text.without_zeros(given)
-        if zeros:
-            lost.append(Lost(len(rows), ZEROS, f"{zeros:,} bytes", is_data=False))
+    for line in lines:
         bare = line.strip().removesuffix(b",")  # as in an array with a line for each
         record = _decoded(bare) if bare not in BETWEEN else ()
         if isinstance(record, dict):

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from sfm_stream.config import Config
 
 MARK = "  # set"
+OPTIONS = "feed.options."
 WRITTEN = {
     "Duration": "a number and one of ns, us, ms, s, m, h, d, such as `100ms`, or empty",
     "Horizons": "a list of ticks (`1`), ranges of them (`1..24`) and times (`1s`)",
@@ -142,27 +143,50 @@ def explain(
     ],
 ) -> None:
     """Say what a key means, its default, and what it may be."""
-    from sfm_stream.config import keys
+    from sfm_stream.config import Config, keys
     from sfm_stream.errors import ConfigError, did_you_mean
 
     known = {key: (default, text) for key, default, text in keys()}
     found = [key for key in known if key == name or key.startswith(f"{name}.")]
-    if not found:
-        raise ConfigError(name, "unknown key", did_you_mean(name, known))
+    options = _options(name)
+    if not found and not options:
+        listed = "`sfm-stream feeds NAME` lists the options of a connector"
+        hint = listed if name.startswith(OPTIONS) else did_you_mean(name, known)
+        raise ConfigError(name, "unknown key", hint)
     for key in found:
-        default, text = known[key]
-        typer.echo(f"{key}: {text}")
-        typer.echo(f"  default: {'none' if default == 'null' else default}")
-        typer.echo(f"  may be: {_allowed(_kind(key))}")
+        _tell(key, *known[key], _kind(Config, key))
+    for (key, default, text), tables in options.items():
+        of = f"option of {', '.join(tables)}: {text}"
+        kind = _kind(next(iter(tables.values())), key.removeprefix(OPTIONS))
+        _tell(key, default, of, kind)
 
 
-def _kind(name: str) -> Any:  # noqa: ANN401 msgspec's types
+def _options(name: str) -> dict[tuple[str, str, str], dict[str, Any]]:
+    """Find an option of connectors: key, default and meaning, and who has it."""
+    from connectors import FEEDS, options_of
+    from connectors.venues.protocol import VENUES
+    from sfm_stream.config import keys
+
+    found: dict[tuple[str, str, str], dict[str, Any]] = {}
+    for connector in (*FEEDS, *VENUES) if name.startswith(OPTIONS) else ():
+        table = options_of(connector)
+        for one in keys(table, OPTIONS):
+            if one[0] == name:
+                found.setdefault(one, {})[connector] = table
+    return found
+
+
+def _tell(key: str, default: str, text: str, kind: Any) -> None:  # noqa: ANN401 msgspec's types
+    typer.echo(f"{key}: {text}")
+    typer.echo(f"  default: {'none' if default == 'null' else default}")
+    typer.echo(f"  may be: {_allowed(kind)}")
+
+
+def _kind(table: Any, name: str) -> Any:  # noqa: ANN401 msgspec's types
     """Find the type of a key, its description taken off."""
     from msgspec import inspect
 
-    from sfm_stream.config import Config
-
-    kind: Any = inspect.type_info(Config)
+    kind: Any = inspect.type_info(table)
     for part in name.split("."):
         kind = getattr(kind, "item_type", kind)
         (kind,) = (field.type for field in kind.fields if field.name == part)

@@ -263,7 +263,8 @@ def lines(found: Mapping[str, Any]) -> list[str]:
     for kind in ("rejections", "feed"):
         for why, one in found[kind].items():
             first = f", first {one['first']}" if one["first"] else ""
-            told.append(f"{one['count']:,} times: {why}{first}")
+            often = f"{one['count']:,} times" if one["count"] > 1 else "once"
+            told.append(f"{often}: {why}{first}")
     return told
 
 
