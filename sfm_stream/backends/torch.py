@@ -38,7 +38,7 @@ class Torch:
 
     Args:
         device: in torch's words, e.g. `cpu` or `cuda:0`.
-        cores: no matter: a reference has time.
+        cores: not used: a reference may take its time.
 
     Raises:
         ConfigError: if torch has no such device here.

@@ -28,7 +28,7 @@ class Cuda:
 
     Args:
         device: `cuda`, or `cuda:1` for the second one.
-        cores: no matter: the rows are on the GPU.
+        cores: not used: the rows are on the GPU.
 
     Raises:
         ConfigError: if there is no such GPU, or no driver.
@@ -36,7 +36,7 @@ class Cuda:
 
     name = "cuda"
     packages = ("numba", "numba_cuda", "cuda.core", "nvidia-cuda-nvrtc")
-    threads = 1  # sums have an order that the sizes fix
+    threads = 1  # the sizes fix the order in which sums are added up
 
     def __init__(self, device: str, cores: int | None = None) -> None:
         del cores
@@ -66,8 +66,8 @@ class Cuda:
     def advance(self) -> Advance:
         """Does what `kernels.tick.advance` does, but for rounding.
 
-        Where `out` is full it gives back `start`, and the next call goes on with the
-        records, not with the events.
+        Where `out` is full it returns `start`. The events are taken all the same: the
+        next call gives the rest of their records.
         """
         return self._advance
 

@@ -2,8 +2,8 @@
 
     ahead -> forward -> after -> learn -> account -> forward and learn of the past
 
-One chain takes each row to its next update, or to the end of its events; the host asks
-whether any row has more after as many chains as that should take.
+One chain takes each row to its next update, or to the end of its events. The host
+launches as many chains as should be enough, then asks whether any row has more.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from sfm_stream.state.places import COUNTERS, VERSION, work_places
 OBSERVES = OBSERVE + PEEK
 # Of a block of `stages`; of `cell.cu`'s the prelude decides.
 THREADS = 64
-# What the rows have room for, in events' worth of records, besides those that wait.
+# A row has room for the records of this many events, besides those that wait.
 EVENTS_KEPT = 32
 # Left out of `ahead`, or put in its place.
 AHEAD: Instead = {
@@ -274,7 +274,7 @@ class Chain:
         self._out = Out._make([*tables, counts])
 
     def _collect(self, todo: Round) -> Out:
-        """Bring the records of the rows home, and let there be none."""
+        """Bring the records of the rows home, and empty their room."""
         counts = memory.read(self._out.counts)[todo.rows]
         ends = counts.cumsum(axis=0)
         tables = [
@@ -306,6 +306,6 @@ def _no_turns(cells: int) -> NDArray[np.int64]:
 
 
 def _numbered(events: Events) -> Events:
-    """Let records carry the number of their event: several may have one seq."""
+    """Give records the number of their event in place of seq, which several share."""
     columns = [np.ascontiguousarray(column) for column in events]
     return Events(*columns)._replace(seq=np.arange(len(events.kind)))

@@ -27,7 +27,7 @@ class Usage(NamedTuple):
         name: of the kernel.
         registers: of a thread.
         stack: bytes of a thread's local memory.
-        spilled: bytes written to it for want of registers.
+        spilled: bytes written to it because registers were too few.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""What takes the place of the CPU's functions in the stages of the GPU; see `chain`."""
+"""Functions that replace some of the CPU's in the stages of the GPU; see `chain`."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import Any
 
 from sfm_stream.kernels.learning import learn, reservoir
 
-# Where in `product` an update leaves how many labels the window of the past has, behind
-# what `learn` told.
+# The place in `product` where an update writes how many labels the window of the past
+# has; before it stands what `learn` wrote.
 OLD_LABELS = 2
 
 
@@ -27,14 +27,14 @@ def note_step(s: Any, tables: Any, row: Any, work: Any, before: int, slot: int) 
 def told_loss(
     s: Any, tables: Any, row: Any, work: Any, spans: Any, labels: int
 ) -> float:
-    """Give the loss that `learn` told; leave the norm where `told_norm` finds it."""
+    """Give the loss that `learn` wrote; put the norm where `told_norm` finds it."""
     work.f32[s.at_gradient] = work.f64[s.at_product + 1]
     loss: float = work.f64[s.at_product]
     return loss
 
 
 def told_norm(gradient: Any) -> float:
-    """Give the norm that `learn` told."""
+    """Give the norm that `learn` wrote."""
     return math.fabs(gradient[0])
 
 

@@ -50,10 +50,15 @@ PLACES = (
 # The tape that the kernels work on: that of the row, or the one that an old window is
 # laid on, in `work`; see `layout.Layout.settings`.
 ROW, AGAIN = range(2)
-# What `turns` says of a shared cell: its state; the events that rows may come to before
-# its next step, and those without one; of the updates to come, the first of a row that
-# has joined, the first and the last of those that have not, how many these are, and the
-# first chance of one behind them; and the last that joined.
+# The columns of `turns`, a row for each shared cell:
+#   STATE        one of those below
+#   LIMIT        the last event that rows may take before its next step
+#   NO_LIMIT     the same, where no step comes
+#   SECOND       the first coming update of a row that has joined
+#   FIRST, LAST  the first and the last coming update of rows that have not
+#   COMING       how many these rows are
+#   AFTER_FIRST  the first event after these that may bring an update
+#   JOINED_AT    the update that joined last
 STATE, LIMIT, NO_LIMIT, SECOND, FIRST, LAST, COMING, AFTER_FIRST, JOINED_AT = range(9)
 TURNS = 9
 # The states: no step is due; one is due when all have come as far as the last that

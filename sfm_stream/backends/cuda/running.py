@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from sfm_stream.backends.cuda.chain import Cell
     from sfm_stream.state.layout import Layout
 
-# What a block may have without asking, and what the driver grants on request.
+# Shared memory of a block: as it is usual, and as the driver grants it on request.
 PLAIN_SHARED = 48 * 1024
 
 
@@ -103,7 +103,7 @@ class _Launcher:
 
 
 def _ask_for_shared(kernel: Any, size: int) -> None:
-    """Ask the driver for more shared memory than a block may have without asking."""
+    """Ask the driver to let a block have more shared memory than is usual."""
     from cuda.bindings import driver
 
     if size <= PLAIN_SHARED:

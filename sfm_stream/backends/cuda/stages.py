@@ -7,10 +7,10 @@
     account   note the update, lay out a window of the past
     forward, learn  (cell.cu) over that window
 
-The cell's inputs depend neither on its output nor on what is forecast, so `ahead` runs
-the ticks with all but their scaling left out, and takes back what it changed; `after`
-runs them in full, but for the memory, which is there. A run of ticks ends at an update
-and before a gap, whose update comes first.
+The cell's inputs depend neither on its output nor on what is forecast. So `ahead` runs
+the ticks, but only scales them, and then undoes its changes; `after` runs them in full,
+except for the memory, which is there by then. A run of ticks ends at an update, and
+before a gap, because the update comes first.
 
 A shared cell takes its step between two events: after the last stream has joined it, or
 before the update of one that joined already. No row may go past that event before the
@@ -136,7 +136,7 @@ def ahead(
 
 
 def catch_up(bank: Bank, b: int) -> None:
-    """Give a row the heads of its cell as they are now, which forecasts read there."""
+    """Copy the heads of its cell to a row: forecasts read them there."""
     s, row = bank.settings[0], arena_row(bank.rows, b)
     home = shared.home_of(s, bank.rows, b)
     version = s.at_counters + VERSION
@@ -193,12 +193,12 @@ def plan_run(
 
 
 def place_of(bank: Bank, plan: Plan, b: int, place: int) -> Any:
-    """Give what an event of a row counts as, in the order of the CPU."""
+    """Give the place of a row's event in the order of the CPU."""
     return plan.order[place] * len(bank.rows.i64) + b
 
 
 def foresee(s: Any, bank: Bank, events: Events, plan: Plan, b: int, due: int) -> None:
-    """Tell the cell of a row when the row's next update is due, or not before when.
+    """Tell a row's cell when its next update is due, or the earliest it can be.
 
     The least and the largest of many are the same in any order.
     """

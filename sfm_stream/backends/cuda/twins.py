@@ -1,8 +1,8 @@
 """The stages of a tick for the GPU, made from the CPU's own sources.
 
-As the torch backend does it, each function of `kernels` is taken as its source and put
-over other names: a twin calls twins. So labels, gaps, voids, least squares, aggregation
-and intervals have one definition.
+As in the torch backend, each function of `kernels` is rebuilt from its source over
+other names, so that a twin calls twins. So labels, gaps, voids, least squares,
+aggregation and intervals have one definition.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class Twins:
     """Modules of `kernels` over other names.
 
     Args:
-        instead: what takes the place of which function.
+        instead: the functions that replace some, by name.
     """
 
     def __init__(self, instead: Instead) -> None:
@@ -96,7 +96,7 @@ class Twins:
     def over(self, module: ModuleType, *names: str) -> SimpleNamespace:
         """Give functions of a module of plain sources as kernels over the twins.
 
-        What else it defines they call as functions of the GPU.
+        Its other functions become functions of the GPU, which these call.
         """
         space = self.space(module)
         for name, value in vars(module).items():

@@ -1,6 +1,6 @@
 """How the GPU's functions find named arrays in an arena, as `kernels.rows` does it.
 
-numba's own `reshape` asks a C function whether it may, which no GPU has.
+numba's own `reshape` calls a C function, which no GPU has.
 """
 
 from __future__ import annotations

@@ -43,8 +43,9 @@ def update(
     `slope` is the derivative of the loss where the mixture stood, `kept` the share of
     the regrets that stays.
 
-    Labels that are waited for overlap, and say less than as many that do not: squares
-    count by the root of the wait, which did better than by 1 or by all of it.
+    Labels that are waited for overlap, so they say less than as many separate ones:
+    squares are multiplied by the root of the wait. That did better than to leave them,
+    or to multiply by the wait.
     """
     overlap = math.sqrt(wait)
     count = len(weight)

@@ -121,10 +121,10 @@ def update(errors, theta, cov, trackers, levels, prior, sight, widths, error, wa
            work):  # fmt: skip
     """Learn from a settled error, truth less forecast in scaled units.
 
-    What comes `wait` ticks late moves the trackers by the root of that less: the ticks
-    in between were said without it. Sight and widths are those that `say` left at the
-    origin. Shapes: as there; cov [SIGHT, SIGHT], levels [L], prior [TRACKERS]; `work`
-    is room for SIGHT numbers.
+    An error that comes `wait` ticks late moves the trackers less, by the root of the
+    wait: the intervals of the ticks in between did not know it. Sight and widths are
+    those that `say` left at the origin. Shapes: as there; cov [SIGHT, SIGHT], levels
+    [L], prior [TRACKERS]; `work` is room for SIGHT numbers.
     """
     error, seen = abs(error), errors[SCORES] + 1.0
     errors[SCORES] = seen

@@ -38,9 +38,9 @@ def predict(theta, x):
 def update(theta, cov, x, label, noise, forgetting, ridge, work, size):
     """Learn one label: theta [P], cov [P, P], x [P]; `work` holds P numbers.
 
-    `noise` is the variance of the label: what is told in wild times counts less.
+    `noise` is the variance of the label: labels of wild times count less.
 
-    All but the first `size` regressors are as if they were not there.
+    Only the first `size` regressors are used.
 
     Source: the standard exponentially forgetting recursion (Ljung and Soderstrom,
     Theory and Practice of Recursive Identification, 1983).

@@ -59,7 +59,7 @@ def settle_due(s, tables, row, work, out, seq, number, time, past, value):
 def settle(s, tables, row, work, out, seq, number, time, q, origin, truth):
     """Score one forecast and learn from its truth.
 
-    What was said without a scale teaches the scale alone.
+    A forecast that was made without a scale teaches the scale and nothing else.
     """
     y, slot = row.f64, origin % (s.ring - 1)
     value = y[s.at_origin_value + slot]
@@ -83,7 +83,8 @@ def settle(s, tables, row, work, out, seq, number, time, q, origin, truth):
     away = raw / unit - anchor
     label = anchor + clip(away, s.input_clip)
     wait = row.i64[s.at_counters + TICKS] - origin
-    # what was forecast from far outside (of a level, else the anchor is 0) teaches none
+    # a level forecast from far outside the usual ones teaches nothing; of changes the
+    # anchor is 0
     near = abs(anchor) <= OUTLIER * s.input_clip
     if near:
         teach_least_squares(s, tables, row, work, slot, q, anchor, away, wait)
@@ -149,8 +150,8 @@ def calibrate(s, tables, row, work, slot, q, error, wait):
 def teach_least_squares(s, tables, row, work, slot, q, anchor, away, wait):
     """Give a label, so far away from its anchor, to the experts of least squares.
 
-    Labels that are waited for overlap, and say less than as many that do not: their
-    noise counts by a power of the wait.
+    Labels that are waited for overlap, so they say less than as many separate ones:
+    their noise is multiplied by a power of the wait.
     """
     y = row.f64
     expected = interval.noise(
@@ -221,7 +222,7 @@ def write_score(
 
 @inline
 def learn_scale(s, row, q, raw):
-    """Let the running mean square of raw labels learn of one."""
+    """Take a raw label into the running mean square of labels."""
     squares = vector(row.f64, s.at_label_square, s.horizons)
     counts = vector(row.f64, s.at_label_count, s.horizons)
     square = held_square(raw, squares[q], counts[q], s.input_clip)

@@ -1,9 +1,9 @@
 """Stage 0: whether a tick is accepted, and its signals.
 
 A stream's times do not go back: an earlier tick is rejected. But a clock may be set
-back, or one time far ahead may have been taken for true. So where `RESTART` ticks in a
-row were rejected as going back while they went on among themselves, the last of them is
-accepted, as after a gap, and the stream goes on from there.
+back, or a wrong time far ahead may have been accepted. So where `RESTART` ticks in a
+row were rejected as going back, each no earlier than the one before it, the last of
+them is accepted, as after a gap, and the stream goes on from there.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from sfm_stream.state.places import (
 # 2000-01-01 and 2100-01-01, ns.
 EARLIEST, LATEST = 946_684_800 * 10**9, 4_102_444_800 * 10**9
 RESTART = 16
-"""Ticks in a row that go back and go on among themselves: the stream begins anew."""
+"""Ticks in a row that go back, but not among themselves: the stream begins anew."""
 BAD_TIME, OUTSIDE, BACKWARD, INFINITE, ABSENT, STRANGER, CROWDED = range(7)
 
 
@@ -36,7 +36,7 @@ BAD_TIME, OUTSIDE, BACKWARD, INFINITE, ABSENT, STRANGER, CROWDED = range(7)
 def refuse(s, tables, row, work, events, i, keeps, out):
     """Reject a tick that cannot be taken in; else leave its signals in `work`.
 
-    Whether it goes back is counted only where the call `keeps` what it does.
+    Ticks that go back are counted if `keeps` is set: a peek must change nothing.
     """
     counters = vector(row.i64, s.at_counters, COUNTERS)
     signals = matrix(tables.i64, s.at_signals, s.signals, 5)
@@ -81,7 +81,7 @@ def refuse(s, tables, row, work, events, i, keeps, out):
 
 @inline
 def share(s, rows, first, last):
-    """Let all rows of a stream, `first` to `last`, know of its ticks that go back."""
+    """Copy the count of ticks that go back to all rows of a stream, from its first."""
     for b in range(first + 1, last):
         for j in (BACK, BACK_TIME):
             rows.i64[b, s.at_counters + j] = rows.i64[first, s.at_counters + j]

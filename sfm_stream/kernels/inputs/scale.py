@@ -1,9 +1,8 @@
 """Stage 1: a tick's fields become scaled inputs, from the past alone.
 
 Running means and variances forget over `features.scale` ticks; x_t is scaled with the
-statistics up to t-1 and clipped. Where they do not give a scale yet, nothing is known:
-an input is 0, and no unit is a unit of 0. So other units
-make no other forecast.
+statistics up to t-1 and clipped. While they give no scale yet, inputs
+and units are 0. So a forecast does not depend on the units of the values.
 """
 
 from __future__ import annotations
@@ -57,13 +56,13 @@ from sfm_stream.state.places import (
 from sfm_stream.state.targets import PREDICT_LOG_RETURN
 
 DAY_S = 86_400.0
-# How far the hand of a clock deviates over all its turn.
+# The standard deviation of a clock's sine or cosine over a whole turn.
 OF_A_TURN = math.sqrt(0.5)
 # A deviation counts with at most this many times the clip: one wild tick must not
 # blind the model for thousands, yet a new regime is adopted within hundreds.
 OUTLIER = 4.0
 STEADY_AFTER = 50
-# Bounds on the time between ticks, in units: what lies beyond says no more.
+# The longest time between ticks, in units; longer ones count as this.
 LONGEST_TAU = 64.0
 # One step of the running median of the time between ticks, as a log ratio.
 MEDIAN_STEP = 0.02
@@ -164,7 +163,7 @@ def log_ratio(now, past):
 
 @inline
 def deviation(variance):
-    """Give the scale that a variance sets; 0: there is none yet."""
+    """Give the standard deviation of a variance; 0 while there is none."""
     return math.sqrt(variance) if variance > 0.0 else 0.0
 
 
@@ -186,9 +185,9 @@ def scale_inputs(s, row, inputs, now, time, tau, commit, u, x):
 
     The cell's go to u[:N], those of least squares to x, clipped further out.
 
-    The hand of a clock has the scale of its whole turn: where it hardly moves, between
-    ticks a millisecond apart, it is not blown up. A mean is kept as the distance from
-    the first value, so that it is as exact far from 0 as near it.
+    Inputs from a clock are scaled by its whole turn. So they are not blown up where
+    they hardly move, as between ticks a millisecond apart. A mean is kept as the
+    distance from the first value, so that it is as exact far from 0 as near it.
     Shapes: inputs [N, 2], now [S], u [N+M+1], x [N].
     """
     mean = vector(row.f64, s.at_input_mean, s.inputs)
@@ -261,7 +260,7 @@ def remember(s, row, now, value, move, time):
 
 @inline
 def held_square(raw, usual, count, clip_at):
-    """Give raw squared, held to what an outlier may count for."""
+    """Give raw squared, with outliers clipped."""
     raw = clip(raw, LARGEST_ROOT)
     square = raw * raw
     if count > STEADY_AFTER and usual > 0.0:

@@ -1,10 +1,10 @@
-"""Which of hundreds of other targets a target sees: those that tell of its next move.
+"""Which of hundreds of other targets a target sees: those that predict its next move.
 
 For `screened` ticks each of them is looked at: how far its last change goes along with
 the target's next move, once what the target's own last change tells is taken away (the
-partial correlation). Then those that tell most are chosen, for good; one that tells no
-more than the best of so many would by chance is not. Until then, and where none is
-chosen, the inputs that wait for them are 0.
+partial correlation). Then those that tell most are chosen, once and for all. One that
+tells no more than chance gives the best of so many is left out. Until the choice, and
+where none is chosen, the inputs that wait for them are 0.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ from sfm_stream.state.places import (
     WITH_OWN,
 )
 
-# Changes that are larger than this many of the usual ones count as so many.
+# Changes larger than this many usual ones are clipped to them.
 LARGEST = 4.0
-# Standard errors beyond what chance gives the best of many.
+# Standard errors above the largest correlation that chance gives among many.
 SURELY = 1.5
 DONE = -1.0
 
@@ -36,7 +36,7 @@ DONE = -1.0
 def watch(s, tables, row, out, seq, number, now):
     """Look at a tick's signals [S], before they are remembered.
 
-    Where it is time, choose; each choice is a record.
+    After enough ticks, choose; each choice becomes a record.
     """
     count = vector(row.f64, s.at_screen_count, 1)
     if count[0] == DONE:
@@ -77,7 +77,7 @@ def known(change):
 
 @inline
 def held(change, squares, count):
-    """Give a change, held to what a wild one may count for."""
+    """Give a change, clipped at some usual ones."""
     usual = math.sqrt(squares / count) if count > 0.0 else 0.0
     return clip(change, LARGEST * usual) if usual > 0.0 else change
 

@@ -6,10 +6,11 @@ averaged by the time of day at which it was forecast, at two paces. After three 
 the experts of least squares see, scaled as moves are:
 
     the two averages of the time of day
-    what the due had a day ago, from now and from its origin a day ago
-    the same of a week ago
+    the value a day before the due time, as a move from the value now, and from the
+    value a day before now
+    the same of a week before
 
-A value that is not there, and all of it without a steady step, is 0.
+A missing value is 0, and so is all of it while there is no steady step.
 """
 
 from __future__ import annotations
@@ -35,13 +36,14 @@ from sfm_stream.state.targets import PREDICT_LOG_RETURN
 DAY, WEEK = 86_400 * 10**9, 7 * 86_400 * 10**9
 # The fewest ticks of a day that make a profile; the most are SLOTS.
 FEWEST = 4
-# Equal steps, less others, that make a step steady; more are not counted.
+# A step is steady when so many more steps were equal to it than were not; the count
+# ends at the second number.
 SURE, SUREST = 24, 64
 # Days before the experts see it.
 SEEN_AFTER = 3
 PACE, SLOW_PACE = 0.05, 0.02
-# The slowest forgetting of least squares on such a stream: with so few ticks a day, the
-# year turns within as many as a book has in a minute.
+# On such a stream least squares forget at least this fast: with so few ticks a day, the
+# seasons of the year change within few ticks.
 FORGETTING = 0.9995
 
 
@@ -60,7 +62,7 @@ def watch(s, row, time, value):
 
 @inline
 def watch_step(s, row, passed):
-    """Let the time between two ticks speak for the step, or against it."""
+    """Count the time between two ticks for the step, or against it."""
     counters = vector(row.i64, s.at_counters, COUNTERS)
     if passed == counters[STEP]:
         counters[STEADY] = min(counters[STEADY] + 1, SUREST)

@@ -10,9 +10,9 @@ from sfm_stream.state.places import ADAM_STEP, OFFERED
 
 @jit
 def adapt(s, tables, row):
-    """Trust what was learned less: from here on, learn as fast as at birth.
+    """Trust what was learned less, and learn as fast as at birth from now on.
 
-    A cell that all share goes on as it was: a drift of one is none of all.
+    A shared cell is left as it is: the drift of one stream is not one of all.
     """
     row.i64[s.at_counters + OFFERED] = 0
     if s.shared == 0:

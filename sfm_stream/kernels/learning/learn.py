@@ -27,7 +27,7 @@ NO_SKIP, SKIP_LOSS, SKIP_GRADIENT = range(3)
 def update(s, again, tables, row, home, work, number, seq, out):
     """Learn from the labels that matured since the last update.
 
-    `home` is that of the row's cell: the row itself, where it has a cell of its own.
+    `home` is the row that holds its cell: the row itself unless the cell is shared.
     """
     counters = vector(row.i64, s.at_counters, COUNTERS)
     learned = vector(row.i64, s.at_learned, s.horizons)
@@ -45,7 +45,7 @@ def update(s, again, tables, row, home, work, number, seq, out):
         elif not math.isfinite(norm):
             skipped = SKIP_GRADIENT
         elif s.shared != 0:
-            version += 1  # of the step that it is a part of
+            version += 1  # the gradient is part of the next step
             shared.join(s, home, work, NEW)
             shared.note_joined(s, home, row)
         else:

@@ -91,8 +91,8 @@ def fetch(s, again, row, work):
     """Lay a window drawn from those kept on the second tape.
 
     Its memory before lies in slot 0, its ticks in slots 1 to `window`. It is drawn
-    among all windows of the past, and of those that were not kept none is learned: else
-    the few that are would be learned by heart.
+    among all windows of the past. If the one drawn was not kept, nothing is learned:
+    otherwise the few that are kept would be learned by heart.
 
     Returns:
         The number of its labels; 0 where none is kept.

@@ -1,4 +1,4 @@
-"""One cell for many streams: what all of them see makes one step.
+"""One cell for many streams: each of its steps follows the mean of their gradients.
 
 A stream that learns adds its gradients to those of the others, in the order of the
 events. When all have joined, or one comes a second time, the cell takes the optimiser's

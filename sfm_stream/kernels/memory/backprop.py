@@ -33,7 +33,7 @@ NEVER = 2**62
 
 @jit
 def windows(s, row, spans):
-    """Set spans [Q, 3]: first swept tick, first and last origin with news.
+    """Set spans [Q, 3]: first swept tick, first and last origin with new labels.
 
     Returns the number of labels to learn from.
     """
@@ -42,7 +42,7 @@ def windows(s, row, spans):
     head = vector(row.i64, s.at_head_tick, s.horizons)
     segment = row.i64[s.at_counters + SEGMENT]
     count, slots = 0, s.ring - 1
-    # Where a burst voids what waits, the last label's window can begin before the tape.
+    # A burst may void what waits: the last label's window then begins before the tape.
     stored = row.i64[s.at_counters + TICKS] - slots
     for q in range(s.horizons):
         first, last = max(learned[q], stored), head[q] - 1
@@ -104,7 +104,7 @@ def next_swept(spans, tick):
 
 @inline
 def learn_labels(s, row, work, spans, tick, labels, dz):
-    """Add the news of the labels of one origin; return their squared errors' sum."""
+    """Add the errors of one origin's new labels; return the sum of their squares."""
     m, slot, loss = s.outputs, tick % (s.ring - 1), 0.0
     z = matrix(row.f32, s.at_tape_z, s.ring, m)[slot]
     label = matrix(row.f32, s.at_labels, s.ring, s.horizons)[slot]

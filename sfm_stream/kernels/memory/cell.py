@@ -182,9 +182,10 @@ def amplitude(states, read, out):
 
 @jit
 def lose(s, tables, row, before, slot, units):
-    """Carry the memory to `slot` over `units` ticks that nobody saw.
+    """Carry the memory to `slot` over `units` ticks that were not seen.
 
-    It turns and decays by the forget gates of the last tick; endless units erase it.
+    It turns, and decays by the forget gates of the last tick; infinitely many units
+    erase it.
     """
     d, k = s.states, s.frequencies
     gates = matrix(row.f32, s.at_tape_gates, s.ring, s.gates)[before]
