@@ -143,5 +143,5 @@ def test_cores_get_about_as_many_events_each():
     assert lengths == [160] * 4
 
 
-def test_there_is_a_core():
+def test_at_least_one_core_is_counted():
     assert spread.cores() >= 1

@@ -33,7 +33,7 @@ def test_a_sweep_ranks_every_combination_and_goes_on_when_called_again(
     assert kept == {f: f.stat().st_mtime_ns for f in kept}
 
 
-def test_a_setting_that_is_none_is_refused_before_anything_runs(tmp_path, sfm_stream):
+def test_an_impossible_setting_is_refused_before_anything_runs(tmp_path, sfm_stream):
     words = ["--set", "learn.lr=1e-3,-1", "--out", str(tmp_path / "out")]
     code, _, err = sfm_stream("sweep", "configs/demo.toml", *words)
     assert code == 1

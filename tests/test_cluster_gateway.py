@@ -110,7 +110,7 @@ def test_metrics_of_all_shards_are_theirs_with_a_label():
     assert text.count("# TYPE sfm_stream_ticks_total") == 1
 
 
-def test_an_address_that_is_none_is_refused():
+def test_an_invalid_address_is_refused():
     with pytest.raises(AddressError, match="expected an http address"):
         gateway.pages(["ftp://here"], Daemon())
 

@@ -243,7 +243,7 @@ def test_runs_that_cannot_take_each_others_streams_are_refused(tmp_path):
     assert at_home(old) == {"a"}
 
 
-def test_a_backtest_is_no_home(tmp_path):
+def test_no_stream_moves_out_of_a_backtest(tmp_path):
     run_folder.create(tmp_path, settings_of(), Source(), Engine(settings_of(), ("x",)))
     with pytest.raises(ConfigError, match="was a backtest"):
         move(tmp_path, tmp_path / "new", "a")
@@ -308,7 +308,7 @@ def test_repair_rebuilds_the_records_of_a_run_with_moves(tmp_path):
         assert forecasts(run) == before
 
 
-def test_bins_move_too(tmp_path):
+def test_a_streams_open_bin_moves_with_it(tmp_path):
     old, new = tmp_path / "old", tmp_path / "new"
     binned = {"stream": {"every": "4ms"}}
     lived(old, mixed(0, 42, "a", "b"), **binned)

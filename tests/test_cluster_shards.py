@@ -75,7 +75,7 @@ def test_a_name_without_the_group_stands_for_itself():
 
 
 @pytest.mark.parametrize("text", ["", "1", "0/2", "3/2", "1/0", "a/b", "1/5000"])
-def test_what_is_no_part_is_refused(text):
+def test_a_part_that_is_not_i_of_n_is_refused(text):
     with pytest.raises(ConfigError, match="expected I/N"):
         parse(text)
 

@@ -27,7 +27,7 @@ def test_nothing_said_means_the_defaults():
     assert config.parse("") == Config()
 
 
-def test_what_is_said_replaces_its_default_and_no_other():
+def test_a_key_that_is_set_replaces_its_default_alone():
     read = config.parse("[learn]\nlr = 0.5\n[model]\nstates = 4")
     assert (read.learn.lr, read.model.states) == (0.5, 4)
     assert read.learn.window == Config().learn.window
@@ -399,6 +399,6 @@ def test_the_ridge_of_its_own_that_sfm_rls_had_is_left_out_aloud():
 
 
 @pytest.mark.parametrize("levels", ["[]", "[0.9, 0.5]", "[0.5, 0.5]"])
-def test_levels_rise(levels):
+def test_levels_that_do_not_rise_are_refused(levels):
     with pytest.raises(ConfigError, match=r"forecast\.levels: expected"):
         config.parse(f"[forecast]\nlevels = {levels}")

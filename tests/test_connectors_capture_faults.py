@@ -35,7 +35,7 @@ def test_faults_are_read(text, fault):
 
 
 @pytest.mark.parametrize("text", ["drop@x", "drop%often", "close:soon", "drop@"])
-def test_numbers_that_are_none_are_refused(text):
+def test_invalid_numbers_are_refused(text):
     with pytest.raises(ConfigError, match="drop@100"):
         parse(text)
 
@@ -59,7 +59,7 @@ def test_without_faults_all_is_sent_as_it_is():
         ("oversize:1@10", [*FRAMES[:9], b" " * 2**20, *FRAMES[9:]]),
     ],
 )
-def test_a_fault_changes_what_is_sent_at_its_number(spec, changed):
+def test_a_fault_changes_the_frame_of_its_number(spec, changed):
     assert sent(spec) == changed
 
 

@@ -131,7 +131,7 @@ def test_numbers_of_each_topic_rise_by_their_own_range():
         ("duplicate@3", 7, 1001), ("missing:2@3", 4, 1001),
     ],
 )  # fmt: skip
-def test_faults_strike(fault, count, code):
+def test_a_fault_ends_a_connection_after_some_frames(fault, count, code):
     async def run():
         async with exchange(trades(5), fault) as (_, url):
             return await asyncio.wait_for(listened(url), 10)

@@ -86,12 +86,12 @@ def test_a_date_that_is_its_own_mirror_has_one_reading():
 @pytest.mark.parametrize(
     "cells", [["AAPL", "MSFT"], ["1.5", "2.5"], ["", None], ["x1"]]
 )
-def test_what_is_no_time_is_not_taken_for_one(cells):
+def test_text_that_is_no_time_is_not_read_as_one(cells):
     column = pl.Series("t", cells, dtype=pl.String)
     assert dates.recognise(column, "f", "t") is None
 
 
-def test_a_cell_that_is_none_is_no_time_among_others():
+def test_a_word_among_times_is_no_time():
     cells = [f"{d:02d}.01.2024 10:00" for d in range(1, 32)]
     found = moments([*cells, "soon"])
     assert (found[:-1] != NO_TIME).all()

@@ -56,7 +56,7 @@ def test_signs_of_decimals_and_thousands_are_those_that_are_named(
 @pytest.mark.parametrize(
     "cell", ["abc", "1.2.3", "1,2", "--5", "12:30", "2024-01-02", "1.5 kg", "%", "K"]
 )
-def test_what_is_no_number_is_told(cell):
+def test_a_cell_that_is_no_number_is_marked(cell):
     found, odd = read(["1", cell])
     assert np.isnan(found[1])
     assert odd == [False, True]

@@ -316,7 +316,7 @@ def test_numbers_times_and_gaps_are_no_header(tmp_path, first):
     assert len(whole(opened(path, time="column_0"))) == 2
 
 
-def test_header_can_be_said(tmp_path):
+def test_a_header_can_be_set(tmp_path):
     path = written(tmp_path, b"2010,2011\n1,2\n")
     assert whole(opened(path, time="", header=True)).values.tolist() == [[1, 2]]
     path = written(tmp_path, b"EURUSD,1.5\nEURUSD,1.6\n")

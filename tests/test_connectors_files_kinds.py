@@ -81,7 +81,7 @@ def test_times_of_any_form_are_read_named_or_not(tmp_path, form, named):
     assert named or any("times are those of 'when'" in note for note in feed.notes)
 
 
-def test_dates_alone_are_read(tmp_path):
+def test_dates_without_times_are_read(tmp_path):
     rows = "".join(
         f"2024{m:02d}{d:02d},{m + d}\n" for m in range(1, 7) for d in (1, 15)
     )

@@ -42,7 +42,7 @@ def test_a_refused_topic_does_not_take_the_others_along():
     assert not s.all_refused
 
 
-def test_a_refusal_of_nobody_in_particular_leaves_all_in_doubt():
+def test_a_refusal_that_names_no_topic_leaves_all_in_doubt():
     s = asked("a", "b", questions=2)
     s.hear(Refused("", "bad"))
     s.hear(Subscribed(""))
@@ -51,7 +51,7 @@ def test_a_refusal_of_nobody_in_particular_leaves_all_in_doubt():
     assert not s.refused
 
 
-def test_asked_alone_a_refusal_without_name_is_meant_for_it():
+def test_a_refusal_without_a_name_is_of_the_only_topic():
     s = asked("a", "b")
     s.hear(Refused("", "bad"))
     s.ask(("a",), 1)
@@ -62,7 +62,7 @@ def test_asked_alone_a_refusal_without_name_is_meant_for_it():
     assert not s.pending
 
 
-def test_all_refused_is_known():
+def test_it_is_known_when_all_topics_were_refused():
     s = asked("a", "b")
     s.hear(Refused("a", "x"))
     assert not s.all_refused

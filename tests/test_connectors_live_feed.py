@@ -335,7 +335,7 @@ def test_a_feed_without_symbols_is_refused():
         "ws://a..b",
     ],
 )
-def test_an_address_that_is_none_is_refused(url):
+def test_an_invalid_address_is_refused(url):
     with pytest.raises(ConfigError, match=r"feed\.options\.url: expected an address"):
         open_live(settings(url))
 

@@ -150,7 +150,7 @@ def test_told_to_stop_it_gives_what_waits_and_the_process_ends():
     assert readers() == []
 
 
-def test_what_no_try_can_help_is_told_by_the_taker():
+def test_an_error_that_no_retry_mends_is_raised_by_the_taker():
     async def run():
         async with exchange([], "http:404%100", play=False) as (_, url):
             feed = open_readers(settings(url, processes=1))

@@ -39,7 +39,7 @@ def test_what_cannot_be_read_is_the_last_part(frame, parts):
 
 
 @given(TREES)
-def test_what_is_json_is_left_as_it_is(tree):
+def test_valid_json_is_left_as_it_is(tree):
     frame = json.dumps(tree, ensure_ascii=False).encode(errors="replace")
     assert without_nan(frame) == frame
 

@@ -26,7 +26,7 @@ def test_a_value_is_a_number_or_none(value, number):
     assert number_of(value, None) == number
 
 
-def test_nothing_is_missing():
+def test_none_is_a_missing_value():
     assert number_of(None, None) is MISSING
 
 
@@ -45,5 +45,5 @@ def test_symbols_are_filled_in_one_by_one_or_all_together():
     assert filled("plain", ["a", "b"]) == ["plain"]
 
 
-def test_an_id_is_whole():
+def test_ids_are_whole_numbers():
     assert [whole_of(x) for x in (1, "2", 1.5, "x", None)] == [1, 2, None, None, None]

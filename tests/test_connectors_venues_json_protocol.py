@@ -262,7 +262,7 @@ def test_times_in_fractions_of_seconds_are_exact():
 
 
 @pytest.mark.parametrize("stamp", ["null", "true", "[]", '"soon"', "0", "1e30"])
-def test_a_time_that_is_none_becomes_that_of_receipt(stamp):
+def test_an_invalid_time_becomes_that_of_receipt(stamp):
     venue = protocol(more=[("time", "t")])
     (tick,) = venue.receive(b'{"v":1,"t":%s}' % stamp.encode(), NOW)
     assert tick.time == NOW

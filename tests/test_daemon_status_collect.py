@@ -48,7 +48,7 @@ def test_before_the_model_is_there_the_feed_is_told_of():
     assert abs(said.since / 1e9 - time.time()) < 1e4
 
 
-def test_what_came_is_told_of(rig):
+def test_the_status_counts_events_ticks_and_gaps(rig):
     rig.worker.take(
         block([*ticks(0, 5), Gap("a", 1, "cut off"), Control("", 1, "freeze")])
     )

@@ -17,7 +17,7 @@ def test_every_model_accounts_for_the_whole_feed(tmp_path, model):
     path.write_text("\n".join(["time,price", *rows, ""]))
     feed = {"connector": "csv", "path": str(path)}
     config = from_tree({"feed": feed, "run": {"warmup": 10}})
-    found = contest.enter(config, open_feed, model, tmp_path / model, contest.KEPT)
+    found = contest.measure(config, open_feed, model, tmp_path / model, contest.KEPT)
     account = found["account"]
     # the one time far ahead, and nothing of what follows it
     assert account["taken"] == COUNT - 1

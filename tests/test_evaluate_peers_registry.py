@@ -48,7 +48,7 @@ class Walk:
 
 
 def scores(model, future, folder):
-    contest.enter(config_of(), lambda _: Walk(future), model, folder, ("scores",))
+    contest.measure(config_of(), lambda _: Walk(future), model, folder, ("scores",))
     return pl.concat([pl.read_parquet(p) for p in sorted(folder.glob("scores-*"))])
 
 
@@ -66,7 +66,7 @@ def test_another_future_changes_no_forecast_made_before_it(model, tmp_path):
 
 @pytest.mark.parametrize("model", ["sfm", "last", "rls"])
 def test_figures_have_the_shape_that_is_fixed(model, tmp_path):
-    found = contest.enter(
+    found = contest.measure(
         config_of(values=["a", "b"]), lambda _: Walk(1.0), model, tmp_path, ("scores",)
     )
     assert set(found) == {
@@ -118,7 +118,7 @@ def test_a_recurrent_layer_has_as_many_weights_as_ours():
 def test_a_horizon_in_time_has_no_place_on_a_path(tmp_path):
     config = config_of(horizons=["2s"])
     with pytest.raises(ConfigError, match="snarimax forecasts ticks"):
-        contest.enter(config, lambda _: Walk(1.0), "snarimax", tmp_path, ("scores",))
+        contest.measure(config, lambda _: Walk(1.0), "snarimax", tmp_path, ("scores",))
 
 
 def test_an_unknown_model_is_named():

@@ -118,7 +118,7 @@ def test_a_restored_engine_goes_on_as_if_nothing_had_happened(cut):
     assert said + run(again, values[cut:], first=cut) == whole
 
 
-def test_a_gap_is_no_move():
+def test_the_jump_across_a_gap_is_no_move():
     values = led()
     one = engine()
     records = run(one, values[:150])

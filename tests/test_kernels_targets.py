@@ -135,7 +135,7 @@ def test_gap_voids_what_waits_and_scores_nothing_across():
     assert said.scores[:, ORIGIN].tolist() == [*range(7), *range(10, 17)]
 
 
-def test_no_more_wait_than_may():
+def test_forecasts_beyond_max_pending_are_voided():
     r = persistence(["1000s"], learn={"max_pending": 8})
     said = r.run(ticks(np.arange(20.0)))
     voided = said.notices[said.notices[:, 0] == 1]

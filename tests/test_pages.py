@@ -29,11 +29,11 @@ def first_line(given):
     return given.split("\n", 1)[0] if isinstance(given, str) else None
 
 
-def test_the_door_is_short():
+def test_the_readme_is_short():
     assert len(PAGES["README.md"].splitlines()) <= LONGEST_DOOR
 
 
-def test_the_door_names_every_page():
+def test_the_readme_names_every_page():
     linked = {link.split("#")[0] for link in links("README.md")}
     assert linked >= set(PAGES) - {"README.md"}
 
@@ -165,7 +165,7 @@ def test_every_room_says_what_it_is():
 @pytest.mark.parametrize(
     "path", sorted((ROOT / "configs").glob("*.toml")), ids=lambda path: path.stem
 )
-def test_an_example_opens(path, checkout, sfm_stream):
+def test_an_example_configuration_opens(path, checkout, sfm_stream):
     config.load(path)
     private = pages.reads_private_data(("check", f"configs/{path.name}"))
     if private and not (checkout.parent / "shared").is_dir():

@@ -28,7 +28,7 @@ def place(tmp_path_factory):
     """Give the folder of a small comparison, and its figures."""
     folder = tmp_path_factory.mktemp("runs") / "waves-001"
     found = {
-        name: contest.enter(CONFIG, open_feed, name, folder / name, contest.KEPT)
+        name: contest.measure(CONFIG, open_feed, name, folder / name, contest.KEPT)
         for name in NAMES
     }
     return folder, found

@@ -35,7 +35,7 @@ def found(tmp_path_factory):
     folder = tmp_path_factory.mktemp("suite")
     each = {
         name: {
-            file: contest.enter(
+            file: contest.measure(
                 config_of(i), open_feed, name, folder / name / file, contest.KEPT
             )
             for i, file in enumerate(FILES)

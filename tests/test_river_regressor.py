@@ -369,7 +369,7 @@ def test_frames_are_watched_for_drifts_row_by_row():
     assert pickle.dumps(model._learner) == pickle.dumps(other._learner)
 
 
-def test_others_can_use_it():
+def test_wrappers_and_pipelines_of_river_can_use_it():
     data = rows(60)
     alone = taught(small(), data)
     jackknife = conf.RegressionJackknife(small())

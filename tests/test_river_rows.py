@@ -58,7 +58,7 @@ def test_what_no_model_can_use_is_missing(value):
 
 
 @pytest.mark.parametrize("value", ["1", "x", [1.0], 1j, object])
-def test_anything_else_is_named(value):
+def test_a_feature_that_is_no_number_is_named(value):
     with pytest.raises(FeatureError, match="'a': expected a number or a date"):
         number("a", value)
 

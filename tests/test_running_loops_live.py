@@ -34,7 +34,7 @@ def test_so_many_events_are_shown_and_the_feed_is_closed():
     assert feed.closed
 
 
-def test_after_so_long_it_ends():
+def test_it_ends_after_the_seconds_asked_for():
     feed, shown = Counting(), []
     count = asyncio.run(show_live(feed, shown.append, seconds=0.01))
     assert count == len(shown) > 0

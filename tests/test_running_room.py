@@ -38,7 +38,7 @@ def test_what_does_not_fit_is_refused_before_memory_is_touched(tmp_path):
     with pytest.raises(ConfigError, match="lower model"):
         part.measure([SETTINGS], open_feed)
     with pytest.raises(ConfigError, match="lower model"):
-        contest.enter(SETTINGS, open_feed, "sfm", tmp_path / "sfm", contest.KEPT)
+        contest.measure(SETTINGS, open_feed, "sfm", tmp_path / "sfm", contest.KEPT)
 
 
 def test_where_the_system_does_not_say_all_fits(monkeypatch):

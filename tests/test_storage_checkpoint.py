@@ -143,7 +143,7 @@ def test_saving_again_replaces(tmp_path):
 
 
 @pytest.mark.parametrize("there", [True, False])
-def test_no_checkpoint_is_none(tmp_path, there):
+def test_a_folder_without_checkpoints_gives_none(tmp_path, there):
     folder = tmp_path if there else tmp_path / "absent"
     assert checkpoint.latest(folder) is None
     assert checkpoint.newest_good(folder, pytest.fail) is None

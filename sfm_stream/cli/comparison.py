@@ -136,7 +136,7 @@ def _compared(
     rows = judgement.preview(settings, opened(settings))
     terminal.show_account(rows)
     judgement.refuse(rows, "the first rows", strict=strict)
-    found = contest.hold(settings, open_feed, names, out, jobs=jobs, say=say)
+    found = contest.measure_all(settings, open_feed, names, out, jobs=jobs, say=say)
     results.keep(found, out)
     terminal.show_comparison(found["models"])
     terminal.show_account(found["account"])

@@ -14,7 +14,7 @@ from sfm_stream.daemon.status.model import COMPILING
 STOPS = (signal.SIGTERM, signal.SIGINT)
 AT_ONCE = 1
 """Exit code of a process that was told twice."""
-UNBORN = ("starting", COMPILING, "recovering")
+NOT_YET_LIVE = ("starting", COMPILING, "recovering")
 
 
 async def live(
@@ -33,7 +33,7 @@ async def live(
     reloading: set[asyncio.Task[None]] = set()
 
     def stop() -> None:
-        if process.state in UNBORN:
+        if process.state in NOT_YET_LIVE:
             say("stopped before it was live: nothing is lost")
             pid_file.sign(given.folder, pid_file.STOPPED)
             os._exit(0)

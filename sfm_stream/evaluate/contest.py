@@ -49,7 +49,7 @@ OVER_STREAMS = ("skill_median", "skill_worst")
 NS_PER_US, NS_PER_S = 1e3, 1e9
 
 
-def enter(
+def measure(
     config: Config,
     open_feed: Callable[[Config], Feed],
     model: str,
@@ -93,7 +93,7 @@ def enter(
     }
 
 
-def hold(
+def measure_all(
     config: Config,
     open_feed: Callable[[Config], Feed],
     names: Sequence[str],
@@ -113,19 +113,19 @@ def hold(
         say: told when a model is done.
 
     Returns:
-        `{"models": {name: figures}}`, as `enter` gives them, and `account`, the same
+        `{"models": {name: figures}}`, as `measure` gives them, and `account`, the same
         for all of them.
 
     Raises:
         ConfigError: if a name is no model's, or a model cannot do the task.
-        FeedError, SinkError: as `enter` does.
+        FeedError, SinkError: as `measure` does.
         InvalidState: if a process was ended from outside.
     """
     registry.check(names)
     found: dict[str, Any] = {}
     with workers.processes(jobs) as pool:
         running = {
-            pool.submit(enter, config, open_feed, name, folder / name, KEPT): name
+            pool.submit(measure, config, open_feed, name, folder / name, KEPT): name
             for name in names
         }
         for name, figures in workers.finished(running):

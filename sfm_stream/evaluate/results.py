@@ -21,7 +21,7 @@ def keep(found: Mapping[str, Any], folder: Path) -> None:
     """Write `figures.json`, and `figures.parquet` with a row per model and horizon.
 
     Args:
-        found: as `contest.hold` gives it.
+        found: as `contest.measure_all` gives it.
         folder: of the comparison.
 
     Raises:

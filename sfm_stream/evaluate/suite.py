@@ -326,7 +326,7 @@ def _results(
 
 def _measure(task: Task, open_feed: Callable[[Config], Feed]) -> dict[str, Any]:
     with tempfile.TemporaryDirectory(prefix="sfm-stream-") as folder:
-        result = contest.enter(task.config, open_feed, task.model, Path(folder), KEPT)
+        result = contest.measure(task.config, open_feed, task.model, Path(folder), KEPT)
     if task.benchmark.measure == "mse":
         deviations = _deviations(task, open_feed(task.config))
         result["z_mse"] = z_mse(result, deviations)

@@ -118,7 +118,7 @@ class Bank:
         self.rows = Arena(f32[:there], f64[:there], i64[:there])
         self._views.clear()
         for row in range(first, first + rows):
-            self._bear(row)
+            self._begin_row(row)
 
     def _make_room(self, rows: int) -> None:
         """Have room for so many rows and some more, or each would copy all others."""
@@ -173,7 +173,7 @@ class Bank:
                     own, given = own[:, :windows], given[:, :windows]
                 own[...] = given
 
-    def _bear(self, row: int) -> None:
+    def _begin_row(self, row: int) -> None:
         s = self.layout.sizes
         if s.cell:
             rng = np.random.default_rng([self._seed, row])
