@@ -1,6 +1,6 @@
 """Results kept in files, each under a key of all that decides it.
 
-So what was stopped goes on, and a change runs again what it touches.
+So work that was stopped continues; after a change what it affects runs again.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The benchmark suite: many sets, each with the configuration of its ticks.
 
-A suite that was stopped goes on, and a change runs again what it touches.
+A suite that was stopped continues; after a change what it affects runs again.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Intervals around the forecasts of peers, which say none themselves.
+"""Intervals around the forecasts of peers, which give none themselves.
 
 A half-width is that of normal errors whose variance forgets, times a factor that a
 quantile tracker calibrates: it grows after a miss and shrinks after a hit, so that the

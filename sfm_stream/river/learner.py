@@ -33,10 +33,11 @@ NO_SCORES = np.zeros((0, 3))
 
 
 class Learner:
-    """Says what comes, is told what came, and learns.
+    """Forecasts, meets the truth, and learns.
 
-    Nothing can be said before every target was known once: changes are predicted, and
-    there is nothing yet to change from. Then, nothing changes until a row was learned.
+    There is no forecast before every target was known once: what is predicted is a
+    change from the last value. From then on the last value is the forecast, until a row
+    was learned.
 
     Args:
         settings: with a field in `target.values` per target.
@@ -66,7 +67,7 @@ class Learner:
 
     def __setstate__(self, state: Mapping[str, Any]) -> None:
         vars(self).update(state)
-        # copies that were kept before models could remember have no past
+        # a model that a former version pickled has no past
         vars(self).setdefault("past", Past(0))
         vars(self).setdefault("_peeked", None)
         # nor columns that wait for features
@@ -155,7 +156,7 @@ class Learner:
 
         Up to the longest horizon these are forecasts made now. Beyond it a copy goes on
         from them as if they had come true; the squares of the half-widths add up, as
-        errors do that know nothing of each other.
+        those of independent errors do.
 
         Returns:
             [len(xs), 3]: mean, lower, upper of the first target; zeros and NaN where

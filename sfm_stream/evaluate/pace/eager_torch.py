@@ -70,7 +70,7 @@ class Eager:
         """
         d, k, m = self.sizes.states, self.sizes.frequencies, self.sizes.outputs
         pre = torch.addmv(projected, self.w_z, self.z)
-        # one call for all gates costs less than three, though it squashes i in vain
+        # one call for all gates costs less than three, though it squashes i for nothing
         gates = torch.sigmoid(pre)
         drive = gates[d + k : 2 * d + k] * torch.tanh(pre[2 * d + k : 3 * d + k])
         forget = torch.outer(gates[d : d + k] * FORGET_CAP, gates[:d])

@@ -114,7 +114,7 @@ def divide(some: Sequence[Point], parts: int) -> Iterator[list[Point]]:
 
 
 def _ticks(settings: Config) -> bytes:
-    """Give what decides the ticks: a feed is given all settings but minds not these."""
+    """Give the settings that decide the ticks; a feed ignores the others."""
     tree = config.to_tree(settings)
     kept = {name: table for name, table in tree.items() if name not in OF_MODEL}
     return msgspec.json.encode(kept)
