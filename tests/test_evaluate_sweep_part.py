@@ -34,7 +34,7 @@ def test_stretches_add_up_to_the_whole():
         assert len(cell["ours"]) == len(cell["theirs"]) == part.STRETCHES
         assert sum(cell["ours"]) == pytest.approx(cell["mse"] * cell["scored"])
         assert sum(cell["theirs"]) == pytest.approx(cell["naive_mse"] * cell["scored"])
-    assert result["account"]["taken"] == FEED["ticks"]
+    assert result["account"]["taken"] == FEED["options"]["ticks"]
 
 
 def test_a_feed_is_read_once_for_all():

@@ -117,13 +117,14 @@ def test_least_squares_knows_nothing_of_what_is_new_and_is_unsure_of_it():
 
 @pytest.mark.parametrize("targets", [("y",), ("y", "x")])
 def test_a_column_that_waited_for_values_begins_as_one_that_is_new(targets):
-    engine = make(("y", "x"), targets).widen(("y", "x", "late"))
     values = with_nothing_new(walk(90, 2), [0, 1], 3)
-    engine.run(ticks(values))
+    engine, fresh = make(("y", "x"), targets), make(("y", "x"), targets)
+    engine.run(ticks(values[:30, :2]))
+    engine = engine.widen(("y", "x", "late"))
+    engine.run(ticks(values[30:], 30))
     grown, theta = engine.view("cov").copy(), engine.view("theta").copy()
     engine.trust_anew(["late"])
     anew = engine.view("cov")
-    fresh = make(("y", "x"), targets)
     fresh.run(ticks(values[:, :2]))
     expected = fresh.widen(("y", "x", "late")).view("cov")
     assert (grown != anew).any()
