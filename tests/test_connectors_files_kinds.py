@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from connectors import open_feed
-from connectors.files import text as text_files
+from connectors.files import encodings
 from connectors.tally import Tally
 from sfm_stream.config import from_tree
 from sfm_stream.errors import FeedError
@@ -563,5 +563,5 @@ def test_characters_beside_the_end_of_a_line_take_no_row(tmp_path, end):
 def test_ends_of_lines_that_are_doubled_may_lie_across_pieces(size):
     text = table("%Y-%m-%dT%H:%M:%SZ").replace("\n", "\r\r\n")
     pieces = (text.encode()[i : i + size] for i in range(0, len(text), size))
-    read = b"".join(text_files._ended_once(pieces))
+    read = b"".join(encodings._ended_once(pieces))
     assert read == text.replace("\r\r\n", "\n").encode()

@@ -18,8 +18,8 @@ import numpy as np
 import polars as pl
 
 from connectors.cells import numbers
+from connectors.files import encodings, presets
 from connectors.files import layout as layouts
-from connectors.files import presets
 from connectors.files import text as files
 from connectors.files.columns import plan
 from connectors.files.columns.pieces import CUT, ZEROS, Lost, Piece, rows_of
@@ -58,7 +58,7 @@ class Csv(LineTable):
         given = read(config.feed, TextOptions)
         config, self._options = presets.applied(config, given)
         feed = config.feed
-        files.expect_encoding(self._options.encoding)
+        encodings.expect_encoding(self._options.encoding)
         self._paths = files.expand(feed.path)
         self._wanted = _wanted(feed, config.stream.fields)
         self._first = _first(self._paths, self._options, self._wanted)

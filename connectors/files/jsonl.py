@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import polars as pl
 
-from connectors.files import text
+from connectors.files import encodings, text
 from connectors.files.columns import plan
 from connectors.files.columns.pieces import ZEROS, Lost, Piece, rows_of
 from connectors.files.columns.seen import Seen
@@ -56,7 +56,7 @@ class Jsonl(LineTable):
 
     def __init__(self, config: Config) -> None:
         options = read(config.feed, LineOptions)
-        text.expect_encoding(options.encoding)
+        encodings.expect_encoding(options.encoding)
         self._encoding = options.encoding
         paths = text.expand(config.feed.path)
         head = text.head(paths[0], SAMPLE_LINES, b"", self._encoding)

@@ -6,7 +6,6 @@ Text is UTF-8 with a newline behind each line, however the file has it.
 from __future__ import annotations
 
 import atexit
-import codecs
 import glob
 import hashlib
 import io
@@ -14,12 +13,11 @@ import re
 import shutil
 import tempfile
 import zlib
-from collections.abc import Iterable, Iterator
-from itertools import chain
+from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
 
-from connectors.files import archives
+from connectors.files import archives, encodings
 from sfm_stream.errors import ConfigError, FeedError, did_you_mean
 
 PIECE = 1 << 22
@@ -36,8 +34,6 @@ NO_TEXT = {
 """How some files begin that people take for text, and what to do."""
 GZIP_FRAMING = 31
 ZSTD_LINES = 10_000
-FEW = 4096
-TWICE = b"\r\r\n"
 DIGITS = re.compile(r"([0-9]+)")
 SPACES, EDGES = re.compile(" +"), re.compile(r"(?m)^ | (?=\r?$)")
 
@@ -144,7 +140,7 @@ def texts(
     """
     rest = b""
     try:
-        for piece in _utf8(_bounded(path), encoding):
+        for piece in encodings.utf8(_bounded(path), encoding):
             rest += piece
             whole = _end_of_lines(rest, quote)
             # The last whole line stays here, so that the end of file can be told.
@@ -178,7 +174,7 @@ def lines(
         FeedError: if a line has no end.
     """
     rest = b""
-    for piece in _utf8(pieces, encoding):
+    for piece in encodings.utf8(pieces, encoding):
         rest += piece
         if cut := _end_of_lines(rest, quote):
             yield rest[:cut], False
@@ -257,80 +253,6 @@ def _end_of_lines(text: bytes, quote: bytes) -> int:
     while cut and text.count(quote, 0, cut) % 2:
         cut = text.rfind(b"\n", 0, cut - 1) + 1
     return cut
-
-
-def _utf8(pieces: Iterator[bytes], encoding: str) -> Iterator[bytes]:
-    """Give pieces of any encoding and line ends as UTF-8 with newlines."""
-    first = next(pieces, b"")
-    codec = codecs.lookup(encoding).name if encoding else _encoding(first)
-    given: Iterator[bytes] = chain([first], pieces)
-    if codec != "utf-8":
-        given = _recoded(given, codec)
-        first = next(given, b"")
-        given = chain([first], given)
-    elif first.startswith(codecs.BOM_UTF8):
-        given = chain([first[len(codecs.BOM_UTF8) :]], pieces)
-    if b"\r" in first and b"\n" not in first:
-        given = (piece.replace(b"\r", b"\n") for piece in given)
-    elif TWICE in first[:FEW]:
-        given = _ended_once(given)
-    return map(_unmarked, given)
-
-
-def _ended_once(pieces: Iterable[bytes]) -> Iterator[bytes]:
-    """Give one end to lines that have two, as where Windows ended them once more."""
-    held = b""
-    for piece in pieces:
-        text = held + piece
-        end = len(text.rstrip(b"\r"))
-        held = text[end:]
-        yield text[:end].replace(TWICE, b"\n")
-    yield held
-
-
-def _unmarked(piece: bytes) -> bytes:
-    """Take out the marks of encoding that stand where files were joined."""
-    # one byte is looked for in a tenth of the time of three
-    if codecs.BOM_UTF8[:1] in piece:
-        return piece.replace(codecs.BOM_UTF8, b"")
-    return piece
-
-
-def _recoded(pieces: Iterable[bytes], codec: str) -> Iterator[bytes]:
-    decoder = codecs.getincrementaldecoder(codec)("replace")
-    for piece in pieces:
-        yield decoder.decode(piece).encode()
-    yield decoder.decode(b"", final=True).encode()
-
-
-def _encoding(text: bytes) -> str:
-    """Tell the encoding of a file from its first piece."""
-    if text.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        return "utf-16"
-    few = text[:FEW]
-    for codec, at in (("utf-16-le", 1), ("utf-16-be", 0)):
-        high, low = few[at::2], few[1 - at :: 2]
-        # runs of zero bytes are no text in any encoding
-        if len(few) > 1 and (high.count(0) - low.count(0)) * 2 > len(high):
-            return codec
-    try:
-        codecs.getincrementaldecoder("utf-8")().decode(text)
-    except UnicodeDecodeError:
-        return "cp1252"
-    return "utf-8"
-
-
-def expect_encoding(name: str) -> None:
-    """Refuse an encoding that nobody knows.
-
-    Raises:
-        ConfigError: naming it.
-    """
-    try:
-        codecs.lookup(name or "utf-8")
-    except LookupError as e:
-        problem = f"expected an encoding like 'latin-1', was {name!r}"
-        raise ConfigError("feed.options.encoding", problem) from e
 
 
 def _bounded(path: str) -> Iterator[bytes]:
