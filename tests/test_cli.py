@@ -229,7 +229,10 @@ def test_what_was_chosen_is_said_by_the_table_and_by_check(sfm_stream):
 @pytest.mark.parametrize(
     ("arguments", "problem"),
     [
-        (("--set", "feed.tick=3"), "feed.tick: unknown key; did you mean 'ticks'?"),
+        (
+            ("--set", "feed.options.tick=3"),
+            "feed.options.tick: unknown key; did you mean 'ticks'?",
+        ),
         (("--set", "model.states=0"), "model.states: expected `int` >= 1"),
         (("--set", "target.values=['price']"), "target.values[0]: expected a field"),
         (("--from", "nowhere"), "expected a run with a run.json, was none"),
@@ -414,7 +417,7 @@ def test_what_is_recorded_is_replayed(sfm_stream):
     assert code == 0, err
     assert "garbage 1" in err
     code, out, err = sfm_stream(
-        "replay", CONFIGS / "binance_capture.toml", "--json", *SMALL,
+        "replay", CONFIGS / "binance_capture.toml", "--json", *SMALL[2:],
         "--set", "feed.path=recordings/*.gz", "--set", "feed.options.channel=trade",
         "--set", 'target.values=["price"]', "--set", "target.horizons=[1]",
     )  # fmt: skip

@@ -212,7 +212,7 @@ def test_features_that_come_one_by_one_copy_the_engine_a_few_times(names, monkey
         Engine, "widen", lambda self, fields: copies.append(1) or widen(self, fields)
     )
     taught(small(lags=1), one_by_one(names))
-    assert len(copies) == 1 + math.log2(names - 1)
+    assert len(copies) <= 2 + math.log(names, 1.5)
 
 
 def test_room_for_features_to_come_changes_no_forecast(monkeypatch):
@@ -231,14 +231,14 @@ def test_one_late_feature_takes_no_room_for_others():
 
 def test_columns_that_wait_are_named_nowhere_and_survive_a_copy():
     model, data = small(), list(one_by_one(12, every=3))
-    taught(model, data[:20])
+    taught(model, data[:23])
     assert len(model._learner.engine.fields) > 1 + len(model._learner.features)
     named = model._learner.inputs(0)
     assert {name for name in named if "f" in name} == {
-        f"{how}(f{i:03})" for how in ("change", "level") for i in range(7)
+        f"{how}(f{i:03})" for how in ("change", "level") for i in range(8)
     }
     twin = copy.deepcopy(model)
-    assert taught(twin, data[20:]) == taught(model, data[20:])
+    assert taught(twin, data[23:]) == taught(model, data[23:])
 
 
 def test_what_is_no_number_is_named():
