@@ -214,7 +214,7 @@ VOIDED_REASONS = ("gap", "too many pending", "label unknown")
 SKIPPED_REASONS = ("", "non-finite loss", "non-finite gradient")
 REJECTED_REASONS = (
     "time could not be read",
-    "time outside the years 2000 to 2100",
+    "time outside the years 1850 to 2100, or of a clock that was not set",
     "time before the stream's last tick",
     "value is infinite",
     "value is missing",

@@ -22,7 +22,7 @@ from sfm_stream.events import (
     TICK,
 )
 from sfm_stream.events.kinds import ANEW, LATE
-from sfm_stream.kernels.inputs.accept import RESTART
+from sfm_stream.kernels.inputs.accept import RESTART, is_outside
 
 MS = 10**6
 # A whole number of seconds, so that a bin of 100 ms begins there.
@@ -249,7 +249,8 @@ def test_tick_before_the_bin_that_a_gap_dropped_is_late():
     ("time", "value"),
     [
         (NO_TIME, 1.0),
-        (946_684_800 * 10**9 - 1, 1.0),
+        (-3_786_912_000 * 10**9 - 1, 1.0),
+        (5 * 10**9, 1.0),
         (4_102_444_800 * 10**9, 1.0),
         (at(120), INF),
         (at(120), -INF),
@@ -405,10 +406,12 @@ class ByHand:
         self.late = {}
 
     def take(self, kind, stream, time, values, code):
-        readable = 946_684_800 * 10**9 <= time < 4_102_444_800 * 10**9
+        known = stream in self.floor
+        first = self.floor[stream] * self.every if known else NO_TIME
+        readable = not is_outside(time, first)
         about = sorted(self.opened) if stream == ALL_STREAMS else [stream]
         if kind == TICK and stream >= 0 and readable:
-            if time < self.floor.get(stream, 0) * self.every:
+            if time < first:
                 code = LATE
                 before = self.late.setdefault(stream, [])
                 before[:] = [*before, time] if before and time >= before[-1] else [time]

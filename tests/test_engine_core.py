@@ -19,7 +19,11 @@ START = 1_700_000_000 * 10**9
 SECOND = 10**9
 SMALL = {"states": 4, "frequencies": 3, "outputs": 5}
 NAN, INF = float("nan"), float("inf")
-YEAR_2000, YEAR_2100 = 946_684_800 * SECOND, 4_102_444_800 * SECOND
+YEAR_1850, YEAR_2100 = -3_786_912_000 * SECOND, 4_102_444_800 * SECOND
+OUTSIDE = "time outside the years 1850 to 2100, or of a clock that was not set"
+DAY = 86_400 * SECOND
+CENTURY = 5_218 * 7 * DAY
+"""A hundred years, in whole weeks."""
 
 
 def make(fields=("x",), **tables):
@@ -216,12 +220,11 @@ def test_an_interval_is_stated_once_enough_was_scored():
 REJECTIONS = {
     "unreadable": (Tick("a", NO_TIME, (1.0, 1.0)), "", "time could not be read"),
     "early": (
-        Tick("a", YEAR_2000 - 1, (1.0, 1.0)), "",
-        "time outside the years 2000 to 2100",
+        Tick("a", YEAR_1850 - 1, (1.0, 1.0)), "", OUTSIDE
     ),
-    "far": (
-        Tick("a", YEAR_2100, (1.0, 1.0)), "", "time outside the years 2000 to 2100"
-    ),
+    "far": (Tick("a", YEAR_2100, (1.0, 1.0)), "", OUTSIDE),
+    "never set": (Tick("a", 5 * SECOND, (1.0, 1.0)), "", OUTSIDE),
+    "seconds as milliseconds": (Tick("a", at(3) // 1000, (1.0, 1.0)), "", OUTSIDE),
     "back": (tick(1.5, 1, 1), "", "time before the stream's last tick"),
     "infinite": (tick(3, 1, INF), "y", "value is infinite"),
     "minus infinite": (tick(3, -INF, 1), "x", "value is infinite"),
@@ -263,9 +266,37 @@ def test_a_control_that_nobody_knows_is_refused():
         make().observe(Control("", at(0), "dance"))
 
 
-@pytest.mark.parametrize("time", [YEAR_2000, YEAR_2100 - 1])
-def test_the_first_and_last_moment_of_the_century_are_accepted(time):
+@pytest.mark.parametrize("time", [YEAR_1850, -1, YEAR_2100 // 1000, YEAR_2100 - 1])
+def test_the_first_and_last_moments_are_accepted(time):
     assert len(of(Forecast, drive(make(), [Tick("a", time, (1.0,))]))) == 1
+
+
+@pytest.mark.parametrize("time", [0, 5 * SECOND, YEAR_2100 // 1000 - 1])
+def test_a_stream_may_begin_before_1970_and_go_on_but_not_begin_then(time):
+    events = [Tick("a", time, (1.0,)), Tick("a", time, (2.0,))]
+    assert [r.reason for r in of(Rejected, drive(make(), events))] == [OUTSIDE] * 2
+    assert of(Rejected, drive(make(), [Tick("a", -DAY, (0.0,)), *events])) == []
+
+
+@pytest.mark.parametrize(
+    "stream", [{}, {"every": "10s", "max_gap": "5m"}, {"max_gap": "1h"}]
+)
+@pytest.mark.parametrize("horizons", [[1, 4], ["30s", "10m"]])
+def test_a_century_earlier_the_same_is_said(stream, horizons):
+    step = 7.0 if stream.get("every") else 1_800.0  # the latter divides the day
+    late = [tick(step * i, np.sin(i)) for i in range(300) if i % 50 != 7]
+    early = [msgspec.structs.replace(t, time=t.time - CENTURY) for t in late]
+    made = {"stream": stream, "target": {"horizons": horizons}}
+    now, then = (drive(make(**made), events) for events in (late, early))
+    moved = [
+        msgspec.structs.replace(r, **{
+            name: value - CENTURY for name, value in msgspec.structs.asdict(r).items()
+            if isinstance(value, int) and value > START // 2
+        })
+        for r in now
+    ]  # fmt: skip
+    assert of(Score, now)
+    assert said(then) == said(moved)
 
 
 def test_equal_times_are_accepted_and_streams_have_clocks_of_their_own():

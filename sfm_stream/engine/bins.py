@@ -29,11 +29,12 @@ from sfm_stream.events.kinds import (
     GAP,
     HEARTBEAT,
     LATE,
+    NO_TIME,
     TICK,
 )
 from sfm_stream.jit import cache
 from sfm_stream.jit.scalars import strict
-from sfm_stream.kernels.inputs.accept import EARLIEST, LATEST, RESTART
+from sfm_stream.kernels.inputs.accept import RESTART, is_outside
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -45,6 +46,8 @@ SOURCES = cache.Sources(
 FOLDS = {"last": 0, "first": 1, "min": 2, "max": 3, "sum": 4, "mean": 5, "count": 6}
 LAST, FIRST, MIN, MAX, SUM, MEAN, COUNT = range(7)
 MOST_EMPTY = 1_000
+NO_BIN = NO_TIME
+"""Number of the bin of a stream that has said nothing yet."""
 SILENCE = f"no ticks for more than {MOST_EMPTY} bins"
 
 
@@ -69,7 +72,7 @@ class Rule(NamedTuple):
 class Bins(NamedTuple):
     """The open bin of each of S streams and what is known of its F fields."""
 
-    number: Ints  # [S] of the open bin, or of the first that may open
+    number: Ints  # [S] of the open bin, or of the first that may open; or NO_BIN
     open: Ints  # [S] 0 before the first tick, and from a gap to the next tick
     ticks: Ints  # [S] in the open bin
     empty: Ints  # [S] bins without a tick that were emitted since the last tick
@@ -82,9 +85,10 @@ class Bins(NamedTuple):
 
 def bins(streams: int, fields: int) -> Bins:
     """Give the state of streams that have said nothing yet."""
-    number, opened, ticks, empty, late, late_time = (
-        np.zeros(streams, np.int64) for _ in range(6)
+    opened, ticks, empty, late, late_time = (
+        np.zeros(streams, np.int64) for _ in range(5)
     )
+    number = np.full(streams, NO_BIN, np.int64)
     shape = (streams, fields)
     seen, folded = np.zeros(shape, np.int64), np.zeros(shape)
     held = np.full(shape, np.nan)
@@ -137,7 +141,8 @@ def fold(
 def is_foldable(rule: Rule, state: Bins, events: Columns, i: int) -> bool:
     """Say whether an event is a heartbeat or tick that the bins can follow."""
     kind, stream, time = events.kind[i], events.stream[i], events.time[i]
-    if not EARLIEST <= time < LATEST:
+    last = first_time(rule, state, stream) if stream >= 0 else NO_TIME
+    if is_outside(time, last):
         return False
     if kind != TICK:
         return bool(kind == HEARTBEAT)
@@ -153,9 +158,17 @@ def is_foldable(rule: Rule, state: Bins, events: Columns, i: int) -> bool:
 def is_late(rule: Rule, state: Bins, events: Columns, i: int) -> bool:
     """Say whether an event is a tick whose bin is closed."""
     stream, time = events.stream[i], events.time[i]
-    if events.kind[i] != TICK or stream < 0 or not EARLIEST <= time < LATEST:
+    if events.kind[i] != TICK or stream < 0:
         return False
-    return bool(time < state.number[stream] * rule.every[0])
+    first = first_time(rule, state, stream)
+    return bool(time < first and not is_outside(time, first))
+
+
+@strict
+def first_time(rule: Rule, state: Bins, stream: int) -> int:
+    """Give where the first bin begins that is not closed, or NO_TIME."""
+    number = state.number[stream]
+    return NO_TIME if number == NO_BIN else int(number * rule.every[0])
 
 
 @strict

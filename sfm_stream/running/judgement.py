@@ -19,7 +19,7 @@ from sfm_stream import sinks
 from sfm_stream.errors import ConfigError, FeedError, did_you_mean
 from sfm_stream.events import NO_TIME, TICK
 from sfm_stream.feeds import LOST, TROUBLES, Counting, Explained
-from sfm_stream.kernels.inputs.accept import EARLIEST, LATEST, RESTART
+from sfm_stream.kernels.inputs.accept import RESTART, is_outside
 from sfm_stream.records import REJECTED_REASONS
 from sfm_stream.state import inputs
 
@@ -339,7 +339,8 @@ def _refused(
         return STRANGER, ""
     if time == NO_TIME:
         return UNREADABLE, ""
-    if not EARLIEST <= time < LATEST:
+    before = last[stream][0] if stream in last else NO_TIME
+    if is_outside(time, before):  # type: ignore[no-untyped-call] # numba infers its types
         return OUTSIDE, ""
     if stream in last and _goes_back(last, stream, time):
         return BACKWARD, ""

@@ -13,7 +13,7 @@ from sfm_stream.errors import ConfigError
 UNIT_NS = {"ns": 1, "us": 10**3, "ms": 10**6, "s": 10**9, "m": 6 * 10**10,
            "h": 3600 * 10**9, "d": 86400 * 10**9}  # fmt: skip
 SECOND = 10**9
-# From 2000 to 2100: a tick's time and a duration add up in int64.
+# A century: the time of a tick and a duration add up in int64.
 LONGEST_NS = 3_155_760_000 * SECOND
 DURATION = re.compile(r"\s*([0-9]+(?:\.[0-9]+)?)\s*(ns|us|ms|s|m|h|d)\s*")
 # Beyond this a range is a slip of the keyboard.

@@ -25,8 +25,11 @@ from sfm_stream.state.places import (
     TICKS,
 )
 
-# 2000-01-01 and 2100-01-01, ns.
-EARLIEST, LATEST = 946_684_800 * 10**9, 4_102_444_800 * 10**9
+# 1850-01-01 and 2100-01-01, ns: the time between any two fits int64.
+EARLIEST, LATEST = -3_786_912_000 * 10**9, 4_102_444_800 * 10**9
+# No stream begins between 1970 and this, ns: a clock that was never set says so, and
+# times whose unit was taken for one a thousand times smaller.
+UNSET = LATEST // 1000
 RESTART = 16
 """Ticks in a row that go back, but not among themselves: the stream begins anew."""
 BAD_TIME, OUTSIDE, BACKWARD, INFINITE, ABSENT, STRANGER, CROWDED = range(7)
@@ -43,13 +46,14 @@ def refuse(s, tables, row, work, events, i, keeps, out):
     before = vector(row.f64, s.at_before, s.signals)
     now = vector(work.f64, s.at_now, s.signals)
     time, field, reason, missing = events.time[i], -1, -1, -1
+    last = counters[LAST_TIME] if counters[TICKS] > 0 else NO_TIME
     if time == NO_TIME:
         reason = BAD_TIME
-    elif time < EARLIEST or time >= LATEST:
+    elif is_outside(time, last):
         reason = OUTSIDE
     elif events.code[i] == LATE:
         reason = BACKWARD
-    elif counters[TICKS] > 0 and time < counters[LAST_TIME]:
+    elif time < last:
         run = 1
         if counters[BACK] > 0 and time >= counters[BACK_TIME]:
             run = counters[BACK] + 1
@@ -77,6 +81,13 @@ def refuse(s, tables, row, work, events, i, keeps, out):
     if reason >= 0:
         reject(events, i, out, field, reason)
     return reason >= 0
+
+
+@inline
+def is_outside(time, last):
+    """Say whether no tick can be of a time, after a last one, NO_TIME without."""
+    is_unset = 0 <= time < UNSET and not NO_TIME < last < UNSET
+    return time < EARLIEST or is_unset or time >= LATEST
 
 
 @inline
