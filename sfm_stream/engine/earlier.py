@@ -31,6 +31,8 @@ from sfm_stream.state.places import LOG_WIDTH, table_places
 # Of the interval then: the rank among its errors that its width has, the number of
 # scores, and the last errors by their age.
 THEN_RANK, THEN_SCORES, THEN_ERRORS, THEN_KEPT = 0, 1, 2, 200
+# Places that snapshots of the format of now may lack.
+YOUNGER = "period_"
 # An error below this does not count for a width.
 LEAST = 1e-6
 
@@ -43,7 +45,7 @@ def of_now(
     config: Config,
     layout: Layout,
 ) -> Mapping[str, Array]:
-    """Rearrange a snapshot of the first format; give others as they are.
+    """Rearrange a snapshot of the first format; give others what they lack.
 
     Args:
         arrays: by name, [rows, ...].
@@ -52,7 +54,7 @@ def of_now(
         layout: of its rows now.
     """
     if meta["state_format"] != signature.FIRST:
-        return arrays
+        return _with_younger(arrays, layout)
     bank = Bank(config, layout.plan)
     bank.have_whole_ring()  # as it was then
     bank.grow(len(arrays["counters"]))
@@ -68,6 +70,17 @@ def of_now(
     _move_regressors(moved, arrays, born, layout)
     _move_intervals(moved, arrays, layout)
     return moved
+
+
+def _with_younger(arrays: Mapping[str, Array], layout: Layout) -> Mapping[str, Array]:
+    """Give a snapshot the arrays that it is older than, as at birth: all 0."""
+    rows = len(arrays["counters"])
+    younger = {
+        place.name: np.zeros((rows, *place.shape))
+        for place in layout.places
+        if place.name.startswith(YOUNGER) and place.name not in arrays
+    }
+    return {**arrays, **younger}
 
 
 def _move_regressors(

@@ -32,7 +32,7 @@ from sfm_stream.events.kinds import (
 )
 from sfm_stream.jit.scalars import ONE, inline, jit
 from sfm_stream.kernels.experts import forecast, mature
-from sfm_stream.kernels.inputs import accept, scale, screen, season
+from sfm_stream.kernels.inputs import accept, period, scale, screen, season
 from sfm_stream.kernels.learning import adapt, learn, shared
 from sfm_stream.kernels.memory import cell
 from sfm_stream.kernels.records import FORECASTS, NOTICES, SCORES
@@ -271,6 +271,7 @@ def observe_tick(s, tables, row, work, number, seq, time, value, phase, out):
             labels[slot, q] = math.nan
         if s.seasons > 0:
             season.watch(s, row, time, value)
+        period.watch(s, row, value)
         if s.helpers > 0:
             screen.watch(s, tables, row, out, seq, number, now)
         scale.remember(s, row, now, value, move, time)

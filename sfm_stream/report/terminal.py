@@ -111,6 +111,8 @@ def show_run(folder: Path) -> None:
         f"peak memory {summary['peak_rss_mib']:.0f} MiB"
     )
     console.print(_chosen(summary), markup=False, soft_wrap=True)
+    for line in periods(summary):
+        console.print(line, markup=False, soft_wrap=True)
     console.print(
         f"look at it: sfm-stream report {folder}", markup=False, soft_wrap=True
     )
@@ -126,6 +128,20 @@ def _chosen(summary: Mapping[str, Any]) -> str:
         f" and {len(fields) - SHOWN_FIELDS} more" if len(fields) > SHOWN_FIELDS else ""
     )
     return f"target {', '.join(summary['target'])}; fields {shown}{more}"
+
+
+def periods(summary: Mapping[str, Any]) -> list[str]:
+    """Say how targets repeat, each in a sentence.
+
+    Args:
+        summary: of a run; those of earlier versions know no periods.
+    """
+    return [
+        f"{target} repeats every {ticks:,} ticks"
+        + (f" in {stream}" if len(found) > 1 else "")
+        for target, found in summary.get("period", {}).items()
+        for stream, ticks in list(found.items())[:SHOWN_FIELDS]
+    ]
 
 
 def show_account(found: Mapping[str, Any]) -> None:

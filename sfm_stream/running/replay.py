@@ -204,6 +204,7 @@ def _summary(run: Run, engine: Engine, seconds: float, rejected: int) -> dict[st
         "rejected": rejected,
         "horizons": scored.pop("horizons"),
         "experts": _mean_weights(run.records, engine.experts),
+        "period": engine.periods,
         "peak_rss_mib": peak_rss_mib(),
         **scored,
     }

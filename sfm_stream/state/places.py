@@ -89,6 +89,11 @@ GAUGES = 4
 # times the target's next move, and times the target's own change.
 CHANGED, SQUARES, WITH_MOVE, WITH_OWN = range(4)
 SCREEN = 4
+# The longest period that is looked for, in ticks; the level of the values, and how
+# many were looked at.
+LONGEST_PERIOD = 512
+LEVEL, LOOKED_AT = range(2)
+PERIOD = 2
 # Of a shared cell, in the array `sharing`: the step that a row has joined, and how many
 # gradients of new and of old labels wait at its home.
 JOINED, NEW, OLD = range(3)
@@ -109,6 +114,7 @@ def places(s: Sizes) -> tuple[Place, ...]:
         *_origins(s),
         *_learned(s),
         *_season(s),
+        *_period(),
         *_counts(s),
     )
 
@@ -227,6 +233,15 @@ def _season(s: Sizes) -> tuple[Place, ...]:
         Place("season_mean", f64, (q, slots, 3), "labels by time of day, and how many"),
         Place("season_value", f64, (slots * DAYS_KEPT,), "target by time"),
         Place("season_time", i64, (slots * DAYS_KEPT,), "ns, of those values"),
+    )
+
+
+def _period() -> tuple[Place, ...]:
+    """What the period is read from, see `kernels.inputs.period`."""
+    return (
+        Place("period_past", "f64", (LONGEST_PERIOD,), "values less their level"),
+        Place("period_products", "f64", (LONGEST_PERIOD + 1,), "their mean, by lag"),
+        Place("period_gauges", "f64", (PERIOD,), "see LEVEL and its neighbour"),
     )
 
 

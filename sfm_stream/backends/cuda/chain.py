@@ -39,6 +39,7 @@ AHEAD: Instead = {
     "experts.forecast.gather": instead.nothing,
     "experts.forecast.say": instead.nothing,
     "inputs.season.watch": instead.nothing,
+    "inputs.period.watch": instead.nothing,
     "tick.keep": instead.nothing,
 }
 # The memory is stepped by `forward`, the gradient is `learn`'s.
@@ -56,7 +57,7 @@ AFTER: Instead = {
 # is learned from them.
 UNTOUCHED = (
     "origin_", "theta", "cov", "mix_", "interval", "trackers", "spread_", "season_",
-    "label_", "errors",
+    "period_",    "label_", "errors",
 )  # fmt: skip
 
 

@@ -1,1 +1,1 @@
-"""From a tick to the inputs: taken in or refused, scaled, season and helpers."""
+"""From a tick to the inputs: taken in or refused, scaled; season, period, helpers."""

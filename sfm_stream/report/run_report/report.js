@@ -62,9 +62,14 @@ const one = (part) => element("section", {},
     known(part.by_hour) ? clock("skill by hour, UTC", hours, part.by_hour) : null,
     known(part.by_weekday) ? clock("skill by weekday, UTC", days, part.by_weekday) : null));
 
+const repeats = () => Object.entries(content.summary.period ?? {})
+  .filter(([, streams]) => content.about.stream in streams)
+  .map(([target, streams]) => element("p", {}, `${target} repeats every ${number(streams[content.about.stream])} ticks.`));
+
 const memory = () => {
   const { weights, spectrogram: seen } = content;
   return section("Memory and experts", "spectrogram",
+    ...repeats(),
     weights.time ? stacked("weights of the experts, first target and horizon", weights.time, weights.experts) : null,
     seen.time ? spectrogram("amplitude of each frequency over time, by period in ticks, slowest below", seen.time, seen.periods, seen.shades, seen.top)
       : element("p", {}, "No amplitudes: no expert of this run uses the cell."));

@@ -1,0 +1,74 @@
+"""How targets repeat: with the day of the clock, or as their autocorrelation tells."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sfm_stream.state.bank import Bank
+from sfm_stream.state.places import LOOKED_AT, TICKS_OF_DAY
+
+# Standard errors of a correlation that a period's must rise by: where nothing repeats,
+# the largest of so many lags rises by 7.
+SURELY = 8.0
+# The shortest period with this share of the strongest is the one: its multiples are as
+# strong as itself.
+SHARE = 0.8
+# Periods that must have been seen.
+SEEN = 3
+
+
+def found(
+    bank: Bank,
+    targets: Sequence[str],
+    streams: Sequence[str],
+    first_row: NDArray[np.int64],
+) -> dict[str, dict[str, int]]:
+    """Give the period of each target, in ticks, for each stream in which it has one.
+
+    The ticks of a day where the clock divides it, else what `strongest` gives.
+
+    Args:
+        bank: of their rows.
+        targets: names.
+        streams: names.
+        first_row: of each stream; below 0: it has none.
+    """
+    products, gauges = bank.view("period_products"), bank.view("period_gauges")
+    days = bank.view("counters")[:, TICKS_OF_DAY]
+    memory = float(bank.layout.settings["scale"][0])
+    periods: dict[str, dict[str, int]] = {target: {} for target in targets}
+    for name, first in zip(streams, first_row, strict=True):
+        for row, target in enumerate(targets, first) if first >= 0 else ():
+            count = min(float(gauges[row, LOOKED_AT]), 2.0 * memory)
+            period = int(days[row]) or strongest(products[row], count)
+            if period:
+                periods[target][name] = period
+    return periods
+
+
+def strongest(products: NDArray[np.float64], count: float) -> int:
+    """Give the period with the strongest autocorrelation, in ticks; 0: none is sure.
+
+    A period is a peak of the correlation that rises further above what lies before it
+    than by chance, where nothing correlates beyond the first lag that does not
+    (Bartlett, On the theoretical specification and sampling properties of
+    autocorrelated time-series, Journal of the Royal Statistical Society 8, 1946).
+
+    Args:
+        products: means of products by lag, the first that of squares.
+        count: values they are the means of.
+    """
+    if not products[0] > 0.0:
+        return 0
+    r = products / products[0]
+    unlike = np.flatnonzero(r <= 0.0)
+    alike = r[1 : unlike[0] if len(unlike) else len(r)]
+    error = np.sqrt((1.0 + 2.0 * np.square(alike).sum()) / count)
+    lags = np.arange(2, min(len(r) - 1, int(count) // SEEN + 1))
+    peaks = lags[(r[lags] >= r[lags - 1]) & (r[lags] > r[lags + 1])]
+    rises = r[peaks] - np.minimum.accumulate(r)[peaks]
+    sure = rises > max(SURELY * error, SHARE * rises.max(initial=0.0))
+    return int(peaks[sure][0]) if sure.any() else 0
