@@ -150,7 +150,6 @@ TESTED_IN = {
     "cell.sfm": "test_cell.py",
     "cell.step": "test_cell.py",
     "cell.oracle": "test_cell.py",
-    "kernels.learning.adam": "test_kernels_gradients.py",
     "kernels.learning.adapt": "test_engine_labels.py",
     "kernels.memory.backprop": "test_kernels_gradients.py",
     "kernels.memory.cell": "test_backends_torch.py",

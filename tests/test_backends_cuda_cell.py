@@ -15,6 +15,7 @@ from sfm_stream import config
 from sfm_stream.backends.cuda import prelude
 from sfm_stream.cell.parameters import Weights
 from sfm_stream.cell.step import SFMState, step
+from sfm_stream.kernels.learning import adam
 from sfm_stream.state import arena, bank, inputs, layout, places
 from tests import cuda_rig
 
@@ -371,12 +372,13 @@ def test_a_shared_cell_takes_its_step_along_the_mean(folder, held):
 
 
 def adams_step(gradient, clip, count):
-    """Give the first step from moments of 0, at a rate of .01, of a number `count`."""
+    """Give the step from moments of 0, at a first rate of .01, of a number `count`."""
     g = gradient * clip / np.linalg.norm(gradient)
     rest, rest2 = 1 - np.float32(0.9), 1 - np.float32(0.999)
     first, second = rest * g, rest2 * g * g
     unbias, unbias2 = 1 - 0.9**count, 1 - 0.999**count
-    return 1e-2 * first / unbias / (np.sqrt(second / unbias2) + 1e-8)
+    rate = adam.slowed(1e-2, count)
+    return rate * first / unbias / (np.sqrt(second / unbias2) + 1e-8)
 
 
 @pytest.mark.parametrize("taken", [0, 3, 19_999, 20_001])

@@ -509,7 +509,9 @@ __device__ __forceinline__ void descend(
   const bool young = count < CORRECTED_AFTER;
   const float first = young ? -expm1f((float)count * LOG_BETA1) : 1.0f;
   const float second = young ? -expm1f((float)count * LOG_BETA2) : 1.0f;
-  const float pace = (float)lr / first, root = rsqrtf(second);
+  // In double precision, as on the CPU: the rate of a step is one number everywhere.
+  const double slow = fmax((double)LEAST_SHARE, 1.0 / sqrt(1.0 + count / (double)STEADY_STEPS));
+  const float pace = (float)(lr * slow) / first, root = rsqrtf(second);
 #pragma unroll 4
   for (int e = threadIdx.x; e < SIZE; e += THREADS) {
     const float g = shrink * Grad[e];

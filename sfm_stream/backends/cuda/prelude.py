@@ -188,6 +188,7 @@ def _numbers() -> dict[str, float]:
     """Give the constants of the CPU's stages, rounded to float32 as they are there."""
     named = {name: getattr(scalars, name) for name in RATIO} | {
         "CAP": FORGET_CAP, "EPSILON": EPSILON, "TINY": cell.TINY, "PI": math.pi,
+        "STEADY_STEPS": adam.STEADY_STEPS, "LEAST_SHARE": adam.LEAST_SHARE,
         "BETA1": adam.BETA1, "BETA2": adam.BETA2, "ADAM_EPSILON": adam.EPSILON,
         # Of the decimals that these were rounded from.
         "LOG_BETA1": math.log(float(str(adam.BETA1))),

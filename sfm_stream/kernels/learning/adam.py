@@ -16,6 +16,15 @@ BETA1, BETA2 = np.float32(0.9), np.float32(0.999)
 EPSILON = np.float32(1e-8)
 # From here on the bias corrections are 1 in float32.
 CORRECTED_AFTER = 20_000
+# The learning rate falls with the root of the steps, as many as these and more, down to
+# a share: near the best weights a step is mostly noise, and the stream may still turn.
+STEADY_STEPS, LEAST_SHARE = 4_000.0, 0.25
+
+
+@jit
+def slowed(lr, count):
+    """Give the learning rate of step number `count`."""
+    return lr * max(LEAST_SHARE, 1.0 / math.sqrt(1.0 + count / STEADY_STEPS))
 
 
 @jit

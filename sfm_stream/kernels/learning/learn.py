@@ -78,7 +78,8 @@ def descend(s, row, work, norm):
         vector(row.f32, s.at_weights, s.weights),
         vector(row.f32, s.at_moment, s.weights),
         vector(row.f32, s.at_moment2, s.weights),
-        vector(work.f32, s.at_gradient, s.weights), norm, s.clip, s.lr, count,
+        vector(work.f32, s.at_gradient, s.weights), norm, s.clip,
+        adam.slowed(s.lr, count), count,
     )  # fmt: skip
 
 

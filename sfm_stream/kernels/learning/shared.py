@@ -83,7 +83,7 @@ def descend(s, home, kind):
             vector(home.f32, s.at_weights, s.weights),
             vector(home.f32, s.at_moment, s.weights),
             vector(home.f32, s.at_moment2, s.weights),
-            pool, norm, s.clip, s.lr, steps,
+            pool, norm, s.clip, adam.slowed(s.lr, steps), steps,
         )  # fmt: skip
     for j in range(s.weights):
         pool[j] = ZERO
