@@ -8,6 +8,7 @@ import pytest
 
 from connectors import open_feed
 from sfm_stream import config
+from sfm_stream.cli.options import load
 from sfm_stream.errors import ConfigError, SinkError
 from sfm_stream.evaluate import results, suite, workers
 
@@ -54,6 +55,34 @@ def carried_out(place, said, overrides=()):
             place, suite.read(place), ["last", "mean"], source, place / "out", pool,
             overrides=overrides, say=said.append,
         )  # fmt: skip
+
+
+def test_rows_that_no_model_took_are_told(place):
+    for name, old in (("one", 30), ("two", 0)):
+        frame = pl.read_csv(place / f"{name}.csv")
+        years = [1990] * old + [2010] * (80 - old)
+        days = [f"{year}-01-01T00:{i % 60:02}:00" for i, year in enumerate(years)]
+        frame = frame.with_columns(pl.Series("date", sorted(days)))
+        frame.write_csv(place / f"{name}.csv")
+    carried_out(place, said := [])
+    loud = [line for line in said if "WARNING" in line]
+    assert len(loud) == 2
+    assert loud[0].startswith("x, one, last: WARNING: 30 of 80 rows were not taken")
+
+
+@pytest.mark.parametrize("name", [one.name for one in suite.read(FOLDER)])
+def test_the_first_rows_of_every_set_are_taken(name):
+    settings = load(FOLDER / f"{name}.toml", [])
+    path = Path(str(settings.feed.path))
+    if not path.exists():
+        pytest.skip(f"{path.name} is not there")
+    feed = open_feed(settings)
+    first = next(feed.blocks(100))
+    years = (
+        first.time.astype("datetime64[ns]").astype("datetime64[Y]").astype(int) + 1970
+    )
+    assert years.min() >= 2000
+    assert years.max() <= 2100
 
 
 def test_z_scores_are_taken_with_the_training_rows_and_results_are_kept(

@@ -24,6 +24,7 @@ from sfm_stream.errors import ConfigError
 from sfm_stream.evaluate import contest, kept, workers
 from sfm_stream.evaluate.peers import registry
 from sfm_stream.events import TICK
+from sfm_stream.running import judgement
 from sfm_stream.settings.sections import Section
 
 if TYPE_CHECKING:
@@ -148,7 +149,7 @@ def carry_out(
         out: folder of the results.
         pool: where models are taken through their ticks, each in a process of its own.
         overrides: settings to put over those of all sets.
-        say: told each figure as it becomes known.
+        say: told each figure as it becomes known, and where many rows were not taken.
 
     Raises:
         ConfigError, FeedError: where a set cannot be read.
@@ -166,6 +167,9 @@ def carry_out(
     for task, result in _results(tasks, source, pool):
         pair = task.benchmark.name, task.model
         results.setdefault(pair, {})[task.run] = result
+        if judgement.is_loud(result["account"]):
+            first, *_ = judgement.lines(result["account"])
+            say(f"{task.benchmark.name}, {task.run}, {task.model}: {first}")
         if set(results[pair]) == set(waiting[pair]):
             say(_line(task, summary(task.benchmark, results[pair])))
     found: Results = {}
