@@ -228,7 +228,7 @@ def learn(story, kernels, lr=1e-30, clip=1.0):
     told[...] = np.nan
     active = np.array([ROWS, *range(ROWS)], np.int32)
     rows = story.bank.rows
-    kernels.learning.learn(
+    kernels.learn(
         ROWS, rows.f32, rows.i64, story.tapes, story.layout.tables.f32, *story.work,
         active, counts, story.turns, story.joins, np.array([clip, lr]),
     )  # fmt: skip
