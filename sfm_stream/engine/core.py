@@ -35,7 +35,7 @@ from sfm_stream.kernels.records import FORECASTS, SCORES
 from sfm_stream.kernels.rows import Events
 from sfm_stream.kernels.tick import KEEP, LEARN, OBSERVE, PEEK
 from sfm_stream.records import Forecast, Record, Records
-from sfm_stream.state import inputs, periods, places, targets, widen
+from sfm_stream.state import inputs, places, targets, widen
 from sfm_stream.state.bank import Bank
 
 Column = NDArray[Any]
@@ -100,12 +100,6 @@ class Engine(FormerNames):
         ticks = self._bank.view("counters")[:, places.TICKS]
         pairs = zip(self.streams, self._intake.streams.first_row, strict=True)
         return {name: int(ticks[row]) for name, row in pairs if row >= 0}
-
-    @property
-    def periods(self) -> Mapping[str, Mapping[str, int]]:
-        """Periods in ticks, per target and stream that has one; see `periods`."""
-        first_row = self._intake.streams.first_row
-        return periods.found(self._bank, self.targets, self.streams, first_row)
 
     @property
     def inputs(self) -> Mapping[str, tuple[str, ...]]:
@@ -322,8 +316,9 @@ class Engine(FormerNames):
         """
         signature.expect(meta, self.config, self.fields)
         arrays = earlier.of_now(arrays, meta, self.config, self._bank.layout)
-        own = {name: of for name, of in arrays.items() if not name.startswith(BIN)}
-        self._bank.restore(own)
+        self._bank.restore(
+            {name: of for name, of in arrays.items() if not name.startswith(BIN)}
+        )
         self._intake.restore(arrays, meta)
         self._owners = self._owners_now()
         self._observed = self._expected = None

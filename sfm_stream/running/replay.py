@@ -25,6 +25,7 @@ from sfm_stream.running.loops import cut, run_blocks
 from sfm_stream.running.precompile import prepare
 from sfm_stream.running.rss import peak_rss_mib
 from sfm_stream.sinks.behind import Behind
+from sfm_stream.state import periods
 from sfm_stream.storage import checkpoint, run_folder
 
 if TYPE_CHECKING:
@@ -204,10 +205,16 @@ def _summary(run: Run, engine: Engine, seconds: float, rejected: int) -> dict[st
         "rejected": rejected,
         "horizons": scored.pop("horizons"),
         "experts": _mean_weights(run.records, engine.experts),
-        "period": engine.periods,
+        "period": _periods(engine),
         "peak_rss_mib": peak_rss_mib(),
         **scored,
     }
+
+
+def _periods(engine: Engine) -> dict[str, dict[str, int]]:
+    """Give how targets repeat, in ticks, per target and stream."""
+    memory = engine.config.features.scale
+    return periods.found(engine.view, engine.targets, engine.ticks, memory)
 
 
 def _mean_weights(records: Path, experts: Iterable[str]) -> dict[str, float | None]:

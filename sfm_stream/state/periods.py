@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sfm_stream.state.bank import Bank
 from sfm_stream.state.places import LOOKED_AT, TICKS_OF_DAY
 
 # Standard errors of a correlation that a period's must rise by: where nothing repeats,
@@ -21,27 +21,26 @@ SEEN = 3
 
 
 def found(
-    bank: Bank,
+    view: Callable[[str], NDArray[Any]],
     targets: Sequence[str],
-    streams: Sequence[str],
-    first_row: NDArray[np.int64],
+    streams: Iterable[str],
+    memory: int,
 ) -> dict[str, dict[str, int]]:
     """Give the period of each target, in ticks, for each stream in which it has one.
 
     The ticks of a day where the clock divides it, else what `strongest` gives.
 
     Args:
-        bank: of their rows.
+        view: gives arrays of all rows by name, as `Engine.view` does.
         targets: names.
-        streams: names.
-        first_row: of each stream; below 0: it has none.
+        streams: names of those that have rows, in their order.
+        memory: of running means, `features.scale`.
     """
-    products, gauges = bank.view("period_products"), bank.view("period_gauges")
-    days = bank.view("counters")[:, TICKS_OF_DAY]
-    memory = float(bank.layout.settings["scale"][0])
+    products, gauges = view("period_products"), view("period_gauges")
+    days = view("counters")[:, TICKS_OF_DAY]
     periods: dict[str, dict[str, int]] = {target: {} for target in targets}
-    for name, first in zip(streams, first_row, strict=True):
-        for row, target in enumerate(targets, first) if first >= 0 else ():
+    for number, name in enumerate(streams):
+        for row, target in enumerate(targets, number * len(targets)):
             count = min(float(gauges[row, LOOKED_AT]), 2.0 * memory)
             period = int(days[row]) or strongest(products[row], count)
             if period:
