@@ -60,7 +60,7 @@ def carried_out(place, said, overrides=()):
 def test_rows_that_no_model_took_are_told(place):
     for name, old in (("one", 30), ("two", 0)):
         frame = pl.read_csv(place / f"{name}.csv")
-        years = [1990] * old + [2010] * (80 - old)
+        years = [1800] * old + [2010] * (80 - old)
         days = [f"{year}-01-01T00:{i % 60:02}:00" for i, year in enumerate(years)]
         frame = frame.with_columns(pl.Series("date", sorted(days)))
         frame.write_csv(place / f"{name}.csv")
