@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
 SOURCES = cache.Sources(
     ("jit/*.py", "kernels/**/*.py", "state/*.py", "events/kinds.py", "engine/bins.py"),
-    ("__init__.py", "cache.py"),
+    ("__init__.py", "blas.py", "cache.py"),
 )
 FOLDS = {"last": 0, "first": 1, "min": 2, "max": 3, "sum": 4, "mean": 5, "count": 6}
 LAST, FIRST, MIN, MAX, SUM, MEAN, COUNT = range(7)

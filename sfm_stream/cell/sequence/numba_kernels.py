@@ -26,7 +26,7 @@ from sfm_stream.jit.scalars import ONE, ZERO, inline, jit, logistic_lanes, tanh_
 
 SOURCES = cache.Sources(
     ("jit/*.py", "cell/sequence/numba_kernels.py", "cell/parameters.py"),
-    ("__init__.py", "cache.py"),
+    ("__init__.py", "blas.py", "cache.py"),
 )
 EPSILON = np.float32(parameters.EPSILON)
 FORGET_CAP = np.float32(parameters.FORGET_CAP)
