@@ -106,6 +106,13 @@ def test_a_tick_after_a_gap_is_fresh_and_shows_targets_first():
     assert [step.values.tolist() for step in seen] == [[-i, i] for i in range(4)]
 
 
+def test_whatever_a_block_holds_names_the_same_targets():
+    referee = Referee(settings_of(), ["a", "b"])
+    made = referee.take(events_of(300, 2, 1))
+    assert len(referee.rejected.columns["rejected"]["seq"]) > 0
+    assert referee.rejected.tables["target"] == made.tables["target"] == ("b",)
+
+
 def test_a_block_that_settles_nothing_has_no_labels():
     ticks = [Tick("s", START + i * SECOND, (1.0, 2.0)) for i in range(2)]
     steps = Referee(settings_of((30,)), ["a", "b"]).take(Block.of(ticks, 2)).steps

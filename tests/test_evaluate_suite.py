@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from glob import glob
 from pathlib import Path
 
 import numpy as np
@@ -74,7 +75,7 @@ def test_rows_that_no_model_took_are_told(place):
 def test_the_first_rows_of_every_set_are_taken(name):
     settings = load(FOLDER / f"{name}.toml", [])
     path = Path(str(settings.feed.path))
-    if not path.exists():
+    if not glob(str(path)):  # noqa: PTH207 folders may be patterns too
         pytest.skip(f"{path.name} is not there")
     feed = open_feed(settings)
     first = next(feed.blocks(100))

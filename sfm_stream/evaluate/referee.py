@@ -159,8 +159,9 @@ class Referee:
         """Take events; give what follows for the peers."""
         records = self._engine.run(block)
         self._note_gaps(records.columns["voided"])
+        tables = {**records.tables, "target": self.targets}
         kind = "rejected"
-        self.rejected = Records({kind: records.columns[kind]}, records.tables)
+        self.rejected = Records({kind: records.columns[kind]}, tables)
         scores = records.columns["scores"]
         ours = scores["target"] < len(self.targets)
         scores = {name: column[ours] for name, column in scores.items()}
@@ -175,7 +176,6 @@ class Referee:
         # is equal stays in order: labels first
         seq, time = np.concatenate(moments, axis=1)
         order = np.lexsort((time, seq))
-        tables = {**records.tables, "target": self.targets}
         return Round([steps[i] for i in order], scores, tables)
 
     def _note_gaps(self, voided: Columns) -> None:
