@@ -62,6 +62,7 @@ FORBIDDEN = {
 FORBIDDEN_CALLS = {"open", "print", "input", "exec", "eval", "breakpoint"}
 TOUCHES_THE_OUTSIDE = {
     ("config.reading", "pathlib"): "`load` reads the one file that settings come from",
+    ("cell.sequence.numba", "concurrent"): "threads share a batch of sequences",
     ("backends.spread", "concurrent"): "threads share rows, which changes no record",
     ("backends.spread", "os"): "says how many cores there are",
     ("backends.cuda.prelude", "pathlib"): "names `cell.cu`, a source of the package",

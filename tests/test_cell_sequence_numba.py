@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+
 import numpy as np
 import pytest
 import torch
@@ -64,7 +66,7 @@ def assert_near(cell, ticks, batch):
     d=st.integers(1, 11),
     k=st.integers(1, 5),
     ticks=st.integers(1, 12),
-    batch=st.sampled_from([(), (1,), (3,), (8,), (2, 5), (16,), (27,)]),
+    batch=st.sampled_from([(), (1,), (3,), (8,), (2, 5), (16,), (27,), (70,)]),
     adaptive=st.booleans(),
     readout=st.sampled_from(READOUTS),
 )
@@ -92,6 +94,43 @@ def test_a_stream_is_not_touched_by_those_beside_it():
     assert beside[:, 5].isnan().all()
     torch.testing.assert_close(beside[:, :5], every[:, :5], rtol=0, atol=0)
     torch.testing.assert_close(beside[:, 6:], every[:, 6:], rtol=0, atol=0)
+
+
+@pytest.fixture
+def two_threads():
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(1)
+
+
+@pytest.mark.usefixtures("two_threads")
+@pytest.mark.parametrize("adaptive", [False, True])
+def test_threads_say_what_one_thread_says(adaptive):
+    batch = 2 * numba.PART + 3
+    cell, x = make(3, 5, 6, 4, adaptive=adaptive), noise(20, batch, 3)
+    state = [noise(*part.shape, seed=9) for part in cell.initial_state((batch,))]
+    many = told(cell, x, state)
+    torch.set_num_threads(1)
+    one = told(cell, x, state)
+    said = 3 + 1 + len(state)  # what a run says, and gradients of what it was given
+    assert all(map(torch.equal, many[:said], one[:said]))
+    for left, right in zip(many, one, strict=True):
+        torch.testing.assert_close(left, right, rtol=0, atol=1e-6 * right.abs().max())
+
+
+@pytest.mark.usefixtures("two_threads")
+def test_parts_of_a_batch_are_worked_at_side_by_side(monkeypatch):
+    meeting = threading.Barrier(2, timeout=60)
+    forth = numba_kernels.forth
+
+    def met(*arrays):
+        meeting.wait()
+        forth(*arrays)
+
+    monkeypatch.setattr(numba_kernels, "forth", met)
+    cell = make(3, 5, 6, 4)
+    batch = (2 * numba.PART,)
+    cell.run(noise(4, *batch, 3).float(), cell.initial_state(batch))
 
 
 def test_a_sequence_in_two_parts_is_the_sequence_at_once():
