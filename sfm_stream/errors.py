@@ -24,7 +24,7 @@ Bad data raises no exception: it becomes a `Rejected` record.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 SHOWN = 20
 
@@ -232,11 +232,16 @@ class ReplayMismatch(SFMStreamError):
         )
 
 
+def listed(names: Sequence[str], most: int = SHOWN) -> str:
+    """Name some of many: the first, and how many more there are."""
+    shown = ", ".join(names[:most])
+    return f"{shown} and {len(names) - most:,} more" if len(names) > most else shown
+
+
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """Give a hint: the nearest of the known names, or what there is."""
     names = list(known)
     near = difflib.get_close_matches(name, names, 1)
     if near:
         return f"did you mean {near[0]!r}?"
-    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
-    return f"there are: {', '.join(names[:SHOWN])}{more}" if names else ""
+    return f"there are: {listed(names)}" if names else ""

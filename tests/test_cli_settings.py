@@ -25,6 +25,23 @@ def test_check_shows_what_was_written_and_no_defaults(sfm_stream):
     assert "# inputs for value: change, level" in out
 
 
+def test_check_names_some_of_many_inputs_and_targets(sfm_stream, tmp_path):
+    names = [f"c{i}" for i in range(60)]
+    rows = [",".join(names), *(",".join([str(k)] * 60) for k in range(40))]
+    (tmp_path / "wide.csv").write_text("\n".join(rows))
+    path = tmp_path / "wide.toml"
+    path.write_text('[feed]\nconnector = "csv"\npath = "wide.csv"\nperiod = "1s"\n')
+    told = sfm_stream("check", path)[1]
+    assert "# inputs for c0: change, level, change(c1)" in told
+    assert max(map(len, told.splitlines())) < 400
+    every = f"target.values={json.dumps(names)}"
+    told = sfm_stream("check", path, "--set", every)[1]
+    assert told.count("# inputs for") == 20
+    assert "# and of 40 more targets: --json has them" in told
+    whole = json.loads(sfm_stream("check", path, "--set", every, "--json")[1])
+    assert list(whole["inputs"]) == names
+
+
 def test_check_of_all_marks_what_was_written(sfm_stream):
     code, out, _ = sfm_stream("check", DEMO, "--all", "--set", "model.states=16")
     assert code == 0

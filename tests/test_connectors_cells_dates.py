@@ -137,3 +137,14 @@ def test_an_offset_of_its_own_is_seen():
     assert dates.bears_offset(pl.Series(["2024-01-01T00:00:00+01:00"]))
     assert not dates.bears_offset(pl.Series(["2024-01-01 00:00:00", "2024-01-02"]))
     assert np.all([dates.is_dated(pl.Series(["2024-01-01"])), True])
+
+
+@pytest.mark.parametrize("cell", ["-0.25", "101.5", "9312", "240102", "202401", "1850"])
+def test_numbers_too_small_for_a_time_are_told_without_trying_forms(cell, monkeypatch):
+    monkeypatch.setattr(dates, "parsed", None)  # would be called
+    assert dates.recognise(pl.Series([cell] * 50), "file", "x") is None
+
+
+def test_a_few_small_numbers_among_times_are_no_reason_to_pass_them_over():
+    cells = pl.Series(["20240102", "20240103"] * 20 + ["0", "1"])
+    assert dates.recognise(cells, "file", "x") == Clock(("x",), form="%Y%m%d")

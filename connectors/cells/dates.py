@@ -26,6 +26,8 @@ FIRST, LAST = 946_684_800 * 10**9, 4_102_444_800 * 10**9
 """From 2000 to 2100: where numbers are times."""
 EARLIEST, LATEST = -9_000_000_000_000_000, 9_000_000_000_000_000
 """In microseconds: what fits int64 nanoseconds."""
+SMALLEST = 1e7
+"""Below the smallest number that is a time: of a day as `18500101`, of seconds."""
 ENOUGH = 0.9
 """Share of the first rows that a form must read, where no form reads them all."""
 FEW = 40
@@ -203,8 +205,8 @@ def recognise(column: pl.Series, source: str, at: str) -> Clock | None:
     if column.dtype != pl.String and not column.dtype.is_integer():
         known = times.readable(column.dtype) and not column.dtype.is_float()
         return Clock((at,)) if known and column.dtype != pl.Null else None
-    cells = filled(column.cast(pl.String))
-    if not len(cells):
+    cells = column.cast(pl.String)
+    if _is_small(cells) or not len(cells := filled(cells)):
         return None
     if _is_plain(cells):
         return Clock((at,))
@@ -212,10 +214,8 @@ def recognise(column: pl.Series, source: str, at: str) -> Clock | None:
         return Clock((at,), form=period)
     if named := _in_named_zone(cells, source, at):
         return named
-    for told in (cells, months.english(cells)):
-        if form := _form(told, source, at):
-            return Clock((at,), form=form)
-    return _within_more(cells, source, at)
+    form = _form(cells, source, at) or _form(months.english(cells), source, at)
+    return Clock((at,), form=form) if form else _within_more(cells, source, at)
 
 
 def _in_named_zone(cells: pl.Series, source: str, at: str) -> Clock | None:
@@ -236,6 +236,13 @@ def _within_more(cells: pl.Series, source: str, at: str) -> Clock | None:
             found = recognise(trimmed(cells, trim), source, at)
             return found and replace(found, trim=trim)
     return None
+
+
+def _is_small(cells: pl.Series) -> bool:
+    """Say whether text is numbers that no form reads, which is quick to see."""
+    numbers = cells.cast(pl.Float64, strict=False)
+    small = (numbers.abs() < SMALLEST).fill_null(value=False).mean()
+    return isinstance(small, float) and small > 1.0 - ENOUGH
 
 
 def _is_plain(cells: pl.Series) -> bool:

@@ -116,6 +116,8 @@ def is_sentinel(numbers: Floats) -> NDArray[np.bool_]:
 
 def share_odd(cells: pl.Series, notation: Notation) -> float | None:
     """Give the share of cells that are no numbers; None if none is filled."""
+    if notation.plain and not notation.codes and _is_bare(cells):
+        return 0.0
     bare = cells.str.strip_chars()
     filled = bare.filter((bare.fill_null("") != "") & ~_is_word(bare, notation))
     if not len(filled):
@@ -125,6 +127,8 @@ def share_odd(cells: pl.Series, notation: Notation) -> float | None:
 
 def is_plain(cells: pl.Series) -> bool:
     """Say whether text is numbers or truths as Polars reads them, and any is filled."""
+    if _is_bare(cells):
+        return True
     bare = cells.str.strip_chars()
     filled = bare.filter(bare.fill_null("") != "")
     if not len(filled):
@@ -132,6 +136,13 @@ def is_plain(cells: pl.Series) -> bool:
     found = filled.cast(pl.Float64, strict=False)
     truths = filled.str.to_lowercase().is_in(list(TRUTHS))
     return bool(found.is_not_null().all()) or bool(truths.all())
+
+
+def _is_bare(cells: pl.Series) -> bool:
+    """Say whether text is numbers alone, some of them; quick, as most columns are."""
+    empty = cells.null_count()
+    found = cells.cast(pl.Float64, strict=False)
+    return empty < len(cells) and found.null_count() == empty
 
 
 def is_numeric(cells: pl.Series, notation: Notation) -> bool:

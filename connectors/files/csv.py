@@ -270,7 +270,7 @@ def _without_headers(
     frame: pl.DataFrame, lost: Sequence[Lost], layout: Layout
 ) -> tuple[pl.DataFrame, Sequence[Lost]]:
     """Take out the rows that repeat the header: what was joined from several files."""
-    texts = [n for n in frame.columns if frame.schema[n] == pl.String]
+    texts = [name for name, kind in frame.schema.items() if kind == pl.String]
     if not texts:
         return frame, lost
     again = frame[texts[0]].str.strip_chars() == layout.header[int(texts[0])]

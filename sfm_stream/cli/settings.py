@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -18,6 +18,7 @@ from sfm_stream.cli.options import (
     print_json,
     say,
 )
+from sfm_stream.errors import SHOWN, listed
 
 if TYPE_CHECKING:
     from sfm_stream.config import Config
@@ -68,12 +69,19 @@ def check(
         _judge(rows, str(config), strict=strict)
         return
     typer.echo(_shown(tree, written(config, overrides or []), everything=everything))
-    for target, names in inputs.items():
-        typer.echo(f"# inputs for {target}: {', '.join(names)}")
+    for line in _inputs(inputs):
+        typer.echo(line)
     typer.echo(_needs(needed, most, settings))
     if pace is not None:
         typer.echo(f"# a tick of a stream takes about {pace:,.0f} us here and now")
     _judge(rows, str(config), strict=strict)
+
+
+def _inputs(names: Mapping[str, Sequence[str]]) -> list[str]:
+    """Say what some of the targets see; `--json` says all."""
+    told = [f"# inputs for {target}: {listed(seen)}" for target, seen in names.items()]
+    more = f"# and of {len(told) - SHOWN:,} more targets: --json has them"
+    return [*told[:SHOWN], more] if len(told) > SHOWN else told
 
 
 def _needs(mib: float, most: float, settings: Config) -> str:

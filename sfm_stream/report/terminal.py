@@ -24,7 +24,7 @@ from rich.table import Table
 from rich.text import Text
 
 from sfm_stream import sinks
-from sfm_stream.errors import FeedError
+from sfm_stream.errors import SHOWN, FeedError, listed
 from sfm_stream.running import judgement
 from sfm_stream.running.replay import Watch
 from sfm_stream.storage import run_folder
@@ -32,7 +32,6 @@ from sfm_stream.storage import run_folder
 SHOWN_FREQUENCIES = 3
 CONSTANT = 1e-12
 """Radians per tick below which a frequency is none."""
-SHOWN_FIELDS = 20
 
 
 class _Pace(ProgressColumn):
@@ -99,8 +98,10 @@ def show_run(folder: Path) -> None:
     console = Console(stderr=True, highlight=False)
     summary = msgspec.json.decode((folder / run_folder.SUMMARY).read_bytes())
     targets = summary.get("targets", {"": summary})
-    for target, scored in targets.items():
+    for target, scored in list(targets.items())[:SHOWN]:
         console.print(_scores(target, scored["horizons"]))
+    if len(targets) > SHOWN:
+        console.print(f"and {len(targets) - SHOWN:,} more targets, in summary.json")
     console.print(_weights(summary["experts"]))
     amplitudes = _strongest(folder)
     if amplitudes:
@@ -122,12 +123,7 @@ def show_run(folder: Path) -> None:
 
 def _chosen(summary: Mapping[str, Any]) -> str:
     """Name what was forecast, and from which fields."""
-    fields = summary["fields"]
-    shown = ", ".join(fields[:SHOWN_FIELDS])
-    more = (
-        f" and {len(fields) - SHOWN_FIELDS} more" if len(fields) > SHOWN_FIELDS else ""
-    )
-    return f"target {', '.join(summary['target'])}; fields {shown}{more}"
+    return f"target {listed(summary['target'])}; fields {listed(summary['fields'])}"
 
 
 def periods(summary: Mapping[str, Any]) -> list[str]:
@@ -136,12 +132,13 @@ def periods(summary: Mapping[str, Any]) -> list[str]:
     Args:
         summary: of a run; those of earlier versions know no periods.
     """
-    return [
+    told = [
         f"{target} repeats every {ticks:,} ticks"
         + (f" in {stream}" if len(found) > 1 else "")
         for target, found in summary.get("period", {}).items()
-        for stream, ticks in list(found.items())[:SHOWN_FIELDS]
+        for stream, ticks in list(found.items())[:SHOWN]
     ]
+    return told[:SHOWN]
 
 
 def show_account(found: Mapping[str, Any]) -> None:

@@ -6,7 +6,7 @@ is `Explained` or `Counting`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -324,7 +324,7 @@ def _folded(records: Path) -> dict[str, Reason]:
 
 
 def _refused(
-    block: Block, i: int, config: Config, fields: Iterable[str],
+    block: Block, i: int, config: Config, fields: Sequence[str],
     last: dict[str, tuple[int, int, int]],
 ) -> tuple[str, str]:  # fmt: skip
     """Say why the engine will reject a tick, and for which field; empty if it takes it.
@@ -344,13 +344,11 @@ def _refused(
         return OUTSIDE, ""
     if stream in last and _goes_back(last, stream, time):
         return BACKWARD, ""
-    for name, value in zip(fields, values, strict=True):
-        if np.isinf(value):
-            return INFINITE, name
-    if config.stream.missing == "void" or stream not in last:
-        for name, value in zip(fields, values, strict=True):
-            if np.isnan(value):
-                return MISSING, name
+    if (endless := np.isinf(values)).any():
+        return INFINITE, fields[int(endless.argmax())]
+    absent = np.isnan(values)
+    if absent.any() and (config.stream.missing == "void" or stream not in last):
+        return MISSING, fields[int(absent.argmax())]
     last[stream] = time, 0, 0
     return "", ""
 
