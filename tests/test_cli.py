@@ -333,7 +333,7 @@ def test_tables_of_several_targets_are_titled(tmp_path, capsys):
     summary = {
         "ticks": 2, "seconds": 1.0, "ticks_per_s": 2.0, "rejected": 0, **horizons,
         "experts": {"last": 1.0}, "peak_rss_mib": 1.0,
-        "period": {"bid": {"a": 24, "b": 7}, "ask": {"a": 1_000}},
+        "period": {"bid": {"a": 24, "b": 7, "c": 24}, "ask": {"a": 1_000}},
         "targets": {"bid": horizons, "ask": horizons},
         "target": ["bid", "ask"], "fields": ["bid", "ask"], "notes": [],
         "account": {"taken": 2, "not_taken": 0, "rejections": {}, "feed": {},
@@ -352,6 +352,7 @@ def test_tables_of_several_targets_are_titled(tmp_path, capsys):
     shown = capsys.readouterr().err
     assert "bid" in shown
     assert "ask repeats every 1,000 ticks\n" in shown
+    assert "bid repeats every 24 ticks in a, c\n" in shown
     assert "bid repeats every 7 ticks in b\n" in shown
 
 

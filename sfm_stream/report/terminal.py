@@ -29,7 +29,7 @@ from sfm_stream.running import judgement
 from sfm_stream.running.replay import Watch
 from sfm_stream.storage import run_folder
 
-SHOWN_FREQUENCIES = 3
+SHOWN_FREQUENCIES, SHOWN_STREAMS = 3, 6
 CONSTANT = 1e-12
 """Radians per tick below which a frequency is none."""
 
@@ -127,17 +127,19 @@ def _chosen(summary: Mapping[str, Any]) -> str:
 
 
 def periods(summary: Mapping[str, Any]) -> list[str]:
-    """Say how targets repeat, each in a sentence.
+    """Say how targets repeat, and in which streams, each in a sentence.
 
     Args:
         summary: of a run; those of earlier versions know no periods.
     """
-    told = [
-        f"{target} repeats every {ticks:,} ticks"
-        + (f" in {stream}" if len(found) > 1 else "")
-        for target, found in summary.get("period", {}).items()
-        for stream, ticks in list(found.items())[:SHOWN]
-    ]
+    told = []
+    for target, found in summary.get("period", {}).items():
+        streams: dict[int, list[str]] = {}
+        for stream, ticks in found.items():
+            streams.setdefault(ticks, []).append(stream)
+        for ticks, names in streams.items():
+            where = f" in {listed(names, SHOWN_STREAMS)}" if len(found) > 1 else ""
+            told.append(f"{target} repeats every {ticks:,} ticks{where}")
     return told[:SHOWN]
 
 
