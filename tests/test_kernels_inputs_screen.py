@@ -60,6 +60,14 @@ def test_each_target_chooses_those_it_follows_and_no_others():
     assert {c.seq for c in found} == {200}, "the first tick has no change"
 
 
+def test_of_too_many_fields_that_are_no_targets_some_are_chosen_too():
+    tables = {"target": {"values": ["f2"]}, "features": {"most": 5}}
+    found = choices(run(engine(**tables), led()))
+    assert [(c.target, c.place, c.field) for c in found] == [
+        ("f2", 0, "f0"), ("f2", 1, "f3"),
+    ]  # fmt: skip
+
+
 def test_what_was_chosen_is_seen_from_the_next_tick_on():
     values = led(1_000)
     one, none = engine(), engine(features={"helpers": 0})

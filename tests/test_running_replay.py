@@ -379,6 +379,9 @@ def test_a_run_of_before_goes_on_seeing_all_fields(tmp_path):
     path.write_text(path.read_text().replace("helpers = 3\n", ""))
     features = run_folder.load(folder).config.features
     assert (features.widest, features.helpers) == (16, None)
+    assert features.most == 128
+    path.write_text(path.read_text().replace("most = 128\n", ""))
+    assert run_folder.load(folder).config.features.most is None
     path.write_text(path.read_text().replace("widest = 16\n", ""))
     assert run_folder.load(folder).config.features.widest is None
 

@@ -295,6 +295,16 @@ def test_up_to_the_limit_and_without_one_all_fields_are_seen():
         ) == len(fields)
 
 
+def test_of_far_too_many_fields_a_target_sees_itself_and_those_it_will_choose():
+    names = [f"f{i}" for i in range(129)]
+    seen = plan(names, ["f0"], ALL)
+    assert not [name for name in seen.names[0] if "(" in name]
+    assert seen.helpers == 3
+    every = features.plan(from_tree({"features": {"most": None}}), names)
+    assert sum(name.startswith("change(") for name in every.names[0]) == 128
+    assert every.helpers == 0
+
+
 def test_hundreds_of_targets_fit_where_each_sees_itself():
     names = [f"f{i}" for i in range(862)]
     config = from_tree({"target": {"values": names}})

@@ -20,6 +20,7 @@ LATER = (
     ("forecast", "wide_clip"),
     ("model", "shared"),
     ("features", "widest"),
+    ("features", "most"),
     ("features", "helpers"),
     ("features", "screened"),
 )

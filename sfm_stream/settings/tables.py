@@ -152,10 +152,14 @@ class Features(Section, frozen=True):
         Positive | None,
         doc("most fields for which `*` is all; with more, it leaves out other targets"),
     ] = 16
+    most: Annotated[
+        Positive | None,
+        doc("the same for all other fields: with more, `*` is the target alone"),
+    ] = 128
     helpers: Annotated[
         Annotated[int, Meta(ge=0, le=64)] | None,
         doc(
-            "of the targets that `change(*)` leaves out, how many a target sees: those "
+            "of the fields that `change(*)` leaves out, how many a target sees: those "
             "whose last change tells most of its next move; 0: none"
         ),
     ] = 3

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from sfm_stream.config import Config
 from sfm_stream.errors import ConfigError, did_you_mean
+from sfm_stream.settings import Features
 
 # Codes of signals; each names its operands among the fields.
 FIELD, MID, SPREAD, IMBALANCE, MICROPRICE = range(5)
@@ -74,10 +75,10 @@ class _Signals:
     """The table of signals while it is being filled."""
 
     def __init__(
-        self, fields: Sequence[str], targets: Sequence[str], widest: int | None
+        self, fields: Sequence[str], targets: Sequence[str], features: Features
     ) -> None:
         self.fields = tuple(fields)
-        self._targets, self._widest = frozenset(targets), widest
+        self._targets, self._features = frozenset(targets), features
         self.rows: list[tuple[int, ...]] = []
         self._places = {name: place for place, name in enumerate(self.fields)}
         self._numbers: dict[str, int] = {}
@@ -92,13 +93,17 @@ class _Signals:
         return self._numbers[name]
 
     def left_out(self, target: str) -> frozenset[str]:
-        """Give what `*` does not stand for: of too many fields, other targets.
+        """Give what `*` does not stand for: of too many fields, the others.
 
-        Else each of hundreds of targets would see all others.
+        Else each of hundreds of targets would see all others. As regressors of one
+        target more can be borne, so other fields are left out later.
         """
-        if self._widest is None or len(self.fields) <= self._widest:
-            return frozenset()
-        return self._targets.intersection(self.fields) - {target}
+        count, others = len(self.fields), frozenset(self.fields) - {target}
+        if count > (self._features.most or count):
+            return others
+        if count > (self._features.widest or count):
+            return others & self._targets
+        return frozenset()
 
     def _row(self, at: str, name: str) -> tuple[int, ...]:
         if name in self._places:
@@ -134,7 +139,7 @@ def plan(config: Config, fields: Sequence[str]) -> Plan:
     if not fields:
         raise ConfigError("stream.fields", "the feed has no numeric field", "name one")
     targets = tuple(config.target.values) or (fields[0],)
-    signals = _Signals(fields, targets, config.features.widest)
+    signals = _Signals(fields, targets, config.features)
     _refuse_twice("stream.fields", fields)
     _refuse_twice("target.values", targets)
     target = [

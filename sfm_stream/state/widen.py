@@ -72,7 +72,8 @@ def _expect_inputs(old: Layout, new: Layout) -> None:
     for before, after in zip(old.plan.names, new.plan.names, strict=True):
         if lost := sorted(set(before) - set(after)):
             problem = f"expected all inputs there were, {', '.join(lost)} absent"
-            hint = f"begin with features.widest = {len(new.plan.fields)} or more"
+            count = len(new.plan.fields)
+            hint = f"begin with features.widest and features.most of {count} or more"
             raise ConfigError("features.widest", problem, hint)
 
 

@@ -154,8 +154,8 @@ def load(folder: Path) -> Run:
 def _settings(path: Path) -> config.Config:
     """Read the settings of a run, with former defaults where it has no key.
 
-    The first runs saw all fields, however many, those after them no helpers, and the
-    streams of both learned together.
+    The first runs saw all fields, however many, those after them no helpers or all
+    fields that are no targets, and the streams of the first learned together.
     """
     with warnings.catch_warnings():
         # a run keeps its old keys: there is nobody to warn
@@ -167,6 +167,8 @@ def _settings(path: Path) -> config.Config:
         features = replace(features, widest=None)
     elif "helpers" not in written.get("features", {}):
         features = replace(features, helpers=None)
+    if "most" not in written.get("features", {}):
+        features = replace(features, most=None)
     if "schedule" not in written.get("learn", {}):
         learn = replace(learn, schedule=config.TOGETHER)
     return replace(settings, features=features, learn=learn)

@@ -1,10 +1,11 @@
-"""Which of hundreds of other targets a target sees: those that predict its next move.
+"""Which of hundreds of other fields a target sees: those that predict its next move.
 
-For `screened` ticks each of them is looked at: how far its last change goes along with
-the target's next move, once what the target's own last change tells is taken away (the
-partial correlation). Then those that tell most are chosen, once and for all. One that
-tells no more than chance gives the best of so many is left out. Until the choice, and
-where none is chosen, the inputs that wait for them are 0.
+The others are those that are no inputs of it already. For `screened` ticks each of them
+is looked at: how far its last change goes along with the target's next move, once what
+the target's own last change tells is taken away (the partial correlation). Then those
+that tell most are chosen, once and for all. One that tells no more than chance gives
+the best of so many is left out. Until the choice, and where none is chosen, the inputs
+that wait for them are 0.
 """
 
 from __future__ import annotations
@@ -13,8 +14,8 @@ import math
 
 from sfm_stream.jit.scalars import LARGEST_ROOT, clip, inline, jit
 from sfm_stream.kernels.records import CHOSEN, notice
-from sfm_stream.kernels.rows import matrix, vector
-from sfm_stream.state.inputs import FIELD
+from sfm_stream.kernels.rows import cube, matrix, vector
+from sfm_stream.state.inputs import CHANGE, FIELD
 from sfm_stream.state.places import (
     CHANGED,
     COUNTERS,
@@ -87,23 +88,34 @@ def choose(s, tables, row, out, seq, number, seen, own, count):
     """Choose the fields that tell most, one after another."""
     helpers = vector(row.f64, s.at_helpers, s.helpers)
     signals = matrix(tables.i64, s.at_signals, s.signals, 5)
-    others = max(s.targets - 1, 1)
-    least = (math.sqrt(2.0 * math.log(others)) + SURELY) / math.sqrt(count)
+    inputs = cube(tables.i64, s.at_inputs, s.targets, s.inputs, 2)[number % s.targets]
+    others = 0
+    for j in range(s.signals):
+        others += is_other(signals, inputs, own, j)
+    least = (math.sqrt(2.0 * math.log(max(others, 1))) + SURELY) / math.sqrt(count)
     for h in range(s.helpers):
         best, most = -1, least
-        for t in range(s.targets):
-            j = tables.i64[s.at_target + t]
+        for j in range(s.signals):
             told = math.fabs(partial(seen, own, j))
-            taken = j == own or signals[j, 0] != FIELD
+            free = is_other(signals, inputs, own, j)
             for g in range(h):
-                taken = taken or helpers[g] == j
-            if told > most and not taken:
+                free = free and helpers[g] != j
+            if told > most and free:
                 best, most = j, told
         if best < 0:
             break
         helpers[h] = best
         i = notice(out, CHOSEN, seq, number, h, signals[best, 1], 0)
         out.notice_num[i, 0], out.notice_num[i, 1] = partial(seen, own, best), least
+
+
+@inline
+def is_other(signals, inputs, own, j):
+    """Say whether signal j is a field whose change the target does not see yet."""
+    other = j != own and signals[j, 0] == FIELD
+    for i in range(len(inputs)):
+        other = other and not (inputs[i, 0] == CHANGE and inputs[i, 1] == j)
+    return other
 
 
 @inline
