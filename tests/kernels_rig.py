@@ -82,8 +82,11 @@ class Rig:
 
     def gradient(self):
         """Give the named blocks of the last gradient."""
-        there = places.work_places(self.sizes)
-        flat = arena.view(self.bank.work, there, "gradient")[0]
+        if self.sizes.late:
+            flat = self.view("stripe_gradient")
+        else:
+            there = places.work_places(self.sizes)
+            flat = arena.view(self.bank.work, there, "gradient")[0]
         return layout.split(self.sizes, flat)
 
     def stir(self, size=0.3, seed=3):

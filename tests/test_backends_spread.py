@@ -82,8 +82,9 @@ def blocks(events, size):
         TREE | {"stream": {"symbols": ["s0", "s1", "s4"]}},
         TREE | {"stream": {"max_streams": 3, "every": "2s"}},
         TREE | {"forecast": {"experts": ["last", "rls"]}},
+        TREE | {"learn": {"window": 12, "every": 12, "schedule": "striped"}},
     ],
-    ids=["all", "strangers", "folded and crowded", "without a cell"],
+    ids=["all", "strangers", "folded and crowded", "without a cell", "striped"],
 )
 def test_many_cores_say_to_the_bit_what_one_says(cores, tree, monkeypatch):
     events = story(cores)

@@ -117,6 +117,27 @@ def test_an_impossible_value_is_named_with_what_was_expected(text, message):
             ),
         ),
         (
+            '[learn]\nschedule = "striped"\n[model]\nshared = true',
+            (
+                'model.shared: expected false with learn.schedule = "striped", was '
+                'true; set learn.schedule = "staggered"'
+            ),
+        ),
+        (
+            '[learn]\nschedule = "striped"\n[run]\ndevice = "cuda:1"',
+            (
+                'run.device: expected "cpu" with learn.schedule = "striped", was '
+                '"cuda:1"; set learn.schedule = "staggered"'
+            ),
+        ),
+        (
+            '[learn]\nschedule = "striped"\n[run]\nbackend = "torch"',
+            (
+                'run.backend: expected "numba" with learn.schedule = "striped", was '
+                '"torch"; set learn.schedule = "staggered"'
+            ),
+        ),
+        (
             "[learn]\nevery = 64",
             (
                 "learn.every: expected at most learn.window = 32, was 64; "

@@ -12,6 +12,7 @@ from tests.daemon_rig import START, settings_of
 
 TARGETS = {"target": {"values": ["x", "y"], "horizons": [1, 3]}}
 BINS = {"stream": {"every": "4ms"}}
+STRIPED = {"learn": {"schedule": "striped"}}
 
 
 def engine_of(**tree):
@@ -47,7 +48,7 @@ def moved(names, origin, home):
     handover.take_in(home, names, handover.release(origin, names))
 
 
-@pytest.mark.parametrize("tree", [{}, BINS], ids=["ticks", "bins"])
+@pytest.mark.parametrize("tree", [{}, BINS, STRIPED], ids=["ticks", "bins", "striped"])
 def test_a_stream_says_elsewhere_what_it_would_have_said_at_home(tree):
     stayed, origin, home = (engine_of(**tree) for _ in range(3))
     for one in (stayed, origin):

@@ -13,6 +13,7 @@ from sfm_stream.errors import CheckpointMismatch
         {"stream": {"symbols": ["b"]}},
         {"learn": {"enabled": False}},
         {"run": {"block": 7}},
+        {"learn": {"schedule": "together"}},
     ],
 )
 def test_what_may_change_between_runs_is_the_same_model(other):
@@ -23,12 +24,19 @@ def test_what_may_change_between_runs_is_the_same_model(other):
     ("other", "fields", "named"),
     [
         ({"learn": {"lr": 0.1}}, ("x",), "digest"),
+        ({"learn": {"schedule": "striped"}}, ("x",), "digest"),
         ({}, ("x", "y"), r"fields \['x', 'y'\], was \['x'\]"),
     ],
 )
 def test_another_model_is_named(other, fields, named):
     with pytest.raises(CheckpointMismatch, match=f"expected {named}"):
         expect(identity(from_tree({}), ("x",)), from_tree(other), fields)
+
+
+def test_no_other_schedule_goes_on_with_a_striped_update():
+    striped = from_tree({"learn": {"schedule": "striped"}})
+    with pytest.raises(CheckpointMismatch, match="expected digest"):
+        expect(identity(striped, ("x",)), from_tree({}), ("x",))
 
 
 def test_a_snapshot_of_another_format_is_refused():

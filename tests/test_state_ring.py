@@ -131,18 +131,21 @@ def streams_of_events(draw):
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
-@given(streams_of_events(), st.data())
-def test_blocks_ticks_a_whole_ring_and_a_resumed_run_say_the_same(events, data):
+@given(streams_of_events(), st.sampled_from(["staggered", "striped"]), st.data())
+def test_blocks_ticks_a_whole_ring_and_a_resumed_run_say_the_same(
+    events, schedule, data
+):
     cuts = data.draw(st.lists(st.integers(0, len(events)), max_size=4))
-    grown, one_by_one = engine_of(), engine_of()
+    learn = {**SMALL["learn"], "schedule": schedule}
+    grown, one_by_one = engine_of(learn=learn), engine_of(learn=learn)
     expected = run(grown, events, cuts)
     expect_same(stepped(one_by_one, events), expected)
     expect_equal(one_by_one, grown)
-    expect_same(run(engine_of(whole=True), events), expected)
+    expect_same(run(engine_of(whole=True, learn=learn), events), expected)
     place = data.draw(st.integers(0, len(events)))
-    first = engine_of()
+    first = engine_of(learn=learn)
     found = run(first, events[:place])
-    second = engine_of()
+    second = engine_of(learn=learn)
     second.restore(*first.snapshot())
     expect_same(found + run(second, events[place:]), expected)
     expect_equal(second, grown)

@@ -64,6 +64,22 @@ def test_a_wider_engine_says_what_the_narrow_one_says_until_something_new_comes(
     )
 
 
+@pytest.mark.parametrize("begun", range(64, 72))
+def test_an_update_that_is_under_way_is_widened_with_the_rest(begun):
+    learn = {"window": 8, "every": 8, "schedule": "striped"}
+    narrow, wide = make(("y", "x"), learn=learn), make(("y", "x"), learn=learn)
+    values = walk(120, 2)
+    for engine in (narrow, wide):
+        engine.run(ticks(values[:begun]))
+    wide = wide.widen(("new", "y", "x"))
+    later = with_nothing_new(values[begun:], [1, 2], 3)
+    np.testing.assert_allclose(
+        means(wide, ticks(later, begun)),
+        means(narrow, ticks(values[begun:], begun)),
+        rtol=1e-3,
+    )
+
+
 def test_every_input_keeps_its_statistics_weights_and_moments_under_its_name():
     engine = make(("y", "x"))
     engine.run(ticks(walk(60, 2)))

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from msgspec import json
+
 from sfm_stream.errors import ConfigError, did_you_mean
 from sfm_stream.settings import EXPERTS, Config, Daemon
 
@@ -29,6 +31,7 @@ def check(config: Config) -> None:
             f"was {config.learn.every}",
             "ticks between windows would never be learned from",
         )
+    _check_schedule(config)
     warmup = config.run.warmup
     if not warmup >= 0 or (isinstance(warmup, float) and warmup >= 1):
         raise ConfigError(
@@ -37,6 +40,20 @@ def check(config: Config) -> None:
     _check_experts(config.forecast.experts)
     _check_levels(config.forecast.levels)
     _check_daemon(config.daemon)
+
+
+def _check_schedule(config: Config) -> None:
+    if config.learn.schedule != "striped":
+        return
+    for where, value, wanted in (
+        ("model.shared", config.model.shared, False),
+        ("run.backend", config.run.backend, "numba"),
+        ("run.device", config.run.device, "cpu"),
+    ):
+        if value not in (wanted, "auto"):
+            expected, was = (json.encode(v).decode() for v in (wanted, value))
+            problem = f'expected {expected} with learn.schedule = "striped", was {was}'
+            raise ConfigError(where, problem, 'set learn.schedule = "staggered"')
 
 
 def _check_daemon(daemon: Daemon) -> None:

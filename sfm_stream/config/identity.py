@@ -27,6 +27,8 @@ LATER = (
 """Table and key of settings younger than the first runs, whose digests must last."""
 TOGETHER = "together"
 """How streams learned before `learn.schedule` was there."""
+STRIPED = "striped"
+"""The schedule whose state no other can go on with."""
 FIRST_EXPERTS = ("last", "rls", "rls-fast", "sfm", "sfm-rls")
 
 
@@ -39,7 +41,8 @@ def digest(config: Config) -> str:
     for table, key in LATER:  # at its default, it decides what was decided before
         if keep[table][key] in (None, getattr(getattr(Config(), table), key)):
             del keep[table][key]
-    del keep["learn"]["schedule"]  # a run keeps its own, and a state fits either
+    if config.learn.schedule != STRIPED:
+        del keep["learn"]["schedule"]  # a run keeps its own, and a state fits either
     if len(config.forecast.levels) == 1:  # the only form of the first runs
         (keep["forecast"]["level"],) = keep["forecast"].pop("levels")
     return hashlib.sha256(msgspec.json.encode(keep, order="sorted")).hexdigest()

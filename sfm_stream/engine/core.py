@@ -177,7 +177,7 @@ class Engine(FormerNames):
             return self._said(self._call.said(self._owners) if there else {})
         events, self._observed, self._expected = self._observed, None, None
         stop = len(events.kind)
-        if not (stop and self._is_due(int(events.row[-1]))):
+        if not (stop and self._bank.has_work(int(events.row[-1]))):
             return self._said({})
         last = [(max(stop - 1, 0), stop, LEARN)]
         return self._said(self._call.many(events, last, self._owners))
@@ -359,7 +359,7 @@ class Engine(FormerNames):
     def _learn_single(self) -> bool:
         """Learn from it; say whether there was anything to learn."""
         self._observed = self._expected = None
-        due = self._is_due(int(self._single.events.row[self._place]))
+        due = self._bank.has_work(int(self._single.events.row[self._place]))
         if due:
             self._call.few(self._single, self._place, self._place + 1, LEARN)
         return due
@@ -384,13 +384,6 @@ class Engine(FormerNames):
     def _admit(self, block: Block) -> None:
         if self._intake.admit(block):
             self._owners = self._owners_now()
-
-    def _is_due(self, row: int) -> bool:
-        # Only the rows of the last event can have become due with it.
-        since, s = self.view("counters")[:, places.SINCE_UPDATE], self._sizes
-        if row < 0:
-            return bool((since >= s.every).any())
-        return any(since[row + i] >= s.every for i in range(s.targets))
 
     def _said(self, columns: decode.Columns, block: Block | None = None) -> Records:
         """Give columns as records, after the decisions that a block held."""

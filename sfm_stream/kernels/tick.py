@@ -33,7 +33,7 @@ from sfm_stream.events.kinds import (
 from sfm_stream.jit.scalars import ONE, inline, jit
 from sfm_stream.kernels.experts import forecast, mature
 from sfm_stream.kernels.inputs import accept, period, scale, screen, season
-from sfm_stream.kernels.learning import adapt, learn, shared
+from sfm_stream.kernels.learning import adapt, learn, shared, stripe
 from sfm_stream.kernels.memory import cell
 from sfm_stream.kernels.records import FORECASTS, NOTICES, SCORES
 from sfm_stream.kernels.rows import (
@@ -121,6 +121,8 @@ def advance(settings, tables, rows, scratch, events, start, stop, phase, out):
             due = row.i64[s.at_counters + SINCE_UPDATE] >= s.every
             if phase & LEARN and due and not awaits_label(s, row):
                 learn_from(s, again, table, rows, b, work, events.seq[i], out)
+            if phase & LEARN and stripe.has_piece(s, row):
+                stripe.go_on(s, again, table, row, work, b, events.seq[i], out)
     return stop
 
 
@@ -128,6 +130,9 @@ def advance(settings, tables, rows, scratch, events, start, stop, phase, out):
 def learn_from(s, again, table, rows, b, work, seq, out):
     """Learn from what waits in a row; a shared cell steps when all have joined."""
     row, home = arena_row(rows, b), shared.home_of(s, rows, b)
+    if s.late > 0:
+        stripe.update(s, again, table, row, work, b, seq, out)
+        return
     if s.shared != 0 and shared.has_joined(s, home, row):
         shared.step_together(s, rows, b)
     learn.update(s, again, table, row, home, work, b, seq, out)
@@ -158,10 +163,10 @@ def lacks_room(s, table, rows, first, last):
 
     That is where horizons in time let the ring grow with need, see `state.ring`.
     """
-    if s.ring >= s.max_pending + s.window + 2:
+    if s.ring >= s.max_pending + s.window + s.late + 2:
         return False
     horizons = matrix(table.i64, s.at_horizons, s.horizons, 2)
-    most = s.ring - (s.window + s.every + 2)
+    most = s.ring - (s.window + s.every + s.late + 2)
     for b in range(first, last):
         ticks = rows.i64[b, s.at_counters + TICKS]
         for q in range(s.horizons):

@@ -218,8 +218,11 @@ class Learn(Section, frozen=True):
     window: Annotated[Positive, doc("ticks that gradients flow back, h")] = 32
     every: Annotated[Positive, doc("ticks between updates, h'")] = 32
     schedule: Annotated[
-        Literal["staggered", "together"],
-        doc("whether streams that tick together learn at different ticks"),
+        Literal["staggered", "together", "striped"],
+        doc(
+            "whether streams that tick together learn at different ticks; `striped`: "
+            "they do, and each spreads an update over the ticks until its next"
+        ),
     ] = "staggered"
     replay: Annotated[
         Count,

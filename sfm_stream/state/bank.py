@@ -33,6 +33,7 @@ from sfm_stream.state.places import (
     SIGHT,
     SINCE_UPDATE,
     SPREAD_RIDGE,
+    STAGE,
     TICKS,
     VERSION,
     WEIGHT,
@@ -49,6 +50,7 @@ ROOM = 1.5
 GOLDEN = 2_654_435_769
 """2^32 divided by the golden ratio: its multiples spread evenly, however many."""
 KEPT = "kept_"
+NOTHING = np.zeros(0)
 
 
 class Bank:
@@ -63,7 +65,7 @@ class Bank:
         self._real = real
         self._cell = cell_sizes(config, self.layout.sizes.inputs)
         self._seed = config.run.seed
-        self._staggers = config.learn.schedule == "staggered"
+        self._staggers = config.learn.schedule != "together"
         self._views: dict[str, NDArray[Any]] = {}
         self._fetch: Callable[[Arena], None] | None = None
         self.rows = self._room = arena(0, self.layout.places, real)
@@ -102,6 +104,20 @@ class Bank:
         """Say whether a silence longer than `stream.max_gap` ends at a time, ns."""
         last = int(self.view("counters")[row, LAST_TIME])
         return 0 < self.layout.sizes.max_gap < time - last
+
+    def has_work(self, first: int) -> bool:
+        """Say whether learning has something to do now.
+
+        Args:
+            first: of the rows of the stream asked about; below 0: any will do.
+        """
+        s, since = self.layout.sizes, self.view("counters")[:, SINCE_UPDATE]
+        stage = self.view("stripe")[:, STAGE] if s.late else NOTHING
+        if first < 0:
+            return bool((since >= s.every).any() or stage.any())
+        rows = range(first, first + s.targets)
+        due = any(since[row] >= s.every for row in rows)
+        return due or (s.late > 0 and any(stage[row] for row in rows))
 
     def weights(self, row: int) -> dict[str, NDArray[np.float32]]:
         """Give the named weight blocks of a row, sharing memory."""
@@ -237,7 +253,7 @@ class Bank:
         counters[:, LAST_TIME] = NO_TIME
         counters[:, LABELLED] = NO_LABEL
         counters[:, BACK] = 0
-        for name in ("head_tick", "learned", "moves", "errors"):
+        for name in ("head_tick", "learned", "moves", "errors", "stripe"):
             self.view(name)[...] = 0
         self.view("labels")[...] = np.nan
 

@@ -37,6 +37,7 @@ from sfm_stream.state.places import (
     Sizes,
     again_places,
     again_sizes,
+    held_places,
     places,
     table_places,
     weight_count,
@@ -159,6 +160,11 @@ def _settings(s: Sizes, knobs: Knobs) -> NDArray[np.void]:
     at: dict[str, int] = {}
     for table in (places(s), table_places(s), work_places(s)):
         at |= {f"at_{name}": begin for name, begin in offsets(table).items()}
+    if s.late:  # what has no place there is the row's own weights
+        at |= {
+            f"at_{place.name}": at.get(f"at_stripe_{place.name}", at["at_weights"])
+            for place in held_places(s)
+        }
     values = s._asdict() | knobs._asdict() | at
     again = values | again_sizes(s)._asdict()
     for place in again_places(s):
@@ -217,6 +223,7 @@ def _sizes(config: Config, plan: Plan) -> Sizes:
         kept=learn.replay // learn.window if "sfm" in experts else 0,
         window=learn.window,
         every=learn.every,
+        late=ring.late(config),
         max_pending=learn.max_pending,
         gates=cell.gate_columns,
         head_rows=cell.head_rows,

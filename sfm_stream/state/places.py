@@ -48,6 +48,7 @@ class Sizes(NamedTuple):
     kept: int  # windows of the past that can be learned again
     window: int  # h
     every: int  # h'
+    late: int  # ticks by which a striped update may end after its begin, else 0
     max_pending: int
     gates: int  # G: columns of w_in
     head_rows: int  # Din
@@ -94,6 +95,11 @@ SCREEN = 4
 LONGEST_PERIOD = 512
 LEVEL, LOOKED_AT = range(2)
 PERIOD = 2
+# Of a striped update, in the array `stripe`: what comes next, the next tick of it, the
+# labels of its new and of its old window, how many ticks are a piece of it, and TICKS
+# at the last piece.
+STAGE, NEXT, LABELS, KNOWN, PIECE, DONE = range(6)
+STRIPE = 6
 # Of a shared cell, in the array `sharing`: the step that a row has joined, and how many
 # gradients of new and of old labels wait at its home.
 JOINED, NEW, OLD = range(3)
@@ -109,6 +115,7 @@ def places(s: Sizes) -> tuple[Place, ...]:
     return (
         *_cells(s),
         *_kept(s),
+        *_stripe(s),
         *_scales(s),
         *_screen(s),
         *_origins(s),
@@ -156,6 +163,26 @@ def _kept(s: Sizes) -> tuple[Place, ...]:
         Place("kept_memory", f32, (s.kept, k, 2 * d), "Re, Im of memory before them"),
         Place("kept_z", f32, (s.kept, m), "output z before them"),
     )
+
+
+def _stripe(s: Sizes) -> tuple[Place, ...]:
+    """An update that outlives a tick, see `kernels.learning.stripe`."""
+    striped = int(s.late > 0)
+    held = (p for p in held_places(s) if p.name != "again_weights")  # its own serve
+    return (
+        *(_only(p._replace(name=f"stripe_{p.name}"), striped) for p in held),
+        Place("stripe_loss", "f64", (striped,), "sum of squares so far"),
+        Place("stripe", "i64", (STRIPE * striped,), "see STAGE and its neighbours"),
+    )
+
+
+def _only(place: Place, there: int) -> Place:
+    """Give a place, or an empty one of its name if nothing is there.
+
+    The record of settings has the same fields whatever the sizes, or the tick would be
+    compiled a second time.
+    """
+    return place if there else place._replace(shape=(0,))
 
 
 def _scales(s: Sizes) -> tuple[Place, ...]:
@@ -290,13 +317,10 @@ def work_places(s: Sizes) -> tuple[Place, ...]:
     """
     k, d, m, f32 = s.frequencies, s.states, s.outputs, "f32"
     return (
-        *again_places(s),
-        Place("gradient", f32, (weight_count(s),), "of the weights"),
+        *held_places(s),
         Place("delta", f32, (CHUNK, s.gates), "gradients of the gates"),
         Place("deltas", f32, (k, CHUNK, 2 * m), "gradients of the heads"),
         Place("reads", f32, (3 * d,), "gradients of A, Re, Im"),
-        Place("carry", f32, (k, 2 * d), "gradients of Re, Im of the tick before"),
-        Place("carry_z", f32, (m,), "gradients of z of the tick before"),
         Place("head", f32, (2 * m,), "heads of one frequency"),
         Place("forget", f32, (d,), "forget gate of one frequency"),
         Place("fade", f32, (2 * d,), "the same and its slope, going back"),
@@ -305,6 +329,20 @@ def work_places(s: Sizes) -> tuple[Place, ...]:
         Place("seen", "f64", (s.regressors,), "regressors as an expert clips them"),
         Place("product", "f64", (max(s.regressors, SIGHT),), "cov @ regressors"),
         Place("sight", "f64", (SIGHT,), "see `interval.look_at_moves`"),
+    )
+
+
+def held_places(s: Sizes) -> tuple[Place, ...]:
+    """List the part of that room in which an update is from its begin to its end.
+
+    A striped one outlives a call, and is in the row.
+    """
+    k, d, m, f32 = s.frequencies, s.states, s.outputs, "f32"
+    return (
+        *again_places(s),
+        Place("gradient", f32, (weight_count(s),), "of the weights"),
+        Place("carry", f32, (k, 2 * d), "gradients of Re, Im of the tick before"),
+        Place("carry_z", f32, (m,), "gradients of z of the tick before"),
         Place("spans", "i64", (s.horizons, 3), "first swept, first, last origin"),
     )
 
@@ -315,13 +353,9 @@ def again_places(s: Sizes) -> tuple[Place, ...]:
     Args:
         s: the sizes.
     """
-    # Without kept windows they are empty, not absent: the record of settings has the
-    # same fields whatever the sizes, or the tick would be compiled a second time.
     return tuple(
-        place._replace(
-            name=f"again_{place.name}", shape=place.shape if s.kept else (0,)
-        )
-        for place in places(again_sizes(s))
+        _only(place._replace(name=f"again_{place.name}"), s.kept)
+        for place in _cells(again_sizes(s))
         if place.name.startswith("tape_") or place.name in {"weights", "labels"}
     )
 

@@ -29,7 +29,15 @@ def whole(config: Config) -> int:
     """Give the slots with which no forecast can find no room."""
     # An update reaches back `window` ticks from the newest settled origin, and no
     # label waits longer than `every` <= `window` ticks to be learned from.
-    return targets.longest_wait(config) + config.learn.window + 2
+    return targets.longest_wait(config) + config.learn.window + 2 + late(config)
+
+
+def late(config: Config) -> int:
+    """Give the ticks by which an update may end after its begin; 0: with its tick.
+
+    One that is due may wait a tick more for its label.
+    """
+    return config.learn.every + 1 if config.learn.schedule == "striped" else 0
 
 
 def first(config: Config) -> int:
@@ -38,16 +46,17 @@ def first(config: Config) -> int:
     if not table[:, 1].any():
         return whole(config)
     wait = max(FIRST_WAIT, int(table[:, 0].max()) + 1)
-    return min(wait + spare(config.learn.window, config.learn.every), whole(config))
+    learn = config.learn
+    return min(wait + spare(learn.window, learn.every, late(config)), whole(config))
 
 
-def spare(window: int, every: int) -> int:
+def spare(window: int, every: int, late: int) -> int:
     """Give the slots beside those of ticks that wait, as long as the ring may grow.
 
     `every` more than a whole ring has: of one that is not whole all must be there that
     an update can look for, however many forecasts were given up before it.
     """
-    return window + every + 2
+    return window + every + 2 + late
 
 
 def is_short(s: Sizes, waiting: int) -> bool:
@@ -57,7 +66,7 @@ def is_short(s: Sizes, waiting: int) -> bool:
         s: the sizes.
         waiting: forecasts of the horizon in time for which most wait.
     """
-    return waiting + 1 + spare(s.window, s.every) > s.ring
+    return waiting + 1 + spare(s.window, s.every, s.late) > s.ring
 
 
 def is_stored(name: str) -> bool:

@@ -110,7 +110,8 @@ def _widen_target(
     moved, s = dict(arrays), old.sizes
     seen = _places_of_inputs(old, new, target)
     if s.cell:
-        for name in ("weights", "moment", "moment2"):
+        striped = ["stripe_gradient"] if s.late else []
+        for name in ("weights", "moment", "moment2", *striped):
             moved[name] = _weights(arrays[name], old, new, seen)
         if s.shared:
             halves = np.split(arrays["pool"], 2, axis=-1)
@@ -125,7 +126,9 @@ def _widen_target(
     _widen_screen(moved, arrays, signals, new)
     gates = np.concatenate([seen, new.sizes.inputs + np.arange(s.outputs + 1)])
     width = new.sizes.inputs + s.outputs + 1
-    moved["tape_u"] = _spread(arrays["tape_u"], -1, gates, width)
+    again = ["stripe_again_tape_u"] if s.late and s.kept else []
+    for name in ("tape_u", *again):
+        moved[name] = _spread(arrays[name], -1, gates, width)
     moved["kept_u"] = _kept(arrays, seen, new)
     _widen_regressors(moved, old, new, seen)
     return moved

@@ -9,7 +9,7 @@ from __future__ import annotations
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -17,14 +17,14 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
-from sfm_stream.config import Config, from_tree
+from sfm_stream.config import from_tree
 from sfm_stream.engine import Engine
 from sfm_stream.errors import InvalidState
 from sfm_stream.events import Block
 from sfm_stream.running import precompile
 
 if TYPE_CHECKING:
-    from sfm_stream.events import Floats
+    from sfm_stream.events import Event, Floats
 
 Call: TypeAlias = Callable[..., object]
 
@@ -41,6 +41,9 @@ READOUT = "amplitude"
 WINDOW = 32
 INPUTS = 8
 FIELDS = 4
+SCHEDULES = ("staggered", "striped")
+# Live ticks of a schedule in one go: a busy moment hits both, and caches stay warm.
+IN_TURN = 512
 # Those of the paper that learn whole sequences, at their size for music, and how many
 # sequences they read side by side.
 LEARNERS = ("sfm", "a-sfm", "lstm")
@@ -89,7 +92,8 @@ def measure(say: Callable[[str], None], size: Size | None = None) -> dict[str, A
     sequences = _sequences(size)
     say("measuring the whole tick")
     full = _full_tick(size)
-    live = _live(size, full)
+    live, striped = _live(size).values()
+    beyond = {f"{name}_beyond_kernel": us - full for name, us in live.items()}
     say("measuring River's calls")
     river = _river(size)
     say("measuring a replay with records, and the start of a process")
@@ -110,7 +114,8 @@ def measure(say: Callable[[str], None], size: Size | None = None) -> dict[str, A
         "sequence_us": sequences,
         "full_tick_us": full,
         "replay_ticks_per_s": replay_pace,
-        "observe_learn_us": live,
+        "observe_learn_us": live | beyond,
+        "striped_us": striped,
         "river_us": river,
         "compile_s": _compile(),
         "warm_start_s": warm,
@@ -183,8 +188,13 @@ def _cell_engine(*, learns: bool) -> Engine:
 
 def _full_tick(size: Size) -> float:
     """Time the default model: all experts, intervals, clock, learning."""
-    engine = Engine(Config(), [f"field_{i}" for i in range(FIELDS)])
+    engine = _default({})
     return _medians(size.repeats, {"": lambda: _run(engine, size.ticks)})[""]
+
+
+def _default(learn: Mapping[str, str]) -> Engine:
+    """Make the default model, but for some keys of `[learn]`."""
+    return Engine(from_tree({"learn": learn}), [f"field_{i}" for i in range(FIELDS)])
 
 
 def _run(engine: Engine, ticks: int) -> float:
@@ -193,28 +203,31 @@ def _run(engine: Engine, ticks: int) -> float:
     return _timed(lambda: engine.run(block)) / ticks
 
 
-def _live(size: Size, kernel_us: float) -> dict[str, float]:
-    """Time `observe` and `learn` together, tick by tick, from Python.
+def _live(size: Size) -> dict[str, dict[str, float]]:
+    """Time `observe` and `learn` together, tick by tick, from Python, by schedule."""
+    engines = {name: _default({"schedule": name}) for name in SCHEDULES}
+    for engine in engines.values():
+        _run(engine, size.ticks)
+    taken: dict[str, list[float]] = {name: [] for name in SCHEDULES}
+    events = list(_block(size.ticks, size.live_ticks, FIELDS).events())
+    for first in range(0, len(events), IN_TURN):
+        for name, engine in engines.items():
+            taken[name] += _each(engine, events[first : first + IN_TURN])
+    return {
+        name: {f"p{q}": float(np.percentile(times, q)) for q in (50, 99)}
+        for name, times in taken.items()
+    }
 
-    Args:
-        size: how much.
-        kernel_us: what the compiled tick itself takes.
-    """
-    engine = Engine(Config(), [f"field_{i}" for i in range(FIELDS)])
-    _run(engine, size.ticks)
+
+def _each(engine: Engine, events: Sequence[Event]) -> list[float]:
+    """Give the microseconds of each event."""
     taken = []
-    for event in _block(engine.seq, size.live_ticks, FIELDS).events():
+    for event in events:
         begun = time.perf_counter_ns()
         engine.observe(event)
         engine.learn()
         taken.append((time.perf_counter_ns() - begun) / 1000)
-    p50, p99 = (float(np.percentile(taken, q)) for q in (50, 99))
-    return {
-        "p50": p50,
-        "p99": p99,
-        "p50_beyond_kernel": p50 - kernel_us,
-        "p99_beyond_kernel": p99 - kernel_us,
-    }
+    return taken
 
 
 def _river(size: Size) -> dict[str, float]:

@@ -29,56 +29,87 @@ def update(s, again, tables, row, home, work, number, seq, out):
 
     `home` is the row that holds its cell: the row itself unless the cell is shared.
     """
-    counters = vector(row.i64, s.at_counters, COUNTERS)
-    learned = vector(row.i64, s.at_learned, s.horizons)
-    head = vector(row.i64, s.at_head_tick, s.horizons)
     spans = matrix(work.i64, s.at_spans, s.horizons, 3)
-    counters[SINCE_UPDATE] = 0
-    labels = backprop.windows(s, row, spans)
-    if labels > 0 and s.learns != 0 and counters[FROZEN] == 0:
+    labels = claim(s, row, spans)
+    if labels > 0:
         forget_gradient(s, work)
         loss = backprop.sweep(s, tables, row, work, spans, labels) / labels
-        norm = adam.norm(vector(work.f32, s.at_gradient, s.weights))
-        version, skipped = counters[VERSION], NO_SKIP
-        if not math.isfinite(loss):
-            skipped = SKIP_LOSS
-        elif not math.isfinite(norm):
-            skipped = SKIP_GRADIENT
-        elif s.shared != 0:
-            version += 1  # the gradient is part of the next step
-            shared.join(s, home, work, NEW)
-            shared.note_joined(s, home, row)
-        else:
-            version += 1
-            counters[VERSION] = version
-            descend(s, row, work, norm)
+        follow_new(s, row, home, work, loss, labels, number, seq, out)
         if s.kept > 0:
             relearn(s, again, tables, row, home, work, spans)
             reservoir.offer(s, row)
-        i = notice(out, UPDATED, seq, number, version, labels, skipped)
-        out.notice_num[i, 0], out.notice_num[i, 1] = loss, norm
-    for q in range(s.horizons):
-        learned[q] = head[q]
 
 
 @inline
-def forget_gradient(s, work):
+def claim(s, row, spans):
+    """Take the labels that matured since the last update, for one update alone.
+
+    Sets spans [Q, 3], see `backprop.windows`. Returns how many labels there are; 0
+    where nothing learns.
+    """
+    counters = vector(row.i64, s.at_counters, COUNTERS)
+    learned = vector(row.i64, s.at_learned, s.horizons)
+    head = vector(row.i64, s.at_head_tick, s.horizons)
+    counters[SINCE_UPDATE] = 0
+    labels = backprop.windows(s, row, spans)
+    for q in range(s.horizons):
+        learned[q] = head[q]
+    return labels if s.learns != 0 and counters[FROZEN] == 0 else 0
+
+
+@inline
+def forget_gradient(s, held):
     """Begin a new gradient."""
-    gradient = vector(work.f32, s.at_gradient, s.weights)
+    gradient = vector(held.f32, s.at_gradient, s.weights)
     for j in range(s.weights):
         gradient[j] = ZERO
 
 
 @inline
-def descend(s, row, work, norm):
-    """Take the optimiser's next step along the gradient in `work`."""
+def follow_new(s, row, home, held, loss, labels, number, seq, out):
+    """Follow the gradient of new labels, if it is finite, and say so.
+
+    `held` has the gradient: `work`, or the row itself.
+    """
+    norm = adam.norm(vector(held.f32, s.at_gradient, s.weights))
+    version, skipped = row.i64[s.at_counters + VERSION], NO_SKIP
+    if not math.isfinite(loss):
+        skipped = SKIP_LOSS
+    elif not math.isfinite(norm):
+        skipped = SKIP_GRADIENT
+    elif s.shared != 0:
+        version += 1  # the gradient is part of the next step
+        shared.join(s, home, held, NEW)
+        shared.note_joined(s, home, row)
+    else:
+        version += 1
+        row.i64[s.at_counters + VERSION] = version
+        descend(s, row, held, norm)
+    i = notice(out, UPDATED, seq, number, version, labels, skipped)
+    out.notice_num[i, 0], out.notice_num[i, 1] = loss, norm
+
+
+@inline
+def follow_old(s, row, home, held, loss):
+    """Follow the gradient of old labels, if it is finite."""
+    norm = adam.norm(vector(held.f32, s.at_gradient, s.weights))
+    if math.isfinite(loss) and math.isfinite(norm):
+        if s.shared != 0:
+            shared.join(s, home, held, OLD)
+        else:
+            descend(s, row, held, norm)
+
+
+@inline
+def descend(s, row, held, norm):
+    """Take the optimiser's next step along the gradient in `held`."""
     count = row.i64[s.at_counters + ADAM_STEP] + 1
     row.i64[s.at_counters + ADAM_STEP] = count
     adam.step(
         vector(row.f32, s.at_weights, s.weights),
         vector(row.f32, s.at_moment, s.weights),
         vector(row.f32, s.at_moment2, s.weights),
-        vector(work.f32, s.at_gradient, s.weights), norm, s.clip,
+        vector(held.f32, s.at_gradient, s.weights), norm, s.clip,
         adam.slowed(s.lr, count), count,
     )  # fmt: skip
 
@@ -106,9 +137,4 @@ def relearn(s, again, tables, row, home, work, spans):
         span_window(s, spans)
         forget_gradient(s, work)
         loss = backprop.sweep(again, tables, old, work, spans, labels)
-        norm = adam.norm(vector(work.f32, s.at_gradient, s.weights))
-        if math.isfinite(loss) and math.isfinite(norm):
-            if s.shared != 0:
-                shared.join(s, home, work, OLD)
-            else:
-                descend(s, row, work, norm)
+        follow_old(s, row, home, work, loss)

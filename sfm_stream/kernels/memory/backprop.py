@@ -43,7 +43,8 @@ def windows(s, row, spans):
     segment = row.i64[s.at_counters + SEGMENT]
     count, slots = 0, s.ring - 1
     # A burst may void what waits: the last label's window then begins before the tape.
-    stored = row.i64[s.at_counters + TICKS] - slots
+    # Of that, what a striped update comes to last is lost while it is under way.
+    stored = row.i64[s.at_counters + TICKS] - slots + s.late
     for q in range(s.horizons):
         first, last = max(learned[q], stored), head[q] - 1
         while last >= first and math.isnan(labels[last % slots, q]):
@@ -57,39 +58,57 @@ def windows(s, row, spans):
     return count
 
 
-@jit
+@inline
 def sweep(s, tables, row, work, spans, labels):
-    """Add the gradient of the mean squared error to work's; return the sum of squares.
+    """Add the mean squared error's gradient to work's; return the sum of squares."""
+    forget_carries(s, work)
+    newest = next_swept(spans, NEVER)
+    loss, _ = sweep_on(s, tables, row, work, work, spans, labels, newest, NEVER)
+    return loss
 
-    The carries hold the gradients of z [M] and of (Re R, Im R) [K, 2D] at the tick
-    being swept, which come from the tick after it.
+
+@inline
+def forget_carries(s, held):
+    """Let nothing flow from the tick after the one that is swept next."""
+    for j in range(s.outputs):
+        held.f32[s.at_carry_z + j] = ZERO
+    for j in range(s.frequencies * 2 * s.states):
+        held.f32[s.at_carry + j] = ZERO
+
+
+@jit
+def sweep_on(s, tables, row, work, held, spans, labels, tick, most):
+    """Sweep from a tick back, `most` ticks or all that are left.
+
+    `held` has the gradient, and the carries: the gradients of z [M] and of (Re R, Im R)
+    [K, 2D] at the tick being swept, which come from the tick after it.
+
+    Returns:
+        The sum of squares, and the tick to go on with, or -1.
     """
     k, d, m = s.frequencies, s.states, s.outputs
-    carry_z = vector(work.f32, s.at_carry_z, m)
-    carry = matrix(work.f32, s.at_carry, k, 2 * d)
+    carry_z = vector(held.f32, s.at_carry_z, m)
+    carry = matrix(held.f32, s.at_carry, k, 2 * d)
     delta = matrix(work.f32, s.at_delta, CHUNK, s.gates)
     deltas = cube(work.f32, s.at_deltas, k, CHUNK, 2 * m)
-    loss, filled, previous = 0.0, 0, -1
-    tick = next_swept(spans, NEVER)
-    while tick >= 0:
-        if tick != previous - 1:
-            for j in range(m):
-                carry_z[j] = ZERO
-            for f in range(k):
-                for j in range(2 * d):
-                    carry[f, j] = ZERO
-        loss += learn_labels(s, row, work, spans, tick, labels, carry_z)
+    loss, filled, swept = 0.0, 0, 0
+    while tick >= 0 and swept < most:
+        loss += learn_labels(s, row, held, spans, tick, labels, carry_z)
         back_step(
             s, tables, row, work, tick % (s.ring - 1), carry_z, carry,
             delta[filled], deltas, filled,
         )  # fmt: skip
         filled += 1
+        swept += 1
         following = next_swept(spans, tick)
-        if filled == CHUNK or following != tick - 1 or tick == 0:
-            weight_gradients(s, row, work, tick, filled, delta, deltas)
+        ends = following != tick - 1 or tick == 0
+        if filled == CHUNK or ends or swept == most:
+            weight_gradients(s, row, held, tick, filled, delta, deltas)
             filled = 0
-        previous, tick = tick, following
-    return loss
+        if ends:
+            forget_carries(s, held)
+        tick = following
+    return loss, tick
 
 
 @jit
@@ -102,16 +121,26 @@ def next_swept(spans, tick):
     return best
 
 
+@jit
+def count_swept(spans):
+    """Count the ticks that lie in a window."""
+    count, tick = 0, next_swept(spans, NEVER)
+    while tick >= 0:
+        count += 1
+        tick = next_swept(spans, tick)
+    return count
+
+
 @inline
-def learn_labels(s, row, work, spans, tick, labels, dz):
+def learn_labels(s, row, held, spans, tick, labels, dz):
     """Add the errors of one origin's new labels; return the sum of their squares."""
     m, slot, loss = s.outputs, tick % (s.ring - 1), 0.0
     z = matrix(row.f32, s.at_tape_z, s.ring, m)[slot]
     label = matrix(row.f32, s.at_labels, s.ring, s.horizons)[slot]
     v = linear_heads(row.f32, s.at_weights, s)
     c = linear_biases(row.f32, s.at_weights, s)
-    dv = linear_heads(work.f32, s.at_gradient, s)
-    dc = linear_biases(work.f32, s.at_gradient, s)
+    dv = linear_heads(held.f32, s.at_gradient, s)
+    dc = linear_biases(held.f32, s.at_gradient, s)
     for q in range(s.horizons):
         outside = tick < spans[q, 1] or tick > spans[q, 2]
         if not outside and not math.isnan(label[q]):
@@ -275,18 +304,18 @@ def back_gates(s, gates, delta):
 
 
 @inline
-def weight_gradients(s, row, work, oldest, count, delta, deltas):
+def weight_gradients(s, row, held, oldest, count, delta, deltas):
     """Add the weights' gradients of `count` ticks, the last of which is `oldest`."""
     slots, newest = s.ring - 1, oldest + count - 1
     # The tape is a ring: its ticks lie in one run, or in two.
     first = min(count, newest % slots + 1)
-    add_run(s, row, work, newest % slots, 0, first, delta, deltas)
+    add_run(s, row, held, newest % slots, 0, first, delta, deltas)
     if first < count:
-        add_run(s, row, work, slots - 1, first, count, delta, deltas)
+        add_run(s, row, held, slots - 1, first, count, delta, deltas)
 
 
 @jit
-def add_run(s, row, work, slot, begin, end, delta, deltas):
+def add_run(s, row, held, slot, begin, end, delta, deltas):
     """Add the gradients of ticks that lie side by side: delta[begin : end].
 
     The newest of them lies in `slot`, the others before it.
@@ -295,11 +324,11 @@ def add_run(s, row, work, slot, begin, end, delta, deltas):
     rows, count = s.inputs + m + 1, end - begin
     u = vector(row.f32, s.at_tape_u, s.ring * rows)
     read = vector(row.f32, s.at_tape_read, s.ring * k * 3 * d)
-    d_heads = weights_heads(work.f32, s.at_gradient, s)
-    d_bias = bias_z(work.f32, s.at_gradient, s)
+    d_heads = weights_heads(held.f32, s.at_gradient, s)
+    d_bias = bias_z(held.f32, s.at_gradient, s)
     add_products(
         u, slot * rows, -rows, delta[begin:end], count,
-        weights_in(work.f32, s.at_gradient, s),
+        weights_in(held.f32, s.at_gradient, s),
     )  # fmt: skip
     for f in range(k):
         add_products(
