@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import datetime as dt
 import math
+from collections import defaultdict
 from decimal import Decimal
 
 import numpy as np
@@ -34,6 +35,41 @@ def test_new_names_come_after_the_old_ones():
     assert features.names == ("m", "a", "z")
     assert features.row({"z": 5.0, "stranger": 6.0})[2] == 5.0
     assert features.places(["z", "m"]) == [2, 0]
+
+
+VALUES = st.one_of(st.floats(), st.integers(), st.booleans(), st.none())
+
+
+@given(
+    st.dictionaries(NAMES, st.floats(-9, 9), max_size=4),
+    st.dictionaries(NAMES, VALUES, max_size=5),
+)
+def test_a_plain_row_is_the_row_and_any_other_is_none(known, x):
+    features = Features()
+    features.admit(known)
+    plain = features.plain(x)
+    finite = all(type(v) is float and math.isfinite(v) for v in x.values())
+    if plain is None:
+        assert len(known) < 2 or x.keys() != known.keys() or not finite
+    else:
+        assert x.keys() == known.keys()
+        assert finite
+        assert list(plain) == features.row(x)
+
+
+def test_a_whole_dict_of_floats_is_plain_whatever_its_order():
+    features = Features()
+    features.admit({"b": 1.0, "a": 2.0})
+    assert features.plain({"b": 3.0, "a": 4.0}) == (4.0, 3.0)
+    assert features.plain({"a": 1e308, "b": 1e308}) is None  # slow, and as good
+
+
+def test_a_dict_that_makes_values_up_is_not_asked_for_what_it_lacks():
+    features, x = Features(), defaultdict(float, a=1.0, c=2.0)
+    features.admit({"a": 1.0, "b": 2.0})
+    assert features.plain(x) is None
+    assert math.isnan(features.row(x)[1])
+    assert "b" not in x
 
 
 def test_a_name_without_a_value_waits_for_one():

@@ -52,7 +52,7 @@ class Backend(Protocol):
             ConfigError: if its rows are more than the device can work at.
         """
 
-    def resolve(self, arguments: Sequence[Any]) -> Advance:
+    def resolve(self, arguments: Sequence[Any]) -> Calls:
         """Give what `advance` runs for arguments of these types, without the look-up.
 
         Args:
@@ -62,6 +62,18 @@ class Backend(Protocol):
 
     def is_ready(self) -> bool:
         """Say whether the first tick needs no compilation."""
+
+
+class Calls(NamedTuple):
+    """What runs the tick.
+
+    Attributes:
+        few: for a tick and its label, with as little around it as there can be.
+        many: for any events.
+    """
+
+    few: Advance
+    many: Advance
 
 
 class Place(NamedTuple):

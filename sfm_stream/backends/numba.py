@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from numba import typeof
 
 from sfm_stream.backends import spread
-from sfm_stream.backends.contract import Advance
+from sfm_stream.backends.contract import Advance, Calls
 from sfm_stream.errors import ConfigError
 from sfm_stream.jit import cache
 from sfm_stream.kernels import tick
@@ -66,7 +66,7 @@ class Numba:
         """Remember the bank: its rows stay where they are."""
         self._bank = bank
 
-    def resolve(self, arguments: Sequence[Any]) -> Advance:
+    def resolve(self, arguments: Sequence[Any]) -> Calls:
         """Give the machine code for arguments of these types, for one row or many.
 
         To find it anew costs 11 us a call, more than the call of a live tick.
@@ -74,8 +74,10 @@ class Numba:
         entry: Advance = self._tick.overloads[tuple(map(typeof, arguments))].entry_point
         assert self._bank is not None  # noqa: S101 the engine hands over its bank first
         if self._bank.layout.sizes.shared:
-            return entry  # the streams learn from each other, in the order of events
-        return spread.Spread(entry, self._bank, self._cores).advance
+            # the streams learn from each other, in the order of events
+            return Calls(entry, entry)
+        many = spread.Spread(entry, self._bank, self._cores).advance
+        return Calls(entry, many)
 
     def is_ready(self) -> bool:
         """Say whether machine code of these sources is on disk."""

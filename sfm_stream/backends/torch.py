@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from sfm_stream.backends.contract import Calls
 from sfm_stream.backends.interpreted import interpret, opened
 from sfm_stream.backends.torch_stages import Floats, descend, norm, step, sweep
 from sfm_stream.errors import ConfigError
@@ -75,10 +76,10 @@ class Torch:
     def take_charge(self, bank: Bank) -> None:
         """Do nothing: the rows stay where they are."""
 
-    def resolve(self, arguments: Sequence[Any]) -> Advance:
+    def resolve(self, arguments: Sequence[Any]) -> Calls:
         """Give `advance` itself: it is not compiled."""
         del arguments
-        return self._advance
+        return Calls(self._advance, self._advance)
 
     def is_ready(self) -> bool:
         """Say yes: the few compiled stages are compiled one by one when needed."""

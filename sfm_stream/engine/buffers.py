@@ -35,8 +35,8 @@ class Caller:
     def __init__(self, backend: Backend, bank: Bank) -> None:
         self._backend, self._bank = backend, bank
         backend.take_charge(bank)
-        self._advance = backend.advance
-        self._entry: Advance | None = None
+        self._few: Advance = self._first
+        self._many: Advance = self._first
         self._nothing: Columns = {}
         self._make_room(PORTION)
 
@@ -52,9 +52,10 @@ class Caller:
         If the room ran out between the two, only the last event's records remain.
         """
         self.out.counts.fill(0)
-        while (reached := self._call(pair.events, start, stop, phase)) < stop:
-            start = reached
-            self._enlarge(pair.events, reached)
+        events = pair.events
+        while (at := self._call(self._few, events, start, stop, phase)) < stop:
+            start = at
+            self._enlarge(events, at)
 
     def said(self, owners: Owners) -> Columns:
         """Give what the last call wrote as columns."""
@@ -71,28 +72,31 @@ class Caller:
         self.out.counts[:] = 0
         for begin, stop, phase in spans:
             start = begin
-            while (reached := self._call(events, start, stop, phase)) < stop:
+            while (at := self._call(self._many, events, start, stop, phase)) < stop:
                 if self.out.counts.any():
                     parts.append(self.said(owners))
                     self.out.counts[:] = 0
-                elif reached == start:
-                    self._enlarge(events, reached)
-                start = reached
+                elif at == start:
+                    self._enlarge(events, at)
+                start = at
         if self.out.counts.any() or not parts:
             parts.append(self.said(owners))
         return decode.join(parts)
 
-    def _call(self, events: Events, start: int, stop: int, phase: int) -> int:
+    def _call(
+        self, run: Advance, events: Events, start: int, stop: int, phase: int
+    ) -> int:
         """Call the machine code itself: the columns always have the same types."""
         layout, own = self._bank.layout, self._bank
-        arguments: tuple[Any, ...] = (
+        return run(
             layout.settings, layout.tables, own.rows, own.work,
             events, start, stop, phase, self.out,
         )  # fmt: skip
-        if self._entry is not None:
-            return self._entry(*arguments)
-        reached = self._advance(*arguments)
-        self._entry = self._backend.resolve(arguments)
+
+    def _first(self, *arguments: Any) -> int:  # noqa: ANN401 those of `Advance`
+        """Make the first call, which finds what the others run."""
+        reached = self._backend.advance(*arguments)
+        self._few, self._many = self._backend.resolve(arguments)
         return reached
 
     def _enlarge(self, events: Events, place: int) -> None:

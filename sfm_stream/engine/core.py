@@ -241,7 +241,7 @@ class Engine(FormerNames):
             self._intake.count()  # it stands there since it was peeked at
         else:
             self._intake.take(self._aside, 0, tick)
-        self._intake.take(self._aside, 1, label)
+        self._intake.answer(self._aside, label)
         self._call.few(self._aside, 0, 2, phase)
         out = self._call.out
         scored: Column = out.score_num[: out.counts.item(SCORES)]

@@ -74,6 +74,11 @@ class Intake:
         self.write(pair, place, event)
         self.count()
 
+    def answer(self, pair: Pair, label: Label) -> None:
+        """Write the label of the tick that stands in a pair, and count it."""
+        pair.answer(label, self.seq)
+        self.seq += 1
+
     def count(self) -> None:
         """Count an event that was written before."""
         self.seq += 1

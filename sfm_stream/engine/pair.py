@@ -69,3 +69,21 @@ class Pair:
         self._time[place] = time if NO_TIME <= time <= LARGEST else NO_TIME
         self._row[0] = self._row[1] = row
         self._seq[place] = seq
+
+    def answer(self, label: Label, seq: int) -> None:
+        """Write the label of the tick that stands here: it is of the same stream.
+
+        Args:
+            label: what is written.
+            seq: number of the label.
+
+        Raises:
+            ShapeError: if it does not have one value per field.
+        """
+        values, time = label.values, label.time
+        if len(values) != self._fields:
+            expect_width(label, self._fields)
+        self._pack(self._values, self._begin[1], *values)
+        self._stream[1] = self._stream[0]
+        self._time[1] = time if NO_TIME <= time <= LARGEST else NO_TIME
+        self._seq[1] = seq

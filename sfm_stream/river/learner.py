@@ -10,7 +10,7 @@ import math
 import re
 import sys
 from collections.abc import Hashable, Mapping, Sequence
-from itertools import pairwise, repeat
+from itertools import pairwise
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -90,13 +90,12 @@ class Learner:
         Raises:
             FeatureError: if a feature is no number.
         """
-        row = self._row(x)
-        if not self._has_begun():
-            return None
+        plain = self.features.plain(x)
+        row = self._row(x) if plain is None else self._filled(plain)
         if not self.has_learned:
-            return self._last_values()
+            return self._last_values() if self._has_begun() else None
         tick = self._tick(row)
-        if self.features.are(x):
+        if plain is not None or self.features.are(x):
             self._peeked = dict(x), self.seen, tick
         return self._awake().peek_array(tick)
 
@@ -115,8 +114,9 @@ class Learner:
             FeatureError: if a feature or target is no number.
         """
         truth = [number(name, value) for name, value in y.items()]
-        if self._peeked is not None and self._peeked[:2] == (x, self.seen):
-            return self._answer(self._peeked[2], truth)
+        peeked = self._peeked
+        if peeked is not None and peeked[1] == self.seen and peeked[0] == x:
+            return self._answer(peeked[2], truth)
         self._admit(x)
         return self._answer(self._tick(self._row(x)), truth)
 
@@ -232,7 +232,7 @@ class Learner:
     def _time(self) -> int:
         return START + self.seen * PERIOD
 
-    def _tick(self, row: list[float]) -> Tick:
+    def _tick(self, row: Sequence[float]) -> Tick:
         return Tick(STREAM, self._time(), (*self.known, *row))
 
     @property
@@ -240,9 +240,13 @@ class Learner:
         """Columns of a tick: those of the features, and some that wait for one."""
         return max(self._columns, len(self.features))
 
-    def _row(self, x: Row) -> list[float]:
-        row = self.features.row(x)
-        return row + [math.nan] * (self._width - len(row))
+    def _row(self, x: Row) -> Sequence[float]:
+        return self._filled(self.features.row(x))
+
+    def _filled(self, row: Sequence[float]) -> Sequence[float]:
+        """Give the values of the features, and none for the columns that wait."""
+        waiting = self._columns - len(row)
+        return [*row, *[math.nan] * waiting] if waiting > 0 else row
 
     def _fields(self) -> list[str]:
         columns = [f"x{i}" for i in range(self._width)]
@@ -269,7 +273,7 @@ class Learner:
     def _answer(self, tick: Tick, truth: list[float]) -> Floats:
         scores = NO_SCORES
         if self._has_begun():
-            unknown = repeat(math.nan, len(tick.values) - len(truth))
+            unknown = [math.nan] * (len(tick.values) - len(truth))
             label = Label(STREAM, tick.time, (*truth, *unknown))
             scores = self._awake().observe_labelled(tick, label)
             if self.past.room:

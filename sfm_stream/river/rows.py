@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from datetime import date
 from decimal import Decimal
+from operator import itemgetter
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -13,6 +14,7 @@ import numpy as np
 from sfm_stream.errors import FeatureError
 
 Row: TypeAlias = Mapping[Any, Any]
+FLOATS = frozenset([float])
 NUMBERS = (bool, int, float, np.number, np.bool_, Decimal)
 # What is read from a date: sine and cosine of three clocks.
 CALENDAR = ("year sin", "year cos", "week sin", "week cos", "day sin", "day cos")
@@ -26,6 +28,10 @@ class Features:
     nothing. A column once given is never taken back. A date has six columns, named
     `(name, "year sin")` and so on.
     """
+
+    # Gets the values of all columns at once; None for fewer than two of them, and in
+    # what a former version pickled.
+    _together: Callable[[Row], tuple[Any, ...]] | None = None
 
     def __init__(self) -> None:
         self._places: dict[Hashable, int] = {}
@@ -62,7 +68,26 @@ class Features:
         new = [name for name in found if name not in self._places]
         for name in in_order(new):
             self._places[name] = len(self._places)
+        if new and len(self._places) > 1:
+            self._together = itemgetter(*self._places)
         return bool(new)
+
+    def plain(self, x: Row) -> tuple[float, ...] | None:
+        """Give the values of a dict that holds a finite float for each column, no more.
+
+        Most rows are such, and are read in half the time; None of any other.
+        """
+        # a dict of another class may make up what is missing
+        if self._together is None or x.__class__ is not dict:
+            return None
+        if len(x) != len(self._places):
+            return None
+        try:
+            values = self._together(x)
+        except KeyError:
+            return None
+        total = sum(values) if FLOATS.issuperset(map(type, values)) else math.nan
+        return values if total - total == 0.0 else None
 
     def _expect_readable(self, x: Row) -> None:
         for name, value in x.items():

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sfm_stream.backends import rounds
+from sfm_stream.backends.contract import Calls
 from sfm_stream.backends.cuda import chain, prelude, running
 from sfm_stream.backends.cuda.chain import Cells, Chain
 from sfm_stream.kernels.rows import Events, Out
@@ -71,10 +72,10 @@ class Cuda:
         """
         return self._advance
 
-    def resolve(self, arguments: Sequence[Any]) -> Advance:
+    def resolve(self, arguments: Sequence[Any]) -> Calls:
         """Give `advance` itself: it finds machine code on its own."""
         del arguments
-        return self._advance
+        return Calls(self._advance, self._advance)
 
     def is_ready(self) -> bool:
         """Say whether the cell's machine code is on disk."""
