@@ -9,7 +9,7 @@ from __future__ import annotations
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import takewhile
@@ -150,6 +150,7 @@ class _Session:
             raise
         if is_interrupted():
             self._save()
+            self._sink.flush()
             raise KeyboardInterrupt
         return self._summarise()
 
@@ -166,14 +167,16 @@ class _Session:
             self._save()
 
     def _save(self) -> None:
-        self._sink.flush()
+        """Have a checkpoint of now written when the records before it are on disk."""
         arrays, meta = self._engine.snapshot()
-        manifest = {
-            "engine": meta,
-            "sink": self._sink.position(),
-            "seconds": time.perf_counter() - self._begun,
-        }
-        checkpoint.save(self._run.checkpoints, self._engine.seq, arrays, manifest)
+        seconds = time.perf_counter() - self._begun
+        folder, seq = self._run.checkpoints, self._engine.seq
+
+        def keep(position: Mapping[str, Any]) -> None:
+            told = {"engine": meta, "sink": position, "seconds": seconds}
+            checkpoint.save(folder, seq, arrays, told)
+
+        self._sink.mark(keep)
 
     def _summarise(self) -> dict[str, Any]:
         self._save()
