@@ -85,8 +85,9 @@ def test_defaults_are_those_of_the_one_shared_model_but_for_clock_and_regressors
     )
     inputs = ("change", "level", "change(*)", "level(*)")
     fewer = replace(
-        DEFAULT.features, lags=16, errors=0, seasons=False, inputs=inputs, widest=None
-    )
+        DEFAULT.features, lags=16, errors=0, seasons=False, inputs=inputs,
+        widest=None, most=None,
+    )  # fmt: skip
     assert SFMRegressor()._settings(1).features == fewer
 
 

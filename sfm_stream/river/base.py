@@ -131,6 +131,7 @@ class Face(base.Base):
                     "seasons": False,
                     "inputs": INPUTS,
                     "widest": None,
+                    "most": None,
                 },
                 "model": {
                     "cell": self.cell,
