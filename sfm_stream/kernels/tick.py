@@ -131,7 +131,9 @@ def learn_from(s, again, table, rows, b, work, seq, out):
     """Learn from what waits in a row; a shared cell steps when all have joined."""
     row, home = arena_row(rows, b), shared.home_of(s, rows, b)
     if s.late > 0:
-        stripe.update(s, again, table, row, work, b, seq, out)
+        while stripe.is_under_way(s, row):
+            stripe.go_on(s, again, table, row, work, b, seq, out)
+        stripe.begin(s, again, row)
         return
     if s.shared != 0 and shared.has_joined(s, home, row):
         shared.step_together(s, rows, b)

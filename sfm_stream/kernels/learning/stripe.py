@@ -36,12 +36,10 @@ PARTIAL = 4
 
 
 @jit
-def update(s, again, tables, row, work, number, seq, out):
-    """Begin an update; one that is under way comes to its end first."""
-    stripe = vector(row.i64, s.at_stripe, STRIPE)
-    while stripe[STAGE] != REST:
-        go_on(s, again, tables, row, work, number, seq, out)
+def begin(s, again, row):
+    """Begin an update; the one before must have come to its end."""
     spans = matrix(row.i64, s.at_spans, s.horizons, 3)
+    stripe = vector(row.i64, s.at_stripe, STRIPE)
     stripe[DONE] = 0
     labels = learn.claim(s, row, spans)
     if labels > 0:
@@ -68,12 +66,18 @@ def turn_back(s, row, spans, stage):
 
 
 @inline
+def is_under_way(s, row):
+    """Say whether an update has begun and is not at its end."""
+    return s.late > 0 and row.i64[s.at_stripe + STAGE] != REST
+
+
+@inline
 def has_piece(s, row):
     """Say whether an update is under way that has had no piece since the last tick.
 
     Only ticks count: a refused one, in whose place nothing is learned, leaves no trace.
     """
-    if s.late == 0 or row.i64[s.at_stripe + STAGE] == REST:
+    if not is_under_way(s, row):
         return False
     return row.i64[s.at_stripe + DONE] != row.i64[s.at_counters + TICKS]
 
