@@ -18,8 +18,9 @@ from sfm_stream.jit import cache as cache_room
 
 @pytest.fixture
 def cache(tmp_path, monkeypatch):
-    """Stand in for the folder where numba keeps what it compiled of the tick."""
-    monkeypatch.setattr(Numba, "_folder", lambda _: str(tmp_path))
+    """Stand in for the folders where numba keeps what it compiled of the tick."""
+    rooms = [str(tmp_path), str(tmp_path / "experts")]
+    monkeypatch.setattr(Numba, "_folders", lambda _: rooms)
     version = f"py{sys.version_info.major}{sys.version_info.minor}"
     return tmp_path / f"tick.advance-1.{version}.nbi"
 
@@ -41,7 +42,9 @@ def test_what_was_compiled_of_these_sources_is_kept(cache):
 @pytest.mark.parametrize("change", [1, -(10**9)], ids=["newer", "older"])
 def test_a_changed_source_throws_away_what_was_compiled(cache, monkeypatch, change):
     Numba("cpu")
+    of_a_room = cache.parent / "experts" / "mature.settle_due-1.nbi"
     cache.touch()
+    of_a_room.touch()
     stat = Path.stat
 
     def touched(path, **options):
@@ -57,6 +60,13 @@ def test_a_changed_source_throws_away_what_was_compiled(cache, monkeypatch, chan
     assert not Numba("cpu").is_ready()
     Numba("cpu")
     assert not cache.exists()
+    assert not of_a_room.exists()
+
+
+def test_every_room_of_the_kernels_is_cleared():
+    rooms = {path.parent for path in (PACKAGE / "kernels").rglob("*.py")}
+    rooms = {room for room in rooms if any(map(compiled, room.glob("*.py")))}
+    assert len(cache_room.folders(numba.KERNELS)) == len(rooms)
 
 
 def test_index_without_a_stamp_is_not_trusted(cache):
@@ -68,7 +78,7 @@ def test_index_without_a_stamp_is_not_trusted(cache):
 
 def test_a_folder_that_is_not_there_is_made(tmp_path):
     sources = cache_room.Sources(("jit/*.py",))
-    cache_room.discard(str(tmp_path / "a/b"), sources)
+    cache_room.discard([str(tmp_path / "a/b")], sources)
     (tmp_path / "a/b/tick.x-1.py999.nbi").touch()
     assert not cache_room.holds(str(tmp_path / "a/b"), "tick.x", sources)
 

@@ -16,6 +16,7 @@ from sfm_stream.kernels import tick
 if TYPE_CHECKING:
     from sfm_stream.state.bank import Bank
 
+KERNELS = tick.__name__.rpartition(".")[0]
 # What the compiled tick is made of.
 SOURCES = cache.Sources(
     (
@@ -54,7 +55,7 @@ class Numba:
         self._cores = cores or spread.cores()
         self._bank: Bank | None = None
         self._tick: Any = tick.advance
-        cache.discard(self._folder(), SOURCES)
+        cache.discard(self._folders(), SOURCES)
 
     @property
     def advance(self) -> Advance:
@@ -81,9 +82,9 @@ class Numba:
 
     def is_ready(self) -> bool:
         """Say whether machine code of these sources is on disk."""
-        return cache.holds(self._folder(), f"tick.{tick.advance.__name__}", SOURCES)
+        entry = f"tick.{tick.advance.__name__}"
+        return any(cache.holds(one, entry, SOURCES) for one in self._folders())
 
     # Beside the sources, or in the user's own folder where these cannot be written.
-    def _folder(self) -> str:
-        path: str = self._tick.stats.cache_path
-        return path
+    def _folders(self) -> list[str]:
+        return cache.folders(KERNELS)

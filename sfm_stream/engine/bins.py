@@ -332,4 +332,4 @@ def pass_on(
 
 # Once in a process, before anything is loaded.
 _entry: Any = fold
-cache.discard(_entry.stats.cache_path, SOURCES)
+cache.discard([_entry.stats.cache_path], SOURCES)

@@ -7,9 +7,11 @@ at the files whose functions were compiled into it.
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
+
+from numba.core.dispatcher import Dispatcher
 
 STAMP = "sfm-stream.sources"
 
@@ -47,20 +49,44 @@ def holds(cache: str, entry: str, sources: Sources) -> bool:
     return made and _stamped(cache) == _stamp(sources)
 
 
-def discard(cache: str, sources: Sources) -> None:
-    """Throw away what a folder holds, unless it was made of the sources as they are.
+def discard(caches: Collection[str], sources: Sources) -> None:
+    """Throw away what folders hold, unless all was made of the sources as they are.
+
+    All of them at once: what one holds may be compiled into what another does.
 
     Args:
-        cache: where numba keeps what it compiled of these sources alone.
+        caches: where numba keeps what it compiled of these sources alone.
         sources: of it.
     """
-    now, folder = _stamp(sources), Path(cache)
-    if _stamped(cache) == now:
+    now = _stamp(sources)
+    if all(_stamped(cache) == now for cache in caches):
         return
+    for cache in caches:
+        _empty(Path(cache))
+        (Path(cache) / STAMP).write_text(now, encoding="utf-8")
+
+
+def folders(package: str) -> list[str]:
+    """Give where numba keeps what it compiled of the loaded modules of a package.
+
+    Args:
+        package: as it is imported; a room within another has a folder of its own.
+    """
+    modules = [m for name, m in sys.modules.items() if name.startswith(package)]
+    compiled = [
+        each
+        for module in modules
+        for each in vars(module).values()
+        if isinstance(each, Dispatcher) and each.__module__.startswith(package)
+    ]
+    return sorted({str(each.stats.cache_path) for each in compiled})
+
+
+def _empty(folder: Path) -> None:
+    """Forget what a folder holds, and have it be there."""
     for index in folder.glob("*.nbi"):
         index.unlink(missing_ok=True)
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / STAMP).write_text(now, encoding="utf-8")
 
 
 def _stamped(cache: str) -> str:

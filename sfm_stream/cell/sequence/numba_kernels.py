@@ -371,4 +371,4 @@ def unturn(delta, moved, d_moved):
 
 # Once in a process, before anything is loaded.
 _entry: Any = forth
-cache.discard(_entry.stats.cache_path, SOURCES)
+cache.discard([_entry.stats.cache_path], SOURCES)
