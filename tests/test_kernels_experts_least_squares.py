@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from numba import njit
 
 from sfm_stream.backends import contract
@@ -103,6 +105,21 @@ def test_200000_idle_labels_leave_it_finite_symmetric_and_definite(kind, forgett
     cap = least_squares.CAP / RIDGE
     assert (np.diag(cov) <= cap * (1 + 1e-12)).all()
     assert np.linalg.eigvalsh(cov).min() > -1e-9 * cap
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(1, 11), st.floats(1e-3, 1e3))
+def test_bounded_variances_make_no_direction_less_known(seed, size, cap):
+    rng = np.random.default_rng(seed)
+    # regressors that are nearly the same: known together, and hardly each alone
+    roots = rng.standard_normal((size, size)) * np.geomspace(1e-4, 40.0, size)
+    before = roots @ roots.T + 1e-9 * np.eye(size)
+    after = before.copy()
+    least_squares.bound_variances(after, cap, np.zeros(size), size)
+    after = whole(after)
+    assert (np.diag(after) <= cap * (1 + 1e-9)).all()
+    tiny = 1e-9 * np.linalg.eigvalsh(before).max()
+    assert np.linalg.eigvalsh(before - after).min() > -tiny
+    assert np.linalg.eigvalsh(after).min() > -tiny
 
 
 def test_quiet_regressors_teach_nothing():

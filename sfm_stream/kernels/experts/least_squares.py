@@ -11,8 +11,6 @@ diagonal are whole, which lets four rows share one pass.
 
 from __future__ import annotations
 
-import math
-
 from sfm_stream.jit.scalars import inline, jit, strict
 
 # Below this x'Px carries no information and only forgetting would act.
@@ -21,6 +19,9 @@ QUIET = 1e-9
 # multiplies what is not excited without end, and what it then learns of a few labels is
 # wild.
 CAP = 10.0
+# What is left of the cap when a variance came to it: less than all, or each label would
+# have to bound it again.
+LEFT = 0.5
 # Rows of a covariance that share a pass.
 BLOCK = 4
 
@@ -56,7 +57,7 @@ def update(theta, cov, x, label, noise, forgetting, ridge, work, size):
     for i in range(size):
         theta[i] += gain * work[i] * error
     subtract_square(cov, work, gain, 1.0 / forgetting, size)
-    bound_diagonal(cov, CAP / ridge, size)
+    bound_variances(cov, CAP / ridge, work, size)
 
 
 @jit
@@ -101,16 +102,30 @@ def subtract_square(cov, work, gain, grow, size):
 
 
 @jit
-def bound_diagonal(cov, cap, size):
-    """Shrink rows and columns whose variance outgrew the cap; definiteness stays."""
+def bound_variances(cov, cap, work, size):
+    """Keep variances below the cap: one beyond it counts as measured once more.
+
+    So definiteness stays, and what is known of other directions. To shrink rows and
+    columns turns the directions that are known: on a heart's record coefficients ran
+    away by it.
+    """
     for i in range(size):
-        if cov[i, i] > cap:
-            factor = math.sqrt(cap / cov[i, i])
-            for j in range(size):
-                cov[i, j] *= factor
-                cov[j, i] *= factor
-        elif not cov[i, i] > 0.0:
+        variance = cov[i, i]
+        if variance > cap:
+            copy_column(cov, i, work, size)
+            gain = (1.0 - LEFT * cap / variance) / variance
+            subtract_square(cov, work, gain, 1.0, size)
+        elif not variance > 0.0:
             for j in range(size):
                 cov[i, j] = 0.0
                 cov[j, i] = 0.0
             cov[i, i] = cap / CAP
+
+
+@inline
+def copy_column(cov, i, out, size):
+    """Set out to a column, of which what stands above is read from its row."""
+    for j in range(i):
+        out[j] = cov[i, j]
+    for j in range(i, size):
+        out[j] = cov[j, i]
