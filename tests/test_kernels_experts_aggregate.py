@@ -15,6 +15,7 @@ from sfm_stream.kernels.experts import aggregate
 contract.choose("numba", "cpu")
 
 EXPERTS = 3
+KEPT = aggregate.SLOW, aggregate.QUICK
 START, SECOND = 1_600_000_000 * 10**9, 10**9
 
 
@@ -24,15 +25,23 @@ class Mixer:
     def __init__(self, experts=EXPERTS):
         self.prior = np.full(experts, 0.5 / (experts - 1))
         self.prior[0] = 0.5
-        self.weight = self.prior.copy()
-        self.regret, self.square, self.bound = np.zeros((3, experts))
+        self.begin()
+
+    def begin(self):
+        self.weight, self.quick = self.prior.copy(), self.prior.copy()
+        # of the slow and of the quick memory: regrets, their squares, the largest
+        self.memories = np.zeros((2, 3, len(self.prior)))
 
     def learn(self, experts, label, wait=1):
         mixed = aggregate.mixture(self.weight, experts)
-        aggregate.update(
-            self.weight, self.regret, self.square, self.bound, self.prior, experts,
-            mixed, 2.0 * (mixed - label), wait, aggregate.discount(wait),
-        )  # fmt: skip
+        for weight, memory, kept in zip(
+            (self.weight, self.quick), self.memories, KEPT, strict=True
+        ):
+            aggregate.update(
+                weight, *memory, self.prior, experts,
+                mixed, 2.0 * (mixed - label), wait, kept,
+            )  # fmt: skip
+        aggregate.join(self.weight, self.quick)
         return mixed
 
 
@@ -40,19 +49,28 @@ def transcribed(m, experts, label, wait):
     """Write the update of all weights as formulas over arrays."""
     mixed = m.weight @ experts
     r = 2.0 * (mixed - label) * (mixed - experts)
-    kept = 1.0 - 1.0 / (aggregate.MEMORY * np.sqrt(wait))
-    square = kept * m.square + np.sqrt(wait) * r**2
-    bound = np.maximum(kept * m.bound, np.abs(r))
+    said = [
+        weighed(m.prior, r, memory, wait, kept)
+        for memory, kept in zip(m.memories, KEPT, strict=True)
+    ]
+    return np.mean(said, axis=0)
+
+
+def weighed(prior, r, memory, wait, kept):
+    """Give the weights of one memory."""
+    regret, square, bound = memory
+    square = kept * square + np.sqrt(wait) * r**2
+    bound = np.maximum(kept * bound, np.abs(r))
     eta = np.minimum(
         0.5 / np.maximum(bound, aggregate.TINY),
-        np.sqrt(np.log(2.0 / m.prior) / np.maximum(square, aggregate.TINY)),
+        np.sqrt(np.log(2.0 / prior) / np.maximum(square, aggregate.TINY)),
     )
     surplus = np.where(eta * r > 0.5, bound, 0.0)
-    regret = kept * m.regret + 0.5 * (r - eta * np.sqrt(wait) * r**2) + surplus
-    score = np.log(m.prior * eta) + eta * regret
+    regret = kept * regret + 0.5 * (r - eta * np.sqrt(wait) * r**2) + surplus
+    score = np.log(prior * eta) + eta * regret
     trust = np.exp(score - score.max())
     share = aggregate.SHARE
-    return (1 - share) * trust / trust.sum() + share * m.prior
+    return (1 - share) * trust / trust.sum() + share * prior
 
 
 def noisy(count, spread, seed=0):
@@ -132,8 +150,7 @@ def test_weights_stay_finite_at_any_scale(size):
 def test_one_expert_alone_has_all_the_weight():
     m = Mixer(2)
     m.prior = np.ones(1)
-    m.weight = np.ones(1)
-    m.regret, m.square, m.bound = np.zeros((3, 1))
+    m.begin()
     for said, y in zip(*noisy(100, np.array([1.0])), strict=True):
         m.learn(said, y)
     assert m.weight[0] == pytest.approx(1.0)

@@ -33,6 +33,8 @@ from sfm_stream.state.places import LOG_WIDTH, table_places
 THEN_RANK, THEN_SCORES, THEN_ERRORS, THEN_KEPT = 0, 1, 2, 200
 # Places that snapshots of the format of now may lack.
 YOUNGER = "period_"
+# What the quick memory of trust holds; of snapshots that knew one memory, the same.
+REGRETS = "regret", "square", "bound"
 # An error below this does not count for a width.
 LEAST = 1e-6
 
@@ -69,18 +71,25 @@ def of_now(
     moved["counters"][:, : known.shape[1]] = known
     _move_regressors(moved, arrays, born, layout)
     _move_intervals(moved, arrays, layout)
-    return moved
+    return moved | _quick(arrays)
 
 
 def _with_younger(arrays: Mapping[str, Array], layout: Layout) -> Mapping[str, Array]:
-    """Give a snapshot the arrays that it is older than, as at birth: all 0."""
+    """Give a snapshot the arrays that it is older than; those of the period are 0."""
     rows = len(arrays["counters"])
     younger = {
         place.name: np.zeros((rows, *place.shape))
         for place in layout.places
         if place.name.startswith(YOUNGER) and place.name not in arrays
     }
+    if f"quick_{REGRETS[0]}" not in arrays:
+        younger |= _quick(arrays)
     return {**arrays, **younger}
+
+
+def _quick(arrays: Mapping[str, Array]) -> dict[str, Array]:
+    """Give the quick memory of trust what the one memory held: trust stays as it is."""
+    return {f"quick_{name}": arrays[f"mix_{name}"].copy() for name in REGRETS}
 
 
 def _move_regressors(

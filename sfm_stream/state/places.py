@@ -246,6 +246,9 @@ def _learned(s: Sizes) -> tuple[Place, ...]:
         Place("mix_regret", f64, (q, e), "discounted second-order regret"),
         Place("mix_square", f64, (q, e), "discounted squared regret"),
         Place("mix_bound", f64, (q, e), "largest regret of late"),
+        Place("quick_regret", f64, (q, e), "the three of the quick memory"),
+        Place("quick_square", f64, (q, e), "discounted squared regret"),
+        Place("quick_bound", f64, (q, e), "largest regret of late"),
         Place("interval", f64, (q, 1 + PACES), "scores; running means of |error|"),
         Place("trackers", f64, (q, s.levels, TRACKED, TRACKERS), "log half-widths"),
         Place("spread_theta", f64, (q, SIGHT), "coefficients of log |error|"),
@@ -329,6 +332,7 @@ def work_places(s: Sizes) -> tuple[Place, ...]:
         Place("seen", "f64", (s.regressors,), "regressors as an expert clips them"),
         Place("product", "f64", (max(s.regressors, SIGHT),), "cov @ regressors"),
         Place("sight", "f64", (SIGHT,), "see `interval.look_at_moves`"),
+        Place("quick_weight", "f64", (s.experts,), "what the quick memory trusts"),
     )
 
 

@@ -3,6 +3,10 @@
 Wintenberger, Optimal learning with Bernstein online aggregation, Machine Learning 106,
 2017, in the form with gradients of a convex loss and a rate per expert. Regrets are
 discounted, so that the weights stay able to move after months.
+
+Nobody knows how long what was right stays right, and one memory did well here and
+badly there. So regrets are kept with two, a quick and a slow one, and the weights are
+the mean of what both say.
 """
 
 from __future__ import annotations
@@ -11,18 +15,11 @@ import math
 
 from sfm_stream.jit.scalars import inline, jit
 
-# Labels that the regrets of experts remember: what was right a season ago may not be
-# now.
-MEMORY = 2_000.0
+# What stays of regrets per label: the quick memory holds 125 labels, the slow 32,000.
+QUICK, SLOW = 1.0 - 1.0 / 125.0, 1.0 - 1.0 / 32_000.0
 # No expert falls below this share of its prior, or it could not come back in time.
 SHARE = 1e-3
 TINY = 1e-300
-
-
-@inline
-def discount(wait):
-    """Give the discount of regrets: labels that overlap are remembered longer."""
-    return 1.0 - 1.0 / (MEMORY * math.sqrt(wait))
 
 
 @jit
@@ -32,6 +29,13 @@ def mixture(weight, experts):
     for e in range(len(experts)):
         total += weight[e] * experts[e]
     return total
+
+
+@inline
+def join(weight, other):
+    """Set the weights [E] to the mean of two memories' weights."""
+    for e in range(len(weight)):
+        weight[e] = 0.5 * (weight[e] + other[e])
 
 
 @jit

@@ -90,14 +90,7 @@ def settle(s, tables, row, work, out, seq, number, time, q, origin, truth):
         teach_least_squares(s, tables, row, work, slot, q, anchor, away, wait)
         if s.seasons > 0:
             season.learn(s, row, q, row.i64[s.at_origin_time + slot], label)
-    aggregate.update(
-        matrix(y, s.at_mix_weight, s.horizons, s.experts)[q],
-        matrix(y, s.at_mix_regret, s.horizons, s.experts)[q],
-        matrix(y, s.at_mix_square, s.horizons, s.experts)[q],
-        matrix(y, s.at_mix_bound, s.horizons, s.experts)[q],
-        vector(tables.f64, s.at_prior, s.experts),
-        experts, mixed, 2.0 * (mixed - label), wait, aggregate.discount(wait),
-    )  # fmt: skip
+    weigh(s, tables, row, work, q, experts, mixed, label, wait)
     error = clip(raw / unit - mixed, FARTHEST)
     if q == 0 and s.errors > 0:
         place = (row.i64[s.at_counters + MISSES] + 1) % s.errors
@@ -106,6 +99,30 @@ def settle(s, tables, row, work, out, seq, number, time, q, origin, truth):
     calibrate(s, tables, row, work, slot, q, error, wait)
     if near:
         matrix(row.f32, s.at_labels, s.ring, s.horizons)[slot, q] = label
+
+
+@inline
+def weigh(s, tables, row, work, q, experts, mixed, label, wait):
+    """Give a label to the aggregation, in both of its memories."""
+    y, slope = row.f64, 2.0 * (mixed - label)
+    weight = matrix(y, s.at_mix_weight, s.horizons, s.experts)[q]
+    quick = vector(work.f64, s.at_quick_weight, s.experts)
+    prior = vector(tables.f64, s.at_prior, s.experts)
+    aggregate.update(
+        weight,
+        matrix(y, s.at_mix_regret, s.horizons, s.experts)[q],
+        matrix(y, s.at_mix_square, s.horizons, s.experts)[q],
+        matrix(y, s.at_mix_bound, s.horizons, s.experts)[q],
+        prior, experts, mixed, slope, wait, aggregate.SLOW,
+    )  # fmt: skip
+    aggregate.update(
+        quick,
+        matrix(y, s.at_quick_regret, s.horizons, s.experts)[q],
+        matrix(y, s.at_quick_square, s.horizons, s.experts)[q],
+        matrix(y, s.at_quick_bound, s.horizons, s.experts)[q],
+        prior, experts, mixed, slope, wait, aggregate.QUICK,
+    )  # fmt: skip
+    aggregate.join(weight, quick)
 
 
 @inline
@@ -163,7 +180,7 @@ def teach_least_squares(s, tables, row, work, slot, q, anchor, away, wait):
     x = matrix(y, s.at_origin_regressors, s.ring, s.regressors)[slot]
     show_season(s, row, slot, q)
     seen = season.is_seen(s, row)
-    blind, most = 0 if seen else s.seasons, season.FORGETTING if seen else 1.0
+    blind, most = 0 if seen else s.seasons, season.forgetting(s, row) if seen else 1.0
     squares = matrix(tables.i64, s.at_squares, s.squares, 5)
     for e in range(s.squares):
         first, size = squares[e, FIRST], squares[e, SIZE]

@@ -42,9 +42,9 @@ SURE, SUREST = 24, 64
 # Days before the experts see it.
 SEEN_AFTER = 3
 PACE, SLOW_PACE = 0.05, 0.02
-# On such a stream least squares forget at least this fast: with so few ticks a day, the
-# seasons of the year change within few ticks.
-FORGETTING = 0.9995
+# On such a stream least squares remember at most so many days, since the seasons of the
+# year change, and no fewer labels than these, or they would know too little.
+DAYS, LABELS = 80.0, 2_000.0
 
 
 @jit
@@ -89,6 +89,13 @@ def is_seen(s, row):
     """Say whether the experts see the season."""
     ticks = SEEN_AFTER * row.i64[s.at_counters + TICKS_OF_DAY]
     return s.seasons > 0 and 0 < ticks <= row.i64[s.at_counters + SEASON_TICKS]
+
+
+@inline
+def forgetting(s, row):
+    """Give the factor by which least squares that see the season forget at least."""
+    days = DAYS * row.i64[s.at_counters + TICKS_OF_DAY]
+    return 1.0 - 1.0 / max(days, LABELS)
 
 
 @jit
