@@ -11,12 +11,12 @@ from __future__ import annotations
 
 import argparse
 import sys
-import time
 
 import numpy as np
 
 from sfm_stream.config import from_tree
 from sfm_stream.engine import Engine
+from sfm_stream.evaluate.pace.bench import each_tick_us
 from sfm_stream.events import Block
 
 START = 1_704_067_200 * 10**9
@@ -33,16 +33,6 @@ def block(first, count):
     return Block.ticks(time, values, streams=("main",))
 
 
-def timed(engine, events):
-    taken = []
-    for event in events:
-        begun = time.perf_counter_ns()
-        engine.observe(event)
-        engine.learn()
-        taken.append((time.perf_counter_ns() - begun) / 1000)
-    return taken
-
-
 def main(repeats):
     events = list(block(WARM, TICKS).events())
     engines = [Engine(from_tree({"learn": {"schedule": s}}), FIELDS) for s in SCHEDULES]
@@ -53,7 +43,7 @@ def main(repeats):
     for _ in range(repeats):
         for engine, snapshot, best in zip(engines, begun, least, strict=True):
             engine.restore(*snapshot)
-            np.minimum(best, timed(engine, events), out=best)
+            np.minimum(best, each_tick_us(engine, events), out=best)
     for schedule, best in zip(SCHEDULES, least[:, LEFT_OUT:], strict=True):
         p50, p90, p99 = np.percentile(best, [50, 90, 99])
         sys.stdout.write(
