@@ -90,3 +90,13 @@ def test_a_part_is_worth_something_where_the_whole_is_ahead_without_it():
         "to leave the phase out costs nothing, on signals": False,
         "to leave the phase out costs nothing, on jsb": False,
     }
+
+
+def test_a_figure_below_nothing_keeps_its_sign():
+    def variant(skill):
+        return {"scores": {"water flow": {"values": skill}}}
+
+    found = {"variants": {"paper": variant([0.01]), "DC only": variant([-0.02])}}
+    (claim,) = claims.of_ablations(found)
+    assert claim.holds is True
+    assert claim.shows == "0.010 against -0.020 of DC only"

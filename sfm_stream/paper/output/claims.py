@@ -46,9 +46,7 @@ def of_music(found: Found) -> list[Claim]:
     """Judge the second task: as `music.carry_out` gives it."""
     claims = []
     for name, part in found["sets"].items():
-        scores = _scores(part["models"], "nll")
-        negative = {model: [-v for v in values] for model, values in scores.items()}
-        claims += _duels(negative, f"on {name}")
+        claims += _duels(_scores(part["models"], "nll"), f"on {name}", LOWER)
     return claims
 
 
@@ -92,15 +90,17 @@ def of_ablations(found: Found) -> list[Claim]:
         a, b = (found["variants"][name]["scores"] for name in (ours, theirs))
         for place, score in a.items():
             if score and b[place]:
-                sign = -1.0 if place in LOWER_IS_BETTER else 1.0
-                first, second = (
-                    [sign * value for value in of["values"]] for of in (score, b[place])
-                )
-                claims.append(_judged(f"{says}, on {place}", first, second, theirs))
+                values = score["values"], b[place]["values"]
+                better = LOWER if place in LIKELIHOODS else HIGHER
+                said = f"{says}, on {place}"
+                claims.append(_judged(said, *values, theirs, better))
     return claims
 
 
-LOWER_IS_BETTER = frozenset({"muse-data", "jsb", "piano-midi", "nottingham"})
+HIGHER, LOWER = 1.0, -1.0
+"""Which scores are better, as the sign that makes the better one the higher."""
+
+LIKELIHOODS = frozenset({"muse-data", "jsb", "piano-midi", "nottingham"})
 """Tasks whose score is a negative log-likelihood."""
 
 # Which model should be better than which.
@@ -117,14 +117,17 @@ _PARTS = (
 )  # fmt: skip
 
 
-def _duels(scores: Mapping[str, Sequence[float]], where: str) -> list[Claim]:
-    """Judge those of `_DUELS` that were fought; higher is better."""
+def _duels(
+    scores: Mapping[str, Sequence[float]], where: str, better: float = HIGHER
+) -> list[Claim]:
+    """Judge those of `_DUELS` that were fought."""
     return [
         _judged(
             f"{_name(ours)} is better than {_name(theirs)} {where}",
             scores[ours],
             scores[theirs],
             _name(theirs),
+            better,
         )
         for ours, theirs in _DUELS
         if ours in scores and theirs in scores
@@ -132,25 +135,31 @@ def _duels(scores: Mapping[str, Sequence[float]], where: str) -> list[Claim]:
 
 
 def _judged(
-    says: str, ours: Sequence[float], theirs: Sequence[float], against: str
+    says: str,
+    ours: Sequence[float],
+    theirs: Sequence[float],
+    against: str,
+    better: float = HIGHER,
 ) -> Claim:
     """Judge by all seeds: a claim is decided where no seed of one is among the other's.
 
     Args:
         says: the sentence.
-        ours: scores by seed, higher is better.
+        ours: scores by seed.
         theirs: likewise.
         against: what they are of.
+        better: which scores are, `HIGHER` or `LOWER`.
     """
+    ahead, behind = ([better * value for value in values] for values in (ours, theirs))
     holds = None
-    if min(ours) > max(theirs) or max(ours) < min(theirs):
-        holds = min(ours) > max(theirs)
+    if min(ahead) > max(behind) or max(ahead) < min(behind):
+        holds = min(ahead) > max(behind)
     shows = f"{_range(ours)} against {_range(theirs)} of {against}"
     return Claim(says, holds, shows)
 
 
 def _range(values: Sequence[float]) -> str:
-    low, high = sorted((abs(min(values)), abs(max(values))))
+    low, high = min(values), max(values)
     return f"{low:.3f}" if low == high else f"{low:.3f} to {high:.3f}"
 
 
