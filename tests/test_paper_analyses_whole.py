@@ -63,6 +63,7 @@ def test_one_page_holds_every_table_and_figure(sfm_stream, tmp_path):
         assert f"<h2>{title}</h2>" in written
     assert written.count("<img ") == 8
     assert whole.SMALL in written
+    assert whole.ONE in written
     assert "Not run, as the data was not there: muse-data, piano-midi, nottingham." in (
         written
     )

@@ -4,7 +4,7 @@
 are so small that recording some forty operations per tick and playing them back takes
 most of the time. Here a tick is half as many, which write where their results are kept,
 and what the gradient can take from all ticks at once, it does. In float32 on the CPU
-even these calls are left to machine code (`compiled`).
+even these calls are left to machine code (`numba`).
 """
 
 from __future__ import annotations

@@ -30,6 +30,10 @@ SLIDES = (
     "compares two models it is decided if every seed of one is ahead of every seed "
     "of the other."
 )
+ONE = (
+    "Every model was trained from one seed. A verdict is of this run alone: another "
+    "seed may turn one that is close."
+)
 
 
 class Wanted(NamedTuple):
@@ -62,6 +66,8 @@ def carry_out(wanted: Wanted, open_feed: Callable[[Config], Feed]) -> Path:
     there = registry.present(list(registry.TASKS), wanted.data)
     chapters = list(_chapters(wanted, there, open_feed))
     notes = [SMALL] if wanted.quick else []
+    if len(wanted.order.seeds) == 1:
+        notes.append(ONE)
     absent = [name for name in registry.TASKS if name not in there]
     if absent:
         notes.append(f"Not run, as the data was not there: {', '.join(absent)}.")

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -26,6 +26,12 @@ from sfm_stream.paper.training.loop import Contender, Schedule
 from sfm_stream.paper.training.processes import train_ahead
 from sfm_stream.paper.training.trials import Experiment, Order
 from sfm_stream.report.markdown import table
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+SHOWN_FRAMES = 128
+"""Of a piece that is drawn."""
 
 # Log-likelihoods as the slides' table has them, by model and set.
 SLIDES: Mapping[str, Mapping[str, float]] = {
@@ -108,7 +114,7 @@ def carry_out(
     """Try the models on sets of piano rolls.
 
     Args:
-        names: of the sets, as in `rolls.FILES`; all that are there where none is named.
+        names: of the sets, as in `piano_rolls.FILES`; all there are where none is.
         folder: of their files.
         size: how much.
         order: which models and seeds, and where to.
@@ -126,7 +132,7 @@ def carry_out(
     chosen = names or piano_rolls.present(folder)
     makers = {name: partial(experiment, name, folder, size) for name in chosen}
     train_ahead(makers.values(), order)
-    figure, axes = figures.sheet(len(chosen), 2, (11.0, 4.0 * len(chosen)))
+    figure, axes = figures.sheet(len(chosen), 3, (16.0, 4.0 * len(chosen)))
     found = {}
     for name, row in zip(chosen, axes, strict=True):
         task = makers[name]()
@@ -137,9 +143,10 @@ def carry_out(
             "bound": bound(task.splits.test),
             "pieces": {k: len(part.x) for k, part in task.splits._asdict().items()},
         }
-        figures.side_by_side(row[0], models, "nll")
-        figures.histories(row[1], results)
+        _draw(row[0], task.splits.test.x[0])
         row[0].set_title(name, loc="left")
+        figures.side_by_side(row[1], models, "nll")
+        figures.histories(row[2], results)
     text = "\n\n".join(_table(name, part) for name, part in found.items())
     figures.save(figure, "music", order.out)
     tables.keep("music", {"sets": found}, text, order.out)
@@ -150,7 +157,7 @@ def experiment(name: str, folder: Path, size: Size) -> Experiment:
     """Give a set with the eleven models of the slides' table.
 
     Args:
-        name: of the set, as in `rolls.FILES`.
+        name: of the set, as in `piano_rolls.FILES`.
         folder: of its file.
         size: how much.
 
@@ -170,7 +177,7 @@ def on(name: str, folder: Path, size: Size, found: Searched) -> Experiment:
     """Give a set with the eleven models, trained with other settings.
 
     Args:
-        name: of the set, as in `rolls.FILES`.
+        name: of the set, as in `piano_rolls.FILES`.
         folder: of its file.
         size: how much.
         found: what they are trained with.
@@ -221,6 +228,16 @@ def _scores(outputs: Tensor, batch: Batch) -> Mapping[str, Tensor]:
     sounding = (batch.y * log_softmax(outputs, -1)).sum(-1)
     softmax = sounding.sum(0) / batch.mask.sum(0)
     return {"nll": _loss(outputs, batch), "softmax": softmax}
+
+
+def _draw(axes: Axes, piece: Tensor) -> None:
+    """Draw the keys that sound in the first frames [T, V], as the slides' figure 3."""
+    roll = piece[:SHOWN_FRAMES].T.numpy()
+    axes.imshow(
+        roll, aspect="auto", cmap="binary", origin="lower", interpolation="nearest"
+    )
+    axes.set_xlabel("frame")
+    axes.set_ylabel("key")
 
 
 def _table(name: str, part: Mapping[str, Any]) -> str:

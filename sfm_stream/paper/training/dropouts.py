@@ -38,8 +38,8 @@ class Dropouts(NamedTuple):
         """Build a model of the slides' table whose head reads what is left.
 
         Args:
-            name: as in `slides.CELLS`.
-            task: as in `slides.TASKS`.
+            name: as in `catalogue.CELLS`.
+            task: as in `catalogue.TASKS`.
             options: of the cell.
             seed: of the weights.
         """
