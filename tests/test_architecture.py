@@ -44,7 +44,7 @@ CORE = set().union(*ROWS[: ROW["engine"] + 1])
 # The same among the stages of a tick, `kernels`.
 STAGES = [
     {"rows", "records"},
-    {"inputs", "memory"},
+    {"inputs", "memory", "shares"},
     {"experts", "learning"},
     {"tick"},
 ]
@@ -157,6 +157,7 @@ TESTED_IN = {
     "kernels.experts.mature": "test_engine_core.py",
     "kernels.records": "test_engine_core.py",
     "kernels.rows": "test_engine_core.py",
+    "kernels.shares": "test_backends_spread.py",
     "kernels.tick": "test_engine_core.py",
     "running.rss": "test_running_replay.py",
     "evaluate.peers.scaling": "test_evaluate_peers_registry.py",

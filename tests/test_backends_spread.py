@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -10,7 +12,7 @@ from sfm_stream.config import from_tree
 from sfm_stream.engine import Engine, buffers
 from sfm_stream.events import Block, Control, Gap, Heartbeat, Label, Tick
 from sfm_stream.events.blocks import concatenate
-from sfm_stream.kernels.rows import ALL_ROWS, NO_ROOM, NO_ROW
+from sfm_stream.kernels.rows import ALL_ROWS, NO_ROOM, NO_ROW, Events
 
 START, SECOND = 1_700_000_000 * 10**9, 10**9
 FIELDS = ("x", "y")
@@ -121,6 +123,16 @@ def test_single_events_and_blocks_of_any_size_say_the_same():
     expect_same(halves, whole)
 
 
+def events_of(row):
+    """Give events of these rows; each value is the event's number."""
+    numbers = np.arange(len(row))
+    return Events(
+        kind=np.zeros(len(row), np.int8), stream=numbers + 1, row=row,
+        time=numbers + 2, values=numbers[:, None] + [0.25, 0.5], code=numbers + 3,
+        seq=numbers + 4,
+    )  # fmt: skip
+
+
 @settings(max_examples=60)
 @given(
     row=st.lists(st.sampled_from([ALL_ROWS, NO_ROW, NO_ROOM, 0, 2, 4, 6]), max_size=40),
@@ -128,20 +140,42 @@ def test_single_events_and_blocks_of_any_size_say_the_same():
 )
 def test_each_row_takes_its_events_once_and_in_their_order(row, parts):
     row = np.array(row, np.int64)
-    shares = spread.divide(row, 8, 2, parts)
-    assert 1 <= len(shares) <= parts
-    assert [share.first for share in shares] == [0, *(s.last for s in shares[:-1])]
-    assert shares[-1].last == 8
-    for first in (0, 2, 4, 6):
-        (mine,) = (share for share in shares if share.first <= first < share.last)
-        taken = [i for i in mine.order if row[i] in {first, ALL_ROWS}]
-        assert taken == [i for i in range(len(row)) if row[i] in {first, ALL_ROWS}]
+    shares, taken = spread.divide(events_of(row), 8, 2, parts)
+    assert shares[0].first == shares[0].start == 0
+    for before, share in pairwise(shares):
+        assert (share.first, share.start) == (before.last, before.stop)
+    assert (shares[-1].last, shares[-1].stop) == (8, len(taken.row))
+    for share in shares:
+        there = taken.row[share.start : share.stop]
+        absolute = np.where(there == ALL_ROWS, ALL_ROWS, there + share.first)
+        numbers = taken.seq[share.start : share.stop]
+        assert absolute.tolist() == row[numbers].tolist()
+        assert set(absolute) <= {ALL_ROWS, *range(share.first, share.last)}
+        for first in range(share.first, share.last, 2):
+            mine = [i for i in numbers if row[i] in {first, ALL_ROWS}]
+            assert mine == [i for i in range(len(row)) if row[i] in {first, ALL_ROWS}]
 
 
-def test_cores_get_about_as_many_events_each():
+def test_events_are_dealt_with_all_that_they_hold():
+    row = np.array([2, 0, ALL_ROWS, 2, 0, NO_ROW])
+    shares, taken = spread.divide(events_of(row), 4, 2, 1)
+    assert shares == [spread.Share(0, 4, 0, 5)]
+    numbers = np.array([1, 0, 2, 4, 3])
+    np.testing.assert_array_equal(taken.seq, numbers)
+    np.testing.assert_array_equal(taken.stream, numbers + 1)
+    np.testing.assert_array_equal(taken.time, numbers + 2)
+    np.testing.assert_array_equal(taken.code, numbers + 3)
+    np.testing.assert_array_equal(taken.values, numbers[:, None] + [0.25, 0.5])
+
+
+@pytest.mark.parametrize(
+    ("cores", "lengths"),
+    [(1, [640]), (2, [260, 260, 50, 50, 10, 10]), (4, [130] * 4 + [30] * 4)],
+)
+def test_shares_grow_smaller_so_that_no_core_waits_long_for_the_last(cores, lengths):
     row = np.repeat(np.arange(64), 10)
-    lengths = [len(share.order) for share in spread.divide(row, 64, 1, 4)]
-    assert lengths == [160] * 4
+    shares, _ = spread.divide(events_of(row), 64, 1, cores)
+    assert [share.stop - share.start for share in shares] == lengths
 
 
 def test_at_least_one_core_is_counted():

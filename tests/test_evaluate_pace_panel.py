@@ -9,8 +9,8 @@ from sfm_stream.evaluate.pace import panel
 @pytest.mark.parametrize("cores", [1, 2])
 def test_panels_of_each_size_are_measured_model_by_model(monkeypatch, cores):
     monkeypatch.setattr(panel, "cores", lambda: cores)
-    monkeypatch.setattr(panel, "TICKS", 2)
-    monkeypatch.setattr(panel, "BLOCKS", 1)
+    for name, size in {"TICKS": 2, "EVENTS": 4, "LEAST": 1, "MOST": 2}.items():
+        monkeypatch.setattr(panel, name, size)
     said = []
     found = panel.measure(said.append, "cpu", [1, 3])
     assert found.pop("device") == "cpu"
@@ -18,11 +18,24 @@ def test_panels_of_each_size_are_measured_model_by_model(monkeypatch, cores):
     assert set(found) == {
         *(f"{name}{on}, ticks/s" for name in panel.MODELS for on in where),
         *(f"round{on}, us" for on in where),
+        *(
+            f"{of}{on}, times one"
+            for of in (*panel.MODELS, "round")
+            for on in where[1:]
+        ),
     }
     for figures in found.values():
         assert set(figures) == {"1", "3"}
         assert all(value > 0 for value in figures.values())
-    assert len(said) == 2 * len(found) / cores
+    assert len(said) == 2 * (len(panel.MODELS) + 1)
+
+
+def test_cores_are_compared_by_the_median_of_pairs():
+    found = {}
+    taken = {" on 1 core": [4.0, 9.0, 2.0], " on 2 cores": [2.0, 3.0, 2.0]}
+    panel._compare(found, "tick", 8, taken)
+    panel._compare(found, "tick", 16, {"": [1.0]})  # nothing beside it
+    assert found == {"tick on 2 cores, times one": {"8": 2.0}}
 
 
 def test_a_panels_block_holds_each_stream_at_each_tick():

@@ -8,16 +8,17 @@ one core says them, and are the same to the last bit.
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from itertools import pairwise
-from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+from operator import itemgetter
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sfm_stream.backends import rounds
-from sfm_stream.kernels.records import REJECTED
+from sfm_stream.kernels import shares as compiled
 from sfm_stream.kernels.rows import ALL_ROWS, Events, Out, room
 from sfm_stream.kernels.tick import LEARN
 from sfm_stream.state.arena import Arena, arena
@@ -29,10 +30,13 @@ if TYPE_CHECKING:
 
 Settings: TypeAlias = "NDArray[np.void]"
 
+# numba infers the types of what it compiles
+SHARES: Any = compiled
+
 LEAST_EVENTS = 64
 """Events from which on sorting them and waking threads costs less than it gains."""
-PORTION = 256
-"""Events that a core has room for the records of, before they are set aside."""
+PORTION = 1024
+"""Events that a core has room for the records of, before it takes another room."""
 
 
 def cores() -> int:
@@ -43,45 +47,88 @@ def cores() -> int:
 
 
 class Share(NamedTuple):
-    """The rows of a core, and their events.
+    """Some rows, and the events that they take.
 
     Attributes:
-        first: of its rows.
-        last: after its last row.
-        order: numbers of the events it takes, in its own order.
+        first: of the rows.
+        last: after the last row.
+        start: where their events begin among those of all shares.
+        stop: where they end.
     """
 
     first: int
     last: int
-    order: NDArray[np.int64]
+    start: int
+    stop: int
 
 
-def divide(row: NDArray[np.int64], rows: int, targets: int, parts: int) -> list[Share]:
-    """Give each core whole streams, with about as many events each.
+class Room(NamedTuple):
+    """What a core works in.
+
+    Attributes:
+        work: as `Bank.work`.
+        out: gets records until it is full.
+    """
+
+    work: Arena
+    out: Out
+
+
+class Part(NamedTuple):
+    """Records of a share.
+
+    Attributes:
+        first: row of the share, from which the records count their rows.
+        said: the records, `seq` the event's number.
+    """
+
+    first: int
+    said: Out
+
+
+def divide(
+    events: Events, rows: int, targets: int, cores: int
+) -> tuple[list[Share], Events]:
+    """Give whole streams in shares that grow smaller, for cores that take turns.
 
     Args:
-        row: first row of each event's stream, or ALL_ROWS, or what has no row.
+        events: of a block.
         rows: how many there are.
         targets: rows of a stream.
-        parts: cores; fewer come out where there are fewer streams with events.
+        cores: that take shares.
+
+    Returns:
+        The shares, and their events; see `kernels.shares.deal`.
     """
-    count = np.bincount(row[row >= 0] // targets, minlength=rows // targets)
-    before = np.cumsum(count)
-    wanted = before[-1] * np.arange(1, parts) / parts
-    cuts = np.searchsorted(before, wanted) + 1
-    edges = np.unique([0, *cuts, rows // targets]) * targets
-    return [
-        Share(int(first), int(last), _order(row, int(first), int(last)))
-        for first, last in pairwise(edges)
-    ]
+    count, streams = len(events.row), rows // targets
+    begins, edges = np.empty((2, streams + 1), np.int64)
+    scratch = np.empty(count + streams, np.int64)
+    parts, every = SHARES.cut(events.row, targets, cores, begins, edges)
+    size = int(begins[-1]) + every * parts
+    taken = Events(*(np.empty((size, *c.shape[1:]), c.dtype) for c in events))
+    found = np.empty((parts, 4), np.int64)
+    SHARES.deal(events, targets, begins, edges, scratch, taken, found)
+    return [Share(*each) for each in found.tolist()], taken
 
 
-def _order(row: NDArray[np.int64], first: int, last: int) -> NDArray[np.int64]:
-    """Sort events by row; one that all rows take stays where it stands."""
-    every = row == ALL_ROWS
-    mine = np.flatnonzero(every | ((row >= first) & (row < last)))
-    stretch = 2 * np.cumsum(every) - every  # even: between two such events
-    return mine[np.lexsort((row[mine], stretch[mine]))]
+def join(parts: Sequence[Part], seq: NDArray[np.int64]) -> Out:
+    """Put records in the order of the events.
+
+    Args:
+        parts: the records, by row.
+        seq: [T] of each event.
+    """
+    ends = np.zeros((len(parts[0].said.counts), len(seq) + 1), np.int64)
+    for _, said in parts:
+        SHARES.count(said, ends)
+    np.cumsum(ends, axis=1, out=ends)
+    counts = ends[:, -1].copy()
+    widths = zip(parts[0].said[:-1], counts.repeat(2).tolist(), strict=True)
+    into = [np.empty((n, part.shape[1]), part.dtype) for part, n in widths]
+    found = Out._make([*into, counts])
+    for first, said in parts:
+        SHARES.place(said, first, seq, ends, found)
+    return found
 
 
 class Spread:
@@ -90,14 +137,15 @@ class Spread:
     Args:
         entry: the machine code of `kernels.tick.advance`.
         bank: whose rows it works at.
-        threads: cores to use.
+        threads: cores to use, that of the caller among them.
     """
 
     def __init__(self, entry: Advance, bank: Bank, threads: int) -> None:
         self._entry, self._threads, self._bank = entry, threads, bank
         self._sizes = bank.layout.sizes
-        self._pool = ThreadPoolExecutor(threads, "sfm-stream rows")
-        self._rooms: list[tuple[Arena, Out]] = []
+        # as many as there are cores beside the caller's, started when needed
+        self._others = ThreadPoolExecutor(max(threads - 1, 1), "sfm-stream rows")
+        self._rooms: list[Room] = []
         self._rest: Out | None = None
 
     def advance(
@@ -126,65 +174,98 @@ class Spread:
     def _take(self, events: Events, phase: int) -> Out:
         """Take all events; where the ring must grow, all cores wait for it."""
         rows, targets = len(self._bank), self._sizes.targets
-        shares = divide(events.row, rows, targets, self._threads)
-        while len(self._rooms) < len(shares):
-            own = arena(1, work_places(self._sizes)), room(self._sizes, PORTION)
-            self._rooms.append(own)
-
-        work = partial(self._carry_out, events, phase)
-        parts: list[Out] = []
-        while shares:
-            found = list(self._pool.map(work, range(len(shares)), shares))
+        waiting, taken = divide(events, rows, targets, self._threads)
+        self._have_rooms(min(self._threads, len(waiting)))
+        parts: list[Part] = []
+        while waiting:
+            found = self._share_out(waiting, taken, phase)
             parts += [part for said, _ in found for part in said]
-            shares = [rest for _, rest in found if len(rest.order)]
-            for rest in shares:
-                self._bank.lengthen(int(events.row[rest.order[0]]))
-        refused = rounds.NONE if phase == LEARN else rounds.strangers(events)
-        return rounds.join(parts, refused, events.seq)
+            waiting = [rest for _, left in found for rest in left]
+            for rest in waiting:
+                self._bank.lengthen(rest.first + int(taken.row[rest.start]))
+        if phase != LEARN and events.row.min() < ALL_ROWS:
+            parts.append(self._refused(events))
+        # sorted by row alone: those of a share come as they were said
+        return join(sorted(parts, key=itemgetter(0)), events.seq)
+
+    def _refused(self, events: Events) -> Part:
+        """Give the notices of ticks whose stream has no row."""
+        notices, none = rounds.strangers(events), room(self._sizes, 0)
+        reals = np.zeros((len(notices), none.notice_num.shape[1]))
+        return Part(0, none._replace(notice_int=notices, notice_num=reals))
+
+    def _share_out(
+        self, waiting: Sequence[Share], events: Events, phase: int
+    ) -> list[tuple[list[Part], list[Share]]]:
+        """Have each core take shares, the caller's among them, until all are taken."""
+        turns, cores = iter(waiting), min(self._threads, len(waiting))
+        work = partial(self._carry_out, events, phase, turns)
+        others = [self._others.submit(work, core) for core in range(1, cores)]
+        return [work(0), *(other.result() for other in others)]
 
     def _carry_out(
-        self, events: Events, phase: int, number: int, share: Share
-    ) -> tuple[list[Out], Share]:
-        """Take the events of a share, as long as the ring has room for its ticks.
+        self, events: Events, phase: int, turns: Iterator[Share], core: int
+    ) -> tuple[list[Part], list[Share]]:
+        """Take one share after another, each as long as the ring has room for ticks.
 
         Returns:
-            The records, `seq` the event's number, and what is left of the share.
+            The records, and what is left of the shares.
         """
-        layout, (f32, f64, i64) = self._bank.layout, self._bank.rows
-        mine, parts = slice(share.first, share.last), list[Out]()
-        own_rows = Arena(f32[mine], f64[mine], i64[mine])
-        taken = Events(*(column[share.order] for column in events))
-        own = np.where(taken.row == ALL_ROWS, ALL_ROWS, taken.row - share.first)
-        taken = taken._replace(row=own, seq=share.order)
-        scratch, out = self._rooms[number]
-        at, stop = 0, len(share.order)
-        while True:
-            out.counts[:] = 0
-            reached = self._entry(
-                layout.settings, layout.tables, own_rows, scratch, taken, at, stop,
-                phase, out,
-            )  # fmt: skip
-            parts.append(_shifted(out, share.first))
-            if reached == stop:
-                break
-            if reached == at and not out.counts.any():
-                if self._bank.lacks_room(int(events.row[share.order[at]])):
+        parts, left = list[Part](), list[Share]()
+        for share in turns:
+            rest, said = self._advance(events, phase, share, core)
+            parts.append(Part(share.first, said))
+            while rest.start < rest.stop:
+                if self._waits_for_ring(events, rest, core):
+                    left.append(rest)
                     break
-                out = room(self._sizes, 2 * len(out.score_int))
-                self._rooms[number] = scratch, out
-            at = reached
-        return parts, share._replace(order=share.order[reached:])
+                self._take_another_room(core)
+                rest, said = self._advance(events, phase, rest, core)
+                parts.append(Part(share.first, said))
+        return parts, left
+
+    def _advance(
+        self, events: Events, phase: int, share: Share, core: int
+    ) -> tuple[Share, Out]:
+        """Take events of a share; give what is left of it, and the records."""
+        layout, (f32, f64, i64) = self._bank.layout, self._bank.rows
+        mine = slice(share.first, share.last)
+        rows = Arena(f32[mine], f64[mine], i64[mine])
+        work, out = self._rooms[core]
+        before = out.counts.tolist()
+        reached = self._entry(
+            layout.settings, layout.tables, rows, work, events, share.start, share.stop,
+            phase, out,
+        )  # fmt: skip
+        return share._replace(start=reached), _since(before, out)
+
+    def _waits_for_ring(self, events: Events, rest: Share, core: int) -> bool:
+        """Say whether a share stopped because the ring, not the room, is full."""
+        if self._rooms[core].out.counts.any():
+            return False  # both may be: the next room will tell
+        return self._bank.lacks_room(rest.first + int(events.row[rest.start]))
+
+    def _have_rooms(self, cores: int) -> None:
+        """Have an empty room for each core; what the last block said is out of use."""
+        for each in self._rooms:
+            each.out.counts.fill(0)
+        while len(self._rooms) < cores:
+            work = arena(1, work_places(self._sizes))
+            self._rooms.append(Room(work, room(self._sizes, PORTION)))
+
+    def _take_another_room(self, core: int) -> None:
+        """Leave a room to the records in it; a larger one if no event found room."""
+        work, out = self._rooms[core]
+        events = len(out.score_int) // (self._sizes.horizons * self._sizes.targets)
+        times = 1 if out.counts.any() else 2
+        self._rooms[core] = Room(work, room(self._sizes, times * events))
 
 
-def _shifted(out: Out, first: int) -> Out:
-    """Copy records, with the numbers that their rows have in the whole bank."""
-    counts = out.counts.repeat(2)
-    copied = Out._make(
-        [*(part[:n].copy() for part, n in zip(out[:-1], counts, strict=True)),
-         out.counts.copy()]
+def _since(before: Sequence[int], out: Out) -> Out:
+    """Give the records that were added since there were so many of each kind."""
+    forecasts, scores, notices = map(slice, before, out.counts.tolist())
+    return Out(
+        out.forecast_int[forecasts], out.forecast_num[forecasts],
+        out.score_int[scores], out.score_num[scores],
+        out.notice_int[notices], out.notice_num[notices], out.counts,
     )  # fmt: skip
-    copied.forecast_int[:, 1] += first
-    copied.score_int[:, 1] += first
-    # A rejected event names its stream, the others their row.
-    copied.notice_int[:, 2] += first * (copied.notice_int[:, 0] != REJECTED)
-    return copied

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from sfm_stream.backends import contract
 from sfm_stream.engine import Engine
-from sfm_stream.events import Block, Heartbeat
+from sfm_stream.events import Block, Heartbeat, Tick
 
 if TYPE_CHECKING:
     from sfm_stream.config import Config
@@ -30,6 +30,7 @@ from sfm_stream.running import precompile
 settings = config.Config()
 begun = time.perf_counter()
 precompile.call(settings, ["value"])
+precompile.call_panel(settings, ["value"])
 print(time.perf_counter() - begun)
 """
 
@@ -64,6 +65,15 @@ def compile_apart(say: Callable[[str], None]) -> None:
 def call(config: Config, fields: Sequence[str]) -> None:
     """Run the smallest event through the kernels of an engine made for this alone."""
     Engine(config, fields).run(Block.of([Heartbeat("", 0)], len(fields)))
+
+
+def call_panel(config: Config, fields: Sequence[str]) -> None:
+    """Run ticks of two streams through the kernels that only a block of many needs."""
+    from sfm_stream.backends.spread import LEAST_EVENTS
+
+    values = (0.0,) * len(fields)
+    ticks = [Tick("ab"[i % 2], i, values) for i in range(LEAST_EVENTS)]
+    Engine(config, fields).run(Block.of(ticks, len(fields)))
 
 
 def child(

@@ -22,8 +22,12 @@ FIRST_TIME = 1_704_067_200 * 10**9
 """2024-01-01T00:00:00Z in ns."""
 SECOND = 10**9
 SEED = 0
-# Of each stream in a block, and blocks that are timed; one before them is not.
-TICKS, BLOCKS = 32, 4
+# Of each stream in a block, at least, and events of a block: a replay's are as long or
+# longer.
+TICKS, EVENTS = 32, 8_192
+# Blocks that are timed, one before them is not: at least and at most, and events of all
+# of them where that lies between.
+LEAST, MOST, IN_ALL = 4, 400, 131_072
 CELL = {"states": 32, "frequencies": 8, "outputs": 32}
 READOUT = "amplitude"
 DEFAULT = "1,64,1024"
@@ -53,9 +57,10 @@ def measure(
 
     Returns:
         `device`, and per model stream-ticks per second by number of streams, and
-        `round_us`: a block with one tick of each stream, median, microseconds. On the
-        CPU each is said of one core, and of all where there are more; on a GPU the cell
-        of C0 in torch is measured beside.
+        `round, us`: a block with one tick of each stream, median, microseconds. On the
+        CPU each is said of one core, and of all where there are more, with how many
+        times the pace all have: the median of pairs of blocks, one after the other; on
+        a GPU the cell of C0 in torch is measured beside.
 
     Raises:
         ConfigError: if the device is not there.
@@ -65,15 +70,30 @@ def measure(
     for name, tree in MODELS.items():
         for count in streams:
             say(f"measuring {name} of {count} streams")
-            for where, pace in _paces(on, tree, count, TICKS).items():
+            ticks = max(TICKS, EVENTS // count)
+            taken = _taken(on, tree, count, ticks)
+            for where, seconds in taken.items():
                 rates = found.setdefault(f"{name}{where}, ticks/s", {})
-                rates[str(count)] = pace
+                rates[str(count)] = count * ticks / float(np.median(seconds))
+            _compare(found, name, count, taken)
     for count in streams:
         say(f"measuring a round of {count} streams")
-        for where, pace in _paces(on, {}, count, 1).items():
+        taken = _taken(on, {}, count, 1)
+        for where, seconds in taken.items():
             rounds = found.setdefault(f"round{where}, us", {})
-            rounds[str(count)] = count / pace * 1e6
+            rounds[str(count)] = float(np.median(seconds)) * 1e6
+        _compare(found, "round", count, taken)
     return found if device == "cpu" else found | _in_torch(say, device, streams)
+
+
+def _compare(
+    found: dict[str, Any], name: str, streams: int, taken: Mapping[str, Sequence[float]]
+) -> None:
+    """Note how many times the pace of one core all cores have: the median pair's."""
+    if len(taken) > 1:
+        (_, one), (where, all_of_them) = taken.items()
+        ratios = found.setdefault(f"{name}{where}, times one", {})
+        ratios[str(streams)] = float(np.median(np.divide(one, all_of_them)))
 
 
 def _in_torch(
@@ -148,27 +168,28 @@ def compiled(say: Callable[[str], None]) -> dict[str, Any]:
     return found
 
 
-def _paces(
+def _taken(
     on: Mapping[str, Mapping[str, Any]], tree: Mapping[str, Any], streams: int,
     ticks: int,
-) -> dict[str, float]:  # fmt: skip
-    """Give the stream-ticks per second of the median block, by where it is computed.
+) -> dict[str, list[float]]:  # fmt: skip
+    """Give the seconds that each of some blocks takes, by where it is computed.
 
-    Blocks go to each in turn, so that what else the machine does tells on all.
+    Each block goes to all in turn, and every other one the other way round, so that
+    what else the machine does tells on all.
     """
     engines = {
         where: Engine(config.from_tree({**tree, "run": run}), ["value"])
         for where, run in on.items()
     }
     taken: dict[str, list[float]] = {where: [] for where in on}
-    for number in range(1 + BLOCKS):
+    blocks = min(max(LEAST, IN_ALL // (streams * ticks)), MOST)
+    for number in range(1 + blocks):
         block = _block(number * ticks, streams, ticks)
-        for where, engine in engines.items():
+        for where in list(on)[:: 1 - 2 * (number % 2)]:
             begun = time.perf_counter()
-            engine.run(block)
+            engines[where].run(block)
             taken[where].append(time.perf_counter() - begun)
-    return {where: streams * ticks / float(np.median(each[1:]))
-            for where, each in taken.items()}  # fmt: skip
+    return {where: each[1:] for where, each in taken.items()}
 
 
 def _block(first: int, streams: int, ticks: int) -> Block:
