@@ -50,7 +50,7 @@ def test_signals_are_judged_by_the_best_rule_too():
     (claim,) = claims.of_signals({"variants": {"disturbed": part}})
     assert claim.holds is True
     assert claim.says == "SFM sees more than a rule of one line on disturbed signals"
-    assert claim.shows == "0.900 against 0.770 of the rule `jumps`"
+    assert claim.shows == '0.900 against 0.770 of the rule "jumps"'
 
 
 @pytest.mark.parametrize(
@@ -85,10 +85,10 @@ def test_a_part_is_worth_something_where_the_whole_is_ahead_without_it():
                           "no basis": variant([0.8], [9.0]),
                           "phase": variant([0.95], [7.0])}}  # fmt: skip
     assert verdicts(claims.of_ablations(found)) == {
-        "the Fourier basis is worth something, on signals": True,
-        "the Fourier basis is worth something, on jsb": True,
-        "to leave the phase out costs nothing, on signals": False,
-        "to leave the phase out costs nothing, on jsb": False,
+        "The Fourier basis is worth something, on signals": True,
+        "The Fourier basis is worth something, on jsb": True,
+        "To leave the phase out costs nothing, on signals": False,
+        "To leave the phase out costs nothing, on jsb": False,
     }
 
 
@@ -99,4 +99,4 @@ def test_a_figure_below_nothing_keeps_its_sign():
     found = {"variants": {"paper": variant([0.01]), "DC only": variant([-0.02])}}
     (claim,) = claims.of_ablations(found)
     assert claim.holds is True
-    assert claim.shows == "0.010 against -0.020 of DC only"
+    assert claim.shows == '0.010 against -0.020 of the variant "DC only"'

@@ -34,6 +34,21 @@ def test_seeds_means_and_the_slides_are_drawn(drawn):
     figure.draw_without_rendering()
 
 
+def test_a_model_far_above_the_others_is_written_and_not_drawn_to_scale(drawn):
+    _, (axes, other) = drawn
+    found = {"a": scored(10.0), "b": scored(12.0), "c": scored(61.0)}
+    figures.side_by_side(axes, found, "accuracy")
+    figures.cut_above(axes, found, "accuracy")
+    assert axes.get_ylim()[1] == figures.FAR * 12.0
+    assert [(t.xy[0], t.get_text()) for t in axes.texts] == [(2, "61.0\n↑")]
+    near = {"a": scored(10.0), "b": scored(12.0)}
+    figures.side_by_side(other, near, "accuracy")
+    as_it_was = other.get_ylim()
+    figures.cut_above(other, near, "accuracy")
+    assert other.get_ylim() == as_it_was
+    assert not other.texts
+
+
 def test_histories_are_one_colour_and_one_name_per_model(drawn):
     figure, (axes, _) = drawn
     results = [

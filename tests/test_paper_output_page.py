@@ -14,7 +14,7 @@ from sfm_stream.report.markdown import table
 
 TOLD = [Claim("a < b", True, "1 & 2"), Claim("c", False, "3"), Claim("d", None, "4")]
 TEXT = f"a title\n\n{table(['model', 'NLL'], [['sfm', '<8'], ['gru', '']])}"
-CHAPTER = Chapter("Music", "Which keys?", TOLD, TEXT, ["music"])
+CHAPTER = Chapter("Music", "Which keys?", TOLD, TEXT, {"music": "NLL < 9"})
 
 
 @pytest.fixture
@@ -24,9 +24,9 @@ def written(tmp_path):
 
 
 def test_every_claim_has_its_verdict_and_its_figures(written):
-    assert 'That a &lt; b, <b class="good">holds</b>: 1 &amp; 2.' in written
-    assert 'That c, <b class="bad">does not hold</b>: 3.' in written
-    assert 'That d, <b class="faint">is not decided</b>: 4.' in written
+    assert '<b class="good">Holds</b>: a &lt; b (1 &amp; 2).' in written
+    assert '<b class="bad">Does not hold</b>: c (3).' in written
+    assert '<b class="faint">Not decided</b>: d (4).' in written
     assert "Of 3 sentences 1 hold, 1 do not, and 1 are not decided" in written
     assert "<p>The quick run.</p>" in written
 
@@ -39,6 +39,11 @@ def test_tables_keep_every_cell(written):
         "<td>gru</td><td></td>",
     ]
     assert "<p>a title</p>" in written
+
+
+def test_every_picture_says_what_it_shows(written):
+    assert "<figcaption>NLL &lt; 9</figcaption>" in written
+    assert 'alt="NLL &lt; 9"' in written
 
 
 def test_nothing_is_asked_of_another_host(written):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from sfm_stream.paper.analyses import ablations, spectra
 from sfm_stream.paper.data import piano_rolls
-from sfm_stream.paper.output import claims, page
+from sfm_stream.paper.output import claims, page, tables
 from sfm_stream.paper.output.page import Chapter
 from sfm_stream.paper.tasks import music, phonemes, registry, signals, speakers
 from sfm_stream.paper.training.processes import Maker, train_ahead
@@ -26,14 +26,25 @@ SMALL = (
     "learns, not where it ends; without --quick the same command makes full runs."
 )
 SLIDES = (
-    "Tables have the slides' figures beside what was found here. Where a sentence "
-    "compares two models it is decided if every seed of one is ahead of every seed "
-    "of the other."
+    "Tables have the slides' figures beside what was found here. A sentence that "
+    "compares two models holds if every seed of the first is ahead of every seed of "
+    "the second, does not hold if every one is behind, and is not decided otherwise. "
+    "Folds are judged by the 95 % interval of their difference."
 )
 ONE = (
     "Every model was trained from one seed. A verdict is of this run alone: another "
     "seed may turn one that is close."
 )
+HISTORIES = (
+    "Right: the score that says when to stop, after each epoch; lower is better."
+)
+PORTRAITS = {
+    "amplitudes": "The amplitudes of the memory at T/4, T/2, 3T/4 and T, as figure 5.",
+    "windows": "How much of what came at each tick is left at the end.",
+    "transform": "What one state was given, and its Fourier transform; the points are "
+    "the amplitudes that its memory holds.",
+    "frequencies": "How the frequencies of A-SFM move with the input.",
+}
 
 
 class Wanted(NamedTuple):
@@ -71,7 +82,9 @@ def carry_out(wanted: Wanted, open_feed: Callable[[Config], Feed]) -> Path:
     absent = [name for name in registry.TASKS if name not in there]
     if absent:
         notes.append(f"Not run, as the data was not there: {', '.join(absent)}.")
-    return page.write(chapters, [*notes, SLIDES], wanted.order.out)
+    made = tables.origin()
+    notes += [SLIDES, f"Made at commit {made['commit']} by: {made['command']}"]
+    return page.write(chapters, notes, wanted.order.out)
 
 
 def _makers(wanted: Wanted) -> list[Maker]:
@@ -109,7 +122,11 @@ def _signals(wanted: Wanted) -> Chapter:
         "are ours: on the slides' own one look at neighbouring values is enough."
     )
     told = claims.of_signals(found)
-    return Chapter("Signal type", about, told, found["text"], ["signals"])
+    shows = (
+        "Left: one signal of each kind, as figure 1. Middle: accuracy on the test "
+        f"signals, as figure 2. {HISTORIES}"
+    )
+    return Chapter("Signal type", about, told, found["text"], {"signals": shows})
 
 
 def _music(wanted: Wanted, sets: list[str]) -> Chapter:
@@ -117,11 +134,15 @@ def _music(wanted: Wanted, sets: list[str]) -> Chapter:
     found = music.carry_out(sets, wanted.data / "music", size, wanted.order)
     about = (
         "Which of 88 keys sound next (figure 3 and the table of log-likelihoods)? NLL "
-        "is nats per frame, lower is better. The slides' scores are not of a next "
-        "frame: their bound is all but reached."
+        "is nats per frame, lower is better. The slides' scores cannot be of a next "
+        "frame: they nearly reach the highest score there is."
     )
     told = claims.of_music(found)
-    return Chapter("Polyphonic music", about, told, found["text"], ["music"])
+    shows = (
+        "Left: the keys of the first test piece, as figure 3. Middle: NLL on the test "
+        f"pieces; an arrow marks a model far above the others. {HISTORIES}"
+    )
+    return Chapter("Polyphonic music", about, told, found["text"], {"music": shows})
 
 
 def _phonemes(wanted: Wanted) -> Chapter:
@@ -132,7 +153,8 @@ def _phonemes(wanted: Wanted) -> Chapter:
         "whole corpus."
     )
     told = claims.of_phonemes(found)
-    return Chapter("Phonemes", about, told, found["text"], ["phonemes"])
+    shows = f"Left: accuracy on the test speakers, as figure 4. {HISTORIES}"
+    return Chapter("Phonemes", about, told, found["text"], {"phonemes": shows})
 
 
 def _speakers(wanted: Wanted) -> Chapter:
@@ -144,7 +166,8 @@ def _speakers(wanted: Wanted) -> Chapter:
         "speakers does not tell models apart."
     )
     told = claims.of_speakers(found)
-    return Chapter("Phonemes by fold", about, told, found["text"], ["speakers"])
+    shows = "Accuracy on the speakers left out: a point per fold, and the mean of them."
+    return Chapter("Phonemes by fold", about, told, found["text"], {"speakers": shows})
 
 
 def _spectra(wanted: Wanted) -> Chapter:
@@ -155,10 +178,7 @@ def _spectra(wanted: Wanted) -> Chapter:
         "analysis of the slides: its expansion is computed beside it at every tick."
     )
     told = claims.of_spectra(found)
-    pictures = [
-        f"spectra-signals-{part}"
-        for part in ("amplitudes", "windows", "transform", "frequencies")
-    ]
+    pictures = {f"spectra-signals-{part}": shows for part, shows in PORTRAITS.items()}
     return Chapter("Spectra", about, told, found["text"], pictures)
 
 
@@ -171,6 +191,9 @@ def _ablations(
         if name in registry.THREE and name in there
     }
     found = ablations.carry_out(sized, open_feed, wanted.order)
-    about = "One thing of SFM changed at a time, on a task of each kind and online."
+    about = (
+        "One thing of SFM changed at a time, on a task of each kind and on two streams "
+        "forecast online; a dash stands where the engine does not offer the variant."
+    )
     told = claims.of_ablations(found)
-    return Chapter("What each part is worth", about, told, found["text"], [])
+    return Chapter("What each part is worth", about, told, found["text"], {})

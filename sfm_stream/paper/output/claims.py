@@ -37,7 +37,7 @@ def of_signals(found: Found) -> list[Claim]:
         for model in [name for name in ("sfm", "sfm-wide") if name in scores]:
             says = f"{_name(model)} sees more than a rule of one line on {task}"
             claims.append(
-                _judged(says, scores[model], [rules[best]], f"the rule `{best}`")
+                _judged(says, scores[model], [rules[best]], f'the rule "{best}"')
             )
     return claims
 
@@ -75,7 +75,7 @@ def of_spectra(found: Found) -> list[Claim]:
     claims = []
     for name, model in found["models"].items():
         error = model["expansion_error"]
-        says = f"the memory of {_name(name)} is a windowed Fourier transform"
+        says = f"The memory of {_name(name)} is a windowed Fourier transform"
         shows = f"they differ by {error:.1e} of the largest amplitude"
         claims.append(Claim(says, error < EXACT, shows))
     return claims
@@ -93,7 +93,7 @@ def of_ablations(found: Found) -> list[Claim]:
                 values = score["values"], b[place]["values"]
                 better = LOWER if place in LIKELIHOODS else HIGHER
                 said = f"{says}, on {place}"
-                claims.append(_judged(said, *values, theirs, better))
+                claims.append(_judged(said, *values, f'the variant "{theirs}"', better))
     return claims
 
 
@@ -108,11 +108,11 @@ _DUELS = (("sfm", "lstm"), ("sfm", "gru"), ("a-sfm", "sfm"))
 _NAMES = {"sfm": "SFM", "a-sfm": "A-SFM", "sfm-wide": "SFM of five outputs"}
 # Sentence, the variant that is to be ahead, and the other.
 _PARTS = (
-    ("the Fourier basis is worth something", "paper", "no basis"),
-    ("several frequencies are worth more than the constant", "paper", "DC only"),
-    ("frequencies that move are worth more than fixed ones", "adaptive", "paper"),
-    ("to leave the phase out costs nothing", "paper", "phase"),
-    ("a read-out per frequency is worth more than the stock-price form",
+    ("The Fourier basis is worth something", "paper", "no basis"),
+    ("Several frequencies are worth more than the constant", "paper", "DC only"),
+    ("Frequencies that move are worth more than fixed ones", "adaptive", "paper"),
+    ("To leave the phase out costs nothing", "paper", "phase"),
+    ("A read-out per frequency is worth more than the stock-price form",
      "paper", "stock-price form"),
 )  # fmt: skip
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from statistics import median
 from typing import TYPE_CHECKING, Any
 
 from sfm_stream.errors import ConfigError, SinkError
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 
 DOTS = 150
 PLAIN, OURS, SLIDES, BLUE = "#8a96a3", "#c2410c", "#111111", "#1d4ed8"
+FAR, DROP = 1.5, 4
+"""A mean over FAR times the median is not drawn but written, DROP points below."""
 
 
 def expect() -> None:
@@ -63,6 +66,7 @@ def side_by_side(
     found: Mapping[str, Any],
     score: str,
     slides: Mapping[str, float] | None = None,
+    point: str = "a seed",
 ) -> None:
     """Draw a score per model: its seeds, their mean, and the slides' figure.
 
@@ -71,18 +75,19 @@ def side_by_side(
         found: as `tables.fold` gives it.
         score: its name.
         slides: what the paper has, by model.
+        point: what each of its values is of.
     """
     for at, (name, figures) in enumerate(found.items()):
         values, mean = (
             figures["scores"][score]["values"],
             figures["scores"][score]["mean"],
         )
-        colour = OURS if name.endswith("sfm") else PLAIN
+        colour = OURS if "sfm" in name else PLAIN
         axes.plot([at] * len(values), values, "o", color=colour, ms=5, alpha=0.6)
         axes.plot([at - 0.3, at + 0.3], [mean, mean], color=colour, lw=2.5)
         if slides and name in slides:
             axes.plot(at, slides[name], "x", color=SLIDES, ms=7)
-    for style, colour, label in (("o", PLAIN, "a seed"), ("-", PLAIN, "mean"),
+    for style, colour, label in (("o", PLAIN, point), ("-", PLAIN, "mean"),
                                  ("x", SLIDES, "the slides")):  # fmt: skip
         if slides or style != "x":
             axes.plot([], [], style, color=colour, label=label)
@@ -90,6 +95,25 @@ def side_by_side(
     axes.set_ylabel(score)
     axes.grid(axis="y", lw=0.4)
     axes.legend(fontsize="small")
+
+
+def cut_above(axes: Axes, found: Mapping[str, Any], score: str) -> None:
+    """Cut off models far above the others, where lower is better, and write their mean.
+
+    Args:
+        axes: as `side_by_side` left them.
+        found: as it was given there.
+        score: likewise.
+    """
+    means = [figures["scores"][score]["mean"] for figures in found.values()]
+    top = FAR * median(means)
+    for at, mean in enumerate(means):
+        if mean > top:
+            axes.set_ylim(top=top)
+            axes.annotate(
+                f"{mean:.1f}\n↑", (at, top), (0, -DROP), color=PLAIN,
+                textcoords="offset points", ha="center", va="top",
+            )  # fmt: skip
 
 
 def histories(axes: Axes, results: Sequence[Result]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from base64 import b64encode
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from importlib import resources
 from itertools import groupby
@@ -17,7 +17,7 @@ from sfm_stream.storage import run_folder
 
 NAME = "paper.html"
 TITLE = "The State-Frequency Memory: what the slides say, and what was found"
-SAID = {True: "holds", False: "does not hold", None: "is not decided"}
+SAID = {True: "Holds", False: "Does not hold", None: "Not decided"}
 COLOURS = {True: "good", False: "bad", None: "faint"}
 
 
@@ -29,14 +29,15 @@ class Chapter(NamedTuple):
         about: what it asks, in a sentence or two.
         claims: what the slides say of it.
         text: its tables in Markdown.
-        pictures: names of PNG files in the results folder, without their ending.
+        pictures: what each shows, by the name of its PNG file in the results folder,
+            without the ending.
     """
 
     title: str
     about: str
     claims: Sequence[Claim]
     text: str
-    pictures: Sequence[str]
+    pictures: Mapping[str, str]
 
 
 def write(chapters: Sequence[Chapter], notes: Sequence[str], out: Path) -> Path:
@@ -78,13 +79,15 @@ def _sum(claims: Sequence[Claim]) -> str:
     counts = [sum(claim.holds is verdict for claim in claims) for verdict in SAID]
     return (
         f"Of {len(claims)} sentences {counts[0]} hold, {counts[1]} do not, and "
-        f"{counts[2]} are not decided: seeds of one model lie among the other's."
+        f"{counts[2]} are not decided."
     )
 
 
 def _chapter(one: Chapter, out: Path) -> str:
     claims = "\n".join(_claim(claim) for claim in one.claims)
-    pictures = "\n".join(_picture(out / f"{name}.png") for name in one.pictures)
+    pictures = "\n".join(
+        _picture(out / f"{name}.png", shows) for name, shows in one.pictures.items()
+    )
     return (
         f"<section><h2>{escape(one.title)}</h2>\n<p>{escape(one.about)}</p>\n"
         f"<ul>{claims}</ul>\n{html_of(one.text)}\n{pictures}</section>"
@@ -93,16 +96,16 @@ def _chapter(one: Chapter, out: Path) -> str:
 
 def _claim(claim: Claim) -> str:
     verdict = f'<b class="{COLOURS[claim.holds]}">{SAID[claim.holds]}</b>'
-    return f"<li>That {escape(claim.says)}, {verdict}: {escape(claim.shows)}.</li>"
+    return f"<li>{verdict}: {escape(claim.says)} ({escape(claim.shows)}).</li>"
 
 
-def _picture(path: Path) -> str:
+def _picture(path: Path, shows: str) -> str:
     try:
         held = b64encode(path.read_bytes()).decode()
     except OSError as e:
         raise SinkError(str(path), f"cannot be read: {e.strerror or e}") from e
-    name = escape(path.stem)
-    return f'<figure><img alt="{name}" src="data:image/png;base64,{held}"></figure>'
+    image = f'<img alt="{escape(shows)}" src="data:image/png;base64,{held}">'
+    return f"<figure>{image}<figcaption>{escape(shows)}</figcaption></figure>"
 
 
 def _table(lines: Sequence[str]) -> str:

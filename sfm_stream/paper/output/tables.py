@@ -63,6 +63,12 @@ def shown(score: Mapping[str, Any], digits: int = 3) -> str:
     return f"{mean:.{digits}f}" + ("" if sd is None else f" ± {sd:.{digits}f}")
 
 
+def origin() -> dict[str, str]:
+    """Give the `command` that is running, and the `commit` of its code."""
+    command = " ".join(["sfm-stream", *sys.argv[1:]])
+    return {"command": command, "commit": markdown.commit()}
+
+
 def keep(name: str, tree: Mapping[str, Any], text: str, out: Path) -> None:
     """Write `<name>.json` and `<name>.md` with the command and commit that made them.
 
@@ -75,8 +81,8 @@ def keep(name: str, tree: Mapping[str, Any], text: str, out: Path) -> None:
     Raises:
         SinkError: if the disk is full or refuses.
     """
-    command = " ".join(["sfm-stream", *sys.argv[1:]])
-    made = {"command": command, "commit": markdown.commit()}
+    made = origin()
     run_folder.write(out / f"{name}.json", run_folder.to_json({**tree, **made}))
-    note = f"Made at commit {made['commit']} by\n\n```text\n{command}\n```\n"
+    by = f"```text\n{made['command']}\n```"
+    note = f"Made at commit {made['commit']} by\n\n{by}\n"
     run_folder.write(out / f"{name}.md", f"{text}\n\n{note}".encode())

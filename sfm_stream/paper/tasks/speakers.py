@@ -59,7 +59,7 @@ def carry_out(folder: Path, size: phonemes.Size, order: Order) -> dict[str, Any]
     text = _table(found, len(results), len(order.seeds))
     figure, axes = figures.sheet(1, 1, (7.0, 4.0))
     shown = {name: {"scores": model} for name, model in found.items()}
-    figures.side_by_side(axes[0, 0], shown, SCORE)
+    figures.side_by_side(axes[0, 0], shown, SCORE, point="a fold")
     figures.save(figure, NAME, order.out)
     tables.keep(NAME, {"models": found}, text, order.out)
     return {"models": found, "text": text}
