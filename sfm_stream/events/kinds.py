@@ -24,7 +24,7 @@ LATE = 1
 ANEW = -2
 
 
-class Tick(msgspec.Struct, frozen=True, tag="tick"):
+class Tick(msgspec.Struct, frozen=True, tag="tick", gc=False):
     """One observation of one stream.
 
     Attributes:
