@@ -22,6 +22,7 @@ LARGEST = 2**63
 NAIVE = datetime(1970, 1, 1)  # noqa: DTZ001 text without a zone is of UTC
 EPOCH = NAIVE.replace(tzinfo=UTC)
 DAY = 86_400
+DAY_NS = DAY * SECOND
 READ = datetime.fromisoformat
 MICROSECONDS = 27
 """Length of ISO text with the fraction that a datetime holds, and a `Z`."""
@@ -37,10 +38,10 @@ def of_iso(text: str) -> int:
         since = READ(text) - NAIVE
     except ValueError:
         return NO_TIME
-    ns = (since.days * DAY + since.seconds) * SECOND + since.microseconds * US
+    ns = since.days * DAY_NS + since.seconds * SECOND + since.microseconds * US
     if len(text) > MICROSECONDS and (found := NANOSECONDS.match(text)):
         ns += int(found[1].ljust(3, "0"))
-    return ns if -LARGEST < ns < LARGEST else NO_TIME
+    return ns if NO_TIME < ns < LARGEST else NO_TIME
 
 
 def of_number(number: int | str, unit: str) -> int:
