@@ -15,6 +15,12 @@ class Noting(Counter[str]):
         examples: the first one of each reason, shortened.
     """
 
+    __slots__ = ("examples", "reading")
+
+    # Counter's deletion is written in Python, which would make every write slow.
+    __setitem__ = dict.__setitem__
+    __delitem__ = dict.__delitem__  # type: ignore[assignment] # takes texts alone
+
     def __init__(self) -> None:
         super().__init__()
         self.reading = b""
