@@ -130,8 +130,9 @@ class Json(Exchange):
         typed = self._typed
         if typed is None:
             return self._ticks_of(message, received)
+        holds, rows_of, clock = typed.holds, typed.rows, self._clock
         try:
-            rows = typed.rows(message) if typed.holds(message) else None
+            rows = rows_of(message) if holds(message) else None
             past = typed.past is not None and typed.past(message)
         except AttributeError:  # a value on the way is missing
             return None
@@ -144,7 +145,7 @@ class Json(Exchange):
                 stream = self._names.get(symbol or "") or self._stream(symbol)
             if not stream or (number is None and self._id is not None):
                 return None
-            time = None if self._time is None else self._clock(when)
+            time = None if self._time is None else clock(when)
             seen.append((stream, time, values, number))
         return self._told_of(seen, past, received)
 
@@ -203,10 +204,7 @@ class Json(Exchange):
         """Say what the records of a frame amount to."""
         if len(seen) > 1 and self._id:
             seen.sort(key=lambda one: one[3] or 0)
-        new: set[str] = set()
-        if self._told.repeats:
-            new = {one[0] for one in seen} - self._heard
-            self._heard |= new
+        new = self._first_heard_of(seen) if self._told.repeats else ()
         contiguous, observe = self._told.contiguous, self._observe
         said: Said = []
         for stream, time, values, number in seen:
@@ -214,6 +212,12 @@ class Json(Exchange):
             before = past or stream in new
             observe(said, stream, time, values, received, number, first, before)
         return said
+
+    def _first_heard_of(self, seen: list[Observation]) -> set[str]:
+        """Give the streams that speak for the first time on this connection."""
+        new = {one[0] for one in seen} - self._heard
+        self._heard |= new
+        return new
 
     def _observation(
         self, record: object, whole: object, name: str

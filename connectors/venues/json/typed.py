@@ -39,7 +39,10 @@ NOTHING_THERE = frozenset((b"", b"null"))
 Get = Callable[[Any], Any]
 Place: TypeAlias = tuple[bool, str]
 """Whether it is from the frame and not from the record, and the attribute's path."""
+NOWHERE: Place = (False, "nowhere")
+"""What every struct has, and is None."""
 Lines: TypeAlias = list[tuple[Get, frozenset[Any] | None]]
+Condition = Callable[[Any], bool]
 
 
 class Uncompilable(Exception):
@@ -72,13 +75,12 @@ class _Node:
             return self.kind
         positions = [key for key in self.below if key.isdecimal()]
         if not positions:
-            return msgspec.defstruct("At", self._fields(self.below), gc=False) | None
+            return _struct(self._fields(self.below))
         if len(positions) < len(self.below):
             raise Uncompilable
         most = max(map(int, positions))
         keys = [str(i) for i in range(most + 1)]
-        fields = self._fields(keys)
-        return msgspec.defstruct("At", fields, gc=False, array_like=True) | None
+        return _struct(self._fields(keys), array_like=True)
 
     def _fields(self, keys: Iterable[str]) -> list[tuple[str, Any, Any]]:
         return [
@@ -92,6 +94,41 @@ class _Node:
 
     def _default(self, key: str) -> object:
         return ABSENT if key in self.below and self.below[key].kind is Raw else None
+
+
+def _struct(fields: list[tuple[str, Any, Any]], *, array_like: bool = False) -> object:
+    """Make the type of an object or array that may be missing."""
+    beside = {NOWHERE[1]: None}
+    made = msgspec.defstruct(
+        "At", fields, namespace=beside, gc=False, array_like=array_like
+    )
+    return made | None
+
+
+class _Tree:
+    """The places of a frame, and of the records in it, of which it may be the only one.
+
+    Args:
+        records: where these stand.
+    """
+
+    def __init__(self, records: Path) -> None:
+        self.records, self.frame = records, _Node()
+        self._record = _Node() if records.keys else self.frame
+
+    def put(self, text: str, kind: object) -> Place:
+        """Have a value of some type read from the place that a path names."""
+        path = path_of(text)
+        of_frame = path.of_frame and self._record is not self.frame
+        node = self.frame if of_frame else self._record
+        return of_frame, node.put(path.keys, kind)
+
+    def joined(self) -> str:
+        """Put the records into the frame; give their place, empty if it is theirs."""
+        if self._record is self.frame:
+            return ""
+        made: Any = self._record.made()
+        return self.frame.put(self.records.keys, list[made] | made)
 
 
 When: TypeAlias = str | int | None
@@ -113,8 +150,8 @@ class Typed:
     """
 
     decode: Callable[[bytes], Any]
-    holds: Callable[[Any], bool]
-    past: Callable[[Any], bool] | None
+    holds: Condition
+    past: Condition | None
     rows: Callable[[Any], list[Row] | None]
 
 
@@ -136,47 +173,34 @@ def compiled(feed: Feed, told: Frames, truths: frozenset[int]) -> Typed | None:
 
 
 def _compiled(feed: Feed, told: Frames, truths: frozenset[int]) -> Typed:
-    frame = _Node()
-    place = path_of(told.records)
-    record = _Node() if place.keys else frame
-
-    def put(path: Path, kind: object) -> tuple[bool, str]:
-        of_frame = path.of_frame and record is not frame
-        return of_frame, (frame if of_frame else record).put(path.keys, kind)
-
+    tree = _Tree(path_of(told.records))
     columns = [
-        put(path_of(text), _kind(told.codes.get(name), i in truths))
+        tree.put(text, _kind(told.codes.get(name), i in truths))
         for i, (name, text) in enumerate(feed.columns.items())
     ]
-    others: list[Place | None] = [
-        put(path_of(text), kind) if text else None
+    others = [
+        tree.put(text, kind) if text else NOWHERE
         for text, kind in (
             (time_of(feed.time), WORD),
             (feed.symbol, WORD),
             (told.id, WHOLE),
         )
     ]
-    match, past = (
-        _condition(frame, place, texts) for texts in (told.match, told.history)
-    )
+    match, past = (_condition(tree, texts) for texts in (told.match, told.history))
     answers = [
-        _condition(frame, place, texts)
+        _condition(tree, texts)
         for texts in (told.acknowledged, told.refused, told.alive, told.departing)
         if texts and not _excluded(told.match, texts)
     ]
-    at = ""
-    if record is not frame:
-        made: Any = record.made()
-        at = frame.put(place.keys, list[made] | made)
-    decoder = msgspec.json.Decoder(frame.made(), strict=False)
     coded = [
         (i, _keyed(told.codes[name]))
         for i, name in enumerate(feed.columns)
         if name in told.codes
     ]
-    row = _row([*columns, *others], len(columns), coded, bool(truths))
+    rows = _rows(tree.joined(), _row(columns, others, coded, bool(truths)))
+    decoder = msgspec.json.Decoder(tree.frame.made(), strict=False)
     before = _holds(past, []) if told.history else None
-    return Typed(decoder.decode, _holds(match, answers), before, _rows(at, row))
+    return Typed(decoder.decode, _holds(match, answers), before, rows)
 
 
 def _kind(codes: Codes | None, truth: bool) -> object:
@@ -191,11 +215,12 @@ def _are_truths(codes: Codes) -> bool:
     return not {"true", "false"}.isdisjoint(codes)
 
 
-def _keyed(codes: Codes) -> dict[Any, float]:
-    """Give codes by what a decoder makes of their texts."""
+def _keyed(codes: Codes) -> dict[Any, float | None]:
+    """Give codes by what a decoder makes of their texts; None has none."""
     if _are_truths(codes):
-        return {raw: code for text, code in codes.items() for raw in _raws(text)}
-    keyed: dict[Any, float] = dict(codes)
+        raws = {raw: code for text, code in codes.items() for raw in _raws(text)}
+        return {None: None, **raws}
+    keyed: dict[Any, float | None] = {None: None, **codes}
     for text, code in codes.items():
         if text.lstrip("-").isdecimal() and str(int(text)) == text:
             keyed[int(text)] = code
@@ -207,9 +232,10 @@ def _raws(text: str) -> tuple[bytes, ...]:
     return text.encode(), msgspec.json.encode(text)
 
 
-def _condition(frame: _Node, records: Path, match: Texts) -> Lines:
+def _condition(tree: _Tree, match: Texts) -> Lines:
     """Compile a condition: what is to stand at each place; None for anything."""
     lines: Lines = []
+    records = tree.records
     for path, texts in wanted_texts(match):
         if ANY in texts and path.keys == records.keys[: len(path.keys)]:
             continue  # without records no frame is read by types
@@ -221,7 +247,7 @@ def _condition(frame: _Node, records: Path, match: Texts) -> Lines:
         else:
             raws = frozenset(raw for text in texts for raw in _raws(text))
             there, kind = None if ANY in texts else raws, Raw
-        lines.append((attrgetter(frame.put(path.keys, kind)), there))
+        lines.append((attrgetter(tree.frame.put(path.keys, kind)), there))
     return lines
 
 
@@ -234,27 +260,31 @@ def _excluded(match: Texts, answer: Texts) -> bool:
     )
 
 
-def _holds(lines: Lines, others: list[Lines]) -> Callable[[Any], bool]:
+def _holds(lines: Lines, others: list[Lines]) -> Condition:
     """Say whether all of some lines hold, and of each of the others not all."""
-    if others:
-        return lambda frame: (
-            _all(lines, frame) and not any(_all(other, frame) for other in others)
-        )
-    return lambda frame: _all(lines, frame)
+    wanted, unwanted = _all(lines), [_all(other) for other in others]
+    if not unwanted:
+        return wanted
+    return lambda frame: wanted(frame) and not any(told(frame) for told in unwanted)
 
 
-def _all(lines: Lines, frame: object) -> bool:
-    for get, texts in lines:
-        try:
-            found = get(frame)
-        except AttributeError:  # a value on the way is missing
-            return False
-        if type(found) is Raw:
-            found = bytes(found)
-        there = found not in NOTHING_THERE if texts is None else found in texts
-        if not there:
-            return False
-    return True
+def _all(lines: Lines) -> Condition:
+    """Say whether all of some lines hold."""
+
+    def holds(frame: object) -> bool:
+        for get, texts in lines:
+            try:
+                found = get(frame)
+            except AttributeError:  # a value on the way is missing
+                return False
+            if type(found) is Raw:
+                found = bytes(found)
+            there = found not in NOTHING_THERE if texts is None else found in texts
+            if not there:
+                return False
+        return True
+
+    return holds
 
 
 def _rows(at: str, row: Reader) -> Callable[[Any], list[Row] | None]:
@@ -273,41 +303,50 @@ def _rows(at: str, row: Reader) -> Callable[[Any], list[Row] | None]:
 
 
 def _row(
-    places: list[Place | None], count: int, coded: list[tuple[int, Any]], truths: bool
+    columns: list[Place],
+    others: list[Place],
+    coded: list[tuple[int, Any]],
+    truths: bool,
 ) -> Reader:
     """Give what reads a record in as few steps as there can be.
 
     Args:
-        places: of the columns, and of time, symbol and id.
-        count: how many are columns.
+        columns: their places.
+        others: places of time, symbol and id.
         coded: positions of the columns that are texts, and what these count as.
-        truths: whether some are true or false.
+        truths: whether some columns are true or false.
     """
-    there = [place for place in places if place is not None]
-    among = {i: n for n, i in enumerate(i for i, place in enumerate(places) if place)}
-    time, symbol, number = (among.get(count + i, len(there)) for i in range(3))
-    get = _together(there)
+    get, get_others = _together(columns), _together(others)
 
     def row(record: object, frame: object) -> Row | None:
-        found = [*get(record, frame), None]
-        for i, codes in coded:
-            text = found[i]
-            if type(text) is Raw:
-                found[i] = text = _written(text)
-            if text is not None:
-                found[i] = code = codes.get(text)
-                if code is None:
-                    return None
-        values = tuple(found[:count])
+        found = get(record, frame)
+        values = _decoded(found, coded) if coded else found
+        if values is None:
+            return None
         if None in values:
-            if values.count(None) == count:
+            if values.count(None) == len(values):
                 return None
             values = tuple([MISSING if value is None else value for value in values])
         if truths:
             values = tuple(map(float, values))
-        return values, found[time], found[symbol], found[number]
+        time, symbol, number = get_others(record, frame)
+        return values, time, symbol, number
 
     return row
+
+
+def _decoded(
+    found: tuple[Any, ...], coded: list[tuple[int, Any]]
+) -> tuple[Any, ...] | None:
+    """Give values with texts turned into numbers; None if one has no number."""
+    values = [*found]
+    try:
+        for i, codes in coded:
+            text = values[i]
+            values[i] = codes[_written(text) if type(text) is Raw else text]
+    except KeyError:
+        return None
+    return tuple(values)
 
 
 def _together(places: list[Place]) -> Callable[[Any, Any], tuple[Any, ...]]:
