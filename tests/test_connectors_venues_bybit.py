@@ -4,6 +4,8 @@ import json
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from connectors import open_feed
 from connectors.live.feed import shared_out
@@ -22,6 +24,7 @@ from tests.venue_frames import (
 )
 
 CAPTURES = Path(__file__).parents[2] / "shared/data/captures"
+PARTS = ("bid1Price", "bid1Size", "ask1Price", "ask1Size")
 real = pytest.mark.skipif(
     not CAPTURES.is_dir(), reason="the shared data sets are not here"
 )
@@ -41,6 +44,18 @@ def test_what_a_delta_leaves_out_has_not_changed():
     assert values(venue, bybit_ticker(0), delta) == [
         (100.25, 3.78826, 200.5, 1.54698), (100.25, 3.78826, 201.0, 1.54698),
     ]  # fmt: skip
+
+
+@given(st.lists(st.dictionaries(st.sampled_from(PARTS), st.integers(1, 3))))
+def test_a_quote_is_what_was_said_last_of_each_of_its_parts(changes):
+    venue, known, expected = protocol("tickers"), dict.fromkeys(PARTS, 1), []
+    venue.receive(dumps(bybit_ticker(0) | {"data": known}), NOW)
+    for change in changes:
+        if known | change != known:
+            known |= change
+            expected.append(tuple(known.values()))
+    deltas = ({**bybit_ticker(1), "type": "delta", "data": each} for each in changes)
+    assert values(venue, *deltas) == expected
 
 
 def test_a_delta_without_quotes_is_no_tick():

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from math import nan
 from sys import float_info
-from typing import TYPE_CHECKING, Annotated, Any, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Protocol, TypeAlias, TypeVar
 
 import msgspec
 from msgspec import Meta, Raw
@@ -63,6 +63,16 @@ def decoder(kind: type[T]) -> msgspec.json.Decoder[T]:
     return msgspec.json.Decoder(kind, strict=False)
 
 
+class Candle(Protocol):
+    """A candle, however it is written."""
+
+    open: float
+    high: float
+    low: float
+    close: float
+    volume: float
+
+
 class Prices(msgspec.Struct, gc=False):
     """What a candle holds, where its names are written out."""
 
@@ -71,11 +81,6 @@ class Prices(msgspec.Struct, gc=False):
     low: Number
     close: Number
     volume: Number
-
-    @property
-    def values(self) -> tuple[float, ...]:
-        """What becomes a tick."""
-        return self.open, self.high, self.low, self.close, self.volume
 
 
 RAWS = decoder(list[Raw])
@@ -127,7 +132,7 @@ class Exchange:
         self._prices = [i for i, name in enumerate(self.fields) if name in PRICES]
         self._courses: dict[str, Course] = {}
         self._switched = -1
-        self._candles: dict[str, tuple[int, tuple[float, ...]]] = {}
+        self._candles: dict[str, tuple[int, Values]] = {}
         self._heard: set[str] = set()
         self._asked: dict[str, Sequence[str]] = {}
         self._decode: Callable[[bytes], Any]
@@ -159,7 +164,8 @@ class Exchange:
         """
         self.counters.reading = frame
         try:
-            said = self._ticks(self._decode(frame), received)
+            decode, ticks = self._decode, self._ticks  # faster called as locals
+            said = ticks(decode(frame), received)
         except UNREADABLE:
             said = None
         if said is not None:
@@ -201,7 +207,9 @@ class Exchange:
             course = self._courses[stream] = Course()
         if last is not None:
             ahead = last - course.id
-            if 0 < ahead <= REACH and (first is None or first <= course.id + 1):
+            if ahead == 1 or (
+                0 < ahead <= REACH and (first is None or first <= course.id + 1)
+            ):
                 course.id = last
             elif not self._jumps(said, stream, course, time, received, last, first):
                 return
@@ -214,9 +222,10 @@ class Exchange:
             elif self._repeats(said, stream, course, time, values, received, last):
                 return
         course.values, course.received = values, received
-        if 0.0 in values and any(values[i] == 0.0 for i in self._prices):
-            self.counters["empty"] += 1
-            return
+        for i in self._prices:
+            if values[i] == 0.0:
+                self.counters["empty"] += 1
+                return
         tick = Tick(stream, time, values, received)
         said.append(History(tick) if past else tick)
 
@@ -294,7 +303,7 @@ class Exchange:
         return [x for part in parts for x in self.receive(part, received)]
 
     def _finished(
-        self, said: Said, stream: str, start: int, values: tuple[float, ...],
+        self, said: Said, stream: str, start: int, values: Values,
         received: int, past: bool = False,
     ) -> None:  # fmt: skip
         """Say what a finished candle amounts to; `start` in ns."""
@@ -303,7 +312,7 @@ class Exchange:
         self._observe(said, stream, end, values, received, start // length, None, past)
 
     def _growing(
-        self, said: Said, stream: str, start: int, values: tuple[float, ...],
+        self, said: Said, stream: str, start: int, values: Values,
         received: int, past: bool = False,
     ) -> None:  # fmt: skip
         """Keep a candle until the next one starts, which is when it is finished."""
@@ -311,13 +320,11 @@ class Exchange:
             self.counters["absurd times"] += 1
             return
         self.counters["unfinished"] += 1
-        kept = self._candles.get(stream)
-        if kept is None:
-            self._candles[stream] = start, values
+        latest = start, values
+        before, told = self._candles.get(stream, latest)
+        if start < before:
             return
-        before, told = kept
-        if start >= before:
-            self._candles[stream] = start, values
+        self._candles[stream] = latest
         if start > before:
             self._finished(said, stream, before, told, received, past)
 
@@ -350,6 +357,11 @@ class Exchange:
         self.counters["errors"] += 1
         named = [t for t in self.topics if t in reason] if not topic else [topic]
         return [Refused(max(named, key=len, default=""), reason)]
+
+
+def prices_of(one: Candle) -> Values:
+    """Give what of a candle becomes a tick."""
+    return one.open, one.high, one.low, one.close, one.volume
 
 
 def text_of(frame: bytes) -> str:

@@ -36,6 +36,7 @@ from connectors.venues.base import (
     Said,
     decoder,
     in_parts,
+    prices_of,
     text_of,
 )
 from connectors.venues.options import CHANNEL, URL
@@ -151,11 +152,6 @@ class Candle(Struct, gc=False):
     volume: Number = msgspec.field(name="v")
     finished: bool = msgspec.field(name="x")
 
-    @property
-    def values(self) -> tuple[float, ...]:
-        """What becomes a tick."""
-        return self.open, self.high, self.low, self.close, self.volume
-
 
 class Kline(Struct, tag_field="e", tag="kline", gc=False):
     """A message that holds a candle."""
@@ -257,8 +253,8 @@ class Binance(Exchange):
             return self._dropped("kline")
         if not candle.finished:
             return self._dropped("unfinished")
-        start = _ns(candle.start)
-        self._finished(said, kline.symbol.lower(), start, candle.values, received)
+        start, values = _ns(candle.start), prices_of(candle)
+        self._finished(said, kline.symbol.lower(), start, values, received)
         return said
 
 

@@ -159,5 +159,5 @@ class Bitstamp(Exchange):
 
     def _stream(self, channel: str) -> str:
         """Give the pair of a message, empty if it is of another channel."""
-        ours = channel.startswith(self._prefix)
-        return channel[len(self._prefix) :] if ours else ""
+        stream = channel.removeprefix(self._prefix)
+        return "" if stream == channel else stream

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, Generic, Literal, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 
 import msgspec
 from msgspec import Raw, Struct
@@ -38,8 +38,10 @@ from connectors.venues.base import (
     Some,
     decoder,
     in_parts,
+    prices_of,
     text_of,
 )
+from connectors.venues.course import Values
 from connectors.venues.protocol import Alive, Limits
 
 if TYPE_CHECKING:
@@ -117,9 +119,7 @@ class Message(Struct, Generic[T], gc=False):
 FRAME = decoder(Frame)
 TICKERS, BOOKS = decoder(Message[Ticker]), decoder(Message[Book])
 TRADES, CANDLES = decoder(Message[Some[Trade]]), decoder(Message[Some[Candle]])
-Told: TypeAlias = tuple[float | None, ...]
-"""What becomes a tick, None where it has not changed."""
-NOTHING: tuple[float, ...] = (MISSING,) * 4
+NOTHING: Values = (MISSING,) * 4
 KNOWN = ("publicTrade", "tickers", "orderbook", "kline", "allLiquidation")
 
 
@@ -145,9 +145,10 @@ class Bybit(Exchange):
         else:
             of_ticker = self._channel == "tickers"
             self._decode = (TICKERS if of_ticker else BOOKS).decode
-            self._told: Callable[[Any], Told] = _of_ticker if of_ticker else _of_book
+            self._quoted: Callable[[Any, Values], Values]
+            self._quoted = _of_ticker if of_ticker else _of_book
             self._say = self._quote
-        self._quotes: dict[str, tuple[float, ...]] = {}
+        self._quotes: dict[str, Values] = {}
         self._recent: defaultdict[str, Recent] = defaultdict(Recent)
 
     def opened(self) -> None:
@@ -169,9 +170,8 @@ class Bybit(Exchange):
         ]
 
     def _ticks(self, message: Message[Any], received: int) -> Said | None:
-        prefix, topic = self._prefix, message.topic
-        stream = topic[len(prefix) :]
-        if not (stream and topic.startswith(prefix)):
+        stream = message.topic.removeprefix(self._prefix)
+        if not stream or stream == message.topic:
             return None
         said: Said = []
         self._say(said, message, stream, received)
@@ -208,19 +208,20 @@ class Bybit(Exchange):
         for candle in message.data:
             if candle.finished:
                 start = candle.start * MS
-                self._finished(said, stream, start, candle.values, received)
+                self._finished(said, stream, start, prices_of(candle), received)
             else:
                 self.counters["unfinished"] += 1
 
     def _quote(
         self, said: Said, message: Message[Ticker | Book], stream: str, received: int
     ) -> None:
-        known, told = self._quotes.get(stream), self._told(message.data)
-        if message.type == "delta" and known is None:
-            self.counters["changes of nothing known"] += 1
-            return
-        base = known if known and message.type == "delta" else NOTHING
-        values = _merged(base, told)
+        known, before = self._quotes.get(stream), NOTHING
+        if message.type == "delta":
+            if known is None:
+                self.counters["changes of nothing known"] += 1
+                return
+            before = known
+        values = self._quoted(message.data, before)
         if values in (known, NOTHING):
             self.counters["unchanged"] += 1
             said.append(Alive(stream))
@@ -246,27 +247,25 @@ class Recent:
         return True
 
 
-def _merged(old: tuple[float, ...], new: Told) -> tuple[float, ...]:
-    """Take what is new, and what is old where nothing is."""
-    if None not in new:
-        return new  # type: ignore[return-value] # none of them is None
-    pairs = zip(old, new, strict=True)
-    return tuple([before if now is None else now for before, now in pairs])
+def _of_ticker(one: Ticker, before: Values) -> Values:
+    bid, bid_qty, ask, ask_qty = before
+    return (
+        bid if one.bid is None else one.bid,
+        bid_qty if one.bid_qty is None else one.bid_qty,
+        ask if one.ask is None else one.ask,
+        ask_qty if one.ask_qty is None else one.ask_qty,
+    )
 
 
-def _of_ticker(one: Ticker) -> Told:
-    return one.bid, one.bid_qty, one.ask, one.ask_qty
+def _of_book(one: Book, before: Values) -> Values:
+    bid = _best(one.bids) if one.bids else before[:2]
+    ask = _best(one.asks) if one.asks else before[2:]
+    return *bid, *ask
 
 
-def _of_book(one: Book) -> Told:
-    bid = one.bids[0] if one.bids and one.bids[0][1] > 0 else _best(one.bids)
-    ask = one.asks[0] if one.asks and one.asks[0][1] > 0 else _best(one.asks)
-    return bid[0], bid[1], ask[0], ask[1]
-
-
-def _best(levels: tuple[Level, ...]) -> tuple[float | None, float | None]:
-    """Give the first level that is left, or nothing where nothing has changed."""
+def _best(levels: tuple[Level, ...]) -> Values:
+    """Give the first level that is left."""
     for level in levels:
         if level[1] > 0:
             return level
-    return (MISSING, MISSING) if levels else (None, None)
+    return MISSING, MISSING

@@ -34,6 +34,7 @@ from connectors.venues.base import (
     Prices,
     Said,
     decoder,
+    prices_of,
     text_of,
 )
 from connectors.venues.course import REACH, Course, Verdict
@@ -220,13 +221,15 @@ class CoinbaseAdvanced(Exchange):
             values = (trade.price, trade.size, BUY if trade.side == "BUY" else SELL)
             stream, time = trade.product_id, of_iso(trade.time)
             self._observe(said, stream, time, values, received, trade.id, None, past)
+        moment = of_iso(message.timestamp) if part.tickers else None
         for quote in part.tickers:
             bid, ask = quote.best_bid, quote.best_ask
             book = (bid, quote.best_bid_quantity, ask, quote.best_ask_quantity)
-            stream, time = quote.product_id, of_iso(message.timestamp)
-            self._observe(said, stream, time, book, received, None, None, past)
+            self._observe(
+                said, quote.product_id, moment, book, received, None, None, past
+            )
         if len(part.candles) > 1:
             part.candles.sort(key=attrgetter("start"))
         for candle in part.candles:
-            start = candle.start * SECOND
-            self._growing(said, candle.product_id, start, candle.values, received, past)
+            start, prices = candle.start * SECOND, prices_of(candle)
+            self._growing(said, candle.product_id, start, prices, received, past)

@@ -38,6 +38,7 @@ from connectors.venues.base import (
     Some,
     decoder,
     in_parts,
+    prices_of,
     text_of,
 )
 from connectors.venues.protocol import Alive, Limits
@@ -205,6 +206,6 @@ class Kraken(Exchange):
             if candle.interval != self._minutes:
                 self.counters["ohlc"] += 1
                 continue
-            start = of_iso(candle.interval_begin)
-            self._growing(said, candle.symbol, start, candle.values, received, past)
+            start, values = of_iso(candle.interval_begin), prices_of(candle)
+            self._growing(said, candle.symbol, start, values, received, past)
         return said

@@ -35,6 +35,7 @@ from connectors.venues.base import (
     Some,
     decoder,
     in_parts,
+    prices_of,
     text_of,
 )
 from connectors.venues.course import Values
@@ -128,11 +129,6 @@ class Candle(Struct, gc=False, array_like=True):
     of_currency: Number
     of_quote: Number
     finished: Literal["0", "1"]
-
-    @property
-    def values(self) -> tuple[float, ...]:
-        """What becomes a tick."""
-        return self.open, self.high, self.low, self.close, self.volume
 
 
 NONE = Level(MISSING, MISSING)
@@ -263,7 +259,8 @@ class Okx(Exchange):
             message.data.sort(key=attrgetter("start"))
         for candle in message.data:
             if candle.finished == "1":
-                self._finished(said, stream, candle.start * MS, candle.values, received)
+                start = candle.start * MS
+                self._finished(said, stream, start, prices_of(candle), received)
             else:
                 self.counters["unfinished"] += 1
         return said
