@@ -121,11 +121,7 @@ def open_live(
     from connectors.live.merged import Merged
     from connectors.live.queue import GATHER
 
-    for key, usual in (("columns", "fields"), ("names", "feed")):
-        if (given := getattr(config.stream, key)) != usual:
-            problem = f'expected "{usual}" for a live feed, was "{given}"'
-            hint = "a venue names its streams itself"
-            raise ConfigError(f"stream.{key}", problem, hint)
+    _expect_named_by_venue(config)
     each = each_feed(config)
     for one in each:
         _expect_live(one, is_recorded=bool(records))
@@ -152,6 +148,15 @@ def _piped(config: Config, gather: float) -> Pipe:
     from connectors.live.pipe import Pipe, standard_input
 
     return Pipe(config, standard_input(), gather=gather)
+
+
+def _expect_named_by_venue(config: Config) -> None:
+    """Refuse to name the streams of a live feed by its columns or files."""
+    for key, usual in (("columns", "fields"), ("names", "feed")):
+        if (given := getattr(config.stream, key)) != usual:
+            problem = f'expected "{usual}" for a live feed, was "{given}"'
+            hint = "a venue names its streams itself"
+            raise ConfigError(f"stream.{key}", problem, hint)
 
 
 def _expect_live(config: Config, *, is_recorded: bool) -> None:

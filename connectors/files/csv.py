@@ -118,21 +118,14 @@ class Csv(LineTable):
             below, above = _below(bare, above) if above else (bare, 0)
             whole, torn = _split_torn(below, layout) if last else (below, False)
             frame, lost = _parse(whole, layout, types, columns)
-            if zeros:
-                gone, torn = (
-                    _crashed(below[len(whole) :] if torn else b"", zeros),
-                    False,
-                )
+            if zeros:  # a crash has cut the line off
+                gone = _crashed(below[len(whole) :] if torn else b"", zeros)
                 lost = [*lost, *(one._replace(at=len(frame)) for one in gone)]
             if len(frame) or lost:
-                yield (
-                    frame.select(
-                        pl.col(str(i)).alias(layout.names[i]) for i in columns
-                    ),
-                    lost,
-                )
+                named = (pl.col(str(i)).alias(layout.names[i]) for i in columns)
+                yield frame.select(named), lost
             row += rows_of(frame, lost)
-            if torn:
+            if torn and not zeros:
                 problem = (
                     f"the last line is cut off; expected {len(layout.names)} cells"
                 )

@@ -83,15 +83,7 @@ def see(path: str, options: TextOptions, like: Layout | None = None) -> Layout:
         ConfigError: if the separator is none.
         FeedError: if the file is empty.
     """
-    text = files.head(path, HEAD_LINES, QUOTE, options.encoding).decode(
-        errors="replace"
-    )
-    lines = files.split(text)[: HEAD_LINES * 2]
-    if not text.strip():
-        raise NoRows(path, "expected rows, was an empty file")
-    if JSON.match(text):
-        hint = "feed.connector = 'jsonl' reads a record per line"
-        raise FeedError(path, "expected rows of cells, was JSON", hint)
+    lines = _lines(path, options.encoding)
     told = SAID.match(lines[0])
     if told:  # as Excel writes it, for itself
         lines[0] = "\n"
@@ -113,6 +105,21 @@ def see(path: str, options: TextOptions, like: Layout | None = None) -> Layout:
     made = _layout(rows, start, options, like, len(lines))
     notes = _notes(lines, rows[start].above, options, made.more)
     return replace(made, separator=separator, comment=comment, notes=notes)
+
+
+def _lines(path: str, encoding: str) -> list[str]:
+    """Give the first lines of a file.
+
+    Raises:
+        FeedError: if there is none, or they are JSON.
+    """
+    text = files.head(path, HEAD_LINES, QUOTE, encoding).decode(errors="replace")
+    if not text.strip():
+        raise NoRows(path, "expected rows, was an empty file")
+    if JSON.match(text):
+        hint = "feed.connector = 'jsonl' reads a record per line"
+        raise FeedError(path, "expected rows of cells, was JSON", hint)
+    return files.split(text)[: HEAD_LINES * 2]
 
 
 def expect_separator(separator: str) -> None:
