@@ -2,13 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import signal
-import subprocess
-import sys
-import threading
 from functools import partial
-from pathlib import Path
 
 import pytest
 
@@ -20,20 +14,6 @@ from sfm_stream.paper.training.trials import Order, Watch
 
 TINY = signals.Size(8, 4, 4, 6, Schedule(1, 4, 1e-2, 1))
 MAKE = partial(signals.experiment, "signals", TINY)
-ROOT = Path(__file__).parents[1]
-PATIENCE = 120.0
-
-
-def never_ready():
-    """Say on standard output which process makes the experiment, and never make it."""
-    print(os.getpid(), flush=True)  # noqa: T201 the test reads it
-    threading.Event().wait()
-
-
-def train_for_ever(out):
-    """Train in another process what is never ready."""
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    processes.train_ahead([never_ready], Order(Path(out), ("gru",), (0,), processes=2))
 
 
 def test_two_processes_find_what_one_finds(tmp_path):
@@ -70,21 +50,3 @@ def test_an_error_comes_back_from_the_other_process(tmp_path):
     order = Order(tmp_path, ("transformer",), (0,), processes=2)
     with pytest.raises(ConfigError, match="--models: expected some of lstm"):
         processes.train_ahead([MAKE], order)
-
-
-@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
-def test_a_worker_ends_when_its_parent_is_ended(how, tmp_path):
-    program = f"from {__name__} import *; train_for_ever({str(tmp_path)!r})"
-    with subprocess.Popen(  # noqa: S603 our own program
-        [sys.executable, "-c", program], cwd=ROOT, stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-    ) as parent:  # fmt: skip
-        worker = int(parent.stdout.readline())
-        parent.send_signal(how)
-        try:
-            # It is read to its end when the last process that could write has ended.
-            parent.communicate(timeout=PATIENCE)
-        except subprocess.TimeoutExpired:
-            os.kill(worker, signal.SIGKILL)
-            pytest.fail("the worker goes on")
-    assert parent.returncode != 0

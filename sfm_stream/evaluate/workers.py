@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-from collections.abc import Iterator, Mapping
+import signal
+import threading
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import (
     BrokenExecutor,
     Executor,
@@ -17,6 +19,7 @@ from concurrent.futures import (
 )
 from contextlib import contextmanager
 from functools import partial
+from multiprocessing.connection import Connection, wait
 from typing import TypeVar
 
 from sfm_stream.config import Config
@@ -32,7 +35,8 @@ Result = TypeVar("Result")
 def open_workers(address: str, jobs: int | None) -> Iterator[tuple[Executor, int]]:
     """Open processes of this machine, or of a cluster's nodes.
 
-    Where an error or an interruption ends their use, what waits is not begun.
+    Where an error or an interruption ends their use, what waits is not begun, and what
+    runs is ended.
 
     Args:
         address: of a cluster of Ray; empty: this machine.
@@ -45,7 +49,14 @@ def open_workers(address: str, jobs: int | None) -> Iterator[tuple[Executor, int
     Raises:
         ConfigError: if Ray is not installed, or no cluster is at the address.
     """
-    with _opened(address, jobs) as (pool, most):
+    if not address:
+        with processes(jobs or 1) as pool:
+            yield pool, jobs or 1
+        return
+    from sfm_stream.cluster import tasks
+
+    settle = partial(_settle, os.getcwd(), kept.code())  # noqa: PTH109 plain text goes to the node
+    with tasks.open_tasks(address, jobs, settle) as (pool, most):
         try:
             yield pool, most
         except BaseException:
@@ -55,21 +66,35 @@ def open_workers(address: str, jobs: int | None) -> Iterator[tuple[Executor, int
 
 
 @contextmanager
-def _opened(address: str, jobs: int | None) -> Iterator[tuple[Executor, int]]:
-    if not address:
-        yield processes(jobs or 1), jobs or 1
-        return
-    from sfm_stream.cluster import tasks
+def processes(
+    jobs: int,
+    tasks_of_each: int | None = 1,
+    prepare: Callable[[], object] | None = None,
+) -> Iterator[ProcessPoolExecutor]:
+    """Open processes of this machine, which end with this one, however that ends.
 
-    settle = partial(_settle, os.getcwd(), kept.code())  # noqa: PTH109 plain text goes to the node
-    with tasks.open_tasks(address, jobs, settle) as opened:
-        yield opened
+    They end at once where an error or an interruption ends their use.
 
-
-def processes(jobs: int) -> ProcessPoolExecutor:
-    """Give a pool of processes of this machine, a new one for each task."""
+    Args:
+        jobs: tasks at the same time.
+        tasks_of_each: after which a process gives way to a new one; None: never.
+        prepare: is called once in each process.
+    """
     context = multiprocessing.get_context("spawn")
-    return ProcessPoolExecutor(jobs, context, max_tasks_per_child=1)
+    theirs, ours = context.Pipe(duplex=False)  # a worker has `theirs`, never `ours`
+    begin = (theirs, prepare)
+    with (
+        ours, theirs,
+        ProcessPoolExecutor(
+            jobs, context, _begin, begin, max_tasks_per_child=tasks_of_each
+        ) as pool,
+    ):  # fmt: skip
+        try:
+            yield pool
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            ours.close()
+            raise
 
 
 def finished(
@@ -92,6 +117,20 @@ def finished(
         problem = "expected all processes to live, one was ended from outside"
         hint = "perhaps for memory: give fewer --jobs; what is done is kept"
         raise InvalidState(f"--jobs: {problem}; {hint}") from broken
+
+
+def _begin(parent: Connection, prepare: Callable[[], object] | None) -> None:
+    """Watch the parent, which alone hears of an interruption, and get ready."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+    if prepare:
+        prepare()
+
+
+def _end_with(parent: Connection) -> None:
+    """End this process when the other end is closed, as it is however a parent ends."""
+    wait([parent])
+    os._exit(1)
 
 
 def _settle(folder: str, code: str) -> None:

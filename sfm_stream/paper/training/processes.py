@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import multiprocessing
-import os
-import signal
-import threading
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from multiprocessing.connection import Connection, wait
+from concurrent.futures import as_completed
+from functools import partial
 from typing import NamedTuple
 
 import torch
 
+from sfm_stream.evaluate import workers
 from sfm_stream.paper.training import trials
 from sfm_stream.paper.training.trials import Experiment, Order, Watch
 
@@ -64,31 +61,13 @@ def jobs(make: Maker, order: Order) -> list[Job]:
 
 def _share(work: Sequence[Job], count: int, watch: Watch) -> None:
     """Train in processes that end with this one, and where it cannot go on."""
-    context = multiprocessing.get_context("spawn")
-    theirs, ours = context.Pipe(duplex=False)
-    with ours, theirs, ProcessPoolExecutor(count, context, _settle, (theirs,)) as pool:
+    alone = partial(torch.set_num_threads, 1)
+    with workers.processes(count, tasks_of_each=None, prepare=alone) as pool:
         begun = [pool.submit(_train, job) for job in work]
-        try:
-            for done, one in enumerate(as_completed(begun), 1):
-                for line in one.result():
-                    watch.say(line)
-                watch.progress(f"{count} processes", done, len(work))
-        except BaseException:
-            ours.close()
-            raise
-
-
-def _settle(parent: Connection) -> None:
-    """Take one thread, and end with the parent; it alone says who is interrupted."""
-    torch.set_num_threads(1)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
-
-
-def _end_with(parent: Connection) -> None:
-    """End this process when the other end is closed, as it is however a parent ends."""
-    wait([parent])
-    os._exit(1)
+        for done, one in enumerate(as_completed(begun), 1):
+            for line in one.result():
+                watch.say(line)
+            watch.progress(f"{count} processes", done, len(work))
 
 
 def _train(job: Job) -> list[str]:
