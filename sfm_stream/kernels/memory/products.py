@@ -9,8 +9,9 @@ from __future__ import annotations
 from sfm_stream.jit.lanes import LANES, fma, load, splat, spread, store, totals
 from sfm_stream.jit.scalars import ZERO, inline, jit
 
-# Columns that `weighted_rows` and `add_products` hold in registers at once.
-WIDE, PAIR = 8 * LANES, 2 * LANES
+# Columns that `weighted_rows` and `add_products` hold in registers at once; the heads of
+# a frequency have no more than the first by default.
+WIDE, PAIR = 4 * LANES, 2 * LANES
 
 
 @jit
@@ -32,11 +33,9 @@ def weighted_rows(u, w, out):
 
 @inline
 def weighted_wide(u, w, rows, width, j, out):
-    """Add u @ w to 64 columns of `out` from j on."""
+    """Add u @ w to 32 columns of `out` from j on."""
     a, b = load(out, j, LANES), load(out, j + LANES, LANES)
     c, d = load(out, j + 2 * LANES, LANES), load(out, j + 3 * LANES, LANES)
-    e, f = load(out, j + 4 * LANES, LANES), load(out, j + 5 * LANES, LANES)
-    g, h = load(out, j + 6 * LANES, LANES), load(out, j + 7 * LANES, LANES)
     at = j
     for i in range(rows):
         x = spread(u, i)
@@ -44,19 +43,11 @@ def weighted_wide(u, w, rows, width, j, out):
         b = fma(x, load(w, at + LANES, LANES), b)
         c = fma(x, load(w, at + 2 * LANES, LANES), c)
         d = fma(x, load(w, at + 3 * LANES, LANES), d)
-        e = fma(x, load(w, at + 4 * LANES, LANES), e)
-        f = fma(x, load(w, at + 5 * LANES, LANES), f)
-        g = fma(x, load(w, at + 6 * LANES, LANES), g)
-        h = fma(x, load(w, at + 7 * LANES, LANES), h)
         at += width
     store(out, j, LANES, a)
     store(out, j + LANES, LANES, b)
     store(out, j + 2 * LANES, LANES, c)
     store(out, j + 3 * LANES, LANES, d)
-    store(out, j + 4 * LANES, LANES, e)
-    store(out, j + 5 * LANES, LANES, f)
-    store(out, j + 6 * LANES, LANES, g)
-    store(out, j + 7 * LANES, LANES, h)
 
 
 @jit
