@@ -248,4 +248,5 @@ def _told(records: Records, at: int) -> str:
 
 def _received(block: Block) -> Ints:
     """Give when the ticks of a block reached us, ns."""
-    return block.received[block.kind == TICK] if block.kind.any() else block.received
+    received = block.received
+    return received if block.holds_ticks_alone else received[block.kind == TICK]

@@ -266,6 +266,8 @@ class Worker:
         return True
 
     def _deliver(self, records: Records) -> None:
+        if not records.columns:  # most ticks leave nothing to learn
+            return
         self._since.rows += len(records)
         for delivery in self.deliveries.values():
             delivery.offer(records)

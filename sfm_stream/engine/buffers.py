@@ -69,17 +69,17 @@ class Caller:
         Records are copied out when there is no room for more, and at the end.
         """
         parts: list[Columns] = []
-        self.out.counts[:] = 0
+        self.out.counts.fill(0)
         for begin, stop, phase in spans:
             start = begin
             while (at := self._call(self._many, events, start, stop, phase)) < stop:
-                if self.out.counts.any():
+                if any(self.out.counts.tolist()):
                     parts.append(self.said(owners))
-                    self.out.counts[:] = 0
+                    self.out.counts.fill(0)
                 elif at == start:
                     self._enlarge(events, at)
                 start = at
-        if self.out.counts.any() or not parts:
+        if any(self.out.counts.tolist()) or not parts:
             parts.append(self.said(owners))
         return decode.join(parts)
 

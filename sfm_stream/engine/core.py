@@ -387,7 +387,7 @@ class Engine(FormerNames):
 
     def _said(self, columns: decode.Columns, block: Block | None = None) -> Records:
         """Give columns as records, after the decisions that a block held."""
-        if block is not None and block.kind.any() and CONTROL in block.kind:
+        if block is not None and not block.holds_ticks_alone and CONTROL in block.kind:
             first, numbers = self.seq - len(block), self._intake.streams.of(block)
             columns = {**decode.decisions(block, first, numbers), **columns}
         return Records(columns, self._owners.tables)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
@@ -89,10 +89,7 @@ def columns(out: Out, owners: Owners, nothing: Columns) -> Columns:
         found["scores"] = _scores(where, what, owners)
     if notices:
         notes, reals = out.notice_int[:notices], out.notice_num[:notices]
-        found |= _notices(notes, reals, owners)
-        chosen = notes[:, 0] == CHOSEN
-        if chosen.any():
-            found["choices"] = _choices(notes[chosen].T.copy(), reals[chosen].T, owners)
+        found |= _notices(notes, reals, owners, set(notes[:, 0].tolist()))
     return found
 
 
@@ -102,19 +99,20 @@ def nothing(out: Out, owners: Owners) -> Columns:
     return {
         "forecasts": _forecasts(out.forecast_int[:0].T, out.forecast_num[:0], owners),
         "scores": _scores(out.score_int[:0].T, out.score_num[:0].T, owners),
-        **_notices(notes, reals, owners),
+        **_notices(notes, reals, owners, {UPDATED, VOIDED, REJECTED}),
     }
 
 
 def _notices(
-    notes: Column, reals: Column, owners: Owners
+    notes: Column, reals: Column, owners: Owners, kinds: Iterable[int]
 ) -> dict[str, dict[str, Column]]:
-    updated = notes[:, 0] == UPDATED
-    return {
-        "updates": _updates(notes[updated].T.copy(), reals[updated].T.copy(), owners),
-        "voided": _voided(notes[notes[:, 0] == VOIDED].T.copy(), owners),
-        "rejected": _rejected(notes[notes[:, 0] == REJECTED].T.copy()),
-    }
+    """Give the notices of some kinds; most live ticks have one kind, or none."""
+    found = {}
+    for kind in kinds:
+        name, make = NOTICES[kind]
+        mine = notes[:, 0] == kind
+        found[name] = make(notes[mine].T.copy(), reals[mine].T.copy(), owners)
+    return found
 
 
 def decisions(block: Block, seq: int, numbers: Column) -> Columns:
@@ -292,12 +290,12 @@ def _choices(where: Column, what: Column, owners: Owners) -> dict[str, Column]:
         **_owned(where[2], owners),
         "place": where[3],
         "field": where[4],
-        "correlation": what[0].copy(),
-        "least": what[1].copy(),
+        "correlation": what[0],
+        "least": what[1],
     }
 
 
-def _voided(where: Column, owners: Owners) -> dict[str, Column]:
+def _voided(where: Column, _: Column, owners: Owners) -> dict[str, Column]:
     return {
         "seq": where[1],
         **_owned(where[2], owners),
@@ -307,7 +305,7 @@ def _voided(where: Column, owners: Owners) -> dict[str, Column]:
     }
 
 
-def _rejected(where: Column) -> dict[str, Column]:
+def _rejected(where: Column, _: Column, __: Owners) -> dict[str, Column]:
     return {
         "seq": where[1],
         "stream": where[2],
@@ -315,3 +313,13 @@ def _rejected(where: Column) -> dict[str, Column]:
         "field": where[4],
         "reason": where[5],
     }
+
+
+NOTICES: Mapping[int, tuple[str, Callable[[Column, Column, Owners], dict[str, Column]]]]
+NOTICES = {
+    UPDATED: ("updates", _updates),
+    VOIDED: ("voided", _voided),
+    REJECTED: ("rejected", _rejected),
+    CHOSEN: ("choices", _choices),
+}
+"""Of each kind of notice: its name, and what makes its columns."""

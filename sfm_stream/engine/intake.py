@@ -110,7 +110,7 @@ class Intake:
         """Give a block, whose streams have rows, as the kernels take it."""
         events = self.streams.events(block, self.seq)
         self.seq += len(block)
-        if block.kind.any():  # not ticks alone
+        if not block.holds_ticks_alone:
             told = (block.kind == CONTROL) & (events.stream == ALL_STREAMS)
             for i in np.flatnonzero(told):
                 self.frozen = pause(self.frozen, int(block.code[i]))

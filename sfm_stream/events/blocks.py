@@ -83,6 +83,7 @@ class _Packed(msgspec.Struct, frozen=True, array_like=True):
     notes: dict[int, str]
 
 
+DECODER = msgspec.msgpack.Decoder(_Packed)
 COLUMNS: dict[str, np.dtype[Any]] = {
     "kind": np.dtype("i1"),
     "stream": np.dtype("<i4"),
@@ -128,13 +129,15 @@ def unpack(data: bytes | memoryview) -> Block:
     Raises:
         DecodeError: if it is invalid.
     """
-    packed = msgspec.msgpack.decode(data, type=_Packed)
-    count = packed.count
+    packed = DECODER.decode(data)
+    count, columns = packed.count, packed.columns
     found: dict[str, NDArray[Any]] = {}
     for name, kind in COLUMNS.items():
-        size = count * (packed.width if name == "values" else 1)
-        zeros = bytearray(size * kind.itemsize if name in OFTEN_ZERO else 0)
-        column = packed.columns.get(name, zeros)
+        size = count * packed.width if name == "values" else count
+        if name in OFTEN_ZERO and name not in columns:
+            found[name] = np.zeros(size, kind)
+            continue
+        column = columns.get(name, b"")
         if len(column) != size * kind.itemsize:
             problem = f"expected {size} numbers, was {len(column)} bytes"
             raise msgspec.DecodeError(f"column {name}: {problem}")

@@ -68,6 +68,12 @@ class Block:
     def __len__(self) -> int:
         return len(self.kind)
 
+    @property
+    def holds_ticks_alone(self) -> bool:
+        """Whether there is no event but ticks."""
+        # TICK is 0; a live batch is a few bytes, for which numpy's `any` takes longer
+        return self.kind.tobytes().count(0) == len(self.kind)
+
     def __getitem__(self, part: slice) -> Block:
         """Return a part of the block, sharing memory; steps of 1 only."""
         start, stop, _ = part.indices(len(self))

@@ -111,12 +111,13 @@ class Bank:
         Args:
             first: of the rows of the stream asked about; below 0: any will do.
         """
-        s, since = self.layout.sizes, self.view("counters")[:, SINCE_UPDATE]
+        s, counters = self.layout.sizes, self.view("counters")
         stage = self.view("stripe")[:, STAGE] if s.late else NOTHING
         if first < 0:
+            since = counters[:, SINCE_UPDATE]
             return bool((since >= s.every).any() or stage.any())
         rows = range(first, first + s.targets)
-        due = any(since[row] >= s.every for row in rows)
+        due = any(counters.item(row, SINCE_UPDATE) >= s.every for row in rows)
         return due or (s.late > 0 and any(stage[row] for row in rows))
 
     def weights(self, row: int) -> dict[str, NDArray[np.float32]]:

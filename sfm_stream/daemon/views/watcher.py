@@ -236,7 +236,7 @@ class Watcher:
             np.concatenate([before.values[-PIECE:], *(b.values for _, b in blocks)]),
         )
         for first, block in blocks:
-            if block.kind.any():
+            if not block.holds_ticks_alone:
                 self._note_gaps(first, block)
 
     def _note_gaps(self, first: int, block: Block) -> None:

@@ -9,8 +9,8 @@ from __future__ import annotations
 from sfm_stream.jit.lanes import LANES, fma, load, splat, spread, store, totals
 from sfm_stream.jit.scalars import ZERO, inline, jit
 
-# Columns that `weighted_rows` and `add_products` hold in registers at once; the heads of
-# a frequency have no more than the first by default.
+# Columns that `weighted_rows` and `add_products` hold in registers at once; by default
+# the heads of a frequency are as many as the first.
 WIDE, PAIR = 4 * LANES, 2 * LANES
 
 
