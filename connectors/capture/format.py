@@ -25,10 +25,10 @@ from urllib.parse import urlsplit
 import msgspec
 
 from connectors.files import text as files
+from connectors.stamps import SECOND
 from sfm_stream.errors import FeedError
 from sfm_stream.events import Gap
 
-SECOND = 10**9
 LAST_TIME = 2**63
 STAMP_DIGITS = 19
 NS_DIGITS = 9

@@ -18,12 +18,12 @@ from pathlib import Path
 
 from connectors.capture import format as recording
 from connectors.capture.format import US, Kind
+from connectors.stamps import SECOND
 from sfm_stream import __version__
 from sfm_stream.errors import StorageError
 from sfm_stream.events import Gap
 
 MIB = 2**20
-SECOND = 10**9
 FLUSH = 1.0
 SYNC = 10
 """Flushes between those that are forced to the disk."""

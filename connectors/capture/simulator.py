@@ -23,10 +23,10 @@ from connectors.capture.faults import CONNECTIONS, MESSAGES, Fault, Faults
 from connectors.capture.format import Kind
 from connectors.capture.replies import Replies, heard
 from connectors.live.timing import Clock
+from connectors.stamps import SECOND
 from sfm_stream.errors import ConfigError
 
 HOST = "127.0.0.1"
-SECOND = 10**9
 GOING_AWAY = 1001
 LARGEST = 2**24
 TURN = 64

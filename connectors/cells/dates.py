@@ -152,17 +152,12 @@ def _parsed(cells: pl.Series, form: str) -> Ints:
     if late.any():
         cells = cells.str.replace(MIDNIGHT, "${1}00:00")
     us = _read(cells, form, "us")
-    fits = (us > EARLIEST) & (us < LATEST)
+    fits = ((us > EARLIEST) & (us < LATEST)).fill_null(value=False)
     if "f" in form:
-        kept = cells.zip_with(
-            fits.fill_null(value=False), pl.Series([None], dtype=pl.String)
-        )
+        kept = cells.zip_with(fits, pl.Series([None], dtype=pl.String))
         ns = _read(kept, form, "ns")
     else:
-        ns = (
-            us.zip_with(fits.fill_null(value=False), pl.Series([None], dtype=pl.Int64))
-            * 1000
-        )
+        ns = us.zip_with(fits, pl.Series([None], dtype=pl.Int64)) * 1000
     ns = ns + late.cast(pl.Int64) * DAY
     return ns.fill_null(NO_TIME).to_numpy()
 

@@ -12,13 +12,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 import polars as pl
 
-from connectors.stamps import EXCEL, EXCEL_EPOCH, MAGNITUDES, SECOND, UNIT_NS
+from connectors.stamps import DAY, EXCEL, EXCEL_EPOCH, MAGNITUDES, SECOND, UNIT_NS
 from sfm_stream.events import NO_TIME, Floats, Ints
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-DAY = 86_400
 LARGEST = np.iinfo(np.int64).max
 DECIMAL = r"^([+-]?)(\d+)(?:\.(\d*))?$"
 DATED = r"^\d{4}[-/]"

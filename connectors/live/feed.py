@@ -33,7 +33,6 @@ from sfm_stream.feeds import Connection, chosen
 if TYPE_CHECKING:
     from sfm_stream.config import Config
 
-SECOND = 10**9
 CONNECTOR = "feed.connector"
 
 

@@ -103,8 +103,8 @@ def choose(
     derived = {name: _expression(name, text) for name, text in options.derive.items()}
     clock, told = clocks.choose(feed, options, seen)
     busy = {*(clock.columns if clock else ()), feed.symbol}
+    left_out: dict[str, str] = {}
     if stream.fields:
-        left_out: dict[str, str] = {}
         fields = {name: feed.columns.get(name, name) for name in stream.fields}
     else:
         left_out = _left_out(seen, notation, busy, feed.columns.values())
@@ -112,20 +112,28 @@ def choose(
     fields |= {name: "" for name in fields if name in derived}
     if not fields:
         problem = "expected columns of numbers, was none"
-        raise FeedError(
-            seen.source, problem, _told(left_out) or did_you_mean("", seen.names)
-        )
+        hint = _told(left_out) or did_you_mean("", seen.names)
+        raise FeedError(seen.source, problem, hint)
     scales = {n: s for n, s in options.scale.items() if _is_whole(seen, n)}
+    columns = tuple(fields.values())
+    still = _still(config, columns, seen)
+    notes = (*seen.notes, *told, _scaled(scales), _told(left_out), still)
     made = Plan(
-        tuple(fields), tuple(fields.values()),
-        {name: derived[name] for name in fields if name in derived}, clock,
-        feed.period.ns, feed.symbol, stream.name, options.rows,
-        notation, _prices(fields, options), scales,
-        tuple(filter(None, (*seen.notes, *told, _scaled(scales), _told(left_out),
-                            _still(config, list(fields.values()), seen)))),
-        left_out,
-        seen.names,
-    )  # fmt: skip
+        fields=tuple(fields),
+        columns=columns,
+        derived={name: derived[name] for name in fields if name in derived},
+        clock=clock,
+        period=feed.period.ns,
+        symbol=feed.symbol,
+        stream=stream.name,
+        rows=options.rows,
+        notation=notation,
+        prices=_prices(fields, options),
+        scales=scales,
+        notes=tuple(filter(None, notes)),
+        left_out=left_out,
+        there=seen.names,
+    )
     require(made.used, seen.names, seen.source)
     _expect_numbers(made, seen)
     return made

@@ -25,8 +25,8 @@ PAUSE, AHEAD = 0.003, 0.1
 PLAIN = (0x81, 0x82)
 """First byte of a message of one frame, text or bytes, not compressed."""
 FINAL, OPCODE, MASKED = 0x80, 0x0F, 0x80
-SHORT, MEDIUM, LONG = 125, 126, 127
-"""A size up to 125 is the second byte; 126 and 127 say that 2 or 8 bytes hold it."""
+SHORT, MEDIUM = 125, 126
+"""A size up to 125 is the second byte; 126 says that 2 bytes hold it, 127 that 8 do."""
 DATA = (Opcode.CONT, Opcode.TEXT, Opcode.BINARY)
 HEAD_END = b"\r\n\r\n"
 

@@ -26,6 +26,7 @@ from connectors.live.connection.subscriptions import Subscriptions
 from connectors.live.queue import Queue
 from connectors.live.secrets import reveal, reveal_frame
 from connectors.live.timing import Budget, Clock, first_of
+from connectors.stamps import SECOND
 from connectors.venues.options import URL
 from connectors.venues.protocol import (
     NOTICES,
@@ -48,7 +49,6 @@ OPEN, CLOSE, PING = 10.0, 2.0, 20.0
 BUFFERED = (1024, 256)
 SLICE = 0.002
 """Seconds of reading after which other tasks get their turn, whatever still waits."""
-SECOND = 10**9
 
 
 class Log(Protocol):

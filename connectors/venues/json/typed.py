@@ -10,13 +10,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from operator import attrgetter
-from sys import float_info
-from typing import TYPE_CHECKING, Annotated, Any, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 import msgspec
-from msgspec import Meta, Raw
+from msgspec import Raw
 
-from connectors.venues.base import MISSING
+from connectors.venues.base import MISSING, Number
 from connectors.venues.json.paths import (
     ANY,
     Codes,
@@ -31,7 +30,6 @@ if TYPE_CHECKING:
     from connectors.venues.json.frames import Frames
     from sfm_stream.settings import Feed
 
-Number = Annotated[float, Meta(ge=-float_info.max, le=float_info.max)]
 NUMBER, TRUTH = Number | None, Number | bool | None
 WORD, WHOLE = str | int | None, int | None
 ABSENT = Raw()
