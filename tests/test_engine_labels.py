@@ -190,6 +190,23 @@ def test_an_answer_is_the_tick_and_its_label_observed_and_learned(peeked):
     assert pickle.dumps(engine) == pickle.dumps(other)
 
 
+@pytest.mark.parametrize("known", [1, 2, 3])
+def test_a_peek_is_no_answer_where_its_tick_settles_older_forecasts(known):
+    tables = {
+        "learn": {"window": 4, "every": 4},
+        "target": {"values": ["x", "y"], "horizons": [1, 3, "2s"]},
+    }
+    peeked, plain = (make(("x", "y"), **tables) for _ in range(2))
+    values = np.reshape(noise(160), (80, 2))
+    for i, (now, then) in enumerate(pairwise(values)):
+        one, its = tick(i, *now), label(i, *(then if i % known else (NAN, then[1])))
+        for _ in range(i % 3):
+            peeked.peek_array(one)
+        scored = [each.observe_labelled(one, its).tolist() for each in (peeked, plain)]
+        assert repr(scored[0]) == repr(scored[1])
+    assert pickle.dumps(peeked) == pickle.dumps(plain)
+
+
 def test_answers_and_blocks_of_pairs_say_the_same():
     engine, other = make(), make()
     events = [event for one in pairs(noise(100)) for event in one]

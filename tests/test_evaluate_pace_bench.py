@@ -73,7 +73,7 @@ def test_the_benchmark_prints_the_published_shape(monkeypatch):
     ]  # fmt: skip
     assert set(found["sequence_us"]) == {"sfm", "a-sfm", "lstm"}
     assert min(found["sequence_us"].values()) > 0
-    assert set(found["river_us"]) == {"sfm", "linear"}
+    assert set(found["river_us"]) == {"sfm", "linear", "linear_to_sfm"}
     assert min(found["river_us"].values()) > 0
     assert set(found["predict_us"]) == set(found["learn_us"]) == {"numba", "torch"}
     assert {"p50", "p99"} <= set(found["observe_learn_us"])

@@ -214,7 +214,7 @@ class Engine(FormerNames):
             self._intake.write(self._aside, 0, tick)
             self._call.few(self._aside, 0, 1, PEEK)
             self._expected = (tick, self._intake.seq)
-            count = self._call.out.counts.item(FORECASTS)
+            count = self._call.counts[FORECASTS]
         said: Column = self._call.bounds[: count // len(self.horizons)]
         return said
 
@@ -243,8 +243,7 @@ class Engine(FormerNames):
             self._intake.take(self._aside, 0, tick)
         self._intake.answer(self._aside, label)
         self._call.few(self._aside, 0, 2, phase)
-        out = self._call.out
-        scored: Column = out.score_num[: out.counts.item(SCORES)]
+        scored: Column = self._call.out.score_num[: self._call.counts[SCORES]]
         return scored
 
     def tune(self, lr: float) -> None:
@@ -279,6 +278,7 @@ class Engine(FormerNames):
     def trust_anew(self, fields: Sequence[str]) -> None:
         """Let what is learned of fields that were never known begin as at birth."""
         self._expect_learned("trust_anew")
+        self._expected = None
         widen.trust_anew(self._bank.view("cov"), self._bank.layout, fields)
 
     def memory(self, stream: str) -> NDArray[np.complex64]:

@@ -33,6 +33,7 @@ class Intake:
     Attributes:
         seq: number of events so far.
         frozen: reasons not to learn, as bits; see `events.pause`.
+        folds: whether ticks fold into bins.
         streams: name, number and row of each.
     """
 
@@ -43,21 +44,16 @@ class Intake:
         self.streams = StreamTable(settings.stream)
         self.begin_anew(settings)
 
-    @property
-    def folds(self) -> bool:
-        """Whether ticks fold into bins."""
-        return self._resampler is not None
-
     def knows(self, stream: str) -> bool:
         """Say whether an event of this stream can be taken in by itself."""
-        return stream in self.streams.numbers and self._resampler is None
+        return stream in self.streams.numbers and not self.folds
 
     def begin_anew(self, settings: Config) -> None:
         """Count events from 0, with empty bins; the streams stay."""
         self.seq = 0
         self.frozen = int(not settings.learn.enabled)
-        every = settings.stream.every
-        self._resampler = Resampler(settings, self._fields) if every else None
+        self.folds = bool(settings.stream.every)
+        self._resampler = Resampler(settings, self._fields) if self.folds else None
 
     def write(self, pair: Pair, place: int, event: Tick | Label) -> None:
         """Write an event of a known stream into a pair; do not count it.
@@ -65,8 +61,7 @@ class Intake:
         Raises:
             ShapeError: if it does not have one value per field.
         """
-        number = self.streams.number(event.stream)
-        row = self.streams.first_row.item(number)
+        number, row = self.streams.find(event.stream)
         pair.write(place, event, number, row, self.seq)
 
     def take(self, pair: Pair, place: int, event: Tick | Label) -> None:

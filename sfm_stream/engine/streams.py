@@ -33,6 +33,7 @@ class StreamTable:
         self.numbers: dict[str, int] = {}
         self.first_row = np.zeros(0, np.int64)
         self._rows: NDArray[np.int64] | None = None
+        self._found: dict[str, tuple[int, int]] = {}
         self._numbers: NDArray[np.int64] | None = None
         self._named: tuple[str, ...] = ()
         self._complete = False
@@ -87,6 +88,15 @@ class StreamTable:
         """Give the number of a stream, or that of `FURTHER`; NO_ROW if none has it."""
         return self.numbers.get(name, self.numbers.get(FURTHER, NO_ROW))
 
+    def find(self, name: str) -> tuple[int, int]:
+        """Give the number of a stream and its first row, as `number` and `row` do."""
+        found = self._found.get(name)
+        if found is None:
+            if len(self._found) > len(self.numbers):
+                self._found.clear()  # names without a number may never end
+            found = self._found[name] = self.number(name), self.row(name)
+        return found
+
     def row(self, name: str) -> int:
         """Give the first row of a stream, or NO_ROW or NO_ROOM."""
         return int(self.first_row[self.number(name)])
@@ -130,3 +140,4 @@ class StreamTable:
     def _forget(self) -> None:
         """Forget the tables that were made of the streams there were."""
         self._rows = self._numbers = None
+        self._found.clear()

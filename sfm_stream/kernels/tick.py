@@ -54,8 +54,10 @@ from sfm_stream.state.places import (
     LAST_TIME,
     SEEN,
     SEGMENT,
+    SIGHT,
     SINCE_UPDATE,
     TICKS,
+    TRACKERS,
     UNIT_NS,
 )
 
@@ -79,7 +81,8 @@ def advance(settings, tables, rows, scratch, events, start, stop, phase, out):
         start: first event.
         stop: after the last event.
         phase: OBSERVE, LEARN, both added, or PEEK; with KEEP added to OBSERVE the first
-            tick is the one last peeked at, and its step of the memory is not repeated.
+            tick is the one last peeked at, and its step of the memory is not repeated,
+            nor its forecasts unless it settles others; these are not said again.
         out: `rows.Out`; its counts say how many records were written.
 
     Returns:
@@ -229,6 +232,7 @@ def observe(s, tables, row, work, number, events, i, phase, out):
         else:
             frozen = s.at_counters + FROZEN
             row.i64[frozen] = paused(row.i64[frozen], events.code[i])
+    scored = out.counts[SCORES]
     if phase != PEEK and (kind == TICK or kind == HEARTBEAT or kind == LABEL):
         mature.settle_due(s, tables, row, work, out, seq, number, time, past, value)
     if kind == LABEL:
@@ -240,12 +244,13 @@ def observe(s, tables, row, work, number, events, i, phase, out):
         if phase != PEEK:
             most = s.max_pending - 1  # this tick's joins them
             mature.void(s, row, out, seq, number, most, mature.VOID_CROWDED)
-        observe_tick(s, tables, row, work, number, seq, time, value, phase, out)
+        stands = phase & KEEP != 0 and out.counts[SCORES] == scored
+        observe_tick(s, tables, row, work, number, seq, time, value, phase, stands, out)
 
 
 @inline
-def observe_tick(s, tables, row, work, number, seq, time, value, phase, out):
-    """Scale, step the memory, forecast, remember."""
+def observe_tick(s, tables, row, work, number, seq, time, value, phase, stands, out):
+    """Scale, step the memory, forecast unless what was peeked at stands, remember."""
     counters = vector(row.i64, s.at_counters, COUNTERS)
     target = tables.i64[s.at_target + number % s.targets]
     now = vector(work.f64, s.at_now, s.signals)
@@ -270,8 +275,9 @@ def observe_tick(s, tables, row, work, number, seq, time, value, phase, out):
     move = scale.move_of(s, row, target, value)
     row.f64[s.at_origin_value + slot] = value
     row.i64[s.at_origin_time + slot] = time
-    forecast.gather(s, row, slot, move)
-    forecast.say(s, tables, row, work, number, seq, slot, time, value, out)
+    if not stands:
+        forecast.gather(s, row, slot, move)
+        forecast.say(s, tables, row, work, number, seq, slot, time, value, out)
     if phase != PEEK:
         labels = matrix(row.f32, s.at_labels, s.ring, s.horizons)
         for q in range(s.horizons):
@@ -286,8 +292,8 @@ def observe_tick(s, tables, row, work, number, seq, time, value, phase, out):
 
 @jit
 def keep(s, row, slot):
-    """Take over the step that a peek left in the last slot."""
-    k, d, m = s.frequencies, s.states, s.outputs
+    """Take over the step and the forecasts that a peek left in the last slot."""
+    k, d, m, q = s.frequencies, s.states, s.outputs, s.horizons
     for at, width in (
         (s.at_tape_u, s.inputs + m + 1), (s.at_tape_gates, s.gates),
         (s.at_tape_turned, k * 2 * d), (s.at_tape_read, k * 3 * d),
@@ -296,6 +302,16 @@ def keep(s, row, slot):
         copy, kept = at + slot * width, at + (s.ring - 1) * width
         for j in range(width):
             row.f32[copy + j] = row.f32[kept + j]
+    for at, width in (
+        (s.at_origin_center, q), (s.at_origin_scale, q), (s.at_origin_mixed, q),
+        (s.at_origin_regressors, s.regressors), (s.at_origin_experts, q * s.experts),
+        (s.at_origin_bounds, q * s.bounds), (s.at_origin_sight, q * SIGHT),
+        (s.at_origin_widths, q * s.levels * (TRACKERS + 1)),
+        (s.at_origin_season, q * s.seasons),
+    ):  # fmt: skip
+        copy, kept = at + slot * width, at + (s.ring - 1) * width
+        for j in range(width):
+            row.f64[copy + j] = row.f64[kept + j]
 
 
 @inline

@@ -92,12 +92,13 @@ class Learner:
         """
         plain = self.features.plain(x)
         row = self._row(x) if plain is None else self._filled(plain)
-        if not self.has_learned:
+        engine = self.engine
+        if engine is None or not engine.seq:
             return self._last_values() if self._has_begun() else None
         tick = self._tick(row)
         if plain is not None or self.features.are(x):
             self._peeked = dict(x), self.seen, tick
-        return self._awake().peek_array(tick)
+        return engine.peek_array(tick)
 
     def learn(self, x: Row, y: Mapping[Hashable, Any]) -> Floats:
         """Take in a row and what came of it, and learn.
@@ -113,7 +114,7 @@ class Learner:
         Raises:
             FeatureError: if a feature or target is no number.
         """
-        truth = [number(name, value) for name, value in y.items()]
+        truth = list(map(number, y, y.values()))
         peeked = self._peeked
         if peeked is not None and peeked[1] == self.seen and peeked[0] == x:
             return self._answer(peeked[2], truth)
@@ -233,7 +234,7 @@ class Learner:
         return START + self.seen * PERIOD
 
     def _tick(self, row: Sequence[float]) -> Tick:
-        return Tick(STREAM, self._time(), (*self.known, *row))
+        return Tick(STREAM, START + self.seen * PERIOD, (*self.known, *row))
 
     @property
     def _width(self) -> int:

@@ -42,7 +42,8 @@ WINDOW = 32
 INPUTS = 8
 FIELDS = 4
 SCHEDULES = ("staggered", "striped")
-# Live ticks of a schedule in one go: a busy moment hits both, and caches stay warm.
+# Live ticks, or rows, of one model in one go: a busy moment hits both that are
+# compared, and caches stay warm.
 IN_TURN = 512
 # Those of the paper that learn whole sequences, at their size for music, and how many
 # sequences they read side by side.
@@ -231,7 +232,10 @@ def each_tick_us(engine: Engine, events: Sequence[Event]) -> list[float]:
 
 
 def _river(size: Size) -> dict[str, float]:
-    """Time `predict_one` and `learn_one`, of ours and of River's linear model."""
+    """Time `predict_one` and `learn_one`, of ours and of River's linear model.
+
+    The two take turns; the ratio is the median one of two turns beside each other.
+    """
     from river import linear_model, preprocessing
 
     from sfm_stream.river import SFMRegressor
@@ -241,21 +245,27 @@ def _river(size: Size) -> dict[str, float]:
             FEATURES).tolist()]  # fmt: skip
     truths = _walk(size.live_ticks, 1)[:, 0].tolist()
 
-    def learn(predict_one: Call, learn_one: Call) -> float:
+    def learn(predict_one: Call, learn_one: Call, part: slice) -> float:
         def go() -> None:
-            for x, y in zip(rows, truths, strict=True):
+            for x, y in zip(rows[part], truths[part], strict=True):
                 predict_one(x)
                 learn_one(x, y)
 
-        return _timed(go) / len(rows)
+        return _timed(go) / len(rows[part])
 
-    ours = SFMRegressor()
     linear = preprocessing.StandardScaler() | linear_model.LinearRegression()
-    passes = {
-        "sfm": partial(learn, ours.predict_one, ours.learn_one),
-        "linear": partial(learn, linear.predict_one, linear.learn_one),
+    models: dict[str, Any] = {"sfm": SFMRegressor(), "linear": linear}
+    taken: dict[str, list[float]] = {name: [] for name in models}
+    turns = [slice(at, at + IN_TURN) for at in range(0, len(rows), IN_TURN)]
+    for part in turns * size.repeats:
+        for name, model in models.items():
+            taken[name].append(learn(model.predict_one, model.learn_one, part))
+    ours, theirs = (times[len(turns) :] for times in taken.values())
+    return {
+        "sfm": statistics.median(ours),
+        "linear": statistics.median(theirs),
+        "linear_to_sfm": float(np.median(np.divide(theirs, ours))),
     }
-    return _medians(size.repeats, passes)
 
 
 def _replay(folder: Path, size: Size) -> float:
