@@ -58,7 +58,8 @@ def test_nothing_that_waits_is_begun_after_an_error():
 
     with pytest.raises(KeyboardInterrupt):
         interrupted()
-    assert any(future.cancelled() for future in futures)
+    begun = [one for one in futures if not one.cancelled() and not one.exception()]
+    assert len(begun) < len(futures)
 
 
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])

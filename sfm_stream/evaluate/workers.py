@@ -92,7 +92,6 @@ def processes(
         try:
             yield pool
         except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
             ours.close()
             raise
 
