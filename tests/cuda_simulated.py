@@ -14,11 +14,16 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+from numba import cuda
+from numba.cuda import simulator
 
 from sfm_stream import config
 from sfm_stream.backends.cuda import chain, running
+from sfm_stream.backends.cuda.stages import team
+from sfm_stream.backends.cuda.twins import Twins
 from sfm_stream.engine import Engine
 from sfm_stream.events import Block, Control, Gap, Heartbeat, Label, Tick
+from sfm_stream.kernels.experts import least_squares
 from sfm_stream.state import places, ring
 from tests import cuda_rig
 
@@ -51,6 +56,16 @@ class Memory:
         return into
 
 
+class Threads:
+    """`numba.cuda` as functions see it that a simulated kernel calls.
+
+    The simulator puts it in the place of the module in the kernel's own names alone.
+    """
+
+    def __getattr__(self, name):
+        return getattr(simulator.kernel._get_kernel_context(), name)
+
+
 class NoGpu(NamedTuple):
     """What `running.find` gives where there is no GPU."""
 
@@ -65,7 +80,8 @@ class NoGpu(NamedTuple):
 
 def engines(tree, fields, folder):
     running.find = lambda _: NoGpu(folder)
-    chain.THREADS, chain.memory = 2, Memory
+    team.cuda = Threads()
+    chain.THREADS, chain.TEAM, chain.TEAM_ROWS, chain.memory = 2, 3, 2, Memory
     made = []
     for device in ("cpu", "cuda"):
         tree = {**tree, "run": {"device": device}}
@@ -363,6 +379,29 @@ def targets_that_choose_their_helpers(folder):
     assert gpu.view("helpers").tolist() == [[-1.0], [0.0]]
 
 
+def least_squares_by_all_threads_of_a_block(folder):
+    """Some regressors are silent, so variances come to their cap; one is broken."""
+    del folder
+    rng = np.random.default_rng(18)
+    kernel = cuda.jit(Twins(chain.TOGETHER)._over_twins(team.update))
+    for size, threads in ((1, 1), (3, 2), (6, 5), (11, 4), (9, 16)):
+        theta, cov, widest = np.zeros(size), np.eye(size), 0.0
+        mine, room = (theta.copy(), cov.copy()), np.full(size, np.nan)
+        for i in range(40):
+            x = rng.standard_normal(size) * (i % 20 > 9 or np.arange(size) % 2)
+            if i == 30:
+                cov[-1, -1] = mine[1][-1, -1] = -1.0
+            given = x, float(rng.standard_normal()), 2.0, 0.8, 1.0
+            least_squares.update(theta, cov, *given, np.zeros(size), size)
+            kernel[1, threads](*mine, *given, room, size)
+            np.testing.assert_allclose(mine[0], theta, atol=1e-12)
+            np.testing.assert_allclose(
+                np.tril(mine[1]), np.tril(cov), atol=1e-12, err_msg=f"{size} {i}"
+            )
+            widest = max(widest, np.diag(cov).max())
+        assert size == 1 or widest > least_squares.CAP / 2, "a variance came to its cap"
+
+
 STORIES = (
     a_story_of_everything, adaptive_frequencies_on_the_clock,
     more_records_than_there_is_room_for, strangers_and_folded_ticks, without_a_cell,
@@ -371,12 +410,14 @@ STORIES = (
     one_cell_for_a_panel, one_cell_for_streams_that_come_as_they_like,
     one_cell_with_little_room_for_records, one_cell_and_an_update_at_every_tick,
     one_cell_one_event_at_a_time, the_settings_of_the_panel,
-    targets_that_choose_their_helpers,
+    targets_that_choose_their_helpers, least_squares_by_all_threads_of_a_block,
 )  # fmt: skip
 
 
 def main(folder):
     """Run every story; print one line for each: its name, and what went wrong."""
+    # Threads wait for each other at every label, and each wait is a switch.
+    sys.setswitchinterval(1e-4)
     for tale in STORIES:
         try:
             tale(folder)

@@ -73,7 +73,7 @@ class Story:
         s, self.kind = self.sizes, case.tape
         self.ring = int(self.layout.settings[self.kind]["ring"])
         self.first = self.ring - 5  # the tape's end is passed
-        there = places.work_places(s)
+        there = prelude.room_places(s)
         self.work = arena.arena(ROWS, there)
         self.turns = np.zeros((s.targets, prelude.TURNS), np.int64)
         self.joins = np.full(ROWS, -1, np.int32)
@@ -101,7 +101,7 @@ class Story:
         """Give an array of the tape, where it lies."""
         if self.kind == prelude.ROW:
             return self.bank.view(name)
-        there = places.work_places(self.sizes)
+        there = prelude.room_places(self.sizes)
         return arena.view(self.work, there, f"again_{name}")
 
     @property
@@ -166,7 +166,7 @@ class Story:
 
     def spans(self):
         """Give windows [B, Q, 3] of which the last is the longest, and label counts."""
-        there = places.work_places(self.sizes)
+        there = prelude.room_places(self.sizes)
         spans = arena.view(self.work, there, "spans")
         counts = np.zeros(ROWS, np.int32)
         for row, ticks in enumerate(self.ticks):
@@ -184,7 +184,7 @@ class Story:
         return spans, counts
 
     def news(self, row, q):
-        there = places.work_places(self.sizes)
+        there = prelude.room_places(self.sizes)
         _, first, last = arena.view(self.work, there, "spans")[row, q].tolist()
         return range(first, last + 1)
 
@@ -222,7 +222,7 @@ def expect_forward(story, row, z, state):
 
 
 def learn(story, kernels, lr=1e-30, clip=1.0):
-    s, there = story.sizes, places.work_places(story.sizes)
+    s, there = story.sizes, prelude.room_places(story.sizes)
     spans, counts = story.spans()
     told = arena.view(story.work, there, "product")
     told[...] = np.nan

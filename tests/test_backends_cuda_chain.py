@@ -41,6 +41,7 @@ def told(tmp_path_factory):
         "one_cell_with_little_room_for_records",
         "one_cell_and_an_update_at_every_tick", "one_cell_one_event_at_a_time",
         "the_settings_of_the_panel", "targets_that_choose_their_helpers",
+        "least_squares_by_all_threads_of_a_block",
     ],
 )  # fmt: skip
 def test_records_and_state_are_those_of_the_cpu(told, story):

@@ -14,7 +14,9 @@ from numba import cuda, from_dtype, types
 from numba.cuda import compiler, dispatcher
 
 from sfm_stream import config
-from sfm_stream.backends.cuda import chain, instead, stages
+from sfm_stream.backends.cuda import chain
+from sfm_stream.backends.cuda.stages import instead
+from sfm_stream.backends.cuda.stages.plan import Bank, Plan
 from sfm_stream.backends.cuda.twins import Twins
 from sfm_stream.kernels.rows import Events, Out
 from sfm_stream.state import inputs, layout
@@ -40,20 +42,20 @@ def arguments():
     arena = types.NamedTuple((array(F32, 2), array(F64, 2), array(I64, 2)), Arena)
     record = array(from_dtype(made.settings.dtype), 1)
     line, table = array(I64, 1), array(I64, 2)
-    bank = types.NamedTuple((record, arena, arena, arena), stages.Bank)
+    bank = types.NamedTuple((record, arena, arena, arena), Bank)
     events = types.NamedTuple(
         (array(types.int8, 1), line, line, line, array(F64, 2), line, line), Events
     )
     plan = types.NamedTuple(
         (array(I32, 1), line, table, array(I32, 2), array(I32, 1), array(I32, 2),
          array(I32, 1), array(I32, 1), table, array(I32, 1), table, array(F64, 2),
-         table), stages.Plan,
+         table), Plan,
     )  # fmt: skip
     ticks = (bank, events, plan, table_of(3))
     return {
         "ahead": (*ticks, I64, I64),
         "judge": (bank, plan),
-        "after": (*ticks, I64),
+        "after": (*ticks, I64, I64),
         "account": ticks,
         "pack": (plan, table_of(3), table, table_of(2)),
     }

@@ -216,16 +216,33 @@ def end_segment(s, row, events, i):
 @inline
 def observe(s, tables, row, work, number, events, i, phase, out):
     """Take one event into one row."""
-    kind, seq, time = events.kind[i], events.seq[i], events.time[i]
+    settled = meet(s, tables, row, work, number, events, i, phase, out)
+    if events.kind[i] == TICK:
+        stands = phase & KEEP != 0 and not settled
+        observe_tick(s, tables, row, work, number, events, i, phase, stands, out)
+
+
+@inline
+def value_of(s, tables, row, work, number, events, i):
+    """Give the target's value at an event, NaN where it tells none."""
     target = tables.i64[s.at_target + number % s.targets]
-    past = row.f64[s.at_before + target]
-    value = work.f64[s.at_now + target] if kind == TICK else math.nan
-    if kind == TICK and math.isnan(value):
-        value = past
-    if kind == LABEL:
+    value = math.nan
+    if events.kind[i] == TICK:
+        value = work.f64[s.at_now + target]
+        value = row.f64[s.at_before + target] if math.isnan(value) else value
+    elif events.kind[i] == LABEL:
         signals = matrix(tables.i64, s.at_signals, s.signals, 5)
         value = scale.derived(events.values[i], signals[target])
         value = value if math.isfinite(value) else math.nan
+    return value
+
+
+@inline
+def meet(s, tables, row, work, number, events, i, phase, out):
+    """Let an event settle, void or control what came before; say whether it settled."""
+    kind, seq, time = events.kind[i], events.seq[i], events.time[i]
+    past = row.f64[s.at_before + tables.i64[s.at_target + number % s.targets]]
+    value = value_of(s, tables, row, work, number, events, i)
     if kind == CONTROL:
         if events.code[i] == ADAPT:
             adapt.adapt(s, tables, row)
@@ -240,17 +257,17 @@ def observe(s, tables, row, work, number, events, i, phase, out):
             mature.void_due(s, tables, row, out, seq, number)
         if row.i64[s.at_counters + TICKS] > 0:  # else no tick of it waits for a label
             row.i64[s.at_counters + LABELLED] = row.i64[s.at_counters + TICKS]
-    if kind == TICK:
-        if phase != PEEK:
-            most = s.max_pending - 1  # this tick's joins them
-            mature.void(s, row, out, seq, number, most, mature.VOID_CROWDED)
-        stands = phase & KEEP != 0 and out.counts[SCORES] == scored
-        observe_tick(s, tables, row, work, number, seq, time, value, phase, stands, out)
+    if kind == TICK and phase != PEEK:
+        most = s.max_pending - 1  # this tick's joins them
+        mature.void(s, row, out, seq, number, most, mature.VOID_CROWDED)
+    return out.counts[SCORES] != scored
 
 
 @inline
-def observe_tick(s, tables, row, work, number, seq, time, value, phase, stands, out):
+def observe_tick(s, tables, row, work, number, events, i, phase, stands, out):
     """Scale, step the memory, forecast unless what was peeked at stands, remember."""
+    seq, time = events.seq[i], events.time[i]
+    value = value_of(s, tables, row, work, number, events, i)
     counters = vector(row.i64, s.at_counters, COUNTERS)
     target = tables.i64[s.at_target + number % s.targets]
     now = vector(work.f64, s.at_now, s.signals)

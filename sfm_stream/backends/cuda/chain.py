@@ -1,6 +1,11 @@
 """The chain of kernels that takes the events of a block, and what they work on.
 
-    ahead -> forward -> after -> learn -> account -> forward and learn of the past
+    ahead     read the ticks to come up to the next update: scale them, forget gaps
+    forward   (cell.cu) step the memory over them
+    after     settle, teach, forecast, for each of the ticks
+    learn     (cell.cu) where an update is due
+    account   note the update, lay out a window of the past
+    forward, learn  (cell.cu) over that window
 
 One chain takes each row to its next update, or to the end of its events. The host
 launches as many chains as should be enough, then asks whether any row has more.
@@ -14,19 +19,32 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sfm_stream.backends import rounds
-from sfm_stream.backends.cuda import instead, memory, prelude, stages
+from sfm_stream.backends.cuda import memory, prelude
+from sfm_stream.backends.cuda.stages import after, ahead, instead, pack, team
+from sfm_stream.backends.cuda.stages.plan import (
+    DUE,
+    END,
+    MARKS,
+    NEVER,
+    NEXT,
+    Bank,
+    Plan,
+)
 from sfm_stream.backends.cuda.twins import Instead, Twins
 from sfm_stream.backends.rounds import Round
+from sfm_stream.kernels.experts import mature
 from sfm_stream.kernels.rows import Events, Out, room
 from sfm_stream.kernels.tick import OBSERVE, PEEK
 from sfm_stream.state.arena import Arena, offsets, widths
 from sfm_stream.state.layout import Layout
-from sfm_stream.state.places import COUNTERS, VERSION, work_places
+from sfm_stream.state.places import COUNTERS, VERSION
 
 # Phases in which ticks are observed.
 OBSERVES = OBSERVE + PEEK
-# Of a block of `stages`; of `cell.cu`'s the prelude decides.
-THREADS = 64
+# Of a block of most stages; of `cell.cu`'s the prelude decides.
+THREADS = 32
+# Of a block of `after`, and the rows it takes.
+TEAM, TEAM_ROWS = 64, 8
 # A row has room for the records of this many events, besides those that wait.
 EVENTS_KEPT = 32
 # Left out of `ahead`, or put in its place.
@@ -52,6 +70,12 @@ AFTER: Instead = {
     "learning.learn.descend": instead.nothing,
     "learning.learn.relearn": instead.lay_window,
     "learning.shared.join": instead.nothing,
+    "experts.mature.teach_least_squares": instead.note,
+}
+# Least squares, where all threads of a block learn them.
+TOGETHER: Instead = {
+    "experts.mature.see": team.see,
+    "experts.least_squares.update": team.update,
 }
 # Places that `ahead` leaves alone, or that `after` writes again: forecasts, and what
 # is learned from them.
@@ -96,10 +120,13 @@ class Kernels(NamedTuple):
 
 def compile_stages() -> Kernels:
     """Make the kernels; numba compiles them when they are launched."""
-    before, behind = Twins(AHEAD), Twins(AFTER)
+    together = Twins(TOGETHER).of(mature.teach_experts)
+    before = Twins(AHEAD)
+    behind = Twins(AFTER, {"experts.mature.teach_experts": together})
     return Kernels(
-        *vars(before.over(stages, "ahead", "judge")).values(),
-        *vars(behind.over(stages, "after", "account", "pack")).values(),
+        *before.over(ahead, "ahead", "judge"),
+        *behind.over(after, "after", "account"),
+        *behind.over(pack, "pack"),
     )
 
 
@@ -132,15 +159,14 @@ class Chain:
         """Take the rows of a bank to the GPU."""
         count = len(rows.i64)
         self._rows = Arena(*(memory.send(part) for part in rows))
-        places = work_places(self._sizes)
-        wide = widths(places)
+        wide = widths(prelude.room_places(self._sizes))
         self._work = Arena(
             memory.room((count, wide["f32"]), np.float32),
             memory.room((count, wide["f64"]), np.float64),
             memory.room((count, wide["i64"]), np.int64),
         )
         whole, none = np.zeros((count, 3), np.int32), np.zeros(count, np.int32)
-        self._plan = stages.Plan(
+        self._plan = Plan(
             active=memory.send(np.zeros(1 + count, np.int32)),
             order=memory.send(np.zeros(1, np.int64)),
             marks=memory.send(_no_marks(count)),
@@ -185,7 +211,7 @@ class Chain:
         if not len(todo.rows):
             return [room(self._sizes, 0)]
         self._set_out(todo, count)
-        bank = stages.Bank(memory.send(settings), self._tables, self._rows, self._work)
+        bank = Bank(memory.send(settings), self._tables, self._rows, self._work)
         sent = Events(*(memory.send(part) for part in _numbered(events)))
         memory.write(self._knobs, np.array([settings[0]["clip"], settings[0]["lr"]]))
         parts: list[Out] = []
@@ -207,8 +233,8 @@ class Chain:
     def _set_out(self, todo: Round, count: int) -> None:
         """Tell each row which events are its own."""
         marks = _no_marks(count)
-        marks[todo.rows, stages.NEXT] = todo.begins[:-1]
-        marks[todo.rows, stages.END] = todo.begins[1:]
+        marks[todo.rows, NEXT] = todo.begins[:-1]
+        marks[todo.rows, END] = todo.begins[1:]
         active = np.zeros(1 + count, np.int32)
         active[0], active[1 : 1 + len(todo.rows)] = len(todo.rows), todo.rows
         memory.write(self._plan.marks, marks)
@@ -216,7 +242,7 @@ class Chain:
         memory.write(self._plan.turns, _no_turns(self._sizes.targets))
         self._plan = self._plan._replace(order=memory.send(todo.order))
 
-    def _launch(self, bank: stages.Bank, events: Events, phase: int, rows: int) -> None:
+    def _launch(self, bank: Bank, events: Events, phase: int, rows: int) -> None:
         plan, out, k = self._plan, self._out, self._kernels
         shape = -(-rows // THREADS), THREADS
         k.ahead[shape](bank, events, plan, out, phase, prelude.NO_LIMIT)
@@ -225,7 +251,7 @@ class Chain:
             k.ahead[shape](bank, events, plan, out, phase, prelude.LIMIT)
         if self._cells is not None:
             self._forward(self._cells.now, bank, bank.rows.f32, plan.steps, rows)
-        k.after[shape](bank, events, plan, out, phase)
+        k.after[-(-rows // TEAM_ROWS), TEAM](bank, events, plan, out, phase, TEAM_ROWS)
         if self._cells is not None:
             if self._sizes.shared:
                 self._step_together(self._cells.now, bank)
@@ -237,14 +263,14 @@ class Chain:
             self._learn(self._cells.old, bank, tapes, plan.old_counts, rows)
 
     def _forward(
-        self, cell: Cell, bank: stages.Bank, tapes: Any, steps: Any, rows: int
+        self, cell: Cell, bank: Bank, tapes: Any, steps: Any, rows: int
     ) -> None:
         cell.forward(
             rows, bank.rows.f32, tapes, bank.tables.f32, self._plan.active, steps
         )
 
     def _learn(
-        self, cell: Cell, bank: stages.Bank, tapes: Any, counts: Any, rows: int
+        self, cell: Cell, bank: Bank, tapes: Any, counts: Any, rows: int
     ) -> None:
         plan, own = self._plan, bank.rows
         cell.learn(
@@ -256,7 +282,7 @@ class Chain:
             work, joins = bank.work.f32, plan.joins
             cell.join(blocks, own.f32, own.i64, work, plan.active, joins)
 
-    def _step_together(self, cell: Cell, bank: stages.Bank) -> None:
+    def _step_together(self, cell: Cell, bank: Bank) -> None:
         plan, own = self._plan, bank.rows
         cell.together(
             self._sizes.targets, own.f32, own.i64, plan.turns, plan.flags, self._knobs
@@ -293,13 +319,13 @@ class Chain:
 
 
 def _no_marks(rows: int) -> NDArray[np.int64]:
-    marks = np.zeros((rows, stages.MARKS), np.int64)
-    marks[:, stages.DUE] = -1
+    marks = np.zeros((rows, MARKS), np.int64)
+    marks[:, DUE] = -1
     return marks
 
 
 def _no_turns(cells: int) -> NDArray[np.int64]:
-    turns = np.full((cells, prelude.TURNS), stages.NEVER, np.int64)
+    turns = np.full((cells, prelude.TURNS), NEVER, np.int64)
     turns[:, prelude.STATE] = prelude.NONE
     turns[:, (prelude.LAST, prelude.JOINED_AT)] = -1
     turns[:, prelude.COMING] = 0

@@ -17,7 +17,7 @@ from sfm_stream.errors import ConfigError
 from sfm_stream.jit import scalars
 from sfm_stream.kernels.learning import adam
 from sfm_stream.kernels.memory import cell
-from sfm_stream.state.arena import widths
+from sfm_stream.state.arena import Place, widths
 from sfm_stream.state.layout import Layout
 from sfm_stream.state.places import (
     ADAM_STEP,
@@ -68,6 +68,8 @@ NONE, COMPLETE, BEFORE = range(3)
 LEFT, CROWDED = range(2)
 # Blocks that add up the gradients of a shared cell.
 PARTS = 32
+# What is noted of a label, see `stages.instead.note`.
+NOTE = 7
 # Coefficients of tanh as a ratio of polynomials.
 RATIO = ("A1", "A3", "A5", "A7", "A9", "A11", "A13", "B0", "B2", "B4", "B6", "LIMIT")
 
@@ -135,6 +137,15 @@ def shape(s: Sizes) -> Shape:
     )
 
 
+def room_places(s: Sizes) -> tuple[Place, ...]:
+    """List the room that a row calculates in: the CPU's, and its notes at the end.
+
+    An event settles, for each horizon, at most what waits.
+    """
+    notes = Place("notes", "f64", (s.ring, s.horizons, NOTE), "what labels teach")
+    return (*work_places(s), notes, Place("noted", "i64", (1,), "how many notes"))
+
+
 def prelude(layout: Layout, tape: int = ROW) -> str:
     """Write what stands before `cell.cu`: C++ constants for one layout.
 
@@ -168,7 +179,7 @@ def _counts(s: Sizes, block: Shape) -> dict[str, int]:
 
 def _places(layout: Layout, tape: int) -> dict[str, int]:
     """Say where arrays begin in a row, and how wide the rows of the arenas are."""
-    row, work = widths(layout.places), widths(work_places(layout.sizes))
+    row, work = widths(layout.places), widths(room_places(layout.sizes))
     own, taped = layout.settings[ROW], layout.settings[tape]
     begins = {f"AT_{name.upper()}": int(own[f"at_{name}"]) for name in PLACES}
     begins |= {f"AT_{name.upper()}": int(taped[f"at_{name}"]) for name in TAPED}

@@ -10,7 +10,7 @@ from __future__ import annotations
 import pkgutil
 from collections.abc import Callable, Mapping
 from importlib import import_module
-from types import FunctionType, ModuleType, SimpleNamespace
+from types import FunctionType, ModuleType
 from typing import Any, TypeAlias
 
 from numba import cuda
@@ -47,19 +47,26 @@ class Twins:
 
     Args:
         instead: the functions that replace some, by name.
+        made: the same, but twins already: those of other twins.
     """
 
-    def __init__(self, instead: Instead) -> None:
+    def __init__(self, instead: Instead, made: Instead | None = None) -> None:
         self._made: dict[int, Function] = {}
+        self._spaces: dict[str, dict[str, Any]] = {}
         self._modules = {m.__name__: ModuleType(m.__name__ + ".twin") for m in _all()}
         self._views = _views()
         for module in _all():
             vars(self._modules[module.__name__]).update(self.space(module))
         for name, function in instead.items():
-            where, _, what = name.rpartition(".")
-            home = self._modules[f"{kernels.__name__}.{where}"]
-            expect_function(vars(home), where, what)
-            setattr(home, what, device(self._over_twins(function)))
+            self._put(name, device(self._over_twins(function)))
+        for name, twin in (made or {}).items():
+            self._put(name, twin)
+
+    def _put(self, name: str, twin: Function) -> None:
+        where, _, what = name.rpartition(".")
+        home = self._modules[f"{kernels.__name__}.{where}"]
+        expect_function(vars(home), where, what)
+        setattr(home, what, twin)
 
     def space(self, module: ModuleType) -> dict[str, Any]:
         """Give the names of a module, each compiled function as its twin."""
@@ -93,17 +100,35 @@ class Twins:
             self._made[id(compiled)] = device(twin, inline=inline)
         return self._made[id(compiled)]
 
-    def over(self, module: ModuleType, *names: str) -> SimpleNamespace:
-        """Give functions of a module of plain sources as kernels over the twins.
+    def of(self, compiled: Any) -> Function:
+        """Give a function of `kernels` as others on the GPU call it."""
+        return self._function(compiled)
 
-        Its other functions become functions of the GPU, which these call.
+    def over(self, module: ModuleType, *names: str) -> list[Any]:
+        """Give functions of a module of plain sources as kernels over the twins."""
+        space = self._plain(module)
+        return [
+            kernel(FunctionType(vars(module)[name].__code__, space, name))
+            for name in names
+        ]
+
+    def _plain(self, module: ModuleType) -> dict[str, Any]:
+        """Give the names of a module of plain sources, its functions for the GPU.
+
+        So are those that it has from other such modules of this room.
         """
-        space = self.space(module)
+        if module.__name__ in self._spaces:
+            return self._spaces[module.__name__]
+        space = self._spaces[module.__name__] = self.space(module)
         for name, value in vars(module).items():
-            if isinstance(value, FunctionType) and value.__module__ == module.__name__:
-                own = FunctionType(value.__code__, space, name, value.__defaults__)
-                space[name] = kernel(own) if name in names else device(own)
-        return SimpleNamespace(**{name: space[name] for name in names})
+            where = getattr(value, "__module__", "")
+            if not isinstance(value, FunctionType) or not where.startswith(__package__):
+                continue
+            if where != module.__name__:
+                space[name] = self._plain(import_module(where))[name]
+            else:
+                space[name] = device(FunctionType(value.__code__, space, name))
+        return space
 
 
 def expect_function(space: Mapping[str, Any], where: str, what: str) -> None:

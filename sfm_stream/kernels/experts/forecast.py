@@ -154,7 +154,8 @@ def ask(s, tables, row, work, slot, q, anchor, experts):
         first, size = squares[e, FIRST], squares[e, SIZE]
         theta = s.at_theta + q * s.theta + squares[e, THETA]
         used = seen_of(s, first + size, size, blind)
-        seen = see(x[first : first + used], tables.f64[s.at_clips + e], work, s)
+        seen = vector(work.f64, s.at_seen, used)
+        see(x[first : first + used], tables.f64[s.at_clips + e], seen)
         experts[squares[e, EXPERT]] = predict(y[theta : theta + used], seen)
     if s.sfm_at >= 0:
         z = matrix(row.f32, s.at_tape_z, s.ring, s.outputs)[slot]

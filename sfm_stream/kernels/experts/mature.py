@@ -165,7 +165,14 @@ def calibrate(s, tables, row, work, slot, q, error, wait):
 
 @inline
 def teach_least_squares(s, tables, row, work, slot, q, anchor, away, wait):
-    """Give a label, so far away from its anchor, to the experts of least squares.
+    """Give a label, so far away from its anchor, to the experts of least squares."""
+    noise, blind, most = terms_of(s, row, slot, q, wait)
+    teach_experts(s, tables, row, work, slot, q, anchor, away, noise, blind, most)
+
+
+@inline
+def terms_of(s, row, slot, q, wait):
+    """Give a label's noise, the regressors not seen yet, and the most that is kept.
 
     Labels that are waited for overlap, so they say less than as many separate ones:
     their noise is multiplied by a power of the wait.
@@ -177,10 +184,17 @@ def teach_least_squares(s, tables, row, work, slot, q, anchor, away, wait):
         cube(y, s.at_origin_sight, s.ring, s.horizons, SIGHT)[slot, q],
     )
     noise = wait**OVERLAP * expected**WILDNESS
+    if season.is_seen(s, row):
+        return noise, 0, season.forgetting(s, row)
+    return noise, s.seasons, 1.0
+
+
+@inline
+def teach_experts(s, tables, row, work, slot, q, anchor, away, noise, blind, most):
+    """Teach each expert of least squares a label on its terms."""
+    y = row.f64
     x = matrix(y, s.at_origin_regressors, s.ring, s.regressors)[slot]
     show_season(s, row, slot, q)
-    seen = season.is_seen(s, row)
-    blind, most = 0 if seen else s.seasons, season.forgetting(s, row) if seen else 1.0
     squares = matrix(tables.i64, s.at_squares, s.squares, 5)
     for e in range(s.squares):
         first, size = squares[e, FIRST], squares[e, SIZE]
@@ -188,9 +202,10 @@ def teach_least_squares(s, tables, row, work, slot, q, anchor, away, wait):
         theta = s.at_theta + q * s.theta + squares[e, THETA]
         cov = s.at_cov + q * s.cov + squares[e, COV]
         limit = tables.f64[s.at_clips + e]
+        seen = vector(work.f64, s.at_seen, size)
+        see(x[first : first + size], limit, seen)
         least_squares.update(
-            y[theta : theta + size], matrix(y, cov, size, size),
-            see(x[first : first + size], limit, work, s),
+            y[theta : theta + size], matrix(y, cov, size, size), seen,
             anchor + clip(away, limit), noise,
             min(tables.f64[s.at_forgetting + e], most), s.ridge,
             work.f64[s.at_product :], used,
@@ -198,12 +213,10 @@ def teach_least_squares(s, tables, row, work, slot, q, anchor, away, wait):
 
 
 @inline
-def see(x, limit, work, s):
-    """Give regressors as an expert clips them, in `work`."""
-    seen = work.f64[s.at_seen : s.at_seen + len(x)]
+def see(x, limit, seen):
+    """Give regressors as an expert clips them."""
     for j in range(len(x)):
         seen[j] = clip(x[j], limit)
-    return seen
 
 
 @inline

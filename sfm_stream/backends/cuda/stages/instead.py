@@ -5,7 +5,10 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from sfm_stream.backends.cuda.prelude import NOTE
+from sfm_stream.kernels.experts import mature
 from sfm_stream.kernels.learning import learn, reservoir
+from sfm_stream.kernels.rows import matrix
 
 # The place in `product` where an update writes how many labels the window of the past
 # has; before it stands what `learn` wrote.
@@ -45,3 +48,21 @@ def lay_window(
     labels = reservoir.fetch(s, again, row, work)
     learn.span_window(s, spans)
     work.f64[s.at_product + OLD_LABELS] = labels
+
+
+def note(
+    s: Any, tables: Any, row: Any, work: Any, slot: int, q: int,
+    anchor: float, away: float, wait: int,
+) -> None:  # fmt: skip
+    """Note what a label teaches, behind all else that the row calculates in.
+
+    Slot, horizon, anchor, how far the label is from there, its noise, the regressors
+    not seen yet, and the most that is kept of what is known.
+    """
+    noise, blind, most = mature.terms_of(s, row, slot, q, wait)
+    last, size = len(work.i64) - 1, s.ring * s.horizons * NOTE
+    notes = matrix(work.f64, len(work.f64) - size, s.ring * s.horizons, NOTE)
+    mine = notes[work.i64[last]]
+    work.i64[last] += 1
+    mine[0], mine[1], mine[2], mine[3] = slot, q, anchor, away
+    mine[4], mine[5], mine[6] = noise, blind, most
