@@ -282,8 +282,9 @@ def _daemon(folder: Path, kind: str, streams: int, venue: Sender) -> Iterator[st
     place = Path(tempfile.mkdtemp(dir=folder))
     config = place / "live.toml"
     config.write_text(_config(kind, streams, venue.url))
-    command = ("sfm_stream", "daemon", str(config), "--out", str(place / "run"))
-    with _process(*command) as process:
+    held = ("sfm_stream.evaluate.pace.held", "sfm_stream")
+    command = ("daemon", str(config), "--out", str(place / "run"))
+    with _process(*held, *command) as process:
         pages = ""
         while not pages:
             line = _line(process)
