@@ -284,7 +284,7 @@ def folder(tmp_path_factory):
 
 
 @settings(
-    max_examples=5, deadline=None, derandomize=True,
+    max_examples=5,
     suppress_health_check=list(HealthCheck),
 )  # fmt: skip
 @given(case=cases())

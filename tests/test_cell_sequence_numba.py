@@ -70,7 +70,7 @@ def assert_near(cell, ticks, batch):
     adaptive=st.booleans(),
     readout=st.sampled_from(READOUTS),
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_values_and_gradients_are_those_of_torch_in_double(
     n, m, d, k, ticks, batch, adaptive, readout
 ):

@@ -44,7 +44,7 @@ def test_with_a_further_shard_a_stream_stays_or_moves_to_it(name, count):
     assert owner(name, count + 1) in (owner(name, count), count + 1)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.integers(1, 9), NAMES)
 def test_a_further_shard_takes_its_part(count, prefix):
     names = [f"{prefix}{i}" for i in range(1_000)]

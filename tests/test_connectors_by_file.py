@@ -54,7 +54,7 @@ TIMES = st.lists(
 )
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(seconds=TIMES, size=st.integers(1, 9), after=st.integers(0, 20))
 def test_files_are_merged_by_time_alike_in_any_blocks(
     tmp_path_factory, seconds, size, after

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from connectors.cells import date_and_time, dates
@@ -30,7 +30,6 @@ def test_the_digits_of_times_without_separators_are_counted(cells, digits):
     assert date_and_time.bare_digits(pl.Series(cells, dtype=pl.String)) == digits
 
 
-@settings(deadline=None)
 @given(
     st.lists(st.integers(0, DAY // 10**6 - 1), min_size=1, max_size=20),
     st.sampled_from(list(WIDTHS)),

@@ -114,7 +114,7 @@ def test_year_month_day_and_hour_in_columns_of_their_own_are_one_time():
     ]
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(
     st.datetimes(datetime(2000, 1, 2), datetime(2099, 12, 30)),  # noqa: DTZ001 naive
     st.sampled_from(

@@ -115,7 +115,7 @@ def test_numbers_are_no_iso_times():
     assert not readable(pl.List(pl.Int64))
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(
     st.lists(
         st.datetimes(datetime(1700, 1, 1), datetime(2250, 1, 1)),  # noqa: DTZ001 the zone is added
@@ -140,7 +140,7 @@ def test_times_round_trip_through_text_and_datetime(moments, unit):
     assert nanoseconds(column, "auto").tolist() == cut
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(
     st.lists(st.text(max_size=30) | st.none(), max_size=20),
     st.sampled_from(["auto", "iso", "ms"]),
@@ -149,7 +149,7 @@ def test_any_text_gives_a_time_or_none(values, unit):
     assert len(read(values, unit, pl.String)) == len(values)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(
     st.lists(st.floats() | st.integers(-(2**63), 2**63 - 1).map(float), max_size=20),
     st.sampled_from(["auto", "s", "ms", "us", "100ns", "ns"]),

@@ -43,7 +43,7 @@ def test_an_hour_that_is_left_out_is_no_time():
     assert found.tolist() == [NO_TIME, *ns("2024-03-31T01:30")]
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(
     zone=st.sampled_from(ZONES),
     step=st.sampled_from([60, 600, 1800, 3600]),

@@ -412,7 +412,7 @@ def test_paths_that_cannot_be_read_are_refused(tmp_path):
         opened("")
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     st.lists(
         st.tuples(st.none() | st.floats(), st.none() | st.integers(-(2**53), 2**53)),

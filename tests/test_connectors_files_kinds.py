@@ -339,7 +339,7 @@ JUNK = ("", "oops", "NA", "1,2,3,4,5", "#", "9223372036854775807", "inf", "12:34
 
 
 @settings(
-    deadline=None, max_examples=30,
+    max_examples=30,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )  # fmt: skip
 @given(
@@ -392,7 +392,7 @@ def test_every_row_of_any_layout_is_taken_or_counted(
 
 
 @settings(
-    deadline=None, max_examples=25,
+    max_examples=25,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )  # fmt: skip
 @given(
@@ -421,7 +421,7 @@ def test_local_times_come_back_whatever_the_clocks_do_and_the_layout(
 
 
 @settings(
-    deadline=None, max_examples=40,
+    max_examples=40,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )  # fmt: skip
 @given(

@@ -28,7 +28,7 @@ def status(code, **headers):
 
 
 @given(seed=st.integers(0, 10**6), failures=st.integers(0, 2000))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_no_delay_is_below_the_floor_or_above_the_ceiling(seed, failures):
     backoff = Backoff(Random(seed))
     delays = [backoff.delay() for _ in range(failures + 1)]

@@ -85,7 +85,7 @@ def test_the_oldest_are_dropped_with_one_gap_for_each_stream():
 
 
 @given(st.lists(st.sampled_from("abx"), max_size=200), st.integers(2, 16))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_every_tick_is_given_or_counted_in_a_gap(streams, capacity):
     queue = Queue(1, capacity, "drop_oldest")
     for i, stream in enumerate(streams):

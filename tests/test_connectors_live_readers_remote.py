@@ -260,7 +260,7 @@ def test_a_reader_that_can_report_or_obey_no_more_ends(monkeypatch, capfd):
     assert "KeyError: 'state'" in capfd.readouterr().err
 
 
-@hypothesis(max_examples=30, deadline=None)
+@hypothesis(max_examples=30)
 @given(
     st.lists(st.lists(st.sampled_from("abcdef"), max_size=4, unique=True), min_size=1),
     st.integers(1, 5),

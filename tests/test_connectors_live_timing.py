@@ -32,7 +32,7 @@ async def times_taken(count, seconds, pauses):
     seconds=st.floats(0.1, 300),
     pauses=st.lists(st.floats(0, 100), max_size=20),
 )
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_no_stretch_of_time_holds_more_than_its_budget(count, seconds, pauses):
     taken = asyncio.run(times_taken(count, seconds, pauses))
     assert len(taken) == len(pauses)

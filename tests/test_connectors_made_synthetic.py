@@ -99,7 +99,7 @@ def test_a_field_it_does_not_have_is_refused():
         open_feed(from_tree(tree))
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(st.integers(1, 3000), st.integers(0, 5000), st.sampled_from(SHAPES))
 def test_any_resumption_equals_the_tail(size, after, signal):
     feed = opened(signal)

@@ -192,7 +192,7 @@ def test_hostile_bytes_are_counted(odd):
         assert sum(venue.counters.values()) == 1
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.lists(st.binary(max_size=60)), st.sampled_from(list(Protocol.channels)))
 def test_random_bytes_never_raise(frames, channel):
     venue = Binance(channel)
@@ -215,7 +215,7 @@ JSON = st.recursive(
 )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(
     st.sampled_from(
         [
@@ -241,7 +241,7 @@ def test_any_value_in_any_place_gives_events_or_a_count(case, data):
         assert all(abs(v) < float("inf") for v in tick.values)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.lists(st.integers(0, 20), min_size=1, max_size=30))
 def test_ids_only_rise_and_gaps_count_what_is_missing(ids):
     venue = Binance("trade")

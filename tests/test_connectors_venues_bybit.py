@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from connectors import open_feed
@@ -46,7 +46,6 @@ def test_what_a_delta_leaves_out_has_not_changed():
     ]  # fmt: skip
 
 
-@settings(deadline=None)
 @given(st.lists(st.dictionaries(st.sampled_from(PARTS), st.integers(1, 3))))
 def test_a_quote_is_what_was_said_last_of_each_of_its_parts(changes):
     venue, known, expected = protocol("tickers"), dict.fromkeys(PARTS, 1), []

@@ -73,7 +73,7 @@ def test_each_of_these_descriptions_is_compiled_and_reads_its_frame(number):
 
 
 @pytest.mark.parametrize("number", range(len(DESCRIBED)))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(data=st.data())
 def test_types_say_what_is_said_value_by_value(number, data):
     feed, frame = DESCRIBED[number]

@@ -245,7 +245,7 @@ def corpus(name, channel):
 
 # 10,000 frames of each channel at least, a hundred to an example.
 @pytest.mark.parametrize(("name", "channel"), TICKS)
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(seed=st.integers(0, 2**32))
 def test_random_mutated_and_truncated_frames_never_raise(name, channel, seed):
     chance = random.Random(seed)
@@ -395,7 +395,7 @@ WRONG = st.sampled_from([None, "", "x", -1, 0, True, [], {}, "nan", 10**400, 2**
 
 
 @pytest.mark.parametrize(("name", "channel"), LISTS)
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(data=st.data())
 def test_every_record_is_taken_or_counted_with_its_reason(name, channel, data):
     protocol = opened(name, channel)

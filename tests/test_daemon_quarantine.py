@@ -92,7 +92,7 @@ def test_gaps_and_decisions_are_never_left_out():
 
 
 @given(st.lists(st.tuples(st.sampled_from("ab"), st.booleans()), max_size=60))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_every_tick_is_let_in_or_counted(said):
     quarantine, let_in, at = Quarantine(2, 3.0), 0, 0.0
     for stream, good in said:

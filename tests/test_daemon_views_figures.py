@@ -55,7 +55,7 @@ def test_recent_figures_let_each_score_count_for_less_with_each_further_one():
     assert figures.skill(lately=True)[0, 0] == pytest.approx(1 - ratio)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.lists(st.integers(0, 600), max_size=5), st.integers(0, 99))
 def test_however_scores_come_together_the_figures_are_the_same(cuts, seed):
     rows, horizons, table, bounds = made(600, seed)

@@ -369,7 +369,7 @@ soon = st.tuples(
 feeds = st.lists(st.one_of(soon, any_event), max_size=60)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(feeds, st.lists(st.integers(0, 60), max_size=8))
 def test_blocks_of_any_size_and_snapshots_between_them_give_the_same_events(feed, cuts):
     events, whole = columns(feed, len(FOLDS)), resampler()
@@ -386,7 +386,7 @@ def test_blocks_of_any_size_and_snapshots_between_them_give_the_same_events(feed
         np.testing.assert_array_equal(array, state[name], name)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(feeds)
 def test_any_feed_folds_as_by_hand(feed):
     out, hand = fold(feed), ByHand(100 * MS)
@@ -479,7 +479,7 @@ def folded(how, ticks, held):
     }[how]
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(
     st.lists(st.tuples(st.sampled_from([0, 5_000]), st.integers(0, 300)), max_size=120)
 )

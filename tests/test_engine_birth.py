@@ -35,7 +35,7 @@ def series(seed):
     return 1_000.0 + np.cumsum(steps)
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(
     st.integers(0, 10**6), st.integers(-200, 200), st.sampled_from(["change", "level"])
 )
@@ -46,7 +46,7 @@ def test_series_in_other_units_is_the_same_series(seed, power, predict):
     np.testing.assert_array_equal(other, usual * 2.0**power)
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(st.integers(0, 10**6), st.integers(10, 40))
 def test_series_moved_far_from_zero_says_the_same_changes(seed, power):
     values = series(seed)

@@ -61,7 +61,7 @@ def test_a_stream_says_elsewhere_what_it_would_have_said_at_home(tree):
     assert len(told(elsewhere, "b")) > 20
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(st.sets(st.sampled_from("abcd"), min_size=1), st.permutations("abcd"))
 def test_those_that_stay_go_on_as_if_nothing_had_happened(leave, order):
     stayed, origin, home = engine_of(), engine_of(), engine_of()

@@ -210,7 +210,7 @@ def test_one_by_one_gives_the_records_of_one_piece(variant):
 
 
 @VARIANT
-@settings(max_examples=5, deadline=None)
+@settings(max_examples=5)
 @given(bounds=st.lists(st.integers(0, COUNT + 31), max_size=12))
 def test_blocks_of_any_size_give_the_records_of_one_piece(variant, bounds):
     found = in_blocks(make(variant), events(), sorted(bounds))
@@ -218,7 +218,7 @@ def test_blocks_of_any_size_give_the_records_of_one_piece(variant, bounds):
 
 
 @VARIANT
-@settings(max_examples=5, deadline=None)
+@settings(max_examples=5)
 @given(bounds=st.lists(st.integers(0, COUNT + 31), max_size=12))
 def test_a_last_event_learned_from_later_gives_the_records_of_one_piece(
     variant, bounds
@@ -235,7 +235,7 @@ def test_blocks_of_one_size_give_the_records_of_one_piece(size):
 
 
 @VARIANT
-@settings(max_examples=4, deadline=None)
+@settings(max_examples=4)
 @given(cut=st.integers(0, COUNT + 31), single=st.booleans())
 def test_a_resumed_engine_goes_on_as_if_nothing_had_happened(variant, cut, single):
     drive = one_by_one if single else in_one_piece
@@ -265,7 +265,7 @@ def test_a_snapshot_holds_the_whole_state(variant):
 
 
 @VARIANT
-@settings(max_examples=4, deadline=None)
+@settings(max_examples=4)
 @given(cut=st.integers(1, COUNT + 30))
 def test_what_comes_later_changes_nothing_that_was_said(variant, cut):
     scaled = [

@@ -61,7 +61,7 @@ class Spy:
             self.last = truth
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(
     seed=st.integers(0, 999),
     streams=st.integers(1, 3),

@@ -44,7 +44,7 @@ def said(events):
     return list(map(repr, events))
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(EVENTS, st.integers(0, 8))
 def test_a_block_comes_back_from_its_bytes(events, names):
     growing = Growing(2)
@@ -85,7 +85,7 @@ def test_a_column_of_another_length_is_refused():
         unpack(msgspec.msgpack.encode(packed))
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(EVENTS, st.data())
 def test_some_events_of_a_block_keep_their_notes(events, data):
     keep = data.draw(
@@ -96,7 +96,7 @@ def test_some_events_of_a_block_keep_their_notes(events, data):
     assert said(part.events()) == said(expected)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.lists(EVENTS, min_size=1, max_size=4), st.booleans())
 def test_joined_blocks_hold_all_events(parts, one_table):
     growing, blocks = Growing(2), []

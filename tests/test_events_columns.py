@@ -80,20 +80,20 @@ def test_events_become_columns():
     assert np.isnan(block.values[[1, 3, 4, 5, 6, 7]]).all()
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.lists(events, max_size=8))
 def test_columns_become_the_same_events_again(events):
     assert said(Block.of(events, 2).events()) == said(events)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.lists(events, max_size=8))
 def test_events_survive_being_written_as_messages(events):
     coded = msgspec.msgpack.encode(events)
     assert said(msgspec.msgpack.decode(coded, type=list[Event])) == said(events)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.lists(events, max_size=12), st.integers(0, 12), st.integers(0, 12))
 def test_a_part_of_a_block_holds_its_events_and_their_notes(events, start, length):
     block = Block.of(events, 2)
@@ -108,7 +108,7 @@ def test_a_part_of_a_block_shares_its_memory():
     assert np.shares_memory(block[2:5].values, block.values)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.lists(st.lists(events, max_size=5), min_size=1, max_size=4))
 def test_joined_blocks_hold_all_events_though_their_tables_differ(parts):
     joined = concatenate([Block.of(part, 2) for part in parts])

@@ -47,7 +47,7 @@ def expect_finite(r, said):
 
 
 @pytest.mark.parametrize("predict", ["change", "log-return", "level"])
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(parts=stretches, seed=st.integers(0, 9))
 def test_any_finite_ticks_leave_forecasts_weights_and_state_finite(
     predict, parts, seed
@@ -59,7 +59,7 @@ def test_any_finite_ticks_leave_forecasts_weights_and_state_finite(
     expect_finite(r, r.run(ticks(series(parts, seed))))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     steps=st.lists(st.integers(0, 10**15), min_size=20, max_size=60),
     cell=st.sampled_from(["sfm", "a-sfm"]),

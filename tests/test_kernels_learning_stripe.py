@@ -85,7 +85,7 @@ def test_gradient_of_pieces_is_that_of_a_whole_sweep_to_the_bit(
         np.testing.assert_array_equal(found[name], block, name)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     every=st.integers(1, 40), window=st.integers(1, 40), replay=st.integers(0, 200),
     horizons=st.sets(st.integers(1, 60), min_size=1, max_size=4),
@@ -107,7 +107,7 @@ def test_updates_have_the_labels_of_whole_ones_and_end_before_the_next_begins(
     assert (seq[: len(begun) - 1] <= begun[1 : count + 1]).all()
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(
     every=st.integers(1, 32), window=st.integers(1, 32),
     horizons=st.sets(st.integers(1, 40), min_size=1, max_size=3),

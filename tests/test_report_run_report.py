@@ -125,7 +125,7 @@ def test_the_last_run_is_the_one_begun_last(folder):
         Run.last(Path("nowhere"))
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(
     st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=400),
     st.integers(1, 40),
@@ -139,7 +139,7 @@ def test_extremes_keep_the_least_and_the_greatest_value(values, buckets):
     assert np.all(np.diff(rows) > 0)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.lists(st.floats(-100, 100), min_size=1, max_size=60), st.integers(1, 70))
 def test_rolling_averages_are_those_of_the_last_values(values, width):
     found = curves.rolling(np.array(values), width)

@@ -20,7 +20,7 @@ SETTINGS = from_tree({
 NUMBERS = st.one_of(st.floats(-9, 9), st.just(math.nan), st.just(math.inf))
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(st.lists(st.tuples(NUMBERS, NUMBERS), max_size=12), st.integers(0, 12))
 def test_rows_together_and_one_by_one_teach_the_same(rows, cut):
     one, many = Learner(SETTINGS), Learner(SETTINGS)
@@ -35,7 +35,7 @@ def test_rows_together_and_one_by_one_teach_the_same(rows, cut):
 ROWS = st.dictionaries(st.sampled_from("abc"), st.sampled_from([0.5, 2.0, math.nan]))
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.lists(st.tuples(ROWS, st.lists(ROWS, max_size=2), st.booleans()), max_size=9))
 def test_what_was_peeked_at_before_decides_nothing(steps):
     one, other = Learner(SETTINGS), Learner(SETTINGS)

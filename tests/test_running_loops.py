@@ -122,7 +122,7 @@ def test_run_stops_at_the_event_that_raises_with_all_before_it_written():
     assert engine.log == SINGLE_ORDER[:4]
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(
     sizes=st.lists(st.integers(0, 9), min_size=1, max_size=6),
     before=st.integers(0, 20),

@@ -212,7 +212,7 @@ columns = hnp.arrays(
 )
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(columns, columns, columns, st.integers(0, 30))
 def test_folding_in_pieces_equals_folding_at_once(truth, mean, naive, cut):
     covered = np.sign(truth).astype(np.int8)

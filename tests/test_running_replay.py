@@ -358,7 +358,7 @@ PLAIN = st.recursive(
 )
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.dictionaries(st.text("ab é.-", min_size=1),
                        st.dictionaries(st.text("xy z", min_size=1), PLAIN, max_size=3),
                        max_size=3))  # fmt: skip

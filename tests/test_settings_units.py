@@ -46,7 +46,7 @@ def test_a_duration_that_outgrows_the_clock_is_refused(text):
     assert str(caught.value) == f"here: expected at most 100 years, was {text!r}"
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(
     st.one_of(
         st.text(max_size=12),

@@ -23,7 +23,7 @@ def drain(backlog):
     return found
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(
     places=st.lists(st.integers(0, 40), max_size=20).map(sorted),
     capacity=st.integers(1, 200),

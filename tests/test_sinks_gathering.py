@@ -15,7 +15,6 @@ def column(*values):
     return {"seq": np.array(values)}
 
 
-@settings(deadline=None)
 @given(
     pieces=st.lists(st.lists(st.integers(0, 99), max_size=5), min_size=1),
     count=st.integers(1, 9),
@@ -40,7 +39,7 @@ def test_pile_of_many_pieces_stays_in_few_arrays():
     assert pile.first(pile.rows)["seq"].tolist() == list(range(pile.rows))
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(places=st.lists(st.integers(0, 40)).map(sorted))
 def test_any_chunking_gives_the_same_records(places):
     gathered = Gathering()

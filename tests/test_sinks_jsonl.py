@@ -73,7 +73,7 @@ def test_full_disk_leaves_whole_lines(tmp_path, monkeypatch):
     assert (tmp_path / "records.jsonl").read_bytes() == before
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(places=st.lists(st.integers(0, 40), max_size=6).map(sorted))
 def test_any_chunking_gives_the_same_lines(tmp_path_factory, places):
     folder, block = tmp_path_factory.mktemp("lines"), some(0, 40)

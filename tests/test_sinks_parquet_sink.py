@@ -264,7 +264,7 @@ def test_flush_writes_only_what_has_grown(tmp_path):
     assert files(tmp_path).keys() - before.keys() == {"scores-000001.log"}
 
 
-@settings(deadline=None, max_examples=15)
+@settings(max_examples=15)
 @given(
     places=st.lists(st.integers(0, 30), max_size=3).map(sorted),
     part_rows=st.integers(10, 70),

@@ -74,7 +74,7 @@ def test_tables_hold_what_the_rows_say(tmp_path):
     assert [path.name for path in path.parent.iterdir()] == ["records.sqlite"]
 
 
-@settings(deadline=None, max_examples=15)
+@settings(max_examples=15)
 @given(places=st.lists(st.integers(0, 40), max_size=6).map(sorted), data=st.data())
 def test_any_chunking_and_any_repetition_gives_the_same_rows(
     tmp_path_factory, places, data

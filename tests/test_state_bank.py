@@ -184,7 +184,7 @@ def due_at(schedule, streams, every, targets=1):
     return every - r.bank.view("counters")[:, places.SINCE_UPDATE]
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(streams=st.integers(1, 200), every=st.integers(1, 64))
 def test_streams_that_tick_together_learn_at_different_ticks(streams, every):
     due = due_at("staggered", streams, every)

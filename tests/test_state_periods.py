@@ -101,7 +101,7 @@ def products_of(values):
     return found
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(period=some.integers(3, 400), seed=some.integers(0, 2**32 - 1))
 def test_any_period_up_to_400_is_found_under_as_much_noise(period, seed):
     rng = np.random.default_rng(seed)
@@ -111,7 +111,7 @@ def test_any_period_up_to_400_is_found_under_as_much_noise(period, seed):
     assert periods.strongest(products_of(values), len(values)) == period
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(seed=some.integers(0, 2**32 - 1), memory=some.floats(0.0, 0.98))
 def test_noise_without_a_period_has_none(seed, memory):
     noise = np.random.default_rng(seed).standard_normal(4_000)

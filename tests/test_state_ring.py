@@ -128,7 +128,6 @@ def streams_of_events(draw):
 
 @settings(
     max_examples=25,
-    deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(streams_of_events(), st.sampled_from(["staggered", "striped"]), st.data())

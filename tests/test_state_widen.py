@@ -193,7 +193,7 @@ def test_derived_signals_find_their_fields_again(inputs):
     np.testing.assert_allclose(found, expected, rtol=1e-3)
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(st.permutations(["y", "a", "b", "c"]), st.integers(0, 30))
 def test_two_steps_of_widening_are_one(fields, cut):
     at_once, in_steps = make(("y",)), make(("y",))

@@ -66,7 +66,7 @@ def names(folder):
     return sorted(path.name for path in folder.iterdir())
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(arrays=arrays, manifest=manifests, seq=st.integers(0, 2**62))
 def test_what_was_saved_is_loaded(arrays, manifest, seq):
     with tempfile.TemporaryDirectory() as folder:

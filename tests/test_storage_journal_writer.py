@@ -58,7 +58,7 @@ def segments(folder):
     return sorted(p.name for p in folder.iterdir() if p.name != "lock")
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.lists(st.lists(events, max_size=5), max_size=6), st.integers(1, 400))
 def test_every_event_comes_back(batches, segment_bytes):
     flat = list(itertools.chain.from_iterable(batches))
@@ -465,7 +465,7 @@ def test_what_is_no_number_is_not_journalled(tmp_path):
     batches=st.lists(st.lists(events, min_size=1, max_size=3), min_size=1, max_size=5),
     segment_bytes=st.integers(30, 300),
 )
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_every_mark_can_be_found_again_and_depends_on_every_event(
     batches, segment_bytes
 ):
