@@ -78,10 +78,13 @@ class NoGpu(NamedTuple):
         return True
 
 
+team.cuda, chain.memory = Threads(), Memory
+# Python's threads are slow to wait for each other.
+chain.THREADS, chain.TEAM, chain.TEAM_ROWS = 2, 2, 2
+
+
 def engines(tree, fields, folder):
     running.find = lambda _: NoGpu(folder)
-    team.cuda = Threads()
-    chain.THREADS, chain.TEAM, chain.TEAM_ROWS, chain.memory = 2, 3, 2, Memory
     made = []
     for device in ("cpu", "cuda"):
         tree = {**tree, "run": {"device": device}}
@@ -312,7 +315,10 @@ def shares(**model):
 
 
 def one_cell_for_a_panel(folder):
+    """In blocks of more threads than rows."""
+    chain.TEAM, chain.TEAM_ROWS = 5, 3
     _, gpu = run_both(folder, shares(), panel(4, 14, 9), 23)
+    chain.TEAM, chain.TEAM_ROWS = 2, 2
     counters = gpu.view("counters")
     assert (counters[:, places.VERSION] > 2).all(), "steps were taken together"
     assert (counters[2:, places.ADAM_STEP] == 0).all(), "by the first stream's rows"
