@@ -69,6 +69,10 @@ def test_a_stage_compiles_from_the_cpus_own_sources(name, monkeypatch):
     kernel = getattr(chain.compile_stages(), name)
     ptx, _ = cuda.compile_ptx(kernel.py_func, arguments()[name], cc=HOPPER)
     assert ".target sm_90" in ptx
+    # What is not aligned would be read byte by byte; kinds of events are bytes.
+    read = re.findall(r"\bld\.global(?:\.\w+)*\.(\w+)", ptx)
+    assert read
+    assert sum(kind in {"u8", "s8", "b8"} for kind in read) < 20
     # A function that no GPU has is left as a name for the linker.
     assert not re.search(r"\.extern \.func(?!.*vprintf)", ptx)
 

@@ -171,7 +171,8 @@ def _settings(s: Sizes, knobs: Knobs) -> NDArray[np.void]:
         again[place.name.replace("again_", "at_")] = at[f"at_{place.name}"]
     kinds = [(k, "f8" if k in Knobs._fields else "i8") for k in values]
     rows = [tuple(values.values()), tuple(again.values())]
-    return np.array(rows, np.dtype(kinds))
+    # Of what is not aligned, a GPU reads every number byte by byte.
+    return np.array(rows, np.dtype(kinds, align=True))
 
 
 def _tables(config: Config, s: Sizes, plan: Plan, omega: NDArray[np.float64]) -> Arena:

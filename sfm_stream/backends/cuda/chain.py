@@ -43,7 +43,7 @@ from sfm_stream.state.places import COUNTERS, VERSION
 OBSERVES = OBSERVE + PEEK
 # Of a block of most stages; of `cell.cu`'s the prelude decides.
 THREADS = 32
-# Of a block of `after`, and the rows it takes.
+# Of a block of `after`, and the rows it takes: each has a thread.
 TEAM, TEAM_ROWS = 64, 8
 # A row has room for the records of this many events, besides those that wait.
 EVENTS_KEPT = 32

@@ -48,10 +48,11 @@ def after(
     A block takes `rows` rows, of each its next event: a thread per row meets it, all
     threads of the block teach least squares what it settled, and the thread goes on.
     """
-    place, first = cuda.threadIdx.x, 1 + cuda.blockIdx.x * rows
-    end = min(first + rows, 1 + plan.active[0])
-    b = plan.active[first + place] if first + place < end else -1
-    met = NONE_LEFT
+    # The rows' threads stand apart: those of one warp would take turns.
+    apart, first = cuda.blockDim.x // rows, 1 + cuda.blockIdx.x * rows
+    place, end = cuda.threadIdx.x // apart, min(first + rows, 1 + plan.active[0])
+    has_row = cuda.threadIdx.x % apart == 0 and first + place < end
+    b, met = plan.active[first + place] if has_row else -1, NONE_LEFT
     if b >= 0:
         set_out(bank, events, plan, out, b)
         met = meet_next(bank, events, plan, out, phase, b)

@@ -3,9 +3,9 @@
 A covariance is large: one thread would read it number by number, each from another
 line of memory than its neighbours'. So the thread of a row only notes what a label
 teaches, and when all rows of the block have met their event, its threads learn the
-notes together, row by row, each thread some columns of the covariance. Neighbours then
-read what lies side by side, and the covariance stays in the block's cache from one
-pass to the next.
+notes together, row by row, each thread some columns of the covariance. What lies below
+the diagonal is then read by neighbours side by side; the rest of a column is read from
+its row, number by number, from lines that the cache holds by then.
 
 The threads wait for each other here, so all of them must come: what decides where they
 go is read by all from the same places.
