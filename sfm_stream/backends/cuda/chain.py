@@ -41,7 +41,8 @@ from sfm_stream.state.places import COUNTERS, VERSION
 
 # Phases in which ticks are observed.
 OBSERVES = OBSERVE + PEEK
-# Of a block of most stages; of `cell.cu`'s the prelude decides.
+# Of a block of most stages: few, so that rows spread over all multiprocessors. Of
+# `cell.cu`'s the prelude decides.
 THREADS = 32
 # Of a block of `after`, and the rows it takes: each has a thread.
 TEAM, TEAM_ROWS = 64, 8

@@ -86,9 +86,10 @@ class Twins:
             return self._modules.get(value.__name__, value)
         if getattr(value, "__module__", "") == rows.__name__ and name in self._views:
             return self._views[name]
-        return self._function(value) if hasattr(value, "py_func") else value
+        return self.of(value) if hasattr(value, "py_func") else value
 
-    def _function(self, compiled: Any) -> Function:
+    def of(self, compiled: Any) -> Function:
+        """Give a function of `kernels` as others on the GPU call it."""
         if id(compiled) not in self._made:
             source = compiled.py_func
             home = self._modules.get(source.__module__)
@@ -99,10 +100,6 @@ class Twins:
             inline = compiled.targetoptions.get("inline") == "always"
             self._made[id(compiled)] = device(twin, inline=inline)
         return self._made[id(compiled)]
-
-    def of(self, compiled: Any) -> Function:
-        """Give a function of `kernels` as others on the GPU call it."""
-        return self._function(compiled)
 
     def over(self, module: ModuleType, *names: str) -> list[Any]:
         """Give functions of a module of plain sources as kernels over the twins."""
