@@ -45,6 +45,10 @@ def test_likelihood_is_the_product_of_its_conditionals_bit_by_bit():
     torch.testing.assert_close(nade.log_likelihood(v, z), expected)
 
 
+def test_likelihood_of_no_vectors_is_empty():
+    assert make().log_likelihood(EVERY[:0], noise(0, M)).shape == (0,)
+
+
 def test_likelihood_depends_on_the_context():
     nade = make()
     said = nade.log_likelihood(EVERY[5].expand(2, V), noise(2, M))

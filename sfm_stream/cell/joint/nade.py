@@ -69,9 +69,15 @@ class NADE(nn.Module):
         """
         of_width("v", v, self.w_in.shape[0])
         of_width("z", z, self.visible_bias.in_features)
-        added = v[..., None] * self.w_in
-        seen = self.hidden_bias(z)[..., None, :] + added.cumsum(-2) - added
-        logit = self.visible_bias(z) + (torch.sigmoid(seen) * self.w_out).sum(-1)
+        # a_i changes after a one alone, so it is computed once per one, not per bit
+        before = v.cumsum(-1) - v
+        most = int(v.sum(-1).max()) if v.numel() else 0
+        ones = torch.arange(most + 1, device=v.device)[:, None]
+        heard = v[..., None, :] * (before[..., None, :] < ones)
+        seen = self.hidden_bias(z)[..., None, :] + heard @ self.w_in
+        after = torch.sigmoid(seen) @ self.w_out.T
+        found = after.gather(-2, before.long()[..., None, :]).squeeze(-2)
+        logit = self.visible_bias(z) + found
         # the log of sig(logit) for a one, of 1 - sig(logit) for a zero
         return nn.functional.logsigmoid(logit * (2.0 * v - 1.0)).sum(-1)
 

@@ -76,7 +76,8 @@ class RBM(nn.Module):
             ShapeError: if v or z does not fit.
         """
         b, c = self._biases(z)
-        return self._annealed(v, b, c, 1.0)
+        hidden = _softened(self._fields(v, c))
+        return -(v * b).sum(-1) - hidden
 
     def contrast(self, v: Tensor, z: Tensor, steps: int, chance: Generator) -> Tensor:
         """Compute what contrastive divergence descends, F(v | z) - F(v' | z).
@@ -111,7 +112,7 @@ class RBM(nn.Module):
         at_least_one(steps=steps)
         b, c = self._biases(z)
         for _ in range(steps):
-            v = self._redrawn(v, b, c, 1.0, chance)
+            v = self._drawn(self._fields(v, c), b, 1.0, chance)
         return v
 
     @torch.no_grad()
@@ -153,12 +154,14 @@ class RBM(nn.Module):
         """Estimate log Z(z) [...] as `estimated_log_likelihood` does."""
         at_least_one(chains=chains, levels=levels)
         b, c = self._biases(z)
-        v = torch.bernoulli(torch.sigmoid(b).expand(chains, *b.shape), generator=chance)
+        v = _bits(torch.sigmoid(b).expand(chains, *b.shape), chance)
         weight = v.new_zeros(v.shape[:-1])
+        # the hidden units' part grows from none, where the bits are independent
         for level in range(levels):
             cold, warm = level / levels, (level + 1) / levels
-            weight += self._annealed(v, b, c, cold) - self._annealed(v, b, c, warm)
-            v = self._redrawn(v, b, c, warm, chance)
+            field = self._fields(v, c)
+            weight += _softened(warm * field) - _softened(cold * field)
+            v = self._drawn(field, b, warm, chance)
         uncoupled = nn.functional.softplus(b).sum(-1) + c.shape[-1] * log(2.0)
         return uncoupled + weight.logsumexp(0) - log(chains)
 
@@ -166,17 +169,21 @@ class RBM(nn.Module):
         of_width("z", z, self.visible_bias.in_features)
         return self.visible_bias(z), self.hidden_bias(z)
 
-    # The free energy with the hidden units' share of it taken down to a part; at 0 the
-    # bits are independent.
-    def _annealed(self, v: Tensor, b: Tensor, c: Tensor, part: float) -> Tensor:
+    def _fields(self, v: Tensor, c: Tensor) -> Tensor:
         of_width("v", v, self.w.shape[0])
-        hidden = nn.functional.softplus(part * (c + v @ self.w))
-        return -(v * b).sum(-1) - hidden.sum(-1)
+        return c + v @ self.w
 
-    def _redrawn(
-        self, v: Tensor, b: Tensor, c: Tensor, part: float, chance: Generator
+    def _drawn(
+        self, field: Tensor, b: Tensor, part: float, chance: Generator
     ) -> Tensor:
-        p = torch.sigmoid(part * (c + v @ self.w))
-        h = torch.bernoulli(p, generator=chance)
-        p = torch.sigmoid(b + part * (h @ self.w.T))
-        return torch.bernoulli(p, generator=chance)
+        h = _bits(torch.sigmoid(part * field), chance)
+        return _bits(torch.sigmoid(b + part * (h @ self.w.T)), chance)
+
+
+def _softened(field: Tensor) -> Tensor:
+    return nn.functional.softplus(field).sum(-1)
+
+
+def _bits(p: Tensor, chance: Generator) -> Tensor:
+    # a third of the time of torch.bernoulli on a CPU
+    return torch.empty_like(p).uniform_(generator=chance).lt_(p)

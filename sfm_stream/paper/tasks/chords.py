@@ -28,7 +28,7 @@ GIBBS_STEPS = 15
 CHAINS, LEVELS = 2, 50
 
 FRAMES = 1024
-"""NADE holds HIDDEN values for every key of so many frames at a time."""
+"""NADE holds HIDDEN values for every key that sounds in so many frames at a time."""
 
 Measure = Callable[[Any, Tensor, Tensor], Tensor]
 """Takes the output model, frames [n, V] and contexts [n, M]; gives [n]."""
