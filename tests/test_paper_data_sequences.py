@@ -55,6 +55,15 @@ def test_a_generator_decides_the_order():
     assert torch.cat([b.y for b in batches(sequences, 4)]).tolist() == [*range(20)]
 
 
+@given(st.lists(st.integers(1, 9), min_size=1, max_size=5))
+def test_means_are_those_of_each_sequence(lengths):
+    rng = np.random.default_rng(0)
+    values = [torch.from_numpy(rng.standard_normal(n)) for n in lengths]
+    batch = side_by_side(Sequences(values, values), range(len(lengths)))
+    expected = torch.stack([one.mean() for one in values])
+    torch.testing.assert_close(batch.means(batch.y[batch.mask]), expected)
+
+
 def test_answers_per_tick_and_durations_are_padded_too():
     x = [torch.ones(2, 1), torch.ones(3, 1)]
     y = [torch.tensor([4, 5]), torch.tensor([6, 7, 8])]

@@ -37,6 +37,13 @@ def test_results_are_folded_by_model():
     assert found["b"]["scores"]["accuracy"]["sd"] is None
 
 
+def test_a_score_that_an_older_trial_lacks_is_left_out():
+    newer = result("a", 0, 0.5)
+    newer["test"]["recall"] = 0.4
+    for order in ([newer, result("a", 1, 0.7)], [result("a", 1, 0.7), newer]):
+        assert list(tables.fold(order)["a"]["scores"]) == ["accuracy"]
+
+
 def test_one_seed_is_shown_without_a_spread():
     assert tables.shown(tables.spread([0.5])) == "0.500"
     assert tables.shown(tables.spread([0.5, 0.7]), 2) == "0.60 ± 0.14"

@@ -110,6 +110,7 @@ def test_scores_are_those_of_their_formulas():
     found = scored(logits, frames)
     silent = piano_rolls.KEYS * math.log(2.0)
     assert sorted(found["nll"].tolist()) == pytest.approx(sorted([*nll, silent]))
+    assert found["piece"].tolist() == pytest.approx([nll.mean(), silent])
     assert found["softmax"].tolist() == pytest.approx([softmax, 0.0])
 
 

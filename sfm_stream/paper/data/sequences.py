@@ -54,6 +54,11 @@ class Batch(NamedTuple):
         """The last tick of each sequence [B]."""
         return self.mask.sum(0) - 1
 
+    def means(self, values: Tensor) -> Tensor:
+        """Give the mean of each sequence [B] of a value per tick that is there [n]."""
+        spread = values.new_zeros(self.mask.shape).masked_scatter(self.mask, values)
+        return spread.sum(0) / self.mask.sum(0)
+
 
 def batches(
     sequences: Sequences, size: int, rng: np.random.Generator | None = None

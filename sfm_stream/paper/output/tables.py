@@ -27,6 +27,7 @@ def fold(results: Sequence[Result]) -> dict[str, Any]:
         `{model: {"parameters", "seeds", "epochs", "seconds", "skipped", "scores"}}`,
         with mean epochs of the best weights and mean seconds; a score has `mean`, `sd`
         (of a sample; null of one seed), `low`, `high` and `values` in the seeds' order.
+        One that a trial of an older version lacks is left out.
     """
     found = {}
     for name in dict.fromkeys(result["model"] for result in results):
@@ -40,6 +41,7 @@ def fold(results: Sequence[Result]) -> dict[str, Any]:
             "scores": {
                 score: spread([result["test"][score] for result in mine])
                 for score in mine[0]["test"]
+                if all(score in result["test"] for result in mine)
             },
         }
     return found

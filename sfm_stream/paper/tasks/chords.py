@@ -35,7 +35,7 @@ Measure = Callable[[Any, Tensor, Tensor], Tensor]
 
 
 def contenders(keys: int, dropouts: Dropouts) -> dict[str, Contender]:
-    """Give both models, whose score is the `nll` of whole frames.
+    """Give both models, whose scores are of whole frames: `nll`, and by `piece`.
 
     That of RNN-NADE is exact; that of RNN-RBM is estimated, and looks better than it is
     (see `RBM.estimated_log_likelihood`).
@@ -62,7 +62,8 @@ def _contender(
         return _measured(loss, model, batch, dropouts)
 
     def scored(model: nn.Module, batch: Batch) -> Mapping[str, Tensor]:
-        return {"nll": _measured(nll, model, batch, dropouts)}
+        frames = _measured(nll, model, batch, dropouts)
+        return {"nll": frames, "piece": batch.means(frames)}
 
     objective = Objective(descended, scored, "nll")
     return Contender(lambda seed: build(seed=seed), objective)

@@ -226,10 +226,10 @@ def _loss(outputs: Tensor, batch: Batch) -> Tensor:
 
 
 def _scores(outputs: Tensor, batch: Batch) -> Mapping[str, Tensor]:
-    """Give the same, and the slides' score: of every piece, the mean of its frames."""
-    sounding = (batch.y * log_softmax(outputs, -1)).sum(-1)
-    softmax = sounding.sum(0) / batch.mask.sum(0)
-    return {"nll": _loss(outputs, batch), "softmax": softmax}
+    """Give the same; the same, and the slides' score, as the mean of every piece."""
+    nll = _loss(outputs, batch)
+    sounding = (batch.y * log_softmax(outputs, -1)).sum(-1)[batch.mask]
+    return {"nll": nll, "piece": batch.means(nll), "softmax": batch.means(sounding)}
 
 
 def _draw(axes: Axes, piece: Tensor) -> None:
@@ -244,7 +244,10 @@ def _draw(axes: Axes, piece: Tensor) -> None:
 
 def _table(name: str, part: Mapping[str, Any]) -> str:
     rows = [_row(cell, name, part["models"].get(cell)) for cell in SLIDES]
-    head = ["model", "parameters", "NLL", "softmax score", "the slides'", "seconds"]
+    head = [
+        "model", "parameters", "NLL", "NLL by piece", "softmax score", "the slides'",
+        "seconds",
+    ]  # fmt: skip
     title = f"{name}: the softmax score is at most {part['bound']:.3f}"
     return f"{title}\n\n{table(head, rows)}"
 
@@ -252,11 +255,14 @@ def _table(name: str, part: Mapping[str, Any]) -> str:
 def _row(cell: str, name: str, figures: Mapping[str, Any] | None) -> list[str]:
     slides = f"{SLIDES[cell][name]:.2f}"
     if figures is None:
-        return [cell, "", tables.NOT_RUN, "", slides, ""]
+        return [cell, "", tables.NOT_RUN, "", "", slides, ""]
     scores = figures["scores"]
-    nll = tables.shown(scores["nll"])
-    softmax = tables.shown(scores["softmax"]) if "softmax" in scores else ""
+    nll, piece, softmax = (
+        tables.shown(scores[score]) if score in scores else ""
+        for score in ("nll", "piece", "softmax")
+    )
     if cell == "rnn-rbm":
-        nll += " (estimated)"
+        nll, piece = f"{nll} (estimated)", f"{piece} (estimated)"
     seconds = f"{figures['seconds']:.0f}"
-    return [cell, f"{figures['parameters']:,}", nll, softmax, slides, seconds]
+    parameters = f"{figures['parameters']:,}"
+    return [cell, parameters, nll, piece, softmax, slides, seconds]
