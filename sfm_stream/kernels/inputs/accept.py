@@ -41,46 +41,65 @@ def refuse(s, tables, row, work, events, i, keeps, out):
 
     Ticks that go back are counted if `keeps` is set: a peek must change nothing.
     """
-    counters = vector(row.i64, s.at_counters, COUNTERS)
-    signals = matrix(tables.i64, s.at_signals, s.signals, 5)
-    before = vector(row.f64, s.at_before, s.signals)
-    now = vector(work.f64, s.at_now, s.signals)
-    time, field, reason, missing = events.time[i], -1, -1, -1
-    last = counters[LAST_TIME] if counters[TICKS] > 0 else NO_TIME
-    if time == NO_TIME:
-        reason = BAD_TIME
-    elif is_outside(time, last):
-        reason = OUTSIDE
-    elif events.code[i] == LATE:
-        reason = BACKWARD
-    elif time < last:
-        run = 1
-        if counters[BACK] > 0 and time >= counters[BACK_TIME]:
-            run = counters[BACK] + 1
-        if keeps:
-            counters[BACK], counters[BACK_TIME] = run, time
-        if run < RESTART:
-            reason = BACKWARD
-    elif keeps:
-        counters[BACK] = 0
-    for f in range(s.fields):
-        if reason < 0 and math.isinf(events.values[i, f]):
-            reason, field = INFINITE, f
+    reason, field = untimely(s, row, events, i, keeps), -1
     if reason < 0:
-        missing = scale.derive(s, signals, events.values[i], before, now)
-        field = infinite_field(s, signals, now) if missing < 0 else -1
-        reason = INFINITE if field >= 0 else -1
-    if reason < 0:
-        for j in range(s.signals):
-            # A stream cannot begin with a value that is missing.
-            if missing < 0 and counters[SEEN] == 0 and math.isnan(now[j]):
-                if s.missing != MISSING_MEAN or is_target(s, tables, j):
-                    missing = j
-        if missing >= 0:
-            reason, field = ABSENT, signals[missing, 1]
+        reason, field = unusable(s, tables, row, work, events, i)
     if reason >= 0:
         reject(events, i, out, field, reason)
     return reason >= 0
+
+
+@inline
+def untimely(s, row, events, i, keeps):
+    """Give the reason why a tick cannot have its time, or -1."""
+    counters, time = vector(row.i64, s.at_counters, COUNTERS), events.time[i]
+    last = counters[LAST_TIME] if counters[TICKS] > 0 else NO_TIME
+    if time == NO_TIME:
+        return BAD_TIME
+    if is_outside(time, last):
+        return OUTSIDE
+    if events.code[i] == LATE:
+        return BACKWARD
+    run = 0
+    if time < last:
+        follows = counters[BACK] > 0 and time >= counters[BACK_TIME]
+        run = counters[BACK] + 1 if follows else 1
+    if keeps:
+        counters[BACK] = run
+        if run > 0:
+            counters[BACK_TIME] = time
+    return BACKWARD if 0 < run < RESTART else -1
+
+
+@inline
+def unusable(s, tables, row, work, events, i):
+    """Give the reason why a tick's values cannot be used and the field, or -1 twice."""
+    for f in range(s.fields):
+        if math.isinf(events.values[i, f]):
+            return INFINITE, f
+    signals = matrix(tables.i64, s.at_signals, s.signals, 5)
+    before = vector(row.f64, s.at_before, s.signals)
+    now = vector(work.f64, s.at_now, s.signals)
+    missing = scale.derive(s, signals, events.values[i], before, now)
+    if missing < 0:
+        field = infinite_field(s, signals, now)
+        if field >= 0:
+            return INFINITE, field
+        if row.i64[s.at_counters + SEEN] == 0:
+            missing = missing_at_birth(s, tables, now)
+    if missing >= 0:
+        return ABSENT, signals[missing, 1]
+    return -1, -1
+
+
+@inline
+def missing_at_birth(s, tables, now):
+    """Give the first signal that is missing and that a stream cannot begin without."""
+    for j in range(s.signals):
+        needed = s.missing != MISSING_MEAN or is_target(s, tables, j)
+        if math.isnan(now[j]) and needed:
+            return j
+    return -1
 
 
 @inline
