@@ -145,6 +145,8 @@ def test_a_subscription_takes_the_place_of_the_one_before():
         ('{"stream": ["a"]}', "unknown field `stream`"),
         ("{" * 9_999, "malformed"),
         ("[" * 60_000, "expected"),
+        ('{"x": ' + "[" * 60_000, "recursion"),
+        ('{"view": "stream", "stream": ' + "[" * 60_000, "recursion"),
     ],
 )
 def test_garbage_is_answered_and_harms_no_one(garbage, problem):

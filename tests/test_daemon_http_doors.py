@@ -10,6 +10,7 @@ from websockets.asyncio.client import connect
 
 from sfm_stream.daemon.http import server
 from sfm_stream.daemon.http.doors import BACKLOG, MOST, RESERVE, Doors
+from sfm_stream.daemon.status.failures import Failures
 from tests.daemon_web import asked, served
 from tests.live_rig import until
 
@@ -69,6 +70,46 @@ def test_no_connection_takes_the_files_of_the_reserve(monkeypatch, caplog):
 
     asyncio.run(run())
     assert caplog.records[0].reason == "few files are left"
+
+
+HOST = b"Host: 127.0.0.1\r\n"
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        b"GARBAGE\r\n\r\n",
+        b"GET /status HTTP/1.1\r\nHost 127.0.0.1\r\n\r\n",
+        b"GET /status HTTP/1.1\r\n" + HOST + b"X: %s\r\n\r\n" % (b"a" * 60_000),
+        b"GET /status HTTP/1.1\r\n" + HOST + b"X: a\r\n" * 9_999 + b"\r\n",
+        b"GET /%s HTTP/1.1\r\n" % (b"a" * 60_000) + HOST + b"\r\n",
+        b"GET /status HTTP/1.1\r\n" + HOST + b"Content-Length: 3\r\n\r\nabc",
+        b"PUT /status HTTP/1.1\r\n" + HOST + b"\r\n",
+        b"GET /healthz HTTP/1.1\r\n" + HOST + b"\r\n",
+        b"\x16\x03\x01\x02\x00\xff\n",
+    ],
+)
+def test_no_request_raises_an_alarm_even_if_more_comes_after_the_answer(
+    request_, monkeypatch
+):
+    doors, failures = Doors(), Failures()
+    monkeypatch.setattr(server, "Doors", lambda: doors)
+
+    async def run():
+        with failures.overheard():
+            async with served() as (_, url):
+                host, port = url.removeprefix("http://").split(":")
+                reader, writer = await asyncio.open_connection(host, int(port))
+                writer.write(request_)
+                answer = await reader.readline()
+                writer.write(b"more\r\n" * 9)
+                writer.write_eof()
+                await until(lambda: not len(doors))
+                writer.close()
+                return answer
+
+    assert asyncio.run(run()).startswith(b"HTTP/1.1 ")
+    assert failures.alarms() == []
 
 
 @pytest.mark.parametrize(

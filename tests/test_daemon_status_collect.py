@@ -6,6 +6,7 @@ from typing import ClassVar
 
 import numpy as np
 import pytest
+from msgspec.structs import replace
 
 from sfm_stream.daemon.status import model
 from sfm_stream.daemon.status.collect import Birth, complete, outline
@@ -85,17 +86,26 @@ def test_catching_up_is_a_state_of_its_own(rig):
     assert complete(outline(BIRTH, "stopping", Feed()), rig.worker).state == "stopping"
 
 
-def test_troubles_are_alarms(rig):
+def test_troubles_are_alarms(rig, monkeypatch):
     rig.worker.stepper.problem = "journal: the disk is full"
     rig.worker.saver.problem = "checkpoints: the disk is full"
-    lost = Status("websocket", "websocket", 0, 0, 7, 0, 0.0, "")
-    said = complete(outline(BIRTH, "live", Feed(), (lost,)), rig.worker)
+    (delivery,) = rig.worker.deliveries.values()
+    lost = replace(delivery.state(), dropped=7)
+    monkeypatch.setattr(delivery, "state", lambda: lost)
+    said = complete(outline(BIRTH, "live", Feed()), rig.worker)
     assert said.alarms == (
         "journal: the disk is full",
         "checkpoints: the disk is full",
-        "sink websocket: 7 records were lost",
+        "sink records: 7 records were lost",
     )
     assert not said.journal.journalled
+
+
+def test_what_a_client_missed_is_told_and_no_alarm(rig):
+    missed = Status("websocket", "websocket", 0, 0, 7, 0, 0.0, "")
+    said = complete(outline(BIRTH, "live", Feed(), (missed,)), rig.worker)
+    assert said.alarms == ()
+    assert said.sinks[-1] == missed
 
 
 def test_a_state_that_is_no_longer_finite_is_told(rig):

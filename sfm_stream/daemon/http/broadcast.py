@@ -229,7 +229,7 @@ class Hub:
             if wish is not None:
                 return wish
             wanted = msgspec.json.decode(message, type=Subscription)
-        except (msgspec.DecodeError, ValueError) as e:
+        except (msgspec.DecodeError, ValueError, RecursionError) as e:
             hint = 'send {"streams": [...], "records": [...]}, empty for all'
             client.tell({"error": f"subscription: {e}; {hint}"})
             return None

@@ -86,13 +86,18 @@ def through(doors: Doors) -> type[ServerConnection]:
     class Visitor(ServerConnection):
         """A connection that is counted, and told when its request cannot be read."""
 
+        _is_told = False
+
         def connection_made(self, transport: asyncio.BaseTransport) -> None:
             super().connection_made(transport)
             doors.enter(self)
 
         def send_data(self) -> None:
-            # the library would close without a word
-            if isinstance(self.protocol.handshake_exc, InvalidMessage):
+            # the library would close without a word; it also calls this for each piece
+            # that comes after that, when nothing can be written any more
+            unreadable = isinstance(self.protocol.handshake_exc, InvalidMessage)
+            if unreadable and not self._is_told:
+                self._is_told = True
                 self.transport.write(BAD_REQUEST)
             super().send_data()
 

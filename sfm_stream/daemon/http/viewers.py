@@ -44,6 +44,7 @@ def wish_of(message: str | bytes) -> Wish | None:
     Raises:
         ValueError: if it is no view that there is.
         msgspec.DecodeError: if it is invalid.
+        RecursionError: if it is nested too deeply.
     """
     try:
         view = msgspec.json.decode(message, type=_Named).view

@@ -126,7 +126,7 @@ def _with_model(
     """Add what the model's side knows; the model stands still meanwhile."""
     stepper, saver = worker.stepper, worker.saver
     counts, saved = stepper.counts, saver.saved
-    sinks, streams = (*worker.sinks(), *before.sinks), _streams(stepper, judged)
+    sinks, streams = worker.sinks(), _streams(stepper, judged)
     problems = (stepper.problem, saver.problem, *worker.aside)
     late = before.state == model.LIVE and stepper.catching_up
     return replace(
@@ -151,7 +151,7 @@ def _with_model(
         journal=model.Journal(
             worker.journal.position, not stepper.problem, stepper.problem
         ),
-        sinks=sinks,
+        sinks=(*sinks, *before.sinks),
         learning=worker.engine.learning,
         finite=saver.finite,
         alarms=(*_alarms(problems, streams, sinks), *before.alarms),
@@ -189,6 +189,7 @@ def _alarms(
     streams: dict[str, model.Stream],
     sinks: Iterable[Status],
 ) -> list[str]:
+    """Say what a person should look at; what a client misses is its own affair."""
     found = [problem for problem in problems if problem]
     found += [
         f"stream {name} is shut out for {stream.quarantined_s:.0f} s still"
