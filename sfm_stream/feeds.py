@@ -142,6 +142,7 @@ class Connection(msgspec.Struct, frozen=True):
         happened: what happened of late, oldest first.
         examples: the first frame that was not taken, or not as it came, by reason.
         usual: an age that is no trouble, by the silences of before, s; or None.
+        alarm: why a person should look at it, e.g. as it was given up; or empty.
     """
 
     label: str
@@ -154,6 +155,7 @@ class Connection(msgspec.Struct, frozen=True):
     happened: tuple[Happening, ...] = ()
     examples: dict[str, str] = {}
     usual: float | None = None
+    alarm: str = ""
 
 
 class LiveFeed(Source, Protocol):

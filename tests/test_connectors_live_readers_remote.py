@@ -18,13 +18,14 @@ from hypothesis import strategies as st
 from websockets.frames import Frame, Opcode
 
 from connectors import open_live, open_readers
-from connectors.live.merged import Merged
+from connectors.live.merged import CAPACITY, Merged
 from connectors.live.readers import process as reading
-from connectors.live.readers.remote import LOST, Remote, divided
+from connectors.live.readers.remote import HUNG, LATE, LOOK, LOST, Remote, divided
 from sfm_stream.config import each_feed, from_tree
 from sfm_stream.errors import FeedError
 from sfm_stream.events import Gap
 from tests.live_rig import (
+    StillClock,
     exchange,
     ids,
     server,
@@ -80,16 +81,22 @@ def test_what_a_reader_sends_is_what_came_and_when():
     assert readers() == []
 
 
-def test_a_reader_that_is_killed_is_a_gap_and_another_goes_on():
-    async def venue(socket, number):
-        await socket.recv()
-        await socket.send(tick(number))
-        await socket.wait_closed()
+async def one_tick(socket, number):
+    await socket.recv()
+    await socket.send(tick(number))
+    await socket.wait_closed()
 
+
+def apart(url):
+    """Give what a feed of a scripted venue is read apart with."""
+    config = settings(url, ("a",), connector="tests.live_rig:Told", **CALM)
+    return config, open_live, open_live(config)
+
+
+def test_a_reader_that_is_killed_is_a_gap_and_another_goes_on():
     async def run():
-        async with server(venue) as (url, _):
-            config = settings(url, ("a",), connector="tests.live_rig:Told", **CALM)
-            feed = open_readers(config)
+        async with server(one_tick) as (url, _):
+            feed = Remote(*apart(url))
             async with aclosing(feed.batches(8)) as batches:
                 events = await taken(batches, 1)
                 [process] = readers()
@@ -103,6 +110,59 @@ def test_a_reader_that_is_killed_is_a_gap_and_another_goes_on():
     assert (gap.stream, gap.reason) == ("", "the reader was ended by SIGKILL")
     assert first.received < gap.time < second.received
     assert counters[LOST] == 1
+
+
+def test_a_reader_that_hangs_is_an_alarm_then_a_gap_and_another_goes_on():
+    async def run():
+        clock = StillClock()
+        async with server(one_tick) as (url, _):
+            feed, seen = Remote(*apart(url), clock=clock), []
+            async with aclosing(feed.batches(8)) as batches:
+                events = await taken(batches, 1)
+                [process] = readers()
+                await until(lambda: feed.status()[0].state == "live")
+                os.kill(process.pid, signal.SIGSTOP)
+                await until(lambda: state(process.pid) == "T")
+                await settle(100)  # what it had said by then is heard
+                for _ in range(HUNG):
+                    seen += feed.status()
+                    await clock.advance(LOOK)
+                events += (await anext(batches)).events()
+                seen += feed.status()
+                await until(lambda: clock.next() is not None)
+                await clock.advance(60)
+                events += await taken(batches, 1)
+                await until(lambda: feed.status()[0].state == "live")
+                return events, [*seen, *feed.status()], feed.counters
+
+    (first, gap, second), seen, counters = asyncio.run(run())
+    assert (first.values, second.values) == ((1.0,), (2.0,))
+    reason = "the reader said nothing for 30 s"
+    assert (gap.stream, gap.reason) == ("", reason)
+    assert counters[LOST] == 1
+    early, late, lost, now = seen[LATE - 1], seen[LATE], seen[HUNG], seen[-1]
+    assert (early.state, early.alarm, now.state, now.alarm) == ("live", "", "live", "")
+    assert (late.state, late.alarm) == ("stale", "the reader has said nothing for 5 s")
+    assert late.age == pytest.approx(early.age + LATE * LOOK)
+    assert (lost.state, lost.reason, lost.alarm) == ("backoff", reason, reason)
+    assert (lost.happened[-1].kind, lost.happened[-1].detail) == ("closed", reason)
+
+
+def test_a_reader_is_not_missed_while_its_taker_takes_nothing():
+    async def run():
+        clock = StillClock()
+        async with exchange(trades(20_000)) as (_, url):
+            config = settings(url, processes=1)
+            feed = Remote(config, open_live, open_live(config), clock=clock)
+            async with aclosing(feed.batches(8)) as batches:
+                events = await taken(batches, 1)
+                await until(lambda: feed.waiting > CAPACITY)
+                for _ in range(2 * HUNG):
+                    await clock.advance(LOOK)
+                return events, feed.status(), feed.counters, len(readers())
+
+    _, [status], counters, count = asyncio.run(run())
+    assert (status.alarm, counters[LOST], count) == ("", 0, 1)
 
 
 def test_of_several_readers_each_loses_its_own_streams():
@@ -194,13 +254,13 @@ def test_a_taker_that_is_slow_lets_the_venue_wait():
     assert sent < total
 
 
-def runs(pid):
-    """Say whether a process runs; one that nobody has waited for does not."""
+def state(pid):
+    """Give the letter of a process's state: `T` if stopped, `Z` if there is none."""
     try:
         status = Path(f"/proc/{pid}/stat").read_text()
     except FileNotFoundError:
-        return False
-    return status.rpartition(")")[2].split()[0] != "Z"
+        return "Z"
+    return status.rpartition(")")[2].split()[0]
 
 
 ORPHAN = """
@@ -233,7 +293,7 @@ def test_a_reader_ends_when_its_taker_was_killed(tmp_path):
                 pid = int(await process.stdout.readline())
                 process.kill()
                 await process.wait()
-                await until(lambda: not runs(pid))
+                await until(lambda: state(pid) == "Z")
 
     asyncio.run(run())
 

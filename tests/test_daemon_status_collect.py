@@ -49,6 +49,15 @@ def test_before_the_model_is_there_the_feed_is_told_of():
     assert abs(said.since / 1e9 - time.time()) < 1e4
 
 
+def test_what_is_wrong_with_a_connection_is_an_alarm():
+    class Silent(Feed):
+        def status(self):
+            return [replace(one, alarm="given up") for one in super().status()]
+
+    said = outline(BIRTH, "live", Silent(), lease="lost")
+    assert said.alarms == ("lost", "connection ws://venue: given up")
+
+
 def test_the_status_counts_events_ticks_and_gaps(rig):
     rig.worker.take(
         block([*ticks(0, 5), Gap("a", 1, "cut off"), Control("", 1, "freeze")])

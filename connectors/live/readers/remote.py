@@ -1,8 +1,8 @@
 """Live feeds that are read in processes of their own.
 
 Sockets, TLS, decompression and decoding are the reader's; what comes out of its pipe is
-put into a short queue. A reader that dies is started again, and what it held is a
-`Gap`. While the model is slow nothing is taken from the pipe.
+put into a short queue. A reader that dies, or hangs, is started again, and what it held
+is a `Gap`. While the model is slow nothing is taken from the pipe.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from connectors.live.timing import Clock
 from sfm_stream.errors import FeedError
 from sfm_stream.events import Block, Event, Gap
 from sfm_stream.events.blocks import unpack
-from sfm_stream.feeds import Connection
+from sfm_stream.feeds import Connection, Happening
 
 if TYPE_CHECKING:
     from multiprocessing.context import SpawnProcess
@@ -39,6 +39,15 @@ if TYPE_CHECKING:
     from sfm_stream.config import Config
 
 LOST = "readers lost"
+LOOK = 1.0
+"""Seconds between looks whether a reader has said anything. It reports four times as
+often, whatever its venue does."""
+LATE = 5
+"""Looks in vain after which a reader's last report is not taken as the present."""
+HUNG = 30
+"""Looks in vain after which a reader is replaced. They are counted, not timed: a
+machine that was suspended has lost one look, and on a busy one this process must have
+had 30 turns while the reader had none. A process starts in far less."""
 
 
 class Remote(Endless):
@@ -78,6 +87,7 @@ class Remote(Endless):
         self._before: Counter[str] = Counter()
         self._running: asyncio.Task[None] | None = None
         self._mouth: asyncio.StreamWriter | None = None
+        self._missed, self._listening = 0, True
         self._told_to_stop = False
 
     @property
@@ -95,8 +105,14 @@ class Remote(Endless):
         return self._source
 
     def status(self) -> list[Connection]:
-        """Give the state of each connection and topic, as last reported."""
-        return list(self._report.status)
+        """Give the state of each connection and topic, as last reported.
+
+        A reader that has said nothing since is an alarm, and its data are old.
+        """
+        if self._missed < LATE:
+            return list(self._report.status)
+        silence = self._missed * LOOK
+        return [_silent(one, silence) for one in self._report.status]
 
     async def batches(self, most: int) -> AsyncGenerator[Block, None]:
         """Give the events as they come; closing the iterator ends the process.
@@ -148,17 +164,29 @@ class Remote(Endless):
         process, ear, self._mouth = await self._started()
         if self._told_to_stop:
             self.stop()
+        self._missed = 0
+        watching = asyncio.create_task(self._watch(process))
         try:
             heard = await self._listen(ear)
             await asyncio.to_thread(process.join)
         finally:
+            watching.cancel()
             self._mouth.close()
             self._mouth = None
-            process.kill()  # it may hang, or not know yet that nobody listens
+            process.kill()  # it may not know yet that nobody listens
             process.join()
         if not self._told_to_stop:
-            self._note_lost(_ending(process.exitcode))
+            hung = self._missed >= HUNG
+            said = f"the reader said nothing for {HUNG * LOOK:.0f} s"
+            self._note_lost(said if hung else _ending(process.exitcode))
         return heard
+
+    async def _watch(self, process: SpawnProcess) -> None:
+        """Count the looks at which a reader had said nothing; end one that hangs."""
+        while self._missed < HUNG:
+            await self._clock.sleep(LOOK)
+            self._missed += self._listening
+        process.kill()
 
     async def _started(
         self,
@@ -178,12 +206,12 @@ class Remote(Endless):
             while True:
                 size, kind = HEAD.unpack(await ear.readexactly(HEAD.size))
                 message = await ear.readexactly(size)
+                self._missed = 0
                 match kind:
                     case Kind.BLOCK:
                         heard = True
                         self._queue.put_block(replace(unpack(message), streams=names))
-                        if self._queue.full:
-                            await self._queue.room()
+                        await self._room()
                     case Kind.NAMES:
                         names = msgspec.msgpack.decode(message, type=tuple[str, ...])
                     case Kind.REPORT:
@@ -193,17 +221,31 @@ class Remote(Endless):
                         raise FeedError(end.where, end.problem, end.hint)
         return heard
 
+    async def _room(self) -> None:
+        """Wait until more may be taken; meanwhile it is we who do not listen."""
+        self._listening = False
+        if self._queue.full:
+            await self._queue.room()
+        self._listening = True
+
     def _note_lost(self, reason: str) -> None:
         """Say that what the process held is lost."""
         time = self._clock.now()
         gaps: list[Event] = [Gap(stream, time, reason) for stream in self._lost]
         self._queue.put_block(Block.of(gaps, len(self.fields)))
         self._before = self.counters + Counter({LOST: 1})
+        closed = Happening(time, "closed", reason)
         status = [
-            msgspec.structs.replace(one, state=State.BACKOFF.value, reason=reason)
+            msgspec.structs.replace(
+                one,
+                state=State.BACKOFF.value,
+                reason=reason,
+                alarm=reason,
+                happened=(*one.happened, closed),
+            )
             for one in self._report.status
         ]
-        self._report = Report(status)
+        self._report, self._missed = Report(status), 0
 
 
 def divided(config: Config, processes: int) -> list[Config]:
@@ -250,6 +292,19 @@ def _process(
     spawned = multiprocessing.get_context("spawn")
     return spawned.Process(
         target=reading.read, args=(open_feed, config, end), name="reader", daemon=True
+    )
+
+
+def _silent(one: Connection, seconds: float) -> Connection:
+    """Give a connection of a reader that has said nothing for some time."""
+    reason = f"the reader has said nothing for {seconds:.0f} s"
+    live = one.state == State.LIVE.value
+    return msgspec.structs.replace(
+        one,
+        state=State.STALE.value if live else one.state,
+        age=None if one.age is None else one.age + seconds,
+        reason=reason,
+        alarm=reason,
     )
 
 

@@ -69,7 +69,10 @@ def outline(
         failures: of parts besides the model.
         lease: why the process may lose its run, or empty.
     """
-    alarms = failures.alarms() if failures else []
+    feeds = tuple(feed.status())
+    alarms = [lease] if lease else []
+    alarms += [f"connection {one.label}: {one.alarm}" for one in feeds if one.alarm]
+    alarms += failures.alarms() if failures else []
     return Vitals(
         version=__version__,
         pid=os.getpid(),
@@ -83,7 +86,7 @@ def outline(
         rejected=0,
         gaps=0,
         streams={},
-        feeds=tuple(feed.status()),
+        feeds=feeds,
         waiting=feed.waiting,
         counters=dict(feed.counters),
         lag_s=0.0,
@@ -92,7 +95,7 @@ def outline(
         sinks=tuple(others),
         learning=False,
         finite=True,
-        alarms=(lease, *alarms) if lease else tuple(alarms),
+        alarms=tuple(alarms),
         latency_us=None,
         memory_mib=rss_mib(),
         held_us=_microseconds(held) if held else None,
