@@ -18,7 +18,7 @@ class TableOptions(Section, frozen=True):
 
     derive: Annotated[
         dict[str, str],
-        _doc("field name = expression over columns, e.g. `ln(1 + qty)`, in SQL"),
+        _doc("field name = expression of a row's numbers, e.g. `ln(1 + qty)`, in SQL"),
     ] = {}  # noqa: RUF012 msgspec copies it
     rows: Annotated[int, Meta(ge=0), _doc("most rows to read; 0: all")] = 0
     time_format: Annotated[

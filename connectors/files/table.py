@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from bisect import bisect_right
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
@@ -13,6 +13,7 @@ import polars as pl
 
 from connectors.cells import numbers, pace, zones
 from connectors.files import text
+from connectors.files.columns import derived
 from connectors.files.columns.pieces import Piece, joined, ordered, parted
 from connectors.tally import Tally
 from sfm_stream.errors import FeedError
@@ -195,7 +196,9 @@ class Table(ABC):
         values = np.empty((len(frame), len(plan.fields)))
         for i, (name, column) in enumerate(zip(plan.fields, plan.columns, strict=True)):
             values[:, i] = (
-                known[column] if column else _derived(known, plan.derived[name])
+                known[column]
+                if column
+                else derived.values(known, plan.derived[name], piece.source)
             )
         if plan.symbol:
             stream = _streams(frame[plan.symbol], streams, piece)
@@ -309,11 +312,6 @@ class LineTable(Table):
     @abstractmethod
     def _read(self, path: str, texts: Texts) -> Iterator[Piece]:
         """Give the rows of a file's lines."""
-
-
-def _derived(columns: Mapping[str, Floats], expression: pl.Expr) -> Floats:
-    found = pl.DataFrame(dict(columns)).select(expression).to_series()
-    return found.cast(pl.Float64).fill_null(np.nan).to_numpy()
 
 
 def _streams(

@@ -14,9 +14,10 @@ from connectors.cells import numbers
 from connectors.cells.dates import Clock
 from connectors.cells.numbers import Notation
 from connectors.files.columns import clocks
+from connectors.files.columns import derived as expressions
 from connectors.files.columns.seen import Seen, require
 from sfm_stream.config import Config
-from sfm_stream.errors import ConfigError, FeedError, did_you_mean
+from sfm_stream.errors import FeedError, did_you_mean
 from sfm_stream.events import Floats
 from sfm_stream.settings import Feed
 
@@ -100,7 +101,7 @@ def choose(
         ConfigError: if an expression or a zone is invalid.
     """
     feed, stream = config.feed, config.stream
-    derived = {name: _expression(name, text) for name, text in options.derive.items()}
+    derived = {n: expressions.expression(n, text) for n, text in options.derive.items()}
     clock, told = clocks.choose(feed, options, seen)
     busy = {*(clock.columns if clock else ()), feed.symbol}
     left_out: dict[str, str] = {}
@@ -175,15 +176,6 @@ def _two_readings(
     problem = f"expected one reading of {column[at]!r}, was {told}"
     hint = "name the sign that is meant"
     return FeedError(seen.source, problem, hint, row=at + 1, column=column.name)
-
-
-def _expression(name: str, text: str) -> pl.Expr:
-    """Read how a field is derived from columns, in Polars' SQL."""
-    try:
-        return pl.sql_expr(text).alias(name)
-    except pl.exceptions.PolarsError as e:
-        problem = f"expected an expression, was {text!r}"
-        raise ConfigError(f"feed.options.derive.{name}", problem, str(e)) from e
 
 
 def _fields(feed: Feed, seen: Seen, without: set[str]) -> dict[str, str]:
