@@ -455,3 +455,95 @@ def test_real_series_are_read_whole(name, time, rows, fields):
     assert block.values.shape == (rows, fields)
     assert np.isfinite(block.values).all()
     assert (np.diff(block.time) > 0).all()
+
+
+ROWS = [b"%d,%d.5,%d\n" % (1_420_070_400 + i, i, -i) for i in range(120)]
+
+OPEN = "a line that cannot be split, as at an open quote"
+
+
+def quoted(lines, places):
+    """Put quotation marks into lines, before none of their first characters."""
+    found = list(lines)
+    for line, place in places:
+        at = place % len(found[line])
+        found[line] = found[line][:at] + b'"' + found[line][at:]
+    return found
+
+
+def places(most=12):
+    return st.lists(
+        st.tuples(st.integers(0, len(ROWS) - 1), st.integers(0, 40)), max_size=most
+    )
+
+
+@settings(max_examples=60, deadline=None)
+@given(places(), st.integers(8, 400), st.sampled_from(["", "gz"]))
+def test_rows_taken_and_lost_are_all_lines_whatever_quotes_stand_open(
+    tmp_path_factory, places, piece, kind
+):
+    folder = tmp_path_factory.mktemp("csv")
+    text = b"t,a,b\n" + b"".join(quoted(ROWS, places))
+    path = compressed(folder, text, kind) if kind else written(folder, text)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(files, "PIECE", piece)
+        feed = opened(path, ["a", "b"])
+        taken = sum(map(len, feed.blocks(64)))
+    harmed = len({line for line, _ in places})
+    assert taken + feed.tally.rows == len(ROWS)
+    assert feed.tally.rows <= harmed
+
+
+@pytest.mark.parametrize("piece", [16, 300, 1 << 22])
+@pytest.mark.parametrize(
+    "row",
+    [b'1420070460.5,"7.5,1\n', b'"1420070460.5,7.5,1\n', b'1420070460.5,7.5,"1\n'],
+)
+def test_a_quote_that_nothing_closes_loses_its_line_alone_and_is_told(
+    tmp_path, monkeypatch, piece, row
+):
+    monkeypatch.setattr(files, "PIECE", piece)
+    path = written(tmp_path, b"t,a,b\n" + b"".join([*ROWS[:60], row, *ROWS[60:]]))
+    feed = opened(path, ["a"])
+    assert whole(feed).values[:, 0].tolist() == [i + 0.5 for i in range(120)]
+    told = f"{path} row 61: {row[:-1].decode()!r}"
+    assert feed.tally.examples == {OPEN: told}
+    assert feed.place(60) == f"{path} row 62"
+
+
+@pytest.mark.parametrize(("over", "taken"), [(16, 21), (17, 20)])
+def test_a_cell_goes_over_sixteen_lines_at_most(tmp_path, over, taken):
+    note = b"\n".join(b"line %d" % i for i in range(over))
+    text = b"t,note,a\n" + b"1,fine,2\n" * 20 + b'1,"' + note + b'",2\n'
+    feed = opened(written(tmp_path, text + b"1,fine,2\n" * 20), ["a"])
+    values = whole(feed).values[:, 0]
+    assert (values == 2).sum() == taken + 20
+    assert feed.tally.counts[OPEN] == 21 - taken
+
+
+def test_a_mark_of_inches_within_a_cell_opens_nothing(tmp_path):
+    text = b"t,pipe,a\n" + b'1,5" wide,2\n1,5",3\n1,"5"" wide",4\n' * 9
+    feed = opened(written(tmp_path, text), ["a"])
+    assert whole(feed).values[:, 0].tolist() == [2, 3, 4] * 9
+    assert feed.tally.counts == {}
+
+
+def test_a_cell_over_lines_at_the_end_is_not_cut_off(tmp_path):
+    feed = opened(written(tmp_path, b't,a,note\n1,2,x\n1,3,"more\nlines"'), ["a"])
+    assert whole(feed).values[:, 0].tolist() == [2, 3]
+
+
+def test_a_file_that_breaks_off_loses_no_whole_line_behind_an_open_quote(tmp_path):
+    text = b"t,a,b\n" + b"".join([*ROWS[:60], b'1420070460.5,"7.5,1\n', *ROWS[60:]])
+    path = written(tmp_path, gzip.compress(text)[:-8], "a.csv.gz")
+    parts, error = read_until_error(opened(path, ["a"]))
+    assert error.problem == "gzip ends too early"
+    assert len(concatenate(parts)) >= 119
+
+
+def test_a_cell_too_long_to_be_split_is_counted(tmp_path):
+    long = b'1420070460.5,"7.5' + b"x" * 200_000 + b'",1\n'
+    text = b"".join([b"t,a,b\n", *ROWS[:60], b'1,"2,3\n', long, *ROWS[60:]])
+    feed = opened(written(tmp_path, text), ["a"])
+    assert len(whole(feed)) == 120
+    assert feed.tally.counts == {OPEN: 2}

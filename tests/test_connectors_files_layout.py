@@ -161,3 +161,13 @@ def test_a_line_that_says_the_separator_is_no_header(tmp_path, line, header):
     assert found.separator == ";"
     assert found.above == 1 + bool(header)
     assert found.names == (("t", "a,b") if header else ("column_0", "column_1"))
+
+
+def test_a_header_may_go_over_lines(tmp_path):
+    found = seen(tmp_path, 'time,"flow\n(l/s)",note\n1,2,x\n2,3,y\n')
+    assert (found.names, found.above) == (("time", "flow\n(l/s)", "note"), 2)
+
+
+def test_an_open_quote_in_the_first_lines_hides_none_of_them(tmp_path):
+    found = seen(tmp_path, 't;v\n1;"2\n' + "2;3\n" * 20)
+    assert (found.names, found.separator, found.above) == (("t", "v"), ";", 1)

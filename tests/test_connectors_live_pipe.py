@@ -8,6 +8,9 @@ from contextlib import aclosing
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import settings as settings_of
+from hypothesis import strategies as st
 
 from connectors import is_piped, open_live
 from connectors.live.pipe import Pipe
@@ -223,3 +226,24 @@ def test_a_first_look_is_strict_when_asked_to_be(tmp_path, strict, code):
     assert len(done.stdout.splitlines()) == 6
     assert "WARNING: 1 of 7 rows were not taken" in done.stderr
     assert "first standard input row 4: '{garb'" in done.stderr
+
+
+@settings_of(max_examples=20, deadline=None)
+@given(places=st.lists(st.tuples(st.integers(0, 59), st.integers(0, 30)), max_size=8))
+def test_a_line_is_a_line_whatever_quotes_stand_open(places):
+    lines = [f"{1_699_990_000 + i},{i}.5" for i in range(60)]
+    for line, place in places:
+        at = place % len(lines[line])
+        lines[line] = f'{lines[line][:at]}"{lines[line][at:]}'
+    said, pipe = ended("\n".join(["time,price", *lines, ""]), time="time")
+    assert len(said) + pipe.counters["garbage"] == len(lines)
+
+
+def test_a_cell_over_lines_is_lost_alone_and_told():
+    lines = [f"{1_699_990_000 + i},{i},ok" for i in range(9)]
+    lines[4] = '1699990004,4,"two\nlines"'
+    said, pipe = ended("\n".join(["time,price,note", *lines, ""]))
+    assert pipe.counters["garbage"] == 1
+    told = pipe.status()[0].examples["garbage"]
+    assert told == "standard input row 5: '1699990004,4,\"two'"
+    assert len(said) == 9  # what ends the cell is a line too

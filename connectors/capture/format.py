@@ -165,7 +165,7 @@ def stamp(head: bytes) -> int | None:
 
 def _split_torn(text: bytes) -> tuple[bytes, bool]:
     """Take the last line of a file away if it was cut off."""
-    before, line = files.last_line(text)
+    before, line = files.last_lines(text)
     if not line or line.endswith(b"\n"):
         return text, False
     head, _, frame = line.partition(b" ")

@@ -11,6 +11,7 @@ import contextlib
 import io
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import chain
 from typing import TYPE_CHECKING
 
@@ -24,7 +25,7 @@ from connectors.files import text as files
 from connectors.files.columns import plan
 from connectors.files.columns.pieces import CUT, ZEROS, Lost, Piece, rows_of
 from connectors.files.columns.seen import Seen, require
-from connectors.files.layout import QUOTE, Layout
+from connectors.files.layout import Layout, Line
 from connectors.files.options import TextOptions
 from connectors.files.table import LineTable, Texts
 from connectors.options import read
@@ -38,6 +39,8 @@ SAMPLE_LINES = 1000
 BLANK_LINES = re.compile(rb"(?:^|(?<=\n))\r?\n")
 SHOWN = 60
 HEADER_AGAIN, TOO_WIDE = "the header again", "more cells than columns"
+DAMAGED = "a line that cannot be split, as at an open quote"
+QUOTE = b'"'
 
 
 class Csv(LineTable):
@@ -89,18 +92,24 @@ class Csv(LineTable):
         """Give the first rows of a file as columns of text."""
         layout = self._layout(path)
         lines = SAMPLE_LINES + layout.above
-        text = files.head(path, lines, QUOTE, self._options.encoding)
+        text = files.head(path, lines, self._options.encoding)
         body, _ = _split_torn(_below(text, layout.above)[0], layout)
         body = b"".join(body.splitlines(keepends=True)[:SAMPLE_LINES])
         types = [pl.String()] * len(layout.names)
-        frame, _ = _parse(body, layout, types, range(len(types)))
+        frame, _, _ = _parse(body, layout, types, range(len(types)))
         return {n: c.alias(n) for n, c in zip(layout.names, frame, strict=True)}
 
     def _texts(self, path: str) -> Texts:
-        return files.texts(path, QUOTE, self._options.encoding)
+        return files.texts(path, self._options.encoding)
 
     def _read(self, path: str, texts: Texts) -> Iterator[Piece]:
-        layout = self._layout(path)
+        return self._laid_out(path, texts, self._layout(path))
+
+    def _read_live(self, path: str, texts: Texts) -> Iterator[Piece]:
+        # a row must not wait for the line after it
+        return self._laid_out(path, texts, replace(self._layout(path), spanned=1))
+
+    def _laid_out(self, path: str, texts: Texts, layout: Layout) -> Iterator[Piece]:
         require(self._plan.used, layout.names, path)
         row = 0
         for frame, lost in self._frames(path, layout, texts):
@@ -112,12 +121,14 @@ class Csv(LineTable):
     ) -> Iterator[tuple[pl.DataFrame, Sequence[Lost]]]:
         types = [self._types.get(name, pl.String()) for name in layout.names]
         columns = [layout.names.index(name) for name in self._plan.used]
-        above, row = layout.above, 0
+        above, row, held = layout.above, 0, b""
         for text, last in texts:
             bare, zeros = files.without_zeros(text)
             below, above = _below(bare, above) if above else (bare, 0)
+            below = held + below
             whole, torn = _split_torn(below, layout) if last else (below, False)
-            frame, lost = _parse(whole, layout, types, columns)
+            waits = 0 if last else layout.spanned - 1
+            frame, lost, held = _parse(whole, layout, types, columns, waits)
             if zeros:  # a crash has cut the line off
                 gone = _crashed(below[len(whole) :] if torn else b"", zeros)
                 lost = [*lost, *(one._replace(at=len(frame)) for one in gone)]
@@ -180,8 +191,9 @@ def _types(sample: Mapping[str, pl.Series], made: plan.Plan) -> dict[str, pl.Dat
 
 
 def _parse(
-    text: bytes, layout: Layout, types: Sequence[pl.DataType], columns: Sequence[int]
-) -> tuple[pl.DataFrame, Sequence[Lost]]:
+    text: bytes, layout: Layout, types: Sequence[pl.DataType], columns: Sequence[int],
+    waits: int = 0,
+) -> tuple[pl.DataFrame, Sequence[Lost], bytes]:  # fmt: skip
     """Parse whole lines, first by type, then as text, then line by line.
 
     Args:
@@ -189,20 +201,29 @@ def _parse(
         layout: of the file.
         types: of all its columns.
         columns: places of those wanted, which are the names in the result.
+        waits: last lines that may begin a row which goes on in lines to come.
 
     Returns:
-        The rows that are some, and those that are not.
+        The rows that are some, those that are not, and the lines that wait.
     """
     if layout.separator == " ":
         text = files.spaced(text.decode(errors="replace")).encode()
     frame = _read(text, layout, types, columns)
     if frame is not None and frame.to_series(0).has_nulls():
         filled = BLANK_LINES.sub(b"", text)
-        frame = frame if filled == text else _read(filled, layout, types, columns)
+        if filled != text:
+            text, frame = filled, _read(filled, layout, types, columns)
     lost: Sequence[Lost] = ()
-    if frame is None or _holds_wide_rows(text, layout, columns, len(frame)):
-        frame, lost = _by_line(text, layout, columns)
-    return _without_headers(frame, lost, layout) if layout.header else (frame, lost)
+    held = b""
+    if (
+        frame is None
+        or _holds_open_quotes(text, layout, len(frame))
+        or _holds_wide_rows(text, layout, columns, len(frame))
+    ):
+        frame, lost, held = _by_line(text, layout, columns, waits)
+    if layout.header:
+        frame, lost = _without_headers(frame, lost, layout)
+    return frame, lost, held
 
 
 def _read(
@@ -224,6 +245,19 @@ def _read(
     return None
 
 
+def _holds_open_quotes(text: bytes, layout: Layout, rows: int) -> bool:
+    """Say whether quotes may stand open at the end of lines.
+
+    Polars takes the lines behind an open one into a cell, or drops them in silence.
+    """
+    if QUOTE not in text:
+        return False
+    lines = text.count(b"\n") + (not text.endswith(b"\n"))
+    if comment := layout.comment.encode():
+        lines -= text.startswith(comment) + text.count(b"\n" + comment)
+    return rows != lines or text.count(QUOTE) % 2 > 0
+
+
 def _holds_wide_rows(
     text: bytes, layout: Layout, columns: Sequence[int], rows: int
 ) -> bool:
@@ -241,22 +275,28 @@ def _holds_wide_rows(
 
 
 def _by_line(
-    text: bytes, layout: Layout, columns: Sequence[int]
-) -> tuple[pl.DataFrame, Sequence[Lost]]:
+    text: bytes, layout: Layout, columns: Sequence[int], waits: int
+) -> tuple[pl.DataFrame, Sequence[Lost], bytes]:
     """Split a piece that Polars refuses: rows with too many cells are none."""
     width = len(layout.names)
     lines = files.split(text.decode(errors="replace"))
     rows: list[list[str | None]] = []
     lost: list[Lost] = []
-    for _, cells in layouts.parse(lines, layout.separator, layout.comment):
-        if any(cells[width:]):
+    held = len(lines)
+    for above, cells, damaged in layouts.rows(lines, layout):
+        if above >= len(lines) - waits:
+            held = above
+            break
+        if damaged:
+            lost.append(Lost(len(rows), DAMAGED, repr(lines[above][:SHOWN].rstrip())))
+        elif any(cells[width:]):
             lost.append(Lost(len(rows), TOO_WIDE, f"{len(cells)}, not {width}"))
         else:
             rows.append([*cells, *[None] * (width - len(cells))][:width])
     parts = [[r[i] or None for r in rows] for i in columns]
     named = {str(i): pl.Series(p, dtype=pl.String)
              for i, p in zip(columns, parts, strict=True)}  # fmt: skip
-    return pl.DataFrame(named), lost
+    return pl.DataFrame(named), lost, "".join(lines[held:]).encode()
 
 
 def _without_headers(
@@ -284,12 +324,9 @@ def _split_torn(text: bytes, layout: Layout) -> tuple[bytes, bool]:
     It has too few cells, or its last one is empty and no newline follows. Words below
     the rows are not cut off.
     """
-    before, line = files.last_line(text, QUOTE)
+    before, line, rows = _last_row(text, layout)
     if not line.strip():
         return before, False
-    rows = layouts.parse(
-        files.split(line.decode(errors="replace")), layout.separator, layout.comment
-    )  # fmt: skip
     if not rows:
         return before, layout.comment == "" or not _is_comment(line, layout)
     cells = rows[0].cells
@@ -299,6 +336,17 @@ def _split_torn(text: bytes, layout: Layout) -> tuple[bytes, bool]:
         return text, False
     torn = len(cells) < width or (width > 1 and not ended and not cells[-1])
     return (before, True) if torn else (text, False)
+
+
+def _last_row(text: bytes, layout: Layout) -> tuple[bytes, bytes, list[Line]]:
+    """Split text into all above its last row, and that, as text and as cells."""
+    before, line = files.last_lines(text)
+    if QUOTE in line:  # which may end a cell that goes over lines
+        before, line = files.last_lines(text, layout.spanned)
+    parts = io.BytesIO(line).readlines()
+    rows = layouts.rows([part.decode(errors="replace") for part in parts], layout)
+    above = rows[-1].above if rows else 0
+    return before + b"".join(parts[:above]), b"".join(parts[above:]), rows[-1:]
 
 
 def _crashed(line: bytes, zeros: int) -> list[Lost]:

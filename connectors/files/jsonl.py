@@ -59,7 +59,7 @@ class Jsonl(LineTable):
         encodings.expect_encoding(options.encoding)
         self._encoding = options.encoding
         paths = text.expand(config.feed.path)
-        head = text.head(paths[0], SAMPLE_LINES, b"", self._encoding)
+        head = text.head(paths[0], SAMPLE_LINES, self._encoding)
         rows, _ = _records(head.splitlines()[:SAMPLE_LINES])
         if not rows:
             hint = ARRAY if head.lstrip().startswith(b"[") else ""
@@ -76,7 +76,7 @@ class Jsonl(LineTable):
         return None
 
     def _texts(self, path: str) -> Texts:
-        return text.texts(path, b"", self._encoding)
+        return text.texts(path, self._encoding)
 
     def _read(self, path: str, texts: Texts) -> Iterator[Piece]:
         row = 0

@@ -10,6 +10,7 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from typing import TYPE_CHECKING, NamedTuple
 
 from connectors.cells.numbers import MISSING
@@ -20,7 +21,8 @@ from sfm_stream.errors import ConfigError, FeedError, NoRows
 if TYPE_CHECKING:
     from connectors.files.options import TextOptions
 
-QUOTE = b'"'
+SPANNED = 16
+"""Lines over which a cell in quotes may go; a quote open for longer is damage."""
 SEPARATORS = "\t;|,"
 NAMED = {"tab": "\t", "\\t": "\t", "space": " "}
 """How separators are written that are hard to write in a setting."""
@@ -42,10 +44,18 @@ DATA = re.compile(
 
 
 class Line(NamedTuple):
-    """A row of cells, and the number of lines above it."""
+    """A row of cells, and the number of lines above it.
+
+    Attributes:
+        above: lines above it.
+        cells: its cells.
+        damaged: whether a quote is open in it that nothing closes, or that a line
+            closes which is a row itself; or it is no line of cells at all.
+    """
 
     above: int
     cells: list[str]
+    damaged: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +70,7 @@ class Layout:
         separator: what stands between cells.
         comment: how lines begin that are no rows, or empty.
         notes: what was passed over, in words.
+        spanned: lines over which a cell in quotes may go.
     """
 
     names: tuple[str, ...]
@@ -69,6 +80,7 @@ class Layout:
     separator: str
     comment: str
     notes: tuple[str, ...]
+    spanned: int = SPANNED
 
 
 def see(path: str, options: TextOptions, like: Layout | None = None) -> Layout:
@@ -113,13 +125,13 @@ def _lines(path: str, encoding: str) -> list[str]:
     Raises:
         FeedError: if there is none, or they are JSON.
     """
-    text = files.head(path, HEAD_LINES, QUOTE, encoding).decode(errors="replace")
+    text = files.head(path, HEAD_LINES, encoding).decode(errors="replace")
     if not text.strip():
         raise NoRows(path, "expected rows, was an empty file")
     if JSON.match(text):
         hint = "feed.connector = 'jsonl' reads a record per line"
         raise FeedError(path, "expected rows of cells, was JSON", hint)
-    return files.split(text)[: HEAD_LINES * 2]
+    return files.split(text)
 
 
 def expect_separator(separator: str) -> None:
@@ -134,24 +146,67 @@ def expect_separator(separator: str) -> None:
         raise ConfigError("feed.options.separator", problem)
 
 
-def parse(lines: Sequence[str], separator: str, comment: str) -> list[Line]:
-    """Split lines into rows of cells; blank ones and comments are none."""
-    given = (files.spaced(one) for one in lines) if separator == " " else lines
-    reader = csv.reader(iter(given), delimiter=separator)
+def parse(
+    lines: Sequence[str], separator: str, comment: str, width: int = 0,
+    spanned: int = SPANNED,
+) -> list[Line]:  # fmt: skip
+    """Split lines into rows of cells; blank ones and comments are none.
+
+    Args:
+        lines: to be split.
+        separator: what stands between cells.
+        comment: how lines begin that are no rows, or empty.
+        width: cells of a row, if they are known.
+        spanned: lines over which a cell in quotes may go.
+    """
+    given = [files.spaced(one) for one in lines] if separator == " " else lines
     rows: list[Line] = []
     above = 0
-    while True:
-        try:
-            cells = next(reader, None)
-        except csv.Error:
-            above = reader.line_num
+    while above < len(given):
+        if comment and given[above].lstrip().startswith(comment):
+            above += 1
             continue
-        if cells is None:
-            return rows
-        blank = not any(c.strip() for c in cells) and len(cells) < 2
-        if not blank and not (comment and lines[above].lstrip().startswith(comment)):
+        cells, count = _row(given[above : above + spanned], separator, width)
+        if not count:
+            rows.append(Line(above, _torn(given[above], separator), damaged=True))
+        elif len(cells) > 1 or any(c.strip() for c in cells):
             rows.append(Line(above, [c.strip() for c in cells]))
-        above = reader.line_num
+        above += count or 1
+    return rows
+
+
+def rows(lines: Sequence[str], layout: Layout) -> list[Line]:
+    """Split lines of a file into rows of cells, by its layout."""
+    width = len(layout.names)
+    return parse(lines, layout.separator, layout.comment, width, layout.spanned)
+
+
+def _row(lines: Sequence[str], separator: str, width: int) -> tuple[list[str], int]:
+    """Give the row that begins with the first of some lines, and how many it takes.
+
+    None if that line is damaged. A cell in quotes may hold lines, but not rows.
+    """
+    reader = csv.reader(chain(lines, [""]), delimiter=separator)
+    try:
+        cells = next(reader)
+    except csv.Error:
+        return [], 0
+    count = reader.line_num
+    width = width or len(cells)
+    if count > 1 and (count > len(lines) or len(cells) > width):
+        return [], 0
+    within = any(_is_row(line, separator, width) for line in lines[1:count])
+    return cells, 0 if within else count
+
+
+def _is_row(line: str, separator: str, width: int) -> bool:
+    """Say whether a line looks like a row of a table: it has its cells, and data."""
+    return line.count(separator) + 1 >= width and bool(DATA.match(line))
+
+
+def _torn(line: str, separator: str) -> list[str]:
+    """Give the cells of a damaged line, as far as they can be told."""
+    return [cell.strip(' "\r\n') for cell in line.split(separator)]
 
 
 def sniff(lines: Sequence[str], comment: str) -> str:

@@ -295,7 +295,7 @@ class LineTable(Table):
             FeedError: if the last line is cut off.
         """
         reading = self._begun()
-        for piece in self._read(self._paths[0], texts):
+        for piece in self._read_live(self._paths[0], texts):
             self._places.clear()  # what has no end is not remembered
             yield self._events(piece, reading)
             if self._plan.rows and reading.position >= self._plan.rows:
@@ -312,6 +312,10 @@ class LineTable(Table):
     @abstractmethod
     def _read(self, path: str, texts: Texts) -> Iterator[Piece]:
         """Give the rows of a file's lines."""
+
+    def _read_live(self, path: str, texts: Texts) -> Iterator[Piece]:
+        """Give the rows of lines as they come, laid out as a file is."""
+        return self._read(path, texts)
 
 
 def _streams(

@@ -122,18 +122,16 @@ def identity(path: str) -> dict[str, Any]:
         raise FeedError(path, f"cannot be read: {e.strerror}") from e
 
 
-def texts(
-    path: str, quote: bytes = b"", encoding: str = ""
-) -> Iterator[tuple[bytes, bool]]:
+def texts(path: str, encoding: str = "") -> Iterator[tuple[bytes, bool]]:
     """Give a file as pieces of whole lines; the last piece ends the file.
 
     Args:
         path: plain, gzip or zstandard, told by its first bytes; or a file in a zip.
-        quote: character between which a newline ends no line, or none.
         encoding: of the file; empty: UTF-8, UTF-16 or Windows' Latin-1, as detected.
 
     Yields:
-        bytes that end in a newline, and whether they are the last; those may lack it.
+        bytes that end in a newline, and whether they are the last; those may lack it,
+        and be none.
 
     Raises:
         FeedError: if the file is damaged or cut off, after the lines before that.
@@ -142,29 +140,24 @@ def texts(
     try:
         for piece in encodings.utf8(_bounded(path), encoding):
             rest += piece
-            whole = _end_of_lines(rest, quote)
+            whole = rest.rfind(b"\n")
             # The last whole line stays here, so that the end of file can be told.
-            cut = _end_of_lines(rest[: max(0, whole - 1)], quote)
-            if cut:
+            if cut := rest.rfind(b"\n", 0, max(0, whole)) + 1:
                 yield rest[:cut], False
                 rest = rest[cut:]
             else:
                 _refuse_endless(path, rest)
     except FeedError:
-        if whole := _end_of_lines(rest, quote):
-            yield rest[:whole], False
+        yield rest[: rest.rfind(b"\n") + 1], True
         raise
     yield rest, True
 
 
-def lines(
-    pieces: Iterator[bytes], quote: bytes = b"", encoding: str = ""
-) -> Iterator[tuple[bytes, bool]]:
+def lines(pieces: Iterator[bytes], encoding: str = "") -> Iterator[tuple[bytes, bool]]:
     """Give what comes in pieces as whole lines, each as soon as it is there.
 
     Args:
         pieces: of text, cut anywhere.
-        quote: as in `texts`.
         encoding: as in `texts`; told by the first piece.
 
     Yields:
@@ -176,15 +169,15 @@ def lines(
     rest = b""
     for piece in encodings.utf8(pieces, encoding):
         rest += piece
-        if cut := _end_of_lines(rest, quote):
+        if cut := rest.rfind(b"\n") + 1:
             yield rest[:cut], False
             rest = rest[cut:]
         _refuse_endless("standard input", rest)
     yield rest, True
 
 
-def head(path: str, lines: int, quote: bytes = b"", encoding: str = "") -> bytes:
-    """Give at least so many lines of the start of a file, or what can be read of it.
+def head(path: str, lines: int, encoding: str = "") -> bytes:
+    """Give so many lines of the start of a file, or what can be read of it.
 
     Zero bytes are left out.
 
@@ -193,30 +186,29 @@ def head(path: str, lines: int, quote: bytes = b"", encoding: str = "") -> bytes
     """
     text = b""
     try:
-        for piece, _ in texts(path, quote, encoding):
+        for piece, _ in texts(path, encoding):
             text += without_zeros(piece)[0]
             if text.count(b"\n") >= lines:
                 break
     except FeedError:
         if not text:
             raise
-    return _first(text, lines, quote)
+    return _first(text, lines)
 
 
-def _first(text: bytes, lines: int, quote: bytes) -> bytes:
-    """Give so many lines of a text, or a few more where one is quoted."""
+def _first(text: bytes, lines: int) -> bytes:
     end = -1
     for _ in range(lines):
         end = text.find(b"\n", end + 1)
         if end < 0:
             return text
-    return text[: _end_of_lines(text[: end + 1], quote)] or text
+    return text[: end + 1]
 
 
 def _refuse_endless(path: str, line: bytes) -> None:
     if len(line) > LONGEST_LINE:
         problem = f"expected lines, was none within {len(line)} bytes"
-        raise FeedError(path, problem, "is it text, and is a quotation mark open?")
+        raise FeedError(path, problem, "is it text?")
 
 
 def without_zeros(text: bytes) -> tuple[bytes, int]:
@@ -239,20 +231,12 @@ def split(text: str) -> list[str]:
     return list(io.StringIO(text, newline="\n"))
 
 
-def last_line(text: bytes, quote: bytes = b"") -> tuple[bytes, bytes]:
-    """Split whole lines into all but the last one, and that."""
-    cut = _end_of_lines(text.rstrip(b"\r\n"), quote)
+def last_lines(text: bytes, count: int = 1) -> tuple[bytes, bytes]:
+    """Split whole lines into all but the last ones, and those; blank ones are none."""
+    cut = len(text.rstrip(b"\r\n"))
+    for _ in range(count):
+        cut = text.rfind(b"\n", 0, max(0, cut - 1)) + 1
     return text[:cut], text[cut:]
-
-
-def _end_of_lines(text: bytes, quote: bytes) -> int:
-    """Find where the last whole line ends, 0 if there is none."""
-    cut = text.rfind(b"\n") + 1
-    if not quote or quote not in text:
-        return cut
-    while cut and text.count(quote, 0, cut) % 2:
-        cut = text.rfind(b"\n", 0, cut - 1) + 1
-    return cut
 
 
 def _bounded(path: str) -> Iterator[bytes]:

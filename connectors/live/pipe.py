@@ -22,9 +22,8 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import numpy as np
 
-from connectors.files.csv import TOO_WIDE, Csv
+from connectors.files.csv import DAMAGED, TOO_WIDE, Csv
 from connectors.files.jsonl import NO_RECORD, Jsonl
-from connectors.files.layout import QUOTE
 from connectors.files.table import (
     FAR_AHEAD,
     NO_NUMBER,
@@ -58,6 +57,7 @@ ENOUGH = 1_000
 REASONS = {
     NO_RECORD: "garbage",
     TOO_WIDE: "garbage",
+    DAMAGED: "garbage",
     NO_NUMBER: "no numbers",
     SENTINEL: "no numbers",
     ZERO_PRICE: "no numbers",
@@ -182,7 +182,8 @@ class Pipe(Endless):
         self._stopped = True
 
     async def _read(self) -> None:
-        texts = lines(chain([self._head], self._pieces()), *self._how())
+        encoding = str(self._config.feed.options.get("encoding", ""))
+        texts = lines(chain([self._head], self._pieces()), encoding)
         blocks = self._table.follow(texts)
         try:
             while (block := await asyncio.to_thread(next, blocks, None)) is not None:
@@ -238,10 +239,6 @@ class Pipe(Endless):
         piece = os.read(self._place, PIECE)
         self._ended = not piece
         return piece
-
-    def _how(self) -> tuple[bytes, str]:
-        quote = QUOTE if self._config.feed.connector == "csv" else b""
-        return quote, str(self._config.feed.options.get("encoding", ""))
 
     def _told(self, block: Block) -> Block:
         """Give events with the time of their receipt, and names as asked for."""
