@@ -5,6 +5,7 @@ import json
 import logging
 import threading
 import time
+import warnings
 from contextlib import contextmanager
 from datetime import datetime
 
@@ -46,6 +47,15 @@ def test_an_event_is_a_line_of_json():
         "level": "warning", "event": "sink is slow", "logger": "sfm_stream.daemon",
         "sink": "ticks", "rows": 7, "share": 0.5,
     }  # fmt: skip
+
+
+def test_a_warning_of_a_library_is_a_line_too():
+    with warnings.catch_warnings(), log() as found:
+        warnings.simplefilter("always")
+        warnings.warn("overflow in add", RuntimeWarning, stacklevel=1)
+    (line,) = found.lines()
+    assert line["level"] == "warning"
+    assert "RuntimeWarning: overflow in add" in line["event"]
 
 
 def test_arguments_are_put_into_the_text():

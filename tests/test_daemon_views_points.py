@@ -82,5 +82,16 @@ def test_a_kept_point_is_the_point_as_far_as_a_picture_shows_it(shape, numbers):
     assert (found["lag"] == points.LARGEST).all()
 
 
+@pytest.mark.parametrize("value", [1e300, -1e300, 1e-300, 0.0])
+def test_what_is_too_large_to_be_told_is_unknown_and_nothing_warns(shape, value):
+    made = points.nothing(points.point(shape), 1, 3)[0]
+    made["value"] = 1.5
+    made["forecast"] = points.narrow(np.full((3, 2, 3), value))
+    found = points.unpack(points.pack(made, points.kept_point(shape)), made.dtype)
+    assert (found["value"] == 1.5).all()
+    wanted = np.nan if abs(value) > 1 else 0.0
+    np.testing.assert_array_equal(found["forecast"], np.full((3, 2, 3), wanted))
+
+
 def test_a_kept_point_takes_fewer_bytes(shape):
     assert points.kept_point(shape).itemsize < 0.85 * points.point(shape).itemsize

@@ -128,6 +128,25 @@ def torn(records):
     return Records({**records.columns, "forecasts": forecasts}, records.tables)
 
 
+@pytest.mark.parametrize("value", [1e300, -1.7e308, 1e30])
+@pytest.mark.parametrize("size", [1, 64])
+def test_an_absurd_value_is_shown_and_leaves_no_trace_in_what_follows(value, size):
+    spoilt = lambda number: value if number == 300 else value_of(number)  # noqa: E731
+    engine, watcher = watcher_of()
+    events = ticks_of(0, 1_200, "a", spoilt)
+    feed(engine, watcher, events, [size] * -(-1_200 // size))
+    shown = watcher.history.since(0, 610)
+    assert np.isfinite(shown["forecast"]).all()
+    assert np.isfinite(shown["skill"]).all()
+    assert value in watcher.history.whole(0)["value"]
+    figures = watcher.figures
+    assert figures.absurd[0].tolist() == [2, 2]
+    assert figures.scored[0].tolist() == [1_197, 1_193]
+    # the model has something to unlearn, which is its own affair
+    assert (np.abs(figures.skill()[0]) < 5).all()
+    assert (figures.since_start("absolute")[0] < 1_200).all()
+
+
 def test_what_cannot_be_folded_is_told_and_what_follows_is_shown():
     told = []
     engine, _ = watcher_of()

@@ -199,6 +199,31 @@ def test_figures_that_there_are_too_few_scores_for_are_a_dash(page):
     assert "coverage- of" in shown
 
 
+def test_numbers_of_any_size_take_few_letters(page):
+    shown = page.ask(
+        "import('/page/draw.js').then(({ number }) =>"
+        " [1e300, -1.23456e300, 2e-300, 5e12, 123456, 0.25, 0, NaN, null].map(number))"
+    )
+    assert shown == [
+        "1e300", "-1.235e300", "2e-300", "5e12", "123,460", "0.25", "0", "-", "-",
+    ]  # fmt: skip
+
+
+def test_no_figure_widens_the_page(page):
+    wide = page.ask(
+        "import('/page/panels.js').then(({ showFigures, showErrors }) => {"
+        "const f = { horizon: '1', scored: 1e15, absurd: 2, skill: -1e20,"
+        " 'skill lately': -1e300, coverage: 0.9, 'coverage lately': 0.9, mae: 1e300,"
+        " 'naive mae': 1e300, winkler: 1e300, places: [] };"
+        "showFigures(f, { few: 100, level: 0.9 }, -1.2345e300); showErrors([f], 100);"
+        "const shown = [...document.querySelectorAll('#figures div, #now')];"
+        "return [document.documentElement.scrollWidth,"
+        " Math.max(...shown.map((one) => one.textContent.length))]; })"
+    )
+    assert wide[0] <= 1360
+    assert wide[1] < 40
+
+
 def test_draws_are_short_and_at_most_twenty_a_second(page):
     begun = time.monotonic()
     page.ask("sfm.took.splice(0)")

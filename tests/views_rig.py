@@ -34,10 +34,14 @@ def ticks_of(start, stop, streams="ab", value=value_of):
     return made
 
 
+def refuse(error):
+    raise error
+
+
 def watcher_of(**tree):
-    """Give an engine and its watcher."""
+    """Give an engine and its watcher, in which nothing may fail."""
     engine = engine_of(**{"target": {"horizons": [1, 5]}, **tree})
-    return engine, Watcher(engine)
+    return engine, Watcher(engine, failed=refuse)
 
 
 def feed(engine, watcher, events, sizes=None):

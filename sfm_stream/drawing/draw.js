@@ -9,8 +9,14 @@ const axis = (more) => ({
   ticks: { stroke: colour("line"), width: 1 }, size: 60, ...more,
 });
 
-const number = (value) =>
-  value == null ? "-" : Number(value).toLocaleString("en", { maximumSignificantDigits: 5 });
+// Of any size, in few letters.
+const number = (value) => {
+  const size = Math.abs(value);
+  if (value == null || Number.isNaN(size)) return "-";
+  if (size === 0 || (size >= 1e-6 && size < 1e12)) return Number(value).toLocaleString("en", { maximumSignificantDigits: 5 });
+  return Number(Number(value).toPrecision(4)).toExponential().replace("e+", "e");
+};
+const fixed = (value, digits) => (Math.abs(value) < 1e4 ? value.toFixed(digits) : number(value));
 
 // Times in UTC, 24 hours, with the date where it changes; of so many ms in a unit.
 const stamps = (ms) => (u, ticks, _, __, each) => {
@@ -202,6 +208,6 @@ const spectrogram = (caption, time, periods, shades, top) => {
 };
 
 export {
-  PALETTE, axis, band, bars, colour, element, lines, number, plot, shade, spectrogram, stacked, stamps,
+  PALETTE, axis, band, bars, colour, element, fixed, lines, number, plot, shade, spectrogram, stacked, stamps,
   table,
 };

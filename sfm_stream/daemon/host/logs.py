@@ -35,7 +35,7 @@ def logging_to(
     level: int = logging.INFO,
     elapsed: Callable[[], float] = time.monotonic,
 ) -> Iterator[None]:
-    """Have all logs written to a stream as long as this lasts.
+    """Have all logs and warnings written to a stream as long as this lasts.
 
     Args:
         stream: e.g. standard error.
@@ -45,11 +45,13 @@ def logging_to(
     root, lines = logging.getLogger(), Lines(stream, elapsed)
     before = {name: logging.getLogger(name).level for name in OURS}
     root.addHandler(lines)
+    logging.captureWarnings(True)
     for name in OURS:
         logging.getLogger(name).setLevel(level)
     try:
         yield
     finally:
+        logging.captureWarnings(False)
         for name, was in before.items():
             logging.getLogger(name).setLevel(was)
         root.removeHandler(lines)

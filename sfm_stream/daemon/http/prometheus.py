@@ -134,6 +134,12 @@ OF_SINK = (
 OF_ERRORS = (
     Figure("scores", "forecasts compared with the truth", lambda e: e.scored, COUNTER),
     Figure(
+        "scores_left_out",
+        "scores in no figure, as a value is a million times the usual size",
+        lambda e: e.absurd,
+        COUNTER,
+    ),
+    Figure(
         "absolute_error",
         "sum of absolute errors, in the target's units",
         lambda e: e.absolute,
@@ -156,6 +162,7 @@ class Errors(NamedTuple):
     """Sums over the scores of one stream, target and horizon, since the start."""
 
     scored: int
+    absurd: int
     absolute: float
     skill: float
     coverage: float
@@ -317,7 +324,10 @@ class Meters:
             stream, target = divmod(row, len(shape.targets))
             key = watcher.streams[stream], shape.targets[target], shape.horizons[q]
             at = row, q
-            found[key] = Errors(figures.scored[at], sums[at], skill[at], coverage[at])
+            found[key] = Errors(
+                figures.scored[at], figures.absurd[at], sums[at], skill[at],
+                coverage[at],
+            )  # fmt: skip
         return found, len(rows) - len(found)
 
     def _listed(self, streams: Mapping[str, Stream]) -> dict[Key, Stream]:

@@ -1,7 +1,8 @@
 """Running figures of each stream, target and horizon, from scores as columns.
 
-Sums since the start, and the same over about the last thousand scores: each further
-score lets what there was count for a thousandth less.
+Sums since the start, and the same over the latest scores: these lie in blocks, and the
+oldest block makes room for the next one, so that what was there leaves no trace. Scores
+of values that are absurd beside the others enter no figure, and are counted.
 """
 
 from __future__ import annotations
@@ -17,12 +18,22 @@ if TYPE_CHECKING:
 FEW = 100
 """Scores below which nothing is said of skill and coverage."""
 LATELY = 1_000
-"""Scores over which the recent figures reach back."""
-KEEP = 1 - 1 / LATELY
+"""Scores over which the recent figures reach back at most."""
+BLOCKS = 5
+"""Parts that they come and go in: at least four fifths of `LATELY` are there."""
+BLOCK = LATELY // BLOCKS
+ABSURD = 1e6
+"""Multiple of the usual size of a stream's values beyond which one is no truth."""
+LARGEST = 1e100
+"""Sizes beyond are absurd in any stream: sums of their squares would not be finite."""
 PARTS = 10
 """Equal parts of an interval in which truths are counted, besides below and above."""
 FIRST_ROWS = 16
-SUMS = ("squared", "naive", "absolute", "naive absolute", "asked", "covered", "winkler")
+SUMS = ("squared", "naive", "absolute", "naive absolute", "asked", "covered", "winkler",
+        "count", "size")  # fmt: skip
+"""The last two are of all scores, absurd ones too, and say what is usual."""
+NOTHING = np.array([[0.0], [0.0], [0.0], [-1.0], [0.0]])
+"""A score that adds nothing."""
 
 
 class Figures:
@@ -33,6 +44,7 @@ class Figures:
 
     Attributes:
         scored: [rows, Q] since the start.
+        absurd: [rows, Q], those left out since the start.
         places: [rows, Q, 12], truths below, in ten equal parts of, and above the
             interval.
     """
@@ -40,9 +52,10 @@ class Figures:
     def __init__(self, horizons: int) -> None:
         self._q = horizons
         self.scored: Ints = np.zeros((FIRST_ROWS, horizons), np.int64)
+        self.absurd: Ints = np.zeros((FIRST_ROWS, horizons), np.int64)
         self.places = np.zeros((FIRST_ROWS, horizons, PARTS + 2), np.uint32)
         self._sums = np.zeros((len(SUMS), FIRST_ROWS, horizons))
-        self._recent = np.zeros((len(SUMS), FIRST_ROWS, horizons))
+        self._recent = np.zeros((len(SUMS), BLOCKS, FIRST_ROWS, horizons))
 
     def __len__(self) -> int:
         return len(self.scored)
@@ -53,9 +66,10 @@ class Figures:
         if rows > had:
             more = max(rows, 2 * had) - had
             self.scored = np.pad(self.scored, ((0, more), (0, 0)))
+            self.absurd = np.pad(self.absurd, ((0, more), (0, 0)))
             self.places = np.pad(self.places, ((0, more), (0, 0), (0, 0)))
             self._sums = np.pad(self._sums, ((0, 0), (0, more), (0, 0)))
-            self._recent = np.pad(self._recent, ((0, 0), (0, more), (0, 0)))
+            self._recent = np.pad(self._recent, ((0, 0), (0, 0), (0, more), (0, 0)))
 
     def add(
         self, rows: Ints, horizons: Ints, scores: NDArray[Any], bounds: Floats
@@ -71,15 +85,17 @@ class Figures:
         """
         self.know(int(rows.max(initial=-1)) + 1)
         at = rows * self._q + horizons
-        terms = _terms(scores)
-        np.add.at(self.scored.reshape(-1), at, 1)
-        fading, kept = _fading(at)
+        size, most = _size(scores), self._most(at)
+        fine = size <= most
+        terms = _terms(np.where(fine, scores, NOTHING), np.fmin(size, most))
+        place, is_recent = self._places_of(at)
         flat, recent = (s.reshape(len(SUMS), -1) for s in (self._sums, self._recent))
-        recent[:, at] *= kept  # the same number for all of a row's scores: once
         for i, term in enumerate(terms):
             np.add.at(flat[i], at, term)
-            np.add.at(recent[i], at, term * fading)
-        self._place(at, scores[0], bounds)
+            np.add.at(recent[i], place[is_recent], term[is_recent])
+        np.add.at(self.scored.reshape(-1), at, fine)
+        np.add.at(self.absurd.reshape(-1), at, ~fine)
+        self._place(at[fine], scores[0, fine], bounds[fine])
 
     def since_start(self, name: str) -> Floats:
         """Give a sum since the start, [rows, Q]."""
@@ -106,29 +122,53 @@ class Figures:
         return self._ratio("winkler", "asked", lately=lately)
 
     def _ratio(self, above: str, below: str, *, lately: bool) -> Floats:
-        sums = self._recent if lately else self._sums
-        under = sums[SUMS.index(below)]
+        total = self._lately if lately else self.since_start
+        under = total(below)
         told = (self.scored >= FEW) & (under > 0)
         found = np.full(under.shape, np.nan)
-        np.divide(sums[SUMS.index(above)], under, out=found, where=told)
+        np.divide(total(above), under, out=found, where=told)
         return found
+
+    def _lately(self, name: str) -> Floats:
+        """Give a sum over the latest scores, [rows, Q]."""
+        found: Floats = self._recent[SUMS.index(name)].sum(axis=0)
+        return found
+
+    def _most(self, at: Ints) -> Floats:
+        """Give how large a value may be beside those of late, for scores [n]."""
+        count, size = (self._lately(name).reshape(-1)[at] for name in SUMS[-2:])
+        usual = np.divide(size, count, out=np.zeros(len(at)), where=count > 0)
+        return np.where(usual > 0, np.minimum(ABSURD * usual, LARGEST), LARGEST)
+
+    def _places_of(self, at: Ints) -> tuple[Ints, NDArray[np.bool_]]:
+        """Give where the sums of late take each score [n], and which are of late.
+
+        A block that begins with one of them is emptied.
+        """
+        came = (self.scored + self.absurd).reshape(-1)[at]
+        rank, total = _ranks(at)
+        block, begins = (came + rank) // BLOCK, (came + rank) % BLOCK == 0
+        place = block % BLOCKS * self.scored.size + at
+        self._recent.reshape(len(SUMS), -1)[:, place[begins]] = 0
+        return place, block > (came + total - 1) // BLOCK - BLOCKS
 
     def _place(self, at: Ints, truth: Floats, bounds: Floats) -> None:
         """Count in which part of its interval each truth fell."""
         lower, upper = bounds.T
-        asked = (upper > lower) & np.isfinite(upper - lower)
-        share = (truth[asked] - lower[asked]) / (upper[asked] - lower[asked])
-        part = np.clip(np.floor(share * PARTS).astype(np.int64), -1, PARTS) + 1
+        wide = upper - lower
+        asked = (wide > 0) & np.isfinite(wide)
+        share = (truth[asked] - lower[asked]) / wide[asked]
+        part = np.floor(np.clip(share * PARTS, -1, PARTS)).astype(np.int64) + 1
         np.add.at(self.places.reshape(-1, PARTS + 2), (at[asked], part), 1)
 
 
-def _terms(scores: NDArray[Any]) -> tuple[NDArray[Any], ...]:
+def _terms(scores: NDArray[Any], size: Floats) -> tuple[NDArray[Any], ...]:
     """Give what each score adds to the sums, in their order."""
     truth, mean, naive, covered, winkler = scores
     missed, moved, asked = truth - mean, truth - naive, covered >= 0
     return (
         missed * missed, moved * moved, np.abs(missed), np.abs(moved),
-        asked, covered > 0, np.where(asked, winkler, 0),
+        asked, covered > 0, np.where(asked, winkler, 0), np.ones(len(size)), size,
     )  # fmt: skip
 
 
@@ -137,13 +177,20 @@ def known(value: float) -> float | None:
     return None if value != value else float(value)
 
 
-def _fading(at: Ints) -> tuple[Floats, Floats]:
-    """Say how much each score counts at the end, and what there was, [n] both."""
+def _size(scores: NDArray[Any]) -> Floats:
+    """Say how large what each score tells is [n]; infinite where it is no number."""
+    known = np.isfinite(scores[:3]).all(axis=0)
+    size = np.fmax.reduce(np.abs(scores[[0, 1, 2, 4]]))
+    return np.where(known, size, np.inf)
+
+
+def _ranks(at: Ints) -> tuple[Ints, Ints]:
+    """Say how many of the same place come before each one, and how many there are."""
     order = np.argsort(at, kind="stable")
     ordered = at[order]
     first = np.searchsorted(ordered, ordered, "left")
     last = np.searchsorted(ordered, ordered, "right")
-    fading, kept = np.empty(len(at)), np.empty(len(at))
-    fading[order] = KEEP ** (last - 1 - np.arange(len(at)))
-    kept[order] = KEEP ** (last - first)
-    return fading, kept
+    rank, total = np.empty(len(at), np.int64), np.empty(len(at), np.int64)
+    rank[order] = np.arange(len(at)) - first
+    total[order] = last - first
+    return rank, total

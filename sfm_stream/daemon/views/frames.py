@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from sfm_stream.daemon.views.figures import FEW, LATELY, Figures, known
 from sfm_stream.daemon.views.history import BUCKETS
-from sfm_stream.daemon.views.points import Points, layout, point, some
+from sfm_stream.daemon.views.points import Points, layout, narrow, point, some
 
 if TYPE_CHECKING:
     from sfm_stream.daemon.views.watcher import Watcher
@@ -130,9 +130,9 @@ def table(
     found = np.zeros(count, ROW)
     found["value"] = watcher.values[mine]
     found["age"] = (time.time_ns() - watcher.received) / NS_PER_S
-    found["skill"] = figures.skill(lately=True)[mine, horizon]
+    found["skill"] = narrow(figures.skill(lately=True)[mine, horizon])
     found["coverage"] = figures.coverage(lately=True)[mine, horizon]
-    found["winkler"] = figures.winkler(lately=True)[mine, horizon]
+    found["winkler"] = narrow(figures.winkler(lately=True)[mine, horizon])
     found["state"] = np.where(figures.scored[mine, horizon] < FEW, FEW_SCORES, FINE)
     found["state"][watcher.in_gap()] = SILENT
     for name in shut:
@@ -249,6 +249,7 @@ class OneStream:
             told.append({
                 "horizon": shape.horizons[q],
                 "scored": scored,
+                "absurd": int(figures.absurd[at]),
                 "skill": known(figures.skill()[at]),
                 "skill lately": known(figures.skill(lately=True)[at]),
                 "coverage": known(figures.coverage()[at]),

@@ -28,6 +28,7 @@ from sfm_stream.daemon.views.points import (
     Points,
     Shape,
     kept_point,
+    narrow,
     nothing,
     offsets,
     pack,
@@ -144,7 +145,7 @@ class History:
         """Write the skill [n, Q] as it is now at points that were added."""
         places = self._place[rows]
         kept = places != NOWHERE
-        at = places[kept], origins[kept] % ALL
+        at = places[kept], origins[kept] % self.all
         self._rings[0]["skill"][at] = skill[kept].clip(-LARGEST, LARGEST)
 
     def forecast(self, rows: Ints, origins: Ints, horizons: Ints) -> Floats:
@@ -188,7 +189,7 @@ class History:
             at = places[there], slots[there]
             known = unpack(ring[at], self._plain)
             known["value"] = values[there]
-            known["forecast"] -= values[there, None, None]
+            known["forecast"] = narrow(known["forecast"] - values[there, None, None])
             ring[at] = pack(known, self._kind)
 
     def _of(self, row: int) -> tuple[Points, Ints]:
@@ -220,7 +221,7 @@ class History:
         value = np.nan_to_num(found["value"])[:, None]
         for q, ticks in enumerate(self._shape.ticks):
             made = origins - ticks if ticks else self._before(places, found["time"], q)
-            found["forecast"][:, q] = self._forecast(places, made, q) - value
+            found["forecast"][:, q] = narrow(self._forecast(places, made, q) - value)
         return found
 
     def _before(self, places: Ints, times: Floats, horizon: int) -> Ints:

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 FARTHEST, UNKNOWN = 32_767, -32_768
 """Of a kept forecast: parts to the farthest one of its tick; that of none."""
 LARGEST = float(np.finfo(np.float16).max)
+FARTHEST_TOLD = 1e38
+"""What four bytes can tell; beyond, a number is as good as unknown."""
+LEAST_UNIT = float(np.finfo(np.float32).tiny)
 ABSENT = np.iinfo(np.uint32).max
 """Origin of a place that nothing was written to."""
 PARTS = 255
@@ -136,7 +139,7 @@ def pack(points: Points, kind: np.dtype[np.void]) -> Points:
     base = np.where(unknown, np.nan_to_num(told[..., 0, 0]), value)
     told[unknown] -= base[unknown][..., None, None]
     far = np.nan_to_num(np.abs(told)).max(axis=(-2, -1))
-    unit = (np.where(far > 0, far, 1) / FARTHEST).astype(np.float32)
+    unit = np.maximum(far / FARTHEST, LEAST_UNIT).astype(np.float32)
     parts = np.clip(np.rint(told / unit[..., None, None]), -FARTHEST, FARTHEST)
     kept["parts"] = np.where(np.isnan(told), UNKNOWN, np.nan_to_num(parts))
     kept["base"], kept["unit"] = base, np.where(unknown, -unit, unit)
@@ -155,14 +158,20 @@ def unpack(kept: Points, kind: np.dtype[np.void]) -> Points:
         points[name] = kept[name]
     unknown = kept["unit"] < 0
     points["value"] = np.where(unknown, np.nan, kept["base"])
-    points["forecast"] = offsets(kept["parts"], kept["unit"][..., None, None])
-    points["forecast"][unknown] += kept["base"][unknown][..., None, None]
+    told = offsets(kept["parts"], kept["unit"][..., None, None])
+    told[unknown] += kept["base"][unknown][..., None, None]
+    points["forecast"] = narrow(told)
     return points
 
 
 def offsets(parts: NDArray[Any], unit: NDArray[Any]) -> Floats:
     """Give forecasts less their base; NaN where there is none."""
     return np.where(parts == UNKNOWN, np.nan, parts * np.abs(unit.astype(np.float64)))
+
+
+def narrow(numbers: NDArray[Any]) -> NDArray[np.float32]:
+    """Give numbers as four bytes each; NaN for those that are too large for that."""
+    return np.where(np.abs(numbers) <= FARTHEST_TOLD, numbers, np.nan).astype("f4")
 
 
 def layout(kind: np.dtype[np.void]) -> dict[str, Any]:

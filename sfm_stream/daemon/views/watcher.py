@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import numpy as np
@@ -35,6 +36,8 @@ MADE = ("seq", "stream", "target", "origin", "time", "mean", "lower", "upper",
 JUDGED = ("truth", "mean", "naive", "covered", "winkler")
 SCORED = ("stream", "target", "horizon", "origin", *JUDGED)
 """Columns that are folded."""
+absurd_is_unknown = partial(np.errstate, over="ignore", invalid="ignore")
+"""What values of absurd size add up to is no number, and shown as unknown."""
 DECIDED = {"catch-up": "learning paused: late", "caught-up": "learning goes on",
            "freeze": "learning paused", "learn": "learning goes on",
            "unjournalled": "without a journal", "journalled": "journalled again",
@@ -117,7 +120,7 @@ class Watcher:
 
         What cannot be taken is left out and told of: the next piece may be all right.
         """
-        with self._folding:
+        with self._folding, absurd_is_unknown():
             try:
                 if self.history.is_open:
                     self.history.close_some()
@@ -134,7 +137,7 @@ class Watcher:
             names: of the streams, by number.
             told: columns of about `PIECE` ticks, in order.
         """
-        with self._folding:
+        with self._folding, absurd_is_unknown():
             self._know(names)
             ticks = slice(None, None, len(self.shape.horizons))
             self._add(told, told["value"][ticks], told["time"][ticks])
@@ -186,7 +189,7 @@ class Watcher:
             self._note_scores(scored)
         if rows is not None and origins is not None:
             skill = self.figures.skill(lately=True)
-            self.history.note_skill(rows, origins, skill[rows].astype(np.float32))
+            self.history.note_skill(rows, origins, points.narrow(skill[rows]))
         for records in said:
             if records.count("decisions"):
                 self._note_decisions(records)
@@ -272,7 +275,8 @@ class Watcher:
         found["time"] = first["time"] / NS_PER_MS
         found["value"] = value
         said = np.stack([made[name] for name in ("mean", "lower", "upper")], axis=-1)
-        found["forecast"] = said.reshape(-1, q, 3) - np.nan_to_num(value)[:, None, None]
+        less = said.reshape(-1, q, 3) - np.nan_to_num(value)[:, None, None]
+        found["forecast"] = points.narrow(less)
         found["skill"] = np.nan
         found["lag"] = (received - first["time"]) / NS_PER_MS
         found["origin"] = first["origin"]

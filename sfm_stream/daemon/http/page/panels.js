@@ -1,5 +1,5 @@
 // What is told in figures: is it all right, how good are forecasts, where truths fell.
-import { element, number as exact } from "/page/draw.js";
+import { element, fixed, number as exact } from "/page/draw.js";
 
 const number = (v) => (v == null ? "-" : exact(Math.abs(v) < 1e4 ? Number(v.toPrecision(4)) : v));
 const SVG = "http://www.w3.org/2000/svg";
@@ -45,12 +45,13 @@ export const showFigures = (figures, hello, value) => {
   const need = f.scored < hello.few ? `of ${hello.few} needed` : "";
   items(document.getElementById("figures"), [
     ["scored", number(f.scored), need],
-    ["skill", f.skill == null ? "-" : f.skill.toFixed(3), "since the start", kind(f.skill)],
-    ["of late", f["skill lately"] == null ? "-" : f["skill lately"].toFixed(3), "", kind(f["skill lately"])],
+    ["skill", f.skill == null ? "-" : fixed(f.skill, 3), "since the start", kind(f.skill)],
+    ["of late", f["skill lately"] == null ? "-" : fixed(f["skill lately"], 3), "", kind(f["skill lately"])],
     ["coverage", percent(f.coverage), `of ${percent(hello.level)}`],
     ["of late", percent(f["coverage lately"]), ""],
     ["MAE", number(f.mae), f["naive mae"] == null ? "" : `last value ${number(f["naive mae"])}`],
     ["Winkler", number(f.winkler), ""],
+    ...(f.absurd ? [["left out", number(f.absurd), "with absurd values", "bad"]] : []),
   ]);
   document.getElementById("now").textContent = value == null ? "" : number(value);
 };

@@ -4,7 +4,7 @@ import { PALETTE, axis, colour, number, shade, stamps } from "/page/draw.js";
 const HEIGHTS = { forecast: 270, skill: 96, weights: 96, spectrum: 168 };
 const LEFT = 62;
 const MARKS = { gap: "bad", connection: "warn", decision: "faint" };
-const period = (ticks) => (ticks < 10 ? Number(ticks.toFixed(1)) : Math.round(ticks)).toLocaleString("en");
+const period = (ticks) => number(ticks < 10 ? Number(ticks.toFixed(1)) : Math.round(ticks));
 const clock = (ms) => new Date(ms).toISOString().slice(11, 23);
 const times = (...given) => stamps(1)(...given).map((text) => text.split("\n")[0]);
 const dashed = (u, x, stroke, width = 1) => {

@@ -2,7 +2,7 @@
 // that no line joins what lies before it with what comes after.
 
 const MOST = 6000, SPARE = 500;
-const known = (value) => (Number.isNaN(value) ? null : value);
+const known = (value) => (Number.isFinite(value) ? value : null);
 
 export class Points {
   constructor(hello) {

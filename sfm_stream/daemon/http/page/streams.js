@@ -3,6 +3,7 @@ import { element, number } from "/page/draw.js";
 
 const HEIGHT = 24, SPARE = 6;
 const SHUT_OUT = 3, SILENT = 2;
+const LOW = -99; // a skill that is worse says no more
 const age = (s) => (s < 1 ? "now" : s < 100 ? `${s.toFixed(0)} s` : s < 6000 ? `${(s / 60).toFixed(0)} m` : s < 360000 ? `${(s / 3600).toFixed(0)} h` : `${(s / 86400).toFixed(0)} d`);
 
 export class Streams {
@@ -75,7 +76,7 @@ export class Streams {
     const [name, skill, cover, old] = row.children;
     const has = !Number.isNaN(this.skill[i]);
     name.textContent = this.names[i];
-    skill.textContent = has ? this.skill[i].toFixed(2) : "-";
+    skill.textContent = !has ? "-" : this.skill[i] < LOW ? `<${LOW}` : this.skill[i].toFixed(2);
     skill.className = has && this.skill[i] < 0 ? "bad" : "";
     cover.textContent = Number.isNaN(this.cover[i]) ? "-" : `${(100 * this.cover[i]).toFixed(0)} %`;
     old.textContent = age(this.age[i]);
