@@ -9,12 +9,14 @@ import shlex
 import signal
 import subprocess
 import sys
+import warnings
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from connectors.made.synthetic import Synthetic
+from sfm_stream import cli
 from sfm_stream.cli import live
 from sfm_stream.report import terminal
 from sfm_stream.storage import run_folder
@@ -138,6 +140,20 @@ def test_an_interrupt_names_the_command_that_goes_on(sfm_stream, monkeypatch):
     assert code == 0
     assert json.loads(out)["ticks"] == 400
     assert sfm_stream("verify", "run")[0] == 0
+
+
+def test_a_warning_is_one_line_without_code(capsys, monkeypatch):
+    def warn():
+        warnings.simplefilter("always")
+        warnings.warn("a key has a new name", FutureWarning, stacklevel=1)
+        warnings.warn("overflow in square", RuntimeWarning, stacklevel=1)
+
+    with warnings.catch_warnings():
+        monkeypatch.setattr(cli, "app", lambda **_: warn())
+        cli.main()
+    first, second = capsys.readouterr().err.splitlines()
+    assert first == "sfm-stream: warning: a key has a new name"
+    assert second.startswith("sfm-stream: warning: overflow in square (RuntimeWarning")
 
 
 def test_a_broken_feed_shows_what_was_done_and_one_line(sfm_stream):

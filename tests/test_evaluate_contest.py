@@ -24,3 +24,12 @@ def test_every_model_accounts_for_the_whole_feed(tmp_path, model):
     assert account["not_taken"] == 1
     (one,) = account["rejections"].values()
     assert one["first"] == f"{path} row 151: '{times[150]}'"
+
+
+@pytest.mark.parametrize("model", ["last", "sfm"])
+def test_a_feed_of_one_tick_has_a_pace_and_no_figures(tmp_path, model):
+    config = from_tree({"feed": {"connector": "synthetic", "options": {"ticks": 1}}})
+    found = contest.measure(config, open_feed, model, tmp_path / model, contest.KEPT)
+    assert found["horizons"] == {}
+    assert found["ticks_per_s"] > 0
+    assert not any(found["stretches"]["ours"])

@@ -49,3 +49,10 @@ def test_all_are_rows_of_one_parquet_file(tmp_path):
     assert frame["model.cell"].to_list() == ["sfm", "a-sfm"] * 2
     assert frame["skill"].to_list() == [0.5, 0.7, None, 0.6]
     assert frame["skill_low"].to_list()[:2] == pytest.approx([0.5, 0.7])
+
+
+def test_a_point_whose_squares_have_no_float_has_no_interval(tmp_path):
+    huge = result(0.5)
+    huge["cells"][0] |= {"skill": None, "ours": [np.inf, *THEIRS[1:].tolist()]}
+    path = ranking.keep(tmp_path, GRID, POINTS, [huge, *RESULTS[1:]])
+    assert pl.read_parquet(path)["skill_low"].to_list()[0] is None

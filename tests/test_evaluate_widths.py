@@ -42,3 +42,10 @@ def test_scores_are_those_of_our_own_intervals():
             interval.crps(bounds, levels, truth),
         )
         assert (found.winkler[i], found.crps[i]) == pytest.approx(ours)
+
+
+def test_an_error_too_large_to_square_leaves_the_widths_known():
+    widths = Widths(1, LEVELS)
+    for error in [1.0] * 30 + [1e300] + [1.0] * 30:
+        widths.learn(np.array([0]), np.array([error]), widths.say())
+    assert (widths.say() < 10).all()

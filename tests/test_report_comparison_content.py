@@ -85,3 +85,9 @@ def test_a_comparison_without_scores_is_refused(tmp_path):
     sink.close()
     with pytest.raises(SinkError, match="expected scores, was none"):
         content.gather(tmp_path, ["last"], 0, {"last": {}})
+
+
+def test_a_comparison_within_its_warmup_is_refused(place):
+    folder, paces = place
+    with pytest.raises(SinkError, match=r"was none; .*lower run\.warmup"):
+        content.gather(folder, NAMES, 99_999, paces)

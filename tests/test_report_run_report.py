@@ -2,9 +2,11 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -105,6 +107,47 @@ def test_a_run_without_scores_is_refused(tmp_path):
     replay(config, open_feed(config), tmp_path / "short")
     with pytest.raises(SinkError, match="expected scores, was none"):
         run_report.write(run_folder.load(tmp_path / "short"))
+
+
+def test_a_run_without_scores_gives_empty_tables_with_the_columns(folder, tmp_path):
+    config = from_tree(TREE | {"feed": {"options": {"ticks": 1}}})
+    replay(config, open_feed(config), tmp_path / "short")
+    run, usual = Run.load(tmp_path / "short"), Run.load(folder)
+    assert run.scores().collect().height == 0
+    assert run.scores().collect_schema() == usual.scores().collect_schema()
+    assert run.forecasts().collect().height == 2
+    assert "<table>" in run._repr_html_()
+    for path in (tmp_path / "short" / "records").glob("forecasts-*"):
+        path.unlink()
+    assert run.forecasts().collect_schema() == usual.forecasts().collect_schema()
+
+
+def test_a_report_of_records_without_forecasts_is_refused(folder, tmp_path):
+    shutil.copytree(folder, tmp_path / "some")
+    for path in (tmp_path / "some" / "records").glob("forecasts-*"):
+        path.unlink()
+    run = Run.load(tmp_path / "some")
+    for call in (run.report, run.plot):
+        with pytest.raises(SinkError, match="expected forecasts, was none"):
+            call()
+
+
+def test_a_value_too_large_to_square_costs_what_it_decides_alone(folder, tmp_path):
+    shutil.copytree(folder, tmp_path / "huge")
+    (path,) = (tmp_path / "huge" / "records").glob("scores-*.parquet")
+    number = pl.int_range(pl.len())
+    huge = pl.when(number == 300).then(1e300).otherwise("truth").alias("truth")
+    pl.read_parquet(path).with_columns(huge).write_parquet(path)
+    found = content.gather(run_folder.load(tmp_path / "huge"))
+    touched, other = sorted(found["parts"], key=lambda part: part["skill"] is not None)
+    assert touched["mae"] > 1e290
+    assert 0 < touched["coverage"] < 1
+    assert "too large to square" in touched["verdict"]
+    rolling = touched["over_time"]["rolling skill"]
+    assert None in rolling[50:]
+    assert rolling[-1] is not None
+    assert other["skill"]
+    assert run_report.write(run_folder.load(tmp_path / "huge")).exists()
 
 
 def test_a_run_in_python_has_figures_frames_pictures_and_a_report(folder, tmp_path):

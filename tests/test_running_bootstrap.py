@@ -27,3 +27,12 @@ def test_two_models_are_drawn_alike_so_what_is_common_cancels():
 
 def test_where_the_last_value_was_never_wrong_there_is_no_interval():
     assert bootstrap.interval(bootstrap.skills(np.ones(10), np.zeros(10))) is None
+
+
+def test_draws_with_squares_too_large_for_a_float_have_no_skill():
+    ours, theirs = np.ones(10), np.full(10, 2.0)
+    ours[3] = theirs[3] = np.inf
+    drawn = bootstrap.skills(ours, theirs)
+    assert np.unique(drawn[np.isfinite(drawn)]) == 0.5
+    assert np.isnan(drawn).sum() > 500
+    assert np.isnan(bootstrap.skills(np.full(10, 1e308), theirs)).all()

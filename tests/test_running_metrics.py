@@ -194,6 +194,16 @@ def test_nan_is_not_hidden():
     assert np.isnan(fold.summary()["mse"])
 
 
+def test_figures_of_errors_too_large_to_square_are_none_and_the_others_stay():
+    fold = Fold()
+    fold.add(scores([1, 1e300, 2], [1, 1, 2], [1, 1, 1e300], [1, 0, 1]))
+    found = fold.summary()
+    assert found["mse"] is found["naive_mse"] is found["skill"] is None
+    assert found["mae"] == pytest.approx(1e300 / 3)
+    assert found["coverage"] == 2 / 3
+    assert metrics.total(found, "mse") == np.inf
+
+
 def test_added_metric_is_in_every_summary(tmp_path):
     store(tmp_path, random_scores(500))
     table = {**metrics.METRICS, "bias": lambda s: s.mean - s.truth}

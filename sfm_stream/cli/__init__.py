@@ -8,7 +8,6 @@ error.
 from __future__ import annotations
 
 import gc
-import sys
 import warnings
 from typing import Annotated, TextIO
 
@@ -57,12 +56,11 @@ def _tell(
     file: TextIO | None = None,
     line: str | None = None,
 ) -> None:
-    """Print a warning: what concerns users as a line of ours, without our code."""
-    if issubclass(category, FutureWarning):
-        say(f"warning: {message}")
-        return
-    text = warnings.formatwarning(message, category, filename, lineno, line)
-    (file or sys.stderr).write(text)
+    """Print a warning as a line of ours, without code; its place is for a report."""
+    del file, line
+    is_ours = issubclass(category, FutureWarning)
+    place = "" if is_ours else f" ({category.__name__} in {filename}:{lineno})"
+    say(f"warning: {message}{place}")
 
 
 def _version(wanted: bool) -> None:

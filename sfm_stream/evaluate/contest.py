@@ -284,16 +284,17 @@ def _fold(folder: Path, first: Mapping[str, int]) -> dict[str, Any]:
         for target in known
     }
     each = {name: _plain(tree["horizons"]) for name, tree in targets.items()}
-    if len(targets) == 1:
-        return next(iter(each.values()))
-    return {**_plain(metrics.mean_over(targets)), "targets": each}
+    if len(targets) > 1:
+        return {**_plain(metrics.mean_over(targets)), "targets": each}
+    return next(iter(each.values()), {"horizons": {}})
 
 
 def _stretches(folder: Path, first: Mapping[str, int]) -> dict[str, list[float]]:
     """Give squared errors of equal stretches, the model's and the last value's.
 
     Each target and horizon counts alike: its errors are told as shares of all that the
-    last value made. So 1 - sum / sum is the mean of their skills.
+    last value made. So 1 - sum / sum is the mean of their skills. One with a square too
+    large for a float is left out.
     """
     sums = np.zeros((2, STRETCHES))
     for horizons in metrics.blocks(folder, first, STRETCHES).values():
@@ -301,7 +302,8 @@ def _stretches(folder: Path, first: Mapping[str, int]) -> dict[str, list[float]]
             errors = np.array(
                 [[metrics.total(one, name) for one in parts] for name in SQUARED]
             )
-            if (total := errors[1].sum()) > 0:
+            total = errors[1].sum()
+            if total > 0 and np.isfinite(errors).all():
                 sums += errors / total
     ours, theirs = sums.tolist()
     return {"ours": ours, "theirs": theirs}

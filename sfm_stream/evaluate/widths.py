@@ -8,6 +8,7 @@ distribution shift, NeurIPS 2021). So a peer with poor means still gets fair wid
 
 from __future__ import annotations
 
+import math
 from statistics import NormalDist
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -62,7 +63,8 @@ class Widths:
         for q, e, widths in zip(horizon.tolist(), error.tolist(), said, strict=True):
             self._scored[q] += 1
             pace = max(PACE, 1.0 / self._scored[q])
-            self._variance[q] += pace * (e * e - self._variance[q])
+            if math.isfinite(e * e):  # else there were no width ever after
+                self._variance[q] += pace * (e * e - self._variance[q])
             inside = abs(e) <= widths
             spread = np.sqrt(self._levels * (1.0 - self._levels))
             if not np.isnan(widths[0]):

@@ -163,6 +163,7 @@ def _times(ns: pl.Series) -> Times:
     return ns.to_numpy().astype("datetime64[ns]")
 
 
+@np.errstate(over="ignore", invalid="ignore")
 def _draw_cumulative(axes: Axes, scores: pl.DataFrame, name: str) -> None:
     truth = scores["truth"].to_numpy()
     naive = float(np.square(truth - scores["naive"].to_numpy()).sum())
@@ -230,9 +231,9 @@ def amplitudes(records: Path, target: str) -> tuple[Times, Floats]:
         )
         times.append(stated["time"].to_numpy())
         rows.append(stated["amplitude"].to_numpy())
-    time, amplitude = np.concatenate(times), np.concatenate(rows)
-    if not len(time):
+    if not sum(map(len, times)):
         raise SinkError(str(records), "expected amplitudes, was none")
+    time, amplitude = np.concatenate(times), np.concatenate(rows)
     count = min(COLUMNS, len(time))
     starts = np.arange(count) * len(time) // count
     sums = np.add.reduceat(amplitude.astype(np.float64), starts)

@@ -76,7 +76,10 @@ class Run:
         return found
 
     def scores(self) -> pl.LazyFrame:
-        """Give all scores: truth, mean, last value, whether the interval held it."""
+        """Give all scores: truth, mean, last value, whether the interval held it.
+
+        Without scores it is a table of no rows.
+        """
         return self._frame("scores")
 
     def forecasts(self) -> pl.LazyFrame:
@@ -92,9 +95,20 @@ class Run:
         return run_report.write(self._run, None if out is None else Path(out))
 
     def _frame(self, kind: str) -> pl.LazyFrame:
-        import polars as pl
+        found = sinks.whole(self._run.records, kind)
+        return (self._nothing(kind) if found is None else found).lazy()
 
-        return pl.concat(sinks.read(self._run.records, kind)).lazy()
+    def _nothing(self, kind: str) -> pl.DataFrame:
+        """Give the columns of a kind of which nothing was said."""
+        info, levels = self._run.info, self._run.config.forecast.levels
+        names = {name: tuple(info[f"{name}s"]) for name in ("target", "horizon")}
+        tables = {"stream": (), "experts": tuple(info["experts"]), **names}
+        widths = {
+            "weights": len(info["experts"]),
+            "amplitude": len(info["frequencies"]),
+            "quantiles": 2 * len(levels),
+        }
+        return sinks.nothing(kind, tables, widths)
 
     def __repr__(self) -> str:
         return f"Run({str(self.folder)!r})"

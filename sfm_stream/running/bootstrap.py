@@ -30,13 +30,16 @@ def skills(ours: Floats, theirs: Floats, draws: int = DRAWS) -> Floats:
         draws: how often; seeded, so the same run has the same interval.
 
     Returns:
-        [..., draws]; NaN where the last value was never wrong.
+        [..., draws]; NaN where the last value was never wrong, or where squares are
+        too large for a float.
     """
     blocks = ours.shape[-1]
     drawn = np.random.default_rng(0).integers(0, blocks, (draws, blocks))
-    base = theirs[..., drawn].sum(axis=-1)
+    with np.errstate(over="ignore"):
+        missed, base = (sums[..., drawn].sum(axis=-1) for sums in (ours, theirs))
     found = np.full(base.shape, np.nan)
-    np.divide(ours[..., drawn].sum(axis=-1), base, out=found, where=base > 0)
+    has_skill = (base > 0) & np.isfinite(base) & np.isfinite(missed)
+    np.divide(missed, base, out=found, where=has_skill)
     skill: Floats = 1 - found
     return skill
 

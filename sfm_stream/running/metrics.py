@@ -127,15 +127,22 @@ class Fold:
     def add(self, scores: Scores) -> None:
         """Take scores."""
         self._scored += len(scores.truth)
+        with np.errstate(over="ignore"):  # a mean too large for a float is None
+            self._sum_up(scores)
+
+    def _sum_up(self, scores: Scores) -> None:
         for name, metric in self._metrics.items():
             values = metric(scores)
             self._sums[name] += float(values.sum(dtype=np.float64))
             self._counts[name] += len(values)
 
     def summary(self) -> Summary:
-        """Give `scored`, the means by name, and `skill`; None where undefined."""
+        """Give `scored`, the means by name, and `skill`.
+
+        None where undefined, or too large for a float.
+        """
         means: Summary = {
-            name: self._sums[name] / count if count else None
+            name: _finite(self._sums[name] / count) if count else None
             for name, count in self._counts.items()
         }
         skill = _skill(means["mse"], means["naive_mse"])
@@ -268,13 +275,16 @@ def blocks(
 
 
 def total(stretch: Summary, name: str) -> float:
-    """Give the sum of which a summary holds the mean; 0 of nothing.
+    """Give the sum of squares of which a summary holds the mean; 0 of nothing.
+
+    It is infinite where it is too large for a float.
 
     Args:
         stretch: a summary.
-        name: of a metric that is a mean.
+        name: of a metric that is a mean over all scores.
     """
-    return (stretch[name] or 0.0) * (stretch["scored"] or 0)
+    scored, mean = stretch["scored"] or 0, stretch[name]
+    return scored * (math.inf if mean is None else mean) if scored else 0.0
 
 
 def _skill(mse: float | None, naive_mse: float | None) -> float | None:
@@ -283,6 +293,10 @@ def _skill(mse: float | None, naive_mse: float | None) -> float | None:
     if naive_mse == 0:  # nothing moved: as good as the last value, or without measure
         return 0.0 if mse == 0 else None
     return 1 - mse / naive_mse
+
+
+def _finite(mean: float) -> float | None:
+    return None if math.isinf(mean) else mean
 
 
 def _mean(values: Sequence[float | None]) -> float | None:

@@ -11,7 +11,7 @@ from sfm_stream.sinks.delivery import Delivery, Status
 from sfm_stream.sinks.jsonl import JsonlSink
 from sfm_stream.sinks.memory import MemorySink
 from sfm_stream.sinks.opening import open_sink
-from sfm_stream.sinks.parquet import ParquetSink, last, read
+from sfm_stream.sinks.parquet import ParquetSink, last, nothing, read, whole
 from sfm_stream.sinks.sqlite import SqliteSink
 
 __all__ = [
@@ -23,6 +23,8 @@ __all__ = [
     "SqliteSink",
     "Status",
     "last",
+    "nothing",
     "open_sink",
     "read",
+    "whole",
 ]

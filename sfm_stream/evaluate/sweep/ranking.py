@@ -141,7 +141,6 @@ def _named(chosen: Grid, point: Sequence[str]) -> dict[str, object]:
 
 
 def _row(cell: Mapping[str, Any]) -> dict[str, object]:
-    ours, theirs = np.array(cell["ours"]), np.array(cell["theirs"])
-    low, high = bootstrap.interval(bootstrap.skills(ours, theirs)) or (None, None)
+    low, high = bootstrap.interval(_draws([cell])) or (None, None)
     said = ("target", "horizon", "scored", *FIGURES)
     return {**{name: cell[name] for name in said}, "skill_low": low, "skill_high": high}

@@ -29,6 +29,7 @@ COLUMNS = ("stream", "target", "horizon", "origin", "time",
            "truth", "mean", "naive", "covered")  # fmt: skip
 
 
+@np.errstate(over="ignore")  # what is too large for a float is shown as none
 def gather(
     folder: Path, names: Sequence[str], warmup: float, paces: Mapping[str, Any]
 ) -> dict[str, Any]:
@@ -64,11 +65,11 @@ def _scores(folder: Path, warmup: float) -> pl.DataFrame:
     """Read the scores of a model behind the warm-up, of which there must be some."""
     import polars as pl
 
-    parts = list(sinks.read(folder, "scores", COLUMNS))
-    if not any(map(len, parts)):
-        raise SinkError(str(folder), "expected scores, was none", "let it run longer")
+    scores = sinks.whole(folder, "scores", COLUMNS)
+    if scores is None:
+        raise _none(folder)
     text = (pl.col(n).cast(pl.String) for n in ("stream", "target", "horizon"))
-    found = pl.concat(parts).with_columns(*text)
+    found = scores.with_columns(*text)
     lasts = found.group_by("stream").agg(pl.col("origin").max() + 1)
     first = metrics.first_scored(warmup, dict(lasts.rows()))
     starts = pl.DataFrame(
@@ -76,7 +77,15 @@ def _scores(folder: Path, warmup: float) -> pl.DataFrame:
         schema={"stream": pl.String, "first": pl.Int64},
     )
     counted = found.join(starts, on="stream", maintain_order="left")
-    return counted.filter(pl.col("origin") >= pl.col("first"))
+    counted = counted.filter(pl.col("origin") >= pl.col("first"))
+    if not len(counted):
+        raise _none(folder)
+    return counted
+
+
+def _none(folder: Path) -> SinkError:
+    hint = "let it run longer, or lower run.warmup"
+    return SinkError(str(folder), "expected scores, was none", hint)
 
 
 def _parts(
@@ -105,20 +114,14 @@ def _size(horizon: str) -> tuple[int, str]:
     return (int(digits or 0), horizon)
 
 
-def _squares(table: pl.DataFrame) -> tuple[Floats, Floats]:
-    truth = table["truth"].to_numpy()
-    missed, moved = truth - table["mean"].to_numpy(), truth - table["naive"].to_numpy()
-    return np.square(missed), np.square(moved)
-
-
 def _figures(table: pl.DataFrame) -> dict[str, Any]:
-    squared, naive = _squares(table)
+    squared, naive = curves.squares(table)
     found = curves.skill_interval(squared, naive)
     covered = table["covered"].mean()
     return {
         "scored": len(table),
         "skill": None if found is None else list(found),
-        "mae": float(np.sqrt(squared).mean()) if len(table) else None,
+        "mae": curves.mean_error(table),
         "coverage": covered if isinstance(covered, float) else None,
     }
 
@@ -137,7 +140,7 @@ def _so_far(tables: Mapping[str, pl.DataFrame]) -> dict[str, Any]:
 
 
 def _at(times: Floats, table: pl.DataFrame) -> list[float | None]:
-    squared, naive = _squares(table)
+    squared, naive = curves.squares(table)
     skill = curves.ratio_skill(np.cumsum(squared), np.cumsum(naive))
     skill[:FEW] = np.nan
     rows = np.searchsorted(table["time"].to_numpy() / NS_PER_S, times, "right") - 1

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -42,6 +42,7 @@ COUNTED = {"voided": "reason", "rejected": "reason", "updates": "skipped",
            "decisions": "action"}  # fmt: skip
 
 
+@np.errstate(over="ignore")  # what is too large for a float is shown as none
 def gather(run: run_folder.Run) -> dict[str, Any]:
     """Gather all that the report shows.
 
@@ -55,13 +56,10 @@ def gather(run: run_folder.Run) -> dict[str, Any]:
     Raises:
         SinkError: if there is no score to report on, or records cannot be read.
     """
-    import polars as pl
-
     summary = _summary(run)
-    scores = pl.concat(sinks.read(run.records, "scores", SCORES))
-    scores = _behind_warm_up(run, scores)
+    scores = _behind_warm_up(run, _all(run, "scores", SCORES))
     if not len(scores):
-        raise SinkError(str(run.records), "expected scores, was none", "let it run on")
+        raise _none(run, "scores")
     streams = _streams(scores)
     shown = str(streams[0]["name"]) if len(streams) == 1 else _longest(scores)
     return {
@@ -73,6 +71,20 @@ def gather(run: run_folder.Run) -> dict[str, Any]:
         "spectrogram": _spectrogram(run),
         "counts": {kind: _counts(run, kind, by) for kind, by in COUNTED.items()},
     }
+
+
+def _all(run: run_folder.Run, kind: str, columns: Sequence[str]) -> pl.DataFrame:
+    """Give all rows of a kind, of which there must be some."""
+    found = sinks.whole(run.records, kind, columns)
+    if found is None:
+        raise _none(run, kind)
+    return found
+
+
+def _none(run: run_folder.Run, kind: str) -> SinkError:
+    """Say that a report needs records that are not there."""
+    hint = "; ".join(_summary(run).get("remarks", ())) or "let it run on"
+    return SinkError(str(run.records), f"expected {kind}, was none", hint)
 
 
 def _summary(run: run_folder.Run) -> dict[str, Any]:
@@ -124,14 +136,13 @@ def _ticks(run: run_folder.Run) -> dict[str, int]:
     """Count the ticks of each stream: every one of them is an origin."""
     import polars as pl
 
-    lasts = pl.concat(
-        part.group_by(pl.col("stream").cast(pl.String)).agg(pl.col("origin").max())
-        for part in sinks.read(run.records, "forecasts", ("stream", "origin"))
-    )
-    return {
-        name: last + 1
-        for name, last in lasts.group_by("stream").agg(pl.col("origin").max()).rows()
-    }
+    lasts: dict[str, int] = {}
+    for part in sinks.read(run.records, "forecasts", ("stream", "origin")):
+        for name, last in part.group_by("stream").agg(pl.col("origin").max()).rows():
+            lasts[name] = max(last, lasts.get(name, last))
+    if not lasts:
+        raise _none(run, "forecasts")
+    return {name: last + 1 for name, last in lasts.items()}
 
 
 def _longest(scores: pl.DataFrame) -> str:
@@ -161,7 +172,7 @@ def _parts(
 
     targets, horizons = run.info["targets"], run.info["horizons"]
     points = POINTS if len(targets) * len(horizons) <= MANY else FEWER_POINTS
-    bounds = pl.concat(sinks.read(run.records, "forecasts", BOUNDS)).filter(
+    bounds = _all(run, "forecasts", BOUNDS).filter(
         pl.col("stream").cast(pl.String) == shown
     )
     here = scores.filter(pl.col("stream").cast(pl.String) == shown)
@@ -181,14 +192,14 @@ def _parts(
 
 
 def _part(rows: pl.DataFrame, points: int) -> dict[str, Any]:
-    squared, naive = _squares(rows)
+    squared, naive = curves.squares(rows)
     found = curves.skill_interval(squared, naive)
     last = slice(max(0, len(rows) - curves.ZOOM), len(rows))
     return {
         "scored": len(rows),
         "skill": None if found is None else list(found),
         "verdict": _verdict(found),
-        "mae": float(np.sqrt(squared).mean()),
+        "mae": curves.mean_error(rows),
         "coverage": _number(rows["covered"].mean()),
         "curve": _rows(rows, curves.extremes(rows["truth"].to_numpy(), points)),
         "zooms": {
@@ -202,17 +213,12 @@ def _part(rows: pl.DataFrame, points: int) -> dict[str, Any]:
     }
 
 
-def _squares(rows: pl.DataFrame) -> tuple[Floats, Floats]:
-    truth = rows["truth"].to_numpy()
-    return (
-        np.square(truth - rows["mean"].to_numpy()),
-        np.square(truth - rows["naive"].to_numpy()),
-    )
-
-
 def _verdict(found: tuple[float, float, float] | None) -> str:
     if found is None:
-        return "Too few scores, or a target that never moved: nothing to say yet."
+        return (
+            "Too few scores, a target that never moved, or values too large to "
+            "square: nothing to say yet."
+        )
     skill, low, high = found
     interval = f"skill {skill:.3f}, 90 % interval {low:.3f} to {high:.3f}"
     if low > 0:

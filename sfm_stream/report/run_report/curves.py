@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from itertools import pairwise
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sfm_stream.events import Floats, Ints
 from sfm_stream.running import bootstrap
+
+if TYPE_CHECKING:
+    import polars as pl
 
 ZOOM = 300
 """Rows of a zoom."""
@@ -35,18 +40,41 @@ def extremes(values: Floats, buckets: int) -> Ints:
     return np.unique(np.array(pairs))
 
 
+def squares(rows: pl.DataFrame) -> tuple[Floats, Floats]:
+    """Give the squared errors of the forecast and of the last value [n] of scores."""
+    truth = rows["truth"].to_numpy()
+    missed, moved = truth - rows["mean"].to_numpy(), truth - rows["naive"].to_numpy()
+    return np.square(missed), np.square(moved)
+
+
+def mean_error(rows: pl.DataFrame) -> float | None:
+    """Give the mean absolute error of scores; None of none."""
+    errors = rows["truth"].to_numpy() - rows["mean"].to_numpy()
+    return float(np.abs(errors).mean()) if len(errors) else None
+
+
 def rolling(values: Floats, width: int) -> Floats:
-    """Average the last `width` values at each row; fewer at the beginning [n]."""
-    sums = np.concatenate([[0.0], np.cumsum(values, dtype=np.float64)])
+    """Average the last `width` values at each row; fewer at the beginning [n].
+
+    NaN where one of them is infinite.
+    """
+    endless = np.isinf(values)
+    known = np.where(endless, 0.0, values)
+    sums = np.concatenate([[0.0], np.cumsum(known, dtype=np.float64)])
+    lost = np.concatenate([[0], np.cumsum(endless)])
     at = np.arange(1, len(values) + 1)
     since = np.maximum(at - width, 0)
     averages: Floats = (sums[at] - sums[since]) / (at - since)
+    averages[lost[at] > lost[since]] = np.nan
     return averages
 
 
 def ratio_skill(squared: Floats, naive: Floats) -> Floats:
-    """Give 1 - squared / naive; NaN where the last value was never wrong."""
-    where = naive > 0
+    """Give 1 - squared / naive; NaN where the last value was never wrong.
+
+    NaN too where either is infinite.
+    """
+    where = (naive > 0) & np.isfinite(naive) & np.isfinite(squared)
     skill = np.full(len(naive), np.nan)
     skill[where] = 1 - squared[where] / naive[where]
     return skill
@@ -72,17 +100,17 @@ def skill_interval(
         blocks: stretches of equal length.
 
     Returns:
-        Skill, lower and upper end; None with fewer than 20 scores or where the last
-        value was never wrong.
+        Skill, lower and upper end; None with fewer than 20 scores, where the last
+        value was never wrong, or where squares are too large for a float.
     """
-    total = float(naive.sum())
-    if len(squared) < 20 or total <= 0:
+    total, missed = float(naive.sum()), float(squared.sum())
+    if len(squared) < 20 or total <= 0 or not math.isfinite(total + missed):
         return None
     blocks = min(blocks, len(squared) // 4)
     starts = np.linspace(0, len(squared), blocks + 1).astype(np.int64)[:-1]
     ours, theirs = np.add.reduceat(squared, starts), np.add.reduceat(naive, starts)
     ends = bootstrap.interval(bootstrap.skills(ours, theirs))
-    return ends and (1 - float(squared.sum()) / total, *ends)
+    return ends and (1 - missed / total, *ends)
 
 
 def grouped(keys: NDArray[np.int64], values: Floats, count: int) -> Floats:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import numpy as np
 
-from sfm_stream.records import MAY_BE_UNKNOWN
+from sfm_stream.records import KINDS, MAY_BE_UNKNOWN
 
 if TYPE_CHECKING:
     import polars as pl
@@ -47,6 +48,26 @@ def as_frame(
         else:
             found.append(pl.Series(name, column))
     return pl.DataFrame(found)
+
+
+def nothing(
+    kind: str, tables: Mapping[str, tuple[str, ...]], widths: Mapping[str, int]
+) -> pl.DataFrame:
+    """Give the frame of no records of a kind.
+
+    Args:
+        kind: of the records.
+        tables: as `as_frame` takes them.
+        widths: of the columns that hold several numbers in a row.
+    """
+    columns: dict[str, NDArray[Any]] = {}
+    for field in msgspec.structs.fields(KINDS[kind]):
+        name, is_coded = field.name, field.type in (int, str)
+        shape = (0, widths[name]) if name in widths else (0,)
+        columns[name] = np.zeros(shape, np.int64 if is_coded else np.float64)
+    if "amplitude" in columns:
+        columns["amplitude"] = columns["amplitude"].astype(np.float32)
+    return as_frame(kind, columns, tables)
 
 
 def _texts(name: str, codes: NDArray[Any], table: tuple[str, ...]) -> pl.Series:

@@ -41,6 +41,25 @@ def read(
         yield from load(folder, kind, number, wanted)
 
 
+def whole(
+    folder: Path, kind: str, columns: Sequence[str] | None = None
+) -> pl.DataFrame | None:
+    """Give all rows of a kind; None if there are none.
+
+    Args:
+        folder: where a `ParquetSink` wrote.
+        kind: a key of `KINDS`, e.g. `scores`.
+        columns: those wanted; all when absent.
+
+    Raises:
+        SinkError: if the folder or a part is missing or cannot be read.
+    """
+    import polars as pl
+
+    found = list(read(folder, kind, columns))
+    return pl.concat(found) if found else None
+
+
 def last(
     folder: Path, kind: str, rows: int, columns: Sequence[str] | None = None
 ) -> pl.DataFrame | None:
