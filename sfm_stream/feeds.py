@@ -62,7 +62,7 @@ class Happening(msgspec.Struct, frozen=True):
 
     Attributes:
         time: when, ns.
-        kind: `live`, `stale`, `closed`, `gap` or `not taken`.
+        kind: `live`, `stale`, `closed`, `not opened`, `given up`, `gap` or `not taken`.
         detail: e.g. why; empty if there is nothing to say.
     """
 

@@ -21,3 +21,17 @@ def test_a_reason_for_which_frames_are_not_taken_is_noted_when_it_is_new():
         Happening(1, "not taken", "2 garbage, first '{'"),
         Happening(3, "not taken", "1 absurd times"),
     )
+
+
+def test_that_no_connection_comes_to_be_is_noted_once_per_reason_until_one_is_live():
+    history = History()
+    for time, reason in enumerate(("refused", "refused", "timed out", "refused")):
+        history.note_failed(time, reason)
+    history.note(4, "live")
+    history.note_failed(5, "refused")
+    assert history.latest == (
+        Happening(0, "not opened", "refused"),
+        Happening(2, "not opened", "timed out"),
+        Happening(4, "live"),
+        Happening(5, "not opened", "refused"),
+    )

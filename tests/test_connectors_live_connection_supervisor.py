@@ -419,6 +419,31 @@ def test_connections_gaps_and_odd_frames_are_told_of_in_the_status():
     assert len(gaps(events)) >= 1
 
 
+def test_why_a_connection_never_opens_is_told_once_and_why_it_is_given_up():
+    faults = ("http:503@1", "http:503@2", "http:500@3", "http:401@4")
+
+    async def run():
+        clock = StillClock()
+        async with exchange(trades(1), *faults) as (_, url):
+            async with Listener(live(url, clock=clock)) as listener:
+                await until(lambda: listener.state() == "backoff")
+                assert listener.feed.status()[0].alarm == ""
+                while listener.state() != "closed":
+                    await pass_time(clock, 1)
+                return listener.feed.status()[0]
+
+    status = asyncio.run(run())
+    assert [(one.kind, one.detail) for one in status.happened] == [
+        ("not opened", "answered HTTP 503 Service Unavailable"),
+        ("not opened", "answered HTTP 500 Internal Server Error"),
+        ("not opened", "answered HTTP 401 Unauthorized"),
+        ("given up", "answered HTTP 401 Unauthorized"),
+    ]
+    assert status.state == "closed"
+    reason = "answered HTTP 401 Unauthorized"
+    assert status.alarm == f"given up, as no further try can help: {reason}"
+
+
 def test_the_old_connection_is_heard_for_a_grace_after_the_new_one_speaks():
     async def run():
         clock, venue = StillClock(), Exchange()

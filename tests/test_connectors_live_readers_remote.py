@@ -130,7 +130,7 @@ def test_a_reader_that_hangs_is_an_alarm_then_a_gap_and_another_goes_on():
                 events += (await anext(batches)).events()
                 seen += feed.status()
                 await until(lambda: clock.next() is not None)
-                await clock.advance(60)
+                await clock.advance(clock.next())
                 events += await taken(batches, 1)
                 await until(lambda: feed.status()[0].state == "live")
                 return events, [*seen, *feed.status()], feed.counters
@@ -210,16 +210,18 @@ def test_told_to_stop_it_gives_what_waits_and_the_process_ends():
     assert readers() == []
 
 
-def test_an_error_that_no_retry_mends_is_raised_by_the_taker():
+def test_an_error_that_no_retry_mends_is_raised_by_the_taker_and_stays_an_alarm():
     async def run():
         async with exchange([], "http:404%100", play=False) as (_, url):
             feed = open_readers(settings(url, processes=1))
             async with asyncio.timeout(PATIENCE):
-                async for _ in feed.batches(8):
-                    pass
+                with pytest.raises(FeedError, match="404"):
+                    await anext(feed.batches(8))
+            return feed.status()
 
-    with pytest.raises(FeedError, match="404"):
-        asyncio.run(run())
+    [status] = asyncio.run(run())
+    assert (status.state, status.happened[-1].kind) == ("closed", "given up")
+    assert "404" in status.alarm
     assert readers() == []
 
 

@@ -212,3 +212,20 @@ def test_what_json_has_no_number_for_is_told_all_the_same(value):
     with log() as found:
         LOG.info("loss", extra={"loss": value})
     assert found.lines()[0]["loss"] is None
+
+
+def test_repeats_are_those_of_one_connection():
+    with log() as found:
+        for number in range(BURST + 2):
+            for whose in ("a", "b"):
+                extra = {"connection": whose, "number": number}
+                LOG.warning("connection: closed", extra=extra)
+        found.seconds = WINDOW + 1
+        LOG.info("later")
+    told = [(line.get("connection"), line.get("suppressed")) for line in found.lines()]
+    assert told == [
+        *BURST * [("a", None), ("b", None)],
+        ("a", 2),
+        ("b", 2),
+        (None, None),
+    ]

@@ -50,6 +50,10 @@ def test_a_process_that_is_well_is_ready():
             {"feeds": (replace(FEED, state="subscribing", age=None, usual=450.0),)},
             "feeds: expected a live connection, was none of 1",
         ),
+        (
+            {"feeds": (replace(FEED, alarm="the reader has said nothing for 5 s"),)},
+            "feeds: expected a live connection, was none of 1",
+        ),
         ({"lag_s": 5.5}, "lag: expected at most 5 s, was 5.5 s"),
         (
             {"checkpoint": Checkpoint(1_400, 940.0, 0.2, waited_s=911.0)},

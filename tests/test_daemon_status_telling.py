@@ -15,13 +15,15 @@ from tests.vitals_rig import FEED
 def test_what_happens_to_connections_is_logged_once(caplog):
     caplog.set_level(logging.INFO)
     telling, happened = Telling(), ()
-    for i, kind in enumerate(("live", "closed", "gap", "live")):
+    kinds = ("live", "closed", "gap", "live", "not opened", "given up")
+    for i, kind in enumerate(kinds):
         happened = (*happened, Happening(i + 1, kind, "why"))
         telling.tell([replace(FEED, happened=happened, counters={})])
     said = [(record.levelname, record.getMessage()) for record in caplog.records]
     assert said == [
         ("INFO", "connection: live"), ("WARNING", "connection: closed"),
         ("WARNING", "connection: gap"), ("INFO", "connection: live"),
+        ("WARNING", "connection: not opened"), ("ERROR", "connection: given up"),
     ]  # fmt: skip
     assert {record.connection for record in caplog.records} == {"wss://venue"}
 

@@ -33,6 +33,20 @@ class History:
         """
         self._happened.append(Happening(time, kind, detail))
 
+    def note_failed(self, time: int, reason: str) -> None:
+        """Remember that no connection came to be, once per reason until one is live.
+
+        Args:
+            time: when, ns.
+            reason: why not.
+        """
+        for one in reversed(self._happened):
+            if one.kind == "live":
+                break
+            if one.kind == "not opened" and one.detail == reason:
+                return
+        self.note(time, "not opened", reason)
+
     def count(
         self, time: int, counters: Mapping[str, int], examples: Mapping[str, str]
     ) -> None:

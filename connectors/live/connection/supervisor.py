@@ -68,7 +68,7 @@ class Supervisor:
         *,
         whole: bool,
     ) -> None:
-        self.state, self.reason = State.INIT, ""
+        self.state, self.reason, self._alarm = State.INIT, "", ""
         self._since = shard.clock.elapsed()
         self._shard, self._records, self._protocol = shard, records, protocol
         self._streams = ("",) if whole else shard.topics
@@ -86,6 +86,7 @@ class Supervisor:
                 while (end := await self._once()).kind != "fatal":
                     self._enter(Step.END)
                     await self._shard.clock.sleep(max(end.wait, self._delay()))
+                self._give_up(end.reason)
             finally:
                 self._enter(Step.STOP)
                 watching.cancel()
@@ -114,6 +115,7 @@ class Supervisor:
             happened=self._history.latest,
             examples=self._examples(),
             usual=self._shard.liveness.expected(),
+            alarm=self._alarm,
         )
 
     def _examples(self) -> dict[str, str]:
@@ -216,11 +218,17 @@ class Supervisor:
             self._backoff.reset()
             self._lost = False
         if link.opened is None:
+            self._history.note_failed(shard.clock.now(), end.reason)
             return
         self._note_closed(end.reason)
         if not self._lost:
             self._lost = True
             self._lose(end.reason)
+
+    def _give_up(self, reason: str) -> None:
+        """Say that no further try can help."""
+        self._history.note(self._shard.clock.now(), "given up", reason)
+        self._alarm = f"given up, as no further try can help: {reason}"
 
     def _delay(self) -> float:
         """Give the wait before the next try; none after a steady connection."""

@@ -90,19 +90,22 @@ def read(open_feed: Callable[[Config], Named], config: Config, end: socket) -> N
     asyncio.run(_serve(open_feed(config), end))
 
 
-async def _serve(feed: Named, end: socket) -> None:
-    ear, mouth = await asyncio.open_connection(sock=end)
+async def _serve(feed: Named, door: socket) -> None:
+    ear, mouth = await asyncio.open_connection(sock=door)
     obeying = asyncio.create_task(_obey(ear, feed))
     reporting = asyncio.create_task(_report(mouth, feed))
     for task in (obeying, reporting):
         task.add_done_callback(_end_if_failed)
+    end: End | None = None
     try:
         await _tell_all(mouth, feed)
     except FeedError as error:
-        _tell(mouth, Kind.END, End(error.source, error.problem, error.hint))
+        end = End(error.source, error.problem, error.hint)
     reporting.cancel()
     obeying.cancel()
     _tell(mouth, Kind.REPORT, _reported(feed))
+    if end is not None:  # the last word: nothing is heard behind it
+        _tell(mouth, Kind.END, end)
     mouth.close()
     await mouth.wait_closed()
 

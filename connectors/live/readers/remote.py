@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from connectors.live.connection.backoff import Backoff
+from connectors.live.connection.history import KEPT
 from connectors.live.connection.states import State
 from connectors.live.endless import Endless
 from connectors.live.merged import CAPACITY, Named
@@ -241,7 +242,7 @@ class Remote(Endless):
                 state=State.BACKOFF.value,
                 reason=reason,
                 alarm=reason,
-                happened=(*one.happened, closed),
+                happened=(*one.happened, closed)[-KEPT:],
             )
             for one in self._report.status
         ]

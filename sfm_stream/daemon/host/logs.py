@@ -2,7 +2,8 @@
 
     {"time": "2026-11-24T10:30:00.123456Z", "level": "info", "event": "live", ...}
 
-Each call gives a constant text, and its values as `extra`; the same text is a repeat.
+Each call gives a constant text, and its values as `extra`; the same text is a repeat,
+unless it is of another `connection`.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ TEXTS = 1_024
 """Texts whose repeats are told apart."""
 PLAIN = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime"}
 
-Text: TypeAlias = tuple[str, str]
+Text: TypeAlias = tuple[str, str, str]
 
 
 @contextmanager
@@ -104,7 +105,8 @@ class Lines(logging.StreamHandler[TextIO]):
         """Write a record, unless its text was said too often of late."""
         now = self._elapsed()
         self._tell_suppressed(now - WINDOW)
-        text = (record.name, str(record.msg))
+        whose = str(getattr(record, "connection", ""))
+        text = (record.name, str(record.msg), whose)
         window = self._windows.get(text)
         if window is None:
             if len(self._windows) == TEXTS:
@@ -129,7 +131,7 @@ class Lines(logging.StreamHandler[TextIO]):
             self._forget_oldest()
 
     def _forget_oldest(self) -> None:
-        (name, text), window = self._windows.popitem(last=False)
+        (name, text, whose), window = self._windows.popitem(last=False)
         if window.suppressed:
             line = {
                 "time": _stamp(time.time()),
@@ -137,6 +139,7 @@ class Lines(logging.StreamHandler[TextIO]):
                 "event": _cut(text),
                 "logger": name,
                 "suppressed": window.suppressed,
+                **({"connection": whose} if whose else {}),
             }
             self.stream.write(_json(line) + self.terminator)
             self.flush()

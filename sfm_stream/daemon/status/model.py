@@ -242,6 +242,8 @@ def told(
 
 def _brings_data(one: Connection) -> bool:
     """Say whether a connection is live, or silent no longer than it usually is."""
+    if one.alarm:
+        return False
     if one.state not in HELD or one.age is None or one.usual is None:
         return one.state == LIVE
     return one.age <= one.usual

@@ -11,6 +11,9 @@ from sfm_stream.feeds import TROUBLES, Connection, Happening
 
 log = logging.getLogger(__name__)
 
+LEVELS = {LIVE: logging.INFO, "given up": logging.ERROR}
+"""Levels of what happened; all else is a warning."""
+
 
 class Telling:
     """Logs what is new of each connection; the log cuts what repeats too often."""
@@ -33,7 +36,7 @@ class Telling:
             if happened.time <= until or happened.kind == "not taken":
                 continue
             self._until[one.label] = happened.time
-            level = logging.INFO if happened.kind == LIVE else logging.WARNING
+            level = LEVELS.get(happened.kind, logging.WARNING)
             extra = {"connection": one.label, "detail": happened.detail}
             log.log(level, f"connection: {happened.kind}", extra=extra)
             yield happened
