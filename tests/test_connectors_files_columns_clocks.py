@@ -79,3 +79,64 @@ def test_days_as_excel_counts_them_are_times_when_asked_for():
 def test_a_column_that_may_hold_excels_days_is_told(name, days, may):
     column = pl.Series(name, days, pl.Float64)
     assert clocks.may_be_excel(name, column) == may
+
+
+AMBIGUOUS = ["02/01/2024 00:00", "03/01/2024 12:00"]
+
+
+@pytest.mark.parametrize("named", ["", "when"])
+def test_the_form_that_an_error_names_reads_the_file(named):
+    columns = {"price": ["1", "2"], "when": AMBIGUOUS}
+    with pytest.raises(FeedError) as e:
+        told(columns, time=named)
+    form = str(e.value).split("time_format = '")[1].split("'")[0]
+    _, ns, _ = told(columns, {"time_format": form}, time=named)
+    assert ns == [NEW_YEAR + DAY, NEW_YEAR + 2 * DAY + DAY // 2]
+
+
+@pytest.mark.parametrize("named", ["", "when"])
+def test_a_form_goes_before_what_the_cells_look_like(named):
+    columns = {"price": ["1", "2"], "when": ["2024-01-01", "2024-02-01"]}
+    form = {"time_format": "%Y-%d-%m"}
+    assert told(columns, form, time=named)[1] == [NEW_YEAR, NEW_YEAR + DAY]
+
+
+def test_a_form_of_date_and_time_of_day_finds_both_columns():
+    columns = {"price": ["1", "2"], "d": ["02/01/2024", "03/01/2024"],
+               "t": ["00:00", "12:00"]}  # fmt: skip
+    clock, ns, notes = told(columns, {"time_format": "%d/%m/%Y %H:%M"})
+    assert clock.columns == ("d", "t")
+    assert ns == [NEW_YEAR + DAY, NEW_YEAR + 2 * DAY + DAY // 2]
+    assert "times are those of 'd' and 't'" in notes[0]
+
+
+@pytest.mark.parametrize("form", ["%Q", "%H:%M", "%d.%m.%Y"])
+@pytest.mark.parametrize(
+    ("named", "was"), [("", "no column of such times"), ("when", "'2024-01-01'")]
+)
+def test_a_form_that_reads_nothing_is_an_error(form, named, was):
+    columns = {"when": ["2024-01-01", "2024-02-01"], "price": ["1", "2"]}
+    problem = rf"expected times like '{form}' \(feed.options.time_format\), was {was}"
+    with pytest.raises(FeedError, match=problem):
+        told(columns, {"time_format": form}, time=named)
+
+
+@pytest.mark.parametrize(
+    ("unit", "cells"),
+    [
+        ("100ns", ["17040672000000000", "17040672000000010"]),
+        ("s", ["1704067200", "1704067200.000001"]), ("excel", ["45292", "45293"]),
+    ],
+)  # fmt: skip
+def test_a_unit_finds_its_column_and_is_used(unit, cells):
+    columns = {"price": ["1", "2"], "time": cells}
+    clock, ns, _ = told(columns, time_unit=unit)
+    assert clock == clocks.Clock(("time",), unit)
+    assert ns == [NEW_YEAR, NEW_YEAR + (DAY if unit == "excel" else 1000)]
+
+
+def test_a_unit_of_no_column_is_an_error():
+    columns = {"when": ["2024-01-01", "2024-02-01"], "price": ["1", "2"]}
+    problem = r"expected times in 'ms' \(feed.time_unit\), was no such column"
+    with pytest.raises(FeedError, match=problem):
+        told(columns, time_unit="ms")

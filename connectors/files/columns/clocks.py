@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,6 +17,7 @@ from connectors.cells.periods import DAY_OF_YEAR
 from connectors.files.columns.seen import Seen, require
 from connectors.stamps import EXCEL
 from sfm_stream.errors import FeedError
+from sfm_stream.events import Ints
 from sfm_stream.settings import Feed
 
 if TYPE_CHECKING:
@@ -60,7 +62,7 @@ def choose(
         require(named, seen.names, seen.source)
         clock = _named_clock(named, feed, options, seen)
         return clock, [] if clock.form else _unread_months(seen, named)
-    found = _telling(feed, seen)
+    found = _said(feed, options, seen)
     if not found:
         told = f"no column reads as times: ticks are {feed.period.text} apart"
         return None, [told, *_unread_months(seen, seen.names)]
@@ -93,7 +95,10 @@ def _named_clock(
         problem = f"expected times, was {column.dtype}"
         raise FeedError(seen.source, problem, column=named[0])
     if options.time_format:
-        clock = Clock(named, form=dates.chosen(options.time_format, column))
+        clock = _written(named, options.time_format, seen)
+        if not dates.share(clock, seen.columns):
+            shown = repr(next(iter(date_and_time.filled(column.cast(pl.String)))))
+            raise _unwritten(options.time_format, shown, seen, column=named[0])
     elif feed.time_unit != "auto":
         clock = Clock(named, unit=feed.time_unit)
     else:
@@ -114,14 +119,62 @@ def _in_zone(clock: Clock, options: TableOptions, seen: Seen) -> Clock:
     return replace(clock, zone=options.zone)
 
 
+def _said(feed: Feed, options: TableOptions, seen: Seen) -> list[Clock]:
+    """Give the columns that tell time as the settings say, or else by their cells."""
+    form, unit = options.time_format, feed.time_unit
+    if not form and unit == "auto":
+        return _telling(feed, seen)
+    free = _free(feed, seen)
+    if form:
+        each = [_written(names, form, seen) for names in (*zip(free), *pairwise(free))]
+        told = [c for c in each if dates.share(c, seen.columns) >= dates.ENOUGH]
+    else:
+        told = [Clock((name,), unit) for name in free if _counts(name, unit, seen)]
+    if told:
+        return told
+    if form:
+        raise _unwritten(form, "no column of such times", seen)
+    problem = f"expected times in {unit!r} (feed.time_unit), was no such column"
+    raise FeedError(seen.source, problem, "feed.time names the column")
+
+
+def _written(names: tuple[str, ...], form: str, seen: Seen) -> Clock:
+    """Give the clock of columns whose times have a form in strptime's words."""
+    sample = date_and_time.sample(seen.columns, names)
+    return Clock(names, form=dates.chosen(form, sample))
+
+
+def _unwritten(form: str, was: str, seen: Seen, column: str | None = None) -> FeedError:
+    problem = f"expected times like {form!r} (feed.options.time_format), was {was}"
+    hint = "a form has year, month and day; feed.time names the column"
+    return FeedError(seen.source, problem, hint, column=column)
+
+
+def _free(feed: Feed, seen: Seen) -> list[str]:
+    """Give the columns that may tell time: those that are given no other role."""
+    busy = {*feed.columns.values(), feed.symbol}
+    return [name for name in seen.columns if name not in busy]
+
+
+def _counts(name: str, unit: str, seen: Seen) -> bool:
+    """Say whether a column counts a unit of time, by its name and its numbers."""
+    column = seen.columns[name]
+    if not (times.readable(column.dtype) and TIMELIKE.search(name)):
+        return False
+    ns = times.nanoseconds(column, unit)
+    within = np.mean((ns >= dates.FIRST) & (ns < dates.LAST)) if len(ns) else 0.0
+    return bool(within >= dates.ENOUGH) and _goes_one_way(ns)
+
+
+def _goes_one_way(ns: Ints) -> bool:
+    steps = np.diff(ns)
+    return max(int((steps >= 0).sum()), int((steps <= 0).sum())) >= MOSTLY * len(steps)
+
+
 def _telling(feed: Feed, seen: Seen) -> list[Clock]:
     """Give how each column that reads as times tells it, best first."""
-    found = []
-    for name, column in seen.columns.items():
-        if name in feed.columns.values() or name == feed.symbol:
-            continue
-        if clock := tells_time(name, column, seen.source):
-            found.append(clock)
+    each = (tells_time(n, seen.columns[n], seen.source) for n in _free(feed, seen))
+    found = [clock for clock in each if clock]
     if found and (pair := _with_time_of_day(found[0], seen)):
         return [pair, *found[1:]]
     if not found and (parts := _in_parts(seen)):
@@ -140,9 +193,7 @@ def tells_time(name: str, column: pl.Series, source: str) -> Clock | None:
     if NAMELESS.match(name) and not (whole >= LEAST).all():
         return None
     ns = clock.read(pl.DataFrame([column.alias(name)]))
-    steps = np.diff(ns)
-    one_way = max(int((steps >= 0).sum()), int((steps <= 0).sum()))
-    return clock if TIMELIKE.search(name) and one_way >= MOSTLY * len(steps) else None
+    return clock if TIMELIKE.search(name) and _goes_one_way(ns) else None
 
 
 def may_be_excel(name: str, column: pl.Series) -> bool:
