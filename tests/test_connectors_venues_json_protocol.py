@@ -231,6 +231,15 @@ def test_what_is_cut_off_after_a_document_is_counted():
     assert venue.counters == {"garbage": 1}
 
 
+@pytest.mark.parametrize("odd", [b"[" * 100_000, b"9" * 5_000, b"-" + b"9" * 5_000])
+@pytest.mark.parametrize("before", [b"", b'{"v":1}'])
+def test_nesting_and_digits_without_end_are_garbage_alone(odd, before):
+    venue = protocol()
+    frame = before + b'{"v":' + odd + b"}"
+    assert len(venue.receive(frame, NOW)) == (before != b"")
+    assert venue.counters == {"garbage": 1}
+
+
 def test_records_that_stand_by_name_are_streams_of_these_names():
     venue = protocol(more=[("columns", {"t": "t"})], json={"records": "rooms"})
     frame = b'{"at":1,"rooms":{"hall":{"t":19.5},"attic":{"t":25.5},"loft":{}}}'

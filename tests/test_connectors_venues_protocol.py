@@ -32,7 +32,7 @@ VALUES = {
 }
 # What a mutated frame may turn a value into.
 ODD = (b"null", b'""', b"-1", b"0", b"true", b"[]", b"{}", b'"x"', b"1e999", b'"nan"',
-       b'"0.-10000"', b"9" * 400, b'"\xff"', b'"\\ud800"')  # fmt: skip
+       b'"0.-10000"', b"9" * 400, b"9" * 5_000, b'"\xff"', b'"\\ud800"')  # fmt: skip
 BATCH = 100
 
 
@@ -210,6 +210,7 @@ def test_ids_go_on_from_one_connection_to_the_next(name, channel):
 
 @pytest.mark.parametrize(("name", "channel"), TICKS)
 @pytest.mark.parametrize("odd", [b"", b"\xff\xfe", b"[" * 100_000, b'{"data":' * 9_999,
+                                 b"9" * 5_000, b'{"data":' + b"9" * 5_000 + b"}",
                                  b'"x"', b"null", b"1", b'{"data":null}'])  # fmt: skip
 def test_hostile_bytes_are_counted(name, channel, odd):
     protocol = opened(name, channel)

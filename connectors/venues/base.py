@@ -44,7 +44,8 @@ BUY, SELL = 1.0, -1.0
 MISSING = nan
 """The value that a message does not hold; text that reads `nan` is garbage instead."""
 MANY = 2
-UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+UNREADABLE = (ValueError, RecursionError)
+"""What decoders raise: errors of msgspec, of Unicode and of numbers are of value."""
 
 Said: TypeAlias = list[Event | Notice]
 Name = Annotated[str, Meta(min_length=1)]
