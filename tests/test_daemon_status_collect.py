@@ -13,7 +13,7 @@ from sfm_stream.daemon.status.collect import Birth, complete, outline
 from sfm_stream.events import Control, Gap, Tick
 from sfm_stream.feeds import Connection
 from sfm_stream.sinks import Status
-from tests.daemon_rig import block, ticks
+from tests.daemon_rig import block, tick, ticks
 from tests.test_daemon_worker import Rig
 
 
@@ -86,6 +86,26 @@ def test_a_stream_that_is_shut_out_is_an_alarm(rig):
     assert one.first.startswith("stream 'bad' event")
     assert 59 < said.streams["bad"].quarantined_s <= 60
     assert said.alarms == ("stream bad is shut out for 60 s still",)
+
+
+def test_streams_that_have_not_ticked_since_a_restart_are_there_with_their_age(
+    tmp_path,
+):
+    before = Rig(tmp_path)
+    before.worker.take(block([*ticks(0, 5), *ticks(5, 9, stream="b")]))
+    before.worker.close()
+    rig = Rig(tmp_path)
+    rig.worker.take(block(ticks(20, 21)))
+    rig.worker.take(block([Tick("c", 0, (1.0,), time.time_ns())]))
+    said = complete(outline(BIRTH, "live", Feed()), rig.worker)
+    rig.worker.close()
+    assert {name: one.ticks for name, one in said.streams.items()} == {
+        "a": 1, "b": 0, "c": 1,
+    }  # fmt: skip
+    old = time.time() - tick(8).time / 1e9
+    assert said.streams["b"].age_s == pytest.approx(old, abs=60)
+    assert said.streams["c"].age_s < 60
+    assert said.ticks == 2
 
 
 def test_catching_up_is_a_state_of_its_own(rig):

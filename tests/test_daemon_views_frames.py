@@ -11,14 +11,24 @@ from sfm_stream.daemon.views.frames import (
     ROW,
     SHUT_OUT,
     SILENT,
+    UNHEARD,
     OneStream,
     Overview,
     OverviewWish,
     StreamWish,
 )
-from sfm_stream.events import Gap
-from tests.daemon_rig import START
-from tests.views_rig import feed, read_points, split, ticks_of, watched, watcher_of
+from sfm_stream.daemon.views.watcher import Watcher
+from sfm_stream.events import Block, Control, Gap
+from tests.daemon_rig import SECOND, START
+from tests.views_rig import (
+    feed,
+    read_points,
+    refuse,
+    split,
+    ticks_of,
+    watched,
+    watcher_of,
+)
 
 
 def test_the_overview_has_a_short_row_for_each_stream():
@@ -55,6 +65,22 @@ def test_the_overview_says_who_is_silent_shut_out_or_new():
     rows = np.frombuffer(frame, ROW, offset=16)
     assert rows["state"].tolist() == [FINE, SILENT, SHUT_OUT, FEW_SCORES]
     assert np.isnan(rows["skill"][3])
+
+
+def test_streams_that_have_not_ticked_since_a_restart_have_the_age_of_their_last_tick():
+    engine, _ = watcher_of()
+    engine.run(Block.of([*ticks_of(0, 900, "ab"), Control("c", START, "freeze")], 1))
+    born = START + 10**6 * SECOND
+    watcher = Watcher(engine, failed=refuse, now=lambda: born)
+    feed(engine, watcher, ticks_of(900, 902, "a"))
+    view = Overview(watcher, OverviewWish("overview"))
+    told, (frame,) = split(view.beat({}))
+    assert told["streams"] == ["a", "b", "c"]
+    rows = np.frombuffer(frame, ROW, offset=16)
+    assert rows["state"].tolist() == [FEW_SCORES, UNHEARD, UNHEARD]
+    assert "since the start" in told["states"][UNHEARD]
+    last = ticks_of(0, 900, "ab")[-1].time
+    assert watcher.received[1:].tolist() == [last, born]
 
 
 def test_a_stream_begins_with_names_marks_and_history():

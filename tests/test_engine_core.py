@@ -164,6 +164,7 @@ def test_streams_are_named_in_order_of_appearance_and_their_good_ticks_counted()
     drive(engine, [*ramp(3, stream="b"), *ramp(2, stream="a"), tick(0, 9, stream="b")])
     assert engine.streams == ("b", "a")
     assert engine.ticks == {"b": 3, "a": 2}
+    assert engine.latest == {"b": ramp(3)[-1].time, "a": ramp(2)[-1].time}
     assert engine.seq == 8
 
 

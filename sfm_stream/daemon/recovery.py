@@ -127,6 +127,17 @@ def recover(
     return found
 
 
+def heard(engine: Engine, now: int) -> dict[str, int]:
+    """Say when each stream was heard last as far as a model remembers, ns.
+
+    Args:
+        engine: the model.
+        now: when it begins to live: for streams of no tick, and those of clocks ahead.
+    """
+    latest = engine.latest
+    return {name: min(latest.get(name, now), now) for name in engine.streams}
+
+
 def named(config: Config) -> dict[str, Settings]:
     """Name the sinks of a configuration by kind and place."""
     found = {}

@@ -17,6 +17,7 @@ import msgspec
 import numpy as np
 
 from sfm_stream.daemon.quarantine import Quarantine, rejections
+from sfm_stream.daemon.recovery import heard
 from sfm_stream.daemon.status.latest import Latest
 from sfm_stream.errors import JournalError, ShapeError
 from sfm_stream.events import GAP, TICK, Block, Control, Event, Floats, Ints
@@ -42,7 +43,8 @@ class Counts(msgspec.Struct):
         rejected: per stream, by the engine.
         reasons: of these: how many, and the first of them in words.
         gaps: losses told by the feeds.
-        received: when the latest tick of each stream reached us, ns.
+        received: when the latest tick of each stream reached us, ns; of one that had
+            none since the start, what the model remembers.
     """
 
     ticks: Counter[str] = msgspec.field(default_factory=Counter)
@@ -103,7 +105,8 @@ class Stepper:
         self._engine, self._journal = engine, journal
         self._deliver, self._watch, self._see = deliver, watch, see
         self._now, self._elapsed = now, elapsed
-        self.counts, self.lock = Counts(), threading.Lock()
+        self.counts = Counts(received=heard(engine, now()))
+        self.lock = threading.Lock()
         self.lag, self.catching_up, self.problem = 0.0, False, ""
         self.latencies = Latest()
         self._decided: list[Event] = []

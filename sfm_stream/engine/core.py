@@ -102,6 +102,17 @@ class Engine(FormerNames):
         return {name: int(ticks[row]) for name, row in pairs if row >= 0}
 
     @property
+    def latest(self) -> Mapping[str, int]:
+        """Time of the latest tick taken in, ns, per stream that had one."""
+        counters = self._bank.view("counters")
+        pairs = zip(self.streams, self._intake.streams.first_row, strict=True)
+        return {
+            name: int(counters[row, places.LAST_TIME])
+            for name, row in pairs
+            if row >= 0 and counters[row, places.TICKS] > 0
+        }
+
+    @property
     def inputs(self) -> Mapping[str, tuple[str, ...]]:
         """Names of the model's inputs, per target."""
         return dict(zip(self.targets, self._bank.layout.plan.names, strict=True))

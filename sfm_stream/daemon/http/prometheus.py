@@ -6,6 +6,7 @@ ask for later, latencies, scores and updates, is noted as it happens.
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -107,6 +108,11 @@ OF_PROCESS = (
 OF_STREAM = (
     Figure("ticks", "ticks received", lambda s: s.ticks, COUNTER),
     Figure("rejected", "ticks the engine rejected", lambda s: s.rejected, COUNTER),
+    Figure(
+        "stream_age_seconds",
+        "since the latest tick; before one since the start, by the time of the last",
+        lambda s: math.nan if s.age_s is None else s.age_s,
+    ),
     Figure(
         "quarantined",
         "1 while the stream is shut out",

@@ -169,13 +169,13 @@ def _streams(
     shut = stepper.quarantine.shut(time.monotonic())
     return {
         name: model.Stream(
-            ticks=ticks,
+            ticks=counts.ticks[name],
             rejected=counts.rejected[name],
-            age_s=max(now - counts.received[name], 0) / SECOND,
+            age_s=max(now - received, 0) / SECOND,
             quarantined_s=shut.get(name),
             **judged.get(name, {}),
         )
-        for name, ticks in counts.ticks.items()
+        for name, received in counts.received.items()
     }
 
 

@@ -30,9 +30,10 @@ class Stream(msgspec.Struct, frozen=True):
     """One stream.
 
     Attributes:
-        ticks: that came.
+        ticks: that came since the start.
         rejected: of them, by the engine.
-        age_s: seconds since the latest one, or None.
+        age_s: seconds since the latest one. While none came since the start, since the
+            time of the last one before, or since the start if there was none. Or None.
         quarantined_s: seconds it is shut out still, or None if it is not.
         scored: forecasts of the first target and horizon that were compared with the
             truth since the start.

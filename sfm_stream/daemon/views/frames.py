@@ -36,8 +36,12 @@ FIGURES_S = 1.0
 TABLE, POINTS = 1, 2
 HEAD = struct.Struct("<4I")
 NS_PER_S = 1e9
-FINE, FEW_SCORES, SILENT, SHUT_OUT = range(4)
-"""State of a stream: all right; too few scores; nothing since a gap; shut out."""
+FINE, FEW_SCORES, SILENT, UNHEARD, SHUT_OUT = range(5)
+STATES = (
+    "", "too few scores", "nothing since a gap",
+    "nothing since the start; the age is from the time of its last tick", "shut out",
+)  # fmt: skip
+"""What they say of a stream."""
 ROW = np.dtype([
     ("value", "<f8"), ("age", "<f4"), ("skill", "<f4"), ("coverage", "<f4"),
     ("winkler", "<f4"), ("state", "u1"),
@@ -102,7 +106,7 @@ class Overview:
             "level": shape.level,
             "few": FEW,
             "row": layout(ROW),
-            "states": ["", "too few scores", "nothing since a gap", "shut out"],
+            "states": STATES,
         }
 
     def beat(self, shut: Mapping[str, float]) -> Iterator[bytes | str]:
@@ -135,6 +139,7 @@ def table(
     found["winkler"] = narrow(figures.winkler(lately=True)[mine, horizon])
     found["state"] = np.where(figures.scored[mine, horizon] < FEW, FEW_SCORES, FINE)
     found["state"][watcher.in_gap()] = SILENT
+    found["state"][watcher.unheard()] = UNHEARD
     for name in shut:
         number = watcher.number(name)
         if number is not None:

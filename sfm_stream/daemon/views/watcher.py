@@ -7,6 +7,7 @@ what lies there as columns, many ticks at once, before anyone looks and at each 
 from __future__ import annotations
 
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from sfm_stream.daemon.recovery import heard
 from sfm_stream.daemon.views import points
 from sfm_stream.daemon.views.figures import Figures, known
 from sfm_stream.daemon.views.history import History
@@ -62,9 +64,10 @@ class Watcher:
     A row is a stream and a target: number of the stream x targets + that of the target.
 
     Args:
-        engine: what is watched; only names and settings are read.
+        engine: what is watched; only names, settings and latest times are read.
         wake: has `fold` called soon, from any thread.
         failed: told of what could not be folded, and is left out.
+        now: gives the time of day, ns.
 
     Attributes:
         shape: of the points.
@@ -72,7 +75,8 @@ class Watcher:
         figures: of each row and horizon.
         marks: gaps, connections, decisions.
         streams: names, by number.
-        received: when the latest tick of each stream reached us, ns.
+        received: when the latest tick of each stream reached us, ns; of one that had
+            none since the start, its time, or when the stream became known.
         values: the latest value of each row.
         lost: blocks that found no room.
     """
@@ -82,6 +86,7 @@ class Watcher:
         engine: Engine,
         wake: Callable[[], None] = lambda: None,
         failed: Callable[[Exception], None] = lambda _: None,
+        now: Callable[[], int] = time.time_ns,
     ) -> None:
         self.shape: Shape = points.shape_of(engine)
         self.history, self.marks = History(self.shape), Marks()
@@ -99,7 +104,9 @@ class Watcher:
         # never empty, so that there is always a place to look at
         nothing = np.full((1, len(engine.fields)), np.nan)
         self._seen = Seen(np.array([-1]), np.zeros(1, np.int64), nothing)
-        self._folding = threading.Lock()
+        self._folding, self._now, self._begun = threading.Lock(), now, engine.seq
+        self._know(engine.streams)
+        self.received[:] = list(heard(engine, now()).values())
 
     def see(self, first: int, block: Block) -> None:
         """Leave events that the engine is about to observe, from this number on."""
@@ -166,6 +173,11 @@ class Watcher:
         broken: NDArray[np.bool_] = self._broken > self._ticked
         return broken
 
+    def unheard(self) -> NDArray[np.bool_]:
+        """Say of each stream whether nothing has come since the start."""
+        silent: NDArray[np.bool_] = self._ticked < self._begun
+        return silent
+
     def _leave(self, what: Left, events: int) -> None:
         if len(self._waiting) >= MOST_WAITING:
             self.lost += 1
@@ -217,7 +229,8 @@ class Watcher:
             return
         more = len(names) - len(self.received)
         self.numbers = {name: i for i, name in enumerate(names)}
-        self.received = np.pad(self.received, (0, more))
+        now = self._now()
+        self.received = np.pad(self.received, (0, more), constant_values=now)
         self._ticked = np.pad(self._ticked, (0, more), constant_values=-1)
         self._broken = np.pad(self._broken, (0, more), constant_values=-1)
         targets = len(self.shape.targets)
@@ -304,13 +317,13 @@ class Watcher:
         columns = records.columns["decisions"]
         streams = records.tables["decisions.stream"]
         actions = records.tables["decisions.action"]
-        for time, stream, action in zip(
+        for at, stream, action in zip(
             columns["time"].tolist(), columns["stream"].tolist(),
             columns["action"].tolist(), strict=True,
         ):  # fmt: skip
             name = actions[action]
             what = DECIDED.get(name, name)
-            self.marks.add(time / NS_PER_MS, "decision", what, streams[stream])
+            self.marks.add(at / NS_PER_MS, "decision", what, streams[stream])
 
 
 def _gathered(

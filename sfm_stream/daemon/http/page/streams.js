@@ -2,7 +2,7 @@
 import { element, number } from "/page/draw.js";
 
 const HEIGHT = 24, SPARE = 6;
-const SHUT_OUT = 3, SILENT = 2;
+const SHUT_OUT = 4, SILENT = 2; // and what lies between
 const LOW = -99; // a skill that is worse says no more
 const age = (s) => (s < 1 ? "now" : s < 100 ? `${s.toFixed(0)} s` : s < 6000 ? `${(s / 60).toFixed(0)} m` : s < 360000 ? `${(s / 3600).toFixed(0)} h` : `${(s / 86400).toFixed(0)} d`);
 
@@ -81,7 +81,7 @@ export class Streams {
     cover.textContent = Number.isNaN(this.cover[i]) ? "-" : `${(100 * this.cover[i]).toFixed(0)} %`;
     old.textContent = age(this.age[i]);
     row.style.top = `${at * HEIGHT}px`;
-    row.className = `row ${this.state[i] === SHUT_OUT ? "bad" : this.state[i] === SILENT ? "warn" : ""}`;
+    row.className = `row ${this.state[i] === SHUT_OUT ? "bad" : this.state[i] >= SILENT ? "warn" : ""}`;
     row.title = [this.names[i], this.states[this.state[i]]].filter(Boolean).join(": ");
     const isChosen = this.names[i] === this.chosen;
     row.setAttribute("aria-selected", isChosen);
