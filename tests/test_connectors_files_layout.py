@@ -96,11 +96,12 @@ def test_a_header_is_words_over_numbers(tmp_path, first, named):
 
 def test_a_separator_behind_every_row_is_no_column(tmp_path):
     found = seen(tmp_path, "t,a,b\n" + "1,2,3,\n" * 9)
-    assert found.names == ("t", "a", "b", "")
+    assert found.names == ("t", "a", "b", "Unnamed: 3")
 
 
-def test_names_of_rows_have_no_name(tmp_path):
-    assert seen(tmp_path, 't,a\n"1",5,6\n"2",5,6\n"3",5,6\n').names == ("", "t", "a")
+def test_names_of_rows_get_one_as_they_have_none(tmp_path):
+    found = seen(tmp_path, 't,a\n"1",5,6\n"2",5,6\n"3",5,6\n')
+    assert found.names == ("Unnamed: 0", "t", "a")
 
 
 def test_names_are_those_that_are_said_where_no_line_names(tmp_path):

@@ -5,8 +5,11 @@ from __future__ import annotations
 import json
 
 import numpy as np
+import polars as pl
 import pytest
 
+from connectors.files.parquet import Parquet
+from sfm_stream.config import from_tree
 from sfm_stream.errors import NoRows
 from sfm_stream.events import NO_TIME
 from tests.test_connectors_files_kinds import opened, whole
@@ -113,3 +116,37 @@ def test_numbers_of_bills_are_no_days_of_the_year(tmp_path):
     feed = opened(tmp_path, "\n".join(["bill,load", *rows]) + "\n")
     assert not feed.is_timed
     assert (whole(feed).time != NO_TIME).all()
+
+
+def test_numbers_without_a_name_are_a_field(tmp_path):
+    text = lines([f"{t},{i * 7 % 5}.5" for i, t in enumerate(moments("%F %T"))])
+    feed = opened(tmp_path, text.replace("when,", "when,,"))
+    assert feed.fields == ("Unnamed: 1", "load")
+    assert whole(feed).values[:3].tolist() == [[0.5, 100], [2.5, 100.4], [4.5, 100.8]]
+
+
+def test_counts_of_rows_without_a_name_are_left_out_and_told(tmp_path):
+    text = lines([f"{t},{i}" for i, t in enumerate(moments("%F %T"))])
+    feed = opened(tmp_path, text.replace("when,", "when,,"))
+    assert feed.fields == ("load",)
+    assert "left out: 'Unnamed: 1' counts rows" in feed.notes
+
+
+def test_times_without_a_name_are_found(tmp_path):
+    expect_read(opened(tmp_path, lines(moments("%F %T"), head="")))
+    expect_read(opened(tmp_path, lines(moments("%s"), head="")))
+
+
+def test_a_separator_behind_every_row_is_not_spoken_of(tmp_path):
+    feed = opened(tmp_path, lines(moments("%F %T")).replace("\n", ",\n"))
+    assert feed.fields == ("load",)
+    assert not any("left out" in note for note in feed.notes)
+
+
+@pytest.mark.parametrize("fields", [[], [""]])
+def test_a_column_whose_name_is_empty_is_read(tmp_path, fields):
+    pl.DataFrame({"": VALUES}).write_parquet(tmp_path / "a.parquet")
+    feed = {"connector": "parquet", "path": str(tmp_path / "a.parquet")}
+    made = Parquet(from_tree({"feed": feed, "stream": {"fields": fields}}))
+    assert made.fields == ("",)
+    assert whole(made).values[:, 0].tolist() == VALUES

@@ -63,7 +63,8 @@ class Layout:
     """How a file is laid out.
 
     Attributes:
-        names: its columns; `column_0`, `column_1` ... where no line names them.
+        names: its columns; `column_0`, `column_1` ... where no line names them, and
+            `Unnamed: 0` where the line that does leaves one out, as in pandas.
         above: lines above the first row.
         header: the cells of the line that names the columns; none without one.
         more: cells of further lines of the header.
@@ -307,7 +308,8 @@ def _layout(
     more = tuple(tuple(r.cells) for r in below[:count])
     if named:
         header = tuple(first.cells)
-        return Layout(header, above, header, more, "", "", ())
+        every = tuple(cell or f"Unnamed: {i}" for i, cell in enumerate(header))
+        return Layout(every, above, header, more, "", "", ())
     names = presets.names(options, width)
     if not names and like is not None and len(like.names) == width:
         names = like.names

@@ -196,9 +196,9 @@ class Table(ABC):
         values = np.empty((len(frame), len(plan.fields)))
         for i, (name, column) in enumerate(zip(plan.fields, plan.columns, strict=True)):
             values[:, i] = (
-                known[column]
-                if column
-                else derived.values(known, plan.derived[name], piece.source)
+                derived.values(known, plan.derived[name], piece.source)
+                if name in plan.derived
+                else known[column]
             )
         if plan.symbol:
             stream = _streams(frame[plan.symbol], streams, piece)

@@ -27,7 +27,7 @@ NO_TIMES = "-"
 """`feed.time` of a table whose rows are `period` apart."""
 TIMELIKE = re.compile(
     r"(?i)(^|[^a-z])(time|date|day|ts|timestamp|datetime|when|ds|at|t|epoch|unix|stamp)"
-    r"($|[^a-z])|time$|date$|stamp$|^column_\d+$|^$"
+    r"($|[^a-z])|time$|date$|stamp$|^column_\d+$|^(Unnamed: \d+)?$"
 )
 """Names under which whole numbers of this century are times."""
 NAMELESS, LEAST = re.compile(r"^column_\d+$"), 1e11
@@ -152,7 +152,7 @@ def _unwritten(form: str, was: str, seen: Seen, column: str | None = None) -> Fe
 
 def _free(feed: Feed, seen: Seen) -> list[str]:
     """Give the columns that may tell time: those that are given no other role."""
-    busy = {*feed.columns.values(), feed.symbol}
+    busy = {*feed.columns.values(), *filter(None, [feed.symbol])}
     return [name for name in seen.columns if name not in busy]
 
 

@@ -25,10 +25,12 @@ if TYPE_CHECKING:
     from connectors.files.options import TableOptions
 
 INDEXLIKE = re.compile(
-    r"(?i)^(|unnamed: ?\d+|index|idx|row(_?(id|num|number))?|#|nr|no)$"
+    r"(?i)^(|unnamed: ?\d+|__unnamed__\d+|index|idx|row(_?(id|num|number))?|#|nr|no)$"
 )
+UNNAMED = re.compile(r"^(|Unnamed: \d+)$")
 QUOTE = re.compile(r"(?i)^(best_?)?(bid|ask)(_?(px|price|pt))?(_?\d+)?$")
 """Names of prices of quotes, which are never zero."""
+EMPTY = "is empty"
 FEW = 20
 """Rows with less than this do not tell that a column stands still."""
 SHOWN = 6
@@ -73,15 +75,17 @@ class Plan:
     @property
     def numbers(self) -> list[str]:
         """The columns that must hold numbers, each once."""
+        each = zip(self.fields, self.columns, strict=True)
+        own = (column for name, column in each if name not in self.derived)
         operands = (name for e in self.derived.values() for name in e.meta.root_names())
-        return list(dict.fromkeys(name for name in (*self.columns, *operands) if name))
+        return list(dict.fromkeys((*own, *operands)))
 
     @property
     def used(self) -> list[str]:
         """The columns to read, each once."""
         told = self.clock.columns if self.clock else ()
-        every = (*self.numbers, *told, self.symbol)
-        return list(dict.fromkeys(name for name in every if name))
+        every = (*self.numbers, *told, *filter(None, [self.symbol]))
+        return list(dict.fromkeys(every))
 
 
 def choose(
@@ -103,7 +107,7 @@ def choose(
     feed, stream = config.feed, config.stream
     derived = {n: expressions.expression(n, text) for n, text in options.derive.items()}
     clock, told = clocks.choose(feed, options, seen)
-    busy = {*(clock.columns if clock else ()), feed.symbol}
+    busy = {*(clock.columns if clock else ()), *filter(None, [feed.symbol])}
     left_out: dict[str, str] = {}
     if stream.fields:
         fields = {name: feed.columns.get(name, name) for name in stream.fields}
@@ -220,7 +224,7 @@ def _first(column: pl.Series) -> str:
     if column.dtype != pl.String:
         return f"holds {str(column.dtype).lower()}"
     filled = column.drop_nulls()
-    return f"holds text, first {filled[0]!r}" if len(filled) else "is empty"
+    return f"holds text, first {filled[0]!r}" if len(filled) else EMPTY
 
 
 def _is_index(name: str, column: pl.Series) -> bool:
@@ -232,11 +236,11 @@ def _is_index(name: str, column: pl.Series) -> bool:
 
 
 def _told(left_out: Mapping[str, str]) -> str:
-    if not left_out:
-        return ""
-    shown = [f"{name!r} {why}" for name, why in list(left_out.items())[:SHOWN]]
-    more = f" and {len(left_out) - SHOWN} more" if len(left_out) > SHOWN else ""
-    return f"left out: {'; '.join(shown)}{more}"
+    # what follows the last separator of each line is no column to speak of
+    told = [f"{name!r} {why}" for name, why in left_out.items()
+            if why != EMPTY or not UNNAMED.match(name)]  # fmt: skip
+    more = f" and {len(told) - SHOWN} more" if len(told) > SHOWN else ""
+    return f"left out: {'; '.join(told[:SHOWN])}{more}" if told else ""
 
 
 def _still(config: Config, columns: Sequence[str], seen: Seen) -> str:
