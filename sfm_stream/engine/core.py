@@ -104,13 +104,9 @@ class Engine(FormerNames):
     @property
     def latest(self) -> Mapping[str, int]:
         """Time of the latest tick taken in, ns, per stream that had one."""
-        counters = self._bank.view("counters")
-        pairs = zip(self.streams, self._intake.streams.first_row, strict=True)
-        return {
-            name: int(counters[row, places.LAST_TIME])
-            for name, row in pairs
-            if row >= 0 and counters[row, places.TICKS] > 0
-        }
+        times = self._bank.view("counters")[:, places.LAST_TIME]
+        rows = dict(zip(self.streams, self._intake.streams.first_row, strict=True))
+        return {name: int(times[rows[name]]) for name, n in self.ticks.items() if n}
 
     @property
     def inputs(self) -> Mapping[str, tuple[str, ...]]:
