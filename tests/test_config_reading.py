@@ -387,6 +387,13 @@ def test_settings_cannot_be_changed():
     assert math.isclose(Config().learn.lr, 3e-3)
 
 
+@pytest.mark.parametrize("text", ["[" * 100_000, "9" * 5_000])
+def test_a_value_without_end_is_an_error_of_the_settings(text):
+    for told, overrides in ((f"[run]\nseed = {text}", ()), ("", (f"run.seed={text}",))):
+        with pytest.raises(ConfigError):
+            config.parse(told, overrides)
+
+
 @pytest.mark.parametrize("deep", ["a = " + "[" * 100_000, "a = " + "{b = " * 100_000])
 def test_tables_nested_without_end_are_an_error_of_the_settings(deep):
     with pytest.raises(ConfigError, match=r"config: "):

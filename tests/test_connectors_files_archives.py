@@ -69,3 +69,9 @@ def test_a_damaged_archive_is_an_error(tmp_path):
     with pytest.raises(FeedError, match="cannot be read on"):
         text.expand(str(path))
     assert archives.within(f"{tmp_path}/none.zip/a.csv") is None
+
+
+def test_names_with_more_digits_than_a_number_may_have_are_put_in_order(packed):
+    short, long = f"p_1{'0' * 4_999}.csv", f"p_1{'0' * 5_000}.csv"
+    path = packed(long, short)
+    assert text.expand(path) == (f"{path}/{short}", f"{path}/{long}")

@@ -18,7 +18,7 @@ LINES = [
 
 
 def opened(folder, lines, fields=(), name="a.jsonl", **feed):
-    text = ("\n".join(lines) + "\n").encode()
+    text = ("\n".join(lines) + "\n").encode(errors="surrogateescape")
     (folder / name).write_bytes(gzip.compress(text) if name.endswith("gz") else text)
     tree = {"connector": "jsonl", "path": str(folder / name), **feed}
     return open_feed(from_tree({"feed": tree, "stream": {"fields": list(fields)}}))
@@ -58,6 +58,23 @@ def test_what_is_no_number_is_missing_and_what_is_no_record_is_counted(tmp_path)
         "row 7 column 'hall.t': 'oops'"
     )
     assert feed.place(57).endswith("row 60")
+
+
+HOSTILE = ["[" * 100_000, '{"at":' * 100_000, f'{{"at": {"9" * 5_000}}}', f'{{"at": -{"9" * 5_000}, "v": NaN}}',
+           '"\udcff"']  # fmt: skip
+
+
+@pytest.mark.parametrize("hostile", HOSTILE)
+def test_nesting_and_digits_without_end_are_a_line_lost(tmp_path, hostile):
+    feed = opened(tmp_path, [hostile, *LINES[:30], hostile, *LINES[30:]], ["hall.t"])
+    assert whole(feed).values[:, 0].tolist() == [i / 2 for i in range(60)]
+    assert feed.tally.counts == {"a line is no record of JSON": 2}
+
+
+def test_records_of_any_depth_are_ticks_or_lines_lost(tmp_path):
+    deep = [f'{{"at": {"[" * i}{"]" * i}}}' for i in range(700, 1_100)]
+    feed = opened(tmp_path, [*LINES, *deep], ["hall.t"])
+    assert len(whole(feed)) + feed.tally.rows == len(LINES) + len(deep)
 
 
 def test_a_name_that_is_not_there_is_told_with_the_nearest(tmp_path):

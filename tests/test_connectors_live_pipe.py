@@ -113,6 +113,14 @@ def test_json_lines_are_ticks_and_garbage_is_counted_with_the_first():
     assert one.examples == {"garbage": "standard input row 5: '{gar'"}
 
 
+@pytest.mark.parametrize("hostile", ["[" * 50_000, f'{{"at": {"9" * 5_000}}}'])
+def test_nesting_and_digits_without_end_are_garbage(hostile):
+    lines = [f'{{"at": {1_699_999_000 + i}, "c": {i}}}' for i in range(9)]
+    said, pipe = ended("\n".join([*lines[:4], hostile, *lines[4:], ""]), "jsonl")
+    assert [tick.values[0] for tick in said] == list(range(9))
+    assert pipe.counters["garbage"] == 1
+
+
 def test_rows_without_times_have_that_of_their_receipt():
     said, pipe = ended("a;b\n1,5;2\n2,5;3\n", time="-")
     assert [tick.time for tick in said] == [NOW, NOW]

@@ -82,6 +82,7 @@ def test_where_no_one_listens_it_says_so():
             page(b"\xff\xfe"),
             "expected an sfm-stream daemon of this version, was another",
         ),
+        (page(b'{"new":' * 100_000), "daemon of this version, was another: maximum"),
         (page(b'{"version": "9"}'), "was another: Object missing required field `pid`"),
         (
             page(b"no", "404 Not Found"),
@@ -93,7 +94,17 @@ def test_where_no_one_listens_it_says_so():
             "was another: Input data was truncated",
         ),
     ],
-    ids=["nothing", "ssh", "html", "bytes", "other", "missing", "busy", "cut off"],
+    ids=[
+        "nothing",
+        "ssh",
+        "html",
+        "bytes",
+        "deep",
+        "other",
+        "missing",
+        "busy",
+        "cut off",
+    ],
 )
 def test_whoever_else_answers_is_told_apart(content, problem):
     with answering(content) as url:

@@ -110,25 +110,35 @@ def _records(lines: Sequence[bytes]) -> tuple[list[dict[str, str]], list[Lost]]:
     lost = []
     for line in lines:
         bare = line.strip().removesuffix(b",")  # as in an array with a line for each
-        record = _decoded(bare) if bare not in BETWEEN else ()
-        if isinstance(record, dict):
-            rows.append(dict(_cells(record, "")))
-        elif record != ():
+        if bare in BETWEEN:
+            continue
+        record = _record(bare)
+        if record is not None:
+            rows.append(record)
+        else:
             shown = line[:SHOWN].decode(errors="replace")
             lost.append(Lost(len(rows), NO_RECORD, repr(shown)))
     return rows, lost
 
 
+def _record(line: bytes) -> dict[str, str] | None:
+    """Give the cells of a line.
+
+    None if it is no record of JSON, or one that is nested, or has numbers, without end.
+    """
+    try:
+        record = _decoded(line)
+        return dict(_cells(record, "")) if isinstance(record, dict) else None
+    except (ValueError, RecursionError):
+        return None
+
+
 def _decoded(line: bytes) -> Any:  # noqa: ANN401 whatever JSON holds
-    """Decode a line; None if it is no JSON. `NaN` and `Infinity` are read too."""
+    """Decode a line; `NaN` and `Infinity` are read too."""
     try:
         return msgspec.json.decode(line)
     except msgspec.DecodeError:
-        pass
-    try:
         return json.loads(line)
-    except ValueError:
-        return None
 
 
 def _cells(value: object, name: str) -> Iterator[tuple[str, str]]:

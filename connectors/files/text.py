@@ -103,8 +103,10 @@ def _within(folder: str) -> str:
 
 
 def _natural(path: str) -> list[tuple[int, str]]:
+    # Digits by how many there are: those in an archive may be too many for a number.
     parts = DIGITS.split(path)
-    return [(int(p), "") if i % 2 else (-1, p) for i, p in enumerate(parts)]
+    bare = [p.lstrip("0") if i % 2 else p for i, p in enumerate(parts)]
+    return [(len(p) if i % 2 else -1, p) for i, p in enumerate(bare)]
 
 
 def identity(path: str) -> dict[str, Any]:

@@ -36,7 +36,7 @@ def parse(text: str, overrides: Sequence[str] = ()) -> Config:
 def _tree(text: str, overrides: Sequence[str]) -> dict[str, Any]:
     try:
         tree = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as e:
+    except ValueError as e:  # of TOML, or of a number with thousands of digits
         raise ConfigError("config", f"not valid TOML: {e}") from e
     except RecursionError as e:
         raise ConfigError("config", "expected few levels of tables, was nested") from e
@@ -178,7 +178,7 @@ def _override(tree: dict[str, Any], override: str) -> None:
         raise ConfigError("--set", f"expected section.key=value, was {override!r}")
     try:
         parsed = tomllib.loads(f"v = {value}")["v"]
-    except tomllib.TOMLDecodeError:
+    except (ValueError, RecursionError):
         parsed = value.strip()
     table: Any = tree
     for section in sections:

@@ -118,7 +118,7 @@ def read(folder: Path, chosen: Sequence[str] = ()) -> tuple[Benchmark, ...]:
     path = folder / SUITE
     try:
         suite = msgspec.convert(tomllib.loads(path.read_text("utf-8")), Suite)
-    except (OSError, tomllib.TOMLDecodeError, msgspec.ValidationError) as e:
+    except (OSError, ValueError, RecursionError) as e:
         raise ConfigError(str(path), f"cannot be read: {e}") from e
     known = {benchmark.name: benchmark for benchmark in suite.set}
     for name in chosen:

@@ -69,7 +69,7 @@ def _read(url: str, kind: type[T]) -> T:
     content = fetch(url)
     try:
         return msgspec.json.decode(content, type=kind)
-    except (msgspec.DecodeError, UnicodeDecodeError) as e:
+    except (ValueError, RecursionError) as e:
         problem = f"expected an sfm-stream daemon of this version, was another: {e}"
         raise AddressError(url, problem, HINT) from e
 

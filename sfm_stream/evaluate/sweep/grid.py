@@ -70,7 +70,7 @@ def plain(value: str) -> object:
     """Give a value as TOML reads it; text where it does not."""
     try:
         return tomllib.loads(f"v = {value}")["v"]
-    except tomllib.TOMLDecodeError:
+    except (ValueError, RecursionError):
         return value
 
 
