@@ -42,6 +42,7 @@ FEEDS = {
     "river": "connectors.made.river:River",
     "synthetic": "connectors.made.synthetic:Synthetic",
 }
+OF_A_FEED = ("source", "total", "blocks")
 RECORDED = "capture"
 PIPE, LINES = "-", ("csv", "jsonl")
 """`feed.path` of what is piped in, and the connectors that read it line by line."""
@@ -89,6 +90,9 @@ def _feed(name: str) -> Any:  # noqa: ANN401 anyone's class
         if name in FEEDS:
             raise
         raise ConfigError("feed.connector", f"{name!r} cannot be imported: {e}") from e
+    if not (isinstance(kind, type) and all(hasattr(kind, each) for each in OF_A_FEED)):
+        problem = f"expected a class with {', '.join(OF_A_FEED)}, was {name!r}"
+        raise ConfigError("feed.connector", problem, "sfm_stream.feeds.Feed says more")
     return kind
 
 

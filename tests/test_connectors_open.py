@@ -16,6 +16,8 @@ class Outsider:
     def __init__(self, config: Config) -> None:
         self.config = config
 
+    source = total = blocks = None
+
 
 def feed_of(connector):
     return from_tree({"feed": {"connector": connector}})
@@ -46,6 +48,14 @@ def test_outsider_is_called_with_the_config():
 def test_outsider_that_cannot_be_imported_is_refused(name):
     with pytest.raises(ConfigError, match="cannot be imported"):
         open_feed(feed_of(name))
+
+
+@pytest.mark.parametrize("name", ["os:system", "builtins:dict", "connectors:FEEDS"])
+def test_what_is_no_class_of_a_feed_is_refused(name):
+    problem = f"expected a class with source, total, blocks, was '{name}'"
+    with pytest.raises(ConfigError, match=problem) as e:
+        open_feed(feed_of(name))
+    assert e.value.at == "feed.connector"
 
 
 def test_importing_connectors_imports_nothing_heavy():

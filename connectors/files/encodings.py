@@ -10,6 +10,10 @@ from sfm_stream.errors import ConfigError
 
 FEW = 4096
 TWICE = b"\r\r\n"
+STAND_IN, SHOWN = "\ufffd", 60
+"""What stands for a character that could not be read; how much of its line is shown."""
+AT, HINT = "feed.options.encoding", "leave it empty to have it detected"
+TRIED = "1\n2"
 
 
 def utf8(pieces: Iterator[bytes], encoding: str) -> Iterator[bytes]:
@@ -51,9 +55,28 @@ def _unmarked(piece: bytes) -> bytes:
 
 def _recoded(pieces: Iterable[bytes], codec: str) -> Iterator[bytes]:
     decoder = codecs.getincrementaldecoder(codec)("replace")
-    for piece in pieces:
-        yield decoder.decode(piece).encode()
-    yield decoder.decode(b"", final=True).encode()
+    try:
+        for piece in pieces:
+            yield decoder.decode(piece).encode()
+        yield decoder.decode(b"", final=True).encode()
+    except UnicodeError as e:  # some say so instead of replacing
+        problem = f"expected the encoding of the file, was {codec!r}: {e}"
+        raise ConfigError(AT, problem, HINT) from e
+
+
+def unread(lines: bytes) -> tuple[int, int, str]:
+    """Count the characters of some lines that could not be read.
+
+    Returns:
+        How many; number and text of the first line with one, from 1.
+    """
+    if lines.isascii():
+        return 0, 0, ""
+    before, found, behind = lines.decode(errors="replace").partition(STAND_IN)
+    if not found:
+        return 0, 0, ""
+    line = before.rpartition("\n")[2] + found + behind.partition("\n")[0]
+    return 1 + behind.count(STAND_IN), before.count("\n") + 1, line[:SHOWN]
 
 
 def _encoding(text: bytes) -> str:
@@ -74,13 +97,17 @@ def _encoding(text: bytes) -> str:
 
 
 def expect_encoding(name: str) -> None:
-    """Refuse an encoding that nobody knows.
+    """Refuse an encoding that nobody knows, or that is none of text.
 
     Raises:
         ConfigError: naming it.
     """
     try:
-        codecs.lookup(name or "utf-8")
-    except LookupError as e:
-        problem = f"expected an encoding like 'latin-1', was {name!r}"
-        raise ConfigError("feed.options.encoding", problem) from e
+        written = TRIED.encode(name or "utf-8")  # refuses what is none of text
+        decoder = codecs.getincrementaldecoder(name or "utf-8")("replace")
+        read = decoder.decode(written, final=True)
+    except (LookupError, UnicodeError):
+        read = ""
+    if read != TRIED:
+        problem = f"expected an encoding of text like 'latin-1', was {name!r}"
+        raise ConfigError(AT, problem, HINT)

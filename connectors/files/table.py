@@ -12,7 +12,7 @@ import numpy as np
 import polars as pl
 
 from connectors.cells import numbers, pace, zones
-from connectors.files import text
+from connectors.files import encodings, text
 from connectors.files.columns import derived
 from connectors.files.columns.pieces import Piece, joined, ordered, parted
 from connectors.tally import Tally
@@ -32,6 +32,7 @@ ZERO_PRICE = "a bid or ask of zero"
 NO_TIME_READ = "time could not be read"
 LOOKED_AT = 4_096
 """Rows at the end of a piece by which the pace there is told."""
+UNREAD = "characters that are none in the file's encoding"
 FAR_AHEAD = "a time far ahead of its stream's pace"
 
 
@@ -295,7 +296,8 @@ class LineTable(Table):
             FeedError: if the last line is cut off.
         """
         reading = self._begun()
-        for piece in self._read_live(self._paths[0], texts):
+        path = self._paths[0]
+        for piece in self._read_live(path, self._legible(path, texts)):
             self._places.clear()  # what has no end is not remembered
             yield self._events(piece, reading)
             if self._plan.rows and reading.position >= self._plan.rows:
@@ -303,7 +305,17 @@ class LineTable(Table):
 
     def _pieces(self) -> Iterator[Piece]:
         for path in self._paths:
-            yield from self._read(path, self._texts(path))
+            yield from self._read(path, self._legible(path, self._texts(path)))
+
+    def _legible(self, path: str, texts: Texts) -> Texts:
+        """Count the characters that could not be read; other text passes as it is."""
+        above = 0
+        for lines, last in texts:
+            count, at, line = encodings.unread(lines)
+            if count:
+                self.tally.add(UNREAD, count, f"{path} line {above + at}: {line!r}")
+            above += lines.count(b"\n")
+            yield lines, last
 
     @abstractmethod
     def _texts(self, path: str) -> Texts:

@@ -16,8 +16,9 @@ from connectors.cells.numbers import Notation
 from connectors.files.columns import clocks
 from connectors.files.columns import derived as expressions
 from connectors.files.columns.seen import Seen, require
+from connectors.files.encodings import STAND_IN
 from sfm_stream.config import Config
-from sfm_stream.errors import FeedError, did_you_mean
+from sfm_stream.errors import FeedError, did_you_mean, listed
 from sfm_stream.events import Floats
 from sfm_stream.settings import Feed
 
@@ -122,7 +123,8 @@ def choose(
     scales = {n: s for n, s in options.scale.items() if _is_whole(seen, n)}
     columns = tuple(fields.values())
     still = _still(config, columns, seen)
-    notes = (*seen.notes, *told, _scaled(scales), _told(left_out), still)
+    unread = _unread(seen.names)
+    notes = (*seen.notes, unread, *told, _scaled(scales), _told(left_out), still)
     made = Plan(
         fields=tuple(fields),
         columns=columns,
@@ -241,6 +243,15 @@ def _told(left_out: Mapping[str, str]) -> str:
             if why != EMPTY or not UNNAMED.match(name)]  # fmt: skip
     more = f" and {len(told) - SHOWN} more" if len(told) > SHOWN else ""
     return f"left out: {'; '.join(told[:SHOWN])}{more}" if told else ""
+
+
+def _unread(names: Sequence[str]) -> str:
+    """Say which names hold characters that could not be read."""
+    odd = [repr(name) for name in names if STAND_IN in name]
+    if not odd:
+        return ""
+    told = f"{listed(odd, SHOWN)} could not be read in full"
+    return f"{told}; is feed.options.encoding right? empty, it is detected"
 
 
 def _still(config: Config, columns: Sequence[str], seen: Seen) -> str:
