@@ -54,7 +54,7 @@ def test_what_is_wrong_with_a_connection_is_an_alarm():
         def status(self):
             return [replace(one, alarm="given up") for one in super().status()]
 
-    said = outline(BIRTH, "live", Silent(), lease="lost")
+    said = outline(BIRTH, "live", Silent(), alarms=("", "lost"))
     assert said.alarms == ("lost", "connection ws://venue: given up")
 
 

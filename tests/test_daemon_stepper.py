@@ -124,6 +124,9 @@ def test_a_stream_of_garbage_is_shut_out_and_replays_so(rig):
         "value is missing": (3, "stream 'bad' event 0 field 'x'")
     }
     assert rig.stepper.quarantine.dropped == {"bad": 3}
+    assert rig.stepper.totals() == (
+        6, {"value is missing": 3, "stream is shut out": 3},
+    )  # fmt: skip
     assert len({f.seq for f in rig.of(Forecast)}) == 6
     assert list(map(repr, rig.said)) == list(map(repr, rig.replayed()))
 

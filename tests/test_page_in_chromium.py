@@ -224,6 +224,27 @@ def test_no_figure_widens_the_page(page):
     assert wide[1] < 40
 
 
+SHOWN = (
+    "import('/page/panels.js').then(({{ showRefused }}) => {{"
+    "showRefused({{ refused: {} }}); const p = document.querySelector('#refused');"
+    "const shown = [p.getBoundingClientRect().height > 0, p.className, p.textContent];"
+    "showRefused({{ refused: {{ reasons: [] }} }}); return shown; }})"
+)
+
+
+def test_what_was_refused_is_a_line_that_is_clear_where_it_is_much(page):
+    assert page.ask(SHOWN.format("{ reasons: [] }"))[0] is False
+    one = "{ where: 'ws://a', why: 'garbage', count: 7, first: 'x' }"
+    few = page.ask(SHOWN.format(f"{{ count: 7, of: 9000, reasons: [{one}] }}"))
+    assert few == [
+        True, "faint", "7 of 9,000 refused since the startws://a: garbage 7",
+    ]  # fmt: skip
+    much = (
+        "{ count: 8, of: 9, loud: true, reasons: [{ where: '', why: 'x', count: 8 }]}"
+    )
+    assert page.ask(SHOWN.format(much))[1] == "bad"
+
+
 def test_draws_are_short_and_at_most_twenty_a_second(page):
     begun = time.monotonic()
     page.ask("sfm.took.splice(0)")

@@ -38,6 +38,7 @@ from sfm_stream.daemon.status.collect import Birth, complete, outline
 from sfm_stream.daemon.status.failures import Failures
 from sfm_stream.daemon.status.model import COMPILING, LIVE, Vitals, told
 from sfm_stream.daemon.status.pulse import Pulse
+from sfm_stream.daemon.status.refusals import Refusals, account, listed
 from sfm_stream.daemon.status.telling import Telling
 from sfm_stream.daemon.views.points import NS_PER_MS
 from sfm_stream.daemon.views.recall import show_before
@@ -121,9 +122,8 @@ class Process:
         unserved = partial(self.failures.note, "websocket")
         self._hub = Hub(gallery=self._gallery, failed=unserved)
         self._loop = asyncio.get_running_loop()
-        self._announced, self._telling, self._pulse = (
-            False, Telling(), Pulse(self._meters.observe_held),
-        )  # fmt: skip
+        self._announced, self._telling = False, Telling()
+        self._pulse, self._refusals = Pulse(self._meters.observe_held), Refusals()
         self._config = given.config
         self._feed = given.open_feed(given.config)
         self._next_feed: LiveFeed | None = None
@@ -171,9 +171,9 @@ class Process:
         """Gather what the loop knows, for `complete`."""
         others = (self._hub.state(),) if self._config.daemon.listen else ()
         watcher, held = self._gallery.watcher, self._pulse.late
-        lease = self._own.problem if self._own else ""
+        alarms = (self._own.problem if self._own else "", self._refusals.alarm)
         found = outline(
-            self._birth, self.state, self._feed, others, held, self.failures, lease
+            self._birth, self.state, self._feed, others, held, self.failures, alarms
         )
         return found, self._worker, watcher.judged() if watcher else {}
 
@@ -217,17 +217,14 @@ class Process:
                 self.state = "stopping"
                 await self._in_model(worker.close)
                 self.state = "stopped"
-                account = self._account()
-            if account["not_taken"]:
+                found = self._account()
+            if found["not_taken"]:
                 where = str(self._given.folder)
-                judgement.refuse(account, where, strict=self._given.strict)
+                judgement.refuse(found, where, strict=self._given.strict)
 
     def _account(self) -> dict[str, Any]:
         """Say what was not taken since this process began."""
-        vitals = self.vitals()
-        reading = judgement.reading_of(vitals.counters, vitals.feeds)
-        refused = {why: (r.count, r.first) for why, r in vitals.rejections.items()}
-        found = judgement.of_live(reading, vitals.ticks, refused)
+        found = account(self.vitals())
         for line in judgement.lines(found):
             self._say(line)
         return found
@@ -246,22 +243,22 @@ class Process:
         if found.events:
             self._say(f"recovered {found.events} events from the journal")
         meters = self._meters
-        watcher = self._meters.watcher = self._gallery.watcher = Watcher(
-            found.engine, self._fold_soon, partial(self.failures.note, "views")
-        )
+        failed = partial(self.failures.note, "views")
+        watcher = Watcher(found.engine, self._fold_soon, failed)
         if found.engine.seq and self._config.daemon.listen:
             show_before(
                 watcher, found.sinks[RECORDS], found.run.records,
-                found.engine.streams, partial(self.failures.note, "views"),
+                found.engine.streams, failed,
             )  # fmt: skip
+        # not before: a page takes a history that is empty as one that began anew
+        meters.watcher = self._gallery.watcher = watcher
         witness = Witness(
             self._publish, meters.observe_latencies, meters.observe_step, watcher.see
         )
         worker = Worker(found, self._config, witness, self._say)
         worker.begin()
-        # objects made by now stay: later collections need not look at them
         gc.collect()
-        gc.freeze()
+        gc.freeze()  # objects made by now stay: no need to look at them again
         return worker
 
     async def _live(self, worker: Worker) -> None:
@@ -320,6 +317,8 @@ class Process:
         while True:
             await asyncio.sleep(BEAT)
             await self._in_model(worker.beat)
+            counted = await self._in_model(worker.stepper.totals)
+            self._refusals.look(*counted, self._feed.counters)
             self._tell_connections()
             if not self._announced:
                 self._announce()
@@ -363,7 +362,8 @@ class Process:
     async def _told(self) -> object:
         """Say how the process is, for those who look."""
         vitals = await self.vitals_soon()
-        return told(vitals, self._settings(), self._meters.latencies())
+        latencies, refused = self._meters.latencies(), {"refused": listed(vitals)}
+        return told(vitals, self._settings(), latencies) | refused
 
     def _shut(self) -> Mapping[str, float]:
         """Give the streams that are shut out."""

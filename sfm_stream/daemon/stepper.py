@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from sfm_stream.storage.journal import Journal
 
 SECOND = 10**9
+SHUT_OUT = "stream is shut out"
 CALM = 0.25
 """Share of the age at which learning paused below which it goes on."""
 
@@ -136,6 +137,13 @@ class Stepper:
             decided = [*self._decided, *self._paced(batch, now), *shut]
             self._decided = []
             self._carry_out(decided, self.quarantine.admit(batch, elapsed))
+
+    def totals(self) -> tuple[int, dict[str, int]]:
+        """Count ticks since the start: those taken, and those refused by reason."""
+        counts, shut_out = self.counts, self.quarantine.dropped.total()
+        refused = {why: count for why, (count, _) in counts.reasons.items()}
+        taken = counts.ticks.total() - counts.rejected.total()
+        return taken, {**refused, SHUT_OUT: shut_out} if shut_out else refused
 
     def go_on_journalled(self, mark: str) -> None:
         """Journal again, from here on; a checkpoint of here and now must be saved.

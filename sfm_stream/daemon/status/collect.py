@@ -54,7 +54,7 @@ def outline(
     others: Sequence[Status] = (),
     held: Latest | None = None,
     failures: Failures | None = None,
-    lease: str = "",
+    alarms: Sequence[str] = (),
 ) -> Vitals:
     """Gather what a live process says of itself without its model.
 
@@ -67,12 +67,12 @@ def outline(
         others: what takes records besides the worker's sinks.
         held: seconds that the loop was held for.
         failures: of parts besides the model.
-        lease: why the process may lose its run, or empty.
+        alarms: what else a person should look at; those that are empty are none.
     """
     feeds = tuple(feed.status())
-    alarms = [lease] if lease else []
-    alarms += [f"connection {one.label}: {one.alarm}" for one in feeds if one.alarm]
-    alarms += failures.alarms() if failures else []
+    found = [alarm for alarm in alarms if alarm]
+    found += [f"connection {one.label}: {one.alarm}" for one in feeds if one.alarm]
+    found += failures.alarms() if failures else []
     return Vitals(
         version=__version__,
         pid=os.getpid(),
@@ -95,7 +95,7 @@ def outline(
         sinks=tuple(others),
         learning=False,
         finite=True,
-        alarms=tuple(alarms),
+        alarms=tuple(found),
         latency_us=None,
         memory_mib=rss_mib(),
         held_us=_microseconds(held) if held else None,

@@ -1,6 +1,6 @@
 // What is looked at, and how: pickers, keys, the link; hands frames on to the pictures.
 import { element } from "/page/draw.js";
-import { showChecks, showErrors, showFigures, showFlows, showLatency, showPlaces } from "/page/panels.js";
+import { showChecks, showErrors, showFigures, showFlows, showLatency, showPlaces, showRefused } from "/page/panels.js";
 import { Plots } from "/page/plots.js";
 import { Points } from "/page/points.js";
 import { Streams } from "/page/streams.js";
@@ -150,8 +150,9 @@ const heard = {
     state(`away for ${Math.round((Date.now() - awaySince) / 1000)} s`, "bad");
   },
   process: (told) => {
-    state(told.unready.length && told.state === "live" ? "live, not ready" : told.state, told.unready.length ? "warn" : STATES[told.state] || "bad");
+    state(told.unready.length && told.state === "live" ? "live, not ready" : told.state, told.unready.length || told.alarms.length ? "warn" : STATES[told.state] || "bad");
     showChecks(told);
+    showRefused(told);
     showLatency(told);
     showFlows(told);
   },

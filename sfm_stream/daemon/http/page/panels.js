@@ -39,6 +39,20 @@ export const showChecks = (process) => {
   }
 };
 
+// A line of what was not taken, or not as it came; none where there is nothing.
+export const showRefused = ({ refused: { count, of, loud, reasons } }) => {
+  const place = document.getElementById("refused");
+  place.hidden = !reasons.length;
+  place.className = loud ? "bad" : "faint";
+  const head = count ? `${number(count)} of ${number(of)} refused since the start` : "since the start";
+  const told = reasons.map(({ where, why, count: often, first }) => {
+    const one = element("span", {}, `${where ? `${where}: ` : ""}${why} ${number(often)}`);
+    if (first) one.title = `first: ${first}`;
+    return one;
+  });
+  place.replaceChildren(element("b", {}, head), ...told);
+};
+
 export const showFigures = (figures, hello, value) => {
   const f = figures;
   const kind = (v) => (v == null ? "" : v > 0 ? "good" : "bad");

@@ -1,0 +1,110 @@
+"""What a live process did not take: since the start, by reason; and whether of late.
+
+Refused are ticks that the engine rejects, those of streams that are shut out, and what
+of a connection's frames could not be read.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from sfm_stream.feeds import LOST, TROUBLES
+from sfm_stream.running import judgement
+
+if TYPE_CHECKING:
+    from sfm_stream.daemon.status.model import Vitals
+
+log = logging.getLogger(__name__)
+
+WINDOW_S = 60.0
+"""Seconds that "of late" is."""
+MOST = 0.5
+"""Share that may be refused in that time."""
+FEW = 10
+"""Arrivals in that time below which nothing is said."""
+NAMED = 3
+"""Reasons that an alarm names."""
+
+
+class Refusals:
+    """Looks again and again whether most of what arrives is refused.
+
+    Args:
+        elapsed: gives seconds that never run backwards.
+
+    Attributes:
+        alarm: that it is so, and why; or empty.
+    """
+
+    def __init__(self, elapsed: Callable[[], float] = time.monotonic) -> None:
+        self._elapsed, self.alarm = elapsed, ""
+        self._looks = deque([(elapsed(), 0, Counter[str]())])
+
+    def look(
+        self, taken: int, refused: Mapping[str, int], frames: Mapping[str, int]
+    ) -> None:
+        """Take totals since the start.
+
+        Args:
+            taken: ticks.
+            refused: ticks, by reason.
+            frames: what became of frames, by reason.
+        """
+        lost = {why: frames[why] for why in LOST if frames.get(why)}
+        now, counts = self._elapsed(), Counter(refused) + Counter(lost)
+        if any(counts[why] < before for why, before in self._looks[-1][2].items()):
+            self._looks.clear()  # another feed counts anew
+        self._looks.append((now, taken, counts))
+        while len(self._looks) > 1 and self._looks[1][0] <= now - WINDOW_S:
+            self._looks.popleft()
+        _, taken_before, counts_before = self._looks[0]
+        self._judge(taken - taken_before, counts - counts_before)
+
+    def _judge(self, taken: int, refused: Counter[str]) -> None:
+        lost, was_up = refused.total(), bool(self.alarm)
+        is_up = lost + taken >= FEW and lost > MOST * (lost + taken)
+        why = ", ".join(reason for reason, _ in refused.most_common(NAMED))
+        told = f"most of what arrived in the last minute was refused: {why}"
+        self.alarm = told if is_up else ""
+        extra = {"taken": taken, "refused": lost, "reasons": why}
+        if is_up and not was_up:
+            log.error("most of what arrives is refused", extra=extra)
+        elif was_up and not is_up:
+            log.info("most of what arrives is taken again", extra=extra)
+
+
+def account(vitals: Vitals) -> dict[str, Any]:
+    """Say what was not taken since the start, as `judgement.account`."""
+    reading = judgement.reading_of(vitals.counters, vitals.feeds)
+    refused = {why: (one.count, one.first) for why, one in vitals.rejections.items()}
+    return judgement.of_live(reading, vitals.ticks, refused)
+
+
+def listed(vitals: Vitals) -> dict[str, Any]:
+    """Say the same for people who look.
+
+    Returns:
+        `count` of `of`, whether it is `loud`, and the `reasons`: each with its
+        connection (empty: the model), how often, and the first.
+    """
+    found = account(vitals)
+    return {
+        "count": found["not_taken"],
+        "of": found["taken"] + found["not_taken"],
+        "loud": judgement.is_loud(found),
+        "reasons": list(_reasons(vitals)),
+    }
+
+
+def _reasons(vitals: Vitals) -> Iterator[dict[str, Any]]:
+    for why, one in vitals.rejections.items():
+        yield {"where": "", "why": why, "count": one.count, "first": one.first}
+    for feed in vitals.feeds:
+        for why in TROUBLES:
+            if count := feed.counters.get(why):
+                first = feed.examples.get(why, "")
+                yield {"where": feed.label, "why": why, "count": count, "first": first}
