@@ -478,12 +478,14 @@ def places(most=12):
 
 
 @settings(max_examples=60, deadline=None)
-@given(places(), st.integers(8, 400), st.sampled_from(["", "gz"]))
+@given(places(), st.integers(8, 400), st.sampled_from(["", "gz"]), st.booleans())
 def test_rows_taken_and_lost_are_all_lines_whatever_quotes_stand_open(
-    tmp_path_factory, places, piece, kind
+    tmp_path_factory, places, piece, kind, named
 ):
     folder = tmp_path_factory.mktemp("csv")
-    text = b"t,a,b\n" + b"".join(quoted(ROWS, places))
+    rows = [b"hall," + row for row in ROWS] if named else ROWS
+    head = b"place,t,a,b\n" if named else b"t,a,b\n"
+    text = head + b"".join(quoted(rows, places))
     path = compressed(folder, text, kind) if kind else written(folder, text)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(files, "PIECE", piece)
@@ -547,3 +549,14 @@ def test_a_cell_too_long_to_be_split_is_counted(tmp_path):
     feed = opened(written(tmp_path, text), ["a"])
     assert len(whole(feed)) == 120
     assert feed.tally.counts == {OPEN: 2}
+
+
+@pytest.mark.parametrize("name", [b"", b"hall,"])
+def test_a_quote_in_a_later_row_closes_none(tmp_path, name):
+    head = b"place,t,a,b\n" if name else b"t,a,b\n"
+    rows = [name + row for row in ROWS]
+    rows[60] = name + b'1420070460,"60.5,-60\n'
+    rows[63] = name + b'1420070463,63.5,-63"\n'
+    feed = opened(written(tmp_path, head + b"".join(rows)), ["a"])
+    assert whole(feed).values[:, 0].tolist() == [i + 0.5 for i in range(120) if i != 60]
+    assert feed.tally.counts == {OPEN: 1}

@@ -194,20 +194,24 @@ def _row(lines: Sequence[str], separator: str, width: int) -> tuple[list[str], i
         return [], 0
     count = reader.line_num
     width = width or len(cells)
-    if count > 1 and (count > len(lines) or len(cells) > width):
+    if count > len(lines) or (count > 1 and len(cells) > width):
         return [], 0
-    within = any(_is_row(line, separator, width) for line in lines[1:count])
+    if count == 1:
+        return cells, count
+    first, *more = (_torn(line, separator) for line in lines[:count])
+    within = any(len(one) >= width and _is_like(one, first) for one in more)
     return cells, 0 if within else count
 
 
-def _is_row(line: str, separator: str, width: int) -> bool:
-    """Say whether a line looks like a row of a table: it has its cells, and data."""
-    return line.count(separator) + 1 >= width and bool(DATA.match(line))
+def _is_like(cells: Sequence[str], row: Sequence[str]) -> bool:
+    """Say whether cells hold data, or nothing, where those of a row hold data."""
+    places = [i for i, cell in enumerate(row[: len(cells)]) if DATA.match(cell)]
+    return bool(places) and all(_is_data([cells[i] or "-"]) for i in places)
 
 
 def _torn(line: str, separator: str) -> list[str]:
-    """Give the cells of a damaged line, as far as they can be told."""
-    return [cell.strip(' "\r\n') for cell in line.split(separator)]
+    """Give the cells of a line as if there were no quotes."""
+    return [cell.strip() for cell in line.replace('"', "").split(separator)]
 
 
 def sniff(lines: Sequence[str], comment: str) -> str:
