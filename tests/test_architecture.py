@@ -182,7 +182,6 @@ TESTED_IN = {
     "connectors.venues.json.frames": "test_connectors_options.py",
     "connectors.venues.options": "test_connectors_options.py",
     "connectors.tally": "test_connectors_files_kinds.py",
-    "connectors.files.encodings": "test_connectors_files_kinds.py",
     "connectors.files.text": "test_connectors_files_csv.py",
 }
 UNTESTED = {

@@ -211,6 +211,19 @@ def test_what_is_piped_in_is_read_to_its_end(sfm_stream, monkeypatch):
     assert found["first_rows"]["taken"] == 60
 
 
+def test_a_pipe_of_the_shell_is_told_from_a_file_that_is_missing(sfm_stream):
+    Path("pipe.toml").write_text('[feed]\nconnector = "csv"\n')
+    read, written = os.pipe()
+    try:
+        place = f"feed.path=/dev/fd/{read}"
+        code, _, err = sfm_stream("check", "pipe.toml", "--set", place)
+    finally:
+        os.close(read)
+        os.close(written)
+    assert code == 1
+    assert f"/dev/fd/{read}: expected a file, was a pipe or a device" in err
+
+
 def test_a_run_that_took_nothing_fails_and_check_says_so_before(sfm_stream):
     Path("bars.csv").write_text("date,close\n" + "soon,1\nlater,2\n" * 20)
     Path("bars.toml").write_text(

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import io
+import os
 import zipfile
 from inspect import signature
 from pathlib import Path
@@ -410,6 +412,21 @@ def test_paths_that_cannot_be_read_are_refused(tmp_path):
         opened(tmp_path)
     with pytest.raises(ConfigError, match=r"feed\.path"):
         opened("")
+
+
+def test_a_pipe_is_no_file_and_the_way_to_read_one_is_told(tmp_path):
+    os.mkfifo(tmp_path / "a.csv")
+    hint = "was a pipe or a device; feed.path = '-' reads what is piped in"
+    with pytest.raises(FeedError, match=hint):
+        opened(tmp_path / "a.csv")
+
+
+def test_what_was_piped_in_is_said_to_be_no_more():
+    kept = Path(files.spooled(io.BytesIO(b"t,a\n1,2\n")))
+    assert opened(kept, ["a"]).fields == ("a",)
+    kept.unlink()
+    with pytest.raises(FeedError, match=r"piped in, which is no more; `tee` keeps it"):
+        opened(kept)
 
 
 @settings(max_examples=40)

@@ -33,6 +33,8 @@ NO_TEXT = {
 }
 """How some files begin that people take for text, and what to do."""
 GZIP_FRAMING = 31
+PIPED = "standard-input"
+"""Name of the file that keeps what is piped in, while the process lasts."""
 ZSTD_LINES = 10_000
 DIGITS = re.compile(r"([0-9]+)")
 SPACES, EDGES = re.compile(" +"), re.compile(r"(?m)^ | (?=\r?$)")
@@ -70,7 +72,7 @@ def spooled(stream: IO[bytes]) -> str:
     """
     folder = tempfile.mkdtemp(prefix="sfm-stream-")
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    path = Path(folder) / "standard-input"
+    path = Path(folder) / PIPED
     with path.open("wb") as file:
         shutil.copyfileobj(stream, file)
     return str(path)
@@ -86,6 +88,13 @@ def _matches(item: str) -> list[str]:
         return found
     if Path(item).is_dir():
         raise FeedError(item, "expected a file, was a folder", _within(item))
+    if Path(item).exists():
+        hint = f"feed.path = '-' reads what is piped in: sfm-stream ... < {item}"
+        raise FeedError(item, "expected a file, was a pipe or a device", hint)
+    if Path(item).name == PIPED:
+        problem = "expected a file, was what was piped in, which is no more"
+        hint = "`tee` keeps it: a run of that file can be resumed and verified"
+        raise FeedError(item, problem, hint)
     folder = Path(item).parent
     there = [str(p) for p in folder.iterdir()] if folder.is_dir() else []
     raise FeedError(item, "no such file", did_you_mean(item, sorted(there)))

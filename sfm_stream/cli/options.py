@@ -99,7 +99,10 @@ def load_live(path: Path, overrides: list[str] | None) -> Config:
 def _absolute(folder: Path, path: str) -> str:
     if path == PIPE:
         return path
-    return str((folder / path).resolve()) if path else ""
+    whole = folder / path
+    if whole.is_fifo():  # a shell's own pipe resolves to no path
+        return str(whole.absolute())
+    return str(whole.resolve()) if path else ""
 
 
 def expect_trusted(config: Config, run: Path, *, trust: bool) -> None:
