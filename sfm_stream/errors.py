@@ -11,6 +11,7 @@
     +-- StorageError                           what a run keeps on disk
     |   +-- JournalError                       the event log cannot be used
     |   +-- SinkError                          records could not be written
+    |   |   +-- RecordsLost                    records that were written are gone
     |   +-- Fenced                             another process has taken the run
     |   +-- CheckpointError
     |       +-- CheckpointCorrupt              a snapshot is damaged
@@ -193,6 +194,10 @@ class Fenced(StorageError):
 
 class SinkError(StorageError):
     """Records could not be written where they should go."""
+
+
+class RecordsLost(SinkError):
+    """Records that a sink had written are not where they were."""
 
 
 class CheckpointError(StorageError):

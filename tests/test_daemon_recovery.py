@@ -9,6 +9,7 @@ import pytest
 
 from sfm_stream import sinks
 from sfm_stream.config import from_tree, of_model
+from sfm_stream.daemon import recovery
 from sfm_stream.daemon.recovery import named, recover
 from sfm_stream.engine import Engine
 from sfm_stream.errors import (
@@ -16,6 +17,7 @@ from sfm_stream.errors import (
     ConfigError,
     Fenced,
     JournalError,
+    RecordsLost,
     SinkError,
 )
 from sfm_stream.events import Block, Gap
@@ -282,6 +284,52 @@ def test_a_sink_that_is_new_begins_where_the_run_is(tmp_path):
     live(again, ticks(20, 22))
     let_go(again)
     assert {json.loads(line)["seq"] for line in lines(tmp_path)} == {20, 21}
+
+
+EXPORTS = {"jsonl": "records.jsonl", "parquet": "parquet", "sqlite": "records.sqlite"}
+
+
+@pytest.mark.parametrize("kind", EXPORTS)
+@pytest.mark.parametrize("damage", ["gone", "cut"])
+def test_a_run_goes_on_without_what_a_sink_had_written(tmp_path, kind, damage):
+    config, path = settings_of(sink=[{"kind": kind}]), tmp_path / EXPORTS[kind]
+    found = recovered(tmp_path, config=config)
+    live(found, ticks(0, 20), save=True)
+    live(found, ticks(20, 30))
+    let_go(found)
+    if damage == "cut":
+        path = path / "scores-000000.parquet" if kind == "parquet" else path
+        path.write_bytes(path.read_bytes()[:5])
+    elif kind == "parquet":
+        shutil.rmtree(path)
+    else:
+        path.unlink()
+    said = []
+    again = recovered(tmp_path, config=config, said=said)
+    assert again.engine.seq == 30
+    assert again.lost == said
+    assert str(path) in said[0]
+    assert said[0].endswith("it goes on anew from event 20")
+    saved(again)
+    let_go(again)
+    let_go(recovered(tmp_path, config=config))
+
+
+def test_records_of_the_run_that_are_gone_are_for_a_repair_to_bring_back(
+    tmp_path, monkeypatch
+):
+    found = recovered(tmp_path)
+    live(found, ticks(0, 20), save=True)
+    let_go(found)
+    shutil.rmtree(tmp_path / "records")
+    with pytest.raises(RecordsLost, match="sfm-stream repair RUN"):
+        recovered(tmp_path)
+    monkeypatch.setattr(recovery, "unbroken", lambda _: 10)  # then no repair can
+    said = []
+    again = recovered(tmp_path, said=said)
+    assert again.engine.seq == 20
+    assert [line for line in said if "sink records" in line] == again.lost
+    let_go(again)
 
 
 def test_sinks_are_named_by_kind_and_place():

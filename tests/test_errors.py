@@ -19,6 +19,7 @@ from sfm_stream.errors import (
     InvalidState,
     JournalError,
     NoRows,
+    RecordsLost,
     ReplayMismatch,
     SFMStreamError,
     ShapeError,
@@ -66,6 +67,7 @@ MESSAGES = [
     (CheckpointMismatch("c", "expected 1, was 2"), "c: expected 1, was 2"),
     (SinkError("out", "is full", "make room"), "out: is full; make room"),
     (SinkError("out", "the disk is full"), "out: the disk is full"),
+    (RecordsLost("out", "was removed", "begin anew"), "out: was removed; begin anew"),
     (
         ReplayMismatch("scores", 3, "mean", 1.5, None),
         "scores row 3 column 'mean': expected 1.5, was None",

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import shutil
+
 import pytest
 
 from sfm_stream import sinks
-from sfm_stream.errors import JournalError, SinkError
+from sfm_stream.errors import JournalError, RecordsLost, SinkError
 from sfm_stream.running.repair import repair
 from sfm_stream.running.verify import verify
 from sfm_stream.storage import run_folder
@@ -55,3 +57,21 @@ def test_a_journal_that_does_not_reach_back_names_another_way_out(tmp_path):
     log.rename(log.with_name("000000000010.log"))
     with pytest.raises(JournalError, match="first was 10; start a new run"):
         repair(run, pytest.fail)
+
+
+def test_records_removed_while_the_run_lived_are_brought_back_and_it_goes_on(tmp_path):
+    found = recovered(tmp_path, said=[])
+    live(found, ticks(0, 40), save=True)
+    shutil.rmtree(tmp_path / "records")
+    with pytest.raises(RecordsLost):
+        found.sinks["records"].flush()
+    live(found, ticks(40, 60), save=True)
+    let_go(found)
+    run = run_folder.load(tmp_path)
+    counts = repair(run, pytest.fail)
+    assert counts["forecasts"] > 40
+    verify(run, pytest.fail)
+    again = recovered(tmp_path, said=[])
+    live(again, ticks(60, 70), save=True)
+    let_go(again)
+    verify(run, pytest.fail)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sqlite3
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -10,7 +11,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from sfm_stream import settings
-from sfm_stream.errors import SinkError
+from sfm_stream.errors import RecordsLost, SinkError
 from sfm_stream.records import KINDS, Records
 from sfm_stream.sinks import Delivery, JsonlSink, ParquetSink, SqliteSink
 from tests.records_rig import TABLES, cut, files, some
@@ -90,6 +91,39 @@ def test_empty_position_begins_again_from_nothing(tmp_path, ours):
     sink.write(FIRST)
     sink.close()
     assert ours.held(tmp_path / "sink") == held(ours, tmp_path / "whole", FIRST)
+
+
+@pytest.mark.parametrize("call", ["write", "flush"])
+def test_sink_whose_files_are_removed_says_so_once_and_begins_anew(
+    tmp_path, ours, call
+):
+    sink = ours.open(tmp_path / "sink", None)
+    sink.write(FIRST)
+    sink.flush()
+    shutil.rmtree(tmp_path / "sink")
+    (tmp_path / "sink").mkdir()
+    with pytest.raises(RecordsLost, match=r"expected .* removed"):
+        sink.write(SECOND) if call == "write" else sink.flush()
+    sink.write(SECOND)
+    sink.flush()
+    position = json.loads(json.dumps(sink.position()))
+    sink.close()
+    again = ours.open(tmp_path / "sink", position)
+    again.write(THIRD)
+    again.close()
+    found = ours.held(tmp_path / "sink")
+    assert found == held(ours, tmp_path / "whole", SECOND, THIRD)
+
+
+def test_sink_opened_where_its_files_are_gone_says_what_is_lost(tmp_path, ours):
+    sink = ours.open(tmp_path / "sink", None)
+    sink.write(FIRST)
+    sink.flush()
+    position = sink.position()
+    sink.close()
+    shutil.rmtree(tmp_path / "sink")
+    with pytest.raises(RecordsLost, match=r"expected .* was"):
+        ours.open(tmp_path / "sink", position)
 
 
 def test_nothing_is_written_without_harm(tmp_path, ours):

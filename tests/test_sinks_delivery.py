@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from sfm_stream import settings, sinks
-from sfm_stream.errors import Fenced
+from sfm_stream.errors import Fenced, RecordsLost
 from sfm_stream.records import Records
 from sfm_stream.sinks import Delivery, JsonlSink
 from sfm_stream.storage import atomic
@@ -190,6 +190,24 @@ def test_trouble_of_the_sink_shows_while_it_lasts(tmp_path, moody):
     assert delivery.state().error == "there: the other side is away"
     assert delivery.state().written == 0
     assert not delivery.close(0.05)
+
+
+def test_that_records_were_lost_stays_to_be_seen(tmp_path, moody, monkeypatch):
+    monkeypatch.setattr(sinks.delivery, "RETRY_S", 0.001)
+    gone = RecordsLost("there", "expected the file of before, was removed")
+    delivery, write, once = deliver(moody, tmp_path), moody.write, [gone]
+
+    def lose(records):
+        if once:
+            raise once.pop()
+        write(records)
+
+    moody.write = lose
+    for records in ticks():
+        delivery.offer(records)
+    settle(delivery)
+    assert list(moody.rows()) == ROWS
+    assert (delivery.state().error, delivery.state().lost) == ("", str(gone))
 
 
 def test_full_disk_delays_lines_and_doubles_none(tmp_path, monkeypatch):

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sfm_stream.errors import SinkError
+from sfm_stream.errors import RecordsLost, SinkError
 from sfm_stream.records import Record, Records
 from sfm_stream.sinks import JsonlSink
 from tests.records_rig import cut, refuse, some
@@ -41,7 +41,42 @@ def test_resumed_jsonl_equals_an_undisturbed_run(tmp_path):
         sink.write(some(10, 15))
         sink.close()
     assert (tmp_path / "torn").read_bytes() == (tmp_path / "whole").read_bytes()
-    assert torn.position() == {"bytes": (tmp_path / "whole").stat().st_size}
+    assert torn.position() == whole.position()
+    assert torn.position()["bytes"] == (tmp_path / "whole").stat().st_size
+
+
+def test_a_file_that_is_moved_away_is_left_and_a_new_one_begun(tmp_path, caplog):
+    path, moved = tmp_path / "records.jsonl", tmp_path / "records.jsonl.1"
+    sink = JsonlSink(path)
+    sink.write(some(0, 10))
+    before = path.rename(moved).read_bytes()
+    path.touch()  # as programs that rotate logs do
+    sink.write(some(10, 10))
+    assert moved.read_bytes() == before
+    [record] = caplog.records
+    assert record.getMessage() == "a file of records was moved: a new one is begun"
+    assert (record.path, record.bytes) == (str(path), len(before))
+    position = sink.position()
+    sink.close()
+    whole = JsonlSink(tmp_path / "whole")
+    whole.write(some(10, 10))
+    whole.close()
+    assert path.read_bytes() == (tmp_path / "whole").read_bytes()
+    JsonlSink(path, position).close()
+
+
+def test_a_longer_file_that_begins_otherwise_is_not_the_one_of_before(tmp_path):
+    sink = JsonlSink(tmp_path / "records.jsonl")
+    sink.write(some(0, 10))
+    position = sink.position()
+    sink.close()
+    later = JsonlSink(tmp_path / "later")
+    later.write(some(10, 30))
+    later.close()
+    before = (tmp_path / "later").read_bytes()
+    with pytest.raises(RecordsLost, match="expected the file of before, was another"):
+        JsonlSink(tmp_path / "later", position)
+    assert (tmp_path / "later").read_bytes() == before
 
 
 def test_jsonl_refuses_an_old_run_and_a_shorter_file(tmp_path):
@@ -49,7 +84,7 @@ def test_jsonl_refuses_an_old_run_and_a_shorter_file(tmp_path):
     path.write_bytes(b"{}\n")
     with pytest.raises(SinkError, match="holds records already; resume"):
         JsonlSink(path)
-    with pytest.raises(SinkError, match="expected at least 4 bytes, was 3"):
+    with pytest.raises(SinkError, match="expected at least 4 bytes of records, was 3"):
         JsonlSink(path, {"bytes": 4})
     assert path.read_bytes() == b"{}\n"
 

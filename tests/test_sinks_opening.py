@@ -12,6 +12,7 @@ from sfm_stream.sinks import (
     MemorySink,
     ParquetSink,
     SqliteSink,
+    open_anew,
     open_sink,
     opening,
 )
@@ -53,6 +54,28 @@ def test_our_own_kinds_open_and_resume(tmp_path, kind, found, place, path):
     assert again.position() == position
     again.close()
     open_sink(settings, tmp_path, TABLES, {}).close()
+
+
+@pytest.mark.parametrize(
+    ("kind", "there"),
+    [
+        ("jsonl", ["records.jsonl"]),
+        ("parquet", ["parquet"]),
+        ("sqlite", ["records.sqlite", "records.sqlite-wal"]),
+    ],
+)
+def test_what_is_left_of_a_sink_that_begins_anew_is_set_aside(tmp_path, kind, there):
+    settings = Settings(kind=kind)
+    open_sink(settings, tmp_path, TABLES).close()
+    for name in there[1:]:
+        (tmp_path / name).write_bytes(b"old")
+    for number in (1, 2):
+        again = open_anew(settings, tmp_path, TABLES)
+        again.write(BLOCK)
+        again.close()
+        assert (tmp_path / f"{there[0]}.aside-{number}").exists()
+    if there[1:]:
+        assert (tmp_path / "records.sqlite.aside-1-wal").read_bytes() == b"old"
 
 
 @pytest.mark.parametrize("way", ["place", "entry point"])

@@ -69,3 +69,14 @@ def test_explain_says_what_to_do(code, problem, hint):
     said = atomic.explain(OSError(code, os.strerror(code)))
     assert problem in said[0]
     assert hint in said[1]
+
+
+def test_what_a_path_names_is_known_by_device_and_inode(tmp_path):
+    path = tmp_path / "file"
+    path.touch()
+    before = atomic.identity(path)
+    moved = path.rename(tmp_path / "moved")
+    assert atomic.identity(path) is None
+    path.touch()
+    assert atomic.identity(path) != atomic.identity(moved) == before
+    assert atomic.identity(path / "below") is None

@@ -17,15 +17,15 @@ from typing import TYPE_CHECKING, Any
 
 from sfm_stream.config import of_model
 from sfm_stream.engine import Engine
-from sfm_stream.errors import ConfigError, JournalError
+from sfm_stream.errors import ConfigError, JournalError, RecordsLost
 from sfm_stream.events import Block, Event
 from sfm_stream.feeds import Source
 from sfm_stream.running import homes, loops, room, warm_start
 from sfm_stream.running.precompile import prepare
 from sfm_stream.settings import Sink as Settings
-from sfm_stream.sinks import open_sink
+from sfm_stream.sinks import open_anew, open_sink
 from sfm_stream.storage import checkpoint, history, moves, run_folder
-from sfm_stream.storage.journal import Journal
+from sfm_stream.storage.journal import Journal, unbroken
 from sfm_stream.storage.run_folder import Run
 
 if TYPE_CHECKING:
@@ -52,6 +52,7 @@ class Recovered:
         events: how many events were taken from the journal.
         saved: events that the checkpoint begun with was taken after; 0 without one.
         aside: the checkpoints that were set aside at this start, and why.
+        lost: what is gone of the sinks' records, each in words.
         guard: raises `Fenced` if another process has taken the run.
     """
 
@@ -62,6 +63,7 @@ class Recovered:
     events: int = 0
     saved: int = 0
     aside: tuple[str, ...] = ()
+    lost: list[str] = field(default_factory=list)
     guard: Callable[[], None] = lambda: None
 
     def write(self, records: Records) -> None:
@@ -99,7 +101,9 @@ def recover(
         JournalError: if another process works on the run, or the journal is damaged.
         CheckpointMismatch: if the settings are not those of the run.
         ConfigError: if the folder is not one of a live run, or fields differ.
-        SinkError: if a sink cannot be opened where it was.
+        SinkError: if a sink cannot be opened.
+        RecordsLost: if files of the run's own records are gone that a repair can
+            bring back.
     """
     _refuse_backtest(folder)
     with ExitStack() as opened:
@@ -116,7 +120,7 @@ def recover(
         tail = _tail(journal, engine)
         for name, settings in {RECORDS: OWN, **named(config)}.items():
             guard()  # opening a sink cuts off what came later
-            sink = _open(settings, found, positions, name)
+            sink = _open(settings, found, positions, name, say)
             found.sinks[name] = opened.enter_context(closing(sink))
         moves.settle(run)
         for block in homes.carried_out(tail, engine, run):
@@ -224,9 +228,13 @@ def _blocks(events: Iterator[Event], width: int) -> Iterator[Block]:
 
 
 def _open(
-    settings: Settings, found: Recovered, positions: Mapping[str, Any], name: str
+    settings: Settings,
+    found: Recovered,
+    positions: Mapping[str, Any],
+    name: str,
+    say: Callable[[str], None],
 ) -> Sink:
-    """Open a sink where the checkpoint left it.
+    """Open a sink where the checkpoint left it, or anew if what it had is gone.
 
     Without a checkpoint it may hold records of the journal's events; the replay writes
     all of them again.
@@ -235,7 +243,15 @@ def _open(
     if held is None and not found.saved and found.journal.position:
         held = {}
     tables = {"experts": found.engine.experts}
-    return open_sink(settings, found.run.folder, tables, held)
+    try:
+        return open_sink(settings, found.run.folder, tables, held)
+    except RecordsLost as lost:
+        if name == RECORDS and not unbroken(found.run.journal):
+            raise  # a repair brings them back
+        problem = f"sink {name}: {lost.path}: {lost.problem}"
+    found.lost.append(f"{problem}; it goes on anew from event {found.engine.seq}")
+    say(found.lost[-1])
+    return open_anew(settings, found.run.folder, tables)
 
 
 def _expect_end(found: Recovered) -> None:

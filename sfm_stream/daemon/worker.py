@@ -96,6 +96,7 @@ class Worker:
         journal: of its events.
         recovered: events that were taken from the journal.
         aside: checkpoints that recovery set aside, and why.
+        lost: what recovery no longer found of the sinks' records.
         stepper: takes the batches.
         saver: takes the checkpoints.
         deliveries: the sinks by name.
@@ -113,6 +114,7 @@ class Worker:
         self._found, self._say, self._witness, self._now = found, say, witness, now
         self.engine, self.journal = found.engine, found.journal
         self.recovered, self.aside = found.events, found.aside
+        self.lost = tuple(found.lost)
         self.deliveries: dict[str, Delivery] = {}
         self._covered: deque[Saved] = deque()
         self.steps, self._synced, self._pace = 0, time.monotonic(), 0.0

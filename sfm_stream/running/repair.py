@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
@@ -65,7 +66,10 @@ def repair(
         run_blocks(blocks, engine, sink.write, lambda: watch.progress(engine.seq))
         sink.close()
         rows: dict[str, int] = sink.position()["rows"]
-        _expect_rows(run, rows, held.manifest["sink"]["rows"])
+        was = held.manifest["sink"]
+        _expect_rows(run, rows, Counter(was["rows"]) + Counter(was.get("lost", {})))
+        if was.get("lost"):  # it counts from a later beginning
+            _save_at(run, held, sink.position())
         _exchange(run, watch.say)
     return rows
 
@@ -84,11 +88,19 @@ def _rebuilding(run: Run, engine: Engine) -> sinks.ParquetSink:
     return sinks.ParquetSink(run.folder / REBUILT, {"experts": engine.experts}, {})
 
 
-def _expect_rows(run: Run, rows: dict[str, int], expected: dict[str, Any]) -> None:
+def _expect_rows(run: Run, rows: dict[str, int], expected: Counter[str]) -> None:
     if rows != expected:
-        problem = f"expected {expected} records as the checkpoint has, was {rows}"
+        problem = f"expected {dict(expected)} records as the checkpoint has, was {rows}"
         hint = "repair it with the version and on the kind of machine that wrote it"
         raise SinkError(str(run.folder / REBUILT), problem, hint)
+
+
+def _save_at(run: Run, held: checkpoint.Snapshot, position: dict[str, Any]) -> None:
+    """Have a checkpoint say where the rebuilt records end."""
+    ours = {k: v for k, v in held.manifest.items() if k not in checkpoint.OURS}
+    seq, manifest = int(held.manifest["seq"]), {**ours, "sink": position}
+    keep = len(list(run.checkpoints.iterdir()))
+    checkpoint.save(run.checkpoints, seq, held.arrays, manifest, keep)
 
 
 def _exchange(run: Run, say: Callable[[str], None]) -> None:

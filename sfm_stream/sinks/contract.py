@@ -7,11 +7,17 @@ from typing import TYPE_CHECKING, Any, Protocol
 if TYPE_CHECKING:
     from sfm_stream.records import Records
 
+ANEW = "give it an empty position, and it begins anew"
 NOT_RESUMED = "resume with the run's checkpoint or choose another place"
 
 
 class Sink(Protocol):
-    """A place for records; what it is given stays as it is from then on."""
+    """A place for records; what it is given stays as it is from then on.
+
+    One that finds no longer what its position says raises `RecordsLost` where it is
+    opened. One that finds that later, in `write` or `flush`, has begun anew when it
+    raises it, and takes the same call when it is made again.
+    """
 
     def write(self, records: Records) -> None:
         """Take records, in order.

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import msgspec
 
-from sfm_stream.errors import Fenced, SinkError
+from sfm_stream.errors import Fenced, RecordsLost, SinkError
 from sfm_stream.sinks.backlog import Backlog, Barrier
 
 if TYPE_CHECKING:
@@ -50,6 +50,7 @@ class Status(msgspec.Struct, frozen=True):
         written: rows the sink has taken.
         blocked_s: seconds the present call of the sink has been going on.
         error: what the sink or the spill complains of, or empty.
+        lost: why records that it had written are gone, or empty.
     """
 
     name: str
@@ -60,6 +61,7 @@ class Status(msgspec.Struct, frozen=True):
     written: int
     blocked_s: float
     error: str
+    lost: str = ""
 
 
 class _Signal(Enum):
@@ -110,7 +112,7 @@ class Delivery:
         self._closed, self._abandoned = threading.Event(), threading.Event()
         # each of these is written by one thread alone
         self._offered = self._refused = self._written = 0
-        self._error, self._overload, self._lost = "", "", 0
+        self._error, self._overload, self._lost, self._gone = "", "", 0, ""
         self._since: float | None = None
         for work in (self._keep, self._serve):
             # a sink that never comes back must not keep the process alive
@@ -165,6 +167,7 @@ class Delivery:
             written=self._written,
             blocked_s=0.0 if since is None else time.monotonic() - since,
             error=self._error or self._backlog.trouble,
+            lost=self._gone,
         )
 
     def _urge(self, item: Barrier | _Signal) -> None:
@@ -267,6 +270,8 @@ class Delivery:
                 return False
             except SinkError as e:
                 self._complain(str(e))
+                if isinstance(e, RecordsLost):  # it goes on, in a new place
+                    self._gone = str(e)
             else:
                 self._complain("")
                 return True

@@ -2,46 +2,60 @@
 
 from __future__ import annotations
 
+import logging
 import os
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from sfm_stream.errors import SinkError
-from sfm_stream.sinks.contract import NOT_RESUMED
+from sfm_stream.errors import RecordsLost, SinkError
+from sfm_stream.sinks.contract import ANEW, NOT_RESUMED
 from sfm_stream.storage import atomic
 
 if TYPE_CHECKING:
     from sfm_stream.records import Records
 
 
+log = logging.getLogger(__name__)
+
+FLAGS = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
+HEAD = 256
+"""Bytes by which a file is known again: records say which event they are of."""
+
+
 class JsonlSink:
     """Writes one JSON object per record and line, as they were said.
+
+    A file that is moved away is left as it is, and a new one begun in its place.
 
     Args:
         path: the file.
         position: where a checkpoint left it; absent for a new run.
 
     Raises:
-        SinkError: if the file cannot be written, is shorter than the position, or
-            holds the records of another run.
+        SinkError: if the file cannot be written, or holds the records of another run.
+        RecordsLost: if it is shorter than the position, or another file.
     """
 
     def __init__(self, path: Path, position: Mapping[str, Any] | None = None) -> None:
         self._path = path
         self._encoder = msgspec.json.Encoder()
-        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
+        self._head = b""
+        if position and position.get("bytes") and not path.exists():
+            problem = f"expected {position['bytes']} bytes of records, was no file"
+            raise RecordsLost(str(path), problem, ANEW)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            self._handle = os.open(path, flags, 0o644)
-            size = os.fstat(self._handle).st_size
+            self._open()
         except OSError as e:
             raise SinkError(str(path), *atomic.explain(e)) from e
-        self._bytes = size if position is None else int(position.get("bytes", 0))
         try:
-            self._expect(size, position is None)
+            self._expect(position)
+            self._bytes = int((position or {}).get("bytes", 0))
+            self._head = self._head[: self._bytes]
             os.ftruncate(self._handle, self._bytes)
         except SinkError:
             os.close(self._handle)
@@ -52,28 +66,33 @@ class JsonlSink:
 
         Raises:
             SinkError: if they could not be written; then none of them was.
+            RecordsLost: if the file was removed; another is begun.
         """
+        self._keep_place()
         lines = self._encoder.encode_lines(records.rows())
         try:
             atomic.append(self._handle, lines)
         except OSError as e:
             raise SinkError(str(self._path), *atomic.explain(e)) from e
         self._bytes += len(lines)
+        self._head += lines[: HEAD - len(self._head)]
 
     def flush(self) -> None:
         """Wait until all lines are on disk.
 
         Raises:
             SinkError: if the disk refuses.
+            RecordsLost: if the file was removed; another is begun.
         """
+        self._keep_place()
         try:
             os.fsync(self._handle)
         except OSError as e:
             raise SinkError(str(self._path), *atomic.explain(e)) from e
 
     def position(self) -> dict[str, Any]:
-        """Say how many bytes were written."""
-        return {"bytes": self._bytes}
+        """Say how many bytes were written, and how the file begins."""
+        return {"bytes": self._bytes, "head": zlib.crc32(self._head)}
 
     def close(self) -> None:
         """Flush and close the file.
@@ -86,10 +105,41 @@ class JsonlSink:
         finally:
             os.close(self._handle)
 
-    def _expect(self, size: int, new: bool) -> None:
+    def _open(self) -> None:
+        """Open what the path names; afterwards what is in it counts as written."""
+        self._handle = os.open(self._path, FLAGS, 0o644)
+        found = os.fstat(self._handle)
+        self._identity = found.st_dev, found.st_ino
+        self._bytes = found.st_size
+        self._head = os.pread(self._handle, HEAD, 0)
+
+    def _expect(self, position: Mapping[str, Any] | None) -> None:
         """Refuse the lines of another run, and a file that lost some."""
-        if new and size:
-            raise SinkError(str(self._path), "holds records already", NOT_RESUMED)
-        if size < self._bytes:
-            problem = f"expected at least {self._bytes} bytes, was {size}"
-            raise SinkError(str(self._path), problem, "start a new run")
+        size, path = self._bytes, str(self._path)
+        if position is None:
+            if size:
+                raise SinkError(path, "holds records already", NOT_RESUMED)
+            return
+        expected, head = position.get("bytes", 0), position.get("head")
+        if size < expected:
+            problem = f"expected at least {expected} bytes of records, was {size}"
+            raise RecordsLost(path, problem, ANEW)
+        if head not in {None, zlib.crc32(self._head[:expected])}:
+            raise RecordsLost(path, "expected the file of before, was another", ANEW)
+
+    def _keep_place(self) -> None:
+        """Begin another file if the path is no longer this one's."""
+        try:
+            if atomic.identity(self._path) == self._identity:
+                return
+            before, size = self._handle, self._bytes
+            self._open()
+        except OSError as e:
+            raise SinkError(str(self._path), *atomic.explain(e)) from e
+        removed = not os.fstat(before).st_nlink
+        os.close(before)
+        if removed:
+            problem = f"expected the file of before, was removed with {size} bytes"
+            raise RecordsLost(str(self._path), problem, "a new one is begun")
+        extra = {"path": str(self._path), "bytes": size}
+        log.warning("a file of records was moved: a new one is begun", extra=extra)

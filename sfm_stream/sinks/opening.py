@@ -8,11 +8,12 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from sfm_stream.errors import ConfigError, did_you_mean
+from sfm_stream.errors import ConfigError, SinkError, did_you_mean
 from sfm_stream.sinks.chosen import Chosen
 from sfm_stream.sinks.jsonl import JsonlSink
 from sfm_stream.sinks.parquet import ParquetSink
 from sfm_stream.sinks.sqlite import SqliteSink
+from sfm_stream.storage import atomic
 
 if TYPE_CHECKING:
     from sfm_stream.settings import Sink as Settings
@@ -28,6 +29,8 @@ PATHS: Mapping[str, str] = {
     "parquet": "parquet",
     "sqlite": "records.sqlite",
 }
+OF_SQLITE = ("-wal", "-shm")
+"""Ends of the files beside a database, which a new one would take for its own."""
 
 
 def open_sink(
@@ -47,6 +50,7 @@ def open_sink(
     Raises:
         ConfigError: if there is no such sink.
         SinkError: if its place cannot be used.
+        RecordsLost: if what the position says is not there any more.
     """
     sink = _open(settings, folder, tables, position)
     if settings.records or settings.streams:
@@ -54,11 +58,35 @@ def open_sink(
     return sink
 
 
+def open_anew(settings: Settings, folder: Path, tables: Tables) -> Sink:
+    """Open a sink that lost what it had; what is left of it is renamed.
+
+    Args:
+        settings: as in `open_sink`.
+        folder: of the run.
+        tables: as in `open_sink`.
+
+    Raises:
+        SinkError: if its place cannot be used.
+    """
+    if settings.kind in PATHS:
+        path = _place(settings, folder)
+        try:
+            atomic.set_aside(path, *OF_SQLITE)
+        except OSError as e:
+            raise SinkError(str(path), *atomic.explain(e)) from e
+    return open_sink(settings, folder, tables, {})
+
+
+def _place(settings: Settings, folder: Path) -> Path:
+    return folder / (settings.path or PATHS.get(settings.kind, ""))
+
+
 def _open(
     settings: Settings, folder: Path, tables: Tables, position: Position | None
 ) -> Sink:
     kind = settings.kind
-    path = folder / (settings.path or PATHS.get(kind, ""))
+    path = _place(settings, folder)
     match kind:
         case "jsonl":
             return JsonlSink(path, position)

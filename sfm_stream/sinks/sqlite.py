@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Any, get_type_hints
 
 import msgspec
 
-from sfm_stream.errors import SinkError
+from sfm_stream.errors import RecordsLost, SinkError
 from sfm_stream.records import KINDS
-from sfm_stream.sinks.contract import NOT_RESUMED
+from sfm_stream.sinks.contract import ANEW, NOT_RESUMED
 from sfm_stream.storage import atomic
 
 if TYPE_CHECKING:
@@ -53,26 +53,27 @@ class SqliteSink:
         position: where a checkpoint left it; absent for a new run.
 
     Raises:
-        SinkError: if it cannot be written, is not of this schema, holds the records of
-            another run, or fewer than the position says.
+        SinkError: if it cannot be written, is not of this schema, or holds the records
+            of another run.
+        RecordsLost: if it is gone, damaged, another one, or holds fewer records than
+            the position says.
     """
 
     def __init__(self, path: Path, position: Mapping[str, Any] | None = None) -> None:
         self._path = path
         self._inserts = {kind: _insert(kind) for kind in KINDS}
+        if position and not path.exists():
+            problem = "expected the database of this run, was none"
+            raise RecordsLost(str(path), problem, ANEW)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
         except OSError as e:
             raise SinkError(str(path), *atomic.explain(e)) from e
-        with self._explained():
-            self._base = sqlite3.connect(
-                path, timeout=WAIT_S, isolation_level=None, check_same_thread=False
-            )
         try:
-            with self._explained():
-                self._open(position)
-        except SinkError:
-            self._base.close()
+            self._connect(position)
+        except SinkError as e:
+            if position and type(e.__cause__) is sqlite3.DatabaseError:  # no database
+                raise RecordsLost(str(path), e.problem, ANEW) from e
             raise
 
     def write(self, records: Records) -> None:
@@ -80,7 +81,9 @@ class SqliteSink:
 
         Raises:
             SinkError: if they could not be written; then none of them was.
+            RecordsLost: if the database was removed; another is begun.
         """
+        self._keep_place()
         counts = {kind: records.count(kind) for kind in records.columns}
         with self._explained(), self._transaction():
             for kind, count in counts.items():
@@ -94,7 +97,9 @@ class SqliteSink:
 
         Raises:
             SinkError: if the disk refuses.
+            RecordsLost: if the database was removed; another is begun.
         """
+        self._keep_place()
         try:
             atomic.sync(self._path.with_name(f"{self._path.name}-wal"))
         except OSError as e:
@@ -114,6 +119,35 @@ class SqliteSink:
         """
         with self._explained():
             self._base.close()
+
+    def _connect(self, position: Mapping[str, Any] | None) -> None:
+        with self._explained():
+            self._base = sqlite3.connect(
+                self._path,
+                timeout=WAIT_S,
+                isolation_level=None,
+                check_same_thread=False,
+            )
+        try:
+            with self._explained():
+                self._open(position)
+            self._identity = atomic.identity(self._path)
+        except SinkError:
+            self._base.close()
+            raise
+
+    def _keep_place(self) -> None:
+        """Begin another database if the path is no longer this one's."""
+        try:
+            if atomic.identity(self._path) == self._identity:
+                return
+        except OSError as e:
+            raise SinkError(str(self._path), *atomic.explain(e)) from e
+        with self._explained():
+            self._base.close()
+        self._connect(None)
+        problem = "expected the database of before, was moved or removed"
+        raise RecordsLost(str(self._path), problem, "a new one is begun")
 
     def _open(self, position: Mapping[str, Any] | None) -> None:
         base = self._base
@@ -165,10 +199,10 @@ class SqliteSink:
         name, seq = position.get("database"), position.get("seq", -1)
         if name not in {None, there["database"]}:
             problem = "expected the database of this run, was another"
-            raise SinkError(str(self._path), problem, NOT_RESUMED)
+            raise RecordsLost(str(self._path), problem, ANEW)
         if seq > there["seq"]:
             problem = f"expected records up to {seq}, was {there['seq']}"
-            raise SinkError(str(self._path), problem, "start a new run")
+            raise RecordsLost(str(self._path), problem, ANEW)
 
     def _cut(self, seq: int) -> None:
         """Delete what was said after an event; stream by stream, as the key has it."""

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import errno
 import os
+from contextlib import suppress
+from itertools import count
 from pathlib import Path
 from typing import TypeAlias
 
@@ -67,6 +69,36 @@ def sync(path: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def identity(path: Path) -> tuple[int, int] | None:
+    """Give device and inode of what a path names; None if that is nothing.
+
+    Raises:
+        OSError: if nobody may look.
+    """
+    try:
+        found = path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    return found.st_dev, found.st_ino
+
+
+def set_aside(path: Path, *beside: str) -> None:
+    """Rename what a path names to `<name>.aside-<n>`, if it names anything.
+
+    Args:
+        path: of a file or folder.
+        beside: ends of the names of files that belong to it, e.g. `-wal`.
+
+    Raises:
+        OSError: if it cannot be.
+    """
+    names = (f"{path}.aside-{number}" for number in count(1))
+    aside = next(name for name in names if not os.path.lexists(name))
+    for end in ("", *beside):
+        with suppress(FileNotFoundError):
+            Path(f"{path}{end}").rename(f"{aside}{end}")
 
 
 def explain(error: OSError) -> tuple[str, str]:

@@ -130,7 +130,7 @@ def _with_model(
     stepper, saver = worker.stepper, worker.saver
     counts, saved = stepper.counts, saver.saved
     sinks, streams = worker.sinks(), _streams(stepper, judged)
-    problems = (stepper.problem, saver.problem, *worker.aside)
+    problems = (stepper.problem, saver.problem, *worker.aside, *worker.lost)
     late = before.state == model.LIVE and stepper.catching_up
     return replace(
         before,
@@ -202,6 +202,8 @@ def _alarms(
     for sink in sinks:
         if sink.error:
             found.append(f"sink {sink.name}: {sink.error}")
+        if sink.lost:
+            found.append(f"sink {sink.name}: {sink.lost}")
         if sink.dropped:
             found.append(f"sink {sink.name}: {sink.dropped} records were lost")
     return found

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sfm_stream.errors import SinkError
+from sfm_stream.errors import RecordsLost, SinkError
 from sfm_stream.sinks.contract import NOT_RESUMED
 from sfm_stream.sinks.gathering import Pile
 from sfm_stream.sinks.parquet import growing, parts
@@ -44,8 +45,8 @@ class ParquetSink:
         least_rows: of a log that becomes Parquet.
 
     Raises:
-        SinkError: if the folder cannot be written, lacks a part of the position, or
-            holds the records of another run.
+        SinkError: if the folder cannot be written, or holds the records of another run.
+        RecordsLost: if it lacks a part of the position, or rows of its last ones.
     """
 
     def __init__(
@@ -62,15 +63,13 @@ class ParquetSink:
         self._growing: dict[str, _Part] = {}
         held = position or {}
         self._rows: dict[str, int] = dict(held.get("rows", {}))
+        self._lost: Counter[str] = Counter(held.get("lost", {}))
         try:
             folder.mkdir(parents=True, exist_ok=True)
             if position is None and parts.files(folder):
                 raise SinkError(str(folder), "holds records already", NOT_RESUMED)
-            parts.cut(folder, held.get("parts", {}))
-            for kind, count in held.get("parts", {}).items():
-                parts.complete(folder, kind)
-                number, rows = count - 1, held["last"][kind]
-                self._growing[kind] = self._resume(kind, number, rows)
+            self._identity = atomic.identity(folder)
+            self._take_up(held)
         except OSError as e:
             raise SinkError(str(folder), *atomic.explain(e)) from e
 
@@ -79,7 +78,9 @@ class ParquetSink:
 
         Raises:
             SinkError: if a full part that waits could not be written; nothing is taken.
+            RecordsLost: if its files were removed; the folder is begun anew.
         """
+        self._keep_place()
         self._write_full()
         self._tables |= records.tables
         for kind, columns in records.columns.items():
@@ -94,7 +95,9 @@ class ParquetSink:
 
         Raises:
             SinkError: if they could not be written; they wait on.
+            RecordsLost: if its files were removed; the folder is begun anew.
         """
+        self._keep_place()
         self._write_full()
         for kind, part in self._growing.items():
             if part.pile.rows and part.held:
@@ -103,12 +106,17 @@ class ParquetSink:
                 self._fold(kind, part)
 
     def position(self) -> dict[str, Any]:
-        """Say how many parts and rows of each kind there are, and in its last part."""
+        """Say how many parts and rows of each kind there are, and in its last part.
+
+        And how many rows were lost before, if any: a repair brings them back.
+        """
+        lost = {"lost": dict(self._lost)} if self._lost else {}
         there = {kind: part for kind, part in self._growing.items() if part.there}
         return {
             "parts": {kind: part.there for kind, part in there.items()},
             "rows": {kind: self._rows[kind] for kind in there},
             "last": {kind: part.held or part.before for kind, part in there.items()},
+            **lost,
         }
 
     def close(self) -> None:
@@ -121,6 +129,50 @@ class ParquetSink:
         for kind, part in self._growing.items():
             if part.pile.rows or part.logged:
                 self._fold(kind, part)
+
+    def _take_up(self, held: Mapping[str, Any]) -> None:
+        """Go on where a position says, and cut what came later."""
+        parts.cut(self._folder, held.get("parts", {}))
+        try:
+            for kind, count in held.get("parts", {}).items():
+                parts.complete(self._folder, kind)
+                number, rows = count - 1, held["last"][kind]
+                self._growing[kind] = self._resume(kind, number, rows)
+        except SinkError as e:
+            raise RecordsLost(e.path, e.problem, e.hint) from e
+
+    def _keep_place(self) -> None:
+        """Begin the folder anew if it, or a file that grows, is no longer there."""
+        try:
+            if not self._is_gone():
+                return
+            atomic.set_aside(self._folder)
+            self._folder.mkdir()
+            self._identity = atomic.identity(self._folder)
+        except OSError as e:
+            raise SinkError(str(self._folder), *atomic.explain(e)) from e
+        lost, self._rows = self._rows, {}
+        self._lost.update(lost)
+        self._growing = {k: _Part(0, part.pile) for k, part in self._growing.items()}
+        problem = (
+            f"expected files of {sum(lost.values())} records, was moved or removed"
+        )
+        raise RecordsLost(str(self._folder), problem, "a new folder is begun")
+
+    def _is_gone(self) -> bool:
+        """Say whether the folder is another, or lacks a file that still grows."""
+        wanted = (
+            path
+            for kind, part in self._growing.items()
+            for path, rows in (
+                (self._folder / parts.name_of(kind, part.number), part.stored),
+                (self._log_of(kind, part), part.logged),
+            )
+            if rows
+        )
+        if atomic.identity(self._folder) != self._identity:
+            return True
+        return any(atomic.identity(path) is None for path in wanted)
 
     def _write_full(self) -> None:
         for kind, part in self._growing.items():
@@ -209,10 +261,10 @@ class _Part:
         pile: rows that came since.
     """
 
-    def __init__(self, number: int) -> None:
+    def __init__(self, number: int, pile: Pile | None = None) -> None:
         self.number, self.before, self.stored, self.logged = number, 0, 0, 0
         self.told: dict[str, tuple[str, ...]] = {}
-        self.pile = Pile()
+        self.pile = pile or Pile()
 
     @property
     def held(self) -> int:
