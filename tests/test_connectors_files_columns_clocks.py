@@ -140,3 +140,19 @@ def test_a_unit_of_no_column_is_an_error():
     problem = r"expected times in 'ms' \(feed.time_unit\), was no such column"
     with pytest.raises(FeedError, match=problem):
         told(columns, time_unit="ms")
+
+
+@pytest.mark.parametrize(
+    ("name", "cells", "told"),
+    [
+        ("time", ["0", "0.01", "0.02"], "counts from a start, first 0 and 0.01; feed."),
+        ("t", ["5", "6", "9"], "counts from a start, first 5 and 6; feed.period"),
+        ("time", ["0", "0.01", "0.01"], ""), ("time", ["0", ""], ""),
+        ("load", ["0", "0.01", "0.02"], ""), ("column_0", ["0", "1", "2"], ""),
+    ],
+)  # fmt: skip
+def test_numbers_under_the_name_of_a_time_that_only_rise_count_it(name, cells, told):
+    column = pl.Series(name, cells)
+    found = clocks.counting_from_start(Seen("a.csv", (name,), {name: column}), {name})
+    assert found.get(name, "").startswith(told)
+    assert bool(found) is bool(told)

@@ -10,7 +10,7 @@ import pytest
 
 from connectors.files.parquet import Parquet
 from sfm_stream.config import from_tree
-from sfm_stream.errors import NoRows
+from sfm_stream.errors import FeedError, NoRows
 from sfm_stream.events import NO_TIME
 from tests.test_connectors_files_kinds import opened, whole
 
@@ -150,3 +150,23 @@ def test_a_column_whose_name_is_empty_is_read(tmp_path, fields):
     made = Parquet(from_tree({"feed": feed, "stream": {"fields": fields}}))
     assert made.fields == ("",)
     assert whole(made).values[:, 0].tolist() == VALUES
+
+
+def test_seconds_from_a_start_are_no_target(tmp_path):
+    feed = opened(tmp_path, lines([f"{i / 100:.2f}" for i in range(ROWS)], head="time"))
+    assert feed.fields == ("load",)
+    assert any("'time' counts from a start, first 0 and 0.01" in n for n in feed.notes)
+    again = opened(tmp_path, (tmp_path / "a.csv").read_text(), fields=["time"])
+    assert again.fields == ("time",)
+
+
+def test_the_names_that_an_error_gives_tell_columns_apart(tmp_path):
+    text = lines([f"{t},7" for t in moments("%F %T")], head="when,load")
+    with pytest.raises(FeedError) as e:
+        opened(tmp_path, text)
+    told = str(e.value).split("feed.options.names = ")[1]
+    names = json.loads(told.split(" tells")[0])
+    assert names == ["when", "load", "load 2"]
+    feed = opened(tmp_path, text, names=names, header=False, skip=1)
+    assert feed.fields == ("load", "load 2")
+    assert whole(feed).values[:, 1].tolist() == VALUES

@@ -47,7 +47,8 @@ FRAMES = {
 
 
 KEYS = {
-    OUTSIDE: "is feed.time the column of times, and feed.time_unit its unit?",
+    OUTSIDE: "is feed.time the column of times, and feed.time_unit its unit? where "
+    "they count from a start, feed.time = '-' takes rows as feed.period apart",
     MISSING: "stream.missing = 'hold' keeps the last value, stream.fields names the "
     "fields that are needed",
     STRANGER: "stream.symbols names the streams that are kept",
@@ -371,8 +372,9 @@ def _causes(reasons: Mapping[str, Reason], total: int) -> Iterator[str]:
         yield "are day and month swapped? feed.options.time_format says which is which"
     elif back and back.count >= NEARLY_ALL * (total - 1):
         yield (
-            f"{back.count:,} of {total:,} ticks are earlier than the one before; is "
-            "the file newest first? feed.options.order = 'newest-first' reads it"
+            f"{back.count:,} of {total:,} ticks are earlier than the last one taken; "
+            "feed.options.order says whether a file is 'oldest-first' or "
+            "'newest-first'; if it is neither, sort it by time"
         )
     elif back and back.count % (RESTART - 1) == 0:
         yield (

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from itertools import pairwise
 from typing import TYPE_CHECKING
@@ -34,6 +34,8 @@ NAMELESS, LEAST = re.compile(r"^column_\d+$"), 1e11
 """A column without a name tells time from this size on: smaller ones may be ids."""
 MOSTLY = 0.9
 """Share of steps that go one way in a column of times: some rows are out of order."""
+LEAST_STEPS = 2
+"""Steps that all go up, by which a column counts from a start."""
 EXCEL_DAYS = 36_526, 73_051
 """The days from 2000 to 2100 as Excel counts them."""
 HOURLIKE = re.compile(r"(?i)^(hour|hr|he|hour[ _]?ending|hour[ _]?of[ _]?day)$")
@@ -194,6 +196,20 @@ def tells_time(name: str, column: pl.Series, source: str) -> Clock | None:
         return None
     ns = clock.read(pl.DataFrame([column.alias(name)]))
     return clock if TIMELIKE.search(name) and _goes_one_way(ns) else None
+
+
+def counting_from_start(seen: Seen, names: Collection[str]) -> dict[str, str]:
+    """Say which columns of numbers count time from a start of their own, and how."""
+    found = {}
+    for name, column in seen.columns.items():
+        if name not in names or NAMELESS.match(name) or not TIMELIKE.search(name):
+            continue
+        at = column.cast(pl.Float64, strict=False)
+        steps = at.diff().drop_nulls()
+        if not at.has_nulls() and len(steps) >= LEAST_STEPS and (steps > 0).all():
+            told = f"counts from a start, first {at[0]:g} and {at[1]:g}"
+            found[name] = f"{told}; feed.period says how far apart rows are"
+    return found
 
 
 def may_be_excel(name: str, column: pl.Series) -> bool:

@@ -114,6 +114,9 @@ def choose(
         fields = {name: feed.columns.get(name, name) for name in stream.fields}
     else:
         left_out = _left_out(seen, notation, busy, feed.columns.values())
+        free = {*seen.columns} - {*left_out, *busy, *feed.columns.values()}
+        if clock is None:
+            left_out |= clocks.counting_from_start(seen, free)
         fields = _fields(feed, seen, {*left_out, *busy}) | dict.fromkeys(derived, "")
     fields |= {name: "" for name in fields if name in derived}
     if not fields:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import polars as pl
 
 from sfm_stream.errors import FeedError, did_you_mean
+
+FEW = 12
+"""Columns whose names an error shows in full."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,9 +45,18 @@ def require(wanted: Iterable[str], columns: Sequence[str], source: str) -> None:
             hint = did_you_mean(name, columns)
             raise FeedError(source, "no such column", hint, column=name)
         if count > 1:
-            hint = (
-                "stream.fields leaves it out; feed.options.names names the columns "
-                "anew, with header = false and skip = 1"
-            )
             problem = f"expected once, was {count} times"
-            raise FeedError(source, problem, hint, column=name)
+            raise FeedError(source, problem, _apart(columns), column=name)
+
+
+def _apart(columns: Sequence[str]) -> str:
+    """Say what to write so that each column has a name of its own."""
+    named: list[str] = []
+    for name in columns:
+        again = columns[: len(named)].count(name)
+        named.append(f"{name} {again + 1}" if again else name)
+    example = f" = {json.dumps(named, ensure_ascii=False)}" if len(named) <= FEW else ""
+    return (
+        f"feed.options.names{example} tells them apart, with feed.options.header = "
+        "false and feed.options.skip = 1"
+    )
