@@ -29,6 +29,7 @@ ROWS = [
     {"backends"},
     {"engine"},
     # The core ends here.
+    {"notices"},
     {"drawing", "storage"},
     {"sinks"},
     {"running"},

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import subprocess
 import sys
@@ -208,12 +209,15 @@ def test_a_daemon_lives_on_what_is_piped_in_and_ends_with_it(tmp_path):
     run = tmp_path / "run"
     done = subprocess.run(  # noqa: S603 our own interpreter and package
         [sys.executable, "-m", "sfm_stream", "daemon", config, "--out", run],
-        input=("time,celsius\n" + rows).encode(), capture_output=True, check=False,
+        input=("time,celsius\n" + rows + "0,9\n" * 11).encode(), capture_output=True, check=False,
         timeout=300,
     )  # fmt: skip
     told = done.stderr.decode()
     assert done.returncode == 0, told
-    assert "the feed has ended: the input has ended" in told
+    lines = [json.loads(line) for line in told.splitlines() if line.startswith("{")]
+    levels = {line["event"]: line["level"] for line in lines}
+    assert levels["the feed has ended: the input has ended"] == "info"
+    assert levels["11 of 311 rows were not taken"] == "info"
     import polars as pl
 
     forecasts = pl.read_parquet(run / "records" / "**" / "forecasts*.parquet")

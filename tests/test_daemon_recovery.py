@@ -21,6 +21,7 @@ from sfm_stream.errors import (
     SinkError,
 )
 from sfm_stream.events import Block, Gap
+from sfm_stream.notices import Level
 from sfm_stream.records import Forecast
 from sfm_stream.storage import checkpoint, history, run_folder
 from tests.daemon_rig import SMALL, START, settings_of, tick, ticks
@@ -144,6 +145,7 @@ def test_a_damaged_checkpoint_is_passed_over_with_a_warning(tmp_path):
     said = []
     again = recovered(tmp_path, said=said)
     assert "trying the checkpoint before" in said[0]
+    assert said[0].level is Level.ERROR
     assert (again.saved, again.events) == (20, 20)
     let_go(again)
 
@@ -166,6 +168,7 @@ def test_a_checkpoint_of_a_lost_history_never_comes_back(tmp_path, damage):
     again = recovered(tmp_path, said=said)
     assert said[0].startswith("the journal ended in a torn entry")
     assert "000000000040.aside-1: taken after event 40" in said[1]
+    assert [notice.level for notice in said] == [Level.WARNING, Level.ERROR]
     assert again.aside == (said[1],)
     assert (again.saved, again.events, again.engine.seq) == (20, 19, 39)
     other = [tick(i, value=100.0 + i) for i in range(39, 60)]

@@ -95,7 +95,9 @@ def test_it_waits_for_the_slowest_sink_and_is_of_the_moment_it_was_begun(rig):
     assert rig.saved()["seq"] == rig.saved()["engine"]["seq"] == 10
 
 
-def test_a_full_disk_is_a_problem_until_the_next_one_is_written(rig, monkeypatch):
+def test_a_full_disk_is_a_problem_until_the_next_one_is_written(
+    rig, monkeypatch, caplog
+):
     def full(*_):
         message = "the disk is full"
         raise CheckpointError("checkpoints", message)
@@ -105,6 +107,8 @@ def test_a_full_disk_is_a_problem_until_the_next_one_is_written(rig, monkeypatch
         with pytest.raises(CheckpointError):
             rig.saver.begin({"records": Sink()}).result(10)
     assert rig.saver.problem == "checkpoints: the disk is full"
+    (line,) = caplog.records
+    assert (line.levelname, line.problem) == ("ERROR", rig.saver.problem)
     rig.saver.begin({"records": Sink()}).result(10)
     assert rig.saver.problem == ""
 

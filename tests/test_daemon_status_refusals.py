@@ -6,9 +6,18 @@ import pytest
 from msgspec.structs import replace
 
 from sfm_stream.daemon.status.model import Refused
-from sfm_stream.daemon.status.refusals import FEW, WINDOW_S, Refusals, account, listed
+from sfm_stream.daemon.status.refusals import (
+    FEW,
+    WINDOW_S,
+    Refusals,
+    account,
+    listed,
+    notices_of,
+)
+from sfm_stream.notices import Level
 from tests.vitals_rig import FEED, WELL, vitals
 
+INFO, WARNING = Level.INFO, Level.WARNING
 MISSING = "value is missing"
 
 
@@ -81,6 +90,13 @@ def test_what_was_refused_is_listed_by_reason_and_by_connection():
         {"where": "", "why": MISSING, "count": 2, "first": "stream 'ethusdt' event 7"},
         {"where": "wss://venue", "why": "garbage", "count": 3, "first": ""},
     ]
+
+
+@pytest.mark.parametrize(("ticks", "level"), [(950, INFO), (9, WARNING)])
+def test_a_run_is_told_as_a_warning_if_it_took_too_little(ticks, level):
+    told = notices_of(account(vitals(ticks=ticks)))
+    assert {notice.level for notice in told} == {level}
+    assert "5 of" in told[0]
 
 
 def test_a_run_that_took_little_is_loud_and_one_that_took_all_lists_nothing():

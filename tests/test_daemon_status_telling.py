@@ -1,15 +1,65 @@
 from __future__ import annotations
 
+import asyncio
 import io
 import json
 import logging
 
+import pytest
 from msgspec.structs import replace
 
 from sfm_stream.daemon.host.logs import BURST, logging_to
-from sfm_stream.daemon.status.telling import Telling
+from sfm_stream.daemon.status.telling import Telling, ending
+from sfm_stream.errors import JournalError
 from sfm_stream.feeds import Happening
+from sfm_stream.notices import Level
 from tests.vitals_rig import FEED
+
+
+def ended(feeding, beating, *reasons):
+    """Say why a process ended, whose two tasks end so; None: goes on."""
+
+    async def live(error):
+        if error is None:
+            await asyncio.Event().wait()
+        elif error:
+            raise error
+
+    async def run():
+        tasks = [asyncio.create_task(live(error)) for error in (feeding, beating)]
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        feeds = [replace(FEED, reason=reason) for reason in reasons]
+        found = ending(tasks, tasks[0].done(), feeds)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        return found and (found.level, found)
+
+    return asyncio.run(run())
+
+
+FULL = JournalError("journal", "the disk is full")
+
+
+@pytest.mark.parametrize(
+    ("feeding", "beating", "reasons", "wanted"),
+    [
+        ("", None, ["the input has ended", "", "the input has ended"],
+         (Level.INFO, "the feed has ended: the input has ended")),
+        ("", None, [""], (Level.INFO, "the feed has ended: nothing more comes")),
+        (FULL, None, [""],
+         (Level.ERROR, "it cannot go on: JournalError: journal: the disk is full")),
+        (None, FULL, [""],
+         (Level.ERROR, "it cannot go on: JournalError: journal: the disk is full")),
+        (KeyError("x"), None, [""], (Level.ERROR, "it cannot go on: KeyError: 'x'")),
+    ],
+)  # fmt: skip
+def test_why_a_process_ends_is_told_with_the_reason(feeding, beating, reasons, wanted):
+    assert ended(feeding, beating, *reasons) == wanted
+
+
+def test_a_process_that_is_told_to_stop_says_nothing_of_its_feed():
+    assert ending((), is_at_end=False, connections=[]) is None
 
 
 def test_what_happens_to_connections_is_logged_once(caplog):

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import gc
 import json
+from concurrent.futures import Future
 
 import pytest
 from msgspec.structs import replace
@@ -11,6 +12,7 @@ from sfm_stream.daemon.recovery import recover
 from sfm_stream.daemon.worker import REPLAY, ROW_BYTES, Witness, Worker
 from sfm_stream.errors import CheckpointError, Fenced, JournalError, SinkError
 from sfm_stream.events import Control, Gap
+from sfm_stream.notices import Level
 from sfm_stream.storage import atomic, checkpoint, journal
 from tests.daemon_rig import START, block, full_disk, settings_of, ticks
 from tests.test_daemon_recovery import Source
@@ -183,6 +185,25 @@ def test_a_decision_is_logged(tmp_path):
     assert rig.said == [
         "decided: freeze all streams (lag 0 s)", "decided: quarantine a (lag 0 s)",
     ]  # fmt: skip
+    assert [notice.level for notice in rig.said] == [Level.INFO, Level.WARNING]
+
+
+def test_a_journal_that_cannot_begin_again_in_time_is_told_with_the_reason(
+    tmp_path, monkeypatch
+):
+    rig = Rig(tmp_path, daemon={"disk_full": "go-on"})
+    rig.worker.stepper.problem = "journal: the disk is full"
+    rig.worker.take(block([Control("", START, "unjournalled")]))
+    with monkeypatch.context() as patch:
+        patch.setattr(worker, "REJOIN", 0.001)
+        patch.setattr(rig.worker.saver, "begin", lambda *_: Future())
+        rig.worker._rejoin()
+    rig.worker.close()
+    assert rig.said[:2] == [
+        "decided: unjournalled all streams (journal: the disk is full)",
+        "still without a journal: no checkpoint came to an end in 0.001 s",
+    ]
+    assert {notice.level for notice in rig.said[:2]} == {Level.ERROR}
 
 
 def test_settings_that_may_change_are_gone_by(tmp_path):

@@ -8,6 +8,7 @@ import pytest
 
 from sfm_stream import settings, sinks
 from sfm_stream.errors import Fenced, RecordsLost
+from sfm_stream.notices import Level
 from sfm_stream.records import Records
 from sfm_stream.sinks import Delivery, JsonlSink
 from sfm_stream.storage import atomic
@@ -177,6 +178,7 @@ def test_calls_that_fail_are_made_again_in_order(tmp_path, moody, monkeypatch):
         "sink moody: there: the other side is away",
         "sink moody: works again",
     ]
+    assert [line.level for line in said.lines] == [Level.ERROR, Level.INFO]
     assert delivery.state().error == ""
 
 

@@ -67,7 +67,8 @@ def daemon(
     given = replace(given, strict=strict)
     with logging_to(sys.stderr):
         log = logging.getLogger("sfm_stream.daemon")
-        asyncio.run(live(given, log.info, os.environ))
+        say = lambda notice: log.log(notice.level, notice)  # noqa: E731
+        asyncio.run(live(given, say, os.environ))
 
 
 def order(

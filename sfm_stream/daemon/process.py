@@ -38,14 +38,15 @@ from sfm_stream.daemon.status.collect import Birth, complete, outline
 from sfm_stream.daemon.status.failures import Failures
 from sfm_stream.daemon.status.model import COMPILING, LIVE, Vitals, told
 from sfm_stream.daemon.status.pulse import Pulse
-from sfm_stream.daemon.status.refusals import Refusals, account, listed
-from sfm_stream.daemon.status.telling import Telling
+from sfm_stream.daemon.status.refusals import Refusals, account, listed, notices_of
+from sfm_stream.daemon.status.telling import Telling, ending
 from sfm_stream.daemon.views.points import NS_PER_MS
 from sfm_stream.daemon.views.recall import show_before
 from sfm_stream.daemon.views.watcher import Watcher
 from sfm_stream.daemon.worker import Witness, Worker
 from sfm_stream.errors import ConfigError, SFMStreamError
 from sfm_stream.events import Block, Gap
+from sfm_stream.notices import Say, error, info, warning
 from sfm_stream.running import judgement, loops, precompile
 from sfm_stream.storage import epoch, lock
 
@@ -109,7 +110,7 @@ class Process:
     def __init__(
         self,
         given: Given,
-        say: Callable[[str], None],
+        say: Say,
         environment: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
         self._given, self._say = given, say
@@ -146,7 +147,8 @@ class Process:
                 pages = Pages(self.vitals_soon, self._settings, self._meters, self._hub)
                 serve = serving(self._config.daemon.listen, pages)
                 self.address = await served.enter_async_context(serve)
-                self._say(f"see {self.address} in a browser, or {self.address}/status")
+                at = self.address
+                self._say(info(f"see {at} in a browser, or {at}/status"))
             lease = self._config.daemon.lease.seconds
             taking = partial(epoch.take, self._given.folder, lease)
             own = served.enter_context(await asyncio.to_thread(taking))
@@ -185,23 +187,24 @@ class Process:
     async def reload(self) -> None:
         """Read the configuration again and apply it, or refuse it as a whole."""
         if self._worker is None:
-            self._say("not reloaded: it is still recovering")
+            self._say(warning("not reloaded: it is still recovering"))
             return
         self._notifier.reloading()
         try:
             config = self._given.read()
             expect_hot(self._config, config)
             await self._obey(self._worker, config)
-        except SFMStreamError as error:
-            self._say(f"not reloaded: {error}")
+        except SFMStreamError as refused:
+            self._say(error(f"not reloaded: {refused}"))
         else:
             self._config = config
-            self._say("reloaded")
+            self._say(info("reloaded"))
         self._notifier.ready(self.state)
 
     def _take_over(self, own: Epoch) -> None:
         """Put the run out of the reach of a process that was silent for too long."""
-        self._say(f"the process before was silent: epoch {own.number} takes its place")
+        told = f"the process before was silent: epoch {own.number} takes its place"
+        self._say(warning(told))
         pid_file.take_over(self._given.folder)
         lock.take_over(self._given.folder / "journal")
 
@@ -217,22 +220,17 @@ class Process:
                 self.state = "stopping"
                 await self._in_model(worker.close)
                 self.state = "stopped"
-                found = self._account()
+                found = account(self.vitals())
+                for line in notices_of(found):
+                    self._say(line)
             if found["not_taken"]:
                 where = str(self._given.folder)
                 judgement.refuse(found, where, strict=self._given.strict)
 
-    def _account(self) -> dict[str, Any]:
-        """Say what was not taken since this process began."""
-        found = account(self.vitals())
-        for line in judgement.lines(found):
-            self._say(line)
-        return found
-
     def _compiled(self) -> None:
         if not precompile.is_ready(self._config):
             self.state = COMPILING
-            precompile.compile_apart(self._say)
+            precompile.compile_apart(lambda line: self._say(info(line)))
 
     def _recovered(self, own: Epoch) -> Worker:
         given = self._given
@@ -241,7 +239,7 @@ class Process:
             guard=own.expect_own,
         )  # fmt: skip
         if found.events:
-            self._say(f"recovered {found.events} events from the journal")
+            self._say(info(f"recovered {found.events} events from the journal"))
         meters = self._meters
         failed = partial(self.failures.note, "views")
         watcher = Watcher(found.engine, self._fold_soon, failed)
@@ -280,9 +278,8 @@ class Process:
             [feeding, beating, told], return_when=asyncio.FIRST_COMPLETED
         )
         self.state = "stopping"
-        if feeding.done():
-            ends = dict.fromkeys(one.reason for one in self._feed.status())
-            self._say(f"the feed has ended: {'; '.join(ends)}")
+        if end := ending((feeding, beating), feeding.done(), self._feed.status()):
+            self._say(end)
         self._feed.stop()
         drain = self._config.daemon.drain.seconds
         await asyncio.wait([feeding], timeout=drain)
@@ -347,8 +344,8 @@ class Process:
             self._meters.observe_records(records)
             if self._gallery.watcher is not None:
                 self._gallery.watcher.hear(records)
-        except Exception as error:  # noqa: BLE001
-            self.failures.note("publishing", error)
+        except Exception as failed:  # noqa: BLE001
+            self.failures.note("publishing", failed)
 
     def _fold_soon(self) -> None:
         self._loop.call_soon_threadsafe(self._fold_some)

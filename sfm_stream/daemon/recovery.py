@@ -20,6 +20,7 @@ from sfm_stream.engine import Engine
 from sfm_stream.errors import ConfigError, JournalError, RecordsLost
 from sfm_stream.events import Block, Event
 from sfm_stream.feeds import Source
+from sfm_stream.notices import Say, error, info, warning
 from sfm_stream.running import homes, loops, room, warm_start
 from sfm_stream.running.precompile import prepare
 from sfm_stream.settings import Sink as Settings
@@ -84,7 +85,7 @@ def recover(
     folder: Path,
     *,
     start: Run | None = None,
-    say: Callable[[str], None],
+    say: Say,
     guard: Callable[[], None] = lambda: None,
 ) -> Recovered:
     """Begin a live run, or come back to where it was.
@@ -112,9 +113,10 @@ def recover(
         # replaying the journal recreates the spilled records
         shutil.rmtree(folder / SPILL, ignore_errors=True)
         if journal.cut_bytes:
-            say(f"the journal ended in a torn entry: {journal.cut_bytes} bytes cut")
+            cut = journal.cut_bytes
+            say(warning(f"the journal ended in a torn entry: {cut} bytes cut"))
         run, engine = _model(config, feed, folder, start, say, guard)
-        prepare(run.config, run.info["fields"], say)
+        prepare(run.config, run.info["fields"], lambda line: say(info(line)))
         found = Recovered(run, engine, journal, guard=guard)
         positions = _restored(found, say)
         tail = _tail(journal, engine)
@@ -163,7 +165,7 @@ def _model(
     feed: Source,
     folder: Path,
     start: Run | None,
-    say: Callable[[str], None],
+    say: Say,
     guard: Callable[[], None],
 ) -> tuple[Run, Engine]:
     """Make a run and its engine, or load the run and make an engine for it."""
@@ -172,7 +174,7 @@ def _model(
         room.expect(settings, feed.fields)
         engine = Engine(settings, feed.fields)
         if start is not None:
-            warm_start.adopt(engine, start, say)
+            warm_start.adopt(engine, start, lambda line: say(warning(line)))
         run = run_folder.create(folder, settings, feed, engine, guard)
         if start is not None:
             guard()
@@ -186,13 +188,14 @@ def _model(
         raise ConfigError("stream.fields", problem, "a run keeps the fields it has")
     engine = Engine(run.config, fields)
     if run_folder.differences(run, engine.backend):
-        say("this is another machine or version: records may differ in detail")
+        told = "this is another machine or version: records may differ in detail"
+        say(warning(told))
         guard()
         run = run_folder.note_resumed(run, engine.backend)
     return run, engine
 
 
-def _restored(found: Recovered, say: Callable[[str], None]) -> Mapping[str, Any]:
+def _restored(found: Recovered, say: Say) -> Mapping[str, Any]:
     """Bring the engine to the newest good checkpoint; give the sinks' positions.
 
     A checkpoint of events that the journal does not hold is set aside for good.
@@ -200,8 +203,9 @@ def _restored(found: Recovered, say: Callable[[str], None]) -> Mapping[str, Any]
     run, position = found.run, found.journal.position
     found.aside = tuple(history.set_aside(run.checkpoints, run.journal, position))
     for line in found.aside:
-        say(line)
-    held = checkpoint.newest_good(run.checkpoints, say)
+        say(error(line))
+    damaged = lambda line: say(error(line))  # noqa: E731
+    held = checkpoint.newest_good(run.checkpoints, damaged)
     if held is None:
         warm_start.restore(run, found.engine)
         return {}
@@ -232,7 +236,7 @@ def _open(
     found: Recovered,
     positions: Mapping[str, Any],
     name: str,
-    say: Callable[[str], None],
+    say: Say,
 ) -> Sink:
     """Open a sink where the checkpoint left it, or anew if what it had is gone.
 
@@ -250,7 +254,7 @@ def _open(
             raise  # a repair brings them back
         problem = f"sink {name}: {lost.path}: {lost.problem}"
     found.lost.append(f"{problem}; it goes on anew from event {found.engine.seq}")
-    say(found.lost[-1])
+    say(error(found.lost[-1]))
     return open_anew(settings, found.run.folder, tables)
 
 

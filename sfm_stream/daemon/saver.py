@@ -265,6 +265,7 @@ def _settle(journalled: Callable[[], None], run: Run) -> None:
 def _explained(error: Exception, run: Run) -> SFMStreamError:
     """Give an error of ours for any error; the log has the trace of a foreign one."""
     if isinstance(error, SFMStreamError):
+        log.error("a checkpoint was not taken", extra={"problem": str(error)})
         return error
     log.error("a checkpoint failed", exc_info=error)
     return CheckpointError(str(run.checkpoints), f"cannot be written: {error!r}")

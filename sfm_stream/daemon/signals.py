@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 from sfm_stream.daemon.host import pid_file
 from sfm_stream.daemon.process import Given, Process
 from sfm_stream.daemon.status.model import COMPILING
+from sfm_stream.notices import Say, info
 
 STOPS = (signal.SIGTERM, signal.SIGINT)
 AT_ONCE = 1
@@ -17,9 +18,7 @@ AT_ONCE = 1
 NOT_YET_LIVE = ("starting", COMPILING, "recovering")
 
 
-async def live(
-    given: Given, say: Callable[[str], None], environment: Mapping[str, str]
-) -> None:
+async def live(given: Given, say: Say, environment: Mapping[str, str]) -> None:
     """Run a process until it is told to stop, by SIGTERM or SIGINT.
 
     A second signal ends it at once; the journal has what is lost then. SIGHUP reads the
@@ -34,12 +33,12 @@ async def live(
 
     def stop() -> None:
         if process.state in NOT_YET_LIVE:
-            say("stopped before it was live: nothing is lost")
+            say(info("stopped before it was live: nothing is lost"))
             pid_file.sign(given.folder, pid_file.STOPPED)
             os._exit(0)
         for number in STOPS:
             loop.add_signal_handler(number, os._exit, AT_ONCE)
-        say("stopping; a second signal stops at once")
+        say(info("stopping; a second signal stops at once"))
         process.stop()
 
     def reload() -> None:

@@ -21,6 +21,7 @@ from sfm_stream.daemon.status.model import LONGEST
 from sfm_stream.daemon.stepper import Stepper
 from sfm_stream.errors import CheckpointError, Fenced, JournalError
 from sfm_stream.events import Block, Control, Floats, Gap
+from sfm_stream.notices import Notice, Say, error, info, warning
 from sfm_stream.records import Decision, Records
 from sfm_stream.settings import Sink as SinkSettings
 from sfm_stream.sinks import Delivery, Status, open_sink
@@ -44,6 +45,8 @@ ROW_BYTES = 80
 REJOIN = 5.0
 """Seconds a checkpoint may take that lets a journal begin again."""
 MARK_BYTES, SPILL_BYTES = 32, 4
+SERIOUS = {"unjournalled": error, "catch-up": warning, "quarantine": warning}
+"""Decisions that tell of a trouble."""
 RESTARTED = "the process was restarted"
 
 
@@ -108,7 +111,7 @@ class Worker:
         found: Recovered,
         config: Config,
         witness: Witness,
-        say: Callable[[str], None],
+        say: Say,
         now: Callable[[], int] = time.time_ns,
     ) -> None:
         self._found, self._say, self._witness, self._now = found, say, witness, now
@@ -257,7 +260,7 @@ class Worker:
         end = time.monotonic() + self._drain
         for name, delivery in self.deliveries.items():
             if not delivery.close(max(end - time.monotonic(), 0.0)):
-                self._say(f"sink {name} was left behind: the journal has the rest")
+                self._say(_left_behind(name))
 
     def _is_ours(self) -> bool:
         """Say whether the folder is the one that was opened, and of this process."""
@@ -283,7 +286,8 @@ class Worker:
         for record in records.rows():
             if isinstance(record, Decision):
                 whom = record.stream or "all streams"
-                self._say(f"decided: {record.action} {whom} ({why})")
+                make = SERIOUS.get(record.action, info)
+                self._say(make(f"decided: {record.action} {whom} ({why})"))
 
     def _deliver_to(self, name: str, sink: Sink, settings: SinkSettings) -> None:
         delivery = Delivery(
@@ -304,7 +308,7 @@ class Worker:
 
         def close() -> None:
             if not delivery.close(drain):
-                self._say(f"sink {name} was left behind: the journal has the rest")
+                self._say(_left_behind(name))
 
         threading.Thread(target=close, name=f"closing {name}", daemon=True).start()
 
@@ -353,9 +357,10 @@ class Worker:
         """Save what there is, if the sinks come to an end in time."""
         try:
             self.saver.begin(self.deliveries).result(self._drain)
-        except (CheckpointError, TimeoutError) as error:
-            reason = str(error) or "a sink did not come to an end"
-            self._say(f"no last checkpoint: {reason}; the journal has the rest")
+        except (CheckpointError, TimeoutError) as failed:
+            reason = str(failed) or "a sink did not come to an end"
+            told = f"no last checkpoint: {reason}; the journal has the rest"
+            self._say(warning(told))
 
     def _rejoin(self) -> None:
         """Save, and journal again from there."""
@@ -364,5 +369,10 @@ class Worker:
         try:
             self.saver.begin(self.deliveries, mark).result(REJOIN)
             self.stepper.go_on_journalled(mark)
-        except (CheckpointError, JournalError, TimeoutError) as error:
-            self._say(f"still without a journal: {error}")
+        except (CheckpointError, JournalError, TimeoutError) as failed:
+            reason = str(failed) or f"no checkpoint came to an end in {REJOIN:g} s"
+            self._say(error(f"still without a journal: {reason}"))
+
+
+def _left_behind(sink: str) -> Notice:
+    return warning(f"sink {sink} was left behind: the journal has the rest")

@@ -23,6 +23,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import msgspec
 
 from sfm_stream.errors import Fenced, RecordsLost, SinkError
+from sfm_stream.notices import Say, info, warning
+from sfm_stream.notices import error as failing
 from sfm_stream.sinks.backlog import Backlog, Barrier
 
 if TYPE_CHECKING:
@@ -35,6 +37,9 @@ LINGER_S = 0.1
 BOX = 65_536
 """Most blocks in the box: it fills only while a disk holds up the keeper."""
 RETRY_S, LONGEST_RETRY_S = 0.1, 30.0
+LOSES = "is too slow: records are lost"
+SPILLS = "is too slow: records wait on disk"
+OVERLOADS = {LOSES: failing, SPILLS: warning}
 ENDED = "its thread has ended; standard error says why"
 
 
@@ -100,7 +105,7 @@ class Delivery:
         sink: Sink,
         settings: Settings,
         folder: Path,
-        say: Callable[[str], None] = lambda _: None,
+        say: Say = lambda _: None,
         guard: Callable[[], None] = lambda: None,
     ) -> None:
         self._name, self._sink, self._settings, self._say = name, sink, settings, say
@@ -219,15 +224,16 @@ class Delivery:
         """Say once when records begin to be spilled or lost, and once when it ends."""
         backlog, before = self._backlog, self._overload
         if backlog.dropped > self._lost:
-            self._overload = "is too slow: records are lost"
+            self._overload = LOSES
         elif backlog.spilled and not before:
-            self._overload = "is too slow: records wait on disk"
+            self._overload = SPILLS
         elif not backlog.spilled and backlog.rows * 2 <= self._settings.queue:
             self._overload = ""
         self._lost = backlog.dropped
         if self._overload != before:
+            make = OVERLOADS.get(self._overload, info)
             now = self._overload or f"keeps up again; {self._lost} records were lost"
-            self._say(f"sink {self._name} {now}")
+            self._say(make(f"sink {self._name} {now}"))
 
     def _serve(self) -> None:
         """Carry out what the keeper hands out, in the sink's thread."""
@@ -285,5 +291,6 @@ class Delivery:
 
     def _complain(self, error: str) -> None:
         if bool(error) != bool(self._error):
-            self._say(f"sink {self._name}: {error or 'works again'}")
+            make, now = (failing, error) if error else (info, "works again")
+            self._say(make(f"sink {self._name}: {now}"))
         self._error = error

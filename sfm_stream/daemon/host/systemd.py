@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import NamedTuple
 
 from sfm_stream.errors import ConfigError
+from sfm_stream.notices import Say, warning
 
 SOCKET, WATCHDOG, WATCHDOG_PID = "NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID"
 US = 10**6
@@ -43,9 +44,7 @@ class Notifier:
         ConfigError: if the environment makes no sense.
     """
 
-    def __init__(
-        self, environment: Mapping[str, str], say: Callable[[str], None]
-    ) -> None:
+    def __init__(self, environment: Mapping[str, str], say: Say) -> None:
         self._say, self._failed = say, False
         self._address = _address(environment.get(SOCKET, ""))
         self.interval = _interval(environment) if self._address else None
@@ -80,7 +79,8 @@ class Notifier:
                 there.sendto(message.encode(), self._address)
         except OSError as e:
             if not self._failed:  # it would fail the same way each second
-                self._say(f"the service manager cannot be told: {e.strerror or e}")
+                why = e.strerror or e
+                self._say(warning(f"the service manager cannot be told: {why}"))
             self._failed = True
 
 

@@ -36,11 +36,11 @@ class Failures:
 
     def note(self, part: str, error: BaseException) -> None:
         """Count a failure of a part, and log it."""
-        words = _words(error)
+        told = words(error)
         with self._lock:
             self.counts[part] += 1
-            self._latest[part] = words
-        extra = {"part": part, "problem": words}
+            self._latest[part] = told
+        extra = {"part": part, "problem": told}
         log.error("a part of the process failed", exc_info=error, extra=extra)
 
     def alarms(self) -> list[str]:
@@ -85,6 +85,7 @@ class Failures:
             threading.excepthook = printed
 
 
-def _words(error: BaseException) -> str:
-    words = f"{type(error).__name__}: {error}".rstrip(": ")
-    return words if len(words) <= LONGEST else f"{words[:LONGEST]}..."
+def words(error: BaseException) -> str:
+    """Tell an error in a line."""
+    told = f"{type(error).__name__}: {error}".rstrip(": ")
+    return told if len(told) <= LONGEST else f"{told[:LONGEST]}..."

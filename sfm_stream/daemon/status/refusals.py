@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from sfm_stream.feeds import LOST, TROUBLES
+from sfm_stream.notices import Notice, info, warning
 from sfm_stream.running import judgement
 
 if TYPE_CHECKING:
@@ -82,6 +83,12 @@ def account(vitals: Vitals) -> dict[str, Any]:
     reading = judgement.reading_of(vitals.counters, vitals.feeds)
     refused = {why: (one.count, one.first) for why, one in vitals.rejections.items()}
     return judgement.of_live(reading, vitals.ticks, refused)
+
+
+def notices_of(found: Mapping[str, Any]) -> list[Notice]:
+    """Say what a person should read of an account."""
+    make = warning if judgement.is_loud(found) else info
+    return [make(line) for line in judgement.lines(found)]
 
 
 def listed(vitals: Vitals) -> dict[str, Any]:

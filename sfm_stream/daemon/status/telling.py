@@ -2,17 +2,42 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections import Counter
 from collections.abc import Iterable, Iterator
 
+from sfm_stream.daemon.status.failures import words
 from sfm_stream.daemon.status.model import LIVE
 from sfm_stream.feeds import TROUBLES, Connection, Happening
+from sfm_stream.notices import Notice, error, info
 
 log = logging.getLogger(__name__)
 
 LEVELS = {LIVE: logging.INFO, "given up": logging.ERROR}
 """Levels of what happened; all else is a warning."""
+
+
+def ending(
+    tasks: Iterable[asyncio.Task[None]],
+    is_at_end: bool,
+    connections: Iterable[Connection],
+) -> Notice | None:
+    """Say why a process goes on no longer; nothing if it was told to stop.
+
+    Args:
+        tasks: that it lives by.
+        is_at_end: whether its feed gives nothing more.
+        connections: of the feed.
+    """
+    for task in tasks:
+        failed = task.exception() if task.done() and not task.cancelled() else None
+        if failed is not None:
+            return error(f"it cannot go on: {words(failed)}")
+    if not is_at_end:
+        return None
+    reasons = dict.fromkeys(one.reason for one in connections if one.reason)
+    return info(f"the feed has ended: {'; '.join(reasons) or 'nothing more comes'}")
 
 
 class Telling:
