@@ -262,7 +262,7 @@ def test_what_was_chosen_is_said_by_the_table_and_by_check(sfm_stream):
             ("--set", "feed.options.tick=3"),
             "feed.options.tick: unknown key; did you mean 'ticks'?",
         ),
-        (("--set", "model.states=0"), "model.states: expected `int` >= 1"),
+        (("--set", "model.states=0"), "model.states: expected a whole number >= 1"),
         (("--set", "target.values=['price']"), "target.values[0]: expected a field"),
         (("--from", "nowhere"), "expected a run with a run.json, was none"),
     ],

@@ -64,41 +64,50 @@ def test_an_unknown_key_is_refused_with_the_one_that_was_meant(text, message):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("[learn]\nlr = -1", "learn.lr: expected `float` > 0.0, was -1"),
-        ("[learn]\nlr = nan", "learn.lr: expected `float` > 0.0, was nan"),
-        ("[model]\nstates = 0", "model.states: expected `int` >= 1, was 0"),
-        ("[model]\nstates = 'many'", "model.states: expected `int`, was `str`"),
-        ("[model]\nstates = 1.5", "model.states: expected `int`, was `float`"),
-        ("[learn]\nenabled = 1", "learn.enabled: expected `bool`, was `int`"),
+        ("[learn]\nlr = -1", "learn.lr: expected a number > 0.0, was -1"),
+        ("[learn]\nlr = nan", "learn.lr: expected a number > 0.0, was nan"),
+        ("[model]\nstates = 0", "model.states: expected a whole number >= 1, was 0"),
+        (
+            "[model]\nstates = 'many'",
+            "model.states: expected a whole number, was 'many'",
+        ),
+        ("[model]\nstates = 1.5", "model.states: expected a whole number, was 1.5"),
+        ("[learn]\nenabled = 1", "learn.enabled: expected true or false, was 1"),
         (
             "[forecast]\nlevels = [1.0]",
-            "forecast.levels[0]: expected `float` < 1.0",
+            "forecast.levels[0]: expected a number < 1.0, was 1.0",
         ),
         (
             "[forecast]\nforgetting = 1.5",
-            "forecast.forgetting: expected `float` <= 1.0, was 1.5",
+            "forecast.forgetting: expected a number <= 1.0, was 1.5",
         ),
         (
             "[model]\nlongest_period = 1",
-            "model.longest_period: expected `float` >= 2.0, was 1",
+            "model.longest_period: expected a number >= 2.0, was 1",
         ),
-        ("[run]\nseed = -1", "run.seed: expected `int` >= 0, was -1"),
-        ("[model]\ncell = 'gru'", "model.cell: expected one of sfm, a-sfm, was 'gru'"),
+        ("[run]\nseed = -1", "run.seed: expected a whole number >= 0, was -1"),
+        (
+            "[model]\ncell = 'gru'",
+            "model.cell: expected one of 'sfm', 'a-sfm', was 'gru'",
+        ),
+        ("[learn]\nlr = inf", "learn.lr: expected a number <= 10.0, was inf"),
         (
             "[target]\npredict = 'both'",
-            "target.predict: expected one of change, log-return, level, was 'both'",
+            "target.predict: expected one of 'change', 'log-return', 'level', "
+            "was 'both'",
         ),
         (
             "[stream]\nfolds = {bid = 'avg'}",
-            "stream.folds[...]: invalid enum value 'avg'",
+            "stream.folds.bid: expected one of 'last', 'first', 'min', 'max', 'sum', "
+            "'mean', 'count', was 'avg'",
         ),
         (
             "[target]\nhorizons = [1, 1.5]",
-            "target.horizons: expected `int | str`, was `float`",
+            "target.horizons: expected a whole number or text, was a number",
         ),
         (
             "[stream]\nfields = 'bid'",
-            "stream.fields: expected `array`, was `str`",
+            "stream.fields: expected a list, was 'bid'",
         ),
     ],
 )
@@ -235,7 +244,7 @@ def test_an_override_without_section_key_and_value_is_refused(override):
     [
         ("", "learn.rate=1", "learn.rate: unknown key; "),
         ("", "lern.lr=1", "lern: unknown key; did you mean 'learn'?"),
-        ("", "learn.lr=-1", "learn.lr: expected `float` > 0.0, was -1"),
+        ("", "learn.lr=-1", "learn.lr: expected a number > 0.0, was -1"),
         ("feed = 5", "feed.path=x", "feed: expected a table [feed], was 5"),
     ],
 )

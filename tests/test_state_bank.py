@@ -171,7 +171,8 @@ def test_sizes_beyond_any_memory_are_refused_before_any_is_taken(tree):
 
 @pytest.mark.parametrize("key", ["states", "frequencies", "outputs"])
 def test_sizes_that_64_bits_cannot_count_with_are_refused(key):
-    with pytest.raises(ConfigError, match=rf"model\.{key}: expected `int` <= 1000000"):
+    problem = rf"model\.{key}: expected a whole number <= 1000000"
+    with pytest.raises(ConfigError, match=problem):
         Rig({"model": {key: 10**15}})
 
 

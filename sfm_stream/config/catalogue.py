@@ -21,7 +21,7 @@ def keys(
         table: whose fields are annotated with `msgspec.Meta(description=...)`.
         at: put before the names.
     """
-    hints = get_type_hints(table, include_extras=True)
+    hints = hints_of(table)
     defaults = {f.name: f.default for f in msgspec.structs.fields(table)}
     for key in table.__struct_fields__:
         if inner := table_of(hints[key]):
@@ -36,6 +36,11 @@ def keys(
         plain = None if required else default
         value = msgspec.json.encode(plain, enc_hook=units.write).decode()
         yield f"{at}{key}", value, text
+
+
+def hints_of(table: type[msgspec.Struct]) -> dict[str, Any]:
+    """Give the types of a table's keys, with what is said about them."""
+    return get_type_hints(table, include_extras=True)
 
 
 def table_of(hint: object) -> type[msgspec.Struct] | None:

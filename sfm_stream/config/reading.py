@@ -6,13 +6,14 @@ import tomllib
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
+from typing import Any, TypeVar, get_type_hints
 
 import msgspec
 from msgspec.structs import replace
 
 from sfm_stream.config.catalogue import MORE_FEEDS, table_of
 from sfm_stream.config.checks import check
+from sfm_stream.config.explaining import explained
 from sfm_stream.config.former import as_now
 from sfm_stream.errors import ConfigError, did_you_mean
 from sfm_stream.settings import Config, units
@@ -113,9 +114,9 @@ def _converted(tree: Mapping[str, Any], table: type[T], place: str) -> T:
         return msgspec.convert(tree, table, dec_hook=units.read)
     except msgspec.ValidationError as e:
         problem, _, path = str(e).partition(" - at `$.")
-        at = path.rstrip("`")
-        explained = _explain(_lower(problem), at, tree, table)
-        raise ConfigError(f"{place}{at}" or "config", explained) from e
+        found = explained(problem, path.rstrip("`"), tree, table)
+        at = f"{place}{found.at}" or "config"
+        raise ConfigError(at, found.problem, found.hint) from e
 
 
 def to_tree(config: Config) -> dict[str, Any]:
@@ -149,26 +150,6 @@ def _with_one_feed(tree: Mapping[str, Any]) -> Mapping[str, Any]:
     if not feeds:
         raise ConfigError("feed", "expected at least one table [[feed]], was []")
     return {**tree, "feed": feeds[0], MORE_FEEDS: feeds[1:]}
-
-
-def _lower(text: str) -> str:
-    text = text.replace(", got", ", was")
-    return text[:1].lower() + text[1:]
-
-
-def _explain(
-    problem: str, at: str, tree: Mapping[str, Any], table: type[msgspec.Struct]
-) -> str:
-    """Name the value, and what it may be, where msgspec does not."""
-    kind: Any = table
-    was: Any = tree
-    for key in at.split("."):
-        if not (table_of(kind) and key in was):
-            return problem  # it lies deeper, and is named there
-        was, kind = was[key], get_type_hints(kind)[key]
-    if get_origin(kind) is Literal:
-        return f"expected one of {', '.join(get_args(kind))}, was {was!r}"
-    return problem if ", was" in problem else f"{problem}, was {was!r}"
 
 
 def _override(tree: dict[str, Any], override: str) -> None:

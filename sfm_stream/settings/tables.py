@@ -229,7 +229,7 @@ class Learn(Section, frozen=True):
         doc("ticks of the past that are kept, to be learned again window by window"),
     ] = 4_000
     optimizer: Annotated[Literal["adam"], doc("the optimiser")] = "adam"
-    lr: Annotated[float, Meta(gt=0), doc("learning rate")] = 3e-3
+    lr: Annotated[float, Meta(gt=0, le=10), doc("learning rate")] = 3e-3
     clip: Annotated[float, Meta(gt=0), doc("largest norm of the gradient")] = 1.0
     gap: Annotated[
         Literal["decay", "reset", "keep"], doc("what a gap does to the memory")
@@ -256,7 +256,9 @@ class Forecast(Section, frozen=True):
         float, Meta(gt=0, le=1), doc("forgetting factor of `sfm-rls-wide`")
     ] = 0.998
     ridge: Annotated[
-        float, Meta(gt=0), doc("first ridge of least squares, but of `sfm-rls-wide`")
+        float,
+        Meta(gt=0, le=1e12),
+        doc("first ridge of least squares, but of `sfm-rls-wide`"),
     ] = 250.0
     levels: Annotated[
         tuple[Annotated[float, Meta(gt=0, lt=1)], ...],
