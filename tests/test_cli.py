@@ -53,6 +53,37 @@ def test_importing_the_command_line_loads_nothing_heavy():
     assert said.stdout.strip() == "[]"
 
 
+@pytest.mark.parametrize("buffered", ["", "1"])
+@pytest.mark.parametrize("command", ["feeds", "explain learn.every", "--version"])
+@pytest.mark.parametrize(
+    ("target", "reason"),
+    [("full", "no space left on device"), ("closed", "broken pipe")],
+)
+def test_output_that_takes_no_more_is_one_line_and_an_exit_code(
+    target, reason, command, buffered
+):
+    if target == "full":
+        out = os.open("/dev/full", os.O_WRONLY)
+    else:
+        ear, out = os.pipe()
+        os.close(ear)
+    try:
+        said = subprocess.run(  # noqa: S603 our own interpreter
+            [sys.executable, "-m", "sfm_stream", *command.split()],
+            cwd=ROOT,
+            stdout=out,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+            env={**os.environ, "PYTHONUNBUFFERED": buffered},
+        )
+    finally:
+        os.close(out)
+    assert said.returncode == 1
+    problem = f"standard output: cannot be written: {reason}"
+    assert said.stderr == f"sfm-stream: error: {problem}\n"
+
+
 def test_help_names_the_commands(sfm_stream):
     code, out, _ = sfm_stream("--help")
     assert code == 0

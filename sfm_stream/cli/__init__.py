@@ -8,7 +8,9 @@ error.
 from __future__ import annotations
 
 import gc
+import sys
 import warnings
+from io import TextIOWrapper
 from typing import Annotated, TextIO
 
 import typer
@@ -26,7 +28,7 @@ from sfm_stream.cli import (
     status,
     sweep,
 )
-from sfm_stream.cli.options import app, fail, say
+from sfm_stream.cli.options import app, fail, output, say
 from sfm_stream.errors import SFMStreamError
 
 __all__ = ["backtest", "cluster", "comparison", "live", "main", "paper", "report",
@@ -42,8 +44,14 @@ def main() -> None:
     # imports make objects that stay: to look at them again and again costs 0.15 s
     gc.set_threshold(COLLECT_AFTER)
     warnings.showwarning = _tell
+    if type(sys.stdout) is TextIOWrapper:  # a test's is another; None after `>&-`
+        sys.stdout = output(sys.stdout)
     try:
-        app(prog_name="sfm-stream")
+        try:
+            app(prog_name="sfm-stream")
+        finally:
+            if sys.stdout is not None:
+                sys.stdout.flush()
     except SFMStreamError as error:
         fail(error)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,6 +14,8 @@ import typer
 from sfm_stream.errors import SFMStreamError
 
 if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer
+
     from sfm_stream.config import Config
     from sfm_stream.feeds import Feed
 
@@ -170,3 +174,32 @@ def fail(error: SFMStreamError) -> NoReturn:
     # one line, whatever a library's message holds
     say(f"error: {' '.join(str(error).split())}")
     sys.exit(1)
+
+
+class _Output(io.FileIO):
+    """Standard output, whose refusals are errors of ours."""
+
+    def write(self, data: ReadableBuffer, /) -> int:
+        try:
+            return super().write(data)
+        except OSError as error:
+            # what waits is let go, or the interpreter would complain once more
+            os.dup2(os.open(os.devnull, os.O_WRONLY), self.fileno())
+            reason = (error.strerror or str(error)).lower()
+            problem = f"standard output: cannot be written: {reason}"
+            raise SFMStreamError(problem) from error
+
+
+def output(given: io.TextIOWrapper) -> io.TextIOWrapper:
+    """Give standard output such that a full disk or a closed pipe is an error of ours.
+
+    Args:
+        given: as the interpreter opened it; nothing is written to it any more.
+    """
+    return io.TextIOWrapper(
+        io.BufferedWriter(_Output(given.fileno(), "wb", closefd=False)),
+        given.encoding,
+        given.errors,
+        line_buffering=given.line_buffering,
+        write_through=given.write_through,
+    )
