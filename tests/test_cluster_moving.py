@@ -232,7 +232,7 @@ def test_runs_that_cannot_take_each_others_streams_are_refused(tmp_path):
     old, other = tmp_path / "old", tmp_path / "other"
     lived(old, mixed(0, 10, "a"))
     lived(other, mixed(0, 10, "b"), model={"states": 2})
-    with pytest.raises(CheckpointMismatch, match="digest"):
+    with pytest.raises(CheckpointMismatch, match=r"model\.states 4, was 2"):
         move(old, other, "a")
     with pytest.raises(ConfigError, match=r"expected a stream of .*, was 'c'; there"):
         move(old, tmp_path / "new", "c")

@@ -210,6 +210,13 @@ def test_text_that_is_no_toml_is_refused_with_the_place():
     assert "line 1" in message
 
 
+def test_a_file_that_is_no_toml_is_named(tmp_path):
+    path = tmp_path / "mine.toml"
+    path.write_text("[learn\nlr = 1")
+    with pytest.raises(ConfigError, match=r"mine\.toml: not valid TOML: "):
+        config.load(path)
+
+
 @pytest.mark.parametrize(
     ("override", "section", "key", "value"),
     [

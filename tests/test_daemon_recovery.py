@@ -228,7 +228,11 @@ def test_two_processes_never_work_on_one_run(tmp_path):
 @pytest.mark.parametrize(
     ("change", "error", "message"),
     [
-        ({"target": {"horizons": [2]}}, CheckpointMismatch, "settings with digest"),
+        (
+            {"target": {"horizons": [2]}},
+            CheckpointMismatch,
+            r"expected target.horizons .*, was \(2,\)",
+        ),
         ({"fields": ("y",)}, ConfigError, "a run keeps the fields it has"),
     ],
 )
@@ -245,6 +249,18 @@ def test_other_streams_and_a_freeze_are_the_same_model(tmp_path):
     learn = {"window": 8, "every": 8, "enabled": False}
     config = settings_of(stream={"symbols": ["b"]}, learn=learn)
     let_go(recovered(tmp_path, config=config))
+
+
+def test_a_journal_that_is_gone_is_told_from_a_backtest(tmp_path):
+    found = recovered(tmp_path)
+    live(found, ticks(0, 20), save=True)
+    let_go(found)
+    shutil.rmtree(tmp_path / "journal")
+    with pytest.raises(JournalError, match="journal of this live run, was none"):
+        recovered(tmp_path)
+    start = run_folder.load(tmp_path)
+    warm = recovered(tmp_path / "new", start=start)  # as the message says
+    let_go(warm)
 
 
 def test_a_backtest_is_no_run_to_live_in(tmp_path):

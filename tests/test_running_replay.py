@@ -274,6 +274,20 @@ def test_changed_settings_are_refused(tmp_path):
         run_folder.load(folder)
 
 
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("[learn\n", r"config\.toml: not valid TOML"),
+        ("[learn]\nrate = 1\n", r"config\.toml: learn\.rate: unknown key"),
+    ],
+)
+def test_damaged_settings_of_a_run_are_told_with_their_file(tmp_path, text, problem):
+    replay(settings_of(), Waves(50), tmp_path / "run")
+    (tmp_path / "run/config.toml").write_text(text)
+    with pytest.raises(ConfigError, match=problem + ".*; restore the file"):
+        run_folder.load(tmp_path / "run")
+
+
 def test_a_run_does_not_write_over_another(whole):
     with pytest.raises(SinkError, match="holds a run already"):
         replay(settings_of(), Waves(), whole[0])

@@ -177,10 +177,9 @@ def _expect_live(path: Path) -> None:
 
     Raises:
         ConfigError: if it is none.
+        JournalError: if its journal is gone.
     """
-    if not run_folder.load(path).journal.is_dir():
-        problem = "expected the folder of a live run, was a backtest"
-        raise ConfigError(str(path), problem, "name the run of a daemon")
+    history.expect_live(run_folder.load(path).folder, "name the run of a daemon")
 
 
 @contextmanager
@@ -242,7 +241,7 @@ def _expect_alike(old: Run, new: Run) -> None:
         if old.info[key] != new.info[key]:
             problem = f"expected {key} {old.info[key]}, was {new.info[key]}"
             raise CheckpointMismatch(str(new.folder), problem, "name another run")
-    run_folder.expect_model(new.folder, old.info, new.config)
+    run_folder.expect_model(new.folder, old, new.config)
 
 
 def _hand_over(

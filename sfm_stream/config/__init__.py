@@ -6,6 +6,7 @@ from sfm_stream.config.catalogue import keys, leaves
 from sfm_stream.config.identity import (
     FIRST_EXPERTS,
     TOGETHER,
+    changes,
     digest,
     of_first_runs,
     of_model,
@@ -22,8 +23,8 @@ from sfm_stream.config.reading import (
 from sfm_stream.settings import Config, Target
 
 __all__ = [
-    "FIRST_EXPERTS", "TOGETHER", "Config", "Target", "digest", "each_feed", "from_tree",
-    "keys",
+    "FIRST_EXPERTS", "TOGETHER", "Config", "Target", "changes", "digest", "each_feed",
+    "from_tree", "keys",
     "leaves", "load", "of_first_runs", "of_model", "parse", "read_table", "to_tree",
     "written",
 ]  # fmt: skip

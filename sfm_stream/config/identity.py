@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+from typing import Any
 
 import msgspec
 from msgspec.structs import replace
 
+from sfm_stream.config.catalogue import leaves
 from sfm_stream.config.reading import to_tree
 from sfm_stream.settings import Config
 
@@ -34,6 +36,18 @@ FIRST_EXPERTS = ("last", "rls", "rls-fast", "sfm", "sfm-rls")
 
 def digest(config: Config) -> str:
     """Give the SHA-256 of what decides the records: all but feed paths and run pace."""
+    keep = msgspec.json.encode(_deciding(config), order="sorted")
+    return hashlib.sha256(keep).hexdigest()
+
+
+def changes(before: Config, after: Config) -> list[tuple[str, Any, Any]]:
+    """Give key and both values of what decides other records; None for no value."""
+    old, new = (dict(leaves(_deciding(one))) for one in (before, after))
+    names = dict.fromkeys([*old, *new])
+    return [(n, old.get(n), new.get(n)) for n in names if old.get(n) != new.get(n)]
+
+
+def _deciding(config: Config) -> dict[str, Any]:
     tree = to_tree(config)
     keep = {k: tree[k] for k in ("stream", "target", "features", "model", "learn",
                                  "forecast")}  # fmt: skip
@@ -45,7 +59,7 @@ def digest(config: Config) -> str:
         del keep["learn"]["schedule"]  # a run keeps its own, and a state fits either
     if len(config.forecast.levels) == 1:  # the only form of the first runs
         (keep["forecast"]["level"],) = keep["forecast"].pop("levels")
-    return hashlib.sha256(msgspec.json.encode(keep, order="sorted")).hexdigest()
+    return keep
 
 
 def of_first_runs(config: Config) -> Config:

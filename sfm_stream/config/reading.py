@@ -31,16 +31,16 @@ def parse(text: str, overrides: Sequence[str] = ()) -> Config:
     Raises:
         ConfigError: naming the key, the value and the fix.
     """
-    return from_tree(_tree(text, overrides))
+    return from_tree(_tree(text, overrides, "config"))
 
 
-def _tree(text: str, overrides: Sequence[str]) -> dict[str, Any]:
+def _tree(text: str, overrides: Sequence[str], where: str) -> dict[str, Any]:
     try:
         tree = tomllib.loads(text)
     except ValueError as e:  # of TOML, or of a number with thousands of digits
-        raise ConfigError("config", f"not valid TOML: {e}") from e
+        raise ConfigError(where, f"not valid TOML: {e}") from e
     except RecursionError as e:
-        raise ConfigError("config", "expected few levels of tables, was nested") from e
+        raise ConfigError(where, "expected few levels of tables, was nested") from e
     for override in overrides:
         _override(tree, override)
     return tree
@@ -52,7 +52,7 @@ def load(path: str | Path, overrides: Sequence[str] = ()) -> Config:
     Raises:
         ConfigError: if it cannot be read or is invalid.
     """
-    return parse(_text(path), overrides)
+    return from_tree(_tree(_text(path), overrides, str(path)))
 
 
 def written(path: str | Path, overrides: Sequence[str] = ()) -> dict[str, Any]:
@@ -63,7 +63,7 @@ def written(path: str | Path, overrides: Sequence[str] = ()) -> dict[str, Any]:
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # `load` has warned
-        return dict(as_now(_tree(_text(path), overrides)))
+        return dict(as_now(_tree(_text(path), overrides, str(path))))
 
 
 def _text(path: str | Path) -> str:

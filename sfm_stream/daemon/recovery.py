@@ -99,14 +99,17 @@ def recover(
         guard: raises `Fenced` if another process has taken the run.
 
     Raises:
-        JournalError: if another process works on the run, or the journal is damaged.
+        JournalError: if another process works on the run, or the journal is damaged
+            or gone.
         CheckpointMismatch: if the settings are not those of the run.
         ConfigError: if the folder is not one of a live run, or fields differ.
         SinkError: if a sink cannot be opened.
         RecordsLost: if files of the run's own records are gone that a repair can
             bring back.
     """
-    _refuse_backtest(folder)
+    if (folder / run_folder.INFO).exists():
+        hint = "start warm from it with --from, in a folder of its own"
+        history.expect_live(folder, hint)
     with ExitStack() as opened:
         journal = opened.enter_context(Journal(folder / "journal", guard=guard))
         guard()
@@ -153,13 +156,6 @@ def named(config: Config) -> dict[str, Settings]:
     return found
 
 
-def _refuse_backtest(folder: Path) -> None:
-    if (folder / run_folder.INFO).exists() and not (folder / "journal").is_dir():
-        problem = "expected the folder of a live run, was a backtest"
-        hint = "start warm from it with --from, in a folder of its own"
-        raise ConfigError(str(folder), problem, hint)
-
-
 def _model(
     config: Config,
     feed: Source,
@@ -181,7 +177,7 @@ def _model(
             warm_start.keep(run, engine)
         return run, engine
     run = run_folder.load(folder)
-    run_folder.expect_model(folder, run.info, settings)
+    run_folder.expect_model(folder, run, settings)
     fields = tuple(run.info["fields"])
     if fields != tuple(feed.fields):
         problem = f"expected {list(fields)}, was {list(feed.fields)}"

@@ -13,6 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from sfm_stream.errors import ConfigError, JournalError
 from sfm_stream.storage import checkpoint, journal
 
 MARK = "journal"
@@ -52,6 +53,31 @@ def set_aside(checkpoints: Path, folder: Path, position: int) -> list[str]:
         f"{checkpoints / name}: {why}; set aside, it will not be used again"
         for name, why in found.items()
     ]
+
+
+def expect_live(run: Path, hint: str) -> None:
+    """Expect that a run has the journal of a live one.
+
+    Args:
+        run: its folder.
+        hint: what to do with a backtest.
+
+    Raises:
+        ConfigError: if it is a backtest.
+        JournalError: if it was a live one, and its journal is gone.
+    """
+    folder = run / "journal"
+    if folder.is_dir():
+        return
+    newest = checkpoint.latest(run / "checkpoints")
+    if newest is not None and MARK in checkpoint.read_manifest(newest):
+        problem = "expected the journal of this live run, was none"
+        way_out = (
+            "restore it from a copy, or start a new run, warm from this with --from"
+        )
+        raise JournalError(str(folder), problem, way_out)
+    problem = "expected the folder of a live run, was a backtest"
+    raise ConfigError(str(run), problem, hint)
 
 
 def _misfit(folder: Path, position: int, manifest: Mapping[str, Any]) -> str:

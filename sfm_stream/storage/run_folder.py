@@ -146,9 +146,9 @@ def load(folder: Path) -> Run:
         raise ConfigError(str(folder), problem, "name the folder of a run") from e
     except msgspec.DecodeError as e:
         raise CheckpointCorrupt(str(folder / INFO), f"cannot be read: {e}") from e
-    settings = _settings(folder / CONFIG)
-    expect_model(folder, info, settings)
-    return Run(folder, settings, info)
+    run = Run(folder, _settings(folder / CONFIG), info)
+    expect_model(folder / CONFIG, run, run.config)
+    return run
 
 
 def _settings(path: Path) -> config.Config:
@@ -160,7 +160,12 @@ def _settings(path: Path) -> config.Config:
     with warnings.catch_warnings():
         # a run keeps its old keys: there is nobody to warn
         warnings.simplefilter("ignore", FutureWarning)
-        settings = config.load(path)
+        try:
+            settings = config.load(path)
+        except ConfigError as e:
+            at = "" if e.at == str(path) else f"{e.at}: "
+            hint = "restore the file as the run wrote it"
+            raise ConfigError(str(path), f"{at}{e.problem}", hint) from e
     written = config.written(path)
     features, learn = settings.features, settings.learn
     if "widest" not in written.get("features", {}):
@@ -174,21 +179,27 @@ def _settings(path: Path) -> config.Config:
     return replace(settings, features=features, learn=learn)
 
 
-def expect_model(
-    folder: Path, info: Mapping[str, Any], settings: config.Config
-) -> None:
+def expect_model(where: Path, run: Run, settings: config.Config) -> None:
     """Refuse settings that are not those of a run.
 
+    Args:
+        where: the place to name.
+        run: whose model they are to decide.
+        settings: of whoever wants to go on with it.
+
     Raises:
-        CheckpointMismatch: if they decide another model.
+        CheckpointMismatch: naming the keys that differ, with both values; or the
+            digests, if the run's own settings are no longer those it was made with.
     """
-    expected, was = info["fingerprint"]["config"], config.digest(settings)
-    if expected != was:
-        raise CheckpointMismatch(
-            str(folder),
-            f"expected settings with digest {expected[:12]}, was {was[:12]}",
-            "restore the settings or start a new run",
-        )
+    expected, was = run.info["fingerprint"]["config"], config.digest(settings)
+    if expected == was:
+        return
+    changed = config.changes(run.config, settings)
+    named = [f"{key} {old!r}, was {new!r}" for key, old, new in changed]
+    digests = f"settings with digest {expected[:12]}, was {was[:12]}"
+    problem = f"expected {'; expected '.join(named) or digests}"
+    hint = "restore the settings or start a new run"
+    raise CheckpointMismatch(str(where), problem, hint)
 
 
 def expect_source(run: Run, feed: Source) -> None:
