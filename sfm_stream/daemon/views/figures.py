@@ -90,11 +90,12 @@ class Figures:
         terms = _terms(np.where(fine, scores, NOTHING), np.fmin(size, most))
         place, is_recent = self._places_of(at)
         flat, recent = (s.reshape(len(SUMS), -1) for s in (self._sums, self._recent))
+        place, latest = place[is_recent], terms[:, is_recent]
         for i, term in enumerate(terms):
             np.add.at(flat[i], at, term)
-            np.add.at(recent[i], place[is_recent], term[is_recent])
-        np.add.at(self.scored.reshape(-1), at, fine)
-        np.add.at(self.absurd.reshape(-1), at, ~fine)
+            np.add.at(recent[i], place, latest[i])
+        np.add.at(self.scored.reshape(-1), at[fine], 1)
+        np.add.at(self.absurd.reshape(-1), at[~fine], 1)
         self._place(at[fine], scores[0, fine], bounds[fine])
 
     def since_start(self, name: str) -> Floats:
@@ -136,7 +137,8 @@ class Figures:
 
     def _most(self, at: Ints) -> Floats:
         """Give how large a value may be beside those of late, for scores [n]."""
-        count, size = (self._lately(name).reshape(-1)[at] for name in SUMS[-2:])
+        sizes = self._recent[-2:].reshape(2, BLOCKS, -1)
+        count, size = sizes[:, :, at].sum(axis=1)
         usual = np.divide(size, count, out=np.zeros(len(at)), where=count > 0)
         return np.where(usual > 0, np.minimum(ABSURD * usual, LARGEST), LARGEST)
 
@@ -162,14 +164,14 @@ class Figures:
         np.add.at(self.places.reshape(-1, PARTS + 2), (at[asked], part), 1)
 
 
-def _terms(scores: NDArray[Any], size: Floats) -> tuple[NDArray[Any], ...]:
-    """Give what each score adds to the sums, in their order."""
+def _terms(scores: NDArray[Any], size: Floats) -> Floats:
+    """Give what each score adds to the sums, in their order [9, n]."""
     truth, mean, naive, covered, winkler = scores
     missed, moved, asked = truth - mean, truth - naive, covered >= 0
-    return (
+    return np.array([
         missed * missed, moved * moved, np.abs(missed), np.abs(moved),
         asked, covered > 0, np.where(asked, winkler, 0), np.ones(len(size)), size,
-    )  # fmt: skip
+    ])  # fmt: skip
 
 
 def known(value: float) -> float | None:
