@@ -92,3 +92,12 @@ def test_frames_that_were_not_taken_are_logged_by_reason_and_not_without_end():
     assert lines[0]["first garbage"] == "'{'"
     assert "heartbeats" not in lines[0]
     assert lines[-1]["suppressed"] == 99 - BURST
+
+
+def test_connections_that_share_an_address_are_told_of_one_by_one(caplog):
+    late, early = Happening(2, "closed", "late"), Happening(1, "closed", "early")
+    one, other = (
+        replace(FEED, happened=(what,), counters={}) for what in (late, early)
+    )
+    assert Telling().tell([one, other]) == [(FEED.label, late), (FEED.label, early)]
+    assert [record.detail for record in caplog.records] == ["late", "early"]
