@@ -4,7 +4,7 @@ import pytest
 
 from sfm_stream.daemon.saver import Saver
 from sfm_stream.errors import CheckpointError
-from sfm_stream.storage import checkpoint
+from sfm_stream.storage import checkpoint, tensors
 from sfm_stream.storage.run_folder import Run
 from tests.daemon_rig import Time, engine_of, full_disk, ticks
 
@@ -57,6 +57,12 @@ class Rig:
             self.engine.observe(tick)
             self.engine.learn()
 
+    def bytes(self):
+        """Give the file of the state as it is now."""
+        path = self.run.folder / "now"
+        tensors.write(path, self.engine.snapshot()[0])
+        return path.read_bytes()
+
     def saved(self):
         held = checkpoint.newest_good(self.run.checkpoints, pytest.fail)
         return None if held is None else held.manifest
@@ -86,13 +92,15 @@ def test_a_checkpoint_holds_where_every_sink_was(rig):
 def test_it_waits_for_the_slowest_sink_and_is_of_the_moment_it_was_begun(rig):
     rig.live(0, 10)
     slow = Sink(prompt=False)
-    written = rig.saver.begin({"records": Sink(), "slow": slow})
+    written, expected = rig.saver.begin({"slow": slow, "records": Sink()}), rig.bytes()
     rig.live(10, 20)
     assert rig.saver.busy
     assert rig.saved() is None
     slow.answer()
     written.result(10)
     assert rig.saved()["seq"] == rig.saved()["engine"]["seq"] == 10
+    state = checkpoint.latest(rig.run.checkpoints) / checkpoint.STATE
+    assert state.read_bytes() == expected
 
 
 def test_a_full_disk_is_a_problem_until_the_next_one_is_written(
@@ -215,3 +223,33 @@ def test_an_unforeseen_error_is_told_and_the_next_try_is_made(rig, monkeypatch):
     assert not rig.saver.busy
     rig.saver.begin({"records": Sink()}).result(10)
     assert (rig.saver.problem, rig.saved()["seq"]) == ("", 10)
+
+
+def test_memory_is_given_back_once_it_is_written_or_has_failed(rig, monkeypatch):
+    held, hold = [], rig.engine.hold
+
+    def watched(room):
+        moment, meta = hold(room)
+        held.append(moment)
+        return moment, meta
+
+    monkeypatch.setattr(rig.engine, "hold", watched)
+    rig.live(0, 10)
+    rig.saver.begin({"records": Sink()})
+    rig.journal.disk = full_disk
+    rig.saver.begin({"records": Sink()})
+    rig.saver.close()
+    assert [moment.is_over for moment in held] == [True, True]
+
+
+def test_rows_that_change_are_kept_in_room_that_was_made_before(rig, monkeypatch):
+    rooms, hold = [], rig.engine.hold
+    monkeypatch.setattr(
+        rig.engine, "hold", lambda room: rooms.append(room) or hold(room)
+    )
+    rig.live(0, 5)
+    while not rig.saver.has_room():
+        rig.saver._room.result(10)
+    for _ in range(2):
+        rig.saver.begin({"records": Sink()}).result(10)
+    assert list(map(len, rooms)) == [rig.engine.nbytes, 0]

@@ -82,6 +82,8 @@ def test_a_checkpoint_is_taken_when_it_is_time(tmp_path):
 def test_time_alone_brings_a_checkpoint_when_the_feed_is_quiet(tmp_path):
     rig = Rig(tmp_path, daemon=AT_EVERY_BATCH)
     rig.worker.take(block(ticks(0, 5)))
+    rig.worker.saver.has_room()
+    rig.worker.saver._room.result(10)
     rig.worker.beat()
     rig.worker.saver._writing.result(10)
     assert rig.newest() == 5

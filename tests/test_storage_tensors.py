@@ -82,6 +82,24 @@ def test_arrays_of_many_pieces_are_written_whole(tmp_path, monkeypatch):
         np.testing.assert_array_equal(found[name], array)
 
 
+class Halves:
+    """An array that is made in two parts."""
+
+    def __init__(self, whole):
+        self.dtype, self.shape, self._whole = whole.dtype, whole.shape, whole
+
+    def parts(self):
+        yield from (self._whole[:2], self._whole[2:])
+
+
+def test_an_array_made_in_parts_is_written_as_a_whole_one(tmp_path):
+    whole = {"a": np.arange(12, dtype=np.int32).reshape(4, 3), "b": np.arange(5.0)}
+    parted = {name: Halves(array) for name, array in whole.items()}
+    tensors.write(tmp_path / "whole", whole)
+    tensors.write(tmp_path / "parted", parted)
+    assert (tmp_path / "parted").read_bytes() == (tmp_path / "whole").read_bytes()
+
+
 @pytest.mark.parametrize("name", ["a" * length for length in range(1, 9)])
 def test_numbers_begin_where_processors_read_them_at_once(tmp_path, name):
     tensors.write(tmp_path / "a", {name: np.arange(3.0)})

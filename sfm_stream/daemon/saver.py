@@ -1,9 +1,10 @@
 """Checkpoints of a live process, written while it goes on.
 
-The engine's state is copied between two batches. Each sink is asked how far it has come
-when it has written all records of before; the checkpoint is written once the last sink
-has answered, in a thread of its own. So a sink that is slow delays checkpoints, and
-nothing else.
+The engine's state is held between two batches: until it is written, the rows that
+change are copied before they do. Each sink is asked how far it has come when it has
+written all records of before; the checkpoint is written once the last sink has
+answered, in a thread of its own. So a sink that is slow delays checkpoints, and nothing
+else.
 """
 
 from __future__ import annotations
@@ -14,22 +15,30 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 import msgspec
 import numpy as np
 
 from sfm_stream.daemon.recovery import RECORDS
 from sfm_stream.errors import CheckpointError, SFMStreamError
-from sfm_stream.storage import atomic, checkpoint, history
+from sfm_stream.state.moment import NO_ROOM
+from sfm_stream.storage import atomic, checkpoint, history, tensors
 from sfm_stream.storage.run_folder import Run
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from sfm_stream.engine import Engine
+    from sfm_stream.state.moment import Moment
+
+    Octets: TypeAlias = NDArray[np.uint8]
 
 
 log = logging.getLogger(__name__)
 
+PAGE = 4096
+"""Bytes that the system hands out at once, at least."""
 WEIGHTS = ("weights", "theta")
 """Arrays of what is learned: of the cell, and of least squares."""
 
@@ -144,6 +153,7 @@ class Saver:
         self._writing: Future[None] | None = None
         self._answers: _Answers | None = None
         self._lock, self._closed = threading.Lock(), False
+        self._room: Future[Octets] | None = None
         self.saved = Saved(saved, elapsed(), 0.0)
         self.problem, self.finite = "", True
         self._tried = float("-inf")
@@ -174,8 +184,21 @@ class Saver:
         since = self._fresh if self._begun is None else self._begun
         return 0.0 if since is None else self._elapsed() - since
 
+    def has_room(self) -> bool:
+        """Say whether there is memory for rows that change; if not, have it made.
+
+        The system takes its time to hand it out, which `begin` then need not wait for.
+        """
+        if self._room is None:
+            self._room = self._writer.submit(_room, self._engine.nbytes)
+        return self._room.done()
+
+    def _taken_room(self) -> Octets:
+        room, self._room = self._room, None
+        return room.result() if room is not None and room.done() else NO_ROOM
+
     def begin(self, deliveries: Mapping[str, Delivery], mark: str = "") -> Future[None]:
-        """Copy the engine's state, and save it when every sink has caught up.
+        """Hold the engine's state, and save it when every sink has caught up.
 
         Args:
             deliveries: the sinks by name, one of them `RECORDS`.
@@ -194,14 +217,14 @@ class Saver:
         if self._begun is None:
             self._begun = self._fresh
         self._fresh = None
-        arrays, engine = self._engine.snapshot()
+        moment, engine = self._engine.hold(self._taken_room())
         meta = {"engine": engine, history.MARK: mark or self._journal.mark}
         written: Future[None] = Future()
         self._writing = written
 
         def write(positions: Mapping[str, Mapping[str, Any]]) -> None:
             manifest = {**meta, **_places(positions)}
-            self._write(seq, begun, arrays, manifest, journalled, written)
+            self._write(seq, begun, moment, manifest, journalled, written)
 
         def submit(positions: Mapping[str, Mapping[str, Any]]) -> None:
             with self._lock:  # of sinks' threads
@@ -228,13 +251,15 @@ class Saver:
         self,
         seq: int,
         begun: float,
-        arrays: Mapping[str, Any],
+        moment: Moment,
         manifest: Mapping[str, Any],
         journalled: Callable[[], None],
         written: Future[None],
     ) -> None:
+        arrays = moment.arrays()
         try:
-            self.finite = all(np.isfinite(arrays[name]).all() for name in WEIGHTS)
+            learned = (part for name in WEIGHTS for part in tensors.parts(arrays[name]))
+            self.finite = all(np.isfinite(part).all() for part in learned)
             _settle(journalled, self._run)
             checkpoint.save(
                 self._run.checkpoints, seq, arrays, manifest, self._keep,
@@ -245,9 +270,18 @@ class Saver:
             self.problem = str(failed)
             written.set_exception(failed)
             return
+        finally:
+            moment.end()
         self.problem, self._begun = "", None
         self.saved = Saved(seq, begun, self._elapsed() - begun)
         written.set_result(None)
+
+
+def _room(size: int) -> Octets:
+    """Make room, and touch each page: only then the system hands it out."""
+    room = np.empty(size, np.uint8)
+    room[::PAGE] = 0
+    return room
 
 
 def _settle(journalled: Callable[[], None], run: Run) -> None:

@@ -207,7 +207,7 @@ class Worker:
             self.stepper.sync()
         if self.stepper.problem and self._may_save():
             self._rejoin()
-        elif self.is_due():
+        elif self.is_due() and self.saver.has_room():
             self.save()
 
     def obey(self, config: Config) -> None:

@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, TypeAlias
 
+import numpy as np
+from numpy.typing import NDArray
+
 from sfm_stream.backends.contract import Advance, Backend
 from sfm_stream.engine import decode
 from sfm_stream.engine.decode import Columns, Owners
 from sfm_stream.engine.pair import Pair
 from sfm_stream.kernels.records import FORECASTS, NOTICES, SCORES
-from sfm_stream.kernels.rows import Events, room
+from sfm_stream.kernels.rows import ALL_ROWS, Events, room
 from sfm_stream.state.bank import Bank
 
 # Events with room for their records: the buffers stay in the cache, and the cost of
@@ -92,10 +95,21 @@ class Caller:
     ) -> int:
         """Call the machine code itself: the columns always have the same types."""
         layout, own = self._bank.layout, self._bank
+        if own.is_held:
+            self._keep(events.row[start:stop])
         return run(
             layout.settings, layout.tables, own.rows, own.work,
             events, start, stop, phase, self.out,
         )  # fmt: skip
+
+    def _keep(self, first: NDArray[np.int64]) -> None:
+        """Keep the rows aside that events will change, by the first row of each."""
+        s = self._bank.layout.sizes
+        if s.shared or (first == ALL_ROWS).any():  # a shared cell's step is for all
+            self._bank.keep_all()
+            return
+        known = np.unique(first[first >= 0])
+        self._bank.keep((known[:, None] + np.arange(s.targets)).reshape(-1))
 
     def _first(self, *arguments: Any) -> int:  # noqa: ANN401 those of `Advance`
         """Make the first call, which finds what the others run."""

@@ -37,6 +37,7 @@ from sfm_stream.kernels.tick import KEEP, LEARN, OBSERVE, PEEK
 from sfm_stream.records import Forecast, Record, Records
 from sfm_stream.state import inputs, places, targets, widen
 from sfm_stream.state.bank import Bank
+from sfm_stream.state.moment import NO_ROOM, Moment
 
 Column = NDArray[Any]
 
@@ -104,9 +105,8 @@ class Engine(FormerNames):
     @property
     def latest(self) -> Mapping[str, int]:
         """Time of the latest tick taken in, ns, per stream that had one."""
-        times = self._bank.view("counters")[:, places.LAST_TIME]
-        rows = dict(zip(self.streams, self._intake.streams.first_row, strict=True))
-        return {name: int(times[rows[name]]) for name, n in self.ticks.items() if n}
+        at, row = self.view("counters")[:, places.LAST_TIME], self._intake.streams.row
+        return {name: int(at[row(name)]) for name, n in self.ticks.items() if n}
 
     @property
     def inputs(self) -> Mapping[str, tuple[str, ...]]:
@@ -274,8 +274,7 @@ class Engine(FormerNames):
             InvalidState: between `observe` and `learn`.
             ConfigError: if a field is not among them, or a new one would be forecast.
         """
-        self._expect_learned("widen")
-        bins, meta = self._told()
+        bins, meta = self._told("widen")
         wider = Engine(self.config, fields)
         arrays = self._bank.arrays() | bins
         arrays = widen.widen(arrays, self._bank.layout, wider._bank.layout)
@@ -286,16 +285,12 @@ class Engine(FormerNames):
         """Let what is learned of fields that were never known begin as at birth."""
         self._expect_learned("trust_anew")
         self._expected = None
-        widen.trust_anew(self._bank.view("cov"), self._bank.layout, fields)
+        widen.trust_anew(self._bank.changing("cov"), self._bank.layout, fields)
 
     def memory(self, stream: str) -> NDArray[np.complex64]:
         """Copy the memory R of a stream, complex [Tg, K, D]."""
-        s = self._bank.layout.sizes
-        first = self._intake.streams.first_row[self._intake.streams.numbers[stream]]
-        last = (self.view("counters")[first, places.TICKS] - 1) % (s.ring - 1)
-        read = self.view("tape_read")[first : first + s.targets, last]
-        re, im = read[..., s.states : 2 * s.states], read[..., 2 * s.states :]
-        return np.asarray(re + 1j * im, np.complex64)
+        streams = self._intake.streams
+        return self._bank.memory(streams.first_row[streams.numbers[stream]])
 
     def snapshot(self) -> tuple[dict[str, Column], dict[str, Any]]:
         """Copy the whole state.
@@ -306,12 +301,17 @@ class Engine(FormerNames):
         Raises:
             InvalidState: between `observe` and `learn`.
         """
-        self._expect_learned("snapshot")
-        bins, meta = self._told()
+        bins, meta = self._told("snapshot")
         return self._bank.snapshot() | bins, meta
 
-    def _told(self) -> tuple[dict[str, Column], dict[str, Any]]:
+    def hold(self, room: Column = NO_ROOM) -> tuple[Moment, dict[str, Any]]:
+        """As `snapshot`, but read part by part and ended; `room` is `nbytes` to use."""
+        bins, meta = self._told("hold")
+        return self._bank.hold(bins, room), meta
+
+    def _told(self, call: str) -> tuple[dict[str, Column], dict[str, Any]]:
         """Give what a snapshot holds beside the bank: open bins, and plain values."""
+        self._expect_learned(call)
         bins, taken_in = self._intake.snapshot()
         return bins, signature.identity(self.config, self.fields) | taken_in
 

@@ -19,6 +19,7 @@ from sfm_stream.state import ring
 from sfm_stream.state.arena import Arena, arena, view
 from sfm_stream.state.inputs import Plan
 from sfm_stream.state.layout import cell_sizes, lay_out, split, with_ring
+from sfm_stream.state.moment import NO_ROOM, Moment
 from sfm_stream.state.places import (
     BACK,
     COUNTERS,
@@ -68,6 +69,7 @@ class Bank:
         self._staggers = config.learn.schedule != "together"
         self._views: dict[str, NDArray[Any]] = {}
         self._fetch: Callable[[Arena], None] | None = None
+        self._held: list[Moment] = []
         self.rows = self._room = arena(0, self.layout.places, real)
         self.work = arena(1, work_places(self.layout.sizes), real)
 
@@ -91,6 +93,7 @@ class Bank:
         """Bring the rows back, if they are elsewhere."""
         if self._fetch is not None:
             fetch, self._fetch = self._fetch, None
+            self.keep_all()
             fetch(self.rows)
 
     def view(self, name: str) -> NDArray[Any]:
@@ -124,6 +127,14 @@ class Bank:
         """Give the named weight blocks of a row, sharing memory."""
         return split(self.layout.sizes, self.view("weights")[row])
 
+    def memory(self, first: int) -> NDArray[np.complex64]:
+        """Copy the memory R of the stream whose first row this is, [Tg, K, D]."""
+        s = self.layout.sizes
+        last = (self.view("counters")[first, TICKS] - 1) % (s.ring - 1)
+        read = self.view("tape_read")[first : first + s.targets, last]
+        re, im = read[..., s.states : 2 * s.states], read[..., 2 * s.states :]
+        return np.asarray(re + 1j * im, np.complex64)
+
     def grow(self, rows: int) -> None:
         """Add rows, born of the seed and their number alone."""
         self.come_home()
@@ -142,7 +153,11 @@ class Bank:
         room = arena(max(rows, int(ROOM * len(self))), self.layout.places, self._real)
         for name in Arena._fields:
             getattr(room, name)[: len(self)] = getattr(self.rows, name)
-        self._room = room
+        self._move_to(room)
+
+    def _move_to(self, room: Arena) -> None:
+        """Go on in other rows: those of before stay as they are."""
+        self._room, self._held = room, []
 
     def lacks_room(self, first: int) -> bool:
         """Say whether one more tick of a stream may find no room in the ring.
@@ -180,7 +195,8 @@ class Bank:
         if (slots := ring.of(arrays)) != self.layout.sizes.ring:
             self.layout = with_ring(self.layout, slots)
         rows = len(arrays["counters"])
-        self.rows = self._room = arena(rows, self.layout.places, self._real)
+        self.rows = arena(rows, self.layout.places, self._real)
+        self._move_to(self.rows)
         self._views.clear()
         windows = kept_windows(arrays)
         for place in self.layout.places:
@@ -264,11 +280,43 @@ class Bank:
 
     def snapshot(self) -> dict[str, NDArray[Any]]:
         """Copy every array, by name; what a peek left behind is no part of it."""
-        arrays = {name: array.copy() for name, array in self.arrays().items()}
-        for name, array in arrays.items():
-            if name.startswith(("tape_", "origin_")):
-                array[:, -1] = 0
-        return arrays
+        self.come_home()
+        moment = Moment(self.rows, self.layout.places, {}, NO_ROOM)
+        return {place.name: moment.whole(place.name) for place in self.layout.places}
+
+    def hold(
+        self, beside: Mapping[str, NDArray[Any]], room: NDArray[np.uint8] = NO_ROOM
+    ) -> Moment:
+        """Give the rows as they are now: they are kept aside before they change.
+
+        Args:
+            beside: other arrays, which belong to the same moment.
+            room: where rows are kept; their own memory if it is too small.
+        """
+        self.come_home()
+        moment = Moment(self.rows, self.layout.places, beside, room)
+        self._held.append(moment)
+        return moment
+
+    @property
+    def is_held(self) -> bool:
+        """Whether rows must be kept aside before they change here."""
+        return bool(self._held) and self.is_home
+
+    def keep(self, rows: NDArray[np.int64]) -> None:
+        """Keep rows aside for those who hold them: they will change."""
+        self._held = [moment for moment in self._held if not moment.is_over]
+        for moment in self._held:
+            moment.keep(rows)
+
+    def keep_all(self) -> None:
+        """Keep every row aside for those who hold them."""
+        self.keep(np.arange(len(self)))
+
+    def changing(self, name: str) -> NDArray[Any]:
+        """Give an array of all rows, as `view` does, that will be written to."""
+        self.keep_all()
+        return self.view(name)
 
     def restore(self, arrays: Mapping[str, NDArray[Any]]) -> None:
         """Take back a snapshot.

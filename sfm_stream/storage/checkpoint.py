@@ -53,7 +53,7 @@ class Snapshot:
 def save(
     folder: Path,
     seq: int,
-    arrays: Mapping[str, NDArray[Any]],
+    arrays: Mapping[str, tensors.Array],
     manifest: Mapping[str, Any],
     keep: int = 3,
     guard: Callable[[], None] = lambda: None,
@@ -255,7 +255,7 @@ def _first_good(
 def _write(
     folder: Path,
     seq: int,
-    arrays: Mapping[str, NDArray[Any]],
+    arrays: Mapping[str, tensors.Array],
     manifest: Mapping[str, Any],
 ) -> None:
     folder.mkdir()
@@ -282,7 +282,7 @@ def _hash(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _described(arrays: Mapping[str, NDArray[Any]]) -> dict[str, list[Any]]:
+def _described(arrays: Mapping[str, tensors.Array]) -> dict[str, list[Any]]:
     return {name: [a.dtype.name, list(a.shape)] for name, a in arrays.items()}
 
 

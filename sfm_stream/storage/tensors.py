@@ -9,11 +9,12 @@ written. This one writes in pieces, so a live process goes on beside it.
 from __future__ import annotations
 
 import hashlib
+import math
 import os
 import struct
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, TypeAlias
 
 import msgspec
 import numpy as np
@@ -27,7 +28,30 @@ BOOL = "BOOL"
 LENGTH = struct.Struct("<Q")
 
 
-def write(path: Path, arrays: Mapping[str, NDArray[Any]]) -> str:
+class Parted(Protocol):
+    """An array that is made part by part, so that it need not exist whole."""
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """The type of its elements."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """As of a whole array."""
+
+    def parts(self) -> Iterator[NDArray[Any]]:
+        """Give arrays that lie one after another along the first axis."""
+
+
+Array: TypeAlias = NDArray[Any] | Parted
+
+
+def parts(array: Array) -> Iterator[NDArray[Any]]:
+    """Give the parts of an array; a whole one is its only part."""
+    return iter((array,)) if isinstance(array, np.ndarray) else array.parts()
+
+
+def write(path: Path, arrays: Mapping[str, Array]) -> str:
     """Write arrays, and wait until they are on disk.
 
     Args:
@@ -41,11 +65,10 @@ def write(path: Path, arrays: Mapping[str, NDArray[Any]]) -> str:
         OSError: if the disk is full or refuses.
     """
     # the largest numbers first: so each array begins where its numbers may
-    largest_first = sorted(arrays.items(), key=lambda item: -item[1].itemsize)
-    plain = {name: _plain(array) for name, array in largest_first}
+    largest_first = sorted(arrays.items(), key=lambda item: -item[1].dtype.itemsize)
     total = hashlib.sha256()
     with path.open("wb", buffering=0) as file:
-        for piece in _pieces(plain):
+        for piece in _pieces(dict(largest_first)):
             total.update(piece)
             rest = piece
             while rest:
@@ -59,19 +82,20 @@ def _plain(array: NDArray[Any]) -> NDArray[Any]:
     return np.asarray(array, array.dtype.newbyteorder("<"), order="C")
 
 
-def _pieces(arrays: Mapping[str, NDArray[Any]]) -> Iterator[memoryview]:
+def _pieces(arrays: Mapping[str, Array]) -> Iterator[memoryview]:
     """Give the bytes of the file."""
     yield memoryview(_header(arrays))
     for array in arrays.values():
-        octets = array.reshape(-1).view(np.uint8).data
-        for start in range(0, len(octets), PIECE):
-            yield octets[start : start + PIECE]
+        for part in parts(array):
+            octets = _plain(part).reshape(-1).view(np.uint8).data
+            for start in range(0, len(octets), PIECE):
+                yield octets[start : start + PIECE]
 
 
-def _header(arrays: Mapping[str, NDArray[Any]]) -> bytes:
+def _header(arrays: Mapping[str, Array]) -> bytes:
     end, entries = 0, {}
     for name, array in arrays.items():
-        begin, end = end, end + array.nbytes
+        begin, end = end, end + math.prod(array.shape) * array.dtype.itemsize
         entries[name] = {
             "dtype": _kind(array.dtype),
             "shape": array.shape,
