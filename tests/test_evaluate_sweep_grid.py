@@ -28,6 +28,12 @@ def test_a_comma_in_brackets_or_quotes_belongs_to_the_value():
     assert found.fixed == ('stream.name="x,y"',)
 
 
+def test_a_value_that_stands_twice_is_tried_once_and_alone_is_fixed():
+    found = grid.read(["model.states=4,4", "learn.lr=1e-3, 1e-2,1e-3"])
+    assert found.fixed == ("model.states=4",)
+    assert found.varied == {"learn.lr": ("1e-3", "1e-2")}
+
+
 def test_nothing_to_vary_is_one_point():
     assert grid.read([]).points() == [()]
 

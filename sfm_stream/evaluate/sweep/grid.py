@@ -62,7 +62,7 @@ def read(settings: Sequence[str]) -> Grid:
         if len(values) > 1:
             varied[key] = values
         else:
-            fixed.append(text)
+            fixed.append(f"{key}={values[0]}")
     return Grid(tuple(fixed), varied)
 
 
