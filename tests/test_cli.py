@@ -398,6 +398,7 @@ def test_tables_of_several_targets_are_titled(tmp_path, capsys):
         "target": ["bid", "ask"], "fields": ["bid", "ask"], "notes": [],
         "account": {"taken": 2, "not_taken": 0, "rejections": {}, "feed": {},
                     "causes": []},
+        "remarks": ["no score of bid [2] ahead"],
     }  # fmt: skip
     run_folder.write(tmp_path / "summary.json", run_folder.to_json(summary))
     run_folder.write(tmp_path / "config.toml", b"")
@@ -411,6 +412,7 @@ def test_tables_of_several_targets_are_titled(tmp_path, capsys):
     terminal.show_run(tmp_path)
     shown = capsys.readouterr().err
     assert "bid" in shown
+    assert "no score of bid [2] ahead\n" in shown
     assert "ask repeats every 1,000 ticks\n" in shown
     assert "bid repeats every 24 ticks in a, c\n" in shown
     assert "bid repeats every 7 ticks in b\n" in shown

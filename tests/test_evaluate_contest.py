@@ -4,7 +4,8 @@ import pytest
 
 from connectors import open_feed
 from sfm_stream.config import from_tree
-from sfm_stream.evaluate import contest
+from sfm_stream.errors import SinkError
+from sfm_stream.evaluate import contest, results
 
 COUNT = 200
 
@@ -33,3 +34,13 @@ def test_a_feed_of_one_tick_has_a_pace_and_no_figures(tmp_path, model):
     assert found["horizons"] == {}
     assert found["ticks_per_s"] > 0
     assert not any(found["stretches"]["ours"])
+
+
+def test_a_used_folder_is_refused_with_the_way_out(tmp_path):
+    config = from_tree({"feed": {"connector": "synthetic"}})
+    (tmp_path / "last").mkdir()
+    with pytest.raises(SinkError, match=r"already: last; name another .* --out"):
+        contest.measure_all(config, open_feed, ["sfm", "last"], tmp_path)
+    (tmp_path / "last").rename(tmp_path / results.NAME)
+    with pytest.raises(SinkError, match=r"already: figures\.json"):
+        contest.measure_all(config, open_feed, ["last"], tmp_path)

@@ -109,8 +109,8 @@ def test_a_tick_after_a_gap_is_fresh_and_shows_targets_first():
 def test_whatever_a_block_holds_names_the_same_targets():
     referee = Referee(settings_of(), ["a", "b"])
     made = referee.take(events_of(300, 2, 1))
-    assert len(referee.rejected.columns["rejected"]["seq"]) > 0
-    assert referee.rejected.tables["target"] == made.tables["target"] == ("b",)
+    assert len(referee.left_out.columns["rejected"]["seq"]) > 0
+    assert referee.left_out.tables["target"] == made.tables["target"] == ("b",)
 
 
 def test_a_block_that_settles_nothing_has_no_labels():

@@ -4,6 +4,8 @@ import numpy as np
 import polars as pl
 import pytest
 
+from sfm_stream.config import from_tree
+from sfm_stream.errors import SinkError
 from sfm_stream.evaluate.sweep import grid, ranking
 
 RANDOM = np.random.default_rng(3)
@@ -24,6 +26,7 @@ def result(share, *, scored=1000):
 
 GRID = grid.read(["learn.lr=1e-3,3e-3", "model.cell=sfm,a-sfm"])
 POINTS = GRID.points()
+OWN = list("abcd")
 RESULTS = [result(0.5), result(0.3), result(0.9, scored=0), result(0.4)]
 
 
@@ -43,7 +46,7 @@ def test_a_point_is_told_in_a_text_for_each_column():
 
 
 def test_all_are_rows_of_one_parquet_file(tmp_path):
-    path = ranking.keep(tmp_path, GRID, POINTS, RESULTS)
+    path = ranking.keep(tmp_path, GRID, POINTS, RESULTS, OWN)
     frame = pl.read_parquet(path)
     assert frame["learn.lr"].to_list() == [1e-3, 1e-3, 3e-3, 3e-3]
     assert frame["model.cell"].to_list() == ["sfm", "a-sfm"] * 2
@@ -54,5 +57,22 @@ def test_all_are_rows_of_one_parquet_file(tmp_path):
 def test_a_point_whose_squares_have_no_float_has_no_interval(tmp_path):
     huge = result(0.5)
     huge["cells"][0] |= {"skill": None, "ours": [np.inf, *THEIRS[1:].tolist()]}
-    path = ranking.keep(tmp_path, GRID, POINTS, [huge, *RESULTS[1:]])
+    path = ranking.keep(tmp_path, GRID, POINTS, [huge, *RESULTS[1:]], OWN)
     assert pl.read_parquet(path)["skill_low"].to_list()[0] is None
+
+
+def test_a_folder_takes_more_points_of_its_sweep_and_no_other_sweep(tmp_path):
+    ranking.expect_own(tmp_path, OWN)
+    path = ranking.keep(tmp_path, GRID, POINTS, RESULTS, OWN)
+    ranking.expect_own(tmp_path, [*OWN, "e"])
+    with pytest.raises(SinkError, match="another sweep; name another folder with"):
+        ranking.expect_own(tmp_path, OWN[1:])
+    pl.DataFrame({"skill": [0.5]}).write_parquet(path)  # as a former version wrote it
+    with pytest.raises(SinkError, match="another sweep"):
+        ranking.expect_own(tmp_path, OWN)
+
+
+def test_points_are_told_apart_by_any_setting():
+    tried = [from_tree({"model": {"states": n}, "run": {"seed": s}})
+             for n in (4, 5) for s in (0, 1)]  # fmt: skip
+    assert len(set(ranking.identities([*tried, *tried]))) == 4

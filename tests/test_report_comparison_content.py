@@ -89,5 +89,5 @@ def test_a_comparison_without_scores_is_refused(tmp_path):
 
 def test_a_comparison_within_its_warmup_is_refused(place):
     folder, paces = place
-    with pytest.raises(SinkError, match=r"was none; .*lower run\.warmup"):
+    with pytest.raises(SinkError, match=r"was none; .*smaller run\.warmup"):
         content.gather(folder, NAMES, 99_999, paces)

@@ -139,6 +139,7 @@ def _compared(
     found = contest.measure_all(settings, open_feed, names, out, jobs=jobs, say=say)
     results.keep(found, out)
     terminal.show_comparison(found["models"])
+    terminal.show_remarks(found["remarks"])
     terminal.show_account(found["account"])
     judgement.refuse(found["account"], str(out), strict=strict)
     say(f"records and figures: {out}")

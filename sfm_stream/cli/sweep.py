@@ -56,16 +56,19 @@ def sweep(
     points = chosen.points()
     tried = [load(config, chosen.overrides(point)) for point in points]
     folder = out or Path("runs") / f"{config.stem}-sweep"
+    own = ranking.identities(tried)
+    ranking.expect_own(folder, own)
     try:
         with workers.open_workers(address, jobs) as (pool, most):
             results = _results(tried, folder, pool, most, strict=strict)
     except KeyboardInterrupt as e:
         say("interrupted; the same command goes on where it was")
         raise typer.Exit(INTERRUPTED) from e
-    path = ranking.keep(folder, chosen, points, results)
+    path = ranking.keep(folder, chosen, points, results, own)
     places = ranking.rank(points, results)
     keys = list(chosen.varied)
     terminal.show_table(keys, ranking.TOLD, map(ranking.told, places))
+    terminal.show_remarks(ranking.remarks(points, results))
     say(f"results: {path}")
     if as_json:
         print_json({"points": [_tree(keys, place) for place in places]})

@@ -6,16 +6,18 @@ folded from the scores they wrote down.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
 from sfm_stream import sinks
 from sfm_stream.engine import Engine
-from sfm_stream.evaluate import workers
+from sfm_stream.errors import SinkError, listed
+from sfm_stream.evaluate import results, workers
 from sfm_stream.evaluate.peers import registry
 from sfm_stream.evaluate.peers.scaling import Task
 from sfm_stream.evaluate.referee import Referee, run_peers
@@ -36,7 +38,7 @@ LIVE = 5_000
 """Events that are taken one by one to time a tick."""
 BLOCKS, STRETCHES = 20, 50
 SQUARED = ("mse", "naive_mse")
-KEPT = ("forecasts", "scores", "rejected")
+KEPT = ("forecasts", "scores", "voided", "rejected")
 REFERENCE = ("naive_mse",)
 """Metrics of the last value that skill already holds."""
 FIGURES = (
@@ -47,6 +49,8 @@ FIGURES = (
 OVER_STREAMS = ("skill_median", "skill_worst")
 """What is said too where there are several streams."""
 NS_PER_US, NS_PER_S = 1e3, 1e9
+Taken: TypeAlias = tuple[Mapping[str, int], int]
+"""Ticks per stream, and events in all."""
 
 
 def measure(
@@ -68,7 +72,8 @@ def measure(
     Returns:
         `horizons`, each with `FIGURES`; of several targets the mean, and each of them
         under `targets`; `ticks_per_s`, `p50_us`, `p99_us`, `peak_rss_mib`; `account`,
-        what was not taken; `stretches`, its squared errors in order of time.
+        what was not taken; `remarks`, why there are no figures where there are none;
+        `stretches`, its squared errors in order of time.
 
     Raises:
         FeedError: where the feed cannot be read on.
@@ -78,17 +83,19 @@ def measure(
     sink = sinks.ParquetSink(folder, {"experts": config.forecast.experts})
     if model in registry.ENGINES:
         settings = registry.ENGINES[model](config)
-        ticks, pace = _engine(settings, feed, sink, kinds)
+        taken, pace = _engine(settings, feed, sink, kinds)
     else:
-        ticks, pace = _peers(config, feed, sink, registry.PEERS[model])
+        taken, pace = _peers(config, feed, sink, registry.PEERS[model])
     sink.close()
+    ticks, events = taken
     first = metrics.first_scored(config.run.warmup, ticks)
-    account = judgement.of_run(folder, feed, sum(ticks.values()))
+    figures = _fold(folder, first)
     return {
-        **_fold(folder, first),
+        **figures,
         **pace,
         "peak_rss_mib": peak_rss_mib(),
-        "account": account,
+        "account": judgement.of_run(folder, feed, config, sum(ticks.values()), events),
+        "remarks": judgement.remarks(folder, config, feed.fields, ticks, figures),
         "stretches": _stretches(folder, first),
     }
 
@@ -113,15 +120,17 @@ def measure_all(
         say: told when a model is done.
 
     Returns:
-        `{"models": {name: figures}}`, as `measure` gives them, and `account`, the same
-        for all of them.
+        `{"models": {name: figures}}`, as `measure` gives them, `account`, the same
+        for all of them, and `remarks`, each once.
 
     Raises:
         ConfigError: if a name is no model's, or a model cannot do the task.
+        SinkError: if the folder holds a comparison already.
         FeedError, SinkError: as `measure` does.
         InvalidState: if a process was ended from outside.
     """
     registry.check(names)
+    _expect_room(folder, names)
     found: dict[str, Any] = {}
     with workers.processes(jobs) as pool:
         running = {
@@ -132,16 +141,26 @@ def measure_all(
             found[name] = figures
             say(f"{name} is through")
     accounts = {name: found[name].pop("account") for name in names}
+    remarks = dict.fromkeys(r for name in names for r in found[name].pop("remarks"))
     for name in names:
         del found[name]["stretches"]  # the report draws from all records
     models = {name: found[name] for name in names}
-    return {"models": models, "account": accounts[names[0]]}
+    account = accounts[names[0]]
+    return {"models": models, "account": account, "remarks": list(remarks)}
+
+
+def _expect_room(folder: Path, names: Sequence[str]) -> None:
+    """Refuse a folder with the figures or records of a comparison."""
+    there = [one for one in (results.NAME, *names) if (folder / one).exists()]
+    if there:
+        problem = f"holds a comparison already: {listed(there)}"
+        raise SinkError(str(folder), problem, "name another folder with --out")
 
 
 def _engine(
     settings: Config, feed: Feed, sink: ParquetSink, kinds: Sequence[str]
-) -> tuple[Mapping[str, int], dict[str, float]]:
-    """Take our engine through the feed; give ticks per stream, and its pace."""
+) -> tuple[Taken, dict[str, float]]:
+    """Take our engine through the feed; give what it took, and its pace."""
     room.expect(settings, feed.fields)
     precompile.call(settings, feed.fields)
     engine = _Clocked(settings, feed.fields)
@@ -150,12 +169,12 @@ def _engine(
         blocks, engine, lambda records: sink.write(_only(records, kinds)), lambda: None
     )
     pace = sum(engine.ticks.values()) / engine.seconds
-    return engine.ticks, {"ticks_per_s": pace, **_live(settings, feed)}
+    return (engine.ticks, engine.seq), {"ticks_per_s": pace, **_live(settings, feed)}
 
 
 def _peers(
     config: Config, feed: Feed, sink: ParquetSink, create: Callable[[Task], Peer]
-) -> tuple[Mapping[str, int], dict[str, float]]:
+) -> tuple[Taken, dict[str, float]]:
     """Take peers through the feed, one per stream and target."""
     referee = Referee(config, feed.fields)
     settings = registry.ENGINES["sfm"](config)
@@ -176,12 +195,13 @@ def _peers(
 
     def write(scores: Records) -> None:
         sink.write(scores)
-        sink.write(referee.rejected)
+        sink.write(referee.left_out)
 
     run_peers(feed.blocks(config.run.block), referee, born, write)
     ticks = referee.ticks
-    pace = sum(ticks.values()) / (sum(clock.ns) / NS_PER_S)
-    return ticks, {"ticks_per_s": pace, **percentiles(clock.ns)}
+    spent = sum(clock.ns) / NS_PER_S
+    pace = sum(ticks.values()) / spent if spent else math.nan
+    return (ticks, referee.seq), {"ticks_per_s": pace, **percentiles(clock.ns)}
 
 
 class _Clock:
@@ -264,7 +284,12 @@ def _live(settings: Config, feed: Feed) -> dict[str, float]:
 
 
 def percentiles(ns: Sequence[int]) -> dict[str, float]:
-    """Give the median and the 99th percentile of nanoseconds, in microseconds."""
+    """Give the median and the 99th percentile of nanoseconds, in microseconds.
+
+    NaN of none.
+    """
+    if not ns:
+        return dict.fromkeys(("p50_us", "p99_us"), math.nan)
     p50, p99 = np.percentile(ns, [50, 99]) / NS_PER_US
     return {"p50_us": float(p50), "p99_us": float(p99)}
 

@@ -126,7 +126,7 @@ class Referee:
         targets: names [Tg].
         values: names [S] of what a tick shows: the targets, then the other fields.
         horizons: names [Q].
-        rejected: records of what the latest block had that was not taken.
+        left_out: records of what the latest block had that was not taken or is voided.
         levels: of the intervals [L].
 
     Raises:
@@ -142,13 +142,18 @@ class Referee:
         self._engine = Engine(replace(settings, target=target, forecast=last), fields)
         self.horizons = self._engine.horizons
         self._ended: set[tuple[int, int]] = set()
-        self.rejected = Records({}, {})
+        self.left_out = Records({}, {})
         self._wait = targets.longest_wait(settings)
         self.levels = settings.forecast.levels
 
     def ring(self, width: int) -> Ring:
         """Give room for rows that wait for their labels."""
         return Ring(self._wait, width)
+
+    @property
+    def seq(self) -> int:
+        """Events so far."""
+        return self._engine.seq
 
     @property
     def ticks(self) -> Mapping[str, int]:
@@ -160,11 +165,9 @@ class Referee:
         records = self._engine.run(block)
         self._note_gaps(records.columns["voided"])
         tables = {**records.tables, "target": self.targets}
-        kind = "rejected"
-        self.rejected = Records({kind: records.columns[kind]}, tables)
-        scores = records.columns["scores"]
-        ours = scores["target"] < len(self.targets)
-        scores = {name: column[ours] for name, column in scores.items()}
+        scores, voided = (self._ours(records, kind) for kind in ("scores", "voided"))
+        rejected = records.columns["rejected"]
+        self.left_out = Records({"voided": voided, "rejected": rejected}, tables)
         steps: list[Seen | Labels] = []
         moments = []
         for made, when in (
@@ -177,6 +180,12 @@ class Referee:
         seq, time = np.concatenate(moments, axis=1)
         order = np.lexsort((time, seq))
         return Round([steps[i] for i in order], scores, tables)
+
+    def _ours(self, records: Records, kind: str) -> dict[str, NDArray[Any]]:
+        """Give the columns of a kind, without the values that are no targets."""
+        columns = records.columns[kind]
+        ours = columns["target"] < len(self.targets)
+        return {name: column[ours] for name, column in columns.items()}
 
     def _note_gaps(self, voided: Columns) -> None:
         """Keep the newest tick before each gap."""

@@ -13,6 +13,7 @@ from sfm_stream.storage import run_folder
 if TYPE_CHECKING:
     from sfm_stream.evaluate.suite import Benchmark, Results
 
+NAME = "figures.json"
 BEGIN, END = "<!-- suite: begin -->", "<!-- suite: end -->"
 PACE = ("ticks_per_s", "p50_us", "p99_us", "peak_rss_mib")
 
@@ -40,7 +41,7 @@ def keep(found: Mapping[str, Any], folder: Path) -> None:
     ]  # fmt: skip
     content = io.BytesIO()
     pl.DataFrame(rows, infer_schema_length=None).write_parquet(content)
-    run_folder.write(folder / "figures.json", run_folder.to_json(found))
+    run_folder.write(folder / NAME, run_folder.to_json(found))
     run_folder.write(folder / "figures.parquet", content.getvalue())
 
 

@@ -114,9 +114,11 @@ def show_run(folder: Path) -> None:
     console.print(_chosen(summary), markup=False, soft_wrap=True)
     for line in periods(summary):
         console.print(line, markup=False, soft_wrap=True)
-    console.print(
-        f"look at it: sfm-stream report {folder}", markup=False, soft_wrap=True
-    )
+    show_remarks(summary["remarks"])
+    if any(one["scored"] for one in summary["horizons"].values()):
+        console.print(
+            f"look at it: sfm-stream report {folder}", markup=False, soft_wrap=True
+        )
     show_account(summary["account"])
     console.print(f"run: {folder}", markup=False, soft_wrap=True)
 
@@ -141,6 +143,17 @@ def periods(summary: Mapping[str, Any]) -> list[str]:
             where = f" in {listed(names, SHOWN_STREAMS)}" if len(found) > 1 else ""
             told.append(f"{target} repeats every {ticks:,} ticks{where}")
     return told[:SHOWN]
+
+
+def show_remarks(remarks: Iterable[str]) -> None:
+    """Show why there are no figures where there are none.
+
+    Args:
+        remarks: as `judgement.remarks` gives them.
+    """
+    console = Console(stderr=True, highlight=False)
+    for line in remarks:
+        console.print(Text(line), style="bold", soft_wrap=True)
 
 
 def show_account(found: Mapping[str, Any]) -> None:
@@ -291,7 +304,7 @@ def _frequencies(strongest: Iterable[tuple[float, float]]) -> Table:
 
 def number(value: float | None) -> str:
     """Write a number to four digits, and `-` where there is none."""
-    return "-" if value is None else f"{value:.4g}"
+    return "-" if value is None or math.isnan(value) else f"{value:.4g}"
 
 
 def _strongest(folder: Path) -> list[tuple[float, float]]:

@@ -185,7 +185,7 @@ def fold_scores(
     """
     folds: dict[str, dict[str, Fold]] = {}
     streams: dict[tuple[str, str], dict[str, Fold]] = {}
-    for part in _counted(folder, warmup):
+    for part in counted(folder, warmup):
         _know(folds, part, lambda: Fold(metrics))
         for (target, horizon, stream), scores in part.group_by(
             "target", "horizon", "stream", maintain_order=True
@@ -258,9 +258,9 @@ def blocks(
     """
     import polars as pl
 
-    progress = _progress(_counted(folder, warmup, ()))
+    progress = _progress(counted(folder, warmup, ()))
     folds: dict[str, dict[str, list[Fold]]] = {}
-    for part in _counted(folder, warmup):
+    for part in counted(folder, warmup):
         _know(folds, part, lambda: [Fold() for _ in range(count)])
         known = part.join(progress, on=NAMES, maintain_order="left")
         number = pl.int_range(pl.len()).over(NAMES) + pl.col("passed")
@@ -304,10 +304,19 @@ def _mean(values: Sequence[float | None]) -> float | None:
     return sum(known) / len(known) if known else None
 
 
-def _counted(
+def counted(
     folder: Path, warmup: Mapping[str, int], values: Sequence[str] = Scores._fields
 ) -> Iterator[pl.DataFrame]:
-    """Give the scores behind the warm-up, part by part."""
+    """Give the scores behind the warm-up, part by part.
+
+    Args:
+        folder: where a `ParquetSink` wrote.
+        warmup: per stream, the first origin that counts; 0 where absent.
+        values: columns beside those that say whose scores they are.
+
+    Raises:
+        SinkError: if the records cannot be read.
+    """
     import polars as pl
 
     first = pl.lit(0)

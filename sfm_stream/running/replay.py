@@ -183,9 +183,13 @@ class _Session:
         self._sink.close()
         seconds = time.perf_counter() - self._begun
         rejected = self._sink.position()["rows"].get("rejected", 0)
-        summary = _summary(self._run, self._engine, seconds, rejected)
+        run, engine = self._run, self._engine
+        summary = _summary(run, engine, seconds, rejected)
         summary["account"] = judgement.of_run(
-            self._run.records, self._feed, summary["ticks"]
+            run.records, self._feed, run.config, summary["ticks"], engine.seq
+        )
+        summary["remarks"] = judgement.remarks(
+            run.records, run.config, engine.fields, engine.ticks, summary
         )
         notes = self._feed.notes if isinstance(self._feed, Explained) else ()
         summary["notes"] = list(notes)

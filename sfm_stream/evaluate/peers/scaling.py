@@ -106,13 +106,16 @@ class Regressors:
         most = self._clip * unit if self._count > STEADY_AFTER else np.inf
         return max(-most, min(move, most))
 
+    @np.errstate(over="ignore")
     def _scaled(self, raw: Floats, rate: float) -> Floats:
         away = raw - self._mean
         deviation = np.sqrt(self._variance)
         deviation[deviation == 0] = 1.0
         scaled: Floats = np.clip(away / deviation, -self._clip, self._clip)
         self._mean += rate * away
-        self._variance = (1.0 - rate) * (self._variance + rate * away**2)
+        square = away**2
+        square[np.isinf(square)] = 0.0  # else nothing would be seen ever after
+        self._variance = (1.0 - rate) * (self._variance + rate * square)
         return scaled
 
 
@@ -156,6 +159,7 @@ class Regressed:
         means: Floats = value + unit * np.clip(said, -self._clip, self._clip)
         return means
 
+    @np.errstate(over="ignore")
     def learn(self, labels: Labels) -> None:
         """Learn from labels that settled."""
         horizon, origin = labels.horizon, labels.origin

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from sfm_stream.events import Block
     from sfm_stream.feeds import Feed
 
-KINDS = ("scores", "rejected")
+KINDS = ("scores", "voided", "rejected")
 STRETCHES = 50
 """Of a run, to draw from."""
 
@@ -41,7 +41,7 @@ def measure(
         Of each, `cells`, one per target and horizon: `target`, `horizon`, the metrics
         of `metrics.COMPARED`, `skill`, and `ours` and `theirs`, sums of squared errors
         over `STRETCHES` stretches; `seconds` of computing; `account`, what was not
-        taken.
+        taken; `remarks`, why there are no figures where there are none.
 
     Raises:
         ConfigError, FeedError, SinkError: as in a replay.
@@ -75,16 +75,26 @@ class _Run:
 
     def result(self) -> dict[str, Any]:
         self._sink.close()
-        ticks = self._engine.ticks
-        first = metrics.first_scored(self._config.run.warmup, ticks)
-        account = judgement.of_run(self._folder, self._feed, sum(ticks.values()))
-        cells = _cells(self._folder, first)
-        return {"cells": cells, "seconds": self._seconds, "account": account}
+        config, folder, ticks = self._config, self._folder, self._engine.ticks
+        first = metrics.first_scored(config.run.warmup, ticks)
+        account = judgement.of_run(
+            folder, self._feed, config, sum(ticks.values()), self._engine.seq
+        )
+        whole = metrics.fold_scores(folder, first, metrics.COMPARED)
+        return {
+            "cells": _cells(folder, first, whole),
+            "seconds": self._seconds,
+            "account": account,
+            "remarks": judgement.remarks(
+                folder, config, self._feed.fields, ticks, whole
+            ),
+        }
 
 
-def _cells(folder: Path, first: Mapping[str, int]) -> list[dict[str, Any]]:
-    """Fold scores into figures per target and horizon."""
-    whole = metrics.fold_scores(folder, first, metrics.COMPARED)
+def _cells(
+    folder: Path, first: Mapping[str, int], whole: Mapping[str, Any]
+) -> list[dict[str, Any]]:
+    """Give figures per target and horizon, and squared errors by stretches."""
     stretches = metrics.blocks(folder, first, STRETCHES)
     known = whole.get("targets") or dict.fromkeys(stretches, whole)
     return [

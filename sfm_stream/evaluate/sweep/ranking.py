@@ -9,16 +9,21 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from sfm_stream import config
+from sfm_stream.errors import SinkError, listed
+from sfm_stream.evaluate import kept
 from sfm_stream.evaluate.sweep import grid
 from sfm_stream.running import bootstrap, metrics
 from sfm_stream.storage import run_folder
 
 if TYPE_CHECKING:
+    from sfm_stream.config import Config
     from sfm_stream.evaluate.sweep.grid import Grid
     from sfm_stream.events import Floats
 
 Interval = tuple[float, float] | None
 FIGURES = (*metrics.COMPARED, "skill")
+RESULTS, POINTS = "results.parquet", "points"
 TOLD = ("skill", "90 % interval", "behind the best", "seconds")
 
 
@@ -73,8 +78,55 @@ def told(place: Place) -> list[str]:
     return [*place.values, skill, *ends, f"{place.seconds:.3g}"]
 
 
+def remarks(
+    points: Sequence[tuple[str, ...]], results: Sequence[Mapping[str, Any]]
+) -> list[str]:
+    """Say why points have no figures, once for all that have the same reason.
+
+    Args:
+        points: their values.
+        results: theirs, as `part.measure` gives them.
+    """
+    together: dict[str, list[str]] = {}
+    for point, result in zip(points, results, strict=True):
+        account = result["account"]
+        idle = [] if account["taken"] else ["; ".join(["no tick", *account["causes"]])]
+        for line in [*idle, *result["remarks"]]:
+            together.setdefault(line, []).append(" ".join(point))
+    return [
+        line if len(those) == len(points) else f"{listed(those)}: {line}"
+        for line, those in together.items()
+    ]
+
+
 def _ends(interval: Interval) -> str:
     return "-" if interval is None else f"{interval[0]:.4f}, {interval[1]:.4f}"
+
+
+def identities(tried: Sequence[Config]) -> list[str]:
+    """Give what tells points apart, whatever varies: a digest of all settings."""
+    return [kept.key(config.to_tree(one)) for one in tried]
+
+
+def expect_own(folder: Path, own: Sequence[str]) -> None:
+    """Refuse a folder with results that this sweep would not give again.
+
+    Args:
+        folder: of the sweep.
+        own: its points, as `identities` gives them.
+
+    Raises:
+        SinkError: naming the way out.
+    """
+    import polars as pl
+
+    path = folder / RESULTS
+    if not path.exists():
+        return
+    before = pl.read_parquet_metadata(path).get(POINTS, "another sweep").split()
+    if not set(before) <= set(own):
+        hint = "name another folder with --out, or remove these results"
+        raise SinkError(str(path), "holds the results of another sweep", hint)
 
 
 def keep(
@@ -82,6 +134,7 @@ def keep(
     chosen: Grid,
     points: Sequence[tuple[str, ...]],
     results: Sequence[Mapping[str, Any]],
+    own: Sequence[str],
 ) -> Path:
     """Write `results.parquet`: a row per point, target and horizon.
 
@@ -90,6 +143,7 @@ def keep(
         chosen: what varied: a column each.
         points: their values.
         results: as `part.measure` gives them.
+        own: as `identities` gives them; `expect_own` reads them back.
 
     Raises:
         SinkError: if the disk is full or refuses.
@@ -101,8 +155,9 @@ def keep(
         for point, result in zip(points, results, strict=True)
         for cell in result["cells"]
     ]
-    content, path = io.BytesIO(), folder / "results.parquet"
-    pl.DataFrame(rows, infer_schema_length=None).write_parquet(content)
+    content, path = io.BytesIO(), folder / RESULTS
+    table = pl.DataFrame(rows, infer_schema_length=None)
+    table.write_parquet(content, metadata={POINTS: " ".join(own)})
     run_folder.write(path, content.getvalue())
     return path
 

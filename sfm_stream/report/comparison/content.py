@@ -84,7 +84,7 @@ def _scores(folder: Path, warmup: float) -> pl.DataFrame:
 
 
 def _none(folder: Path) -> SinkError:
-    hint = "let it run longer, or lower run.warmup"
+    hint = "a longer run, a smaller run.warmup or fewer gaps would give some"
     return SinkError(str(folder), "expected scores, was none", hint)
 
 

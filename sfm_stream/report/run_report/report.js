@@ -21,6 +21,7 @@ const head = () => {
   return [
     element("h1", {}, about.name),
     element("p", { class: "faint" }, pace),
+    ...(summary.remarks ?? []).map((line) => element("p", { class: "bad" }, line)),
     ...few(content.parts).map((part) => element("p", {},
       element("strong", {}, `${title(part)}: `),
       element("span", { class: part.skill && part.skill[1] > 0 ? "good" : part.skill && part.skill[2] < 0 ? "bad" : "" }, part.verdict))),

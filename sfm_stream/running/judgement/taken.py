@@ -85,13 +85,17 @@ class Reading(NamedTuple):
     examples: Mapping[str, str]
 
 
-def of_run(records: Path, feed: Feed, ticks: int) -> dict[str, Any]:
+def of_run(
+    records: Path, feed: Feed, config: Config, ticks: int, events: int
+) -> dict[str, Any]:
     """Account for a run.
 
     Args:
         records: folder where a `ParquetSink` wrote.
         feed: whose reading the run was.
+        config: of the run.
         ticks: that were taken.
+        events: that the feed gave.
 
     Returns:
         As `account`.
@@ -99,7 +103,12 @@ def of_run(records: Path, feed: Feed, ticks: int) -> dict[str, Any]:
     Raises:
         SinkError: if the records cannot be read.
     """
-    return account(_folded(records), feed, ticks)
+    found = account(_folded(records), feed, ticks)
+    if not ticks and config.stream.every:
+        every = f"stream.every = {config.stream.every.text}"
+        cause = f"{events:,} events ended no bin of {every}; a shorter one gives ticks"
+        found["causes"].append(cause)
+    return found
 
 
 def of_live(
@@ -287,7 +296,8 @@ def refuse(found: Mapping[str, Any], source: str, *, strict: bool) -> None:
     whys = ", ".join(f"{why} ({one['count']:,})" for why, one in
                      found["rejections"].items())  # fmt: skip
     was = "none" if not found["taken"] else f"{found['taken']:,}"
-    problem = f"expected the ticks of {total:,} rows, was {was}"
+    of_rows = f"the ticks of {total:,} rows" if total else "ticks"
+    problem = f"expected {of_rows}, was {was}"
     hint = "; ".join([*([whys] if whys else []), *found["causes"]])
     raise FeedError(source, problem, hint)
 

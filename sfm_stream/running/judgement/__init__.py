@@ -1,0 +1,27 @@
+"""What a run did not take, and what of it has no score: counts, reasons, causes."""
+
+from sfm_stream.running.judgement.scored import remarks
+from sfm_stream.running.judgement.taken import (
+    Reading,
+    expect_targets,
+    is_loud,
+    lines,
+    of_live,
+    of_run,
+    preview,
+    reading_of,
+    refuse,
+)
+
+__all__ = [
+    "Reading",
+    "expect_targets",
+    "is_loud",
+    "lines",
+    "of_live",
+    "of_run",
+    "preview",
+    "reading_of",
+    "refuse",
+    "remarks",
+]
