@@ -4,7 +4,8 @@
     +-- ConfigError            (ValueError)    a setting is invalid
     +-- FeedError                              a file or a venue is at fault
     +-- ShapeError             (ValueError)    an array has the wrong shape
-    +-- FeatureError           (ValueError)    a feature or target is no number
+    +-- FeatureError           (ValueError)    a feature, target or value of an event
+    |                                          is no number
     +-- InvalidState           (RuntimeError)  calls came out of order
     +-- SourceChanged                          a run's source is not what it was
     +-- AddressError                           an address is taken or silent
@@ -28,6 +29,8 @@ import difflib
 from collections.abc import Iterable, Sequence
 
 SHOWN = 20
+LONGEST = 100
+"""Characters that are shown of a value."""
 
 
 class SFMStreamError(Exception):
@@ -106,22 +109,30 @@ class ShapeError(SFMStreamError, ValueError):
 
 
 class FeatureError(SFMStreamError, ValueError):
-    """A feature or target cannot be read as a number.
+    """A feature, a target, or a part of an event, is no number: the caller's mistake.
 
     Attributes:
-        name: of the feature or target.
+        name: of the feature, target or part.
         value: what it was.
+        expected: what it must be.
+        hint: what to do.
     """
 
-    def __init__(self, name: object, value: object) -> None:
-        super().__init__(name, value)
+    def __init__(
+        self,
+        name: object,
+        value: object,
+        expected: str = "a number or a date",
+        hint: str = "turn it into numbers before, or leave it out",
+    ) -> None:
+        super().__init__(name, value, expected, hint)
         self.name, self.value = name, value
+        self.expected, self.hint = expected, hint
 
     def __str__(self) -> str:
-        return (
-            f"{self.name!r}: expected a number or a date, was {self.value!r}; "
-            "turn it into numbers before, or leave it out"
-        )
+        was = repr(self.value)
+        was = was if len(was) <= LONGEST else f"{was[:LONGEST]}..."
+        return f"{self.name!r}: expected {self.expected}, was {was}; {self.hint}"
 
 
 class InvalidState(SFMStreamError, RuntimeError):

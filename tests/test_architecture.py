@@ -166,6 +166,7 @@ TESTED_IN = {
     "kernels.shares": "test_backends_spread.py",
     "kernels.tick": "test_engine_core.py",
     "running.rss": "test_running_replay.py",
+    "running.judgement.aims": "test_cli.py",
     "evaluate.peers.scaling": "test_evaluate_peers_registry.py",
     "evaluate.peers.simple": "test_evaluate_peers_registry.py",
     "evaluate.peers.river": "test_evaluate_peers_registry.py",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from sfm_stream.errors import ConfigError
+from sfm_stream.errors import ConfigError, FeatureError
 from sfm_stream.events import Block, Label, Tick
 from sfm_stream.records import Forecast, Rejected, Score
 from tests.test_engine_core import at, copy_of, drive, make, noise, of, tick
@@ -134,3 +134,56 @@ def test_a_peek_is_kept_for_the_next_event_alone():
     assert peeked.snapshot()[0].keys() == plain.snapshot()[0].keys()
     memory = (engine.memory("a") for engine in (peeked, plain))
     np.testing.assert_array_equal(*memory)
+
+
+NO_FLOATS = [None, "3", [1], 10**400, 1j]
+
+
+def tidy_after(calls):
+    """Refuse each call, then tell what a tidy engine and this one say next."""
+    engine, twin = make(), make()
+    for i in range(40):
+        drive(engine, [tick(i, i % 5)])
+        drive(twin, [tick(i, i % 5)])
+    for call in calls:
+        with pytest.raises(FeatureError):
+            call(engine)
+    return drive(engine, [tick(40, 3.0)]), drive(twin, [tick(40, 3.0)])
+
+
+@pytest.mark.parametrize("value", NO_FLOATS, ids=repr)
+def test_a_value_that_is_no_float_is_refused_and_leaves_the_engine_as_it_was(value):
+    name = r"tick\.values\[0\].*expected a float.*give NaN"
+    with pytest.raises(FeatureError, match=name):
+        make().observe(Tick("new", at(0), (value,)))
+    now, alone = tidy_after([
+        lambda engine: engine.observe(Tick("a", at(40), (value,))),
+        lambda engine: engine.peek(Tick("a", at(40), (value,))),
+        lambda engine: engine.observe_labelled(
+            tick(40, 3.0), Label("a", at(40), (value,))
+        ),
+    ])  # fmt: skip
+    assert now == alone
+
+
+@pytest.mark.parametrize("time", [1.5, "x", None])
+def test_a_time_that_is_no_whole_number_is_refused(time):
+    with pytest.raises(FeatureError, match=r"tick\.time.*whole number of ns"):
+        make().observe(Tick("new", time, (1.0,)))
+    now, alone = tidy_after([lambda engine: engine.observe(Tick("a", time, (1.0,)))])
+    assert now == alone
+
+
+def test_a_tick_that_cannot_be_peeked_at_does_not_stand_for_the_one_before():
+    engine, twin = make(), make()
+    for one in (engine, twin):
+        drive(one, [tick(i, i % 5) for i in range(40)])
+    engine.peek(tick(40, 3.0))
+    with pytest.raises(FeatureError):
+        engine.peek(Tick("a", at(40), (None,)))
+    label = Label("a", at(40), (2.0,))
+    for one in (engine, twin):
+        one.observe_labelled(tick(40, 3.0), label)
+    after = [drive(one, [tick(41, 2.0)]) for one in (engine, twin)]
+    assert after[0] == after[1]
+    assert engine.seq == twin.seq

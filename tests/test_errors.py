@@ -51,6 +51,10 @@ MESSAGES = [
         ("'wind': expected a number or a date, was 'calm'; "
         "turn it into numbers before, or leave it out"),
     ),
+    (
+        FeatureError("x", "w" * 200, "a dict", "name each"),
+        "'x': expected a dict, was '" + "w" * 99 + "...; name each",
+    ),
     (InvalidState("learn: expected observe first"), "learn: expected observe first"),
     (
         SourceChanged("a.csv", "10 bytes", "11 bytes"),

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sfm_stream.errors import ShapeError
+from sfm_stream.errors import FeatureError, ShapeError
 from sfm_stream.events import (
     ALL_STREAMS,
     CLOSED,
@@ -29,6 +29,7 @@ from sfm_stream.events import (
     Tick,
 )
 from sfm_stream.events.blocks import concatenate
+from sfm_stream.events.columns import Growing
 
 NAN = float("nan")
 EVENTS = [
@@ -190,3 +191,28 @@ def test_numbers_beyond_64_bits_of_any_event_fit_a_block(number):
     block = Block.of(events, 1)
     assert set(block.time.tolist()) == {NO_TIME}
     assert block.code[1] == 2**63 - 1
+
+
+@pytest.mark.parametrize("times", [np.arange(3) * 1e9, [1.5, 2, 3], ["a", "b", "c"]])
+def test_times_of_ticks_are_whole_numbers(times):
+    with pytest.raises(FeatureError, match="'time': expected whole numbers of ns"):
+        Block.ticks(times, np.ones((3, 1)), streams=("s",))
+
+
+def test_dates_in_ns_are_times_of_ticks():
+    times = np.arange(3) * 10**9
+    block = Block.ticks(times.astype("M8[ns]"), np.ones((3, 1)), streams=("s",))
+    assert block.time.tolist() == times.tolist()
+
+
+def test_values_of_ticks_are_numbers():
+    with pytest.raises(FeatureError, match="'values': expected floats, was 'str"):
+        Block.ticks(np.arange(1), np.array([["a"]]), streams=("s",))
+
+
+def test_a_block_that_grew_names_the_value_that_is_no_number():
+    growing = Growing(2)
+    growing.add(Tick("s", 1, (1.0, 2.0)))
+    growing.add(Tick("s", 2, (1.0, "x")))
+    with pytest.raises(FeatureError, match=r"values\[1\].*was 'x'"):
+        growing.take()

@@ -10,7 +10,7 @@ import pytest
 import river
 from river import checks, conf, drift
 
-from sfm_stream.errors import ConfigError
+from sfm_stream.errors import ConfigError, FeatureError
 from sfm_stream.river import SFMMultiTargetRegressor
 
 NAN = float("nan")
@@ -102,3 +102,10 @@ def test_readings_are_by_target():
         isinstance(i, conf.Interval) and math.isfinite(i.width) for i in found.values()
     )
     assert "down: " in model.debug_one({"a": 1.0})
+
+
+def test_targets_that_have_no_names_are_refused():
+    with pytest.raises(
+        FeatureError, match=r"'y': expected a dict of targets, was 3\.0"
+    ):
+        small().learn_one({"a": 1.0}, 3.0)

@@ -89,6 +89,8 @@ def test_a_model_that_remembers_nothing_says_how_to():
     for wrong in (-1, 2.5):
         with pytest.raises(ConfigError, match="expected a whole number from 0 on"):
             SFMRegressor(**SMALL, remember=wrong)
+        with pytest.raises(ConfigError, match="n: expected a whole number from 0 on"):
+            SFMRegressor(**SMALL, remember=50).history(wrong)
 
 
 def test_a_model_kept_by_an_earlier_version_goes_on():

@@ -249,6 +249,15 @@ def test_what_is_no_number_is_named():
         model.predict_one({"a": "x"})
     with pytest.raises(FeatureError, match="'y'"):
         model.learn_one({"a": 1.0}, "high")
+    day = dt.date(2024, 2, 1)
+    with pytest.raises(
+        FeatureError, match=r"'a': expected a number, was datetime\.date"
+    ):
+        model.predict_one({"a": day})
+    for x in (None, [1.0], 5):
+        for call in (model.predict_one, lambda x: model.learn_one(x, 1.0)):
+            with pytest.raises(FeatureError, match="'x': expected a dict of features"):
+                call(x)
 
 
 def test_numbers_stay_finite_whatever_came_before():

@@ -310,3 +310,8 @@ def test_hundreds_of_targets_fit_where_each_sees_itself():
     config = from_tree({"target": {"values": names}})
     laid = layout.lay_out(config, features.plan(config, names))
     assert layout.size(laid, len(names)) < 4 << 30
+
+
+def test_a_text_in_place_of_the_fields_is_refused():
+    with pytest.raises(ConfigError, match=r"was the text 'value'; write \['value'\]"):
+        plan("value")

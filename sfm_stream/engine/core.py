@@ -132,6 +132,7 @@ class Engine(FormerNames):
 
         Raises:
             InvalidState: if the last observed event was not followed by `learn`.
+            ShapeError, FeatureError: if it lacks fields, or holds what is no number.
         """
         if not self._is_single(event):
             return list(self.observe_block(Block.of([event], len(self.fields))).rows())
@@ -216,7 +217,7 @@ class Engine(FormerNames):
         Returns: float64 [Tg, Q, 1 + 2L], the mean and the quantiles, NaN until enough
             is scored; Tg is 0 where nothing is said.
         """
-        count = 0
+        count, self._expected = 0, None
         if self._intake.knows(tick.stream):
             self._intake.write(self._aside, 0, tick)
             self._call.few(self._aside, 0, 1, PEEK)
@@ -244,10 +245,9 @@ class Engine(FormerNames):
         expected = self._expected == (tick, self._intake.seq)
         kept = expected and not self._intake.ends_segment(tick)
         phase = OBSERVE + LEARN + KEEP * kept
-        if expected:
-            self._intake.count()  # it stands there since it was peeked at
-        else:
-            self._intake.take(self._aside, 0, tick)
+        if not expected:  # else it stands there since it was peeked at
+            self._expected = None
+            self._intake.write(self._aside, 0, tick)
         self._intake.answer(self._aside, label)
         self._call.few(self._aside, 0, 2, phase)
         scored: Column = self._call.out.score_num[: self._call.counts[SCORES]]

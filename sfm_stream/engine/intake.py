@@ -67,16 +67,12 @@ class Intake:
     def take(self, pair: Pair, place: int, event: Tick | Label) -> None:
         """Write an event as `write` does, and count it."""
         self.write(pair, place, event)
-        self.count()
+        self.seq += 1
 
     def answer(self, pair: Pair, label: Label) -> None:
-        """Write the label of the tick that stands in a pair, and count it."""
-        pair.answer(label, self.seq)
-        self.seq += 1
-
-    def count(self) -> None:
-        """Count an event that was written before."""
-        self.seq += 1
+        """Write the label of the tick that stands in a pair, and count both."""
+        pair.answer(label, self.seq + 1)
+        self.seq += 2
 
     def ends_segment(self, tick: Tick) -> bool:
         """Say whether a silence longer than `stream.max_gap` ends at this tick."""

@@ -10,11 +10,13 @@ import struct
 import numpy as np
 
 from sfm_stream.events import LABEL, TICK, Label, Tick
-from sfm_stream.events.kinds import LARGEST, NO_TIME, expect_width
+from sfm_stream.events.kinds import LARGEST, NO_TIME, expect_width, misfit
 from sfm_stream.kernels.rows import Events
 
 BYTES = 8
 """Of a value."""
+NO_NUMBER = (struct.error, TypeError, OverflowError)
+"""What is raised for a value or time that is none; tidy ones pay nothing."""
 
 
 class Pair:
@@ -60,13 +62,17 @@ class Pair:
 
         Raises:
             ShapeError: if it does not have one value per field.
+            FeatureError: if a value or its time is no number.
         """
         values, time = event.values, event.time
         if len(values) != self._fields:
             expect_width(event, self._fields)
-        self._pack(self._values, self._begin[place], *values)
+        try:
+            self._pack(self._values, self._begin[place], *values)
+            self._time[place] = time if NO_TIME <= time <= LARGEST else NO_TIME
+        except NO_NUMBER as e:
+            raise misfit(event) or e from e
         self._stream[place] = number
-        self._time[place] = time if NO_TIME <= time <= LARGEST else NO_TIME
         self._row[0] = self._row[1] = row
         self._seq[place] = seq
 
@@ -79,11 +85,15 @@ class Pair:
 
         Raises:
             ShapeError: if it does not have one value per field.
+            FeatureError: if a value or its time is no number.
         """
         values, time = label.values, label.time
         if len(values) != self._fields:
             expect_width(label, self._fields)
-        self._pack(self._values, self._begin[1], *values)
+        try:
+            self._pack(self._values, self._begin[1], *values)
+            self._time[1] = time if NO_TIME <= time <= LARGEST else NO_TIME
+        except NO_NUMBER as e:
+            raise misfit(label) or e from e
         self._stream[1] = self._stream[0]
-        self._time[1] = time if NO_TIME <= time <= LARGEST else NO_TIME
         self._seq[1] = seq

@@ -11,7 +11,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from sfm_stream.errors import ShapeError
+from sfm_stream.errors import FeatureError, ShapeError
 from sfm_stream.events.kinds import (
     ALL_STREAMS,
     CONTROLS,
@@ -23,7 +23,9 @@ from sfm_stream.events.kinds import (
     Label,
     Tick,
     described,
+    expect_numbers,
     held,
+    misfit,
 )
 
 Floats: TypeAlias = NDArray[np.float64]
@@ -110,6 +112,7 @@ class Block:
 
         Raises:
             ShapeError: if the columns differ in length.
+            FeatureError: if times are no whole numbers, or values no numbers.
 
         Examples:
             >>> time = (1_700_000_000 + np.arange(3)) * 10**9
@@ -117,6 +120,7 @@ class Block:
             >>> len(block), block.values.shape, len(block[1:])
             (3, (3, 2), 2)
         """
+        time, values = _whole("time", time), _numbers(values)
         count = len(time)
         if values.ndim != 2 or len(values) != count:
             raise ShapeError("values", f"({count}, F)", str(values.shape))
@@ -125,8 +129,8 @@ class Block:
             kind=np.zeros(count, np.int8),
             stream=np.zeros(count, np.int32) if stream is None else stream,
             time=time,
-            received=time if received is None else received,
-            values=np.ascontiguousarray(values, np.float64),
+            received=time if received is None else _whole("received", received),
+            values=values,
             code=np.zeros(count, np.int64),
         )
 
@@ -140,11 +144,13 @@ class Block:
 
         Raises:
             ShapeError: if a tick or label does not have F values.
+            FeatureError: if a value or time is no number.
             ConfigError: if the action of a control is unknown.
         """
         growing = Growing(width)
         for event in events:
             growing.add(event)
+            expect_numbers(event)
         return growing.take()
 
     def events(self) -> Iterator[Event]:
@@ -217,13 +223,21 @@ class Growing:
         self._values.append(values)
 
     def take(self) -> Block:
-        """Give all events as a block, and begin anew."""
+        """Give all events as a block, and begin anew.
+
+        Raises:
+            FeatureError: if a value is no number.
+        """
         count, others = len(self._time), self._others.items()
         kind, code = np.zeros(count, np.int8), np.zeros(count, np.int64)
         for i, (_, kind_of_it, code_of_it) in others:
             kind[i], code[i] = kind_of_it, code_of_it
         flat = chain.from_iterable(self._values)
-        values = np.fromiter(flat, np.float64, count * self._width)
+        try:
+            values = np.fromiter(flat, np.float64, count * self._width)
+        except (TypeError, ValueError, OverflowError) as e:
+            ticks = (Tick("", 0, values) for values in self._values)
+            raise next(filter(None, map(misfit, ticks)), e) from e
         block = Block(
             streams=self.streams,
             kind=kind,
@@ -254,6 +268,26 @@ class Growing:
         self._received: list[int] = []
         self._values: list[tuple[float, ...]] = []
         self._others: dict[int, tuple[Event, int, int]] = {}
+
+
+def _whole(name: str, times: Ints) -> Ints:
+    """Give times in ns as they are: a float holds no ns of our days."""
+    found = np.asarray(times)
+    if found.dtype == "M8[ns]":
+        return found.view(np.int64)
+    if found.dtype.kind not in "iu":
+        hint = "turn them into whole ns before, as int64"
+        raise FeatureError(name, found.dtype.name, "whole numbers of ns", hint)
+    return found
+
+
+def _numbers(values: Floats) -> Floats:
+    try:
+        return np.ascontiguousarray(values, np.float64)
+    except (TypeError, ValueError, OverflowError) as e:
+        hint = "give NaN where one is missing"
+        was = np.asarray(values).dtype.name
+        raise FeatureError("values", was, "floats", hint) from e
 
 
 def _held(times: list[int]) -> Ints:

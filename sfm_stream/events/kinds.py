@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import struct
 from typing import TypeAlias
 
 import msgspec
 import numpy as np
 
-from sfm_stream.errors import ConfigError, ShapeError
+from sfm_stream.errors import ConfigError, FeatureError, ShapeError
 
 TICK, GAP, HEARTBEAT, CONTROL, CLOSED, LABEL = range(6)
 ALL_STREAMS = -1
+FLOATS = frozenset([float])
 NO_TIME, LARGEST = int(np.iinfo(np.int64).min), int(np.iinfo(np.int64).max)
 CONTROLS = (
     "learn", "freeze", "adapt", "catch-up", "caught-up", "quarantine", "release",
@@ -171,6 +173,36 @@ def expect_width(event: Tick | Label, width: int) -> tuple[float, ...]:
         kind = type(event).__name__.lower()
         raise ShapeError(f"{kind}.values", f"({width},)", str(event))
     return event.values
+
+
+def expect_numbers(event: Event) -> None:
+    """Refuse an event with a value or time that is no number: a caller's mistake.
+
+    Raises:
+        FeatureError: naming it.
+    """
+    values = getattr(event, "values", ())
+    # nearly all are such, and a look at each would double what this costs
+    if event.time.__class__ is int and FLOATS.issuperset(map(type, values)):
+        return
+    if (error := misfit(event)) is not None:
+        raise error
+
+
+def misfit(event: Event) -> FeatureError | None:
+    """Name the first part of an event that is no number; None if all are."""
+    kind = type(event).__name__.lower()
+    for name in ("time", "received"):
+        if not hasattr(when := getattr(event, name, 0), "__index__"):
+            hint = "turn seconds into nanoseconds, as round(s * 10**9)"
+            return FeatureError(f"{kind}.{name}", when, "a whole number of ns", hint)
+    for i, value in enumerate(getattr(event, "values", ())):
+        try:
+            struct.pack("d", value)
+        except (struct.error, OverflowError):
+            hint = "give NaN where it is missing"
+            return FeatureError(f"{kind}.values[{i}]", value, "a float", hint)
+    return None
 
 
 def to_json(event: Event) -> str:

@@ -222,6 +222,9 @@ class Face(base.Base):
         `target`, `ahead`, `mean`, `lower`, `upper`, `truth`, `error`.
 
         """
+        if not isinstance(n, int) or n < 0:
+            problem = f"expected a whole number from 0 on, was {n!r}"
+            raise ConfigError("n", problem)
         if not self.remember:
             hint = "make the model with remember=1000"
             raise ConfigError("remember", "expected some rows to be kept, was 0", hint)

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from river import base, conf
 
-from sfm_stream.errors import ConfigError
+from sfm_stream.errors import ConfigError, FeatureError
 from sfm_stream.river.base import Face, anything, interval
 from sfm_stream.river.learner import Learner
 from sfm_stream.river.rows import Row, in_order
@@ -132,6 +132,9 @@ class SFMMultiTargetRegressor(Face, base.MultiTargetRegressor):
             The targets by name.
 
         """
+        if not isinstance(y, Mapping):
+            hint = "name each target"
+            raise FeatureError("y", y, "a dict of targets", hint)
         targets = self._targets or in_order(y)
         if not y.keys() <= set(targets):
             problem = f"expected some of {list(targets)}, was {list(y)}"

@@ -58,11 +58,14 @@ class Features:
         A name whose value is missing (None, NaN, infinite) waits until it has another.
 
         Raises:
-            FeatureError: if a value is neither a number nor a date; then none has a
-                column.
+            FeatureError: if a value is neither a number nor a date, or the row no dict;
+                then none has a column.
         """
-        if x.keys() <= self._places.keys():
-            return False
+        try:
+            if x.keys() <= self._places.keys():
+                return False
+        except AttributeError as e:
+            raise _no_row(x) from e
         self._expect_readable(x)
         found = (name for item in x.items() for name in _columns(*item))
         new = [name for name in found if name not in self._places]
@@ -100,10 +103,14 @@ class Features:
         A name without a column is passed over.
 
         Raises:
-            FeatureError: if a value is neither a number nor a date.
+            FeatureError: if a value is neither a number nor a date, or the row no dict.
         """
         places, row = self._places, [math.nan] * len(self._places)
-        for name, value in x.items():
+        try:
+            items = x.items()
+        except AttributeError as e:
+            raise _no_row(x) from e
+        for name, value in items:
             place = places.get(name)
             if place is not None:
                 # nearly all values are finite floats: a call for each would double this
@@ -131,7 +138,7 @@ def number(name: Hashable, value: object) -> float:
         if value is None:
             return math.nan
         if not isinstance(value, NUMBERS):
-            raise FeatureError(name, value)
+            raise _no_number(name, value)
         try:
             value = float(value)
         except OverflowError:  # a whole number too large for any float
@@ -139,6 +146,17 @@ def number(name: Hashable, value: object) -> float:
     assert isinstance(value, float)  # noqa: S101 it was looked at
     # one NaN for all, so that equal rows are equal
     return value if value - value == 0.0 else math.nan
+
+
+def _no_number(name: Hashable, value: object) -> FeatureError:
+    if isinstance(value, date):  # it stands where a number must be
+        hint = "give dates a feature of their own"
+        return FeatureError(name, value, "a number", hint)
+    return FeatureError(name, value)
+
+
+def _no_row(x: object) -> FeatureError:
+    return FeatureError("x", x, "a dict of features", "name each feature")
 
 
 def calendar(moment: date | None) -> list[float]:

@@ -136,6 +136,9 @@ def plan(config: Config, fields: Sequence[str]) -> Plan:
     Raises:
         ConfigError: if a target or input names what is not there, or twice.
     """
+    if isinstance(fields, str):
+        problem = f"expected a list of names, was the text {fields!r}"
+        raise ConfigError("stream.fields", problem, f"write [{fields!r}]")
     if not fields:
         raise ConfigError("stream.fields", "the feed has no numeric field", "name one")
     targets = tuple(config.target.values) or (fields[0],)

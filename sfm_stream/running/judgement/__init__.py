@@ -1,9 +1,9 @@
 """What a run did not take, and what of it has no score: counts, reasons, causes."""
 
+from sfm_stream.running.judgement.aims import expect_targets
 from sfm_stream.running.judgement.scored import remarks
 from sfm_stream.running.judgement.taken import (
     Reading,
-    expect_targets,
     is_loud,
     lines,
     of_live,

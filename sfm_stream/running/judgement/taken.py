@@ -16,12 +16,11 @@ import numpy as np
 from msgspec.structs import replace
 
 from sfm_stream import sinks
-from sfm_stream.errors import ConfigError, FeedError, did_you_mean
+from sfm_stream.errors import FeedError
 from sfm_stream.events import NO_TIME, TICK
 from sfm_stream.feeds import LOST, TROUBLES, Counting, Explained
 from sfm_stream.kernels.inputs.accept import RESTART, is_outside
 from sfm_stream.records import REJECTED_REASONS
-from sfm_stream.state import inputs
 
 if TYPE_CHECKING:
     from sfm_stream.config import Config
@@ -229,30 +228,6 @@ def account(reasons: Mapping[str, Reason], feed: Feed, ticks: int) -> dict[str, 
         "feed": _counted(counts, examples),
         "causes": [*_causes(reasons, ticks + lost), *_frame_causes(frames.counters)],
     }
-
-
-def expect_targets(config: Config, feed: Feed) -> None:
-    """Refuse a target that is a column of the file but no field, saying why it is none.
-
-    A value of the same name that could be derived is not what was meant.
-
-    Raises:
-        ConfigError: naming the target, and what to do.
-    """
-    if not isinstance(feed, Explained):
-        return
-    columns, left_out = feed.columns, feed.left_out
-    for i, name in enumerate(config.target.values):
-        at = f"target.values[{i}]"
-        if name in feed.fields:
-            continue
-        if name in columns:
-            why = left_out.get(name, "is not among stream.fields")
-            hint = f"add {name!r} to stream.fields"
-            raise ConfigError(at, f"column {name!r} is no field: it {why}", hint)
-        if name not in inputs.DERIVED and (near := did_you_mean(name, columns)):
-            problem = f"expected a field or derived value, was {name!r}"
-            raise ConfigError(at, problem, near)
 
 
 def lines(found: Mapping[str, Any]) -> list[str]:

@@ -1,0 +1,37 @@
+"""Targets that a file has as columns, and that are no fields."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sfm_stream.errors import ConfigError, did_you_mean
+from sfm_stream.feeds import Explained
+from sfm_stream.state import inputs
+
+if TYPE_CHECKING:
+    from sfm_stream.config import Config
+    from sfm_stream.feeds import Feed
+
+
+def expect_targets(config: Config, feed: Feed) -> None:
+    """Refuse a target that is a column of the file but no field, saying why it is none.
+
+    A value of the same name that could be derived is not what was meant.
+
+    Raises:
+        ConfigError: naming the target, and what to do.
+    """
+    if not isinstance(feed, Explained):
+        return
+    columns, left_out = feed.columns, feed.left_out
+    for i, name in enumerate(config.target.values):
+        at = f"target.values[{i}]"
+        if name in feed.fields:
+            continue
+        if name in columns:
+            why = left_out.get(name, "is not among stream.fields")
+            hint = f"add {name!r} to stream.fields"
+            raise ConfigError(at, f"column {name!r} is no field: it {why}", hint)
+        if name not in inputs.DERIVED and (near := did_you_mean(name, columns)):
+            problem = f"expected a field or derived value, was {name!r}"
+            raise ConfigError(at, problem, near)
