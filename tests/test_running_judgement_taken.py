@@ -71,7 +71,7 @@ def test_rows_that_never_go_on_begin_nothing_anew(tmp_path):
     config = csv_of(tmp_path, [BEGIN - i for i in range(COUNT)])
     found = judgement.preview(config, open_feed(config))
     assert found["taken"] == 1
-    assert "than the last one taken; feed.options.order says" in found["causes"][0]
+    assert "earlier than the last one taken; feed.options.order" in found["causes"][0]
 
 
 def of_frames(counters, **examples):

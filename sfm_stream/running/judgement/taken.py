@@ -358,8 +358,8 @@ def _causes(reasons: Mapping[str, Reason], total: int) -> Iterator[str]:
     elif back and back.count >= NEARLY_ALL * (total - 1):
         yield (
             f"{back.count:,} of {total:,} ticks are earlier than the last one taken; "
-            "feed.options.order says whether a file is 'oldest-first' or "
-            "'newest-first'; if it is neither, sort it by time"
+            "feed.options.order = 'newest-first' or 'oldest-first' says how a file is "
+            "ordered; if neither, sort it by time"
         )
     elif back and back.count % (RESTART - 1) == 0:
         yield (
