@@ -106,7 +106,22 @@ def test_names_of_rows_get_one_as_they_have_none(tmp_path):
 
 def test_names_are_those_that_are_said_where_no_line_names(tmp_path):
     assert seen(tmp_path, ROWS, names=("x", "y", "z")).names == ("x", "y", "z")
-    assert seen(tmp_path, ROWS, names=("x", "y")).names[0] == "column_0"
+    text = f"t,a,b\n{ROWS}"
+    names = {"names": ("x", "y", "z"), "header": False, "skip": 1}
+    assert seen(tmp_path, text, **names).names == ("x", "y", "z")
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        (ROWS, "expected a name for each of 3 cells, was 2"),
+        (f"t,a,b\n{ROWS}", "expected a file without a header, was one with it"),
+    ],
+)
+def test_names_that_would_name_nothing_are_refused(tmp_path, text, problem):
+    with pytest.raises(ConfigError, match=problem) as e:
+        seen(tmp_path, text, names=("x", "y"))
+    assert e.value.at == "feed.options.names"
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import pytest
 
 from connectors.files.parquet import Parquet
 from sfm_stream.config import from_tree
-from sfm_stream.errors import FeedError, NoRows
+from sfm_stream.errors import ConfigError, FeedError, NoRows
 from sfm_stream.events import NO_TIME
 from tests.test_connectors_files_kinds import opened, whole
 
@@ -170,3 +170,10 @@ def test_the_names_that_an_error_gives_tell_columns_apart(tmp_path):
     feed = opened(tmp_path, text, names=names, header=False, skip=1)
     assert feed.fields == ("load", "load 2")
     assert whole(feed).values[:, 1].tolist() == VALUES
+
+
+def test_one_sign_cannot_be_two_things(tmp_path):
+    problem = "expected another sign than feed.options.decimal, was ','"
+    with pytest.raises(ConfigError, match=problem) as e:
+        opened(tmp_path, lines(moments("%F %T")), decimal=",", thousands=",")
+    assert e.value.at == "feed.options.thousands"

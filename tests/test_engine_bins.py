@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sfm_stream.config import from_tree
-from sfm_stream.engine import bins
+from sfm_stream.engine import Engine, bins
 from sfm_stream.engine.bins import MOST_EMPTY, Columns
 from sfm_stream.engine.resampler import Resampler
 from sfm_stream.errors import CheckpointMismatch, ConfigError, ShapeError
@@ -312,6 +312,12 @@ def test_fold_of_an_unknown_field_is_refused_with_the_nearest_name():
         Resampler(config, ["bid", "ask"])
     with pytest.raises(ConfigError, match="there are: price, size"):
         Resampler(config, ["price", "size"])
+
+
+def test_fold_of_an_unknown_field_is_refused_where_ticks_do_not_fold():
+    config = from_tree({"stream": {"folds": {"bidd": "max"}}})
+    with pytest.raises(ConfigError, match=r"stream\.folds\.bidd: no such field"):
+        Engine(config, ["bid", "ask"])
 
 
 @pytest.mark.parametrize("every", ["", "40000d", "4000000d"])

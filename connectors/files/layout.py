@@ -93,7 +93,7 @@ def see(path: str, options: TextOptions, like: Layout | None = None) -> Layout:
         like: how the files before it are, whose names it takes where it has none.
 
     Raises:
-        ConfigError: if the separator is none.
+        ConfigError: if the separator is none, or names would name nothing.
         FeedError: if the file is empty.
     """
     lines = _lines(path, options.encoding)
@@ -310,6 +310,7 @@ def _layout(
     next_row = start + (1 + count if named else 0)
     above = rows[next_row].above if next_row < len(rows) else lines
     more = tuple(tuple(r.cells) for r in below[:count])
+    presets.expect_use(options, width, named=named and like is None)
     if named:
         header = tuple(first.cells)
         every = tuple(cell or f"Unnamed: {i}" for i, cell in enumerate(header))

@@ -17,6 +17,7 @@ from msgspec.structs import replace
 
 from connectors.files.options import TextOptions
 from sfm_stream.config import Config
+from sfm_stream.errors import ConfigError
 
 KLINES = ("open_time", "open", "high", "low", "close", "volume", "close_time",
           "quote_volume", "count", "taker_buy_volume", "taker_buy_quote_volume",
@@ -79,6 +80,30 @@ def names(options: TextOptions, width: int) -> tuple[str, ...]:
     others = OTHER_WIDTHS.get(options.layout, {})
     given = others.get(width, options.names)
     return given if len(given) == width else ()
+
+
+def expect_use(options: TextOptions, width: int, *, named: bool) -> None:
+    """Refuse names that a person gave and that would name nothing.
+
+    Args:
+        options: with the names.
+        width: cells of a row.
+        named: whether a header names the columns.
+
+    Raises:
+        ConfigError: saying what is there.
+    """
+    count = len(options.names)
+    if not count or options.layout:  # a layout knows files of several widths
+        return
+    at = "feed.options.names"
+    if named:
+        hint = (
+            "feed.options.header = false says it has none, with skip = 1 it is passed"
+        )
+        raise ConfigError(at, "expected a file without a header, was one with it", hint)
+    if count != width:
+        raise ConfigError(at, f"expected a name for each of {width} cells, was {count}")
 
 
 def _with(settings: Any, keys: Mapping[str, Any]) -> Any:  # noqa: ANN401 any table

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from sfm_stream.config import Config
 from sfm_stream.engine.pair import Pair
-from sfm_stream.engine.resampler import Resampler
+from sfm_stream.engine.resampler import Resampler, expect_fields
 from sfm_stream.engine.streams import StreamTable
 from sfm_stream.errors import ShapeError
 from sfm_stream.events import ALL_STREAMS, CONTROL, Block, Label, Tick
@@ -52,6 +52,7 @@ class Intake:
         """Count events from 0, with empty bins; the streams stay."""
         self.seq = 0
         self.frozen = int(not settings.learn.enabled)
+        expect_fields(settings.stream.folds, self._fields)
         self.folds = bool(settings.stream.every)
         self._resampler = Resampler(settings, self._fields) if self.folds else None
 

@@ -112,11 +112,20 @@ class Resampler:
         self.state = state
 
 
-def _codes(folds: Mapping[str, str], fields: Sequence[str]) -> Ints:
+def expect_fields(folds: Mapping[str, str], fields: Sequence[str]) -> None:
+    """Refuse to fold a field that is not there.
+
+    Raises:
+        ConfigError: naming it.
+    """
     for name in folds:
         if name not in fields:
             hint = did_you_mean(name, fields)
             raise ConfigError(f"stream.folds.{name}", "no such field", hint)
+
+
+def _codes(folds: Mapping[str, str], fields: Sequence[str]) -> Ints:
+    expect_fields(folds, fields)
     return np.array([FOLDS[folds.get(name, "last")] for name in fields], np.int64)
 
 

@@ -18,7 +18,7 @@ from connectors.files.columns import derived as expressions
 from connectors.files.columns.seen import Seen, require
 from connectors.files.encodings import STAND_IN
 from sfm_stream.config import Config
-from sfm_stream.errors import FeedError, did_you_mean, listed
+from sfm_stream.errors import ConfigError, FeedError, did_you_mean, listed
 from sfm_stream.events import Floats
 from sfm_stream.settings import Feed
 
@@ -154,9 +154,13 @@ def notation(seen: Seen, options: TableOptions, config: Config) -> Notation:
 
     Raises:
         FeedError: if a column that is used has two readings, naming both.
+        ConfigError: if one sign is to be two things.
     """
     missing = numbers.MISSING if options.missing is None else options.missing
     decimal, thousands = (getattr(options, k, "") for k in ("decimal", "thousands"))
+    if decimal and decimal == thousands:
+        problem = f"expected another sign than feed.options.decimal, was {decimal!r}"
+        raise ConfigError("feed.options.thousands", problem)
     if decimal or thousands:
         sign = decimal or ("," if thousands == "." else ".")
         return Notation(sign, thousands or ("." if sign == "," else ""), missing)
