@@ -71,7 +71,7 @@ def test_figures_have_the_shape_that_is_fixed(model, tmp_path):
     )
     assert set(found) == {
         "horizons", "targets", "ticks_per_s", "p50_us", "p99_us", "peak_rss_mib",
-        "account", "stretches",
+        "account", "remarks", "stretches",
     }  # fmt: skip
     assert set(found["targets"]) == {"a", "b"}
     assert set(found["horizons"]["3"]) == {

@@ -127,7 +127,7 @@ def test_the_summary_has_the_published_shape(whole):
     _, summary = whole
     assert list(summary) == [
         "target", "fields", "ticks", "seconds", "ticks_per_s", "rejected", "horizons",
-        "experts", "period", "peak_rss_mib", "account", "notes",
+        "experts", "period", "peak_rss_mib", "account", "remarks", "notes",
     ]  # fmt: skip
     assert set(summary["horizons"]["1"]) == {
         "scored", "mse", "mae", "naive_mse", "naive_mae", "skill", "coverage",

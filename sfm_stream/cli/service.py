@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from sfm_stream.cluster.shards import Shard
     from sfm_stream.config import Config
     from sfm_stream.daemon.process import Given
+    from sfm_stream.notices import Notice
     from sfm_stream.storage.run_folder import Run
 
 
@@ -67,7 +68,10 @@ def daemon(
     given = replace(given, strict=strict)
     with logging_to(sys.stderr):
         log = logging.getLogger("sfm_stream.daemon")
-        say = lambda notice: log.log(notice.level, notice)  # noqa: E731
+
+        def say(notice: Notice) -> None:
+            log.log(notice.level, notice)
+
         asyncio.run(live(given, say, os.environ))
 
 
