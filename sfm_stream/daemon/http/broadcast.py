@@ -36,6 +36,9 @@ CAPACITY = 4_096
 """Lines that wait for a client."""
 FRAME = 512
 """Most lines of a frame."""
+FRAMES = 2_000
+"""Frames a second for all clients together: the more there are, the more lines each
+frame has, and the loop's time stays about the same."""
 PATIENCE = 10.0
 """Seconds a client may take over a frame."""
 BLOCKS = 1_024
@@ -311,7 +314,7 @@ class Hub:
                 except TimeoutError:
                     break
                 self._written += count
-                await asyncio.sleep(client.pause)
+                await asyncio.sleep(max(client.pause, len(self) / FRAMES))
             socket.transport.abort()  # a farewell would not be read either
 
 
