@@ -305,7 +305,7 @@ class Engine(FormerNames):
         return self._bank.snapshot() | bins, meta
 
     def hold(self, room: Column = NO_ROOM) -> tuple[Moment, dict[str, Any]]:
-        """As `snapshot`, but read part by part and ended; `room` is `nbytes` to use."""
+        """As `snapshot`, to be read in parts, then ended; `room`: `nbytes` bytes."""
         bins, meta = self._told("hold")
         return self._bank.hold(bins, room), meta
 

@@ -44,16 +44,7 @@ def read(
 def whole(
     folder: Path, kind: str, columns: Sequence[str] | None = None
 ) -> pl.DataFrame | None:
-    """Give all rows of a kind; None if there are none.
-
-    Args:
-        folder: where a `ParquetSink` wrote.
-        kind: a key of `KINDS`, e.g. `scores`.
-        columns: those wanted; all when absent.
-
-    Raises:
-        SinkError: if the folder or a part is missing or cannot be read.
-    """
+    """Give what `read` gives as one table; None if there are no rows."""
     import polars as pl
 
     found = list(read(folder, kind, columns))
