@@ -40,6 +40,20 @@ def test_each_row_gives_alone_what_it_gives_among_others(text):
 
 
 @pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("coalesce(x, y)", [1.0, 5.0]),
+        ("x IS NULL", [0.0, 1.0]),
+        ("CASE WHEN x > 0 THEN x ELSE y END", [1.0, 5.0]),
+        ("x + y", [3.0, np.nan]),
+    ],
+)
+def test_a_missing_cell_is_null(text, expected):
+    rows = {"x": np.array([1.0, np.nan]), "y": np.array([2.0, 5.0])}
+    np.testing.assert_array_equal(made(text, rows), expected)
+
+
+@pytest.mark.parametrize(
     "text", ["greatest(x, first_value(x))", "lead(x) OVER (ORDER BY y)", "(SELECT 1)"]
 )
 def test_what_older_releases_of_polars_cannot_read_is_refused_too(text):

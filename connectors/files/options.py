@@ -18,8 +18,9 @@ class TableOptions(Section, frozen=True):
 
     derive: Annotated[
         dict[str, str],
-        _doc("field name = expression of a row's numbers, e.g. `ln(1 + qty)`, in SQL"),
-    ] = {}  # noqa: RUF012 msgspec copies it
+        _doc("field name = expression of a row's numbers, e.g. `ln(1 + qty)`, in SQL; "
+             "a missing cell is NULL"),
+    ] = {}  # noqa: RUF012 msgspec copies it # fmt: skip
     rows: Annotated[int, Meta(ge=0), _doc("most rows to read; 0: all")] = 0
     time_format: Annotated[
         str,

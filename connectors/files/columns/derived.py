@@ -56,11 +56,13 @@ def expression(name: str, text: str) -> pl.Expr:
 def values(columns: Mapping[str, Floats], derived: pl.Expr, source: str) -> Floats:
     """Give what an expression makes of some rows: NaN where it makes no number.
 
+    A missing cell, NaN in the columns, is NULL to the expression, as SQL has it.
+
     Raises:
         FeedError: if it cannot be carried out.
     """
     try:
-        found = pl.DataFrame(dict(columns)).select(derived).to_series()
+        found = pl.DataFrame(dict(columns)).fill_nan(None).select(derived).to_series()
     except pl.exceptions.PolarsError as e:
         name = derived.meta.output_name()
         problem = f"{AT}.{name} cannot be carried out: {_line(e)}"
