@@ -34,8 +34,8 @@ from sfm_stream.storage import atomic, checkpoint, journal, run_folder
 from tests.daemon_rig import full_disk, settings_of
 from tests.live_rig import until
 
-# a slow machine is no reason to catch up
-DAEMON = {"catch_up_after": "1h", "listen": ""}
+# a slow machine is no reason to catch up, nor to leave what waits
+DAEMON = {"catch_up_after": "1h", "drain": "60s", "listen": ""}
 
 
 class Feed:
