@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import gc
 import json
+import os
 from concurrent.futures import Future
 
 import pytest
@@ -13,7 +14,9 @@ from sfm_stream.daemon.worker import REPLAY, ROW_BYTES, Witness, Worker
 from sfm_stream.errors import CheckpointError, Fenced, JournalError, SinkError
 from sfm_stream.events import Control, Gap
 from sfm_stream.notices import Level
+from sfm_stream.records import Decision
 from sfm_stream.storage import atomic, checkpoint, journal
+from sfm_stream.storage.journal import writer
 from tests.daemon_rig import START, block, full_disk, settings_of, ticks
 from tests.test_daemon_recovery import Source
 
@@ -38,6 +41,9 @@ class Rig:
 
     def kinds(self):
         return [type(r).__name__ for r in self.published]
+
+    def actions(self):
+        return [r.action for r in self.published if isinstance(r, Decision)]
 
     def journalled(self):
         return list(journal.read(self.folder / "journal"))
@@ -287,6 +293,30 @@ def test_after_a_full_disk_the_journal_goes_on_behind_a_checkpoint(
     assert rig.kinds().count("Decision") == 2
     again = Rig(tmp_path)
     assert again.engine.seq == 10
+    again.worker.close()
+
+
+@pytest.mark.parametrize("limit", [2, writer.SEGMENT_BYTES])
+def test_a_sync_that_failed_once_costs_no_event(tmp_path, monkeypatch, limit):
+    rig = Rig(tmp_path, daemon={**AT_EVERY_BATCH, "disk_full": "go-on"})
+    log = rig.worker.journal
+    log._limit = limit  # a small one is turned over in the same beat
+    rig.worker.take(block(ticks(0, 5)))
+    with monkeypatch.context() as patch:
+        patch.setattr(writer, "_sync", lambda handle: full_disk(os.close(handle)))
+        log.sync_soon()
+        log._worker.submit(bool).result()
+    rig.worker._synced -= 10
+    rig.worker.beat()
+    assert rig.worker.stepper.problem == ""
+    rig.worker.take(block(ticks(5, 10)))
+    rig.worker.close()
+    assert rig.actions() == ["unjournalled", "journalled"]
+    assert len(rig.journalled()) == 12
+    assert journal.unbroken(tmp_path / "journal") == 0
+    again = Rig(tmp_path)
+    assert again.engine.seq == 12
+    assert again.said == []
     again.worker.close()
 
 

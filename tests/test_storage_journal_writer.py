@@ -418,6 +418,56 @@ def test_a_hole_at_the_end_of_a_full_segment_is_seen_too(tmp_path):
         list(journal.read(tmp_path))
 
 
+@pytest.mark.parametrize("count", [0, 5])
+def test_where_nothing_was_skipped_the_journal_goes_on_as_it_is(tmp_path, count):
+    with Journal(tmp_path) as log:
+        log.append(ticks(0, count))
+        log.skip_to(count, log.mark)
+        log.append(ticks(count, 10))
+        log.sync()
+    assert segments(tmp_path) == ["000000000000.log"]
+    with Journal(tmp_path) as log:
+        assert log.position == 10
+    assert list(journal.read(tmp_path)) == ticks(0, 10)
+
+
+def test_a_segment_never_begins_where_the_one_before_it_did(tmp_path):
+    with Journal(tmp_path) as log:
+        with pytest.raises(JournalError, match="to begin behind 0, was 0"):
+            log._rotate(0, bytes.fromhex(MARK))
+        log.append(ticks(0, 3))
+    assert list(journal.read(tmp_path)) == ticks(0, 3)
+
+
+def test_a_skip_that_failed_leaves_no_hole(tmp_path, monkeypatch):
+    with Journal(tmp_path, segment_bytes=150) as log:
+        log.append(ticks(0, 2))
+        with monkeypatch.context() as patch:
+            patch.setattr(log, "_begin", refuse)
+            with pytest.raises(JournalError, match="the disk is full"):
+                log.skip_to(9, MARK)
+        for start in range(2, 10, 2):
+            log.append(ticks(start, start + 2))
+    assert len(segments(tmp_path)) > 1
+    assert list(journal.read(tmp_path)) == ticks(0, 10)
+
+
+def test_a_skip_that_was_killed_leaves_no_hole_behind_the_next_opening(
+    tmp_path, monkeypatch
+):
+    log = Journal(tmp_path)
+    log.append(ticks(0, 2))
+    with monkeypatch.context() as patch:
+        patch.setattr(log, "_rotate", lambda *_: None)
+        log.skip_to(9, MARK)  # it got as far as the hole
+    killed(log)
+    assert "000000000002.hole" in segments(tmp_path)
+    with Journal(tmp_path, segment_bytes=1) as log:
+        log.append(ticks(2, 4))
+        log.append(ticks(4, 5))
+    assert list(journal.read(tmp_path)) == ticks(0, 5)
+
+
 def test_events_are_synced_without_waiting(tmp_path, monkeypatch):
     synced = []
     with Journal(tmp_path, segment_bytes=64) as log:

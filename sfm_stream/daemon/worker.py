@@ -365,7 +365,8 @@ class Worker:
     def _rejoin(self) -> None:
         """Save, and journal again from there."""
         # what was not journalled has no content to be named by: a name of its own
-        mark = secrets.token_hex(MARK_BYTES)
+        lacks = self.journal.position != self.engine.seq
+        mark = secrets.token_hex(MARK_BYTES) if lacks else self.journal.mark
         try:
             self.saver.begin(self.deliveries, mark).result(REJOIN)
             self.stepper.go_on_journalled(mark)

@@ -164,14 +164,23 @@ def expect_whole(segment: Segment, entries: Entries, expected: int) -> None:
     Raises:
         JournalError: naming the damaged byte or both counts.
     """
-    if entries.end != len(segment.body):
-        at = segment.head + entries.end
-        problem = f"damaged entry at byte {at} of a finished segment"
-        raise JournalError(str(segment.path), problem, RESTORE)
+    expect_no_tail(segment, entries)
     if entries.events != expected:
         problem = f"expected {expected} events, was {entries.events}"
         hint = "a segment is missing; restore it"
         raise JournalError(str(segment.path), problem, hint)
+
+
+def expect_no_tail(segment: Segment, entries: Entries) -> None:
+    """Refuse a finished segment that does not end with a whole entry.
+
+    Raises:
+        JournalError: naming the damaged byte.
+    """
+    if entries.end != len(segment.body):
+        at = segment.head + entries.end
+        problem = f"damaged entry at byte {at} of a finished segment"
+        raise JournalError(str(segment.path), problem, RESTORE)
 
 
 def events(segment: Segment, end: int, skip: int) -> Iterator[Event]:
@@ -263,6 +272,11 @@ def hole(folder: Path, first: int, following: int | None) -> int | None:
 def holes(folder: Path) -> list[int]:
     """List where holes begin, in no order."""
     return [int(path.stem) for path in folder.glob(f"*{HOLE}")]
+
+
+def hole_at(folder: Path, position: int) -> Path:
+    """Name a hole that begins at a position."""
+    return folder / f"{position:012d}{HOLE}"
 
 
 def active(folder: Path, first: int) -> Path:

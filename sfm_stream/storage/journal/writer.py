@@ -198,7 +198,8 @@ class Journal:
         """Go on at a later position: what lies between was never appended.
 
         Args:
-            position: of the next event.
+            position: of the next event; at the journal's own nothing is left out, and
+                it goes on as it is, with its own mark.
             mark: at that position, 64 hex digits: that of a checkpoint taken there.
 
         Raises:
@@ -206,10 +207,16 @@ class Journal:
             Fenced: if another process has taken the run.
         """
         self._guard()
-        hole = self._folder / f"{self._position:012d}{segment.HOLE}"
+        if position == self._position:
+            return
+        hole = segment.hole_at(self._folder, self._position)
         try:
             atomic.write(hole, b"")
-            self._rotate(position, bytes.fromhex(mark))
+            try:
+                self._rotate(position, bytes.fromhex(mark))
+            except OSError:
+                hole.unlink()
+                raise
         except OSError as e:
             raise JournalError(str(self._path), *atomic.explain(e)) from e
 
@@ -263,13 +270,17 @@ class Journal:
             self._go_on_in(first, finished)
         else:
             self._begin(first, segment.FIRST_SEED)
+        for start in segment.holes(self._folder):
+            if start >= self._position:  # nothing was skipped: it was stopped before
+                segment.hole_at(self._folder, start).unlink()
 
     def _go_on_behind(self, first: int) -> None:
         """Begin a new segment behind a finished one."""
         segment.finish(self._folder, first)
         found = segment.load(self._folder, first)
-        count = segment.scan(found).events
-        segment.expect_whole(found, segment.scan(found), count)
+        entries = segment.scan(found)
+        segment.expect_no_tail(found, entries)
+        count = entries.events
         self._begin(first + count, segment.mark(found, count) or found.seed)
 
     def _go_on_in(self, first: int, finished: Sequence[int]) -> None:
@@ -301,9 +312,12 @@ class Journal:
 
     def _rotate(self, first: int, seed: bytes) -> None:
         """Begin a new segment and compress the old one meanwhile."""
+        old_handle, old = self._handle, int(self._path.stem)
+        if first <= old:
+            problem = f"expected a segment to begin behind {old}, was {first}"
+            raise JournalError(str(self._path), problem)
         os.fsync(self._handle)
         self._settle()
-        old_handle, old = self._handle, int(self._path.stem)
         self._begin(first, seed)
         os.close(old_handle)
         self._compressing = self._worker.submit(segment.finish, self._folder, old)
