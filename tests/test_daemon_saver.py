@@ -3,7 +3,8 @@ from __future__ import annotations
 import pytest
 
 from sfm_stream.daemon.saver import Saver
-from sfm_stream.errors import CheckpointError
+from sfm_stream.errors import CheckpointError, JournalError
+from sfm_stream.state.moment import Moment
 from sfm_stream.storage import checkpoint, tensors
 from sfm_stream.storage.run_folder import Run
 from tests.daemon_rig import Time, engine_of, full_disk, ticks
@@ -221,6 +222,39 @@ def test_an_unforeseen_error_is_told_and_the_next_try_is_made(rig, monkeypatch):
             rig.saver.begin({"records": Sink()}).result(10)
     assert "what nobody thought of" in rig.saver.problem
     assert not rig.saver.busy
+    rig.saver.begin({"records": Sink()}).result(10)
+    assert (rig.saver.problem, rig.saved()["seq"]) == ("", 10)
+
+
+def test_a_state_that_cannot_be_gathered_is_told_and_the_next_try_is_made(
+    rig, monkeypatch
+):
+    rig.live(0, 10)
+    with monkeypatch.context() as broken:
+        broken.setattr(Moment, "arrays", full_disk)
+        with pytest.raises(CheckpointError, match="cannot be written"):
+            rig.saver.begin({"records": Sink()}).result(10)
+    assert not rig.saver.busy
+    rig.saver.begin({"records": Sink()}).result(10)
+    assert (rig.saver.problem, rig.saved()["seq"]) == ("", 10)
+
+
+def test_a_journal_without_a_handle_to_sync_is_a_problem_and_no_checkpoint(
+    rig, monkeypatch
+):
+    def none_left():
+        raise JournalError("journal", "too many open files")
+
+    rig.live(0, 10)
+    rig.saver.note()
+    with monkeypatch.context() as broken:
+        broken.setattr(rig.journal, "syncing", none_left)
+        with pytest.raises(JournalError, match="too many open files"):
+            rig.saver.begin({"records": Sink()}).result(10)
+    assert rig.saver.problem == "journal: too many open files"
+    assert not rig.saver.busy
+    rig.time.seconds = 3.0
+    assert rig.saver.waited() == rig.saver.since_tried() == 3.0
     rig.saver.begin({"records": Sink()}).result(10)
     assert (rig.saver.problem, rig.saved()["seq"]) == ("", 10)
 

@@ -118,6 +118,8 @@ def test_catching_up_is_a_state_of_its_own(rig):
 def test_troubles_are_alarms(rig, monkeypatch):
     rig.worker.stepper.problem = "journal: the disk is full"
     rig.worker.saver.problem = "checkpoints: the disk is full"
+    rig.worker.problem = "old segments stay"
+    rig.worker.journal.problem = "a full segment stays as it is"
     (delivery,) = rig.worker.deliveries.values()
     lost = replace(delivery.state(), dropped=7)
     monkeypatch.setattr(delivery, "state", lambda: lost)
@@ -125,6 +127,8 @@ def test_troubles_are_alarms(rig, monkeypatch):
     assert said.alarms == (
         "journal: the disk is full",
         "checkpoints: the disk is full",
+        "old segments stay",
+        "a full segment stays as it is",
         "sink records: 7 records were lost",
     )
     assert not said.journal.journalled

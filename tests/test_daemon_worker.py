@@ -16,11 +16,15 @@ from sfm_stream.events import Control, Gap
 from sfm_stream.notices import Level
 from sfm_stream.records import Decision
 from sfm_stream.storage import atomic, checkpoint, journal
-from sfm_stream.storage.journal import writer
+from sfm_stream.storage.journal import Journal, writer
 from tests.daemon_rig import START, block, full_disk, settings_of, ticks
 from tests.test_daemon_recovery import Source
 
 AT_EVERY_BATCH = {"checkpoint_every": "1ns", "drain": "10s"}
+
+
+def refuse_journal(*_):
+    raise JournalError("journal", "full")
 
 
 class Rig:
@@ -272,6 +276,35 @@ def test_old_segments_go_when_a_checkpoint_covers_them(tmp_path):
     again = Rig(tmp_path, **tree)
     assert again.engine.seq == 50
     again.worker.close()
+
+
+def test_segments_that_cannot_be_deleted_are_an_alarm_and_the_run_goes_on(
+    tmp_path, monkeypatch
+):
+    rig = Rig(tmp_path, daemon={**AT_EVERY_BATCH, "retention": "1ns"})
+    rig.worker.journal._limit = 1
+    with monkeypatch.context() as patch:
+        patch.setattr(Journal, "delete_before", refuse_journal)
+        for start in range(0, 20, 10):
+            rig.worker.take(block(ticks(start, start + 10)))
+            rig.worker.save()
+            rig.worker.saver._writing.result(10)
+    assert rig.worker.problem == rig.said[-1] == "old segments stay: journal: full"
+    assert rig.said[-1].level == Level.WARNING
+    rig.worker.save()
+    assert rig.worker.problem == ""
+    rig.worker.close()
+
+
+def test_without_a_last_checkpoint_the_sinks_are_closed_all_the_same(
+    tmp_path, monkeypatch
+):
+    rig = Rig(tmp_path, sink=[{"kind": "jsonl"}])
+    rig.worker.take(block(ticks(0, 20)))
+    monkeypatch.setattr(rig.worker.journal, "syncing", refuse_journal)
+    rig.worker.close()
+    assert rig.said == ["no last checkpoint: journal: full; the journal has the rest"]
+    assert len(rig.lines()) == len(rig.published)
 
 
 def test_after_a_full_disk_the_journal_goes_on_behind_a_checkpoint(

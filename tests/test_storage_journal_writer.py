@@ -324,7 +324,9 @@ def test_disk_full_at_rotation_appends_nothing(tmp_path, monkeypatch):
     assert list(journal.read(tmp_path)) == ticks(0, 6)
 
 
-def test_disk_full_while_compressing_is_told_and_loses_nothing(tmp_path, monkeypatch):
+def test_disk_full_while_compressing_is_told_and_hinders_nothing(
+    tmp_path, monkeypatch, caplog
+):
     log = Journal(tmp_path, segment_bytes=100)
     log.append(ticks(0, 3))
     write = atomic.write
@@ -333,13 +335,26 @@ def test_disk_full_while_compressing_is_told_and_loses_nothing(tmp_path, monkeyp
         return refuse() if path.suffix == ".gz" else write(path, data)
 
     monkeypatch.setattr(atomic, "write", refuse_packed)
-    log.append(ticks(3, 6))
-    with pytest.raises(JournalError, match="the disk is full"):
-        log.close()
-    assert list(journal.read(tmp_path)) == ticks(0, 6)
-    monkeypatch.undo()
-    with Journal(tmp_path) as log:
-        assert list(log.read()) == ticks(0, 6)
+    for start in range(3, 12, 3):
+        log.append(ticks(start, start + 3))
+    log.delete_before(3)
+    assert "full segment stays as it is: the disk is full" in log.problem
+    assert caplog.messages[0] == "a segment was not compressed"
+    log.close()
+    assert list(journal.read(tmp_path, 3)) == ticks(3, 12)
+    with Journal(tmp_path, segment_bytes=100) as log:
+        assert "the disk is full" in log.problem
+        monkeypatch.undo()
+        log.append(ticks(12, 15))
+        log._settle()
+        assert log.problem == ""
+    assert segments(tmp_path) == [
+        "000000000003.log.gz",
+        "000000000006.log.gz",
+        "000000000009.log.gz",
+        "000000000012.log",
+    ]
+    assert list(journal.read(tmp_path, 3)) == ticks(3, 15)
 
 
 def test_folder_that_cannot_be_made_is_named(tmp_path):

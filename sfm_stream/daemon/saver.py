@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
@@ -21,7 +22,7 @@ import msgspec
 import numpy as np
 
 from sfm_stream.daemon.recovery import RECORDS
-from sfm_stream.errors import CheckpointError, SFMStreamError
+from sfm_stream.errors import CheckpointError, JournalError, SFMStreamError
 from sfm_stream.state.moment import NO_ROOM
 from sfm_stream.storage import atomic, checkpoint, history, tensors
 from sfm_stream.storage.run_folder import Run
@@ -59,7 +60,11 @@ class Journal(Protocol):
         """
 
     def syncing(self) -> Callable[[], None]:
-        """Give a call that waits until all appended so far is on disk."""
+        """Give a call that waits until all appended so far is on disk.
+
+        Raises:
+            JournalError: if there are no more descriptors.
+        """
 
 
 class Delivery(Protocol):
@@ -81,6 +86,27 @@ class Saved(msgspec.Struct, frozen=True):
     seq: int
     at: float
     seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """A checkpoint that was begun.
+
+    Attributes:
+        seq: events it is taken after.
+        begun: when that was, seconds that never run backwards.
+        moment: the engine's state then.
+        meta: what its manifest holds besides the sinks' positions.
+        journalled: waits until the journal is on disk up to there.
+        written: done when it is on disk, or has failed.
+    """
+
+    seq: int
+    begun: float
+    moment: Moment
+    meta: Mapping[str, Any]
+    journalled: Callable[[], None]
+    written: Future[None]
 
 
 class _Answers:
@@ -207,31 +233,23 @@ class Saver:
 
         Returns:
             Done when it is on disk, or has failed.
-
-        Raises:
-            JournalError: if there are no more descriptors.
         """
-        begun, seq = self._elapsed(), self._engine.seq
-        journalled = self._journal.syncing()
-        self._tried = begun
+        self._tried, written = self._elapsed(), Future[None]()
+        try:
+            journalled = self._journal.syncing()
+        except JournalError as error:
+            self._fail(written, error)
+            return written
         if self._begun is None:
             self._begun = self._fresh
         self._fresh = None
+        seq = self._engine.seq
         moment, engine = self._engine.hold(self._taken_room())
         meta = {"engine": engine, history.MARK: mark or self._journal.mark}
-        written: Future[None] = Future()
+        pending = Pending(seq, self._tried, moment, meta, journalled, written)
         self._writing = written
-
-        def write(positions: Mapping[str, Mapping[str, Any]]) -> None:
-            manifest = {**meta, **_places(positions)}
-            self._write(seq, begun, moment, manifest, journalled, written)
-
-        def submit(positions: Mapping[str, Mapping[str, Any]]) -> None:
-            with self._lock:  # of sinks' threads
-                if not self._closed:
-                    self._writer.submit(write, positions)
-
-        answers = self._answers = _Answers(deliveries, submit)
+        answers = _Answers(deliveries, partial(self._submit, pending))
+        self._answers = answers
         for name, delivery in deliveries.items():
             delivery.mark(partial(answers.take, name))
         return written
@@ -247,34 +265,46 @@ class Saver:
             self._closed = True
         self._writer.shutdown()
 
-    def _write(
-        self,
-        seq: int,
-        begun: float,
-        moment: Moment,
-        manifest: Mapping[str, Any],
-        journalled: Callable[[], None],
-        written: Future[None],
+    def _submit(
+        self, pending: Pending, positions: Mapping[str, Mapping[str, Any]]
     ) -> None:
-        arrays = moment.arrays()
+        with self._lock:  # of sinks' threads
+            if not self._closed:
+                self._writer.submit(self._write, pending, positions)
+
+    def _write(
+        self, pending: Pending, positions: Mapping[str, Mapping[str, Any]]
+    ) -> None:
         try:
+            self._put_on_disk(pending, positions)
+        except Exception as error:  # noqa: BLE001 or no further one would be begun
+            self._fail(pending.written, error)
+            return
+        self.problem, self._begun = "", None
+        taken = self._elapsed() - pending.begun
+        self.saved = Saved(pending.seq, pending.begun, taken)
+        pending.written.set_result(None)
+
+    def _put_on_disk(
+        self, pending: Pending, positions: Mapping[str, Mapping[str, Any]]
+    ) -> None:
+        try:
+            arrays = pending.moment.arrays()
             learned = (part for name in WEIGHTS for part in tensors.parts(arrays[name]))
             self.finite = all(np.isfinite(part).all() for part in learned)
-            _settle(journalled, self._run)
+            _settle(pending.journalled, self._run)
             checkpoint.save(
-                self._run.checkpoints, seq, arrays, manifest, self._keep,
+                self._run.checkpoints, pending.seq, arrays,
+                {**pending.meta, **_places(positions)}, self._keep,
                 self._journal.expect_present,
             )  # fmt: skip
-        except Exception as error:  # noqa: BLE001 or no further one would be begun
-            failed = _explained(error, self._run)
-            self.problem = str(failed)
-            written.set_exception(failed)
-            return
         finally:
-            moment.end()
-        self.problem, self._begun = "", None
-        self.saved = Saved(seq, begun, self._elapsed() - begun)
-        written.set_result(None)
+            pending.moment.end()
+
+    def _fail(self, written: Future[None], error: Exception) -> None:
+        failed = _explained(error, self._run)
+        self.problem = str(failed)
+        written.set_exception(failed)
 
 
 def _room(size: int) -> Octets:

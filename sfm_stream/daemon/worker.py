@@ -47,6 +47,8 @@ REJOIN = 5.0
 MARK_BYTES, SPILL_BYTES = 32, 4
 SERIOUS = {"unjournalled": error, "catch-up": warning, "quarantine": warning}
 """Decisions that tell of a trouble."""
+NOT_SAVED = (CheckpointError, JournalError, TimeoutError)
+"""What a checkpoint may end with."""
 RESTARTED = "the process was restarted"
 
 
@@ -100,6 +102,7 @@ class Worker:
         recovered: events that were taken from the journal.
         aside: checkpoints that recovery set aside, and why.
         lost: what recovery no longer found of the sinks' records.
+        problem: why old segments of the journal could not be deleted, or empty.
         stepper: takes the batches.
         saver: takes the checkpoints.
         deliveries: the sinks by name.
@@ -117,7 +120,7 @@ class Worker:
         self._found, self._say, self._witness, self._now = found, say, witness, now
         self.engine, self.journal = found.engine, found.journal
         self.recovered, self.aside = found.events, found.aside
-        self.lost = tuple(found.lost)
+        self.lost, self.problem = tuple(found.lost), ""
         self.deliveries: dict[str, Delivery] = {}
         self._covered: deque[Saved] = deque()
         self.steps, self._synced, self._pace = 0, time.monotonic(), 0.0
@@ -351,13 +354,19 @@ class Worker:
         seq = 0
         while self._covered and self._covered[0].at <= limit:
             seq = self._covered.popleft().seq
-        self.journal.delete_before(seq)
+        try:
+            self.journal.delete_before(seq)
+        except JournalError as failed:  # they are in no one's way but the disk's
+            self.problem = f"old segments stay: {failed}"
+            self._say(warning(self.problem))
+        else:
+            self.problem = ""
 
     def _save_last(self) -> None:
         """Save what there is, if the sinks come to an end in time."""
         try:
             self.saver.begin(self.deliveries).result(self._drain)
-        except (CheckpointError, TimeoutError) as failed:
+        except NOT_SAVED as failed:
             reason = str(failed) or "a sink did not come to an end"
             told = f"no last checkpoint: {reason}; the journal has the rest"
             self._say(warning(told))
@@ -370,7 +379,7 @@ class Worker:
         try:
             self.saver.begin(self.deliveries, mark).result(REJOIN)
             self.stepper.go_on_journalled(mark)
-        except (CheckpointError, JournalError, TimeoutError) as failed:
+        except NOT_SAVED as failed:
             reason = str(failed) or f"no checkpoint came to an end in {REJOIN:g} s"
             self._say(error(f"still without a journal: {reason}"))
 

@@ -130,7 +130,10 @@ def _with_model(
     stepper, saver = worker.stepper, worker.saver
     counts, saved = stepper.counts, saver.saved
     sinks, streams = worker.sinks(), _streams(stepper, judged)
-    problems = (stepper.problem, saver.problem, *worker.aside, *worker.lost)
+    problems = (
+        stepper.problem, saver.problem, worker.problem, worker.journal.problem,
+        *worker.aside, *worker.lost,
+    )  # fmt: skip
     late = before.state == model.LIVE and stepper.catching_up
     return replace(
         before,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import logging
 import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -21,6 +22,8 @@ from sfm_stream.storage import atomic, lock, segment
 from sfm_stream.storage.journal.reader import read
 from sfm_stream.storage.segment import Chain
 
+log = logging.getLogger(__name__)
+
 SEGMENT_BYTES = 8 * 2**20
 LONGEST_ENTRY = segment.LARGEST_GUESS // 2
 """Bytes: a longer one would not be found behind a damaged one."""
@@ -37,6 +40,8 @@ class Journal:
     Attributes:
         cut_bytes: length of the torn tail that opening removed.
         written: bytes appended since it was opened.
+        problem: why a full segment could not be compressed, or empty. Its events are
+            whole, and it is tried again with the next one and at the next opening.
 
     Raises:
         JournalError: if another process writes there, an entry before the tail is
@@ -52,7 +57,7 @@ class Journal:
     ) -> None:
         self._folder, self._limit, self._guard = folder, segment_bytes, guard
         self._encode = msgspec.msgpack.Encoder(enc_hook=_plain).encode
-        self.cut_bytes = self.written = 0
+        self.cut_bytes, self.written, self.problem = 0, 0, ""
         self._compressing: Future[None] | None = None
         self._syncing: Future[None] | None = None
         self._lock = lock.hold(folder)
@@ -262,8 +267,7 @@ class Journal:
         for path in self._folder.glob(f"*{atomic.TEMPORARY}"):
             path.unlink()
         *finished, first = segment.firsts(self._folder) or [0]
-        for older in finished:
-            segment.finish(self._folder, older)
+        self._compress(first)
         if segment.finished(self._folder, first).exists():  # the active one is lost
             self._go_on_behind(first)
         elif segment.active(self._folder, first).exists():
@@ -320,7 +324,19 @@ class Journal:
         self._settle()
         self._begin(first, seed)
         os.close(old_handle)
-        self._compressing = self._worker.submit(segment.finish, self._folder, old)
+        self._compressing = self._worker.submit(self._compress, first)
+
+    def _compress(self, before: int) -> None:
+        """Compress the segments that begin before a position and are not compressed."""
+        try:
+            for first in segment.firsts(self._folder):
+                if first < before:
+                    segment.finish(self._folder, first)
+            self.problem = ""
+        except OSError as e:
+            reason = ": ".join(atomic.explain(e))
+            self.problem = f"{self._folder}: a full segment stays as it is: {reason}"
+            log.exception("a segment was not compressed")
 
     def _settle(self) -> None:
         if self._compressing is not None:
