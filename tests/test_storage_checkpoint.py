@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import errno
 import hashlib
 import json
@@ -9,6 +10,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -284,6 +286,55 @@ def test_disk_that_is_really_full_leaves_the_older_ones(small_disk):
         checkpoint.save(small_disk, 2, {"x": np.zeros(100_000)}, {})
     assert names(small_disk) == ["000000000001"]
     same(checkpoint.load(small_disk / "000000000001").arrays, ARRAYS)
+
+
+@pytest.mark.parametrize("step", range(6))
+def test_whatever_stops_a_save_of_the_same_number_a_good_one_is_left(
+    tmp_path, monkeypatch, step
+):
+    checkpoint.save(tmp_path, 7, ARRAYS, {"of": "before"})
+    steps = []
+
+    def stopping(call):
+        def wrapped(*given, **options):
+            steps.append(call)
+            if len(steps) > step:
+                raise KeyboardInterrupt
+            return call(*given, **options)
+
+        return wrapped
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "rename", stopping(Path.rename))
+        patch.setattr(shutil, "rmtree", stopping(shutil.rmtree))
+        with contextlib.suppress(KeyboardInterrupt):
+            checkpoint.save(tmp_path, 7, ARRAYS, {"of": "now"})
+    for reader in (checkpoint.newest_good, partial(checkpoint.oldest_good, since=7)):
+        found = reader(tmp_path, pytest.fail)
+        assert found.manifest["of"] == ("before" if step < 2 else "now")
+    assert checkpoint.set_aside(tmp_path, lambda _: "") == {}
+    checkpoint.save(tmp_path, 7, ARRAYS, {"of": "later"})
+    assert checkpoint.newest_good(tmp_path, pytest.fail).manifest["of"] == "later"
+    assert names(tmp_path) == ["000000000007"]
+
+
+def test_one_that_was_replaced_does_not_come_back_when_the_newer_is_set_aside(tmp_path):
+    path = checkpoint.save(tmp_path, 7, ARRAYS, {})
+    shutil.copytree(path, tmp_path / "000000000007.before")  # killed before its end
+    assert list(checkpoint.set_aside(tmp_path, lambda _: "lost")) == [
+        "000000000007.aside-1"
+    ]
+    assert checkpoint.newest_good(tmp_path, pytest.fail) is None
+
+
+def test_as_often_as_one_is_set_aside_it_gets_a_number_of_its_own(tmp_path):
+    names_given = []
+    for _ in range(3 * checkpoint.MOST_ASIDE):
+        checkpoint.save(tmp_path, 7, ARRAYS, {})
+        names_given += checkpoint.set_aside(tmp_path, lambda _: "lost")
+    assert names_given == [f"000000000007.aside-{n}" for n in range(1, 13)]
+    left = sorted(names_given[-checkpoint.MOST_ASIDE :])
+    assert names(tmp_path) == left
 
 
 KILLED = """

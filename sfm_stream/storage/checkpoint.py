@@ -4,8 +4,9 @@
     folder/000000123456/manifest.json       what they are, and their hash
 
 A snapshot is written beside its final name and renamed, so a folder with a number for
-a name is whole. Loading is strict: nothing is restored in part. A snapshot of events
-that were lost is renamed to `<seq>.aside-<n>` and never loaded again.
+a name is whole. One of the same number is `<seq>.before` meanwhile, and counts as long
+as there is no newer one. Loading is strict: nothing is restored in part. A snapshot of
+events that were lost is renamed to `<seq>.aside-<n>` and never loaded again.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 FORMAT = 1
 STATE, MANIFEST = "state.safetensors", "manifest.json"
 OURS = ("format", "seq", "sha256", "arrays", "check")
-ASIDE = ".aside"
+BEFORE, ASIDE = ".before", ".aside"
 MOST_ASIDE = 4
 """Snapshots kept for a look after they were set aside."""
 
@@ -85,10 +86,11 @@ def save(
         _remove_leftovers(folder)
         _write(temporary, seq, arrays, manifest)
         guard()
-        if final.exists():  # a damaged one of this number, which recovery passed over
-            _discard(final)
+        if final.exists():  # of before a restart; it may be the only good one
+            final.rename(final.with_name(final.name + BEFORE))
         temporary.rename(final)
         atomic.sync(folder)
+        _remove_replaced(folder)
         for old in _numbered(folder, up_to=seq)[keep:]:
             _discard(old)
     except OSError as e:
@@ -188,7 +190,7 @@ def oldest_good(
         CheckpointMismatch: if a whole one was written in another format.
     """
     newest_first = _numbered(folder)
-    paths = [path for path in reversed(newest_first) if int(path.name) >= since]
+    paths = [path for path in reversed(newest_first) if _seq(path) >= since]
     return _first_good(paths, warn, misfit, "after")
 
 
@@ -209,6 +211,10 @@ def set_aside(folder: Path, misfit: Misfit) -> dict[str, str]:
         CheckpointMismatch: if a whole one was written in another format.
     """
     found = {}
+    try:
+        _remove_replaced(folder)
+    except OSError as e:
+        raise CheckpointError(str(folder), *atomic.explain(e)) from e
     for path in _numbered(folder):
         try:
             why = misfit(read_manifest(path))
@@ -219,22 +225,29 @@ def set_aside(folder: Path, misfit: Misfit) -> dict[str, str]:
     return found
 
 
-def aside(folder: Path) -> list[str]:
-    """Name the snapshots that were set aside, oldest first."""
-    return sorted(path.name for path in folder.glob(f"*{ASIDE}*"))
-
-
 def _aside(path: Path) -> str:
-    taken = len(list(path.parent.glob(f"{path.name}{ASIDE}*")))
-    name = f"{path.name}{ASIDE}-{taken + 1}"
+    seq, there = _seq(path), _set_aside(path.parent)
+    # earlier ones may be gone, so their number says nothing
+    last = max((number for of, number in there if of == seq), default=0)
+    name = _name_aside(seq, last + 1)
     try:
-        for old in aside(path.parent)[: -MOST_ASIDE + 1]:
-            shutil.rmtree(path.with_name(old))
+        for old in there[: -MOST_ASIDE + 1]:
+            shutil.rmtree(path.with_name(_name_aside(*old)))
         path.rename(path.with_name(name))
         atomic.sync(path.parent)
     except OSError as e:
         raise CheckpointError(str(path), *atomic.explain(e)) from e
     return name
+
+
+def _name_aside(seq: int, number: int) -> str:
+    return f"{seq:012d}{ASIDE}-{number}"
+
+
+def _set_aside(folder: Path) -> list[tuple[int, int]]:
+    """List event and number of the snapshots that were set aside, in order."""
+    parts = (path.name.split(f"{ASIDE}-") for path in folder.glob(f"*{ASIDE}-*"))
+    return sorted((int(a), int(b)) for a, b in parts if (a + b).isdecimal())
 
 
 def _first_good(
@@ -293,10 +306,16 @@ def _expect(path: Path, what: str, expected: object, was: object) -> None:
 
 def _numbered(folder: Path, up_to: int | None = None) -> list[Path]:
     """List the snapshots, newest first."""
-    paths = folder.iterdir() if folder.is_dir() else ()
-    found = {int(p.name): p for p in paths if p.name.isdecimal() and p.is_dir()}
+    # backwards, so that the one of before comes before the one that replaced it
+    paths = sorted(folder.iterdir(), reverse=True) if folder.is_dir() else ()
+    numbered = (p for p in paths if p.name.removesuffix(BEFORE).isdecimal())
+    found = {_seq(path): path for path in numbered if path.is_dir()}
     wanted = (seq for seq in found if up_to is None or seq <= up_to)
     return [found[seq] for seq in sorted(wanted, reverse=True)]
+
+
+def _seq(path: Path) -> int:
+    return int(path.name.removesuffix(BEFORE))
 
 
 def _discard(path: Path) -> None:
@@ -306,6 +325,13 @@ def _discard(path: Path) -> None:
     shutil.rmtree(doomed)
 
 
+def _remove_replaced(folder: Path) -> None:
+    for path in folder.glob(f"*{BEFORE}"):
+        if path.with_suffix("").exists():
+            _discard(path)
+
+
 def _remove_leftovers(folder: Path) -> None:
+    _remove_replaced(folder)
     for path in folder.glob(f"*{atomic.TEMPORARY}*"):
         shutil.rmtree(path)
