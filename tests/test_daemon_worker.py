@@ -15,6 +15,7 @@ from sfm_stream.errors import CheckpointError, Fenced, JournalError, SinkError
 from sfm_stream.events import Control, Gap
 from sfm_stream.notices import Level
 from sfm_stream.records import Decision
+from sfm_stream.sinks import open_sink
 from sfm_stream.storage import atomic, checkpoint, journal
 from sfm_stream.storage.journal import Journal, writer
 from tests.daemon_rig import START, block, full_disk, settings_of, ticks
@@ -248,6 +249,28 @@ def test_a_sink_that_cannot_be_opened_changes_nothing(tmp_path):
     rig.worker.take(block(ticks(0, 3)))
     rig.worker.close()
     assert len(rig.lines()) == 5
+
+
+def test_of_new_sinks_none_stays_open_if_one_cannot_be_opened(tmp_path, monkeypatch):
+    rig, opened = Rig(tmp_path), []
+    (tmp_path / "old.jsonl").write_text("precious\n")
+    paths = ("new.jsonl", "old.jsonl")
+    config = settings_of(sink=[{"kind": "jsonl", "path": path} for path in paths])
+
+    def watched(*given):
+        opened.append(open_sink(*given))
+        return opened[-1]
+
+    monkeypatch.setattr(worker, "open_sink", watched)
+    with pytest.raises(SinkError, match="holds records already"):
+        rig.worker.obey(config)
+    (sink,) = opened
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        os.fstat(sink._handle)
+    (tmp_path / "old.jsonl").unlink()
+    rig.worker.obey(config)
+    assert len(rig.worker.deliveries) == 3
+    rig.worker.close()
 
 
 def test_the_journal_is_synced_once_a_second(tmp_path, monkeypatch):

@@ -10,8 +10,9 @@ import secrets
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -222,7 +223,7 @@ class Worker:
         """
         wanted = {RECORDS: OWN, **named(config)}
         new = {name: s for name, s in wanted.items() if name not in self.deliveries}
-        opened = {name: self._open(settings) for name, settings in new.items()}
+        opened = self._open_all(new)
         gone = [name for name in self.deliveries if name not in wanted]
         for name, sink in opened.items():
             self._deliver_to(name, sink, new[name])
@@ -314,6 +315,15 @@ class Worker:
                 self._say(_left_behind(name))
 
         threading.Thread(target=close, name=f"closing {name}", daemon=True).start()
+
+    def _open_all(self, wanted: Mapping[str, SinkSettings]) -> dict[str, Sink]:
+        """Open sinks, all or none."""
+        opened: dict[str, Sink] = {}
+        with ExitStack() as opening:
+            for name, settings in wanted.items():
+                opened[name] = opening.enter_context(closing(self._open(settings)))
+            opening.pop_all()
+        return opened
 
     def _open(self, settings: SinkSettings) -> Sink:
         tables = {"experts": self.engine.experts}
