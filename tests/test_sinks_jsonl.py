@@ -126,3 +126,12 @@ def test_empty_position_begins_again_from_nothing(tmp_path):
     sink.close()
     JsonlSink(tmp_path / "records.jsonl", {}).close()
     assert (tmp_path / "records.jsonl").read_bytes() == b""
+
+
+def test_a_file_that_cannot_be_cut_is_closed_and_named(tmp_path, monkeypatch):
+    closed, close = [], os.close
+    monkeypatch.setattr(os, "ftruncate", refuse)
+    monkeypatch.setattr(os, "close", lambda handle: closed.append(close(handle)))
+    with pytest.raises(SinkError, match=r"records\.jsonl: the disk is full"):
+        JsonlSink(tmp_path / "records.jsonl")
+    assert len(closed) == 1

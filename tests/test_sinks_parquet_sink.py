@@ -16,6 +16,7 @@ from sfm_stream import sinks
 from sfm_stream.errors import SinkError
 from sfm_stream.records import KINDS, Records
 from sfm_stream.sinks import JsonlSink, ParquetSink
+from sfm_stream.sinks.parquet import growing
 from sfm_stream.storage import atomic
 from tests.records_rig import TABLES, cut, files, plain_rows, refuse, some, stored_rows
 
@@ -400,3 +401,20 @@ def test_a_torn_end_of_a_log_is_cut_or_refused_by_what_the_checkpoint_held(
     log.write_bytes(flipped)
     with pytest.raises(SinkError, match=r"scores-000000.log: damaged entry .* repair"):
         list(sinks.read(tmp_path, "scores"))
+
+
+def test_a_log_that_cannot_be_read_while_it_is_folded_is_tried_again(
+    tmp_path, monkeypatch
+):
+    written = [some(0, 5), some(5, 5)]
+    sink = ParquetSink(tmp_path, TABLES)
+    sink.write(written[0])
+    sink.flush()
+    sink.write(written[1])
+    with monkeypatch.context() as patch:
+        patch.setattr(growing, "load", refuse)
+        with pytest.raises(SinkError, match=r"\.log: the disk is full"):
+            sink.close()
+    sink.close()
+    for kind in KINDS:
+        assert stored_rows(tmp_path, kind) == list(plain_rows(kind, written))

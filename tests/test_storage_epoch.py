@@ -12,6 +12,7 @@ import pytest
 
 from sfm_stream.errors import Fenced, StorageError
 from sfm_stream.storage import epoch
+from tests.daemon_rig import full_disk
 
 HOLDER = """
 import sys, time
@@ -214,3 +215,16 @@ def test_a_lease_that_cannot_be_renewed_is_told_and_tried_again(tmp_path, monkey
 def test_a_folder_made_for_a_run_is_its_owners_alone(tmp_path):
     with epoch.take(tmp_path / "runs" / "new", 1.0):
         assert (tmp_path / "runs" / "new").stat().st_mode & 0o777 == 0o700
+
+
+def test_a_process_that_cannot_say_that_it_left_lets_go_all_the_same(
+    tmp_path, monkeypatch
+):
+    own = epoch.take(tmp_path, 5.0)
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "pwrite", full_disk)
+        with pytest.raises(StorageError, match="000001: the disk is full"):
+            own.close()
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        os.fstat(own._handle)
+    epoch.take(tmp_path, 5.0, pause=pytest.fail).close()

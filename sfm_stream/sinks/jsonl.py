@@ -60,6 +60,9 @@ class JsonlSink:
         except SinkError:
             os.close(self._handle)
             raise
+        except OSError as e:
+            os.close(self._handle)
+            raise SinkError(str(path), *atomic.explain(e)) from e
 
     def write(self, records: Records) -> None:
         """Take records, in order.

@@ -91,11 +91,21 @@ class Epoch:
             raise Fenced(run, problem, HINT)
 
     def close(self) -> None:
-        """Say that this process no longer works on the run, and let the next one in."""
+        """Say that this process no longer works on the run, and let the next one in.
+
+        Raises:
+            StorageError: if it cannot be said; then a process of another machine waits
+                for the lease to run out.
+        """
         self._ended.set()
         self._renewing.join()
-        os.pwrite(self._handle, f"{LEFT}\n".encode(), os.fstat(self._handle).st_size)
-        os.close(self._handle)
+        said = f"{LEFT}\n".encode()
+        try:
+            os.pwrite(self._handle, said, os.fstat(self._handle).st_size)
+        except OSError as e:
+            raise StorageError(str(self._path), *atomic.explain(e)) from e
+        finally:
+            os.close(self._handle)
 
     def _renew(self) -> None:
         """Touch the file again and again; shared storage may be away for a while."""

@@ -103,9 +103,16 @@ def cut(folder: Path, keep: Mapping[str, int]) -> None:
 def load(
     folder: Path, kind: str, number: int, columns: list[str] | None = None
 ) -> Iterator[pl.DataFrame]:
-    """Give the rows of a part: those of its Parquet file, and those of its log."""
-    path = folder / name_of(kind, number)
-    grown = growing.load(log_name(folder, kind, number))
+    """Give the rows of a part: those of its Parquet file, and those of its log.
+
+    Raises:
+        SinkError: if one of them is damaged or cannot be read.
+    """
+    path, log = folder / name_of(kind, number), log_name(folder, kind, number)
+    try:
+        grown = growing.load(log)
+    except OSError as e:
+        raise SinkError(str(log), *atomic.explain(e)) from e
     stored = 0
     if path.exists():
         found = _read_file(path, columns)
