@@ -18,7 +18,7 @@ from connectors.live.pipe import Pipe
 from connectors.venues.course import SLACK
 from sfm_stream.config import from_tree
 from sfm_stream.errors import ConfigError, FeedError, NoRows
-from tests.live_rig import Clock
+from tests.live_rig import Clock, until
 
 SECOND = 10**9
 NOW = 1_700_000_000 * SECOND
@@ -170,6 +170,22 @@ def test_a_full_queue_keeps_the_latest_of_each_stream():
     said = asyncio.run(all_of(pipe))
     assert said[-1].values == (499.0,)
     assert pipe.counters["conflated"] + len(said) == 500
+
+
+def test_a_pipe_that_is_left_while_its_queue_is_full_ends():
+    rows = "".join(f"{1_699_990_000 + i},{i}\n" for i in range(500))
+    pipe, writer = opened("time,price\n" + rows, queue=64)
+
+    async def leave():
+        batches = pipe.batches(1)
+        await anext(batches)
+        await until(lambda: pipe.counters["blocked"])
+        async with asyncio.timeout(20):
+            await batches.aclose()
+
+    asyncio.run(leave())
+    writer.end()
+    assert pipe.status()[0].state == "closed"
 
 
 @pytest.mark.parametrize("text", ["", "time,price\n", "# only a comment\n"])

@@ -47,6 +47,23 @@ def test_a_reader_waits_while_the_queue_is_full_and_nothing_is_lost():
     assert set(counters) == {"blocked"}
 
 
+def test_a_reader_that_waits_for_room_is_let_go_when_the_queue_is_closed():
+    async def read():
+        queue = Queue(1, 1, "block")
+        queue.put(tick(0))
+        reader = asyncio.create_task(queue.room())
+        await settle()
+        queue.close()
+        await settle()
+        done = reader.done()
+        reader.cancel()
+        later = asyncio.create_task(queue.room())
+        await settle()
+        return done, later.done(), later.cancel()
+
+    assert asyncio.run(read()) == (True, True, False)
+
+
 def test_conflating_keeps_the_latest_of_each_stream():
     queue = Queue(1, 8, "conflate")
     for i in range(50):

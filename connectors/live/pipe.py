@@ -174,6 +174,7 @@ class Pipe(Endless):
                     yield batch
         finally:
             self.stop()
+            self._queue.close()  # or the reader waits for room for ever
             await asyncio.wait([self._reading])
         self._reading.result()
 

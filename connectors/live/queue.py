@@ -112,15 +112,18 @@ class Queue:
                 await asyncio.sleep(rest)
 
     async def room(self) -> None:
-        """Wait until half of the queue is free."""
+        """Wait until half of the queue is free, or it is closed."""
+        if self.closed:
+            return
         self.counters["blocked"] += 1
         self._room.clear()
         await self._room.wait()
 
     def close(self) -> None:
-        """Let whoever waits know that nothing more comes."""
+        """Let all who wait go: nothing more comes, or nobody takes it any more."""
         self.closed = True
         self._some.set()
+        self._room.set()
 
     async def _coming(self) -> None:
         """Wait until there is an event, or will be no more."""
