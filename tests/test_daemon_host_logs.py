@@ -8,6 +8,7 @@ import time
 import warnings
 from contextlib import contextmanager
 from datetime import datetime
+from errno import ENOSPC
 
 import pytest
 
@@ -212,6 +213,31 @@ def test_what_json_has_no_number_for_is_told_all_the_same(value):
     with log() as found:
         LOG.info("loss", extra={"loss": value})
     assert found.lines()[0]["loss"] is None
+
+
+class Full(io.StringIO):
+    """A place that takes nothing more."""
+
+    def write(self, _):
+        raise OSError(ENOSPC, "no space left on device")
+
+
+def closed():
+    place = io.StringIO()
+    place.close()
+    return place
+
+
+@pytest.mark.parametrize("place", [Full(), closed(), None])
+def test_a_log_that_takes_nothing_stops_nobody(place, monkeypatch):
+    monkeypatch.setattr("sys.stderr", place)
+    found = Log()
+    with logging_to(place, elapsed=lambda: found.seconds):
+        for _ in range(BURST + 1):
+            LOG.warning("one")
+        found.seconds = WINDOW
+        for _ in range(BURST + 1):
+            LOG.warning("one")
 
 
 def test_repeats_are_those_of_one_connection():

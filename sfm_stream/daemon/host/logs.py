@@ -12,7 +12,7 @@ import logging
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from typing import TextIO, TypeAlias
 
@@ -111,10 +111,15 @@ class Lines(logging.StreamHandler[TextIO]):
         if window is None:
             if len(self._windows) == TEXTS:
                 self._forget_oldest()
-            window = self._windows[text] = _Window(now, record.levelname.lower())
+            window = self._windows[text] = _Window(now, record.levelname)
         window.lines += 1
         if window.lines <= BURST:
             super().emit(record)
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 its name
+        """Tell standard error of a line that could not be written, if that is open."""
+        with suppress(ValueError):
+            super().handleError(record)
 
     def close(self) -> None:
         """Tell what was suppressed, and end."""
@@ -133,16 +138,14 @@ class Lines(logging.StreamHandler[TextIO]):
     def _forget_oldest(self) -> None:
         (name, text, whose), window = self._windows.popitem(last=False)
         if window.suppressed:
-            line = {
-                "time": _stamp(time.time()),
-                "level": window.level,
-                "event": _cut(text),
-                "logger": name,
+            told: dict[str, object] = {
+                "name": name,
+                "levelname": window.level,
+                "msg": text,
                 "suppressed": window.suppressed,
                 **({"connection": whose} if whose else {}),
             }
-            self.stream.write(_json(line) + self.terminator)
-            self.flush()
+            super().emit(logging.makeLogRecord(told))
 
 
 def _stamp(seconds: float) -> str:
