@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sfm_stream.errors import JournalError
+from sfm_stream.errors import FeedError, JournalError
 from sfm_stream.events import Block, Tick
 from sfm_stream.events.blocks import concatenate
 from sfm_stream.running import loops
@@ -177,6 +177,22 @@ def test_a_round_does_not_wait_for_what_comes_later():
 
 def test_without_time_each_batch_is_a_round():
     assert rounds_of(0.0, ticks(1), ticks(2, 1)) == [[0], [1, 2]]
+
+
+def test_what_came_before_an_error_is_a_round_of_its_own():
+    async def coming():
+        yield ticks(2)
+        yield ticks(1, 2)
+        raise FeedError("venue", "gone for good")
+
+    async def found():
+        rounds = loops.in_rounds(coming(), 60.0)
+        first = await anext(rounds)
+        with pytest.raises(FeedError, match="gone for good"):
+            await anext(rounds)
+        return first.time.tolist()
+
+    assert asyncio.run(found()) == [0, 1, 2]
 
 
 def test_a_round_that_is_left_early_closes_what_it_reads():

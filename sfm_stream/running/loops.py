@@ -92,7 +92,7 @@ async def in_rounds(
                 ends, parts = clock() + seconds, [first]
                 coming = asyncio.ensure_future(anext(batches, None))
                 while await _comes(coming, ends - clock()):
-                    more = coming.result()
+                    more = _more(coming)
                     if more is None:
                         break
                     parts.append(more)
@@ -101,6 +101,12 @@ async def in_rounds(
         finally:
             coming.cancel()
             await asyncio.wait([coming])
+
+
+def _more(coming: asyncio.Future[Block | None]) -> Block | None:
+    """Give what has come; None for an end or an error, which the next turn meets."""
+    failed = coming.cancelled() or coming.exception() is not None
+    return None if failed else coming.result()
 
 
 async def _comes(coming: asyncio.Future[Block | None], seconds: float) -> bool:
