@@ -115,3 +115,18 @@ def test_nothing_rejected_counts_nothing(records):
 
 def test_rejections_are_counted_by_name():
     assert rejections(rejected(a=2, b=1)) == {"a": 2, "b": 1}
+
+
+def test_another_thread_may_ask_while_streams_are_shut_out():
+    quarantine = Quarantine(1, 60.0)
+
+    class Asking(float):
+        """A moment at which, as it is looked at, one more stream is shut out."""
+
+        def __rsub__(self, until):
+            sentenced(quarantine, "b", after=1)
+            return until - float(self)
+
+    sentenced(quarantine, "a", after=1)
+    assert quarantine.shut(Asking(20.0)) == {"a": 40.0}
+    assert set(quarantine.shut(20.0)) == {"a", "b"}

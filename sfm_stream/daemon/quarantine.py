@@ -46,8 +46,11 @@ class Quarantine:
         self.dropped: Counter[str] = Counter()
 
     def shut(self, elapsed: float) -> Mapping[str, float]:
-        """Give the streams that are shut out, and for how many seconds still."""
-        terms = self._terms.items()
+        """Give the streams that are shut out, and for how many seconds still.
+
+        Any thread may ask, also while another one decides.
+        """
+        terms = self._terms.copy().items()
         return {s: t.until - elapsed for s, t in terms if t.until > elapsed}
 
     def decide(self, now: int, elapsed: float) -> list[Event]:
