@@ -94,6 +94,8 @@ def _retry_after(text: str, now: float) -> float:
         date = parsedate_to_datetime(text)
     except ValueError:
         return 0.0
+    if date.tzinfo is None:  # HTTP's dates are of UTC
+        date = date.replace(tzinfo=UTC)
     seconds = (date - datetime.fromtimestamp(now, UTC)).total_seconds()
     return min(max(0.0, seconds), LONGEST)
 
