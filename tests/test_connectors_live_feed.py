@@ -481,3 +481,25 @@ def test_a_socket_rests_between_reads_unless_each_moment_is_recorded(
                 return ids(listener.events)
 
     assert asyncio.run(run()) == ([1, 2] if is_recorded else [1])
+
+
+def test_a_feed_that_is_stopped_before_it_begins_gives_nothing():
+    async def given():
+        feed = live("ws://127.0.0.1:9")
+        feed.stop()
+        async with asyncio.timeout(20):
+            return [batch async for batch in feed.batches(9)]
+
+    assert asyncio.run(given()) == []
+
+
+def test_a_feed_that_is_stopped_as_it_begins_ends():
+    async def given():
+        feed = live("ws://127.0.0.1:9")
+        first = asyncio.create_task(anext(feed.batches(9), None))
+        await asyncio.sleep(0)
+        feed.stop()
+        async with asyncio.timeout(20):
+            return await first
+
+    assert asyncio.run(given()) is None

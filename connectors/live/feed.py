@@ -92,6 +92,7 @@ class Live(Endless):
         self._whole = len(self._chosen) == len(there)
         self.fields = tuple(there[i] for i in self._chosen)
         self._running: asyncio.Task[list[End]] | None = None
+        self._stopped = False
         self._queue = Queue(len(there), config.feed.queue, config.feed.overload)
         self._names: tuple[tuple[str, ...], tuple[str, ...]] = (), ()
         self._supervisors = self._distributed(first.limits)
@@ -135,7 +136,11 @@ class Live(Endless):
         Raises:
             FeedError: when no try can help any more.
         """
+        if self._stopped:
+            return
         self._running = asyncio.create_task(self._run())
+        # also if it is stopped before its first turn
+        self._running.add_done_callback(lambda _: self._queue.close())
         try:
             async with aclosing(self._queue.batches(most, self._gather)) as batches:
                 async for batch in batches:
@@ -150,15 +155,13 @@ class Live(Endless):
 
     def stop(self) -> None:
         """Close the connections; what waits is still given, then the events end."""
+        self._stopped = True
         if self._running is not None:
             self._running.cancel()
 
     async def _run(self) -> list[End]:
-        try:
-            async with asyncio.TaskGroup() as group:
-                tasks = [group.create_task(s.run()) for s in self._supervisors]
-        finally:
-            self._queue.close()
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(s.run()) for s in self._supervisors]
         return [task.result() for task in tasks]
 
     def _told(self, block: Block) -> Block:
