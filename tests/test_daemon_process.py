@@ -32,7 +32,7 @@ from sfm_stream.feeds import Connection
 from sfm_stream.running import precompile
 from sfm_stream.storage import atomic, checkpoint, journal, run_folder
 from tests.daemon_rig import full_disk, settings_of
-from tests.live_rig import until
+from tests.live_rig import settle, until
 
 # a slow machine is no reason to catch up, nor to leave what waits
 DAEMON = {"catch_up_after": "1h", "drain": "60s", "listen": ""}
@@ -216,6 +216,52 @@ def test_a_reload_changes_feed_and_learning_and_keeps_the_model(rig):
     assert len(ticks) == 10
     gaps = [e.reason for e in rig.events() if isinstance(e, Gap)]
     assert gaps == [process.CHANGED]
+
+
+def test_told_to_stop_right_after_a_reload_it_takes_up_no_other_feed(rig):
+    rig.next_config = settings_of(stream={"symbols": ["b"]}, daemon=DAEMON)
+
+    async def life(process, feeds):
+        feeds[0].queue.put_nowait(now_ticks(0, 5))
+        await taken(process, 1)
+        await process.reload()
+        feeds[1].queue.put_nowait(now_ticks(5, 8))
+        process.stop()
+
+    asyncio.run(rig.lived(life))
+    assert len(rig.feeds) == 2
+    assert len(rig.events()) == 5
+
+
+def test_a_batch_is_weighed_only_while_the_model_stands_still(rig):
+    async def life(process, feeds):
+        feeds[0].queue.put_nowait(now_ticks(0, 5))
+        await taken(process, 1)
+        worker, standing = process._worker, []
+        weigh, busy, done = worker.expected, threading.Event(), threading.Event()
+
+        def expected(batch):
+            standing.append(not busy.is_set())
+            return weigh(batch)
+
+        def work():
+            busy.set()
+            done.wait(9)
+            busy.clear()
+
+        worker.expected = expected
+        working = asyncio.create_task(process._in_model(work))
+        await until(busy.is_set)
+        feeds[0].queue.put_nowait(now_ticks(5, 8))
+        await until(lambda: feeds[0].given == 8)
+        await settle()
+        done.set()
+        await working
+        await taken(process, 2)
+        process.stop()
+        assert standing == [True]
+
+    asyncio.run(rig.lived(life))
 
 
 @pytest.mark.parametrize(

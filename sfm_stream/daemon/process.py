@@ -278,6 +278,7 @@ class Process:
             [feeding, beating, told], return_when=asyncio.FIRST_COMPLETED
         )
         self.state = "stopping"
+        self._told_to_stop.set()  # no other feed takes the place of this one
         if end := ending((feeding, beating), feeding.done(), self._feed.status()):
             self._say(end)
         self._feed.stop()
@@ -292,11 +293,12 @@ class Process:
                 task.result()
 
     async def _take(self, worker: Worker, batch: Block) -> None:
-        if worker.expected(batch) > HOLD:
-            await self._in_model(partial(worker.take, batch))
-        else:
-            async with self._turn:
-                worker.take(batch)
+        take = partial(worker.take, batch)
+        async with self._turn:
+            if worker.expected(batch) > HOLD:
+                await self._loop.run_in_executor(self._model, take)
+            else:
+                take()
 
     async def _batches(self) -> AsyncGenerator[Block, None]:
         """Give the events of the feed, and of those that take its place."""
@@ -304,7 +306,7 @@ class Process:
             async with aclosing(self._feed.batches(MOST)) as batches:
                 async for batch in batches:
                     yield batch
-            if self._next_feed is None:
+            if self._next_feed is None or self._told_to_stop.is_set():
                 return
             self._feed, self._next_feed = self._next_feed, None
             changed = Gap("", time.time_ns(), CHANGED)
@@ -390,7 +392,7 @@ class Process:
 
     async def _in_model(self, call: Callable[[], T]) -> T:
         async with self._turn:
-            return await asyncio.get_running_loop().run_in_executor(self._model, call)
+            return await self._loop.run_in_executor(self._model, call)
 
 
 def _subscriptions(config: Config) -> list[tuple[Any, tuple[str, ...]]]:
