@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -89,6 +90,16 @@ def test_more_streams_than_room_conflate_and_then_drop():
     for i in range(20):
         queue.put(tick(i, f"s{i}"))
     assert queue.counters["dropped"] > 0
+
+
+@pytest.mark.parametrize(("missed", "told"), [(0, 2), (3, 5), (None, None)])
+def test_ticks_dropped_behind_a_gap_are_counted_if_its_own_are_known(missed, told):
+    queue = Queue(1, 8, "drop_oldest")
+    queue.put(Gap("a", 0, "closed", missed))
+    for i in range(1, 9):
+        queue.put(tick(i))
+    first, *rest = drained(queue)
+    assert (first.missed, len(rest)) == (told, 6)
 
 
 def test_the_oldest_are_dropped_with_one_gap_for_each_stream():

@@ -193,7 +193,8 @@ def _gaps(block: Block) -> list[Event]:
             continue
         before = gaps.get(event.stream)
         if isinstance(event, Tick):
-            missed = 1 if before is None else before.missed and before.missed + 1
+            missed = 0 if before is None else before.missed
+            missed = None if missed is None else missed + 1
             gap = Gap(event.stream, event.received, "dropped under load", missed)
         elif before is None:
             gap = event
