@@ -5,6 +5,7 @@ import numpy as np
 from sfm_stream import config
 from sfm_stream.engine import Engine, buffers
 from sfm_stream.events import Block, Label, Tick
+from sfm_stream.kernels import rows
 
 START = 1_700_000_000 * 10**9
 SETTINGS = config.from_tree({
@@ -24,6 +25,19 @@ def test_records_that_find_no_room_are_said_all_the_same(monkeypatch):
     cramped = Engine(SETTINGS, ["x"])
     assert list(map(repr, cramped.run(block(60)).rows())) == list(map(repr, expected))
     assert len(cramped._call.out.forecast_int) > 4
+
+
+def test_room_doubles_whatever_the_number_of_horizons(monkeypatch):
+    asked = []
+
+    def room(sizes, records):
+        asked.append(records)
+        return rows.room(sizes, records)
+
+    monkeypatch.setattr(buffers, "PORTION", 1)
+    monkeypatch.setattr(buffers, "room", room)
+    Engine(SETTINGS, ["x"]).run(block(60))
+    assert asked == [1, 2, 4]
 
 
 def test_single_events_find_room_too(monkeypatch):

@@ -121,4 +121,5 @@ class Caller:
         """Make room for what an event adds: to the ticks that wait, or to records."""
         if self._bank.lengthen(int(events.row[place])):
             return
-        self._make_room(2 * len(self.out.score_int))
+        s = self._bank.layout.sizes
+        self._make_room(2 * len(self.out.score_int) // (s.horizons * s.targets))

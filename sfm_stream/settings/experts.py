@@ -21,7 +21,7 @@ class Expert(NamedTuple):
         forgets: key of `[forecast]` that holds its forgetting factor.
         clips: key of `[forecast]` at which what it sees and learns is clipped.
         careful: whether it begins with the ridge of `[forecast]`; else with 1 for all,
-            and follows the first labels.
+            and follows the first labels at once. The ridge bounds both from then on.
     """
 
     trust: float

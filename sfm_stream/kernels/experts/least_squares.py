@@ -15,9 +15,12 @@ from sfm_stream.jit.scalars import inline, jit, strict
 
 # Below this x'Px carries no information and only forgetting would act.
 QUIET = 1e-9
-# The largest variance a coefficient may have, over its variance at birth: forgetting
-# multiplies what is not excited without end, and what it then learns of a few labels is
-# wild.
+# The largest variance a coefficient may have, over the one that its ridge is the
+# inverse of: forgetting multiplies what is not excited without end, and what it then
+# learns of a few labels is wild. The ridge of `[forecast]` bounds all experts, also one
+# that begins looser: it fits the first labels at once and is bound from then on. Bound
+# by its own ridge of 1 it gives ETTh2 .0015 less MSE, NAB .0012 less skill and Binance
+# .0002 less.
 CAP = 10.0
 # What is left of the cap when a variance came to it: less than all, or each label would
 # have to bound it again.
