@@ -13,6 +13,7 @@ from connectors.venues.protocol import VENUES, venue_class
 from sfm_stream.config import each_feed
 from sfm_stream.errors import ConfigError, did_you_mean
 from sfm_stream.feeds import Feed
+from sfm_stream.outsiders import Sort, class_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -42,7 +43,9 @@ FEEDS = {
     "river": "connectors.made.river:River",
     "synthetic": "connectors.made.synthetic:Synthetic",
 }
-OF_A_FEED = ("source", "total", "blocks")
+OF_A_FEED = Sort(
+    "connector", ("source", "total", "blocks"), "sfm_stream.feeds.Feed", FEEDS
+)
 RECORDED = "capture"
 PIPE, LINES = "-", ("csv", "jsonl")
 """`feed.path` of what is piped in, and the connectors that read it line by line."""
@@ -78,22 +81,7 @@ def _by_file(kind: Callable[[Config], object], config: Config) -> Feed:
 
 def _feed(name: str) -> Any:  # noqa: ANN401 anyone's class
     """Find the class of a connector that is not live."""
-    place = FEEDS.get(name, name)
-    module, colon, attribute = place.partition(":")
-    if not (colon and module and attribute):
-        own = "a connector of your own is named `package.module:Class`"
-        hint = did_you_mean(name, FEEDS) or own
-        raise ConfigError("feed.connector", f"unknown connector {name!r}", hint)
-    try:
-        kind = getattr(import_module(module), attribute)
-    except (ImportError, AttributeError) as e:
-        if name in FEEDS:
-            raise
-        raise ConfigError("feed.connector", f"{name!r} cannot be imported: {e}") from e
-    if not (isinstance(kind, type) and all(hasattr(kind, each) for each in OF_A_FEED)):
-        problem = f"expected a class with {', '.join(OF_A_FEED)}, was {name!r}"
-        raise ConfigError("feed.connector", problem, "sfm_stream.feeds.Feed says more")
-    return kind
+    return class_of(name, "feed.connector", OF_A_FEED)
 
 
 def is_live(name: str) -> bool:

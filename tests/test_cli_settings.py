@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gzip
 import json
 import tomllib
 from pathlib import Path
@@ -78,6 +79,31 @@ def test_check_refuses_a_device_that_is_not_there(sfm_stream):
     assert code == 1
     assert "run.device: " in err
     assert len(err.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ('[feed]\nconnector = "os:system"', "feed.connector: expected a class with"),
+        ('[[sink]]\nkind = "os:system"', "sink.kind: expected a class with write"),
+    ],
+)
+def test_check_refuses_a_name_of_something_else(sfm_stream, tmp_path, text, problem):
+    path = tmp_path / "a.toml"
+    path.write_text(text)
+    code, _, err = sfm_stream("check", path)
+    assert code == 1
+    assert problem in err
+
+
+def test_check_refuses_a_captures_venue_that_is_none(sfm_stream, tmp_path):
+    path = tmp_path / "a.gz"
+    path.write_bytes(gzip.compress(b"wss://a <-> 1\n"))
+    words = ("connector=capture", f"path={path}", "options.venue=os:system")
+    sets = [word for each in words for word in ("--set", f"feed.{each}")]
+    code, _, err = sfm_stream("check", DEMO, *sets)
+    assert code == 1
+    assert "feed.options.venue: expected a class with url" in err
 
 
 def test_check_refuses_streams_that_memory_does_not_hold(sfm_stream):

@@ -182,6 +182,7 @@ class PerConnection:
     """A protocol whose numbers belong to a connection: gaps show who is asked."""
 
     fields = ("value",)
+    url = subscribe = None
 
     def __init__(self, _):
         self.counters = Counter()

@@ -8,7 +8,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from connectors.venues import protocol as venues
 from connectors.venues.protocol import (
     NOTICES,
     VENUES,
@@ -19,6 +18,7 @@ from connectors.venues.protocol import (
     Subscribed,
     open_venue,
 )
+from sfm_stream import outsiders
 from sfm_stream.config import Config
 from sfm_stream.errors import ConfigError
 from sfm_stream.events import Gap, Tick
@@ -39,6 +39,8 @@ BATCH = 100
 class Outsider:
     def __init__(self, config):
         self.config = config
+
+    url = opened = subscribe = receive = None
 
 
 def opened(name, channel=""):
@@ -296,7 +298,7 @@ def test_an_installed_outsider_is_known_by_its_entry_point(monkeypatch):
     monkeypatch.setitem(sys.modules, "outsiders", sys.modules[__name__])
     point = EntryPoint("my-venue", "outsiders:Outsider", "sfm_stream.venues")
     monkeypatch.setattr(
-        venues, "entry_points",
+        outsiders, "entry_points",
         lambda group, name: [point] if (group, name) == (point.group, point.name) else [],
     )  # fmt: skip
     config = Config()
@@ -309,6 +311,14 @@ def test_an_installed_outsider_is_known_by_its_entry_point(monkeypatch):
 def test_outsider_that_cannot_be_imported_is_refused(name):
     with pytest.raises(ConfigError, match="cannot be imported"):
         open_venue(Config(), name)
+
+
+@pytest.mark.parametrize("name", ["os:system", "builtins:dict", "connectors:FEEDS"])
+def test_what_is_no_class_of_a_venue_is_refused(name):
+    problem = f"expected a class with url, opened, subscribe, receive, was '{name}'"
+    with pytest.raises(ConfigError, match=problem) as caught:
+        open_venue(Config(), name)
+    assert caught.value.at == "feed.options.venue"
 
 
 QUOTED = [

@@ -5,6 +5,7 @@ from importlib.metadata import EntryPoint
 
 import pytest
 
+from sfm_stream import outsiders
 from sfm_stream.errors import ConfigError, SinkError
 from sfm_stream.settings import Sink as Settings
 from sfm_stream.sinks import (
@@ -12,9 +13,9 @@ from sfm_stream.sinks import (
     MemorySink,
     ParquetSink,
     SqliteSink,
+    expect_sinks,
     open_anew,
     open_sink,
-    opening,
 )
 from tests.records_rig import TABLES, some
 
@@ -87,10 +88,10 @@ def test_outsiders_are_called_with_settings_folder_and_position(
     kind = place if way == "place" else "theirs"
 
     def installed(group, name):
-        points = [EntryPoint("theirs", place, opening.GROUP)]
+        points = [EntryPoint("theirs", place, "sfm_stream.sinks")]
         return [p for p in points if (p.group, p.name) == (group, name)]
 
-    monkeypatch.setattr(opening, "entry_points", installed)
+    monkeypatch.setattr(outsiders, "entry_points", installed)
     settings = Settings(kind=kind)
     sink = open_sink(settings, tmp_path, TABLES, {"blocks": 3})
     assert sink.given == (settings, tmp_path, {"blocks": 3})
@@ -115,9 +116,19 @@ def test_only_what_was_chosen_is_written(tmp_path):
         ("no.such.module:Sink", "sink.kind: 'no.such.module:Sink' cannot be imported"),
         ("json:Absent", "sink.kind: 'json:Absent' cannot be imported"),
         ("json:", "unknown sink 'json:'"),
+        ("os:system", "expected a class with write, flush, position, close, was"),
+        ("json:JSONEncoder", "sfm_stream.sinks.Sink says more"),
     ],
 )
 def test_kind_that_cannot_be_opened_is_named(tmp_path, kind, message):
     with pytest.raises(ConfigError) as caught:
         open_sink(Settings(kind=kind), tmp_path, TABLES)
     assert message in str(caught.value)
+
+
+@pytest.mark.parametrize("kind", ["kafka", "os:system", "json:Absent"])
+def test_what_is_no_sink_is_refused_before_any_is_opened(kind):
+    expect_sinks(["jsonl", "websocket", f"{MemorySink.__module__}:MemorySink"])
+    with pytest.raises(ConfigError) as caught:
+        expect_sinks(["jsonl", kind])
+    assert caught.value.at == "sink.kind"

@@ -9,16 +9,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from importlib import import_module
-from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 import msgspec
 
 from connectors import options
 from connectors.venues.options import VenueOptions
-from sfm_stream.errors import ConfigError, did_you_mean
 from sfm_stream.events import Event, Tick
+from sfm_stream.outsiders import Sort, class_of
 
 if TYPE_CHECKING:
     from sfm_stream.config import Config
@@ -34,7 +32,13 @@ VENUES = {
     "kraken": "connectors.venues.kraken:Kraken",
     "okx": "connectors.venues.okx:Okx",
 }
-GROUP = "sfm_stream.venues"
+OF_A_VENUE = Sort(
+    "venue",
+    ("url", "opened", "subscribe", "receive"),
+    "connectors.venues.protocol.Venue",
+    VENUES,
+    group="sfm_stream.venues",
+)
 MIB = 2**20
 
 
@@ -168,21 +172,6 @@ def venue_class(name: str, at: str) -> Any:  # noqa: ANN401 anyone's class
     """Find the class of a venue's protocol.
 
     Raises:
-        ConfigError: if there is none.
+        ConfigError: if there is none, or it is none.
     """
-    place = VENUES.get(name) or _installed(name) or name
-    module, colon, attribute = place.partition(":")
-    if not (colon and module and attribute):
-        problem = f"unknown venue {name!r}"
-        raise ConfigError(at, problem, did_you_mean(name, VENUES))
-    try:
-        return getattr(import_module(module), attribute)
-    except (ImportError, AttributeError) as e:
-        if name in VENUES:
-            raise
-        raise ConfigError(at, f"{name!r} cannot be imported: {e}") from e
-
-
-def _installed(name: str) -> str:
-    """Find where an installed package says a venue is; empty if none does."""
-    return next((found.value for found in entry_points(group=GROUP, name=name)), "")
+    return class_of(name, at, OF_A_VENUE)

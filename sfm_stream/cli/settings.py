@@ -42,15 +42,17 @@ def check(
     as_json: AsJson = False,
     overrides: Overrides = None,
 ) -> None:
-    """Validate a configuration, its feed, device and memory; show what you set."""
+    """Validate a configuration, its feed, sinks, device, memory; show what you set."""
     from connectors import is_live, open_live
     from sfm_stream.backends.contract import choose
     from sfm_stream.config import to_tree, written
     from sfm_stream.running import judgement, room
+    from sfm_stream.sinks import expect_sinks
     from sfm_stream.state import inputs as features
 
     settings = load(config, overrides)
     choose(settings.run.backend, settings.run.device)
+    expect_sinks(sink.kind for sink in settings.sink)
     live = is_live(settings.feed.connector)
     readable = None if live else opened(settings)
     feed = open_live(settings) if readable is None else readable

@@ -10,7 +10,7 @@ from sfm_stream.sinks.contract import Sink
 from sfm_stream.sinks.delivery import Delivery, Status
 from sfm_stream.sinks.jsonl import JsonlSink
 from sfm_stream.sinks.memory import MemorySink
-from sfm_stream.sinks.opening import open_anew, open_sink
+from sfm_stream.sinks.opening import expect_sinks, open_anew, open_sink
 from sfm_stream.sinks.parquet import ParquetSink, last, nothing, read, whole
 from sfm_stream.sinks.sqlite import SqliteSink
 
@@ -22,6 +22,7 @@ __all__ = [
     "Sink",
     "SqliteSink",
     "Status",
+    "expect_sinks",
     "last",
     "nothing",
     "open_anew",

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from importlib import import_module
-from importlib.metadata import entry_points
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from sfm_stream.errors import ConfigError, SinkError, did_you_mean
+from sfm_stream.errors import ConfigError, SinkError
+from sfm_stream.outsiders import Sort, class_of
 from sfm_stream.sinks.chosen import Chosen
 from sfm_stream.sinks.jsonl import JsonlSink
 from sfm_stream.sinks.parquet import ParquetSink
@@ -22,13 +21,19 @@ if TYPE_CHECKING:
     Tables: TypeAlias = Mapping[str, tuple[str, ...]]
     Position: TypeAlias = Mapping[str, Any]
 
-GROUP = "sfm_stream.sinks"
-SERVED = "websocket"
+KIND, SERVED = "sink.kind", "websocket"
 PATHS: Mapping[str, str] = {
     "jsonl": "records.jsonl",
     "parquet": "parquet",
     "sqlite": "records.sqlite",
 }
+OF_A_SINK = Sort(
+    "sink",
+    ("write", "flush", "position", "close"),
+    "sfm_stream.sinks.Sink",
+    others=(*PATHS, SERVED),
+    group="sfm_stream.sinks",
+)
 OF_SQLITE = ("-wal", "-shm")
 """Ends of the files beside a database, which a new one would take for its own."""
 
@@ -94,22 +99,19 @@ def _open(
             return ParquetSink(path, tables, position)
         case "sqlite":
             return SqliteSink(path, position)
-    sink: Sink = _outsider(kind)(settings, folder, position)
+        case "websocket":
+            problem = f"{kind!r} is served by a daemon, and no place to open"
+            raise ConfigError(KIND, problem)
+    sink: Sink = class_of(kind, KIND, OF_A_SINK)(settings, folder, position)
     return sink
 
 
-def _outsider(kind: str) -> Callable[..., Any]:
-    """Import the class of a sink that is not ours."""
-    if kind == SERVED:
-        problem = f"{kind!r} is served by a daemon, and no place to open"
-        raise ConfigError("sink.kind", problem)
-    place = next((p.value for p in entry_points(group=GROUP, name=kind)), kind)
-    module, colon, attribute = place.partition(":")
-    if not (colon and module and attribute):
-        hint = did_you_mean(kind, [*PATHS, SERVED])
-        raise ConfigError("sink.kind", f"unknown sink {kind!r}", hint)
-    try:
-        found: Callable[..., Any] = getattr(import_module(module), attribute)
-    except (ImportError, AttributeError) as e:
-        raise ConfigError("sink.kind", f"{kind!r} cannot be imported: {e}") from e
-    return found
+def expect_sinks(kinds: Iterable[str]) -> None:
+    """Refuse kinds that name no sink; nothing is opened.
+
+    Raises:
+        ConfigError: naming the first of them.
+    """
+    for kind in kinds:
+        if kind not in (*PATHS, SERVED):
+            class_of(kind, KIND, OF_A_SINK)
