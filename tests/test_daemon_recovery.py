@@ -150,6 +150,29 @@ def test_a_damaged_checkpoint_is_passed_over_with_a_warning(tmp_path):
     let_go(again)
 
 
+def test_what_a_power_cut_took_before_the_last_sync_is_an_alarm_and_no_refusal(
+    tmp_path,
+):
+    found = recovered(tmp_path)
+    live(found, ticks(0, 20), save=True)
+    found.journal.sync()
+    path = next((tmp_path / "journal").glob("*.log"))
+    size = path.stat().st_size
+    for start in range(20, 23):
+        found.journal.append(ticks(start, start + 1))
+    data = bytearray(path.read_bytes())
+    let_go(found)
+    data[size + 8 : size + 12] = bytes(4)  # of a page that was not written
+    path.write_bytes(data)
+    again = recovered(tmp_path)
+    assert (again.saved, again.engine.seq) == (20, 20)
+    (line,) = again.lost
+    assert "a power cut damaged what was not yet on disk" in line
+    live(again, ticks(20, 30))
+    let_go(again)
+    assert recovered(tmp_path).engine.seq == 30
+
+
 @pytest.mark.parametrize("damage", ["cut", "flipped"])
 def test_a_checkpoint_of_a_lost_history_never_comes_back(tmp_path, damage):
     found = recovered(tmp_path)

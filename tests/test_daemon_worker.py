@@ -17,7 +17,7 @@ from sfm_stream.notices import Level
 from sfm_stream.records import Decision
 from sfm_stream.sinks import open_sink
 from sfm_stream.storage import atomic, checkpoint, journal
-from sfm_stream.storage.journal import Journal, writer
+from sfm_stream.storage.journal import Journal, active, writer
 from tests.daemon_rig import START, block, full_disk, settings_of, ticks
 from tests.test_daemon_recovery import Source
 
@@ -359,7 +359,7 @@ def test_a_sync_that_failed_once_costs_no_event(tmp_path, monkeypatch, limit):
     log._limit = limit  # a small one is turned over in the same beat
     rig.worker.take(block(ticks(0, 5)))
     with monkeypatch.context() as patch:
-        patch.setattr(writer, "_sync", lambda handle: full_disk(os.close(handle)))
+        patch.setattr(active, "_note", full_disk)
         log.sync_soon()
         log._worker.submit(bool).result()
     rig.worker._synced -= 10

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import zlib
 from pathlib import Path
 
 import msgspec
@@ -50,7 +51,7 @@ def ticks(start, stop):
 def killed(log):
     """Leave the journal as a killed process would: nothing is closed in order."""
     log._worker.shutdown()
-    os.close(log._handle)
+    log._active.close()
     os.close(log._lock)
 
 
@@ -136,9 +137,9 @@ def test_killed_process_loses_nothing(tmp_path):
 def test_torn_tail_is_cut_at_every_byte_of_the_last_entry(tmp_path):
     with Journal(tmp_path) as log:
         log.append(ticks(0, 4))
-        whole = log._path.read_bytes()
+        whole = log._active.path.read_bytes()
         log.append(ticks(4, 5))
-        last = log._path.read_bytes()
+        last = log._active.path.read_bytes()
     path = tmp_path / "000000000000.log"
     for size in range(len(whole), len(last)):
         path.write_bytes(last[:size])
@@ -162,11 +163,11 @@ def test_zeros_after_a_power_cut_are_cut(tmp_path, zeros):
 def test_every_flipped_bit_before_the_tail_is_an_error_with_its_place(tmp_path):
     with Journal(tmp_path) as log:
         log.append(ticks(0, 1))
-        first = log._path.stat().st_size
+        first = log._active.path.stat().st_size
         log.append(ticks(1, 3))
     path = tmp_path / "000000000000.log"
     whole = path.read_bytes()
-    second = (first, 2 * first - segment.HEAD.size)  # entries of the same length
+    second = (first, 2 * first - segment.BEGINNING)  # entries of the same length
     for at in range(*second):
         for bit in range(8):
             flipped = bytearray(whole)
@@ -225,7 +226,7 @@ def test_refused_opening_lets_the_next_writer_in(tmp_path):
         log.append(ticks(0, 3))
     path = tmp_path / "000000000000.log"
     whole = path.read_bytes()
-    at = segment.HEAD.size
+    at = segment.BEGINNING
     path.write_bytes(whole[:at] + b"\xff" + whole[at + 1 :])
     with pytest.raises(JournalError, match="damaged entry"):
         Journal(tmp_path)
@@ -575,7 +576,7 @@ def test_behind_a_hole_the_mark_is_the_one_it_was_given(tmp_path):
     assert journal.mark_at(tmp_path, 7) is None
 
 
-@pytest.mark.parametrize("size", range(0, segment.HEAD.size, 11))
+@pytest.mark.parametrize("size", range(0, segment.BEGINNING, 11))
 @pytest.mark.parametrize("segments_before", [0, 1])
 def test_a_torn_head_is_made_anew(tmp_path, size, segments_before):
     with Journal(tmp_path, segment_bytes=300) as log:
@@ -628,6 +629,94 @@ def test_segments_of_older_versions_are_read_and_gone_on_in(tmp_path):
     assert journal.mark_at(tmp_path, 10) == Journal(tmp_path).mark
 
 
+UNNOTED_HEAD = segment.HEAD.pack(
+    segment.UNNOTED, bytes(32), zlib.crc32(segment.UNNOTED + bytes(32))
+)
+
+
+@pytest.mark.parametrize("count", [0, 7])
+@pytest.mark.parametrize("torn", [b"", b"\x07"])
+def test_a_segment_without_a_place_for_the_note_is_gone_on_behind(
+    tmp_path, count, torn
+):
+    path = tmp_path / "000000000000.log"
+    payloads = [msgspec.msgpack.encode(event) for event in ticks(0, count)]
+    path.write_bytes(UNNOTED_HEAD + b"".join(map(segment.entry, payloads)) + torn)
+    with Journal(tmp_path) as log:
+        assert (log.position, log.cut_bytes, log.lost) == (count, len(torn), "")
+        log.append(ticks(count, 10))
+        assert log._active.path.name == f"{count:012d}.log"
+    with Journal(tmp_path) as log:
+        assert list(log.read()) == ticks(0, 10)
+        assert journal.mark_at(tmp_path, 10) == log.mark
+
+
+def damaged(path, start, stop):
+    data = bytearray(path.read_bytes())
+    data[start:stop] = bytes(len(data[start:stop]))
+    path.write_bytes(data)
+
+
+def test_what_was_on_disk_is_refused_when_damaged_and_what_was_not_is_cut(
+    tmp_path, caplog
+):
+    log = Journal(tmp_path)
+    log.append(ticks(0, 4))
+    log.sync()
+    path, synced = log._active.path, log._active.path.stat().st_size
+    for start in range(4, 8):
+        log.append(ticks(start, start + 1))
+    killed(log)
+    whole = path.read_bytes()
+    damaged(path, synced - 9, synced - 2)
+    with pytest.raises(JournalError, match="a whole one follows"):
+        Journal(tmp_path)
+    path.write_bytes(whole)
+    damaged(path, synced + 9, synced + 12)
+    assert list(journal.read(tmp_path)) == ticks(0, 4)
+    with Journal(tmp_path) as log:
+        size = len(whole) - synced
+        assert (log.position, log.cut_bytes) == (4, size)
+        expected = f"{size} bytes from byte {synced} on are cut, events from 4 on are"
+        assert expected in log.lost
+        log.append(ticks(4, 10))
+    assert [r.levelname for r in caplog.records] == ["ERROR"]
+    with Journal(tmp_path) as log:
+        assert (log.cut_bytes, log.lost) == (0, "")
+    assert list(journal.read(tmp_path)) == ticks(0, 10)
+
+
+@given(
+    synced=st.integers(0, 6),
+    page=st.integers(8, 64),
+    lost=st.sets(st.integers(0, 60)),
+    end=st.integers(0, 60),
+)
+@settings(max_examples=60)
+def test_no_power_cut_costs_an_event_that_was_on_disk_or_a_start(
+    synced, page, lost, end
+):
+    with tempfile.TemporaryDirectory() as name:
+        log = Journal(Path(name))
+        for start in range(10):
+            log.append(ticks(start, start + 1))
+            if start + 1 == synced:
+                log.sync()
+                size = log._active.path.stat().st_size
+        path = log._active.path
+        size = size if synced else segment.BEGINNING
+        killed(log)
+        for number in lost:
+            damaged(path, size + number * page, size + (number + 1) * page)
+        os.truncate(path, size + end * page)
+        with Journal(Path(name)) as log:
+            left = log.position
+            assert left >= synced
+            assert list(log.read()) == ticks(0, left)
+            log.append(ticks(left, 12))
+        assert list(journal.read(Path(name))) == ticks(0, 12)
+
+
 def test_all_appended_before_can_be_put_on_disk_after_the_segment_is_full(tmp_path):
     with Journal(tmp_path, segment_bytes=64) as log:
         log.append(ticks(0, 3))
@@ -661,7 +750,7 @@ def test_a_block_cut_short_is_a_torn_tail_as_a_whole(tmp_path):
     with Journal(tmp_path) as log:
         for block in in_blocks(ticks(0, 20), 10):
             log.append(block)
-        path = log._path
+        path = log._active.path
     path.write_bytes(path.read_bytes()[:-1])
     with Journal(tmp_path) as log:
         assert log.position == 10
@@ -685,12 +774,12 @@ def test_a_wide_block_becomes_entries_that_are_found_behind_a_damaged_one(tmp_pa
     times = np.arange(count) + 1
     with Journal(tmp_path) as log:
         assert log.append(Block.ticks(times, values, streams=("a",))) == count
-        path = log._path
+        path = log._active.path
         assert [len(e.values) for e in log.read(count - 1)] == [width]
     data = bytearray(path.read_bytes())
     data[200] ^= 1
     path.write_bytes(data)
-    with pytest.raises(JournalError, match="damaged entry at byte 44, a whole one"):
+    with pytest.raises(JournalError, match="damaged entry at byte 56, a whole one"):
         Journal(tmp_path)
 
 

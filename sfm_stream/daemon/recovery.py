@@ -53,7 +53,7 @@ class Recovered:
         events: how many events were taken from the journal.
         saved: events that the checkpoint begun with was taken after; 0 without one.
         aside: the checkpoints that were set aside at this start, and why.
-        lost: what is gone of the sinks' records, each in words.
+        lost: what is gone of the journal or the sinks' records, each in words.
         guard: raises `Fenced` if another process has taken the run.
     """
 
@@ -115,12 +115,13 @@ def recover(
         guard()
         # replaying the journal recreates the spilled records
         shutil.rmtree(folder / SPILL, ignore_errors=True)
-        if journal.cut_bytes:
+        if journal.cut_bytes and not journal.lost:
             cut = journal.cut_bytes
             say(warning(f"the journal ended in a torn entry: {cut} bytes cut"))
         run, engine = _model(config, feed, folder, start, say, guard)
         prepare(run.config, run.info["fields"], lambda line: say(info(line)))
-        found = Recovered(run, engine, journal, guard=guard)
+        lost = [journal.lost] if journal.lost else []
+        found = Recovered(run, engine, journal, lost=lost, guard=guard)
         positions = _restored(found, say)
         tail = _tail(journal, engine)
         for name, settings in {RECORDS: OWN, **named(config)}.items():

@@ -102,7 +102,7 @@ class Worker:
         journal: of its events.
         recovered: events that were taken from the journal.
         aside: checkpoints that recovery set aside, and why.
-        lost: what recovery no longer found of the sinks' records.
+        lost: what recovery no longer found of the journal or the sinks' records.
         problem: why old segments of the journal could not be deleted, or empty.
         stepper: takes the batches.
         saver: takes the checkpoints.

@@ -1,13 +1,15 @@
 """One file of the journal: a head, then one entry per event or block of events.
 
     head    magic 8 bytes, seed 32 bytes, crc32 u32
+    note    bytes of entries that are known to be on disk u64, crc32 u32
     entry   length u32, crc32 u32, payload in MessagePack: a map is an event, an array
             a block as `blocks.pack` writes it
 
 All numbers are little endian. The seed is the mark at the end of the segment before. A
 mark is the SHA-256 of the seed and of all entries since, so it depends on every event
-back to the journal's first. Segments of older versions have no head; their seed is
-zero.
+back to the journal's first. Without a good note, as in finished segments, all entries
+count as on disk. Segments of older versions have no note, and those of still older ones
+no head; their seed is zero.
 """
 
 from __future__ import annotations
@@ -30,7 +32,11 @@ from sfm_stream.storage import atomic
 
 ENTRY = struct.Struct("<II")
 HEAD = struct.Struct("<8s32sI")
-MAGIC = b"SFMJ\x00\x00\x00\x01"
+NOTE = struct.Struct("<QI")
+MAGIC, UNNOTED = b"SFMJ\x00\x00\x00\x02", b"SFMJ\x00\x00\x00\x01"
+"""What a segment begins with, and what those of older versions did."""
+BEGINNING = HEAD.size + NOTE.size
+"""Bytes before the first entry."""
 FIRST_SEED = bytes(32)
 LARGEST_GUESS = 2**20
 COMPRESSION = 1
@@ -71,12 +77,19 @@ class Segment(NamedTuple):
         head: bytes before the first entry; 0 in segments of older versions.
         seed: mark at its beginning.
         body: the entries, and a torn tail if there is one.
+        synced: bytes of the body that are known to have been on disk.
     """
 
     path: Path
     head: int
     seed: bytes
     body: memoryview
+    synced: int
+
+    @property
+    def is_noted(self) -> bool:
+        """Whether its head is whole and has a place for the note."""
+        return self.head == BEGINNING
 
 
 class Entries(NamedTuple):
@@ -85,10 +98,12 @@ class Entries(NamedTuple):
     Attributes:
         events: how many there are.
         end: where the last one ends, in bytes of the body.
+        later: where another one follows behind damage, if there is one.
     """
 
     events: int
     end: int
+    later: int | None = None
 
 
 def entry(payload: bytes) -> bytes:
@@ -97,8 +112,13 @@ def entry(payload: bytes) -> bytes:
 
 
 def head(seed: bytes) -> bytes:
-    """Give the head of a segment that begins with this mark."""
-    return HEAD.pack(MAGIC, seed, zlib.crc32(MAGIC + seed))
+    """Give the head of a segment that begins with this mark, and a note of nothing."""
+    return HEAD.pack(MAGIC, seed, zlib.crc32(MAGIC + seed)) + note(0)
+
+
+def note(synced: int) -> bytes:
+    """Give the note that so many bytes of entries are on disk; it follows the head."""
+    return NOTE.pack(synced, zlib.crc32(synced.to_bytes(8, "little")))
 
 
 def parse(path: Path, data: bytes) -> Segment:
@@ -108,19 +128,25 @@ def parse(path: Path, data: bytes) -> Segment:
         JournalError: if it is damaged.
     """
     body = memoryview(data)
-    if not data.startswith(MAGIC) or len(data) < HEAD.size:
-        return Segment(path, 0, FIRST_SEED, body)
+    size = {MAGIC: BEGINNING, UNNOTED: HEAD.size}.get(data[: len(MAGIC)], 0)
+    if not 0 < size <= len(data):
+        return Segment(path, 0, FIRST_SEED, body, len(body))
     magic, seed, expected = HEAD.unpack_from(data)
     if zlib.crc32(magic + seed) != expected:
         raise JournalError(str(path), "damaged head at byte 0", RESTORE)
-    return Segment(path, HEAD.size, seed, body[HEAD.size :])
+    body = body[size:]
+    synced, _ = NOTE.unpack_from(data, HEAD.size) if size == BEGINNING else (0, 0)
+    is_good = size == BEGINNING and data[HEAD.size : size] == note(synced)
+    return Segment(path, size, seed, body, synced if is_good else len(body))
 
 
 def scan(segment: Segment) -> Entries:
     """Check the entries up to the torn tail, if there is one.
 
+    Of what was not yet on disk a power cut may lose any part, also one before others.
+
     Raises:
-        JournalError: if an entry is damaged and a whole one follows.
+        JournalError: if an entry that was on disk is damaged and a whole one follows.
     """
     data = segment.body
     count = at = 0
@@ -134,13 +160,14 @@ def scan(segment: Segment) -> Entries:
         if zlib.crc32(payload) != expected:
             break
         count, at = count + _count(payload), end
-    if at < len(data) and (later := _entry_after(data, at)) is not None:
+    later = _entry_after(data, at) if at < len(data) else None
+    if later is not None and at < segment.synced:
         damaged, whole = segment.head + at, segment.head + later
         problem = (
             f"damaged entry at byte {damaged}, a whole one follows at byte {whole}"
         )
         raise JournalError(str(segment.path), problem, RESTORE)
-    return Entries(count, at)
+    return Entries(count, at, later)
 
 
 def _entry_after(data: memoryview, damaged: int) -> int | None:
@@ -321,7 +348,10 @@ def finish(folder: Path, first: int) -> None:
     """
     plain = active(folder, first)
     if plain.exists():
-        # mtime=0: the same events give the same bytes
-        packed = gzip.compress(plain.read_bytes(), COMPRESSION, mtime=0)
+        # no note and mtime=0: the same events give the same bytes
+        data = plain.read_bytes()
+        if data.startswith(MAGIC):
+            data = data[: HEAD.size] + bytes(NOTE.size) + data[BEGINNING:]
+        packed = gzip.compress(data, COMPRESSION, mtime=0)
         atomic.write(finished(folder, first), packed)
         plain.unlink()

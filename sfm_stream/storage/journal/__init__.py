@@ -7,9 +7,9 @@
 
 Every batch is handed to the system before `append` returns, so a killed process loses
 nothing; `sync` guards against a power cut. A write cut short leaves a torn tail, which
-the next opening removes. The mark names all events so far by content: a checkpoint
-keeps it, so that it is never used with the events of another history. No clock is read
-here.
+the next opening removes; damage is refused up to where the last sync reached. The mark
+names all events so far by content: a checkpoint keeps it, so that it is never used with
+the events of another history. No clock is read here.
 """
 
 from sfm_stream.storage.journal.reader import end, first, mark_at, read, unbroken

@@ -7,7 +7,6 @@ import logging
 import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -19,8 +18,9 @@ from sfm_stream.errors import JournalError
 from sfm_stream.events import Block, Event
 from sfm_stream.events.blocks import pack, pieces
 from sfm_stream.storage import atomic, lock, segment
+from sfm_stream.storage.journal.active import Active
 from sfm_stream.storage.journal.reader import read
-from sfm_stream.storage.segment import Chain
+from sfm_stream.storage.segment import Chain, Entries, Segment
 
 log = logging.getLogger(__name__)
 
@@ -39,6 +39,8 @@ class Journal:
 
     Attributes:
         cut_bytes: length of the torn tail that opening removed.
+        lost: what that tail was if more than one torn entry, or empty: events that a
+            power cut damaged before they were on disk.
         written: bytes appended since it was opened.
         problem: why a full segment could not be compressed, or empty. Its events are
             whole, and it is tried again with the next one and at the next opening.
@@ -57,7 +59,8 @@ class Journal:
     ) -> None:
         self._folder, self._limit, self._guard = folder, segment_bytes, guard
         self._encode = msgspec.msgpack.Encoder(enc_hook=_plain).encode
-        self.cut_bytes, self.written, self.problem = 0, 0, ""
+        self.cut_bytes, self.written = 0, 0
+        self.lost = self.problem = ""
         self._compressing: Future[None] | None = None
         self._syncing: Future[None] | None = None
         self._lock = lock.hold(folder)
@@ -91,7 +94,7 @@ class Journal:
     @property
     def mark(self) -> str:
         """Name of all events so far: a journal of other events has another."""
-        return self._chain.mark().hex()
+        return self._active.chain.mark().hex()
 
     def append(self, events: Sequence[Event] | Block) -> int:
         """Hand a batch of events to the system in one write.
@@ -115,15 +118,13 @@ class Journal:
         )
         batch = b"".join(map(segment.entry, payloads))
         try:
-            if self._size >= self._limit:
+            if self._active.size >= self._limit:
                 self._guard()
-                self._rotate(self._position, self._chain.mark())
-            atomic.append(self._handle, batch)
+                self._rotate(self._position, self._active.chain.mark())
+            self._active.append(batch)
         except OSError as e:
-            raise JournalError(str(self._path), *atomic.explain(e)) from e
+            raise JournalError(str(self._active.path), *atomic.explain(e)) from e
         self._guard()  # after the write: if not fenced now, not fenced at the write
-        self._chain.add(batch)
-        self._size += len(batch)
         self.written += len(batch)
         self._position += len(events)
         return self._position
@@ -136,12 +137,12 @@ class Journal:
         Raises:
             JournalError: if the disk is full or refuses.
         """
-        if self._size * 2 < self._limit:
+        if self._active.size * 2 < self._limit:
             return
         try:
-            self._rotate(self._position, self._chain.mark())
+            self._rotate(self._position, self._active.chain.mark())
         except OSError as e:
-            raise JournalError(str(self._path), *atomic.explain(e)) from e
+            raise JournalError(str(self._active.path), *atomic.explain(e)) from e
 
     def sync(self) -> None:
         """Wait until all appended events are on disk.
@@ -150,9 +151,9 @@ class Journal:
             JournalError: if the disk refuses.
         """
         try:
-            os.fsync(self._handle)
+            self._active.sync()
         except OSError as e:
-            raise JournalError(str(self._path), *atomic.explain(e)) from e
+            raise JournalError(str(self._active.path), *atomic.explain(e)) from e
 
     def expect_present(self) -> None:
         """Expect that the folder is still the one that was opened, and still ours.
@@ -179,11 +180,9 @@ class Journal:
             JournalError: if there are no more descriptors.
         """
         try:
-            # a handle of its own, for this one is closed when the segment is full
-            handle = os.dup(self._handle)
+            return self._active.syncing()
         except OSError as e:
-            raise JournalError(str(self._path), *atomic.explain(e)) from e
-        return partial(_sync, handle)
+            raise JournalError(str(self._active.path), *atomic.explain(e)) from e
 
     def sync_soon(self) -> None:
         """Have all appended events put on disk, without waiting for it.
@@ -197,7 +196,7 @@ class Journal:
             self._settle_sync()
             self._syncing = self._worker.submit(self.syncing())
         except OSError as e:
-            raise JournalError(str(self._path), *atomic.explain(e)) from e
+            raise JournalError(str(self._active.path), *atomic.explain(e)) from e
 
     def skip_to(self, position: int, mark: str) -> None:
         """Go on at a later position: what lies between was never appended.
@@ -223,7 +222,7 @@ class Journal:
                 hole.unlink()
                 raise
         except OSError as e:
-            raise JournalError(str(self._path), *atomic.explain(e)) from e
+            raise JournalError(str(self._active.path), *atomic.explain(e)) from e
 
     def read(self, after: int = 0) -> Iterator[Event]:
         """Give the events from a position on; see the function `read`."""
@@ -260,7 +259,7 @@ class Journal:
             raise JournalError(str(self._folder), *atomic.explain(e)) from e
         finally:
             self._worker.shutdown()
-            os.close(self._handle)
+            self._active.close()
             os.close(self._lock)
 
     def _open(self) -> None:
@@ -293,37 +292,54 @@ class Journal:
         found = segment.parse(path, path.read_bytes())
         entries = segment.scan(found)
         self.cut_bytes = len(found.body) - entries.end
-        if not (found.head or entries.events):  # what is torn is the head
-            self._begin(first, _seed(self._folder, finished, first))
-            return
-        self._path, self._handle = path, _appending(path)
-        os.ftruncate(self._handle, found.head + entries.end)
-        self._position, self._size = first + entries.events, entries.end
-        self._chain = Chain(found.seed)
-        self._chain.add(found.body[: entries.end])
+        self._position = first + entries.events
+        if entries.later is not None:
+            self._tell_lost(found, entries)
+        if found.is_noted:
+            self._active = Active(found, entries.end)
+        elif entries.events:  # of an older version, without a place for the note
+            self._go_on_after(found, entries.end)
+        else:
+            seed = found.seed if found.head else _seed(self._folder, finished, first)
+            self._begin(first, seed)
+
+    def _tell_lost(self, found: Segment, entries: Entries) -> None:
+        start, size = found.head + entries.end, len(found.body) - entries.end
+        self.lost = (
+            f"{found.path}: a power cut damaged what was not yet on disk: {size} bytes"
+            f" from byte {start} on are cut, events from {self._position} on are lost"
+        )
+        log.error("the end of the journal is lost", extra={"problem": self.lost})
+
+    def _go_on_after(self, found: Segment, end: int) -> None:
+        """Cut a segment, and begin a new one behind it."""
+        os.truncate(found.path, found.head + end)
+        atomic.sync(found.path)
+        chain = Chain(found.seed)
+        chain.add(found.body[:end])
+        self._begin(self._position, chain.mark())
 
     def _begin(self, first: int, seed: bytes) -> None:
         """Make a new segment and go on in it; if that fails, nothing has changed."""
-        path = segment.active(self._folder, first)
+        path, head = segment.active(self._folder, first), segment.head(seed)
         try:
-            atomic.write(path, segment.head(seed))
-            self._handle = _appending(path)
+            atomic.write(path, head)
+            self._active = Active(segment.parse(path, head), 0)
         except OSError:
             path.unlink(missing_ok=True)
             raise
-        self._path, self._position, self._size = path, first, 0
-        self._chain = Chain(seed)
+        self._position = first
 
     def _rotate(self, first: int, seed: bytes) -> None:
         """Begin a new segment and compress the old one meanwhile."""
-        old_handle, old = self._handle, int(self._path.stem)
-        if first <= old:
-            problem = f"expected a segment to begin behind {old}, was {first}"
-            raise JournalError(str(self._path), problem)
-        os.fsync(self._handle)
+        old, begun = self._active, int(self._active.path.stem)
+        if first <= begun:
+            problem = f"expected a segment to begin behind {begun}, was {first}"
+            raise JournalError(str(old.path), problem)
+        old.sync()
         self._settle()
         self._begin(first, seed)
-        os.close(old_handle)
+        old.close()
         self._compressing = self._worker.submit(self._compress, first)
 
     def _compress(self, before: int) -> None:
@@ -370,14 +386,3 @@ def _plain(value: object) -> object:
     if isinstance(value, np.generic):
         return value.item()
     raise NotImplementedError
-
-
-def _appending(path: Path) -> int:
-    return os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
-
-
-def _sync(handle: int) -> None:
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

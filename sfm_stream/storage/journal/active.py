@@ -1,0 +1,106 @@
+"""The segment that is appended to, and how much of it is known to be on disk.
+
+After each sync the head of the file notes how far it reached. The note itself is on
+disk with the next sync, so it costs none of its own and never says too much. What a
+power cut damages lies behind it.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+from sfm_stream.storage import atomic, segment
+from sfm_stream.storage.segment import Chain, Segment
+
+
+class Active:
+    """A segment that is open for more.
+
+    Args:
+        found: what lies on disk; it has a whole head.
+        end: of its last whole entry, in bytes of the body: what follows is cut.
+
+    Attributes:
+        path: of the file.
+        size: bytes of its entries.
+        chain: its mark.
+
+    Raises:
+        OSError: if it cannot be opened or cut.
+    """
+
+    def __init__(self, found: Segment, end: int) -> None:
+        self.path, self.size, self.chain = found.path, end, Chain(found.seed)
+        self.chain.add(found.body[:end])
+        self._noted = min(found.synced, end)
+        self._appending = _open(self.path, os.O_APPEND)
+        try:
+            # whoever appends can write nowhere else
+            self._noting = _open(self.path, 0)
+        except OSError:
+            os.close(self._appending)
+            raise
+        try:
+            if end < max(len(found.body), found.synced):
+                self._cut(found.head + end)
+        except OSError:
+            self.close()
+            raise
+
+    def append(self, entries: bytes) -> None:
+        """Hand entries to the system, all of them or none.
+
+        Raises:
+            OSError: if the disk is full or refuses.
+        """
+        atomic.append(self._appending, entries)
+        self.chain.add(entries)
+        self.size += len(entries)
+
+    def sync(self) -> None:
+        """Wait until all entries are on disk.
+
+        Raises:
+            OSError: if the disk refuses.
+        """
+        self.syncing()()
+
+    def syncing(self) -> Callable[[], None]:
+        """Give a call that waits until all entries so far are on disk.
+
+        It may be made once, in any thread, also after this is closed.
+
+        Raises:
+            OSError: if there are no more descriptors.
+        """
+        return partial(self._sync, os.dup(self._noting), self.size)
+
+    def close(self) -> None:
+        """Let go of the file."""
+        os.close(self._appending)
+        os.close(self._noting)
+
+    def _cut(self, end: int) -> None:
+        os.ftruncate(self._appending, end)
+        _note(self._noting, self._noted)
+        os.fsync(self._appending)
+
+    def _sync(self, handle: int, size: int) -> None:
+        try:
+            os.fsync(handle)
+            if size > self._noted:
+                _note(handle, size)
+                self._noted = size
+        finally:
+            os.close(handle)
+
+
+def _open(path: Path, flags: int) -> int:
+    return os.open(path, os.O_WRONLY | os.O_CLOEXEC | flags)
+
+
+def _note(handle: int, size: int) -> None:
+    os.pwrite(handle, segment.note(size), segment.HEAD.size)
