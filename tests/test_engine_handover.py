@@ -8,10 +8,13 @@ from hypothesis import strategies as st
 from sfm_stream.engine import Engine, handover
 from sfm_stream.errors import CheckpointMismatch, InvalidState
 from sfm_stream.events import Block, Control, Gap, Tick
+from sfm_stream.state.places import ADAM_STEP, VERSION
 from tests.daemon_rig import START, settings_of
 
 TARGETS = {"target": {"values": ["x", "y"], "horizons": [1, 3]}}
 BINS = {"stream": {"every": "4ms"}}
+SHARED = {"model": {"shared": True}}
+CELL = ("weights", "moment", "moment2", "pool")
 STRIPED = {"learn": {"schedule": "striped"}}
 
 
@@ -112,6 +115,49 @@ def test_who_moves_learns_as_those_who_are_there():
     moved(["a"], origin, home)
     records = said(home, [Gap("a", START, "moved"), *ticks(40, 90, "a")])
     assert not any(type(r).__name__ == "Update" for r in records)
+
+
+def test_a_shared_cell_learns_on_when_its_first_stream_leaves():
+    origin, home = engine_of(**SHARED), engine_of(**SHARED)
+    said(origin, ticks(0, 80, "a", "b", "c"))
+    before = origin.snapshot()[0]
+    moved(["a"], origin, home)
+    after = origin.snapshot()[0]
+    for name in CELL:
+        np.testing.assert_array_equal(after[name][:2], before[name][:2])
+    assert after["counters"][0, ADAM_STEP] > 0
+    steps = after["counters"][:, VERSION].tolist()
+    said(origin, ticks(80, 160, "b", "c"))
+    assert (origin.snapshot()[0]["counters"][:, VERSION] > steps).all()
+
+
+def test_streams_that_come_read_the_shared_cell_they_find():
+    origin, home = engine_of(**SHARED), engine_of(**SHARED)
+    said(origin, ticks(0, 80, "a", "b"))
+    said(home, ticks(0, 50, "z"))
+    before = home.snapshot()[0]
+    moved(["b"], origin, home)
+    after = home.snapshot()[0]
+    for name in CELL:
+        np.testing.assert_array_equal(after[name][:2], before[name])
+    np.testing.assert_array_equal(after["weights"][2:], before["weights"])
+    said(home, ticks(80, 160, "z", "b"))
+    weights = home.snapshot()[0]["weights"]
+    np.testing.assert_array_equal(weights[:2], weights[2:])
+    assert not np.array_equal(weights[:2], before["weights"])
+
+
+def test_a_first_stream_that_comes_back_finds_the_cell_of_those_that_stayed():
+    origin, home = engine_of(**SHARED), engine_of(**SHARED)
+    said(origin, ticks(0, 60, "a", "b"))
+    moved(["a"], origin, home)
+    said(origin, ticks(60, 120, "b"))
+    before = origin.snapshot()[0]
+    moved(["a"], home, origin)
+    after = origin.snapshot()[0]
+    for name in CELL:
+        np.testing.assert_array_equal(after[name][:2], before[name])
+    np.testing.assert_array_equal(after["weights"][2:], before["weights"])
 
 
 def test_what_is_not_there_cannot_leave_and_what_is_there_cannot_come():

@@ -3,6 +3,10 @@
 An engine knows a stream by its rows of the bank, one per target, and its open bin. Rows
 stand in the order of the streams' numbers; others close up behind a stream that left,
 and its name keeps its number.
+
+A cell that all streams share stays with its engine: what its optimiser knows moves on
+to the rows that are the first ones now, and streams that come read the weights they
+find. If no stream was here, the cell of those that come is the engine's.
 """
 
 from __future__ import annotations
@@ -17,7 +21,7 @@ from sfm_stream.engine.intake import BIN
 from sfm_stream.errors import InvalidState
 from sfm_stream.kernels.rows import NO_ROW
 from sfm_stream.state import ring
-from sfm_stream.state.places import FROZEN
+from sfm_stream.state.places import ADAM_STEP, FROZEN, JOINED, NEW, OLD, VERSION
 
 if TYPE_CHECKING:
     from sfm_stream.engine.core import Engine
@@ -85,6 +89,8 @@ def take_in(engine: Engine, names: Sequence[str], given: Mapping[str, Array]) ->
         else:
             joined[key] = np.concatenate([array, given[key]])
     joined["counters"][there:, FROZEN] = meta["frozen"]
+    if joined["sharing"].size:
+        joined["sharing"][there:, JOINED] = 0  # counted in steps of another cell
     _restore(engine, joined, meta | {"streams": streams}, first)
 
 
@@ -98,9 +104,26 @@ def _restore(
     owners = np.flatnonzero(first >= 0)
     rows = _rows(engine, first[owners])
     ordered = {n: a if n.startswith(BIN) else a[rows] for n, a in arrays.items()}
+    if arrays["sharing"].size:
+        _settle_cell(arrays, ordered, len(engine.targets))
     placed = first.copy()
     placed[owners] = np.arange(len(owners)) * len(engine.targets)
     engine.restore(ordered, {**meta, "first_row": placed.tolist()})
+
+
+def _settle_cell(
+    arrays: Mapping[str, Array], ordered: Mapping[str, Array], targets: int
+) -> None:
+    """Give the first rows the shared cell that was in the first ones, others a copy."""
+    counts = {"counters": [ADAM_STEP], "sharing": [NEW, OLD]}
+    for target in range(min(targets, len(ordered["counters"]))):
+        ordered["weights"][target::targets] = arrays["weights"][target]
+        version = arrays["counters"][target, VERSION]
+        ordered["counters"][target::targets, VERSION] = version
+        for name in ("moment", "moment2", "pool"):
+            ordered[name][target] = arrays[name][target]
+        for name, which in counts.items():
+            ordered[name][target, which] = arrays[name][target, which]
 
 
 def _number(meta: Mapping[str, Any], name: str) -> int:
