@@ -7,12 +7,14 @@ from sfm_stream.config import from_tree
 from sfm_stream.daemon.views.signals import Signals
 from sfm_stream.engine import Engine
 from sfm_stream.events import Block, Tick
+from sfm_stream.state.inputs import DERIVED
 from tests.daemon_rig import SECOND, SMALL, START
 
 QUOTE = ("bid", "ask", "bid_qty", "ask_qty")
+"""The operands of all derived values."""
 
 
-@pytest.mark.parametrize("target", ["ask", "mid", "spread", "imbalance", "microprice"])
+@pytest.mark.parametrize("target", ["ask", *DERIVED])
 def test_targets_are_those_the_engine_scores_by(target):
     settings = from_tree({**SMALL, "target": {"values": [target]}})
     engine = Engine(settings, QUOTE)

@@ -27,6 +27,8 @@ DERIVED = {
     "imbalance": (IMBALANCE, ("bid_qty", "ask_qty")),
     "microprice": (MICROPRICE, ("bid", "ask", "bid_qty", "ask_qty")),
 }
+OPERANDS = {FIELD: 1} | {code: len(fields) for code, fields in DERIVED.values()}
+"""How many fields a signal is made of, by its code."""
 
 # Codes of inputs.
 NOTHING, LEVEL, CHANGE, LOG_RETURN, ELAPSED, HELPER = range(6)

@@ -17,7 +17,7 @@ from sfm_stream.errors import ConfigError
 from sfm_stream.state.arena import view
 from sfm_stream.state.bank import kept_windows
 from sfm_stream.state.experts import COV, FIRST, SIZE, THETA
-from sfm_stream.state.inputs import CHANGE, FIELD, LEVEL, LOG_RETURN
+from sfm_stream.state.inputs import CHANGE, FIELD, LEVEL, LOG_RETURN, OPERANDS
 from sfm_stream.state.layout import Layout, split
 from sfm_stream.state.places import table_places
 
@@ -178,10 +178,10 @@ def _places_of_signals(old: Layout, new: Layout) -> Places:
     """Give the place of each old signal among the new ones."""
     operands = np.array([new.plan.fields.index(name) for name in old.plan.fields])
     moved = old.plan.signals.copy()
-    used = np.array([1, 2, 2, 2, 4])[moved[:, 0]]
     theirs = new.plan.signals.tolist()
-    for row, count in zip(moved, used, strict=True):
-        row[1 : 1 + count] = operands[row[1 : 1 + count]]
+    for row in moved:
+        used = slice(1, 1 + OPERANDS[int(row[0])])
+        row[used] = operands[row[used]]
     return np.array([theirs.index(row) for row in moved.tolist()], np.intp)
 
 

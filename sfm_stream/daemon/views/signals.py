@@ -5,13 +5,21 @@ The compiled tick computes the same one by one and says it only with a score.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
 from sfm_stream.config import Config
 from sfm_stream.events import Floats, Ints
-from sfm_stream.state.inputs import FIELD, IMBALANCE, MID, SPREAD, plan
+from sfm_stream.state.inputs import (
+    FIELD,
+    IMBALANCE,
+    MICROPRICE,
+    MID,
+    OPERANDS,
+    SPREAD,
+    plan,
+)
 
 
 class Signals:
@@ -34,21 +42,42 @@ class Signals:
             return found
         for number, (code, *places) in enumerate(self._rows):
             mine = targets == number
-            found[mine] = _derived(values[mine], code, places)
+            operands = (values[mine, place] for place in places[: OPERANDS[code]])
+            found[mine] = FORMULAS[code](*operands)
         return found
 
 
-def _derived(values: Floats, code: int, places: Sequence[int]) -> Floats:
-    a, b, c, d = (values[:, place] for place in places)
-    if code == FIELD:
-        return a
-    if code == SPREAD:
-        return b - a
-    middle: Floats = 0.5 * (a + b)
-    if code == MID:
-        return middle
-    total = a + b if code == IMBALANCE else c + d
-    some = np.where(total != 0, total, 1)
-    if code == IMBALANCE:
-        return np.where(total != 0, (a - b) / some, 0)
-    return np.where(total != 0, (a * d + b * c) / some, middle)
+def _field(value: Floats) -> Floats:
+    return value
+
+
+def _mid(bid: Floats, ask: Floats) -> Floats:
+    return 0.5 * (bid + ask)
+
+
+def _spread(bid: Floats, ask: Floats) -> Floats:
+    return ask - bid
+
+
+def _imbalance(bid_qty: Floats, ask_qty: Floats) -> Floats:
+    return _share(bid_qty - ask_qty, bid_qty + ask_qty, np.zeros(len(bid_qty)))
+
+
+def _microprice(bid: Floats, ask: Floats, bid_qty: Floats, ask_qty: Floats) -> Floats:
+    weighted = bid * ask_qty + ask * bid_qty
+    return _share(weighted, bid_qty + ask_qty, _mid(bid, ask))
+
+
+def _share(part: Floats, total: Floats, nothing: Floats) -> Floats:
+    """Give part / total, and what stands for it where the total is 0."""
+    return np.where(total != 0, part / np.where(total != 0, total, 1), nothing)
+
+
+FORMULAS: Mapping[int, Callable[..., Floats]] = {
+    FIELD: _field,
+    MID: _mid,
+    SPREAD: _spread,
+    IMBALANCE: _imbalance,
+    MICROPRICE: _microprice,
+}
+"""How a signal follows from its operands, by its code."""
