@@ -47,7 +47,8 @@ class Feed(Source, Protocol):
 
 TROUBLES = (
     "garbage", "unknown", "no numbers", "empty", "absurd times", "earlier times",
-    "stray ids", "restarts", "changes of nothing known", "errors", "dropped",
+    "stray ids", "restarts", "changes of nothing known", "left out", "errors",
+    "dropped",
 )  # fmt: skip
 """Counters of a live feed that a person should hear of: data that was not taken, or not
 as it came."""

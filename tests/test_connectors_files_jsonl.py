@@ -91,3 +91,48 @@ def test_an_array_of_records_is_told_with_the_way_out(tmp_path):
     text = "[" + ",".join(LINES) + "]"
     with pytest.raises(FeedError, match=r"was none; it holds one array: `jq -c"):
         opened(tmp_path, [text])
+
+
+LATE = [f'{{"at": {BEGIN + i}, "a": {i}}}' for i in range(1_200)]
+LATE[1_100] = f'{{"at": {BEGIN + 1_100}, "a": 1, "b": 2, "c": 3}}'
+LATE[1_150] = f'{{"at": {BEGIN + 1_150}, "a": 1, "c": {{"d": 3}}}}'
+
+
+def test_a_key_that_none_of_the_first_records_has_is_counted(tmp_path):
+    feed = opened(tmp_path, LATE)
+    assert feed.fields == ("a",)
+    assert len(whole(feed)) == 1_200
+    ((reason, count),) = feed.tally.counts.items()
+    assert reason.startswith("a record with a key that is no field")
+    assert count == 2
+    assert feed.tally.rows == 0
+    assert feed.tally.examples[reason].endswith("a.jsonl row 1101: 'b'")
+
+
+def test_a_key_that_is_named_is_a_field_wherever_it_stands(tmp_path):
+    feed = opened(tmp_path, LATE, ["a", "c.d"])
+    assert np.flatnonzero(~np.isnan(whole(feed).values[:, 1])).tolist() == [1_150]
+    assert not feed.tally.counts
+
+
+@pytest.mark.parametrize(
+    ("most", "few", "field", "what"),
+    [("2", "[1, 2]", "v", "a list or a record"), ('{"x": {"y": 2}}', "1", "v.x.y", "a value"),
+     ('{"x": 2}', '{"x": [3]}', "v.x", "a list or a record")],
+)  # fmt: skip
+def test_the_shape_of_most_records_decides_and_others_are_told(
+    tmp_path, most, few, field, what
+):
+    lines = [f'{{"at": {BEGIN + i}, "v": {most}}}' for i in range(60)]
+    lines[7] = f'{{"at": {BEGIN + 7}, "v": {few}}}'
+    feed = opened(tmp_path, lines)
+    assert feed.fields == (field,)
+    assert any(f"{what}, in 1 of the first 60 records, first in record 8" in n for n in feed.notes)  # fmt: skip
+    assert np.flatnonzero(np.isnan(whole(feed).values[:, 0])).tolist() == [7]
+    named = opened(tmp_path, lines, [field])
+    assert not any("left out" in note for note in named.notes)
+
+
+def test_a_key_with_a_dot_is_no_other_shape(tmp_path):
+    lines = [f'{{"at": {BEGIN + i}, "cpu": 1, "cpu.user": {i}}}' for i in range(60)]
+    assert opened(tmp_path, lines).fields == ("cpu", "cpu.user")

@@ -122,6 +122,15 @@ def test_nesting_and_digits_without_end_are_garbage(hostile):
     assert pipe.counters["garbage"] == 1
 
 
+def test_a_key_that_comes_too_late_to_be_a_field_is_counted_with_the_first():
+    lines = [f'{{"at":{1_699_990_000 + i},"c":{i}}}' for i in range(1_100)]
+    lines[-1] = '{"at":1699999000,"c":1,"late":2}'
+    said, pipe = ended("\n".join([*lines, ""]), "jsonl")
+    assert (len(said), pipe.counters["left out"]) == (1_100, 1)
+    (one,) = pipe.status()
+    assert one.examples == {"left out": "standard input row 1100: 'late'"}
+
+
 def test_rows_without_times_have_that_of_their_receipt():
     said, pipe = ended("a;b\n1,5;2\n2,5;3\n", time="-")
     assert [tick.time for tick in said] == [NOW, NOW]

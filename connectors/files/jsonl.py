@@ -8,7 +8,9 @@ missing value is missing.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Collection, Iterator, Sequence
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -28,7 +30,9 @@ if TYPE_CHECKING:
 
 SAMPLE_LINES = 1000
 NO_RECORD = "a line is no record of JSON"
+NO_FIELD = "a record with a key that is no field; stream.fields takes it"
 SHOWN = 60
+DOT = re.compile(r"\.")
 ARRAY = "it holds one array: `jq -c '.[]' FILE` makes a line of each record"
 COLUMNS = (
     "`jq -c '[.time, .value] | transpose[] | {time: .[0], value: .[1]}' FILE` "
@@ -65,15 +69,31 @@ class Jsonl(LineTable):
             hint = ARRAY if head.lstrip().startswith(b"[") else ""
             raise NoRows(paths[0], "expected records of JSON, was none", hint)
         _expect_records(paths[0], rows)
-        names = tuple(dict.fromkeys(name for row in rows for name in row))
-        seen = Seen(paths[0], names, {c.name: c for c in _frame(rows, names)})
+        wanted = config.stream.fields
+        names, notes = (_names(rows), ()) if wanted else _shape(rows)
+        names += tuple(self._later(paths, _missing(config, options, names)))
+        seen = Seen(paths[0], names, {c.name: c for c in _frame(rows, names)}, notes)
         notation = plan.notation(seen, options, config)
         made = plan.choose(config, options, seen, notation)
         super().__init__(made, paths, options.order)
+        # who names the fields wants no others
+        self._known = frozenset() if wanted else frozenset(names)
 
     def total(self) -> int | None:
         """Give None: lines are counted by reading them."""
         return None
+
+    def _later(self, paths: Sequence[str], wanted: Collection[str]) -> Iterator[str]:
+        """Give those of some names that stand below the first records."""
+        missing = set(wanted)
+        for path in paths if missing else ():
+            for lines, _ in self._texts(path):
+                rows, _ = _records(text.without_zeros(lines)[0].splitlines())
+                found = missing.intersection(chain.from_iterable(rows))
+                yield from sorted(found)
+                missing -= found
+                if not missing:
+                    return
 
     def _texts(self, path: str) -> Texts:
         return text.texts(path, self._encoding)
@@ -86,9 +106,20 @@ class Jsonl(LineTable):
             if zeros:
                 lost.append(Lost(len(rows), ZEROS, f"{zeros:,} bytes", is_data=False))
             frame = _frame(rows, self._plan.used)
+            piece = Piece(path, row, frame, lost)
+            self._count_keys(rows, piece)
             if rows or lost:
-                yield Piece(path, row, frame, lost)
+                yield piece
             row += rows_of(frame, lost)
+
+    def _count_keys(self, rows: Sequence[dict[str, str]], piece: Piece) -> None:
+        """Count the records with keys that none of the first ones has."""
+        known = self._known
+        odd = [i for i, row in enumerate(rows) if known and not row.keys() <= known]
+        if odd:
+            key = next(name for name in rows[odd[0]] if name not in known)
+            place = f"{piece.source} row {piece.number(odd[0])}"
+            self.tally.add(NO_FIELD, len(odd), f"{place}: {key!r}")
 
 
 def _expect_records(path: str, rows: Sequence[dict[str, str]]) -> None:
@@ -102,6 +133,43 @@ def _expect_records(path: str, rows: Sequence[dict[str, str]]) -> None:
         name = longest.removesuffix(f".{LONG}")
         problem = f"expected a record for each row, was one with {name!r} as a list"
         raise NoRows(path, problem, COLUMNS)
+
+
+def _missing(config: Config, options: LineOptions, names: Collection[str]) -> list[str]:
+    """Give the columns that the settings name as fields and that are not there."""
+    own = [name for name in config.stream.fields if name not in options.derive]
+    named = [config.feed.columns.get(name, name) for name in own]
+    return [name for name in named if name not in names]
+
+
+def _names(rows: Sequence[dict[str, str]]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(chain.from_iterable(rows)))
+
+
+def _shape(rows: Sequence[dict[str, str]]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Give the names of the cells of some records, and what to say of them.
+
+    Where a key holds a value in some records, and a list or a record in others, most of
+    them decide.
+    """
+    names = dict.fromkeys(_names(rows))
+    above = {name[: dot.start()] for name in names for dot in DOT.finditer(name)}
+    notes = []
+    for name in [n for n in names if n in above]:
+        deeper = {n for n in names if n.startswith(f"{name}.")}
+        values = [i for i, row in enumerate(rows) if name in row]
+        nested = [i for i, row in enumerate(rows) if not deeper.isdisjoint(row)]
+        if name not in names or {*values} & {*nested}:
+            continue  # left out, or a key that has a dot itself
+        few, what, odd = nested, "a list or a record", deeper
+        if len(values) < len(nested):
+            few, what, odd = values, "a value", {name}
+        names = dict.fromkeys(n for n in names if n not in odd)
+        notes.append(
+            f"left out: {name!r} where it is {what}, in {len(few):,} of the first "
+            f"{len(rows):,} records, first in record {few[0] + 1}"
+        )
+    return tuple(names), tuple(notes)
 
 
 def _records(lines: Sequence[bytes]) -> tuple[list[dict[str, str]], list[Lost]]:

@@ -23,7 +23,7 @@ import msgspec
 import numpy as np
 
 from connectors.files.csv import DAMAGED, TOO_WIDE, Csv
-from connectors.files.jsonl import NO_RECORD, Jsonl
+from connectors.files.jsonl import NO_FIELD, NO_RECORD, Jsonl
 from connectors.files.table import (
     FAR_AHEAD,
     NO_NUMBER,
@@ -62,6 +62,7 @@ REASONS = {
     SENTINEL: "no numbers",
     ZERO_PRICE: "no numbers",
     FAR_AHEAD: "absurd times",
+    NO_FIELD: "left out",
 }
 """What live feeds call the reasons that files have."""
 
