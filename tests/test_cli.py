@@ -18,6 +18,7 @@ import pytest
 from connectors.made.synthetic import Synthetic
 from sfm_stream import cli
 from sfm_stream.cli import live
+from sfm_stream.cli.options import placed
 from sfm_stream.report import terminal
 from sfm_stream.storage import run_folder
 from tests.live_rig import made_up
@@ -111,6 +112,14 @@ def test_runs_are_numbered_and_never_written_over(sfm_stream):
     code, _, err = sfm_stream("replay", DEMO, *SMALL, "--out", "runs/demo-001")
     assert code == 1
     assert "holds a run already" in err
+
+
+def test_commands_at_the_same_time_get_folders_of_their_own(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with placed(None, DEMO) as one, placed(None, DEMO) as other:
+        (other / "kept").touch()
+        assert one != other
+    assert list(Path("runs").iterdir()) == [other]
 
 
 def test_a_run_is_verified(sfm_stream):

@@ -24,6 +24,7 @@ from sfm_stream.errors import (
 from sfm_stream.events import NO_TIME, Block
 from sfm_stream.records import KINDS
 from sfm_stream.running import metrics
+from sfm_stream.running.repair import repair
 from sfm_stream.running.replay import Watch, replay, resume
 from sfm_stream.running.rss import peak_rss_mib
 from sfm_stream.storage import atomic, checkpoint, run_folder, toml
@@ -407,3 +408,24 @@ def test_a_run_from_before_schedules_learns_together(tmp_path):
     assert run_folder.load(tmp_path / "run").config.learn.schedule == "staggered"
     path.write_text(path.read_text().replace(told, ""))
     assert run_folder.load(tmp_path / "run").config.learn.schedule == "together"
+
+
+def test_a_run_that_a_process_works_on_is_left_alone(whole, tmp_path):
+    refused = []
+
+    def intrude(done):
+        if done < TICKS and len(refused) < 3:
+            run = run_folder.load(tmp_path / "run")
+            for go in (
+                lambda: resume(run, Waves()),
+                lambda: repair(run, lambda _: Waves()),
+                lambda: replay(settings_of(), Waves(), tmp_path / "run"),
+            ):
+                with pytest.raises(SinkError, match="another process writes here"):
+                    go()
+                refused.append(go)
+
+    replay(settings_of(), Waves(), tmp_path / "run", watch=Watch(progress=intrude))
+    assert len(refused) == 3
+    assert_same_records(whole[0], tmp_path / "run")
+    repair(run_folder.load(tmp_path / "run"), lambda _: Waves())

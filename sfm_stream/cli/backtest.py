@@ -20,8 +20,8 @@ from sfm_stream.cli.options import (
     expect_picture,
     expect_trusted,
     load,
-    next_folder,
     opened,
+    placed,
     print_json,
     say,
 )
@@ -46,14 +46,14 @@ def replay(
     overrides: Overrides = None,
 ) -> None:
     """Replay a feed as a backtest: score, forecast, learn."""
-    folder = out or next_folder(config)
-    _carry_out(
-        folder,
-        lambda: _begun(folder, load(config, overrides), start),
-        plot,
-        strict=strict,
-        as_json=as_json,
-    )
+    with placed(out, config) as folder:
+        _carry_out(
+            folder,
+            lambda: _begun(folder, load(config, overrides), start),
+            plot,
+            strict=strict,
+            as_json=as_json,
+        )
 
 
 @app.command()

@@ -19,8 +19,8 @@ from sfm_stream.cli.options import (
     expect_picture,
     listed,
     load,
-    next_folder,
     opened,
+    placed,
     print_json,
     say,
 )
@@ -84,8 +84,8 @@ def compare(
             found = _suite(suite, listed(sets), names, place, pool, overrides, write)
     elif config is not None:
         settings = load(config, overrides)
-        place = out or next_folder(config)
-        found = _compared(settings, names, place, jobs or 1, plot, strict=strict)
+        with placed(out, config) as place:
+            found = _compared(settings, names, place, jobs or 1, plot, strict=strict)
     if as_json:
         print_json(found)
 

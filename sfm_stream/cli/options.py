@@ -5,7 +5,9 @@ from __future__ import annotations
 import io
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
@@ -144,11 +146,33 @@ def opened(config: Config) -> Feed:
     return feed
 
 
-def next_folder(config: Path) -> Path:
-    """Name the next free folder `runs/<config>-NNN`."""
-    number = 1
-    while (folder := Path("runs") / f"{config.stem}-{number:03d}").exists():
-        number += 1
+@contextmanager
+def placed(out: Path | None, config: Path) -> Iterator[Path]:
+    """Give the folder for what a command makes: the one asked for, or the next number.
+
+    The next number's is made at once, so that no other command takes it. It goes again
+    if nothing comes into it.
+    """
+    if out is not None:
+        yield out
+        return
+    folder = _next_folder(config)
+    try:
+        yield folder
+    finally:
+        with suppress(OSError):  # what holds something stays
+            folder.rmdir()
+            folder.parent.rmdir()
+
+
+def _next_folder(config: Path) -> Path:
+    """Make the next free folder `runs/<config>-NNN`."""
+    from sfm_stream.storage import run_folder
+
+    for number in count(1):
+        folder = Path("runs") / f"{config.stem}-{number:03d}"
+        if run_folder.make(folder):
+            break
     return folder
 
 

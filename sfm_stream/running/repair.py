@@ -16,7 +16,7 @@ from sfm_stream.running.loops import run_blocks
 from sfm_stream.running.precompile import prepare
 from sfm_stream.running.replay import SILENT, Watch
 from sfm_stream.running.verify import blocks_of, first, misfit
-from sfm_stream.storage import atomic, checkpoint, journal
+from sfm_stream.storage import atomic, checkpoint, journal, run_folder
 
 if TYPE_CHECKING:
     from sfm_stream.config import Config
@@ -43,16 +43,19 @@ def repair(
         Number of records, per kind.
 
     Raises:
-        JournalError: if a process works on the run, or the journal does not reach back
-            to its first event.
+        JournalError: if a process works on a live run, or the journal does not reach
+            back to its first event.
         CheckpointError: if the run has no checkpoint that can be read.
         SourceChanged: if the source is not the one the run was made from.
-        SinkError: if the records cannot be written, or are not those of the checkpoint.
+        SinkError: if a process works on a run without a journal; if the records cannot
+            be written, or are not those of the checkpoint.
     """
     with ExitStack() as opened:
         if run.journal.is_dir():
             opened.enter_context(journal.Journal(run.journal))
             _expect_beginning(run)
+        else:
+            opened.enter_context(run_folder.held(run.folder))
         held = checkpoint.newest_good(run.checkpoints, watch.say, misfit(run))
         if held is None:
             path, hint = str(run.checkpoints), "resume the run"

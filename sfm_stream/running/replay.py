@@ -73,8 +73,8 @@ def replay(
     Raises:
         FeedError: where the feed cannot be read on; what came before is recorded,
             checkpointed and summed up.
-        SinkError: if records cannot be written; `resume` goes on from the last
-            checkpoint.
+        SinkError: if another process uses the folder, or records cannot be written;
+            `resume` goes on from the last checkpoint.
         CheckpointError: if a checkpoint cannot be written or used.
         KeyboardInterrupt: when interrupted, after a checkpoint.
     """
@@ -82,11 +82,12 @@ def replay(
     engine = Engine(config, feed.fields)
     if start is not None:
         warm_start.adopt(engine, start, watch.say)
-    run = run_folder.create(out, config, feed, engine)
-    if start is not None:
-        warm_start.keep(run, engine)
-    sink = sinks.ParquetSink(run.records, {"experts": engine.experts})
-    return _Session(run, engine, Behind(sink), feed, watch).carry_out()
+    with run_folder.held(out):
+        run = run_folder.create(out, config, feed, engine)
+        if start is not None:
+            warm_start.keep(run, engine)
+        sink = sinks.ParquetSink(run.records, {"experts": engine.experts})
+        return _Session(run, engine, Behind(sink), feed, watch).carry_out()
 
 
 def resume(run: Run, feed: Feed, *, watch: Watch = SILENT) -> dict[str, Any]:
@@ -105,6 +106,12 @@ def resume(run: Run, feed: Feed, *, watch: Watch = SILENT) -> dict[str, Any]:
         FeedError, SinkError, CheckpointError, KeyboardInterrupt: as `replay` does.
     """
     run_folder.expect_source(run, feed)
+    with run_folder.held(run.folder):
+        return _resumed(run, feed, watch).carry_out()
+
+
+def _resumed(run: Run, feed: Feed, watch: Watch) -> _Session:
+    """Bring a run to its newest good checkpoint."""
     engine = Engine(run.config, feed.fields)
     if run_folder.differences(run, engine.backend):
         watch.say("this is another machine or version: records may differ in detail")
@@ -118,7 +125,7 @@ def resume(run: Run, feed: Feed, *, watch: Watch = SILENT) -> dict[str, Any]:
         warm_start.restore(run, engine)
     tables = {"experts": engine.experts}
     sink = sinks.ParquetSink(run.records, tables, position)
-    return _Session(run, engine, Behind(sink), feed, watch, seconds).carry_out()
+    return _Session(run, engine, Behind(sink), feed, watch, seconds)
 
 
 class _Session:

@@ -1,4 +1,4 @@
-"""Which process of this machine writes to a journal; see `epoch` for all machines.
+"""Which process of this machine writes to a run; see `epoch` for all machines.
 
 The lock ends with its process, whatever ends that.
 """
@@ -10,29 +10,34 @@ import fcntl
 import os
 from pathlib import Path
 
-from sfm_stream.errors import JournalError
+from sfm_stream.errors import JournalError, StorageError
 from sfm_stream.storage import atomic, segment
 
 NAME = "lock"
 
 
-def hold(folder: Path) -> int:
-    """Lock a journal for as long as the file that is given stays open.
+def hold(folder: Path, fault: type[StorageError] = JournalError) -> int:
+    """Lock a folder for as long as the file that is given stays open.
+
+    Args:
+        folder: a journal, or a run without one.
+        fault: the error that tells of it.
 
     Raises:
-        JournalError: if another process of this machine has it, or the disk refuses.
+        StorageError: `fault`, if another process of this machine has it, or the disk
+            refuses.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
         handle = os.open(folder / NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     except OSError as e:
-        raise JournalError(str(folder), *atomic.explain(e)) from e
+        raise fault(str(folder), *atomic.explain(e)) from e
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as e:
         os.close(handle)
         hint = "stop it or choose another folder"
-        raise JournalError(str(folder), "another process writes here", hint) from e
+        raise fault(str(folder), "another process writes here", hint) from e
     return handle
 
 

@@ -6,13 +6,16 @@ RUN/records/*.parquet      what the engine said
 RUN/checkpoints/<seq>/     what it remembered after so many events
 RUN/start/                 what it remembered at the start, if it began warm
 RUN/summary.json           how well it did
+RUN/lock                   held by the process that replays it
 """
 
 from __future__ import annotations
 
+import os
 import re
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,7 +31,7 @@ from sfm_stream.errors import (
     SinkError,
     SourceChanged,
 )
-from sfm_stream.storage import atomic, fingerprint, toml
+from sfm_stream.storage import atomic, fingerprint, lock, toml
 
 if TYPE_CHECKING:
     from sfm_stream.backends.contract import Backend
@@ -106,7 +109,7 @@ def create(
         "experts": list(engine.experts),
         "frequencies": engine.frequencies.tolist(),
     }
-    _make_private(folder)
+    make(folder)
     guard()
     write(folder / CONFIG, toml.write(config.to_tree(settings)).encode())
     (folder / CONFIG).chmod(PRIVATE_FILE)
@@ -115,21 +118,40 @@ def create(
     return Run(folder, settings, plain(info))
 
 
-def _make_private(folder: Path) -> None:
+def make(folder: Path) -> bool:
     """Make a folder that only its owner reads: addresses may hold tokens.
 
-    A folder that is there keeps its mode.
+    Returns:
+        False if it is there already, of whatever mode: it is kept as it is.
 
     Raises:
         SinkError: if it cannot be made.
     """
-    if folder.exists():
-        return
     try:
-        folder.mkdir(parents=True)
-        folder.chmod(PRIVATE_FOLDER)
+        folder.mkdir(PRIVATE_FOLDER, parents=True)
+    except FileExistsError:
+        return False
     except OSError as e:
         raise SinkError(str(folder), *atomic.explain(e)) from e
+    return True
+
+
+@contextmanager
+def held(folder: Path) -> Iterator[None]:
+    """Keep other processes of this machine from a run without a journal.
+
+    Args:
+        folder: of the run; made if absent.
+
+    Raises:
+        SinkError: if another process has it, or the disk refuses.
+    """
+    make(folder)
+    handle = lock.hold(folder, SinkError)
+    try:
+        yield
+    finally:
+        os.close(handle)
 
 
 def load(folder: Path) -> Run:
