@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 
 import pytest
+from msgspec.structs import replace
 
 from connectors import open_feed
 from sfm_stream.config import from_tree
@@ -15,7 +16,16 @@ from sfm_stream.running.replay import replay
 BEGIN, COUNT = 1_700_000_000, 120
 
 
-def config_of(folder, *, huge=(), targets=("a",), horizons=(1, 5), warmup=10, **stream):
+def config_of(
+    folder,
+    *,
+    huge=(),
+    targets=("a",),
+    horizons=(1, 5),
+    warmup=10,
+    pending=4096,
+    **stream,
+):
     """Give the settings of a file of two fields, with some huge values of the first."""
     path = folder / "a.csv"
     rows = [
@@ -26,6 +36,7 @@ def config_of(folder, *, huge=(), targets=("a",), horizons=(1, 5), warmup=10, **
         "feed": {"connector": "csv", "path": str(path)},
         "target": {"values": list(targets), "horizons": list(horizons)},
         "model": {"states": 4, "frequencies": 2},
+        "learn": {"max_pending": pending},
         "stream": stream, "run": {"warmup": warmup},
     })  # fmt: skip
 
@@ -68,6 +79,59 @@ def test_values_too_large_to_square_are_counted_once_each(tmp_path):
 def test_a_value_that_is_only_forecast_from_is_told_as_errors(tmp_path):
     (told,) = remarks(tmp_path, huge=(0,), horizons=(1,), warmup=0)
     assert "errors are too large to square" in told
+
+
+def test_forecasts_that_could_not_wait_are_told_with_their_share_and_the_cure(tmp_path):
+    config = config_of(tmp_path, horizons=(1, "20s"), pending=32)
+    burst = [(BEGIN + (i if i < 60 else 60 + (i - 60) / 10), i % 7) for i in range(120)]
+    rows = [f"{at},{value},1" for at, value in burst]
+    (tmp_path / "a.csv").write_text("\n".join(["time,a,b", *rows, ""]))
+    (told,) = replay(config, open_feed(config), tmp_path / "run")["remarks"]
+    assert told == (
+        "46 of 120 forecasts (38%) of a 20s ahead were thrown away: too many waited "
+        "for their truth; raise learn.max_pending (= 32)"
+    )
+
+
+def test_where_all_forecasts_were_thrown_away_the_cure_is_named_too(tmp_path):
+    (told,) = remarks(tmp_path, horizons=("110s",), pending=8)
+    assert "voided: too many pending (learn.max_pending = 8)" in told
+
+
+@pytest.mark.parametrize("size", [1e-155, 1e-310])
+def test_values_too_small_to_square_are_told(tmp_path, size):
+    path = tmp_path / "a.csv"
+    config = config_of(tmp_path, horizons=(1,))
+    rows = [f"{BEGIN + i},{i % 7 * size!r},1" for i in range(COUNT)]
+    path.write_text("\n".join(["time,a,b", *rows, ""]))
+    (told,) = replay(config, open_feed(config), tmp_path / "run")["remarks"]
+    assert "figures of a 1 ahead mean nothing: its errors, at most" in told
+
+
+def test_a_horizon_that_no_tick_comes_within_is_told(tmp_path):
+    (told,) = remarks(tmp_path, horizons=(1, "1ms"))
+    assert "figures of a 1ms ahead mean nothing: no tick came so soon" in told
+
+
+def test_streams_that_end_within_the_warm_up_are_named(tmp_path):
+    config = config_of(tmp_path, horizons=(1,))
+    feed = replace(config.feed, symbol="s")
+    rows = [
+        f"{BEGIN + i},{i % 7},1,{s}" for s in "uv" for i in range(5 if s == "u" else 90)
+    ]
+    (tmp_path / "a.csv").write_text("\n".join(["time,a,b,s", *rows, ""]))
+    config = replace(config, feed=feed)
+    (told,) = replay(config, open_feed(config), tmp_path / "run")["remarks"]
+    assert told == (
+        "no score of 1 of 2 streams, u: they have no more ticks than run.warmup = 10"
+    )
+
+
+def test_a_constant_target_is_told_nothing(tmp_path):
+    config = config_of(tmp_path, horizons=(1, "1ms"))
+    rows = [f"{BEGIN + i},3,{i}" for i in range(COUNT)]
+    (tmp_path / "a.csv").write_text("\n".join(["time,a,b", *rows, ""]))
+    assert replay(config, open_feed(config), tmp_path / "run")["remarks"] == []
 
 
 @pytest.mark.parametrize("given", [{"max_gap": "1ms"}, {"huge": (60,)}])

@@ -1,4 +1,4 @@
-"""Why targets and horizons have no figures, each in a sentence with its numbers."""
+"""Why targets and horizons have no figures, or such as mislead, each in a sentence."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import numpy as np
 
 from sfm_stream import sinks
 from sfm_stream.errors import SHOWN, listed
+from sfm_stream.records import VOIDED_REASONS
 from sfm_stream.running import metrics
 from sfm_stream.state import inputs, targets
 
@@ -27,6 +28,11 @@ CELL = ("target", "horizon")
 NAMED = 6
 LARGEST = math.sqrt(sys.float_info.max)
 """A larger number has no square."""
+SMALLEST = sys.float_info.min
+"""A smaller number has lost digits."""
+GAP, CROWDED, _ = VOIDED_REASONS
+MUCH = 0.01
+"""Share of forecasts thrown away from which on a run says so."""
 
 
 def remarks(
@@ -36,7 +42,7 @@ def remarks(
     ticks: Mapping[str, int],
     figures: Mapping[str, Any],
 ) -> list[str]:
-    """Say why there are no figures where there are none; nothing if all is well.
+    """Say where there are no figures, or such as mislead; nothing if all is well.
 
     Args:
         records: folder where a `ParquetSink` wrote, scores and voided forecasts.
@@ -51,23 +57,30 @@ def remarks(
     names = inputs.plan(config, fields).targets
     cells = [(name, h) for name in names for h in targets.labels(config)]
     known = figures.get("targets") or dict.fromkeys(names, figures)
-    without = [cell for cell in cells if not _has_mse(known, cell)]
-    if not (without and any(ticks.values())):
+    total = sum(ticks.values())
+    if not total:
         return []
+    found = {cell: known.get(cell[0], {}).get("horizons", {}).get(cell[1], {})
+             for cell in cells}  # fmt: skip
+    without = [cell for cell in cells if found[cell].get("mse") is None]
+    still = [cell for cell in cells if _is_still(found[cell])]
     first = metrics.first_scored(config.run.warmup, ticks)
-    counted = _counts(metrics.counted(records, first, ()))
+    counted = _counts(metrics.counted(records, first, ())) if without else Counter()
     silent = [cell for cell in without if not counted[cell]]
     huge = dict.fromkeys(name for name, h in without if counted[name, h])
     return [
-        *(_unscored(records, config, sum(ticks.values()), silent) if silent else ()),
+        *(_unscored(records, config, total, silent) if silent else ()),
         *(_too_large(records, first, list(huge)) if huge else ()),
+        *_crowded(records, config, total, [c for c in cells if c not in silent]),
+        *(_unmoved(records, config, first, still) if still else ()),
+        *_short(config, ticks, first),
     ][:SHOWN]
 
 
-def _has_mse(known: Mapping[str, Any], cell: Cell) -> bool:
-    name, horizon = cell
-    horizons = known.get(name, {}).get("horizons", {})
-    return horizons.get(horizon, {}).get("mse") is not None
+def _is_still(figures: Mapping[str, Any]) -> bool:
+    """Say whether next to nothing moved within a horizon, as far as was scored."""
+    moved = figures.get("naive_mse")
+    return bool(figures.get("scored")) and moved is not None and moved < SMALLEST
 
 
 def _counts(parts: Iterator[pl.DataFrame], *by: str) -> Counter[tuple[str, ...]]:
@@ -86,11 +99,12 @@ def _unscored(
     early = _counts(sinks.read(records, "scores", CELL))
     voided = _counts(sinks.read(records, "voided", [*CELL, "reason"]), "reason")
     pause = config.stream.max_gap.text
-    gap = f" (stream.max_gap = {pause})" if pause else ""
+    keys = {CROWDED: f" (learn.max_pending = {config.learn.max_pending})"}
+    keys |= {GAP: f" (stream.max_gap = {pause})"} if pause else {}
     together: dict[str, list[str]] = {}
     for cell in cells:
         fates = {f"within run.warmup = {config.run.warmup}": early[cell]} | {
-            f"voided: {reason}{gap if reason == 'gap' else ''}": count
+            f"voided: {reason}{keys.get(reason, '')}": count
             for (*key, reason), count in voided.items()
             if tuple(key) == cell
         }
@@ -99,6 +113,74 @@ def _unscored(
         together.setdefault(told, []).append(f"{cell[0]} {cell[1]} ahead")
     for told, names in together.items():
         yield f"no score of {listed(names, NAMED)}; of {total:,} forecasts: {told}"
+
+
+def _crowded(
+    records: Path, config: Config, total: int, cells: Sequence[Cell]
+) -> Iterator[str]:
+    """Say of which targets and horizons many forecasts could not wait to be scored."""
+    voided = _counts(sinks.read(records, "voided", [*CELL, "reason"]), "reason")
+    together: dict[int, list[str]] = {}
+    for name, horizon in cells:
+        count = voided[name, horizon, CROWDED]
+        if count > MUCH * total:
+            together.setdefault(count, []).append(f"{name} {horizon} ahead")
+    for count, names in together.items():
+        yield (
+            f"{count:,} of {total:,} forecasts ({count / total:.0%}) of "
+            f"{listed(names, NAMED)} were thrown away: too many waited for their "
+            f"truth; raise learn.max_pending (= {config.learn.max_pending})"
+        )
+
+
+def _short(
+    config: Config, ticks: Mapping[str, int], first: Mapping[str, int]
+) -> Iterator[str]:
+    """Name the streams that end within the warm-up, where others do not."""
+    short = [name for name, count in ticks.items() if count <= first[name]]
+    if short and len(short) < len(ticks):
+        yield (
+            f"no score of {len(short):,} of {len(ticks):,} streams, "
+            f"{listed(short, NAMED)}: they have no more ticks than "
+            f"run.warmup = {config.run.warmup}"
+        )
+
+
+def _unmoved(
+    records: Path, config: Config, first: Mapping[str, int], cells: Sequence[Cell]
+) -> Iterator[str]:
+    """Say why nothing moved within a horizon, where the target itself did."""
+    import polars as pl
+
+    truth, errors = pl.col("truth"), (pl.col("truth") - pl.col("mean", "naive")).abs()
+    parts = [
+        part.group_by(*CELL, "stream").agg(
+            pl.max_horizontal(errors.max()).alias("error"),
+            truth.min().alias("low"),
+            truth.max().alias("high"),
+        )
+        for part in metrics.counted(records, first, ("truth", "mean", "naive"))
+    ]
+    streams = pl.concat(parts).group_by(*CELL, "stream").agg(
+        pl.col("error", "high").max(), pl.col("low").min()
+    )  # fmt: skip
+    moved = streams.filter((pl.col("error") > 0) | (pl.col("high") > pl.col("low")))
+    largest = moved.group_by(*CELL).agg(pl.col("error").max()).rows()
+    most = {(str(name), str(horizon)): error for name, horizon, error in largest}
+    times = {h.label for h in config.target.horizons if h.ns}
+    for name, horizon in cells:
+        error = most.get((name, horizon))
+        if error:
+            yield (
+                f"the figures of {name} {horizon} ahead mean nothing: its errors, at "
+                f"most {error:.3g}, are too small to square; scale the values up"
+            )
+        elif error is not None and horizon in times:
+            yield (
+                f"the figures of {name} {horizon} ahead mean nothing: no tick came so "
+                "soon, so every truth is the value forecast from; give a longer one in "
+                "target.horizons"
+            )
 
 
 def _too_large(
