@@ -36,7 +36,7 @@ from sfm_stream.daemon.recovery import RECORDS, recover
 from sfm_stream.daemon.reload import expect_hot
 from sfm_stream.daemon.status.collect import Birth, complete, outline
 from sfm_stream.daemon.status.failures import Failures
-from sfm_stream.daemon.status.model import COMPILING, LIVE, Vitals, told
+from sfm_stream.daemon.status.model import COMPILING, LIVE, Outline, Vitals, told
 from sfm_stream.daemon.status.pulse import Pulse
 from sfm_stream.daemon.status.refusals import Refusals, account, listed, notices_of
 from sfm_stream.daemon.status.telling import Telling, ending
@@ -169,7 +169,7 @@ class Process:
         self._fold_some()
         return await asyncio.to_thread(complete, *self._outline())
 
-    def _outline(self) -> tuple[Vitals, Worker | None, dict[str, dict[str, Any]]]:
+    def _outline(self) -> tuple[Outline, Worker | None, dict[str, dict[str, Any]]]:
         """Gather what the loop knows, for `complete`."""
         others = (self._hub.state(),) if self._config.daemon.listen else ()
         watcher, held = self._gallery.watcher, self._pulse.late

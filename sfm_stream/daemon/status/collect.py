@@ -10,13 +10,13 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from msgspec.structs import replace
+from msgspec.structs import asdict, replace
 
 from sfm_stream import __version__
 from sfm_stream.daemon.status import model
 from sfm_stream.daemon.status.failures import Failures
 from sfm_stream.daemon.status.latest import Latest
-from sfm_stream.daemon.status.model import Vitals
+from sfm_stream.daemon.status.model import Outline, Vitals
 from sfm_stream.running.rss import rss_mib
 from sfm_stream.sinks import Status
 
@@ -55,7 +55,7 @@ def outline(
     held: Latest | None = None,
     failures: Failures | None = None,
     alarms: Sequence[str] = (),
-) -> Vitals:
+) -> Outline:
     """Gather what a live process says of itself without its model.
 
     It belongs to the loop's thread, as the feed does.
@@ -73,30 +73,18 @@ def outline(
     found = [alarm for alarm in alarms if alarm]
     found += [f"connection {one.label}: {one.alarm}" for one in feeds if one.alarm]
     found += failures.alarms() if failures else []
-    return Vitals(
+    return Outline(
         version=__version__,
         pid=os.getpid(),
         run=str(birth.run),
         state=state,
         since=birth.wall,
         uptime_s=time.monotonic() - birth.elapsed,
-        seq=0,
-        recovered=0,
-        ticks=0,
-        rejected=0,
-        gaps=0,
-        streams={},
         feeds=feeds,
         waiting=feed.waiting,
         counters=dict(feed.counters),
-        lag_s=0.0,
-        checkpoint=model.Checkpoint(0, 0.0, 0.0),
-        journal=model.Journal(0),
         sinks=tuple(others),
-        learning=False,
-        finite=True,
         alarms=tuple(found),
-        latency_us=None,
         memory_mib=rss_mib(),
         held_us=_microseconds(held) if held else None,
         failures=dict(failures.counts) if failures else {},
@@ -104,7 +92,7 @@ def outline(
 
 
 def complete(
-    outlined: Vitals,
+    outlined: Outline,
     worker: Worker | None,
     judged: Mapping[str, Mapping[str, Any]] = MappingProxyType({}),
 ) -> Vitals:
@@ -118,13 +106,32 @@ def complete(
         judged: figures of streams, by name.
     """
     if worker is None:
-        return outlined
+        return _without_model(outlined)
     with worker.stepper.lock:
         return _with_model(outlined, worker, judged)
 
 
+def _without_model(before: Outline) -> Vitals:
+    """Say of a model that is not there yet that it has seen nothing."""
+    return Vitals(
+        **asdict(before),
+        seq=0,
+        recovered=0,
+        ticks=0,
+        rejected=0,
+        gaps=0,
+        streams={},
+        lag_s=0.0,
+        checkpoint=model.Checkpoint(0, 0.0, 0.0),
+        journal=model.Journal(0),
+        learning=False,
+        finite=True,
+        latency_us=None,
+    )
+
+
 def _with_model(
-    before: Vitals, worker: Worker, judged: Mapping[str, Mapping[str, Any]]
+    before: Outline, worker: Worker, judged: Mapping[str, Mapping[str, Any]]
 ) -> Vitals:
     """Add what the model's side knows; the model stands still meanwhile."""
     stepper, saver = worker.stepper, worker.saver
@@ -135,9 +142,14 @@ def _with_model(
         *worker.aside, *worker.lost,
     )  # fmt: skip
     late = before.state == model.LIVE and stepper.catching_up
-    return replace(
+    told = replace(
         before,
         state=CATCHING_UP if late else before.state,
+        sinks=(*sinks, *before.sinks),
+        alarms=(*_alarms(problems, streams, sinks), *before.alarms),
+    )
+    return Vitals(
+        **asdict(told),
         seq=worker.engine.seq,
         recovered=worker.recovered,
         ticks=counts.ticks.total(),
@@ -157,10 +169,8 @@ def _with_model(
         journal=model.Journal(
             worker.journal.position, not stepper.problem, stepper.problem
         ),
-        sinks=(*sinks, *before.sinks),
         learning=worker.engine.learning,
         finite=saver.finite,
-        alarms=(*_alarms(problems, streams, sinks), *before.alarms),
         latency_us=_microseconds(stepper.latencies),
     )
 

@@ -114,8 +114,8 @@ class Percentiles(msgspec.Struct, frozen=True):
     count: int
 
 
-class Vitals(msgspec.Struct, frozen=True):
-    """How a live process is at one moment.
+class Outline(msgspec.Struct, frozen=True, kw_only=True):
+    """How a live process is at one moment, its model apart.
 
     Attributes:
         version: of this project.
@@ -125,26 +125,12 @@ class Vitals(msgspec.Struct, frozen=True):
             `recovering`, `live`, `catching up`, `stopping` or `stopped`.
         since: when it started, ns.
         uptime_s: seconds since then.
-        seq: events the engine has seen, over all starts.
-        recovered: events of the journal replayed at the start.
-        ticks: that came since the start.
-        rejected: of them, by the engine.
-        gaps: losses the feeds told of since the start.
-        streams: by name.
         feeds: connections of all feeds.
         waiting: events that wait to be taken.
         counters: what became of frames, ticks and connections of all feeds, by reason.
-        lag_s: age of the oldest event taken last, seconds.
-        checkpoint: the latest one.
-        journal: the event log.
-        sinks: the sinks, clients of the websocket as one of them.
-        learning: whether the weights may change.
-        finite: whether all of the state is finite.
+        sinks: what takes records, clients of the websocket as one of them.
         alarms: what a person should know, newest last.
-        latency_us: from receipt of a tick until its records were delivered, or None
-            before the first one.
         memory_mib: resident memory.
-        rejections: ticks that the engine rejected since the start, by reason.
         held_us: how much later than asked for the loop came back, or None at first.
         failures: how often parts besides the model failed since the start.
     """
@@ -155,27 +141,49 @@ class Vitals(msgspec.Struct, frozen=True):
     state: str
     since: int
     uptime_s: float
+    feeds: tuple[Connection, ...]
+    waiting: int
+    counters: dict[str, int]
+    sinks: tuple[Status, ...]
+    alarms: tuple[str, ...]
+    memory_mib: float
+    held_us: Percentiles | None = None
+    failures: dict[str, int] = {}
+
+
+class Vitals(Outline, frozen=True, kw_only=True):
+    """How a live process is at one moment.
+
+    Attributes:
+        seq: events the engine has seen, over all starts.
+        recovered: events of the journal replayed at the start.
+        ticks: that came since the start.
+        rejected: of them, by the engine.
+        gaps: losses the feeds told of since the start.
+        streams: by name.
+        lag_s: age of the oldest event taken last, seconds.
+        checkpoint: the latest one.
+        journal: the event log.
+        learning: whether the weights may change.
+        finite: whether all of the state is finite.
+        latency_us: from receipt of a tick until its records were delivered, or None
+            before the first one.
+        rejections: ticks that the engine rejected since the start, by reason.
+    """
+
     seq: int
     recovered: int
     ticks: int
     rejected: int
     gaps: int
     streams: dict[str, Stream]
-    feeds: tuple[Connection, ...]
-    waiting: int
-    counters: dict[str, int]
     lag_s: float
     checkpoint: Checkpoint
     journal: Journal
-    sinks: tuple[Status, ...]
     learning: bool
     finite: bool
-    alarms: tuple[str, ...]
     latency_us: Percentiles | None
-    memory_mib: float
     rejections: dict[str, Refused] = {}
-    held_us: Percentiles | None = None
-    failures: dict[str, int] = {}
 
 
 def unready(vitals: Vitals, settings: Daemon) -> list[str]:
