@@ -744,6 +744,12 @@ def test_blocks_are_read_as_the_events_they_hold(tmp_path, size):
         assert (log.position, log.cut_bytes) == (len(expected), 0)
         for after in range(len(expected) + 1):
             assert list(log.read(after)) == expected[after:]
+            for wanted in (1, 8, 1_000):
+                blocks = list(log.blocks(after, 2, wanted))
+                held = [event for block in blocks for event in block.events()]
+                assert held == expected[after:]
+                assert all(len(block) >= wanted for block in blocks[:-1])
+                assert sum(map(len, blocks[:-1])) < len(expected) - after or not held
 
 
 def test_a_block_cut_short_is_a_torn_tail_as_a_whole(tmp_path):

@@ -13,7 +13,6 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -214,17 +213,10 @@ def _recovered(held: Held, say: Callable[[str], None]) -> Engine:
         warm_start.restore(run, engine)
     else:
         engine.restore(saved.arrays, saved.manifest["engine"])
-    for block in homes.carried_out(_tail(held, engine), engine, run):
+    tail = journal.blocks(engine.seq, len(engine.fields), BATCH)
+    for block in homes.carried_out(tail, engine, run):
         engine.run(block)
     return engine
-
-
-def _tail(held: Held, engine: Engine) -> Iterator[Block]:
-    if engine.seq == held.journal.position:
-        return
-    events = held.journal.read(engine.seq)
-    while batch := list(islice(events, BATCH)):
-        yield Block.of(batch, len(engine.fields))
 
 
 def _expect_at_home(streams: Sequence[str], engine: Engine, origin: Path) -> None:

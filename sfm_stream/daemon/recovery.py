@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from sfm_stream.config import of_model
 from sfm_stream.engine import Engine
 from sfm_stream.errors import ConfigError, JournalError, RecordsLost
-from sfm_stream.events import Block, Event
+from sfm_stream.events import Block
 from sfm_stream.feeds import Source
 from sfm_stream.notices import Say, error, info, warning
 from sfm_stream.running import homes, loops, room, warm_start
@@ -218,14 +218,8 @@ def _tail(journal: Journal, engine: Engine) -> Iterator[Block]:
     """
     if journal.position == engine.seq:
         return iter(())
-    events = journal.read(engine.seq)
-    first = list(islice(events, BATCH))
-    return _blocks(chain(first, events), len(engine.fields))
-
-
-def _blocks(events: Iterator[Event], width: int) -> Iterator[Block]:
-    while batch := list(islice(events, BATCH)):
-        yield Block.of(batch, width)
+    blocks = journal.blocks(engine.seq, len(engine.fields), BATCH)
+    return chain(list(islice(blocks, 1)), blocks)
 
 
 def _open(

@@ -26,7 +26,7 @@ import msgspec
 import numpy as np
 
 from sfm_stream.errors import JournalError
-from sfm_stream.events import Event
+from sfm_stream.events import Block, Event
 from sfm_stream.events.blocks import count_of, unpack
 from sfm_stream.storage import atomic
 
@@ -210,8 +210,8 @@ def expect_no_tail(segment: Segment, entries: Entries) -> None:
         raise JournalError(str(segment.path), problem, RESTORE)
 
 
-def events(segment: Segment, end: int, skip: int) -> Iterator[Event]:
-    """Decode the events of a segment that was scanned.
+def decoded(segment: Segment, end: int, skip: int) -> Iterator[Event | Block]:
+    """Decode the entries of a segment that was scanned.
 
     Args:
         segment: to read.
@@ -225,20 +225,16 @@ def events(segment: Segment, end: int, skip: int) -> Iterator[Event]:
     left = max(skip, 0)
     for start, stop in payloads(segment.body, end):
         payload = segment.body[start:stop]
-        count = _count(payload)
-        if count <= left:
+        if left and (count := _count(payload)) <= left:
             left -= count
             continue
         try:
-            if _is_block(payload):
-                found = list(unpack(payload)[left:].events())
-            else:
-                found = [decode(payload)]
+            found = unpack(payload) if _is_block(payload) else decode(payload)
         except msgspec.DecodeError as e:
             at = segment.head + start - ENTRY.size
             problem = f"no event at byte {at}: {e}"
             raise JournalError(str(segment.path), problem, NEWER) from e
-        yield from found
+        yield found[left:] if left and isinstance(found, Block) else found
         left = 0
 
 

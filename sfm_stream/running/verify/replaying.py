@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
-from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -132,9 +131,8 @@ def blocks_of(
     """Give a run's events after so many: from its journal, or else its feed."""
     size = run.config.run.block
     if run.journal.is_dir():
-        events = journal.read(run.journal, began)
-        while batch := list(islice(events, size)):
-            yield Block.of(batch, len(run.info["fields"]))
+        width = len(run.info["fields"])
+        yield from journal.blocks(run.journal, began, width, size)
     else:
         feed = open_feed(run.config)
         run_folder.expect_source(run, feed)

@@ -12,7 +12,14 @@ names all events so far by content: a checkpoint keeps it, so that it is never u
 the events of another history. No clock is read here.
 """
 
-from sfm_stream.storage.journal.reader import end, first, mark_at, read, unbroken
+from sfm_stream.storage.journal.reader import (
+    blocks,
+    end,
+    first,
+    mark_at,
+    read,
+    unbroken,
+)
 from sfm_stream.storage.journal.writer import Journal
 
-__all__ = ["Journal", "end", "first", "mark_at", "read", "unbroken"]
+__all__ = ["Journal", "blocks", "end", "first", "mark_at", "read", "unbroken"]

@@ -6,12 +6,22 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from sfm_stream.errors import JournalError
-from sfm_stream.events import Event
+from sfm_stream.events import Block, Event
+from sfm_stream.events.blocks import concatenate
 from sfm_stream.storage import segment
 
 
 def read(folder: Path, after: int = 0) -> Iterator[Event]:
-    """Give the events of a journal from a position on, segment by segment.
+    """Give the events of a journal from a position on; see `blocks`."""
+    for entry in _decoded(folder, after):
+        if isinstance(entry, Block):
+            yield from entry.events()
+        else:
+            yield entry
+
+
+def blocks(folder: Path, after: int, width: int, size: int) -> Iterator[Block]:
+    """Give the events of a journal from a position on, joined to blocks.
 
     Needs no lock: a reader beside the writer sees what was there when it came to the
     active segment, and stops before an entry that is not yet whole.
@@ -19,11 +29,27 @@ def read(folder: Path, after: int = 0) -> Iterator[Event]:
     Args:
         folder: where the segments lie.
         after: number of events to pass over.
+        width: fields of a tick.
+        size: events of a block, at least, except of the last.
 
     Raises:
         JournalError: if a segment is missing or damaged, or the events asked for were
             deleted or never journalled.
     """
+    waiting: list[Block] = []
+    count = 0
+    for entry in _decoded(folder, after):
+        block = entry if isinstance(entry, Block) else Block.of([entry], width)
+        waiting.append(block)
+        count += len(block)
+        if count >= size:
+            yield concatenate(waiting)
+            waiting, count = [], 0
+    if waiting:
+        yield concatenate(waiting)
+
+
+def _decoded(folder: Path, after: int) -> Iterator[Event | Block]:
     firsts = segment.firsts(folder)
     if not firsts:
         raise JournalError(str(folder), "expected a journal, was none")
@@ -40,7 +66,7 @@ def read(folder: Path, after: int = 0) -> Iterator[Event]:
         end = segment.hole(folder, first, following)
         if end is not None:
             segment.expect_whole(found, entries, end - first)
-        yield from segment.events(found, entries.end, after - first)
+        yield from segment.decoded(found, entries.end, after - first)
         if end != following:
             problem = f"events from {end} to {following} were not journalled"
             raise JournalError(str(folder), problem, "a checkpoint covers them")

@@ -19,7 +19,7 @@ from sfm_stream.events import Block, Event
 from sfm_stream.events.blocks import pack, pieces
 from sfm_stream.storage import atomic, lock, segment
 from sfm_stream.storage.journal.active import Active
-from sfm_stream.storage.journal.reader import read
+from sfm_stream.storage.journal.reader import blocks, read
 from sfm_stream.storage.segment import Chain, Entries, Segment
 
 log = logging.getLogger(__name__)
@@ -227,6 +227,10 @@ class Journal:
     def read(self, after: int = 0) -> Iterator[Event]:
         """Give the events from a position on; see the function `read`."""
         return read(self._folder, after)
+
+    def blocks(self, after: int, width: int, size: int) -> Iterator[Block]:
+        """Give the events from a position on in blocks; see the function `blocks`."""
+        return blocks(self._folder, after, width, size)
 
     def delete_before(self, position: int) -> None:
         """Drop the segments that hold only events before a position.
