@@ -7,10 +7,11 @@ from importlib import resources
 __all__ = ["asset"]
 
 
-def asset(name: str) -> str:
-    """Give a file of this room as text.
+def asset(name: str, room: str = __name__) -> str:
+    """Give a file that lies beside code as text.
 
     Args:
         name: e.g. `draw.js`, `uplot/uPlot.min.css`.
+        room: the package it lies in, if it is not this one.
     """
-    return resources.files(__name__).joinpath(name).read_text(encoding="utf-8")
+    return resources.files(room).joinpath(name).read_text(encoding="utf-8")

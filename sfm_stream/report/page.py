@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from html import escape
-from importlib import resources
 from pathlib import Path
 from string import Template
 from typing import Any
@@ -12,11 +11,33 @@ from typing import Any
 import msgspec
 
 from sfm_stream import drawing
-from sfm_stream.errors import SinkError
-from sfm_stream.storage import atomic
+from sfm_stream.storage import run_folder
 
 MODULE_LINES = re.compile(r"(?ms)^(import .*? from .*?;|export \{.*?\};)\n")
 """What joins modules that are files; in one file they see each other."""
+
+
+def write(
+    room: str, script: str, title: str, content: dict[str, Any], to: Path
+) -> Path:
+    """Write the page of a report.
+
+    Args:
+        room: the package that the script lies in.
+        script: name of the module that writes the page with `draw.js`.
+        title: of the page.
+        content: plain data, that the script finds in the page.
+        to: the file.
+
+    Returns:
+        The file.
+
+    Raises:
+        SinkError: if it cannot be written.
+    """
+    html = assemble(title, content, drawing.asset(script, room))
+    run_folder.write(to, html.encode())
+    return to
 
 
 def assemble(title: str, content: dict[str, Any], script: str) -> str:
@@ -29,27 +50,10 @@ def assemble(title: str, content: dict[str, Any], script: str) -> str:
     """
     data = msgspec.json.encode(content).decode().replace("</", "<\\/")
     code = drawing.asset("draw.js") + script
-    return Template(_own("report.html")).substitute(
+    return Template(drawing.asset("report.html", __package__)).substitute(
         title=escape(title),
         style=drawing.asset("uplot/uPlot.min.css") + drawing.asset("style.css"),
         plots=drawing.asset("uplot/uPlot.iife.min.js"),
         code=MODULE_LINES.sub("", code),
         data=data,
     )
-
-
-def _own(name: str) -> str:
-    return resources.files(__package__).joinpath(name).read_text(encoding="utf-8")
-
-
-def save(html: str, path: Path) -> None:
-    """Write a page.
-
-    Raises:
-        SinkError: if it cannot be written.
-    """
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        atomic.write(path, html.encode())
-    except OSError as e:
-        raise SinkError(str(path), *atomic.explain(e)) from e

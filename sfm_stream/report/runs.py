@@ -6,12 +6,12 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import msgspec
 import numpy as np
 
 from sfm_stream import sinks
 from sfm_stream.errors import ConfigError
 from sfm_stream.report import charts, run_report
+from sfm_stream.report.run_report import content
 from sfm_stream.storage import run_folder
 
 if TYPE_CHECKING:
@@ -69,11 +69,7 @@ class Run:
     @property
     def summary(self) -> dict[str, Any]:
         """Figures of the run; empty while it is not at its end."""
-        path = self.folder / run_folder.SUMMARY
-        if not path.exists():
-            return {}
-        found: dict[str, Any] = msgspec.json.decode(path.read_bytes())
-        return found
+        return content.summary(self._run)
 
     def scores(self) -> pl.LazyFrame:
         """Give all scores: truth, mean, last value, whether the interval held it.

@@ -5,12 +5,12 @@ from __future__ import annotations
 from base64 import b64encode
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
-from importlib import resources
 from itertools import groupby
 from pathlib import Path
 from string import Template
 from typing import NamedTuple
 
+from sfm_stream import drawing
 from sfm_stream.errors import SinkError
 from sfm_stream.paper.output.claims import Claim
 from sfm_stream.storage import run_folder
@@ -53,9 +53,9 @@ def write(chapters: Sequence[Chapter], notes: Sequence[str], out: Path) -> Path:
     """
     head = [*notes, _sum([claim for one in chapters for claim in one.claims])]
     parts = [_paragraphs(head), *(_chapter(one, out) for one in chapters)]
-    html = Template(_asset("sfm_stream.paper.output", "page.html")).substitute(
+    html = Template(drawing.asset("page.html", __package__)).substitute(
         title=escape(TITLE),
-        style=_asset("sfm_stream.drawing", "style.css"),
+        style=drawing.asset("style.css"),
         chapters="\n".join(parts),
     )
     run_folder.write(out / NAME, html.encode())
@@ -119,7 +119,3 @@ def _table(lines: Sequence[str]) -> str:
         f'<div class="scroll"><table><thead><tr>{top}</tr></thead>\n'
         f"<tbody>{body}</tbody></table></div>"
     )
-
-
-def _asset(package: str, name: str) -> str:
-    return resources.files(package).joinpath(name).read_text(encoding="utf-8")

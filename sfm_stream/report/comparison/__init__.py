@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +31,5 @@ def write(
     Raises:
         SinkError: if the records cannot be read or the file not be written.
     """
-    script = resources.files(__name__).joinpath("comparison.js").read_text("utf-8")
     found = content.gather(folder, names, warmup, paces)
-    page.save(page.assemble(folder.name, found, script), folder / NAME)
-    return folder / NAME
+    return page.write(__name__, "comparison.js", folder.name, found, folder / NAME)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from importlib import resources
 from pathlib import Path
 
 from sfm_stream.report import page
@@ -28,7 +27,5 @@ def write(run: run_folder.Run, out: Path | None = None) -> Path:
         SinkError: if the records cannot be read or the file not be written.
     """
     path = run.folder / NAME if out is None else out
-    script = resources.files(__name__).joinpath("report.js").read_text("utf-8")
     found = content.gather(run)
-    page.save(page.assemble(found["about"]["name"], found, script), path)
-    return path
+    return page.write(__name__, "report.js", found["about"]["name"], found, path)

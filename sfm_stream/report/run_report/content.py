@@ -56,7 +56,6 @@ def gather(run: run_folder.Run) -> dict[str, Any]:
     Raises:
         SinkError: if there is no score to report on, or records cannot be read.
     """
-    summary = _summary(run)
     scores = _behind_warm_up(run, _all(run, "scores", SCORES))
     if not len(scores):
         raise _none(run, "scores")
@@ -64,7 +63,7 @@ def gather(run: run_folder.Run) -> dict[str, Any]:
     shown = str(streams[0]["name"]) if len(streams) == 1 else _longest(scores)
     return {
         "about": _about(run, shown),
-        "summary": summary,
+        "summary": summary(run),
         "streams": streams[:SHOWN_STREAMS],
         "parts": list(_parts(run, scores, shown)),
         "weights": _weights(run, shown),
@@ -83,11 +82,12 @@ def _all(run: run_folder.Run, kind: str, columns: Sequence[str]) -> pl.DataFrame
 
 def _none(run: run_folder.Run, kind: str) -> SinkError:
     """Say that a report needs records that are not there."""
-    hint = "; ".join(_summary(run).get("remarks", ())) or "let it run on"
+    hint = "; ".join(summary(run).get("remarks", ())) or "let it run on"
     return SinkError(str(run.records), f"expected {kind}, was none", hint)
 
 
-def _summary(run: run_folder.Run) -> dict[str, Any]:
+def summary(run: run_folder.Run) -> dict[str, Any]:
+    """Give the figures of a run; none while it is not at its end."""
     path = run.folder / run_folder.SUMMARY
     if not path.exists():
         return {}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +36,5 @@ def write(
     Raises:
         SinkError: if the file cannot be written.
     """
-    script = resources.files(__name__).joinpath("suite.js").read_text("utf-8")
     told = content.gather(folder.name, sets, names, found, command)
-    page.save(page.assemble(folder.name, told, script), folder / NAME)
-    return folder / NAME
+    return page.write(__name__, "suite.js", folder.name, told, folder / NAME)
