@@ -228,14 +228,6 @@ def test_missing_column_names_what_is_there(tmp_path):
         opened(path, ["xyzw"])
 
 
-def test_missing_column_of_a_later_file_names_that_file(tmp_path):
-    first = written(tmp_path, b"t,a\n1,2\n", "g_1.csv")
-    second = written(tmp_path, b"t,b\n1,2\n", "g_2.csv")
-    parts, error = read_until_error(opened([first, second]))
-    assert len(concatenate(parts)) == 1
-    assert (error.source, error.column) == (str(second), "a")
-
-
 def test_column_that_stands_there_twice_is_refused_only_if_used(tmp_path):
     path = written(tmp_path, b"t,a,b,a\n1,2,3,4\n")
     assert whole(opened(path, ["b"])).values.tolist() == [[3]]
@@ -355,6 +347,25 @@ def test_columns_of_several_files_are_found_by_name(tmp_path):
     assert whole(opened([first, second])).values.tolist() == [[2, 3], [20, 30]]
 
 
+def test_columns_that_the_first_of_several_files_lacks_are_told(tmp_path):
+    first = written(tmp_path, b"t,a\n1,2\n", "g_1.csv")
+    second = written(tmp_path, b"t,a,more,\n10,20,30,\n", "g_2.csv")
+    told = f"left out, as {first} lacks it: 'more' of {second}"
+    assert told in opened([first, second]).notes
+    assert told not in opened([first, second], ["a"]).notes
+
+
+def test_a_column_that_a_later_file_lacks_is_an_error_before_the_first_row(tmp_path):
+    first = written(tmp_path, b"t,a,more\n1,2,3\n", "g_1.csv")
+    second = written(tmp_path, b"t,a\n10,20\n", "g_2.csv")
+    with pytest.raises(
+        FeedError, match=r"stream\.fields names the columns that all"
+    ) as e:
+        opened([first, second])
+    assert (e.value.source, e.value.column) == (str(second), "more")
+    assert whole(opened([first, second], ["a"])).values.tolist() == [[2], [20]]
+
+
 def test_ticks_without_times_are_a_period_apart_across_files(tmp_path):
     paths = [written(tmp_path, b"a\n1\n2\n", f"g_{i}.csv") for i in range(2)]
     block = whole(opened(paths, time="", period="1m"), after=1)
@@ -373,10 +384,33 @@ def test_symbols_name_the_streams_in_order_of_appearance(tmp_path, monkeypatch):
     assert [e.stream for e in block[59:61].events()] == ["BB", "CC"]
 
 
-def test_row_without_a_symbol_is_refused(tmp_path):
-    path = written(tmp_path, b"t,s,a\n1,x,1\n1,,2\n")
-    _, error = read_until_error(opened(path, symbols="s"))
-    assert (error.row, error.column) == (2, "s")
+@pytest.mark.parametrize("order", ["oldest-first", "newest-first"])
+@pytest.mark.parametrize("piece", [32, 1 << 22])
+def test_a_row_that_names_no_stream_is_lost_alone_and_keeps_its_place(
+    tmp_path, monkeypatch, order, piece
+):
+    monkeypatch.setattr(files, "PIECE", piece)
+    rows = [f"{100 + i},x,{i}" for i in range(60)]
+    rows[3] = rows[4] = rows[50] = rows[59] = "9,,9"
+    rows[5], rows[7] = "105,x,1,2", "t,s,a"
+    path = written(tmp_path, "\n".join(["t,s,a", *rows, ""]).encode())
+    feed = opened(path, symbols="s", order=order)
+    taken = [i for i in range(60) if i not in (3, 4, 5, 7, 50, 59)]
+    if order == "newest-first":
+        taken.reverse()
+    assert whole(feed).values[:, 0].tolist() == taken
+    assert [feed.place(i) for i in range(54)] == [f"{path} row {i + 1}" for i in taken]
+    assert feed.tally.rows == 5
+    assert feed.tally.counts["a row that names no stream"] == 4
+    first = f"{path} row {4 if order == 'oldest-first' else 60}: column 's' is empty"
+    assert feed.tally.examples["a row that names no stream"] == first
+    assert feed.tally.examples["the header again"] == f"{path} row 8"
+
+
+def test_rows_of_which_none_names_a_stream_are_all_lost(tmp_path):
+    feed = opened(written(tmp_path, b"t,s,a\n1,,1\n2,,2\n"), symbols="s")
+    assert list(feed.blocks(9)) == []
+    assert feed.tally.rows == 2
 
 
 def test_year_one_and_mixed_units_in_one_column(tmp_path):

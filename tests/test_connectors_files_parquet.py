@@ -104,6 +104,22 @@ def test_damaged_pages_are_an_error(path):
         list(opened(path).blocks(100))
 
 
+def test_columns_that_differ_from_file_to_file_are_told_before_the_first_row(tmp_path):
+    few, more = (
+        pl.DataFrame({"t": [1], "a": [2]}),
+        pl.DataFrame({"t": [3], "a": [4], "b": [5]}),
+    )
+    one, two = str(tmp_path / "1.parquet"), str(tmp_path / "2.parquet")
+    few.write_parquet(one)
+    more.write_parquet(two)
+    both = tmp_path / "*.parquet"
+    assert f"left out, as {one} lacks it: 'b' of {two}" in opened(both).notes
+    more.write_parquet(one)
+    few.write_parquet(two)
+    with pytest.raises(FeedError, match=r"2\.parquet column 'b': no such column"):
+        opened(both)
+
+
 def test_missing_column_names_what_is_there(path):
     with pytest.raises(FeedError, match="there are: t, a, b, up, text"):
         opened(path, ["price"])

@@ -24,7 +24,7 @@ from connectors.files import layout as layouts
 from connectors.files import text as files
 from connectors.files.columns import plan
 from connectors.files.columns.pieces import CUT, ZEROS, Lost, Piece, rows_of
-from connectors.files.columns.seen import Seen, require
+from connectors.files.columns.seen import Seen
 from connectors.files.layout import Layout, Line
 from connectors.files.options import TextOptions
 from connectors.files.table import LineTable, Texts
@@ -71,6 +71,9 @@ class Csv(LineTable):
         made = plan.choose(config, self._options, seen, notation)
         super().__init__(made, self._paths, self._options.order)
         self._types = _types(sample, made)
+        self._layouts = {path: self._layout(path) for path in self._paths}
+        names = {path: one.names for path, one in self._layouts.items()}
+        self._expect_alike(seen, names, config)
 
     def total(self) -> int | None:
         """Give None: rows are counted by reading them."""
@@ -103,14 +106,13 @@ class Csv(LineTable):
         return files.texts(path, self._options.encoding)
 
     def _read(self, path: str, texts: Texts) -> Iterator[Piece]:
-        return self._laid_out(path, texts, self._layout(path))
+        return self._laid_out(path, texts, self._layouts[path])
 
     def _read_live(self, path: str, texts: Texts) -> Iterator[Piece]:
         # a row must not wait for the line after it
-        return self._laid_out(path, texts, replace(self._layout(path), spanned=1))
+        return self._laid_out(path, texts, replace(self._layouts[path], spanned=1))
 
     def _laid_out(self, path: str, texts: Texts, layout: Layout) -> Iterator[Piece]:
-        require(self._plan.used, layout.names, path)
         row = 0
         for frame, lost in self._frames(path, layout, texts):
             yield Piece(path, row, frame, lost)

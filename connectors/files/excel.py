@@ -23,6 +23,7 @@ from sfm_stream.errors import FeedError, NoRows
 if TYPE_CHECKING:
     from sfm_stream.config import Config
 
+OTHER = "a column that the first workbook lacks"
 SAMPLE_ROWS = 1000
 WAY_OUT = "install the extra: pip install 'sfm-stream[excel]'; or save it as CSV"
 
@@ -69,6 +70,9 @@ class Excel(Table):
         for path in self._paths:
             frame = self._frame(path)
             require(self._plan.used, frame.columns, path)
+            for name in frame.columns:
+                if name not in self.columns:
+                    self.tally.add(OTHER, 1, f"{path}: {name!r}")
             yield Piece(path, 0, frame.select(self._plan.used))
 
     def _frame(self, path: str) -> pl.DataFrame:

@@ -14,7 +14,7 @@ import polars as pl
 from connectors.files import text
 from connectors.files.columns import plan
 from connectors.files.columns.pieces import Piece
-from connectors.files.columns.seen import Seen, require
+from connectors.files.columns.seen import Seen
 from connectors.files.options import TableOptions
 from connectors.files.table import Table
 from connectors.options import read
@@ -54,6 +54,7 @@ class Parquet(Table):
         notation = plan.notation(seen, options, config)
         made = plan.choose(config, options, seen, notation)
         super().__init__(made, paths, options.order)
+        self._expect_alike(seen, {path: [*_schema(path)] for path in paths}, config)
 
     def total(self) -> int | None:
         """Give the number of rows to read of all files."""
@@ -62,7 +63,6 @@ class Parquet(Table):
 
     def _pieces(self) -> Iterator[Piece]:
         for path, rows in zip(self._paths, self._rows, strict=True):
-            require(self._plan.used, list(_schema(path)), path)
             row = 0
             for frame in _batches(path, self._plan.used) if rows else ():
                 yield Piece(path, row, frame)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from bisect import bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
@@ -14,7 +14,8 @@ import polars as pl
 from connectors.cells import numbers, pace, zones
 from connectors.files import encodings, text
 from connectors.files.columns import derived
-from connectors.files.columns.pieces import Piece, joined, ordered, parted
+from connectors.files.columns.pieces import Piece, joined, ordered, parted, without
+from connectors.files.columns.seen import require_alike
 from connectors.tally import Tally
 from sfm_stream.errors import FeedError
 from sfm_stream.events import NO_TIME, Block, Floats, Ints
@@ -24,11 +25,14 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from connectors.files.columns.plan import Plan
+    from connectors.files.columns.seen import Seen
+    from sfm_stream.config import Config
 
 Texts: TypeAlias = Iterator[tuple[bytes, bool]]
 NO_NUMBER = "a cell is no number"
 SENTINEL = "a number that stands for none"
 ZERO_PRICE = "a bid or ask of zero"
+NO_STREAM = "a row that names no stream"
 NO_TIME_READ = "time could not be read"
 LOOKED_AT = 4_096
 """Rows at the end of a piece by which the pace there is told."""
@@ -75,6 +79,18 @@ class Table(ABC):
         self.columns, self.left_out = plan.there, plan.left_out
         self.tally = Tally()
         self._places: list[tuple[int, Piece]] = []
+
+    def _expect_alike(
+        self, first: Seen, files: Mapping[str, Sequence[str]], config: Config
+    ) -> None:
+        """Expect the columns that are read in all files, and tell of others.
+
+        Raises:
+            FeedError: naming the file that lacks one.
+        """
+        told = require_alike(self._plan.used, first, files)
+        if told and not config.stream.fields:
+            self.notes += (told,)
 
     @abstractmethod
     def total(self) -> int | None:
@@ -166,11 +182,21 @@ class Table(ABC):
 
     def _events(self, piece: Piece, reading: Reading) -> Block:
         """Turn rows into events, and count those that are none."""
-        taken = self._cut(piece, reading.position)
+        taken = self._cut(self._of_streams(piece), reading.position)
         self._note(taken, reading.position)
         block = self._block(taken, reading)
         reading.position += len(block)
         return block
+
+    def _of_streams(self, piece: Piece) -> Piece:
+        """Leave out rows that do not say which stream they are of."""
+        symbol = self._plan.symbol
+        if not symbol:
+            return piece
+        nameless = piece.frame[symbol].cast(pl.String).fill_null("") == ""
+        if not nameless.any():
+            return piece
+        return without(piece, nameless, NO_STREAM, f"column {symbol!r} is empty")
 
     def _cut(self, piece: Piece, position: int) -> Piece:
         """Leave out rows beyond the most that are to be read."""
@@ -186,7 +212,7 @@ class Table(ABC):
         kept = Piece(piece.source, piece.row, frame, piece.lost, piece.step)
         self._places.append((position, kept))
         for i, one in enumerate(piece.lost):
-            row = piece.row + one.at + i + 1
+            row = piece.at(one.at + i)
             detail = f": {one.detail}" if one.detail else ""
             told = f"{piece.source} row {row}{detail}"
             self.tally.add(one.reason, 1, told, rows=int(one.is_data))
@@ -202,7 +228,7 @@ class Table(ABC):
                 else known[column]
             )
         if plan.symbol:
-            stream = _streams(frame[plan.symbol], streams, piece)
+            stream = _streams(frame[plan.symbol], streams)
         else:
             stream = None
             streams.setdefault(plan.stream, 0)
@@ -330,15 +356,8 @@ class LineTable(Table):
         return self._read(path, texts)
 
 
-def _streams(
-    column: pl.Series, streams: dict[str, int], piece: Piece
-) -> NDArray[np.int32]:
+def _streams(column: pl.Series, streams: dict[str, int]) -> NDArray[np.int32]:
     names = column.cast(pl.String)
-    blank = names.fill_null("") == ""
-    if blank.any():
-        row = piece.number(int(blank.arg_max() or 0))
-        problem = "expected the name of a stream, was ''"
-        raise FeedError(piece.source, problem, row=row, column=column.name)
     there = names.unique(maintain_order=True).to_list()
     index = [streams.setdefault(name, len(streams)) for name in there]
     return names.replace_strict(there, index, return_dtype=pl.Int32).to_numpy()

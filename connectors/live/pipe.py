@@ -27,6 +27,7 @@ from connectors.files.jsonl import NO_FIELD, NO_RECORD, Jsonl
 from connectors.files.table import (
     FAR_AHEAD,
     NO_NUMBER,
+    NO_STREAM,
     SENTINEL,
     ZERO_PRICE,
     LineTable,
@@ -56,6 +57,7 @@ ENOUGH = 1_000
 """First lines that are seen at most."""
 REASONS = {
     NO_RECORD: "garbage",
+    NO_STREAM: "garbage",
     TOO_WIDE: "garbage",
     DAMAGED: "garbage",
     NO_NUMBER: "no numbers",

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import polars as pl
@@ -60,8 +61,11 @@ class Piece:
 
     def number(self, at: int) -> int:
         """Give the 1-based row in the file of a row of the frame."""
-        before = sum(one.at <= at for one in self.lost)
-        return self.row + at + before + 1 if self.step > 0 else self.row - at
+        return self.at(at + sum(one.at <= at for one in self.lost))
+
+    def at(self, place: int) -> int:
+        """Give the 1-based row in the file of a row, those that are lost counted."""
+        return self.row + place + 1 if self.step > 0 else self.row - place
 
 
 def parted(piece: Piece, count: int) -> tuple[Piece, Piece | None]:
@@ -73,6 +77,27 @@ def parted(piece: Piece, count: int) -> tuple[Piece, Piece | None]:
     row = piece.row + count + len(before)
     first = Piece(piece.source, piece.row, piece.frame.head(count), before)
     return first, Piece(piece.source, row, piece.frame.slice(count), after)
+
+
+def without(piece: Piece, odd: pl.Series, reason: str, detail: str) -> Piece:
+    """Take rows out of a piece that become no events.
+
+    Args:
+        piece: some rows.
+        odd: whether a row of its frame is one of them.
+        reason: why.
+        detail: what it was.
+    """
+    gone = [0, *odd.cum_sum()]
+    ats = [one.at for one in piece.lost]
+    placed = {
+        one.at + i: one._replace(at=one.at - gone[one.at])
+        for i, one in enumerate(piece.lost)
+    }
+    for row in odd.arg_true():
+        placed[row + bisect_right(ats, row)] = Lost(row - gone[row], reason, detail)
+    lost = [placed[place] for place in sorted(placed)]
+    return replace(piece, frame=piece.frame.filter(~odd), lost=lost)
 
 
 def joined(first: Piece, second: Piece) -> Piece:

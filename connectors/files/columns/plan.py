@@ -15,7 +15,7 @@ from connectors.cells.dates import Clock
 from connectors.cells.numbers import Notation
 from connectors.files.columns import clocks
 from connectors.files.columns import derived as expressions
-from connectors.files.columns.seen import Seen, require
+from connectors.files.columns.seen import UNNAMED, Seen, require
 from connectors.files.encodings import STAND_IN
 from sfm_stream.config import Config
 from sfm_stream.errors import ConfigError, FeedError, did_you_mean, listed
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 INDEXLIKE = re.compile(
     r"(?i)^(|unnamed: ?\d+|__unnamed__\d+|index|idx|row(_?(id|num|number))?|#|nr|no)$"
 )
-UNNAMED = re.compile(r"^(|Unnamed: \d+)$")
 QUOTE = re.compile(r"(?i)^(best_?)?(bid|ask)(_?(px|price|pt))?(_?\d+)?$")
 """Names of prices of quotes, which are never zero."""
 EMPTY = "is empty"

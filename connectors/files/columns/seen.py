@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import polars as pl
 
-from sfm_stream.errors import FeedError, did_you_mean
+from sfm_stream.errors import FeedError, did_you_mean, listed
 
 FEW = 12
 """Columns whose names an error shows in full."""
+UNNAMED = re.compile(r"^(|Unnamed: \d+)$")
+ALIKE = "stream.fields names the columns that all files have"
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +36,16 @@ class Seen:
     typed: bool = False
 
 
-def require(wanted: Iterable[str], columns: Sequence[str], source: str) -> None:
+def require(
+    wanted: Iterable[str], columns: Sequence[str], source: str, way_out: str = ""
+) -> None:
     """Refuse a file that lacks a column, or has it twice.
+
+    Args:
+        wanted: names of the columns.
+        columns: that are there.
+        source: the file.
+        way_out: what to do where one is lacking, beside taking another name.
 
     Raises:
         FeedError: naming column and file, and what is there.
@@ -42,11 +53,34 @@ def require(wanted: Iterable[str], columns: Sequence[str], source: str) -> None:
     for name in wanted:
         count = columns.count(name)
         if not count:
-            hint = did_you_mean(name, columns)
+            hint = "; ".join(filter(None, [did_you_mean(name, columns), way_out]))
             raise FeedError(source, "no such column", hint, column=name)
         if count > 1:
             problem = f"expected once, was {count} times"
             raise FeedError(source, problem, _apart(columns), column=name)
+
+
+def require_alike(
+    wanted: Iterable[str], first: Seen, files: Mapping[str, Sequence[str]]
+) -> str:
+    """Refuse files of which one lacks a column; say which have others besides.
+
+    Args:
+        wanted: the columns that are read.
+        first: of the files.
+        files: the columns of each of them.
+
+    Raises:
+        FeedError: naming column and file, and what is there.
+    """
+    more: dict[str, str] = {}
+    for path, names in files.items():
+        require(wanted, names, path, ALIKE)
+        for name in names:
+            if name not in first.names and not UNNAMED.match(name):
+                more.setdefault(name, path)
+    told = [f"{name!r} of {path}" for name, path in more.items()]
+    return f"left out, as {first.source} lacks it: {listed(told, FEW)}" if told else ""
 
 
 def _apart(columns: Sequence[str]) -> str:
