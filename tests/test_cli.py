@@ -396,6 +396,25 @@ def test_a_bar_with_pace_shows_on_a_terminal_alone(monkeypatch, capsys):
     assert "sfm-stream: something [odd] happened" in shown
 
 
+@pytest.mark.parametrize("terminal_of", ["", "60", "80", "200"])
+def test_a_table_shows_its_numbers_whole_however_narrow_the_terminal(
+    terminal_of, monkeypatch, capsys
+):
+    if terminal_of:
+        monkeypatch.setenv("COLUMNS", terminal_of)
+        monkeypatch.setenv("FORCE_COLOR", "1")
+        monkeypatch.setenv("NO_COLOR", "1")
+    numbers = [f"1.{i:03d}e-18" for i in range(11)]
+    names = [f"figure {i}" for i in range(11)]
+    terminal.show_table(["model"], names, [["sfm-shared", *numbers]])
+    shown = capsys.readouterr().err
+    assert re.findall(r"1\.\d{3}e-18", shown) == numbers
+    assert re.findall(r"figure \d+", shown) == names
+    longest = max(map(len, re.sub(r"\x1b\[\d*m", "", shown).splitlines()))
+    assert longest <= int(terminal_of or 200)
+    assert shown.count("sfm-shared") == {"60": 4, "80": 3}.get(terminal_of, 1)
+
+
 def test_tables_of_several_targets_are_titled(tmp_path, capsys):
     scored = {"scored": 1, "mse": 1.0, "mae": 1.0, "skill": None, "coverage": None}
     horizons = {"horizons": {"1": scored}}

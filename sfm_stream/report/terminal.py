@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+from rich.cells import cell_len
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -30,6 +31,10 @@ from sfm_stream.running.replay import Watch
 from sfm_stream.storage import run_folder
 
 SHOWN_FREQUENCIES, SHOWN_STREAMS = 3, 6
+WIDEST = 10_000
+"""Columns of what is no terminal."""
+BESIDE = 3
+"""Characters of a column beside its texts: a space on each side and a border."""
 CONSTANT = 1e-12
 """Radians per tick below which a frequency is none."""
 
@@ -99,13 +104,14 @@ def show_run(folder: Path) -> None:
     summary = msgspec.json.decode((folder / run_folder.SUMMARY).read_bytes())
     targets = summary.get("targets", {"": summary})
     for target, scored in list(targets.items())[:SHOWN]:
-        console.print(_scores(target, scored["horizons"]))
+        _show_scores(target, scored["horizons"])
     if len(targets) > SHOWN:
         console.print(f"and {len(targets) - SHOWN:,} more targets, in summary.json")
-    console.print(_weights(summary["experts"]))
+    weights = [(name, number(one)) for name, one in summary["experts"].items()]
+    show_table(["expert"], ["mean weight"], weights)
     amplitudes = _strongest(folder)
     if amplitudes:
-        console.print(_frequencies(amplitudes))
+        _show_frequencies(amplitudes)
     console.print(
         f"{summary['ticks']:,} ticks in {summary['seconds']:.2f} s, "
         f"{summary['ticks_per_s']:,.0f}/s; {summary['rejected']:,} rejected; "
@@ -170,18 +176,17 @@ def show_account(found: Mapping[str, Any]) -> None:
 
 def show_bench(found: Mapping[str, Any]) -> None:
     """Show what was measured."""
-    table = Table("measured", "value")
+    rows = []
     for name, value in found.items():
         parts = value if isinstance(value, Mapping) else {"": value}
         for part, number in parts.items():
             shown = f"{number:,.2f}" if isinstance(number, float) else str(number)
-            table.add_row(f"{name} {part}".strip(), shown)
-    Console(stderr=True, highlight=False).print(table)
+            rows.append((f"{name} {part}".strip(), shown))
+    show_table(["measured"], ["value"], rows)
 
 
 def show_comparison(models: Mapping[str, Mapping[str, Any]]) -> None:
     """Show models side by side, a table per horizon and one of their pace."""
-    console = Console(stderr=True, highlight=False)
     labels = {"mse": "MSE", "mae": "MAE",
               "block_median": "block median", "block_q10": "block 10 %",
               "winkler": "Winkler", "crps": "CRPS",
@@ -189,39 +194,73 @@ def show_comparison(models: Mapping[str, Mapping[str, Any]]) -> None:
     for horizon, figures in next(iter(models.values()))["horizons"].items():
         rows = {name: found["horizons"][horizon] for name, found in models.items()}
         columns = {name: labels.get(name, name) for name in figures}
-        console.print(_side_by_side(f"{horizon} ahead", columns, rows))
+        _side_by_side(f"{horizon} ahead", columns, rows)
     pace = {"ticks_per_s": "ticks/s", "p50_us": "us/tick, p50",
             "p99_us": "us/tick, p99", "peak_rss_mib": "peak MiB"}  # fmt: skip
-    console.print(_side_by_side("pace", pace, models))
+    _side_by_side("pace", pace, models)
 
 
 def show_table(
-    head: Sequence[str], numbers: Sequence[str], rows: Iterable[Sequence[str]]
+    head: Sequence[str],
+    numbers: Sequence[str],
+    rows: Iterable[Sequence[str]],
+    title: str = "",
 ) -> None:
-    """Show rows under names.
+    """Show rows under names, numbers always whole.
+
+    Columns that a terminal has no room for go on below. What is no terminal has room
+    for all.
 
     Args:
         head: of the first columns, which are texts.
         numbers: of the others, which are numbers.
         rows: texts of all columns.
+        title: of the table.
     """
-    table = Table(*head)
-    for name in numbers:
-        table.add_column(name, justify="right", no_wrap=True)
-    for row in rows:
-        table.add_row(*map(Text, row))
-    Console(stderr=True, highlight=False).print(table)
+    console, rows = Console(stderr=True, highlight=False), list(rows)
+    if not console.is_terminal:
+        console.width = WIDEST
+    first = len(head)
+    columns = list(zip(*rows, strict=True)) or [()] * (first + len(numbers))
+    widths = [
+        _width(name, cells)
+        for name, cells in zip((*head, *numbers), columns, strict=True)
+    ]
+    room = console.width - 1 - sum(widths[:first])
+    for part in _fitting(widths[first:], room):
+        table = Table(*head, title=title or None, title_justify="left")
+        for name, width in zip(numbers[part], widths[first:][part], strict=True):
+            least = width - BESIDE
+            table.add_column(name, justify="right", no_wrap=True, min_width=least)
+        for row in rows:
+            table.add_row(*map(Text, (*row[:first], *row[first:][part])))
+        console.print(table, crop=False)
+
+
+def _width(name: str, cells: Iterable[str]) -> int:
+    """Give the characters that a column takes at least, its border with it."""
+    return max(map(cell_len, (*cells, name))) + BESIDE
+
+
+def _fitting(widths: Sequence[int], room: int) -> Iterator[slice]:
+    """Cut columns into runs that have room side by side, of one column at least."""
+    begin = used = 0
+    for i, width in enumerate(widths):
+        if used + width > room and i > begin:
+            yield slice(begin, i)
+            begin, used = i, 0
+        used += width
+    yield slice(begin, len(widths))
 
 
 def _side_by_side(
     title: str, columns: Mapping[str, str], rows: Mapping[str, Mapping[str, Any]]
-) -> Table:
-    table = Table("model", title=title, title_justify="left")
-    for name in columns.values():
-        table.add_column(name, justify="right")
-    for model, figures in rows.items():
-        table.add_row(model, *(number(figures[name]) for name in columns))
-    return table
+) -> None:
+    shown = (
+        [model, *(number(figures[name]) for name in columns)]
+        for model, figures in rows.items()
+    )
+    show_table(["model"], list(columns.values()), shown, title)
 
 
 def show_feeds(files: Iterable[str], venues: Mapping[str, Mapping[str, Any]]) -> None:
@@ -272,34 +311,27 @@ def counted(counters: Mapping[str, int]) -> str:
     return ", ".join(f"{name} {count:,}" for name, count in sorted(counters.items()))
 
 
-def _scores(target: str, horizons: Mapping[str, Mapping[str, Any]]) -> Table:
-    table = Table(title=target or None, title_justify="left")
+def _show_scores(target: str, horizons: Mapping[str, Mapping[str, Any]]) -> None:
     figures = {"mse": "MSE", "mae": "MAE", "skill": "skill",
                "skill_median": "median stream", "skill_worst": "worst stream",
                "coverage": "coverage", "winkler": "Winkler",
                "crps": "CRPS"}  # fmt: skip
     there = [name for name in figures if any(name in h for h in horizons.values())]
-    for name in ("horizon", "scored", *(figures[name] for name in there)):
-        table.add_column(name, justify="right")
-    for horizon, scores in horizons.items():
-        shown = (number(scores[name]) for name in there)
-        table.add_row(horizon, f"{scores['scored']:,}", *shown)
-    return table
+    rows = [
+        [horizon, f"{scores['scored']:,}", *(number(scores[name]) for name in there)]
+        for horizon, scores in horizons.items()
+    ]
+    show_table(
+        ["horizon"], ["scored", *(figures[name] for name in there)], rows, target
+    )
 
 
-def _weights(experts: Mapping[str, float | None]) -> Table:
-    table = Table("expert", "mean weight")
-    for name, weight in experts.items():
-        table.add_row(name, number(weight))
-    return table
-
-
-def _frequencies(strongest: Iterable[tuple[float, float]]) -> Table:
-    table = Table("period, ticks", "mean amplitude")
-    for omega, amplitude in strongest:
-        period = f"{math.tau / omega:.1f}" if omega > CONSTANT else "constant"
-        table.add_row(period, number(amplitude))
-    return table
+def _show_frequencies(strongest: Iterable[tuple[float, float]]) -> None:
+    rows = [
+        (f"{math.tau / omega:.1f}" if omega > CONSTANT else "constant", number(size))
+        for omega, size in strongest
+    ]
+    show_table(["period, ticks"], ["mean amplitude"], rows)
 
 
 def number(value: float | None) -> str:
