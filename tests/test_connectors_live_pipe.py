@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 from contextlib import aclosing
 
 import numpy as np
@@ -207,6 +208,51 @@ def test_what_has_two_readings_is_said_at_once():
     rows = "".join(f"0{i}/02/2024 10:00:00,{i}\n" for i in range(1, 5))
     with pytest.raises(FeedError, match=r"input column .*expected one reading"):
         ended("time,price\n" + rows)
+
+
+def test_the_first_record_with_values_alone_says_what_the_fields_are():
+    lines = ['{"v": 1}'] * 3 + ['{"v": 3, "w": 3}', '{"v": 4, "w": 4, "x": 4}']
+    said, pipe = ended("\n".join(["{gar", *lines, *lines[:2], ""]), "jsonl")
+    assert pipe.fields == ("v",)
+    assert [tick.values for tick in said] == [(v,) for v in (1, 1, 1, 3, 4, 1, 1)]
+    assert pipe.counters["left out"] == 2
+    (one,) = pipe.status()
+    assert one.examples["left out"] == "standard input row 5: 'w'"
+
+
+def test_only_lines_without_values_end_in_an_error_that_names_the_first():
+    with pytest.raises(NoRows, match=r"the first line was 'hum 1 \?'"):
+        opened("\n hum 1 ?\n" + "hum\n" * 1_000, "jsonl")
+
+
+def test_lines_in_short_succession_do_not_delay_the_first():
+    place, end = os.pipe()
+    rows = ["time,price\n", *(f"{1_699_990_000 + i},{i}\n" for i in range(900))]
+    done = threading.Event()
+
+    def write():
+        for row in rows:
+            os.write(end, row.encode())
+            if done.wait(0.02):
+                break
+        os.close(end)
+
+    writing = threading.Thread(target=write)
+    writing.start()
+    Pipe(settings(), place, clock=Now())
+    opened_before_the_end = writing.is_alive()
+    done.set()
+    writing.join()
+    assert opened_before_the_end
+
+
+def test_a_line_that_is_too_long_is_left_out_and_counted(monkeypatch):
+    monkeypatch.setattr("connectors.live.pipe.LONGEST", 1_000)
+    monkeypatch.setattr("connectors.live.pipe.PIECE", 100)
+    long = '{"v": "' + "x" * 2_000 + '"}'
+    said, pipe = ended(f'{{"v": 1}}\n{long}\n{{"v": 2}}\n{long}', "jsonl")
+    assert [tick.values for tick in said] == [(1.0,), (2.0,)]
+    assert pipe.counters["garbage"] == 2
 
 
 def test_the_first_lines_are_waited_for_until_one_is_a_row():

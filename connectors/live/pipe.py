@@ -2,8 +2,10 @@
 
     mosquitto_sub -t hall | sfm-stream daemon hall.toml --set feed.path=-
 
-The first lines are waited for, as they say which column is what. Then each line is a
-tick when it comes. While the model is slow the pipe fills, and whoever writes waits.
+The first line with values is waited for, as it says which column is what. Then each
+line is a tick when it comes. A record of JSON names its values, so the first one alone
+decides which fields there are. Rows of CSV do not, so those that follow at once help to
+tell. While the model is slow the pipe fills, and whoever writes waits.
 """
 
 from __future__ import annotations
@@ -12,11 +14,13 @@ import asyncio
 import io
 import os
 import select
+import time
 from collections import Counter
 from collections.abc import AsyncGenerator, Iterator
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from dataclasses import replace
 from itertools import chain
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -35,6 +39,7 @@ from connectors.files.table import (
 from connectors.files.text import lines, spooled
 from connectors.live.connection.states import State
 from connectors.live.endless import Endless
+from connectors.live.lines import SHOWN, Lines
 from connectors.live.queue import GATHER, Queue
 from connectors.live.timing import Clock
 from connectors.tally import Tally
@@ -52,9 +57,11 @@ PIECE = 1 << 16
 BEAT = 0.25
 """Seconds between looks whether it is to stop."""
 MORE = 0.1
-"""Seconds without a line after which the first ones are all that there is to see."""
+"""Seconds after a line in which others help to tell which column is what."""
 ENOUGH = 1_000
 """First lines that are seen at most."""
+LONGEST = 1 << 22
+"""Bytes of a line, as of a venue's frame."""
 REASONS = {
     NO_RECORD: "garbage",
     NO_STREAM: "garbage",
@@ -109,12 +116,13 @@ class Pipe(Endless):
         self._config, self._place, self._gather = config, place, gather
         self._clock = clock or Clock()
         self._stopped, self._ended = False, False
+        self._odd = Tally()
+        self._lines = Lines(LONGEST, self._too_long)
         self._head, self._table = self._opened()
         self._untimed = not self._table.is_timed
         self.fields, self.notes = self._table.fields, self._table.notes
         self._queue = Queue(len(self.fields), config.feed.queue, config.feed.overload)
         self._courses: dict[str, Course] = {}
-        self._odd = Tally()
         self._state, self._reason = State.INIT, ""
         self._since = self._clock.elapsed()
         self._heard: float | None = None
@@ -206,43 +214,64 @@ class Pipe(Endless):
 
     def _opened(self) -> tuple[bytes, LineTable]:
         """Read the first lines, as many as it takes to see which column is what."""
-        head, kind = b"", KINDS[self._config.feed.connector]
+        head, tried = b"", 0
+        path = spooled(io.BytesIO())
         while True:
-            head += self._more(head.count(b"\n"))
-            seen = head if self._ended else head[: head.rfind(b"\n") + 1]
-            path = spooled(io.BytesIO(seen))
-            feed = msgspec.structs.replace(self._config.feed, path=path)
-            try:
-                return head, kind(msgspec.structs.replace(self._config, feed=feed))
-            except FeedError as error:
-                if self._ended or not isinstance(error, NoRows):
-                    raise _of_input(error) from error
+            head += self._more()
+            for text in self._telling(head[tried:], head):
+                with suppress(NoRows):
+                    return head, self._laid_out(text, path)
+            tried = len(head)
+            if self._ended or head.count(b"\n") >= ENOUGH:
+                return head, self._laid_out(head, path)
 
-    def _more(self, seen: int) -> bytes:
+    def _telling(self, new: bytes, head: bytes) -> list[bytes]:
+        """Give the texts of which the first with values says what the columns are."""
+        alone = self._config.feed.connector == "jsonl"
+        return new.splitlines(keepends=True) if alone else [head]
+
+    def _laid_out(self, head: bytes, path: str) -> LineTable:
+        Path(path).write_bytes(head)
+        kind, feed = KINDS[self._config.feed.connector], self._config.feed
+        feed = msgspec.structs.replace(feed, path=path)
+        try:
+            return kind(msgspec.structs.replace(self._config, feed=feed))
+        except FeedError as error:
+            raise _of_input(error, head) from error
+
+    def _more(self) -> bytes:
         """Wait for a line, and for those that follow at once."""
-        text = b""
-        while not self._ended:
-            piece = self._next(MORE)
-            text += piece or b""
-            there = text.count(b"\n")
-            if there and (piece is None or seen + there > ENOUGH):
+        found, lines, end = [], 0, float("inf")
+        while not self._ended and lines < ENOUGH:
+            left = end - time.monotonic()
+            if left <= 0:
                 break
-        return text
+            text = self._next(min(BEAT, left))
+            if text:
+                found.append(text)
+                lines += text.count(b"\n")
+                end = min(end, time.monotonic() + MORE)
+        return b"".join(found)
 
     def _pieces(self) -> Iterator[bytes]:
         """Give what comes, until the end or until it is to stop."""
         while not (self._stopped or self._ended):
-            if piece := self._next(BEAT):
-                yield piece
+            if text := self._next(BEAT):
+                yield text
 
-    def _next(self, seconds: float) -> bytes | None:
-        """Wait so long for what comes next: None if nothing does, empty at the end."""
+    def _next(self, seconds: float) -> bytes:
+        """Wait so long for what comes next; give the lines that are whole then."""
         ready, _, _ = select.select([self._place], [], [], seconds)
         if not ready:
-            return None
+            return b""
         piece = os.read(self._place, PIECE)
         self._ended = not piece
-        return piece
+        return self._lines.cut(piece) if piece else self._lines.rest()
+
+    def _too_long(self, start: bytes) -> None:
+        shown = repr(start.decode(errors="replace"))
+        told = f"{LABEL}: a line of more than {LONGEST >> 20} MiB: {shown}"
+        self._odd.add("garbage", 1, told)
 
     def _told(self, block: Block) -> Block:
         """Give events with the time of their receipt, and names as asked for."""
@@ -281,7 +310,11 @@ class Pipe(Endless):
         self._state, self._since = state, self._clock.elapsed()
 
 
-def _of_input(error: FeedError) -> FeedError:
+def _of_input(error: FeedError, head: bytes) -> FeedError:
     """Blame the input, and not the file that its first lines are kept in."""
-    told = error.problem, error.hint
+    problem = error.problem
+    if isinstance(error, NoRows) and head.strip():
+        first = head.lstrip().splitlines()[0][:SHOWN].decode(errors="replace")
+        problem = f"{problem}; the first line was {first!r}"
+    told = problem, error.hint
     return type(error)(LABEL, *told, row=error.row, column=error.column)
