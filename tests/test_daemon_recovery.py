@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from sfm_stream import sinks
-from sfm_stream.config import from_tree, of_model
+from sfm_stream.config import of_model
 from sfm_stream.daemon import recovery
-from sfm_stream.daemon.recovery import named, recover
+from sfm_stream.daemon.recovery import recover
 from sfm_stream.engine import Engine
 from sfm_stream.errors import (
     CheckpointMismatch,
@@ -372,13 +372,6 @@ def test_records_of_the_run_that_are_gone_are_for_a_repair_to_bring_back(
     assert again.engine.seq == 20
     assert [line for line in said if "sink records" in line] == again.lost
     let_go(again)
-
-
-def test_sinks_are_named_by_kind_and_place():
-    config = from_tree(
-        {"sink": [{"kind": "jsonl"}, {"kind": "jsonl", "path": "a/b.jsonl"}]}
-    )
-    assert list(named(config)) == ["jsonl jsonl", "jsonl a-b.jsonl"]
 
 
 @pytest.mark.parametrize("looks", [0, 1])

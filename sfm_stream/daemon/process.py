@@ -32,7 +32,8 @@ from sfm_stream.daemon.http.broadcast import Hub
 from sfm_stream.daemon.http.prometheus import Meters
 from sfm_stream.daemon.http.server import Pages, serving
 from sfm_stream.daemon.http.viewers import Gallery
-from sfm_stream.daemon.recovery import RECORDS, recover
+from sfm_stream.daemon.named_sinks import RECORDS
+from sfm_stream.daemon.recovery import recover
 from sfm_stream.daemon.reload import expect_hot
 from sfm_stream.daemon.status.collect import Birth, complete, outline
 from sfm_stream.daemon.status.failures import Failures

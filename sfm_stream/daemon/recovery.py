@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sfm_stream.config import of_model
+from sfm_stream.daemon.named_sinks import OWN, RECORDS, SPILL, named
 from sfm_stream.engine import Engine
 from sfm_stream.errors import ConfigError, JournalError, RecordsLost
 from sfm_stream.events import Block
@@ -35,10 +36,6 @@ if TYPE_CHECKING:
     from sfm_stream.sinks import Sink
 
 BATCH = 4_096
-RECORDS = "records"
-"""Name of the sink that is the run's own records."""
-SPILL = "spill"
-OWN = Settings(kind="parquet", path=RECORDS)
 
 
 @dataclass(slots=True)
@@ -134,26 +131,6 @@ def recover(
             loops.step(block, engine, found.write)
         _expect_end(found)
         opened.pop_all()
-    return found
-
-
-def heard(engine: Engine, now: int) -> dict[str, int]:
-    """Say when each stream was heard last as far as a model remembers, ns.
-
-    Args:
-        engine: the model.
-        now: when it begins to live: for streams of no tick, and those of clocks ahead.
-    """
-    latest = engine.latest
-    return {name: min(latest.get(name, now), now) for name in engine.streams}
-
-
-def named(config: Config) -> dict[str, Settings]:
-    """Name the sinks of a configuration by kind and place."""
-    found = {}
-    for settings in config.sink:
-        place = settings.path or settings.kind
-        found[f"{settings.kind} {place}".replace("/", "-")] = settings
     return found
 
 

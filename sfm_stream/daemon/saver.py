@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 import msgspec
 import numpy as np
 
-from sfm_stream.daemon.recovery import RECORDS
+from sfm_stream.daemon.named_sinks import RECORDS
 from sfm_stream.errors import CheckpointError, JournalError, SFMStreamError
 from sfm_stream.state.moment import NO_ROOM
 from sfm_stream.storage import atomic, checkpoint, history, tensors

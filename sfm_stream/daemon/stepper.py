@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING
 import msgspec
 import numpy as np
 
+from sfm_stream.daemon.hearing import heard
 from sfm_stream.daemon.quarantine import Quarantine, rejections
-from sfm_stream.daemon.recovery import heard
 from sfm_stream.daemon.status.latest import Latest
 from sfm_stream.errors import JournalError, ShapeError
 from sfm_stream.events import GAP, TICK, Block, Control, Event, Floats, Ints

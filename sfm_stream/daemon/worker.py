@@ -16,7 +16,8 @@ from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sfm_stream.daemon.recovery import OWN, RECORDS, SPILL, Recovered, named
+from sfm_stream.daemon.named_sinks import OWN, RECORDS, SPILL, named
+from sfm_stream.daemon.recovery import Recovered
 from sfm_stream.daemon.saver import Saved, Saver
 from sfm_stream.daemon.status.model import LONGEST
 from sfm_stream.daemon.stepper import Stepper

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from sfm_stream.daemon.recovery import heard
+from sfm_stream.daemon.hearing import heard
 from sfm_stream.daemon.views import points
 from sfm_stream.daemon.views.figures import Figures, known
 from sfm_stream.daemon.views.history import History
