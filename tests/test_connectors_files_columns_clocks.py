@@ -9,6 +9,7 @@ from connectors.files.columns.seen import Seen
 from connectors.files.options import TextOptions
 from sfm_stream.config import Config
 from sfm_stream.errors import FeedError
+from sfm_stream.events import NO_TIME
 
 DAY = 86_400 * 10**9
 NEW_YEAR = 1_704_067_200 * 10**9  # 2024
@@ -145,6 +146,8 @@ def test_a_unit_of_no_column_is_an_error():
 @pytest.mark.parametrize(
     ("name", "cells", "told"),
     [
+        ("time", ["9000000000", "9000000001", "9000000002"],
+         "is of no year from 2000 to 2100, first 9000000000, which is 2255-03-14; feed."),
         ("time", ["0", "0.01", "0.02"], "counts from a start, first 0 and 0.01; feed."),
         ("t", ["5", "6", "9"], "counts from a start, first 5 and 6; feed.period"),
         ("time", ["0", "0.01", "0.01"], ""), ("time", ["0", ""], ""),
@@ -156,3 +159,70 @@ def test_numbers_under_the_name_of_a_time_that_only_rise_count_it(name, cells, t
     found = clocks.counting_from_start(Seen("a.csv", (name,), {name: column}), {name})
     assert found.get(name, "").startswith(told)
     assert bool(found) is bool(told)
+
+
+RISES = [f"{1_700_000_000 + i * i}" for i in range(20)]
+RATE = [f"{1_700_000_000 + 60 * i}" for i in range(20)]
+FALLS = RATE[::-1]
+WANDERS = [f"{1_700_000_000 + i * 7 % 5}" for i in range(20)]
+OF_IDS = [f"{1_000_000_000 + i}" for i in range(20)]
+VALUES = [f"{i % 3}" for i in range(20)]
+
+
+@pytest.mark.parametrize(
+    ("name", "cells"),
+    [
+        ("column_0", RATE), ("column_0", RISES), ("x", RATE), ("x", FALLS),
+        ("x", [f"{t}000" for t in RATE]), ("x", [f"{t}000000000" for t in RATE]),
+        ("x", [f"{t}.250" for t in RATE]), ("Zeit", RISES), ("column_0", FALLS),
+    ],
+)  # fmt: skip
+def test_numbers_that_count_time_are_times_whatever_their_name(name, cells):
+    clock, ns, notes = told({name: cells, "load": VALUES})
+    assert clock.columns == (name,)
+    assert min(ns) // 10**9 == 1_700_000_000
+    assert f"times are those of {name!r}; feed.time names another" in notes[0]
+
+
+@pytest.mark.parametrize(
+    ("name", "cells"),
+    [
+        ("x", WANDERS), ("x", OF_IDS), ("column_0", OF_IDS), ("order_id", RATE),
+        ("seq", RATE), ("x", ["1700000000"] * 20), ("x", [f"4{t}" for t in VALUES]),
+    ],
+)  # fmt: skip
+def test_prices_and_ids_are_no_times(name, cells):
+    clock, _, notes = told({name: cells, "load": VALUES})
+    assert clock is None
+    assert len(notes) == 1
+    assert told({"x": RATE})[0] is None
+
+
+def test_numbers_that_may_be_times_are_named_and_are_no_target():
+    columns = {n: pl.Series(n, c) for n, c in
+               {"a": RISES, "load": VALUES, "b": RISES}.items()}  # fmt: skip
+    seen, feed = Seen("a.csv", ("a", "load", "b"), columns), Config().feed
+    clock, notes = clocks.choose(feed, TextOptions(), seen)
+    assert clock is None
+    assert notes[1:] == [f"{n!r} may be times: feed.time = {n!r} reads them" for n in "ab"]  # fmt: skip
+    assert list(clocks.undecided(feed, seen)) == ["a"]
+    assert clocks.undecided(replace(feed, time="-"), seen) == {}
+
+
+def test_of_two_columns_that_are_both_likely_none_is_taken():
+    columns = {"a": RATE, "b": RATE, "load": VALUES}
+    seen = Seen(
+        "a.csv", tuple(columns), {n: pl.Series(n, c) for n, c in columns.items()}
+    )
+    assert clocks.choose(Config().feed, TextOptions(), seen)[0] is None
+    assert list(clocks.undecided(Config().feed, seen)) == ["a", "b"]
+
+
+@pytest.mark.parametrize(
+    ("good", "bad"),
+    [("2024-02-29T12:00", "2024-02-30T12:00"), ("29.02.2024 12:00", "30.02.2024 12:00"),
+     ("29 Feb 2024", "30 Feb 2024"), ("20240229 120000", "20240230 120000")],
+)  # fmt: skip
+def test_a_column_of_dates_of_which_many_are_none_is_still_one_of_times(good, bad):
+    _, ns, _ = told({"time": [good] * 7 + [bad] * 3})
+    assert [moment == NO_TIME for moment in ns] == [False] * 7 + [True] * 3

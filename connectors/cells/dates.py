@@ -30,6 +30,8 @@ SMALLEST = 1e7
 """Below the smallest number that is a time: of a day as `18500101`, of seconds."""
 ENOUGH = 0.9
 """Share of the first rows that a form must read, where no form reads them all."""
+HALF = 0.5
+"""The same, where the rows that it does not read look like those that it does."""
 FEW = 40
 DATES = (
     "%Y-%m-%d", "%Y/%m/%d", "%Y.%m.%d", "%Y%m%d", "%Y %m %d",
@@ -210,7 +212,9 @@ def recognise(column: pl.Series, source: str, at: str) -> Clock | None:
     if named := _in_named_zone(cells, source, at):
         return named
     form = _form(cells, source, at) or _form(months.english(cells), source, at)
-    return Clock((at,), form=form) if form else _within_more(cells, source, at)
+    if form or _looks_plain(cells):
+        return Clock((at,), form=form)
+    return _within_more(cells, source, at)
 
 
 def _in_named_zone(cells: pl.Series, source: str, at: str) -> Clock | None:
@@ -248,16 +252,22 @@ def _is_plain(cells: pl.Series) -> bool:
     return bool(np.mean(within | (dated & (ns != NO_TIME))) >= ENOUGH)
 
 
+def _looks_plain(cells: pl.Series) -> bool:
+    """Say whether text looks like ISO 8601, and half of it is."""
+    read = np.mean(times.nanoseconds(cells, "iso") != NO_TIME)
+    return bool(read > HALF) and _most(cells.str.contains(times.DATED))
+
+
 def _form(cells: pl.Series, source: str, at: str) -> str:
     """Give the one form that reads the cells, or none."""
     few = cells.head(FEW)
     shapes = {shape(cell) for cell in few}
-    near = [f for f in forms(shapes) if _share(few, f) >= ENOUGH]
+    near = [f for f in forms(shapes) if _share(few, f) > HALF]
     shares = {f: _share(cells, f) for f in near}
     best = max(shares.values(), default=0.0)
-    if best < ENOUGH:
-        return ""
     fit = [f for f in near if shares[f] == best]
+    if not fit or (best < ENOUGH and not _looks_like(cells, fit[0])):
+        return ""
     first = parsed(cells, fit[0])
     for other in fit[1:]:
         if (fit[0][:6], other[:6]) == DOTTED:
@@ -268,6 +278,14 @@ def _form(cells: pl.Series, source: str, at: str) -> str:
             raise _ambiguous(str(cells[row]), (fit[0], other), (first[row], again[row]),
                              source, at)  # fmt: skip
     return fit[0]
+
+
+def _looks_like(cells: pl.Series, form: str) -> bool:
+    """Say whether most cells have the outline of a form, and half are times of it."""
+    wanted = outline(form)
+    return _share(cells, form) > HALF and _most(
+        pl.Series([shape(cell) in wanted for cell in cells])
+    )
 
 
 def shape(cell: str) -> str:

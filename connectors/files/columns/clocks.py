@@ -17,7 +17,7 @@ from connectors.cells.periods import DAY_OF_YEAR
 from connectors.files.columns.seen import Seen, require
 from connectors.stamps import EXCEL
 from sfm_stream.errors import FeedError
-from sfm_stream.events import Ints
+from sfm_stream.events import NO_TIME, Ints
 from sfm_stream.settings import Feed
 
 if TYPE_CHECKING:
@@ -28,10 +28,20 @@ NO_TIMES = "-"
 TIMELIKE = re.compile(
     r"(?i)(^|[^a-z])(time|date|day|ts|timestamp|datetime|when|ds|at|t|epoch|unix|stamp)"
     r"($|[^a-z])|time$|date$|stamp$|^column_\d+$|^(Unnamed: \d+)?$"
+    r"|^(zeit|uhrzeit|zeitpunkt|datum|temps|heure|hora|fecha|tijd)$"
 )
 """Names under which whole numbers of this century are times."""
 NAMELESS, LEAST = re.compile(r"^column_\d+$"), 1e11
 """A column without a name tells time from this size on: smaller ones may be ids."""
+NUMBERLIKE = re.compile(
+    r"(?i)(^|[^a-z])(nr|no|num|number|seq|sequence|index|idx|key|code|count|counter)"
+    r"($|[^a-z])|ids?$"
+)
+"""Names under which no numbers are times that count alone says so of."""
+USUAL = 1_100_000_000 * 10**9, 2_000_000_000 * 10**9
+"""From 2004 to 2033: ids are often counted from 1,000,000,000 or 2,000,000,000 on."""
+REGULAR = 0.5
+"""Share of steps that are alike where times are taken at a rate."""
 MOSTLY = 0.9
 """Share of steps that go one way in a column of times: some rows are out of order."""
 LEAST_STEPS = 2
@@ -67,7 +77,8 @@ def choose(
     found = _said(feed, options, seen)
     if not found:
         told = f"no column reads as times: ticks are {feed.period.text} apart"
-        return None, [told, *_unread_months(seen, seen.names)]
+        likely = [_may_be_times(name) for name in _doubtful(feed, seen)]
+        return None, [told, *likely, *_unread_months(seen, seen.names)]
     first, *others = found
     told = f"times are those of {_listed(first.columns)}; feed.time names another"
     if others:
@@ -181,7 +192,43 @@ def _telling(feed: Feed, seen: Seen) -> list[Clock]:
         return [pair, *found[1:]]
     if not found and (parts := _in_parts(seen)):
         return [parts]
+    likely = [] if found else [n for n, sure in _doubtful(feed, seen).items() if sure]
+    return [Clock((likely[0],))] if len(likely) == 1 else found
+
+
+def _doubtful(feed: Feed, seen: Seen) -> dict[str, bool]:
+    """Find numbers that may count time under names that say nothing of it.
+
+    Returns:
+        Whether they do in all likelihood, by name: their steps are alike, or they stand
+        first and have no name.
+    """
+    found = {}
+    for name in _free(feed, seen):
+        column = seen.columns[name]
+        if NUMBERLIKE.search(name) or len(seen.columns) == 1:
+            continue
+        clock = dates.recognise(column, seen.source, name)
+        if clock != Clock((name,)) or dates.is_dated(column):
+            continue
+        ns = clock.read(pl.DataFrame([column.alias(name)]))
+        usual = (ns >= USUAL[0]) & (ns < USUAL[1])
+        if usual.mean() >= dates.ENOUGH and np.ptp(ns) and _goes_one_way(ns):
+            _, counts = np.unique(np.diff(ns), return_counts=True)
+            nameless = name == seen.names[0] and NAMELESS.match(name)
+            found[name] = counts.max() > REGULAR * len(ns) or bool(nameless)
     return found
+
+
+def _may_be_times(name: str) -> str:
+    return f"{name!r} may be times: feed.time = {name!r} reads them"
+
+
+def undecided(feed: Feed, seen: Seen) -> dict[str, str]:
+    """Say which columns are times in all likelihood, or may be and stand first."""
+    found = {} if feed.time else _doubtful(feed, seen)
+    return {n: f"may be times, which feed.time = {n!r} reads"
+            for n, sure in found.items() if sure or n == seen.names[0]}  # fmt: skip
 
 
 def tells_time(name: str, column: pl.Series, source: str) -> Clock | None:
@@ -208,8 +255,18 @@ def counting_from_start(seen: Seen, names: Collection[str]) -> dict[str, str]:
         steps = at.diff().drop_nulls()
         if not at.has_nulls() and len(steps) >= LEAST_STEPS and (steps > 0).all():
             told = f"counts from a start, first {at[0]:g} and {at[1]:g}"
+            if at[0] >= dates.SMALLEST:
+                told = f"is of no year from 2000 to 2100, first {_moment(column)}"
             found[name] = f"{told}; feed.period says how far apart rows are"
     return found
+
+
+def _moment(column: pl.Series) -> str:
+    """Say what the first of some numbers is as a time."""
+    ns = times.nanoseconds(column.head(1), "auto")[0]
+    day = np.datetime64(int(ns), "ns").astype("datetime64[D]")
+    when = "" if ns == NO_TIME else f", which is {day}"
+    return f"{column[0]}{when}"
 
 
 def may_be_excel(name: str, column: pl.Series) -> bool:
