@@ -3,10 +3,11 @@
     python -m tests.daemon_faults power-cut [--times 20] [--seed 0]
 
 `kills` kills it at random moments; `power-cut` also cuts the journal back by a random
-number of bytes each time, and `bit-flip` flips a random bit of it. A made-up capture is
-played back on a socket meanwhile. After each blow the process is started again: its
+number of bytes each time, `lost-page` loses a part of what no sync had reached yet, and
+`bit-flip` flips a random bit of it. A made-up capture is played back on a socket
+meanwhile. After each blow the process is started again: its
 records must be those of a replay of the journal that survived, or it must refuse to
-start and name the way out. One line per blow, and an error where one of them is wrong.
+start and name the way out; a lost page is no reason to refuse. One line per blow, and an error where one of them is wrong.
 
 `connections` opens more idle connections than the process may open files, `flood` sends
 more frames than it can take, `soak` lets it live for half an hour, and `writes` counts
@@ -30,10 +31,11 @@ from pathlib import Path
 from random import Random
 
 from connectors.capture.format import received
-from sfm_stream.storage.segment import HEAD
+from sfm_stream.storage.segment import BEGINNING, parse
 from tests.feed_tables import NUMBERS
 
 PATIENCE = 300.0
+PAGE = 4_096
 START = 1_700_000_000 * 10**9
 TICKS, PER_SECOND = 200_000, 200
 CONFIG = (
@@ -94,18 +96,31 @@ def flip(run, random):
     return f"bit of byte {at} of {len(data)} flipped"
 
 
+def lose_page(run, random):
+    path = newest(run)
+    data = bytearray(path.read_bytes())
+    synced = BEGINNING + parse(path, bytes(data)).synced
+    at = random.randint(synced, len(data))
+    lost = data[at : at + random.choice((9, 90, PAGE))]
+    data[at : at + len(lost)] = bytes(len(lost))
+    path.write_bytes(data)
+    return f"{len(lost)} bytes lost from {at} of {len(data)} on, {synced} were on disk"
+
+
 def nothing(*_):
     return "nothing besides"
 
 
-BLOWS = {"kills": nothing, "power-cut": cut_back, "bit-flip": flip}
+BLOWS = {
+    "kills": nothing, "power-cut": cut_back, "lost-page": lose_page, "bit-flip": flip,
+}  # fmt: skip
 
 
 def live(config, run, seconds, end=signal.SIGKILL):
     """Live for some seconds after the first new event, then end; or be refused."""
     with tempfile.TemporaryFile("w+") as log:
         process = command("daemon", config, "--out", run, stderr=log, stdout=log)
-        before, begun = max(size(run), HEAD.size), time.monotonic()
+        before, begun = max(size(run), BEGINNING), time.monotonic()
         while size(run) <= before and process.poll() is None:
             if time.monotonic() - begun > PATIENCE:
                 process.kill()
@@ -138,8 +153,10 @@ def blow(config, run, name, random, number):
     told = BLOWS[name](run, random)
     said = live(config, run, random.uniform(0.1, 2.0), signal.SIGTERM)
     if said:
-        if not any(way in said for way in WAY_OUT):
-            raise RuntimeError(f"{told}: a refusal that names no way out: {said}")
+        if name == "lost-page" or not any(way in said for way in WAY_OUT):
+            raise RuntimeError(
+                f"{told}: a refusal for nothing, or with no way out: {said}"
+            )
         outcome = "refused, with the way out"
         shutil.rmtree(run)
     elif wrong := verified(run):
