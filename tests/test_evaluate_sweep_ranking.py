@@ -45,6 +45,22 @@ def test_a_point_is_told_in_a_text_for_each_column():
     assert told[-1] == ["3e-3", "sfm", "-", "-", "-", "1.5"]
 
 
+def test_points_scored_on_other_ticks_are_not_paired_and_named():
+    later = result(0.4)
+    later["cells"][0]["theirs"] = THEIRS[::-1].tolist()
+    results = [{**one, "account": {"taken": 1}, "remarks": []} for one in
+               (result(0.5), result(0.3), result(0.9), later)]  # fmt: skip
+    places = ranking.rank(POINTS, results)
+    assert [ranking.told(place)[-2] for place in places] == [
+        "best", "other ticks", "0.2000, 0.2000", "0.6000, 0.6000",
+    ]  # fmt: skip
+    assert ranking.remarks(POINTS, results) == [
+        "skills compare only among what is scored on the same ticks, targets and "
+        "horizons: 1e-3 sfm, 1e-3 a-sfm, 3e-3 sfm | 3e-3 a-sfm"
+    ]
+    assert ranking.remarks(POINTS[:3], results[:3]) == []
+
+
 def test_all_are_rows_of_one_parquet_file(tmp_path):
     path = ranking.keep(tmp_path, GRID, POINTS, RESULTS, OWN)
     frame = pl.read_parquet(path)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -34,7 +34,8 @@ class Place(NamedTuple):
         values: of the settings that vary.
         skill: mean over targets and horizons; None where nothing was scored.
         interval: of the skill, 90 %.
-        behind: of how much less it is than the best point's, 90 %, stretch by stretch.
+        behind: of how much less it is than the best point's, 90 %, stretch by stretch;
+            None where that is scored on other ticks, targets or horizons.
         seconds: of computing.
     """
 
@@ -56,14 +57,15 @@ def rank(
     """
     skills = [_skill(result) for result in results]
     drawn = [_draws(result["cells"]) for result in results]
+    on = [_scored_on(result["cells"]) for result in results]
     order = sorted(range(len(points)), key=lambda i: _last_if_none(skills[i]))
-    best = drawn[order[0]]
+    best = order[0]
     return [
         Place(
             points[i],
             skills[i],
             bootstrap.interval(drawn[i]),
-            bootstrap.interval(best - drawn[i]),
+            bootstrap.interval(drawn[best] - drawn[i]) if on[i] == on[best] else None,
             results[i]["seconds"],
         )
         for i in order
@@ -74,6 +76,8 @@ def told(place: Place) -> list[str]:
     """Give a point for people: its values, then a text for each of `TOLD`."""
     skill = "-" if place.skill is None else f"{place.skill:.4f}"
     behind = "best" if place.behind == (0.0, 0.0) else _ends(place.behind)
+    if place.interval is not None and place.behind is None:
+        behind = "other ticks"
     ends = _ends(place.interval), behind
     return [*place.values, skill, *ends, f"{place.seconds:.3g}"]
 
@@ -81,7 +85,7 @@ def told(place: Place) -> list[str]:
 def remarks(
     points: Sequence[tuple[str, ...]], results: Sequence[Mapping[str, Any]]
 ) -> list[str]:
-    """Say why points have no figures, once for all that have the same reason.
+    """Say why points have no figures, once for all of a reason, and which compare.
 
     Args:
         points: their values.
@@ -94,9 +98,37 @@ def remarks(
         for line in [*idle, *result["remarks"]]:
             together.setdefault(line, []).append(" ".join(point))
     return [
-        line if len(those) == len(points) else f"{listed(those)}: {line}"
-        for line, those in together.items()
+        *_apart(points, results),
+        *(
+            line if len(those) == len(points) else f"{listed(those)}: {line}"
+            for line, those in together.items()
+        ),
     ]
+
+
+def _apart(
+    points: Sequence[tuple[str, ...]], results: Sequence[Mapping[str, Any]]
+) -> Iterator[str]:
+    """Name the groups of points whose skills do not compare with each other's."""
+    groups: dict[str, list[str]] = {}
+    for point, result in zip(points, results, strict=True):
+        if _skill(result) is not None:
+            on = repr(_scored_on(result["cells"]))
+            groups.setdefault(on, []).append(" ".join(point))
+    if len(groups) > 1:
+        named = " | ".join(listed(group) for group in groups.values())
+        yield (
+            "skills compare only among what is scored on the same ticks, targets and "
+            f"horizons: {named}"
+        )
+
+
+def _scored_on(cells: Sequence[Mapping[str, Any]]) -> list[tuple[Any, ...]]:
+    """Give what points have in common that were scored on the same truths.
+
+    Errors of the last value know nothing of the model.
+    """
+    return [(c["target"], c["horizon"], c["scored"], c["theirs"]) for c in cells]
 
 
 def _ends(interval: Interval) -> str:
