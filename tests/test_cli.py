@@ -176,10 +176,13 @@ def test_an_interrupt_names_the_command_that_goes_on(sfm_stream, monkeypatch):
         code, _, err = sfm_stream("replay", DEMO, *SMALL, "--out", "run")
     assert code == 130
     command = re.search(r"resume with: sfm-stream (.*)", err)[1]
+    assert "not at its end" in sfm_stream("verify", "run")[2]
     code, out, _ = sfm_stream(*shlex.split(command), "--json")
     assert code == 0
     assert json.loads(out)["ticks"] == 400
-    assert sfm_stream("verify", "run")[0] == 0
+    code, _, err = sfm_stream("verify", "run")
+    assert code == 0
+    assert "not at its end" not in err
 
 
 def test_a_warning_is_one_line_without_code(capsys, monkeypatch):

@@ -109,6 +109,17 @@ def test_a_run_without_scores_is_refused(tmp_path):
         run_report.write(run_folder.load(tmp_path / "short"))
 
 
+def test_a_run_that_took_no_tick_is_told_so_and_not_to_run_on(folder, tmp_path):
+    shutil.copytree(folder, tmp_path / "idle")
+    for path in (tmp_path / "idle/records").iterdir():
+        path.unlink()
+    path = tmp_path / "idle" / run_folder.SUMMARY
+    told = {"ticks": 0, "remarks": [], "account": {"causes": ["feed.time is wrong"]}}
+    path.write_text(json.dumps(told))
+    with pytest.raises(SinkError, match="was none; no tick was taken; feed"):
+        content.gather(run_folder.load(tmp_path / "idle"))
+
+
 def test_a_run_without_scores_gives_empty_tables_with_the_columns(folder, tmp_path):
     config = from_tree(TREE | {"feed": {"options": {"ticks": 1}}})
     replay(config, open_feed(config), tmp_path / "short")

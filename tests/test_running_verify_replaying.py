@@ -201,7 +201,7 @@ def test_a_changed_source_is_refused(made):
 
 def test_a_run_without_checkpoint_cannot_be_verified(copied):
     shutil.rmtree(copied.checkpoints)
-    with pytest.raises(CheckpointError, match="resume the run"):
+    with pytest.raises(CheckpointError, match="let the run go on, or resume it"):
         verify(copied, lambda _: Waves())
 
 

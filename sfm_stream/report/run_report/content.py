@@ -81,8 +81,12 @@ def _all(run: run_folder.Run, kind: str, columns: Sequence[str]) -> pl.DataFrame
 
 
 def _none(run: run_folder.Run, kind: str) -> SinkError:
-    """Say that a report needs records that are not there."""
-    hint = "; ".join(summary(run).get("remarks", ())) or "let it run on"
+    """Say that a report needs records that are not there, and why they are not."""
+    done = summary(run)
+    idle = [] if not done or done["ticks"] else ["no tick was taken"]
+    causes = done.get("account", {}).get("causes", ()) if idle else ()
+    why = [*done.get("remarks", ()), *idle, *causes]
+    hint = "; ".join(why) or "let it run on"
     return SinkError(str(run.records), f"expected {kind}, was none", hint)
 
 

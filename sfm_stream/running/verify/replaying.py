@@ -75,7 +75,8 @@ def verify(
     held = checkpoint.newest_good(run.checkpoints, watch.say, misfit(run))
     if held is None:
         path = str(run.checkpoints)
-        raise CheckpointError(path, "expected a checkpoint, was none", "resume the run")
+        hint = "let the run go on, or resume it if it was stopped"
+        raise CheckpointError(path, "expected a checkpoint, was none", hint)
     engine = Engine(run.config, run.info["fields"])
     before = _begin(run, engine, watch)
     began = engine.seq
