@@ -347,6 +347,31 @@ def test_columns_of_several_files_are_found_by_name(tmp_path):
     assert whole(opened([first, second])).values.tolist() == [[2, 3], [20, 30]]
 
 
+@pytest.mark.parametrize("nothing", ["", "n/a", " - "])
+def test_a_column_empty_at_first_is_left_out_and_its_later_numbers_are_counted(
+    tmp_path, nothing
+):
+    rows = [
+        f"{100 + i},{i},{nothing if i < 1_100 else i},{nothing}" for i in range(1_200)
+    ]
+    rows[1_150] = "1250,1150,word,"
+    path = written(tmp_path, "\n".join(["t,a,x,y", *rows, ""]).encode())
+    feed = opened(path)
+    left_out = "left out: 'x' is empty in the first 1,000 rows; 'y' is empty in the first 1,000 rows"
+    assert left_out in feed.notes
+    assert len(whole(feed)) == 1_200
+    ((reason, count),) = feed.tally.counts.items()
+    assert "was empty at first; stream.fields takes it" in reason
+    assert count == 99
+    assert feed.tally.examples[reason] == f"{path} row 1101 column 'x': '1100'"
+    named = opened(path, ["a", "x"])
+    assert np.flatnonzero(~np.isnan(whole(named).values[:, 1])).tolist() == [
+        *range(1_100, 1_150),
+        *range(1_151, 1_200),
+    ]
+    assert named.tally.counts == {"a cell is no number": 1}
+
+
 def test_columns_that_the_first_of_several_files_lacks_are_told(tmp_path):
     first = written(tmp_path, b"t,a\n1,2\n", "g_1.csv")
     second = written(tmp_path, b"t,a,more,\n10,20,30,\n", "g_2.csv")

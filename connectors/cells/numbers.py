@@ -118,11 +118,14 @@ def share_odd(cells: pl.Series, notation: Notation) -> float | None:
     """Give the share of cells that are no numbers; None if none is filled."""
     if notation.plain and not notation.codes and _is_bare(cells):
         return 0.0
+    there = filled(cells, notation)
+    return int(read(there, notation)[1].sum()) / len(there) if len(there) else None
+
+
+def filled(cells: pl.Series, notation: Notation) -> pl.Series:
+    """Give the cells that are neither empty nor a word for a missing value."""
     bare = cells.str.strip_chars()
-    filled = bare.filter((bare.fill_null("") != "") & ~_is_word(bare, notation))
-    if not len(filled):
-        return None
-    return int(read(filled, notation)[1].sum()) / len(filled)
+    return bare.filter((bare.fill_null("") != "") & ~_is_word(bare, notation))
 
 
 def is_plain(cells: pl.Series) -> bool:

@@ -122,7 +122,7 @@ class Csv(LineTable):
         self, path: str, layout: Layout, texts: Texts
     ) -> Iterator[tuple[pl.DataFrame, Sequence[Lost]]]:
         types = [self._types.get(name, pl.String()) for name in layout.names]
-        columns = [layout.names.index(name) for name in self._plan.used]
+        columns = [layout.names.index(n) for n in self._plan.read(layout.names)]
         above, row, held = layout.above, 0, b""
         for text, last in texts:
             bare, zeros = files.without_zeros(text)

@@ -73,7 +73,7 @@ class Excel(Table):
             for name in frame.columns:
                 if name not in self.columns:
                     self.tally.add(OTHER, 1, f"{path}: {name!r}")
-            yield Piece(path, 0, frame.select(self._plan.used))
+            yield Piece(path, 0, frame.select(self._plan.read(frame.columns)))
 
     def _frame(self, path: str) -> pl.DataFrame:
         """Read a sheet; a workbook holds a million rows at most."""

@@ -105,7 +105,7 @@ class Jsonl(LineTable):
             rows, lost = _records(bare.splitlines())
             if zeros:
                 lost.append(Lost(len(rows), ZEROS, f"{zeros:,} bytes", is_data=False))
-            frame = _frame(rows, self._plan.used)
+            frame = _frame(rows, self._plan.read(self.columns))
             piece = Piece(path, row, frame, lost)
             self._count_keys(rows, piece)
             if rows or lost:

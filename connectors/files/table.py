@@ -32,6 +32,7 @@ Texts: TypeAlias = Iterator[tuple[bytes, bool]]
 NO_NUMBER = "a cell is no number"
 SENTINEL = "a number that stands for none"
 ZERO_PRICE = "a bid or ask of zero"
+LATE = "a number in a column that was empty at first; stream.fields takes it"
 NO_STREAM = "a row that names no stream"
 NO_TIME_READ = "time could not be read"
 LOOKED_AT = 4_096
@@ -184,6 +185,7 @@ class Table(ABC):
         """Turn rows into events, and count those that are none."""
         taken = self._cut(self._of_streams(piece), reading.position)
         self._note(taken, reading.position)
+        self._watch(taken)
         block = self._block(taken, reading)
         reading.position += len(block)
         return block
@@ -205,6 +207,16 @@ class Table(ABC):
             return piece
         lost = [one for one in piece.lost if one.at < most]
         return Piece(piece.source, piece.row, piece.frame.head(most), lost, piece.step)
+
+    def _watch(self, piece: Piece) -> None:
+        """Count the numbers in columns that were empty in the first rows."""
+        for name in self._plan.watched:
+            if name not in piece.frame.columns:
+                continue
+            column = piece.frame[name]
+            if column.null_count() < len(column):
+                values, _ = numbers.read(column.cast(pl.String), self._plan.notation)
+                self._count(LATE, ~np.isnan(values), column, piece)
 
     def _note(self, piece: Piece, position: int) -> None:
         """Remember where events come from, and count the rows that are none."""

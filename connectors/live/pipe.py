@@ -30,6 +30,7 @@ from connectors.files.csv import DAMAGED, TOO_WIDE, Csv
 from connectors.files.jsonl import NO_FIELD, NO_RECORD, Jsonl
 from connectors.files.table import (
     FAR_AHEAD,
+    LATE,
     NO_NUMBER,
     NO_STREAM,
     SENTINEL,
@@ -72,6 +73,7 @@ REASONS = {
     ZERO_PRICE: "no numbers",
     FAR_AHEAD: "absurd times",
     NO_FIELD: "left out",
+    LATE: "left out",
 }
 """What live feeds call the reasons that files have."""
 

@@ -30,7 +30,7 @@ INDEXLIKE = re.compile(
 )
 QUOTE = re.compile(r"(?i)^(best_?)?(bid|ask)(_?(px|price|pt))?(_?\d+)?$")
 """Names of prices of quotes, which are never zero."""
-EMPTY = "is empty"
+EMPTY = "is empty in the first"
 FEW = 20
 """Rows with less than this do not tell that a column stands still."""
 SHOWN = 6
@@ -54,6 +54,7 @@ class Plan:
         scales: what whole numbers of a column count.
         notes: what was chosen and left out, for people.
         left_out: columns that are no fields, and why.
+        watched: those of them that are empty in the first rows, and may be no more.
         there: names of all columns.
     """
 
@@ -70,6 +71,7 @@ class Plan:
     scales: Mapping[str, float] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     left_out: Mapping[str, str] = field(default_factory=dict)
+    watched: tuple[str, ...] = ()
     there: tuple[str, ...] = ()
 
     @property
@@ -82,10 +84,14 @@ class Plan:
 
     @property
     def used(self) -> list[str]:
-        """The columns to read, each once."""
+        """The columns that a file must have, each once."""
         told = self.clock.columns if self.clock else ()
         every = (*self.numbers, *told, *filter(None, [self.symbol]))
         return list(dict.fromkeys(every))
+
+    def read(self, names: Sequence[str]) -> list[str]:
+        """Give the columns to read of a file that has some names."""
+        return [*self.used, *(name for name in self.watched if names.count(name) == 1)]
 
 
 def choose(
@@ -142,6 +148,7 @@ def choose(
         scales=scales,
         notes=tuple(filter(None, notes)),
         left_out=left_out,
+        watched=tuple(n for n, why in left_out.items() if why.startswith(EMPTY)),
         there=seen.names,
     )
     require(made.used, seen.names, seen.source)
@@ -209,7 +216,7 @@ def _left_out(
             continue
         is_text = seen.typed and column.dtype == pl.String
         if is_text or not _is_numeric(column, notation):
-            why[name] = _first(column)
+            why[name] = _first(column, notation)
         elif _is_index(name, column):
             why[name] = "counts rows"
         elif clocks.tells_time(name, column, seen.source):
@@ -228,12 +235,16 @@ def _is_numeric(column: pl.Series, notation: Notation) -> bool:
     return column.dtype.is_numeric() or column.dtype == pl.Boolean
 
 
-def _first(column: pl.Series) -> str:
+def _first(column: pl.Series, notation: Notation) -> str:
     """Tell what a column holds that is none of numbers."""
     if column.dtype != pl.String:
         return f"holds {str(column.dtype).lower()}"
-    filled = column.drop_nulls()
-    return f"holds text, first {filled[0]!r}" if len(filled) else EMPTY
+    filled = numbers.filled(column, notation)
+    return (
+        f"holds text, first {filled[0]!r}"
+        if len(filled)
+        else f"{EMPTY} {len(column):,} rows"
+    )
 
 
 def _is_index(name: str, column: pl.Series) -> bool:
@@ -247,7 +258,7 @@ def _is_index(name: str, column: pl.Series) -> bool:
 def _told(left_out: Mapping[str, str]) -> str:
     # what follows the last separator of each line is no column to speak of
     told = [f"{name!r} {why}" for name, why in left_out.items()
-            if why != EMPTY or not UNNAMED.match(name)]  # fmt: skip
+            if not (why.startswith(EMPTY) and UNNAMED.match(name))]  # fmt: skip
     more = f" and {len(told) - SHOWN} more" if len(told) > SHOWN else ""
     return f"left out: {'; '.join(told[:SHOWN])}{more}" if told else ""
 
