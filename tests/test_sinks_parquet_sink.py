@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sfm_stream import sinks
-from sfm_stream.errors import SinkError
+from sfm_stream.errors import RecordsLost, SinkError
 from sfm_stream.records import KINDS, Records
 from sfm_stream.sinks import JsonlSink, ParquetSink
 from sfm_stream.sinks.parquet import growing
@@ -413,8 +413,28 @@ def test_a_log_that_cannot_be_read_while_it_is_folded_is_tried_again(
     sink.write(written[1])
     with monkeypatch.context() as patch:
         patch.setattr(growing, "load", refuse)
-        with pytest.raises(SinkError, match=r"\.log: the disk is full"):
+        with pytest.raises(SinkError, match=r"\.parquet: the disk is full"):
             sink.close()
     sink.close()
+    for kind in KINDS:
+        assert stored_rows(tmp_path, kind) == list(plain_rows(kind, written))
+
+
+def test_records_that_the_system_does_not_let_be_read_are_not_lost(
+    tmp_path, monkeypatch
+):
+    written = [some(0, 5), some(5, 5)]
+    sink = ParquetSink(tmp_path, TABLES)
+    sink.write(written[0])
+    sink.flush()
+    held = sink.position()
+    with monkeypatch.context() as patch:
+        patch.setattr(pl, "read_parquet", lambda *_, **__: refuse())
+        with pytest.raises(SinkError, match="the disk is full") as caught:
+            ParquetSink(tmp_path, TABLES, held)
+    assert not isinstance(caught.value, RecordsLost)
+    again = ParquetSink(tmp_path, TABLES, held)
+    again.write(written[1])
+    again.close()
     for kind in KINDS:
         assert stored_rows(tmp_path, kind) == list(plain_rows(kind, written))

@@ -108,33 +108,41 @@ def load(
     Raises:
         SinkError: if one of them is damaged or cannot be read.
     """
-    path, log = folder / name_of(kind, number), log_name(folder, kind, number)
+    path = folder / name_of(kind, number)
     try:
-        grown = growing.load(log)
+        grown = growing.load(log_name(folder, kind, number))
+        found = [_read_file(path, columns)] if path.exists() else []
     except OSError as e:
-        raise SinkError(str(log), *atomic.explain(e)) from e
-    stored = 0
-    if path.exists():
-        found = _read_file(path, columns)
-        stored = len(found)
-        yield found
-    if grown is not None and grown.after == stored:
+        raise SinkError(str(path), *atomic.explain(e)) from e
+    yield from found
+    if grown is not None and grown.after == sum(map(len, found)):
         for block in grown.blocks:
             frame = as_frame(kind, block.columns[kind], block.tables)
             yield frame if columns is None else frame.select(columns)
 
 
 def _read_file(path: Path, columns: list[str] | None = None) -> pl.DataFrame:
+    """Read a Parquet file.
+
+    Raises:
+        SinkError: if it is damaged.
+        OSError: if the system refuses: then it may well be whole.
+    """
     import polars as pl
 
     try:
         return pl.read_parquet(path, columns=columns)
-    except (OSError, pl.exceptions.PolarsError) as e:
+    except pl.exceptions.PolarsError as e:
         raise SinkError(str(path), f"cannot be read: {e}", growing.REPAIR) from e
 
 
 def height(path: Path) -> int:
-    """Give the rows of a Parquet file; 0 if there is none."""
+    """Give the rows of a Parquet file; 0 if there is none.
+
+    Raises:
+        SinkError: if it is damaged.
+        OSError: if the system refuses.
+    """
     return len(_read_file(path, ["seq"])) if path.exists() else 0
 
 
