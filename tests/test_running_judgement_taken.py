@@ -117,3 +117,33 @@ def test_frames_of_a_capture_that_were_not_taken_count_like_rows(tmp_path):
     assert found["feed"]["garbage"] == garbage
     assert judgement.lines(found)[0].startswith("WARNING: 10 of 50 rows were not")
     assert "are frames cut off" in found["causes"][0]
+
+
+def test_streams_that_were_not_asked_for_are_no_bad_data(tmp_path):
+    path = tmp_path / "a.csv"
+    rows = [f"{BEGIN + i},{'abcd'[i % 4]},{100 + i % 7}" for i in range(COUNT)]
+    path.write_text("\n".join(["time,who,price", *rows, ""]))
+    config = from_tree({
+        "feed": {"connector": "csv", "path": str(path), "symbol": "who"},
+        "stream": {"symbols": ["a", "zz"]}, "run": {"warmup": 2},
+    })  # fmt: skip
+    summary = replay(config, open_feed(config), tmp_path / "run")
+    account = summary["account"]
+    assert (account["taken"], account["not_taken"]) == (25, 0)
+    assert judgement.lines(account)[0].startswith("75 times: stream not in stream.symb")
+    judgement.refuse(account, "run", strict=True)
+    assert summary["remarks"] == ["no tick of zz, which stream.symbols names"]
+
+
+def test_cells_that_are_empty_in_a_wide_file_are_no_bad_data(tmp_path):
+    path = tmp_path / "a.csv"
+    rows = [f"{BEGIN + i},{i % 7},{'' if i % 3 else i % 5}" for i in range(COUNT)]
+    path.write_text("\n".join(["time,a,b", *rows, ""]))
+    config = from_tree({
+        "feed": {"connector": "csv", "path": str(path)},
+        "stream": {"columns": "streams"}, "run": {"warmup": 2},
+    })  # fmt: skip
+    account = replay(config, open_feed(config), tmp_path / "run")["account"]
+    assert (account["taken"], account["not_taken"]) == (134, 0)
+    assert judgement.lines(account)[0].startswith("66 times: value is missing")
+    judgement.refuse(account, "run", strict=True)

@@ -74,6 +74,7 @@ def remarks(
         *_crowded(records, config, total, [c for c in cells if c not in silent]),
         *(_unmoved(records, config, first, still) if still else ()),
         *_short(config, ticks, first),
+        *_absent(config, ticks),
     ][:SHOWN]
 
 
@@ -137,13 +138,20 @@ def _short(
     config: Config, ticks: Mapping[str, int], first: Mapping[str, int]
 ) -> Iterator[str]:
     """Name the streams that end within the warm-up, where others do not."""
-    short = [name for name, count in ticks.items() if count <= first[name]]
+    short = [name for name, count in ticks.items() if 0 < count <= first[name]]
     if short and len(short) < len(ticks):
         yield (
             f"no score of {len(short):,} of {len(ticks):,} streams, "
             f"{listed(short, NAMED)}: they have no more ticks than "
             f"run.warmup = {config.run.warmup}"
         )
+
+
+def _absent(config: Config, ticks: Mapping[str, int]) -> Iterator[str]:
+    """Name the streams that were asked for and never came."""
+    absent = [name for name in config.stream.symbols if not ticks.get(name)]
+    if absent:
+        yield f"no tick of {listed(absent, NAMED)}, which stream.symbols names"
 
 
 def _unmoved(

@@ -102,7 +102,7 @@ def of_run(
     Raises:
         SinkError: if the records cannot be read.
     """
-    found = account(_folded(records), feed, ticks)
+    found = account(_folded(records), feed, ticks, config)
     if not ticks and config.stream.every:
         every = f"stream.every = {config.stream.every.text}"
         cause = f"{events:,} events ended no bin of {every}; a shorter one gives ticks"
@@ -193,21 +193,24 @@ def preview(config: Config, feed: Feed, rows: int = PREVIEWED) -> dict[str, Any]
         seen += min(len(block), rows - seen)
         if seen >= rows:
             break
-    return {"rows": seen, **account(reasons, feed, taken)}
+    return {"rows": seen, **account(reasons, feed, taken, config)}
 
 
-def account(reasons: Mapping[str, Reason], feed: Feed, ticks: int) -> dict[str, Any]:
+def account(
+    reasons: Mapping[str, Reason], feed: Feed, ticks: int, config: Config
+) -> dict[str, Any]:
     """Say what was not taken.
 
     Args:
         reasons: of the events that were rejected.
         feed: whose events they were.
         ticks: that were taken.
+        config: of the run.
 
     Returns:
-        `taken`; `not_taken`, a count; `rejections` and `feed`, each `{reason: {"count",
-        "first"}}`, of events and of what the feed itself could not take; `causes`, what
-        is probably behind it, likeliest first.
+        `taken`; `not_taken`, a count, without what was asked for; `rejections` and
+        `feed`, each `{reason: {"count", "first"}}`, of events and of what the feed
+        itself could not take; `causes`, what is probably behind it, likeliest first.
     """
     tally, place = (
         (feed.tally, feed.place) if isinstance(feed, Explained) else (None, _nowhere)
@@ -219,15 +222,25 @@ def account(reasons: Mapping[str, Reason], feed: Feed, ticks: int) -> dict[str, 
         for why, found in reasons.items()
     }
     counts = tally.counts if tally else frames.counters
-    lost = sum(found.count for found in reasons.values())
+    bad = {why: one for why, one in reasons.items() if why not in _asked_for(config)}
+    lost = sum(found.count for found in bad.values())
     lost += tally.rows if tally else lost_frames(counts)
     return {
         "taken": ticks,
         "not_taken": lost,
         "rejections": rejections,
         "feed": _counted(counts, examples),
-        "causes": [*_causes(reasons, ticks + lost), *_frame_causes(frames.counters)],
+        "causes": [
+            *_causes(bad if ticks else reasons, ticks + lost),
+            *_frame_causes(frames.counters),
+        ],
     }
+
+
+def _asked_for(config: Config) -> Sequence[str]:
+    """Name the reasons that are no fault of the data: the settings ask for them."""
+    # where columns are streams, rows have values for some of them
+    return (STRANGER, MISSING) if config.stream.columns == "streams" else (STRANGER,)
 
 
 def lines(found: Mapping[str, Any]) -> list[str]:
