@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from connectors import options
 from connectors.unpivot import unpivoted
-from connectors.venues.protocol import VENUES, venue_class
+from connectors.venues.protocol import VENUES, is_venue, venue_class
 from sfm_stream.config import each_feed
 from sfm_stream.errors import ConfigError, did_you_mean
 from sfm_stream.feeds import Feed
@@ -85,8 +85,8 @@ def _feed(name: str) -> Any:  # noqa: ANN401 anyone's class
 
 
 def is_live(name: str) -> bool:
-    """Say whether a connector of our own is a venue."""
-    return name in VENUES
+    """Say whether a connector is a venue, of our own or of anyone's."""
+    return name in VENUES or (name not in FEEDS and is_venue(name))
 
 
 def open_live(

@@ -5,7 +5,8 @@ import sys
 
 import pytest
 
-from connectors import FEEDS, open_feed
+from connectors import FEEDS, is_live, open_feed, options_of
+from connectors.venues.options import VenueOptions
 from sfm_stream.config import Config, from_tree
 from sfm_stream.errors import ConfigError
 
@@ -56,6 +57,23 @@ def test_what_is_no_class_of_a_feed_is_refused(name):
     with pytest.raises(ConfigError, match=problem) as e:
         open_feed(feed_of(name))
     assert e.value.at == "feed.connector"
+
+
+@pytest.mark.parametrize(
+    ("name", "live"),
+    [
+        ("kraken", True), ("csv", False), ("nobody", False), ("os:system", False),
+        ("tests.live_rig:Told", True), (f"{__name__}:Outsider", False),
+    ],
+)  # fmt: skip
+def test_a_connector_is_live_if_it_is_a_venue_of_whomever(name, live):
+    assert is_live(name) is live
+
+
+def test_a_venue_of_anyones_is_live_and_told_with_its_options():
+    with pytest.raises(ConfigError, match=r"'tests\.live_rig:Told' is live"):
+        open_feed(feed_of("tests.live_rig:Told"))
+    assert options_of("tests.live_rig:Told") is VenueOptions
 
 
 def test_importing_connectors_imports_nothing_heavy():

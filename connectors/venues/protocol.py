@@ -15,6 +15,7 @@ import msgspec
 
 from connectors import options
 from connectors.venues.options import VenueOptions
+from sfm_stream.errors import ConfigError
 from sfm_stream.events import Event, Tick
 from sfm_stream.outsiders import Sort, class_of
 
@@ -175,3 +176,12 @@ def venue_class(name: str, at: str) -> Any:  # noqa: ANN401 anyone's class
         ConfigError: if there is none, or it is none.
     """
     return class_of(name, at, OF_A_VENUE)
+
+
+def is_venue(name: str) -> bool:
+    """Say whether a name is that of a venue's protocol."""
+    try:
+        venue_class(name, "")
+    except ConfigError:
+        return False
+    return True
