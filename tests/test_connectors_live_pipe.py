@@ -220,6 +220,13 @@ def test_the_first_record_with_values_alone_says_what_the_fields_are():
     assert one.examples["left out"] == "standard input row 5: 'w'"
 
 
+def test_fields_that_are_named_may_come_in_records_of_their_own():
+    text = '{"t": 1690000000, "temp": 1}\n{"t": 1690000001, "hum": 3}\n'
+    given = settings("jsonl", {"stream": {"fields": ["temp", "hum"]}})
+    pipe = Pipe(given, Writer(text).place, clock=Now())
+    assert pipe.fields == ("temp", "hum")
+
+
 def test_only_lines_without_values_end_in_an_error_that_names_the_first():
     with pytest.raises(NoRows, match=r"the first line was 'hum 1 \?'"):
         opened("\n hum 1 ?\n" + "hum\n" * 1_000, "jsonl")
@@ -293,6 +300,20 @@ def test_a_daemon_lives_on_what_is_piped_in_and_ends_with_it(tmp_path):
 
     forecasts = pl.read_parquet(run / "records" / "**" / "forecasts*.parquet")
     assert forecasts["seq"].n_unique() == 300
+
+
+def test_a_daemon_without_a_first_line_says_so_and_stops_in_order(tmp_path):
+    config = tmp_path / "hall.toml"
+    config.write_text('[feed]\nconnector = "csv"\npath = "-"\n[daemon]\nlisten = ""\n')
+    run = tmp_path / "run"
+    with subprocess.Popen(  # noqa: S603 our own interpreter and package
+        [sys.executable, "-m", "sfm_stream", "daemon", config, "--out", run],
+        stdin=subprocess.PIPE, stderr=subprocess.PIPE,
+    ) as daemon:  # fmt: skip
+        told = daemon.stderr.readline().decode()
+        daemon.terminate()
+        assert daemon.wait(60) == 0
+    assert "waiting for the first line of what is piped in" in told
 
 
 @pytest.mark.parametrize(("strict", "code"), [((), 0), (("--strict",), 1)])

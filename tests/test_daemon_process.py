@@ -15,7 +15,7 @@ from types import MappingProxyType
 
 import pytest
 
-from sfm_stream.daemon import process
+from sfm_stream.daemon import feeding, process
 from sfm_stream.daemon.process import Given, Process
 from sfm_stream.daemon.signals import live
 from sfm_stream.daemon.status.model import unready
@@ -116,7 +116,12 @@ class Rig:
     async def lived(self, life, environment=MappingProxyType({})):
         """Run a process beside a life that it is told about."""
         self.process = Process(self.given(), self.said.append, environment)
-        living = asyncio.create_task(life(self.process, self.feeds))
+
+        async def begun():
+            await until(lambda: self.feeds)
+            await life(self.process, self.feeds)
+
+        living = asyncio.create_task(begun())
         try:
             async with asyncio.timeout(60):
                 await self.process.run()
@@ -215,7 +220,7 @@ def test_a_reload_changes_feed_and_learning_and_keeps_the_model(rig):
     ticks = [e for e in rig.events() if isinstance(e, Tick)]
     assert len(ticks) == 10
     gaps = [e.reason for e in rig.events() if isinstance(e, Gap)]
-    assert gaps == [process.CHANGED]
+    assert gaps == [feeding.CHANGED]
 
 
 def test_told_to_stop_right_after_a_reload_it_takes_up_no_other_feed(rig):
@@ -323,7 +328,10 @@ def test_a_reload_before_it_is_live_is_refused(rig):
         process.stop()
 
     asyncio.run(rig.lived(life))
-    assert rig.said == ["not reloaded: it is still recovering"]
+    assert rig.said == [
+        "not reloaded: it is still recovering",
+        "stopped at event 0, saved",
+    ]
 
 
 def test_other_fields_are_refused(rig):
@@ -550,5 +558,9 @@ def test_a_signal_stops_it_in_order(rig, number):
         await living
 
     asyncio.run(run())
-    assert rig.said == ["reloaded", "stopping; a second signal stops at once"]
+    assert rig.said == [
+        "reloaded",
+        "stopping; a second signal stops at once",
+        "stopped at event 5, saved",
+    ]
     assert rig.saved() == 5

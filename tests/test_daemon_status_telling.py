@@ -9,11 +9,12 @@ import pytest
 from msgspec.structs import replace
 
 from sfm_stream.daemon.host.logs import BURST, logging_to
-from sfm_stream.daemon.status.telling import Telling, ending
+from sfm_stream.daemon.status.model import Checkpoint
+from sfm_stream.daemon.status.telling import Telling, ending, stopped
 from sfm_stream.errors import JournalError
 from sfm_stream.feeds import Happening
 from sfm_stream.notices import Level
-from tests.vitals_rig import FEED
+from tests.vitals_rig import FEED, vitals
 
 
 def ended(feeding, beating, *reasons):
@@ -60,6 +61,15 @@ def test_why_a_process_ends_is_told_with_the_reason(feeding, beating, reasons, w
 
 def test_a_process_that_is_told_to_stop_says_nothing_of_its_feed():
     assert ending((), is_at_end=False, connections=[]) is None
+
+
+def test_the_end_says_how_far_it_came_and_what_is_saved():
+    saved = Checkpoint(5, 0.0, 0.0)
+    well = stopped(vitals(seq=5, checkpoint=saved))
+    assert (well.level, well) == (Level.INFO, "stopped at event 5, saved")
+    ill = stopped(vitals(seq=7, checkpoint=replace(saved, problem="disk full")))
+    told = "stopped at event 7, saved up to event 5: disk full"
+    assert (ill.level, ill) == (Level.WARNING, told)
 
 
 def test_what_happens_to_connections_is_logged_once(caplog):

@@ -229,7 +229,9 @@ class Pipe(Endless):
 
     def _telling(self, new: bytes, head: bytes) -> list[bytes]:
         """Give the texts of which the first with values says what the columns are."""
-        alone = self._config.feed.connector == "jsonl"
+        # where the settings name the fields, an odd record adds none
+        named = self._config.stream.fields
+        alone = self._config.feed.connector == "jsonl" and not named
         return new.splitlines(keepends=True) if alone else [head]
 
     def _laid_out(self, head: bytes, path: str) -> LineTable:

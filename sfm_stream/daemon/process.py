@@ -16,9 +16,9 @@ import asyncio
 import gc
 import sys
 import time
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AsyncExitStack, aclosing
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -26,6 +26,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from sfm_stream.config import each_feed
+from sfm_stream.daemon.feeding import Feeding
 from sfm_stream.daemon.host import pid_file
 from sfm_stream.daemon.host.systemd import Notifier, Progress, watch
 from sfm_stream.daemon.http.broadcast import Hub
@@ -40,13 +41,13 @@ from sfm_stream.daemon.status.failures import Failures
 from sfm_stream.daemon.status.model import COMPILING, LIVE, Outline, Vitals, told
 from sfm_stream.daemon.status.pulse import Pulse
 from sfm_stream.daemon.status.refusals import Refusals, account, listed, notices_of
-from sfm_stream.daemon.status.telling import Telling, ending
+from sfm_stream.daemon.status.telling import Telling, ending, stopped
 from sfm_stream.daemon.views.points import NS_PER_MS
 from sfm_stream.daemon.views.recall import show_before
 from sfm_stream.daemon.views.watcher import Watcher
 from sfm_stream.daemon.worker import Witness, Worker
-from sfm_stream.errors import ConfigError, SFMStreamError
-from sfm_stream.events import Block, Gap
+from sfm_stream.errors import SFMStreamError
+from sfm_stream.events import Block
 from sfm_stream.notices import Say, error, info, warning
 from sfm_stream.running import judgement, loops, precompile
 from sfm_stream.storage import epoch, lock
@@ -60,8 +61,6 @@ if TYPE_CHECKING:
     from sfm_stream.storage.run_folder import Run
 
 T = TypeVar("T")
-MOST = 512
-"""Events taken at once: many share the cost of a batch, and none waits for long."""
 HOLD = 0.004
 """Seconds a batch may be expected to hold the loop."""
 BEAT = 0.25
@@ -70,7 +69,6 @@ PATIENCE = 30.0
 """Seconds after which it counts as started even without data: a venue may be down."""
 SWITCH = 0.0005
 """Seconds after which a thread that waits for the interpreter gets it."""
-CHANGED = "the subscriptions were changed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,8 +125,7 @@ class Process:
         self._announced, self._telling = False, Telling()
         self._pulse, self._refusals = Pulse(self._meters.observe_held), Refusals()
         self._config = given.config
-        self._feed = given.open_feed(given.config)
-        self._next_feed: LiveFeed | None = None
+        self._feeding = Feeding(given.open_feed, say)
         self._model = ThreadPoolExecutor(1, "model")
         self._turn = asyncio.Lock()
         self._told_to_stop = asyncio.Event()
@@ -148,8 +145,7 @@ class Process:
                 pages = Pages(self.vitals_soon, self._settings, self._meters, self._hub)
                 serve = serving(self._config.daemon.listen, pages)
                 self.address = await served.enter_async_context(serve)
-                at = self.address
-                self._say(info(f"see {at} in a browser, or {at}/status"))
+            await self._feeding.begin(self._config)
             lease = self._config.daemon.lease.seconds
             taking = partial(epoch.take, self._given.folder, lease)
             own = served.enter_context(await asyncio.to_thread(taking))
@@ -176,13 +172,14 @@ class Process:
         watcher, held = self._gallery.watcher, self._pulse.late
         alarms = (self._own.problem if self._own else "", self._refusals.alarm)
         found = outline(
-            self._birth, self.state, self._feed, others, held, self.failures, alarms
+            self._birth, self.state, self._feeding, others, held, self.failures, alarms
         )
         return found, self._worker, watcher.judged() if watcher else {}
 
     def stop(self) -> None:
         """Stop in order: no new events, those that wait, a checkpoint, the end."""
         self._notifier.stopping()
+        self._feeding.settle()
         self._told_to_stop.set()
 
     async def reload(self) -> None:
@@ -215,13 +212,17 @@ class Process:
             self.state = "recovering"
             recovered = partial(self._recovered, own)
             worker = self._worker = await self._in_model(recovered)
+            if at := self.address:
+                self._say(info(f"see {at} in a browser, or {at}/status"))
             try:
                 await self._live(worker)
             finally:
                 self.state = "stopping"
                 await self._in_model(worker.close)
                 self.state = "stopped"
-                found = account(self.vitals())
+                vitals = self.vitals()
+                self._say(stopped(vitals))
+                found = account(vitals)
                 for line in notices_of(found):
                     self._say(line)
             if found["not_taken"]:
@@ -236,8 +237,8 @@ class Process:
     def _recovered(self, own: Epoch) -> Worker:
         given = self._given
         found = recover(
-            self._config, self._feed, given.folder, start=given.start, say=self._say,
-            guard=own.expect_own,
+            self._config, self._feeding.feed, given.folder, start=given.start,
+            say=self._say, guard=own.expect_own,
         )  # fmt: skip
         if found.events:
             self._say(info(f"recovered {found.events} events from the journal"))
@@ -264,13 +265,13 @@ class Process:
         """Feed the worker until told to stop; then give it what still waits."""
         self.state = "live"
         take = partial(self._take, worker)
-        batches = self._batches()
+        batches = self._feeding.batches()
         if self._config.run.round:
             batches = loops.in_rounds(batches, self._config.run.round.seconds)
         feeding = asyncio.create_task(loops.arun(batches, take))
         beating = asyncio.create_task(self._beat(worker))
         told = asyncio.create_task(self._told_to_stop.wait())
-        moved = lambda: Progress(worker.steps, self._feed.waiting)  # noqa: E731
+        moved = lambda: Progress(worker.steps, self._feeding.waiting)  # noqa: E731
         watched = asyncio.create_task(watch(self._notifier, moved))
         pulsing = asyncio.create_task(self._pulse.beat())
         self.failures.watch(watched, "watchdog")
@@ -279,10 +280,9 @@ class Process:
             [feeding, beating, told], return_when=asyncio.FIRST_COMPLETED
         )
         self.state = "stopping"
-        self._told_to_stop.set()  # no other feed takes the place of this one
-        if end := ending((feeding, beating), feeding.done(), self._feed.status()):
+        if end := ending((feeding, beating), feeding.done(), self._feeding.status()):
             self._say(end)
-        self._feed.stop()
+        self._feeding.stop()
         drain = self._config.daemon.drain.seconds
         await asyncio.wait([feeding], timeout=drain)
         tasks = (feeding, beating, told, watched, pulsing)
@@ -301,24 +301,12 @@ class Process:
             else:
                 take()
 
-    async def _batches(self) -> AsyncGenerator[Block, None]:
-        """Give the events of the feed, and of those that take its place."""
-        while True:
-            async with aclosing(self._feed.batches(MOST)) as batches:
-                async for batch in batches:
-                    yield batch
-            if self._next_feed is None or self._told_to_stop.is_set():
-                return
-            self._feed, self._next_feed = self._next_feed, None
-            changed = Gap("", time.time_ns(), CHANGED)
-            yield Block.of([changed], len(self._feed.fields))
-
     async def _beat(self, worker: Worker) -> None:
         while True:
             await asyncio.sleep(BEAT)
             await self._in_model(worker.beat)
             counted = await self._in_model(worker.stepper.totals)
-            self._refusals.look(*counted, self._feed.counters)
+            self._refusals.look(*counted, self._feeding.counters)
             self._tell_connections()
             if not self._announced:
                 self._announce()
@@ -326,14 +314,14 @@ class Process:
     def _announce(self) -> None:
         """Say that it is up, once it has data, or has tried for long enough."""
         waited = time.monotonic() - self._birth.elapsed > PATIENCE
-        if waited or any(one.state == LIVE for one in self._feed.status()):
+        if waited or any(one.state == LIVE for one in self._feeding.status()):
             self._announced = True
             self._notifier.ready(self.state)
 
     def _tell_connections(self) -> None:
         """Log what happened to connections, and mark it where people look."""
         watcher = self._gallery.watcher
-        for label, one in self._telling.tell(self._feed.status()):
+        for label, one in self._telling.tell(self._feeding.status()):
             if watcher is not None and one.kind != "gap":
                 watcher.marks.add(
                     one.time / NS_PER_MS, "connection", f"{label}: {one.kind}"
@@ -382,14 +370,10 @@ class Process:
         """
         feed = None
         if _subscriptions(config) != _subscriptions(self._config):
-            feed = self._given.open_feed(config)
-            if feed.fields != self._feed.fields:
-                problem = f"expected {self._feed.fields}, was {feed.fields}"
-                raise ConfigError("reload", problem, "a run keeps the fields it has")
+            feed = self._feeding.opened(config)
         await self._in_model(partial(worker.obey, config))
         if feed is not None:
-            self._next_feed = feed
-            self._feed.stop()
+            self._feeding.follow(feed)
 
     async def _in_model(self, call: Callable[[], T]) -> T:
         async with self._turn:

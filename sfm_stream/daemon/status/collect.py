@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from msgspec.structs import asdict, replace
@@ -25,11 +25,26 @@ if TYPE_CHECKING:
 
     from sfm_stream.daemon.stepper import Stepper
     from sfm_stream.daemon.worker import Worker
-    from sfm_stream.feeds import LiveFeed
+    from sfm_stream.feeds import Connection
 
 SECOND = 10**9
 US = 1e6
 CATCHING_UP = "catching up"
+
+
+class Heard(Protocol):
+    """What a feed says of itself, open or not."""
+
+    @property
+    def waiting(self) -> int:
+        """Events that wait to be taken."""
+
+    @property
+    def counters(self) -> Mapping[str, int]:
+        """What became of frames and connections, by reason."""
+
+    def status(self) -> Sequence[Connection]:
+        """Give the state of each connection and topic."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +65,7 @@ class Birth:
 def outline(
     birth: Birth,
     state: str,
-    feed: LiveFeed,
+    feed: Heard,
     others: Sequence[Status] = (),
     held: Latest | None = None,
     failures: Failures | None = None,

@@ -9,9 +9,9 @@ from collections.abc import Iterable, Iterator
 from typing import TypeAlias
 
 from sfm_stream.daemon.status.failures import words
-from sfm_stream.daemon.status.model import LIVE
+from sfm_stream.daemon.status.model import LIVE, Vitals
 from sfm_stream.feeds import TROUBLES, Connection, Happening
-from sfm_stream.notices import Notice, error, info
+from sfm_stream.notices import Notice, error, info, warning
 
 log = logging.getLogger(__name__)
 
@@ -41,6 +41,15 @@ def ending(
         return None
     reasons = dict.fromkeys(one.reason for one in connections if one.reason)
     return info(f"the feed has ended: {'; '.join(reasons) or 'nothing more comes'}")
+
+
+def stopped(vitals: Vitals) -> Notice:
+    """Say how far a process that has closed its run came, and what is saved."""
+    at, saved = vitals.seq, vitals.checkpoint
+    if saved.seq == at:
+        return info(f"stopped at event {at}, saved")
+    why = f": {saved.problem}" if saved.problem else ""
+    return warning(f"stopped at event {at}, saved up to event {saved.seq}{why}")
 
 
 class Telling:

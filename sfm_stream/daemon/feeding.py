@@ -1,0 +1,139 @@
+"""The feed of a live process: opened when it starts, and followed by others.
+
+What the feeds before have counted stays counted.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import aclosing
+from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
+
+from sfm_stream.errors import ConfigError, InvalidState
+from sfm_stream.events import Block, Gap
+from sfm_stream.notices import Say, info
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from sfm_stream.config import Config
+    from sfm_stream.feeds import Connection, LiveFeed
+
+MOST = 512
+"""Events taken at once: many share the cost of a batch, and none waits for long."""
+SOON = 1.0
+"""Seconds that opening may take before people hear what is waited for."""
+CHANGED = "the subscriptions were changed"
+
+
+class Feeding:
+    """Feeds that follow each other, as one.
+
+    Args:
+        open_feed: opens the feed of a configuration.
+        say: takes a line for the log.
+    """
+
+    def __init__(self, open_feed: Callable[[Config], LiveFeed], say: Say) -> None:
+        self._open, self._say = open_feed, say
+        self._now: LiveFeed | None = None
+        self._next: LiveFeed | None = None
+        self._before: Counter[str] = Counter()
+        self._connections: dict[str, Connection] = {}
+        self._stopped = False
+
+    @property
+    def feed(self) -> LiveFeed:
+        """The feed that is read.
+
+        Raises:
+            InvalidState: if none is open yet.
+        """
+        if self._now is None:
+            raise InvalidState("the feed: expected to be open, was not yet")
+        return self._now
+
+    @property
+    def waiting(self) -> int:
+        """Events that wait to be taken."""
+        return self._now.waiting if self._now else 0
+
+    @property
+    def counters(self) -> Mapping[str, int]:
+        """What became of frames and connections since the start, by reason."""
+        return self._before + Counter(self._now.counters if self._now else {})
+
+    def status(self) -> list[Connection]:
+        """Give the state of each connection, with its counts since the start."""
+        before = dict(self._connections)
+        found = self._now.status() if self._now else ()
+        return [_after(before.pop(one.label, None), one) for one in found]
+
+    async def begin(self, config: Config) -> None:
+        """Open the first feed; a thread waits for what is piped in.
+
+        Raises:
+            SFMStreamError: if it cannot be opened.
+        """
+        opening = asyncio.create_task(asyncio.to_thread(self._open, config))
+        done, _ = await asyncio.wait([opening], timeout=SOON)
+        if not done:
+            self._say(info("waiting for the first line of what is piped in"))
+        self._now = await opening
+
+    def opened(self, config: Config) -> LiveFeed:
+        """Open a feed that could take the place of this one.
+
+        Raises:
+            SFMStreamError: if it cannot be opened, or has other fields.
+        """
+        feed, fields = self._open(config), self.feed.fields
+        if feed.fields != fields:
+            problem = f"expected {fields}, was {feed.fields}"
+            raise ConfigError("reload", problem, "a run keeps the fields it has")
+        return feed
+
+    def follow(self, feed: LiveFeed) -> None:
+        """Let another feed take the place of this one, once it has given all it has."""
+        self._next = feed
+        self.feed.stop()
+
+    def settle(self) -> None:
+        """Let no other feed follow."""
+        self._stopped = True
+
+    def stop(self) -> None:
+        """End the events, once those that wait are taken; no other feed follows."""
+        self.settle()
+        self.feed.stop()
+
+    async def batches(self) -> AsyncGenerator[Block, None]:
+        """Give the events of the feed, and of those that take its place."""
+        while True:
+            async with aclosing(self.feed.batches(MOST)) as batches:
+                async for batch in batches:
+                    yield batch
+            if self._next is None or self._stopped:
+                return
+            self._replace(self._next)
+            changed = Gap("", time.time_ns(), CHANGED)
+            yield Block.of([changed], len(self.feed.fields))
+
+    def _replace(self, feed: LiveFeed) -> None:
+        self._before = Counter(self.counters)
+        self._connections |= {one.label: one for one in self.status()}
+        self._now, self._next = feed, None
+
+
+def _after(before: Connection | None, now: Connection) -> Connection:
+    """Give a connection with what the one of its label before it has counted."""
+    if before is None:
+        return now
+    counters = Counter(before.counters) + Counter(now.counters)
+    examples = now.examples | before.examples
+    return replace(now, counters=dict(counters), examples=examples)
