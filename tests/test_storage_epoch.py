@@ -112,7 +112,15 @@ def test_a_process_that_slept_longer_than_the_lease_wakes_fenced(tmp_path, holde
 def test_who_is_fenced_says_what_happened(tmp_path):
     with epoch.take(tmp_path, 1.0) as own:
         next(iter((tmp_path / epoch.NAME).iterdir())).unlink()
+        (tmp_path / epoch.NAME / "000000000002").touch()
         with pytest.raises(Fenced, match="epoch 1 is over: another process took"):
+            own.expect_own()
+
+
+def test_a_folder_that_was_moved_is_not_told_as_taken_by_another(tmp_path):
+    with epoch.take(tmp_path / "run", 1.0) as own:
+        (tmp_path / "run").rename(tmp_path / "away")
+        with pytest.raises(Fenced, match="epoch 1 is over: the folder was moved"):
             own.expect_own()
 
 

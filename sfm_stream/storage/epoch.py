@@ -38,6 +38,7 @@ LEFT = "left"
 MOST_BYTES = 4_096
 GONE = (errno.ENOENT, errno.ESTALE)
 HINT = "this process must end: the newer one goes on from the journal"
+AWAY = "this process must end: put the folder back, then start anew"
 
 
 class Epoch:
@@ -77,7 +78,7 @@ class Epoch:
         """Expect that no other process has taken this one's place.
 
         Raises:
-            Fenced: if one has.
+            Fenced: if one has, or the run's folder is gone.
         """
         try:
             is_own = self._path.stat().st_ino == self._inode
@@ -86,9 +87,10 @@ class Epoch:
                 raise StorageError(str(self._path), *atomic.explain(e)) from e
             is_own = False
         if not is_own:
-            run = str(self._path.parent.parent)
-            problem = f"epoch {self.number} is over: another process took the run"
-            raise Fenced(run, problem, HINT)
+            run, over = str(self._path.parent.parent), f"epoch {self.number} is over"
+            if _is_away(self._path.parent):
+                raise Fenced(run, f"{over}: the folder was moved or deleted", AWAY)
+            raise Fenced(run, f"{over}: another process took the run", HINT)
 
     def close(self) -> None:
         """Say that this process no longer works on the run, and let the next one in.
@@ -161,6 +163,14 @@ def _name(number: int) -> str:
 
 def _numbers(place: Path) -> list[int]:
     return [int(p.name) for p in place.iterdir() if p.name.isdecimal()]
+
+
+def _is_away(place: Path) -> bool:
+    """Say whether nobody has an epoch there: who takes a run leaves a file of one."""
+    try:
+        return not _numbers(place)
+    except OSError:
+        return True
 
 
 def _is_free(path: Path) -> bool:
