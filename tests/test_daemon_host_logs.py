@@ -255,3 +255,25 @@ def test_repeats_are_those_of_one_connection():
         ("b", 2),
         (None, None),
     ]
+
+
+def test_a_new_reason_is_told_however_often_others_were():
+    with log() as found:
+        for _ in range(BURST + 2):
+            extra = {"connection": "a", "detail": "closed: 1006"}
+            LOG.warning("connection: closed", extra=extra)
+        extra["detail"] = "closed: 4999"
+        LOG.warning("connection: closed", extra=extra)
+        assert found.lines()[-1]["detail"] == "closed: 4999"
+    assert found.lines()[-1]["detail"] == "closed: 1006"
+
+
+def test_a_count_stands_before_the_next_line_with_no_later_time():
+    with log() as found:
+        for _ in range(BURST + 1):
+            LOG.info("one")
+        found.seconds = WINDOW + 1
+        later = logging.makeLogRecord({"name": LOG.name, "msg": "two", "created": 9.0})
+        LOG.handle(later)
+    count, after = found.lines()[BURST:]
+    assert (count["suppressed"], count["time"]) == (1, after["time"])

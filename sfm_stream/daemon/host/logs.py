@@ -3,7 +3,7 @@
     {"time": "2026-11-24T10:30:00.123456Z", "level": "info", "event": "live", ...}
 
 Each call gives a constant text, and its values as `extra`; the same text is a repeat,
-unless it is of another `connection`.
+unless it is of another `connection` or has another `detail`.
 """
 
 from __future__ import annotations
@@ -23,11 +23,13 @@ LONGEST = 2_000
 OURS = ("sfm_stream", "connectors")
 BURST, WINDOW = 5, 10.0
 """Lines of the same text in so many seconds; those beyond are counted."""
+APART = ("connection", "detail")
+"""Values by which lines of one text are told apart."""
 TEXTS = 1_024
 """Texts whose repeats are told apart."""
 PLAIN = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime"}
 
-Text: TypeAlias = tuple[str, str, str]
+Text: TypeAlias = tuple[str, str, str, str]
 
 
 @contextmanager
@@ -104,13 +106,13 @@ class Lines(logging.StreamHandler[TextIO]):
     def emit(self, record: logging.LogRecord) -> None:
         """Write a record, unless its text was said too often of late."""
         now = self._elapsed()
-        self._tell_suppressed(now - WINDOW)
-        whose = str(getattr(record, "connection", ""))
-        text = (record.name, str(record.msg), whose)
+        self._tell_suppressed(now - WINDOW, record.created)
+        whose, why = (str(getattr(record, key, "")) for key in APART)
+        text = (record.name, str(record.msg), whose, why)
         window = self._windows.get(text)
         if window is None:
             if len(self._windows) == TEXTS:
-                self._forget_oldest()
+                self._forget_oldest(record.created)
             window = self._windows[text] = _Window(now, record.levelname)
         window.lines += 1
         if window.lines <= BURST:
@@ -125,25 +127,27 @@ class Lines(logging.StreamHandler[TextIO]):
         """Tell what was suppressed, and end."""
         self.acquire()
         try:
-            self._tell_suppressed(float("inf"))
+            self._tell_suppressed(float("inf"), time.time())
         finally:
             self.release()
         super().close()
 
-    def _tell_suppressed(self, until: float) -> None:
+    def _tell_suppressed(self, until: float, moment: float) -> None:
         """End the windows that began by then; the oldest stands first."""
         while self._windows and next(iter(self._windows.values())).since <= until:
-            self._forget_oldest()
+            self._forget_oldest(moment)
 
-    def _forget_oldest(self) -> None:
-        (name, text, whose), window = self._windows.popitem(last=False)
+    def _forget_oldest(self, moment: float) -> None:
+        """End a window; a count has the moment of the line that it stands before."""
+        (name, text, *apart), window = self._windows.popitem(last=False)
         if window.suppressed:
             told: dict[str, object] = {
                 "name": name,
                 "levelname": window.level,
                 "msg": text,
+                "created": moment,
                 "suppressed": window.suppressed,
-                **({"connection": whose} if whose else {}),
+                **{key: said for key, said in zip(APART, apart, strict=True) if said},
             }
             super().emit(logging.makeLogRecord(told))
 
