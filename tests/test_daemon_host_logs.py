@@ -273,7 +273,8 @@ def test_a_count_stands_before_the_next_line_with_no_later_time():
         for _ in range(BURST + 1):
             LOG.info("one")
         found.seconds = WINDOW + 1
-        later = logging.makeLogRecord({"name": LOG.name, "msg": "two", "created": 9.0})
+        later = LOG.makeRecord(LOG.name, logging.INFO, "", 0, "two", (), None)
+        later.created = 9.0
         LOG.handle(later)
     count, after = found.lines()[BURST:]
     assert (count["suppressed"], count["time"]) == (1, after["time"])
