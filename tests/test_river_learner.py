@@ -67,10 +67,24 @@ def test_a_tick_is_the_row_and_the_last_known_target_and_its_label_the_next():
     assert all(map(math.isnan, bounds))
     (score,) = learner.learn({"a": 2.0}, {"y": 7.0}).tolist()
     assert (score[0], score[2]) == (7.0, 5.0)
+    said = learner.peek({"a": 2.0})[0, 0, 0]
     assert learner.learn({"a": 2.0}, {"y": None}).tolist() == []
     (score,) = learner.learn({"a": 2.0}, {"y": 8.0}).tolist()
-    assert (score[0], score[2]) == (8.0, 7.0)
+    assert (score[0], score[2]) == (8.0, said)
     assert learner.seen == 4
+
+
+def test_an_unknown_target_costs_the_forecasts_after_it_little():
+    def missed(is_known):
+        learner, errors = Learner(SETTINGS), []
+        for i in range(800):
+            y = math.sin(i / 5)
+            if i > 400:
+                errors.append(abs(learner.peek({})[0, 0, 0] - y))
+            learner.learn({}, {"y": y if is_known(i) else None})
+        return sum(errors) / len(errors)
+
+    assert missed(lambda i: i % 20) < 1.5 * missed(lambda _: True)
 
 
 def test_what_is_supposed_moves_the_memory_and_teaches_nothing():

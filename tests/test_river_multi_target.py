@@ -70,10 +70,12 @@ def test_targets_are_named_by_the_first_row_and_may_be_left_out_later():
     assert model.predict_one({}) == {}
     taught(model, data)
     assert model.targets == ("down", "up")
-    known = list(model._learner.known)
+    said = model.predict_one({"a": 1.0})
     model.learn_one({"a": 1.0}, {"up": 7.0})
+    assert model._learner.known == [said["down"], 7.0]
+    said = model.predict_one({"a": 1.0})
     model.learn_one({"a": 1.0}, {"up": NAN, "down": None})
-    assert model._learner.known == [known[0], 7.0]
+    assert model._learner.known == [said["down"], said["up"]]
     with pytest.raises(ConfigError, match="'left'"):
         model.learn_one({}, {"left": 1.0})
 

@@ -1,6 +1,7 @@
 """One stream of the engine in River's order: a tick is (x_t, y_{t-1}), its label y_t.
 
-The state is one thing: an engine, the columns of its features, the last known targets.
+The state is one thing: an engine, the columns of its features, the last targets. In the
+place of a target that stays unknown stands what was forecast of it.
 """
 
 from __future__ import annotations
@@ -47,7 +48,8 @@ class Learner:
     Attributes:
         features: the columns.
         seen: rows learned from.
-        known: last known value of each target, NaN before.
+        known: last value of each target, or what was forecast of it where it stayed
+            unknown; NaN before.
         engine: None until every target was known.
         past: the latest forecasts and what became of them.
     """
@@ -150,8 +152,11 @@ class Learner:
             tick = self._tick(values[begun].tolist())
             self._answer(tick, [float(truth[begun])])
             begun += 1
-        if begun < len(values):
-            self._answer_many(values[begun:], truth[begun:])
+        # what comes after an unknown target stands on its forecast
+        unknown = (np.flatnonzero(np.isnan(truth[begun:-1])) + begun + 1).tolist()
+        for start, end in pairwise([begun, *unknown, len(values)]):
+            if start < end:
+                self._answer_many(values[start:end], truth[start:end])
 
     def forecast(self, xs: Sequence[Row]) -> Floats:
         """Say what comes after each of several rows that follow each other.
@@ -272,26 +277,32 @@ class Learner:
         self.engine = self.engine.widen(self._fields())
 
     def _answer(self, tick: Tick, truth: list[float]) -> Floats:
-        scores = NO_SCORES
+        scores, after = NO_SCORES, self.known
         if self._has_begun():
             unknown = [math.nan] * (len(tick.values) - len(truth))
             label = Label(STREAM, tick.time, (*truth, *unknown))
             scores = self._awake().observe_labelled(tick, label)
+            if any(map(math.isnan, truth)):
+                after = self._said_last()[:, 0, 0].tolist()
             if self.past.room:
                 said = self._said_last()[None]
                 self.past.add(self.seen, said, np.array([truth], np.float64))
         self.seen += 1
-        for i, value in enumerate(truth):
-            if value == value:
-                self.known[i] = value
+        self.known = [
+            other if math.isnan(value) else value
+            for value, other in zip(truth, after, strict=True)
+        ]
         return scores
 
     def _answer_many(self, rows: Floats, truth: Floats) -> None:
-        """Take in rows [T, N] and targets [T] of a stream that has begun."""
+        """Take in rows [T, N] and targets [T] of a stream that has begun.
+
+        Only the last target may be unknown.
+        """
         count = len(rows)
-        known = _last_known(np.concatenate([self.known, truth]))
         values = np.full((count, 2, 1 + rows.shape[1]), np.nan)
-        values[:, 0, 0], values[:, 0, 1:], values[:, 1, 0] = known[:-1], rows, truth
+        values[:, 0, 0] = [*self.known, *truth[:-1]]
+        values[:, 0, 1:], values[:, 1, 0] = rows, truth
         time = np.repeat(self._time() + np.arange(count) * PERIOD, 2)
         block = Block(
             streams=(STREAM,),
@@ -307,7 +318,8 @@ class Learner:
             bounds = np.stack([said[name] for name in ("mean", "lower", "upper")], -1)
             self.past.add(self.seen, bounds.reshape(count, 1, -1, 3), truth[:, None])
         self.seen += count
-        self.known = [float(known[-1])]
+        last = float(truth[-1])
+        self.known = [float(self._said_last()[0, 0, 0]) if math.isnan(last) else last]
 
     def _said_last(self) -> Floats:
         """Copy what was forecast at the last tick: mean, lower, upper [Tg, Q, 3]."""
@@ -330,12 +342,6 @@ def _first_known(rows: Floats) -> list[int]:
     known = ~np.isnan(rows)
     first = np.where(known.any(axis=0), known.argmax(axis=0), len(rows))
     return [int(at) for at in first]
-
-
-def _last_known(values: Floats) -> Floats:
-    """Put the last known value where there is none; the first one is known."""
-    at = np.where(np.isnan(values), 0, np.arange(len(values)))
-    return values[np.maximum.accumulate(at)]
 
 
 def _tell(notice: str) -> None:

@@ -28,7 +28,7 @@ class SFMRegressor(OneTarget, base.MiniBatchRegressor):
     Features may have any hashable name, and appear and vanish. One that is absent, None,
     NaN or infinite counts as its mean; a date is read as a calendar; anything else
     raises a `FeatureError`. A target that is None, NaN or infinite moves the memory and
-    teaches nothing. Before the first known target the prediction is 0.
+    teaches nothing; the model goes on from what it forecast of it. Before the first known target the prediction is 0.
 
     Parameters
     ----------
