@@ -848,6 +848,14 @@ def test_one_wild_value_is_forgotten():
     assert skill(records.columns["scores"], 500) > 0.5
 
 
+def test_wild_values_at_the_start_are_forgotten_within_hundreds_of_ticks():
+    noise = np.random.default_rng(0).standard_normal(1000)
+    values = 100.0 + np.sin(np.arange(1000) / 9.0) + 0.1 * noise
+    values[[183, 186, 189]] = 12.5, 0.0, 0.0
+    records = Engine(config.Config(), ["x"]).run(block_of(values))
+    assert skill(records.columns["scores"], 400) > 0.1
+
+
 def test_an_absent_backend_is_an_error_and_no_other_is_taken():
     tree = {"run": {"backend": "numba", "device": "cuda:0"}}
     with pytest.raises(ConfigError) as caught:

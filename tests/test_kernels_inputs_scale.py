@@ -59,6 +59,19 @@ def test_one_wild_tick_is_clipped_and_hardly_moves_the_statistics():
     assert abs(r.view("input_base")[0] + r.view("input_mean")[0]) < 0.1
 
 
+def test_one_wild_tick_at_most_doubles_young_statistics():
+    r = Rig({"features": {"inputs": ["level"]}})
+    x = np.random.default_rng(0).standard_normal(61)
+    x[-1] = 1e9
+    names = ("input_var", "label_square")
+    r.run(ticks(x), OBSERVE, stop=60)
+    before = [float(r.view(name)[0]) for name in names]
+    r.run(ticks(x), OBSERVE, start=60)
+    after = [float(r.view(name)[0]) for name in names]
+    for small, large in zip(before, after, strict=True):
+        assert 1.8 * small < large <= 2.0 * small
+
+
 @pytest.mark.parametrize("wide", [4.0, 20.0, 1e12])
 def test_least_squares_that_see_further_are_told_of_jumps_as_they_were(wide):
     r = Rig({"features": {"inputs": ["change"]}, "forecast": {"wide_clip": wide}})

@@ -255,8 +255,8 @@ def learn_scale(s, row, q, raw):
     """Take a raw label into the running mean square of labels."""
     squares = vector(row.f64, s.at_label_square, s.horizons)
     counts = vector(row.f64, s.at_label_count, s.horizons)
-    square = held_square(raw, squares[q], counts[q], s.input_clip)
     rate = 1.0 / min(counts[q] + 1.0, s.scale)
+    square = held_square(raw, squares[q], counts[q], rate, s.input_clip)
     squares[q] += rate * (square - squares[q])
     counts[q] += 1.0
 

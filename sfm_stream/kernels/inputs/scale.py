@@ -62,6 +62,9 @@ OF_A_TURN = math.sqrt(0.5)
 # blind the model for thousands, yet a new regime is adopted within hundreds.
 OUTLIER = 4.0
 STEADY_AFTER = 50
+# One deviation adds at most so many times the variance. Of few ticks the mean would
+# otherwise be blown up by each wild one, and come back over thousands.
+GROWTH = 1.0
 # The longest time between ticks, in units; longer ones count as this.
 LONGEST_TAU = 64.0
 # One step of the running median of the time between ticks, as a log ratio.
@@ -212,9 +215,9 @@ def scale_inputs(s, row, inputs, now, time, tau, commit, u, x):
         u[i] = clip(x[i], s.input_clip)
         if commit:
             base[i] = first
-            if count[i] > STEADY_AFTER and sd > 0.0:
-                away = clip(away, OUTLIER * s.input_clip * sd)
             rate = 1.0 / min(count[i] + 1.0, s.scale)
+            if count[i] > STEADY_AFTER and sd > 0.0:
+                away = clip(away, farthest(rate, s.input_clip) * sd)
             mean[i] += rate * away
             variance[i] = (1.0 - rate) * (variance[i] + rate * away * away)
             count[i] += 1.0
@@ -239,11 +242,11 @@ def remember(s, row, now, value, move, time):
     rate = 1.0 / min(ticks + 1.0, s.scale)
     counters[MOVES] = (counters[MOVES] + 1) % s.lags
     row.f64[s.at_moves + counters[MOVES]] = move
-    square = held_square(move, gauges[MOVE_SQUARE], ticks, s.input_clip)
+    square = held_square(move, gauges[MOVE_SQUARE], ticks, rate, s.input_clip)
     gauges[MOVE_SQUARE] += rate * (square - gauges[MOVE_SQUARE])
     away = clip(value - gauges[VALUE_MEAN], LARGEST_ROOT)
     if ticks > STEADY_AFTER and gauges[VALUE_VAR] > 0.0:
-        away = clip(away, OUTLIER * s.input_clip * deviation(gauges[VALUE_VAR]))
+        away = clip(away, farthest(rate, s.input_clip) * deviation(gauges[VALUE_VAR]))
     gauges[VALUE_MEAN] += rate * away
     gauges[VALUE_VAR] = (1.0 - rate) * (gauges[VALUE_VAR] + rate * away * away)
     if counters[FRESH] == 0:
@@ -259,12 +262,18 @@ def remember(s, row, now, value, move, time):
 
 
 @inline
-def held_square(raw, usual, count, clip_at):
+def farthest(rate, clip_at):
+    """Give how many deviations one counts with at most."""
+    return min(OUTLIER * clip_at, math.sqrt(GROWTH / rate))
+
+
+@inline
+def held_square(raw, usual, count, rate, clip_at):
     """Give raw squared, with outliers clipped."""
     raw = clip(raw, LARGEST_ROOT)
     square = raw * raw
     if count > STEADY_AFTER and usual > 0.0:
-        square = min(square, (OUTLIER * clip_at) ** 2 * usual)
+        square = min(square, farthest(rate, clip_at) ** 2 * usual)
     return square
 
 
