@@ -108,8 +108,8 @@ class ByFile:
         found = Tally()
         for feed in self._feeds:
             for reason, count in feed.tally.counts.items():
-                found.add(reason, count, feed.tally.examples.get(reason, ""))
-            found.rows += feed.tally.rows
+                example, lost = feed.tally.examples.get(reason, ""), feed.tally.lost
+                found.add(reason, count, example, rows=lost[reason])
         return found
 
     def source(self) -> dict[str, Any]:

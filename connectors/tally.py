@@ -44,13 +44,18 @@ class Tally:
     Attributes:
         counts: how often.
         examples: where first, in words.
-        rows: how many of them are rows of data that became no event.
+        lost: how many of them are rows of data that became no event.
     """
 
     def __init__(self) -> None:
         self.counts: Counter[str] = Counter()
         self.examples: dict[str, str] = {}
-        self.rows = 0
+        self.lost: Counter[str] = Counter()
+
+    @property
+    def rows(self) -> int:
+        """How many rows of data became no event."""
+        return self.lost.total()
 
     def add(self, reason: str, count: int, example: str, *, rows: int = 0) -> None:
         """Count something.
@@ -61,7 +66,8 @@ class Tally:
             example: the first of them; kept if none is.
             rows: how many of them are rows of data that became no event.
         """
-        self.rows += rows
+        if rows:
+            self.lost[reason] += rows
         self.counts[reason] += count
         self.examples.setdefault(reason, example)
 
@@ -69,4 +75,4 @@ class Tally:
         """Forget everything: the reading begins again."""
         self.counts.clear()
         self.examples.clear()
-        self.rows = 0
+        self.lost.clear()

@@ -84,7 +84,7 @@ class Untaken(Protocol):
         """Where first, in words."""
 
     @property
-    def rows(self) -> int:
+    def lost(self) -> Mapping[str, int]:
         """How many of them are rows of data that became no event."""
 
 

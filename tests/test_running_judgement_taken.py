@@ -86,15 +86,18 @@ def test_a_live_feed_is_judged_by_what_it_lost():
     assert set(found["feed"]) == {"garbage", "earlier times"}
     loud, *others = judgement.lines(found)
     assert loud.startswith("WARNING: 40 of 130")
-    assert others[0] == "10 times: value is missing, first stream 'a' event 3"
-    assert others[1] == "30 times: garbage, first '{'"
+    assert others == [
+        "10 rows: value is missing, first stream 'a' event 3",
+        "30 rows: garbage, first '{'",
+        "noticed 2 times: earlier times",
+    ]
     assert set(LOST) <= set(TROUBLES)
 
 
 def test_a_live_feed_of_which_nothing_was_taken_is_refused():
     some, none = of_frames({"garbage": 1}), of_frames({"garbage": 3})
     judgement.refuse(judgement.of_live(some, 1), "feed", strict=False)
-    with pytest.raises(FeedError, match="was none; are frames cut off"):
+    with pytest.raises(FeedError, match=r"was none; garbage \(3\); are frames cut off"):
         judgement.refuse(judgement.of_live(none, 0), "feed", strict=False)
     with pytest.raises(FeedError, match="expected the ticks of 2 rows, was 1"):
         judgement.refuse(judgement.of_live(some, 1), "feed", strict=True)
@@ -113,7 +116,7 @@ def test_frames_of_a_capture_that_were_not_taken_count_like_rows(tmp_path):
     })  # fmt: skip
     found = replay(config, open_feed(config), tmp_path / "run")["account"]
     assert (found["taken"], found["not_taken"]) == (40, 10)
-    garbage = {"count": 10, "first": repr('{"kind":"reading",')}
+    garbage = {"count": 10, "rows": 10, "first": repr('{"kind":"reading",')}
     assert found["feed"]["garbage"] == garbage
     assert judgement.lines(found)[0].startswith("WARNING: 10 of 50 rows were not")
     assert "are frames cut off" in found["causes"][0]
@@ -130,7 +133,9 @@ def test_streams_that_were_not_asked_for_are_no_bad_data(tmp_path):
     summary = replay(config, open_feed(config), tmp_path / "run")
     account = summary["account"]
     assert (account["taken"], account["not_taken"]) == (25, 0)
-    assert judgement.lines(account)[0].startswith("75 times: stream not in stream.symb")
+    assert judgement.lines(account)[0].startswith(
+        "noticed 75 times: stream not in stream.symb"
+    )
     judgement.refuse(account, "run", strict=True)
     assert summary["remarks"] == ["no tick of zz, which stream.symbols names"]
 
@@ -145,5 +150,55 @@ def test_cells_that_are_empty_in_a_wide_file_are_no_bad_data(tmp_path):
     })  # fmt: skip
     account = replay(config, open_feed(config), tmp_path / "run")["account"]
     assert (account["taken"], account["not_taken"]) == (134, 0)
-    assert judgement.lines(account)[0].startswith("66 times: value is missing")
+    assert judgement.lines(account)[0].startswith("noticed 66 times: value is missing")
     judgement.refuse(account, "run", strict=True)
+
+
+def test_rows_that_are_lost_are_told_apart_from_what_is_noticed_in_them(tmp_path):
+    times = [BEGIN + i for i in range(COUNT)]
+    times[20] = ""
+    times[30] = BEGIN + 10
+    times[40] = f"{BEGIN + 40},1,2"
+    config = csv_of(tmp_path, times)
+    path = tmp_path / "a.csv"
+    path.write_text(path.read_text().replace(f"{BEGIN + 50},101", f"{BEGIN + 50},odd"))
+    feed = open_feed(config)
+    found = judgement.preview(config, feed)
+    assert found["not_taken"] == 4
+    _, *told = judgement.lines(found)
+    assert told == [
+        f"1 row: time could not be read, first {path} row 21: ''",
+        f"1 row: time before the stream's last tick, first {path} row 31",
+        f"1 row: value is missing, first {path} row 51 field 'price'",
+        f"1 row: more cells than columns, first {path} row 41: 4, not 2",
+        f"noticed once: a cell is no number, first {path} row 51 column 'price': 'odd'",
+    ]
+    assert sum(int(line.split()[0]) for line in told[:4]) == found["not_taken"]
+
+
+SWAPPED = "are day and month swapped?"
+
+
+@pytest.mark.parametrize(
+    ("cell", "asked"),
+    [("13/02/2024 10:00", True), ("30.02.24", True), ("99-99-2024", True),
+     ("17oo", False), ("2024-02-30T00:00:00", False), ("", False)],
+)  # fmt: skip
+def test_day_and_month_are_asked_for_where_they_could_be_either(tmp_path, cell, asked):
+    times = [BEGIN + i for i in range(COUNT)]
+    times[20], times[30] = cell, BEGIN + 10
+    config = csv_of(tmp_path, times)
+    causes = judgement.preview(config, open_feed(config))["causes"]
+    assert any(SWAPPED in cause for cause in causes) is asked
+    assert any("feed.time names the column" in cause for cause in causes) is not asked
+
+
+def test_a_run_of_which_the_feed_lost_every_row_says_why(tmp_path):
+    path = tmp_path / "a.csv"
+    rows = [f"{BEGIN + i},,1" for i in range(COUNT)]
+    path.write_text("\n".join(["time,who,price", *rows, ""]))
+    feed = {"connector": "csv", "path": str(path), "symbol": "who"}
+    config = from_tree({"feed": feed})
+    found = judgement.preview(config, open_feed(config))
+    with pytest.raises(FeedError, match=r"a row that names no stream \(100\)"):
+        judgement.refuse(found, "feed", strict=False)

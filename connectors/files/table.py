@@ -275,8 +275,9 @@ class Table(ABC):
     def _moment(self, piece: Piece, at: int) -> str:
         """Say where a row is, and how its time is written."""
         columns = self._plan.clock.columns if self._plan.clock else ()
-        cells = " ".join(str(piece.frame[name][at]) for name in columns)
-        return f"{piece.source} row {piece.number(at)}: {cells!r}"
+        cells = (piece.frame[name][at] for name in columns)
+        shown = " ".join("" if cell is None else str(cell) for cell in cells)
+        return f"{piece.source} row {piece.number(at)}: {shown!r}"
 
     def _numbers(self, column: pl.Series, piece: Piece) -> Floats:
         """Turn a column of any kind into float64: what is no number is NaN, counted."""

@@ -6,6 +6,7 @@ is `Explained` or `Counting`.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
@@ -34,6 +35,8 @@ LOUD = 0.1
 NEARLY_ALL = 0.9
 PREVIEWED = 1_000
 """Rows that are looked at before a run."""
+DAY_OR_MONTH = re.compile(r"\b\d{1,2}([/.-])\d{1,2}\1\d{2,4}\b")
+"""A date in which day and month could be either."""
 
 
 FRAMES = {
@@ -134,7 +137,7 @@ def of_live(
             why: {"count": count, "first": first}
             for why, (count, first) in rejections.items()
         },
-        "feed": _counted(told, feed.examples),
+        "feed": _counted(told, feed.examples, _lost(told)),
         "causes": _frame_causes(told),
     }
 
@@ -151,14 +154,18 @@ def reading_of(
 
 def lost_frames(counters: Mapping[str, int]) -> int:
     """Count what was data of which nothing was taken."""
-    return sum(counters.get(why, 0) for why in LOST)
+    return sum(_lost(counters).values())
+
+
+def _lost(counters: Mapping[str, int]) -> dict[str, int]:
+    return {why: counters[why] for why in LOST if counters.get(why)}
 
 
 def _counted(
-    counts: Mapping[str, int], examples: Mapping[str, str]
+    counts: Mapping[str, int], examples: Mapping[str, str], lost: Mapping[str, int]
 ) -> dict[str, dict[str, Any]]:
     return {
-        why: {"count": count, "first": examples.get(why, "")}
+        why: {"count": count, "rows": lost.get(why, 0), "first": examples.get(why, "")}
         for why, count in counts.items()
     }
 
@@ -209,29 +216,31 @@ def account(
 
     Returns:
         `taken`; `not_taken`, a count, without what was asked for; `rejections` and
-        `feed`, each `{reason: {"count", "first"}}`, of events and of what the feed
-        itself could not take; `causes`, what is probably behind it, likeliest first.
+        `feed`, each `{reason: {"count", "rows", "first"}}`, of events and of what the
+        feed itself could not take as it stood: how often, and how many of them are
+        rows that are among those not taken; `causes`, what is probably behind it,
+        likeliest first.
     """
     tally, place = (
         (feed.tally, feed.place) if isinstance(feed, Explained) else (None, _nowhere)
     )
     frames = feed if isinstance(feed, Counting) and not tally else Reading({}, {})
     examples = tally.examples if tally else frames.examples
-    rejections = {
-        why: {"count": found.count, "first": examples.get(why) or _first(found, place)}
-        for why, found in reasons.items()
-    }
-    counts = tally.counts if tally else frames.counters
+    first = {w: examples.get(w) or _first(one, place) for w, one in reasons.items()}
     bad = {why: one for why, one in reasons.items() if why not in _asked_for(config)}
-    lost = sum(found.count for found in bad.values())
-    lost += tally.rows if tally else lost_frames(counts)
+    of_events = {why: one.count for why, one in bad.items()}
+    rejected = {why: one.count for why, one in reasons.items()}
+    counts = tally.counts if tally else frames.counters
+    of_feed = tally.lost if tally else _lost(counts)
+    lost = sum(of_events.values()) + sum(of_feed.values())
+    unread = examples.get(UNREADABLE, "")
     return {
         "taken": ticks,
         "not_taken": lost,
-        "rejections": rejections,
-        "feed": _counted(counts, examples),
+        "rejections": _counted(rejected, first, of_events),
+        "feed": _counted(counts, examples, of_feed),
         "causes": [
-            *_causes(bad if ticks else reasons, ticks + lost),
+            *_causes(bad if ticks else reasons, ticks + lost, unread),
             *_frame_causes(frames.counters),
         ],
     }
@@ -248,6 +257,10 @@ def lines(found: Mapping[str, Any]) -> list[str]:
 
     Args:
         found: as `account` gives it.
+
+    Returns:
+        A line of all that was not taken; one for each reason why rows were lost; and
+        one for each of what was noticed in rows, lost ones or not.
     """
     total = found["taken"] + found["not_taken"]
     told = []
@@ -258,12 +271,16 @@ def lines(found: Mapping[str, Any]) -> list[str]:
             f"{loud}{found['not_taken']:,} of {total:,} rows were not taken"
             + (f"; {causes}" if causes else "")
         )
-    for kind in ("rejections", "feed"):
-        for why, one in found[kind].items():
-            first = f", first {one['first']}" if one["first"] else ""
-            often = f"{one['count']:,} times" if one["count"] > 1 else "once"
-            told.append(f"{often}: {why}{first}")
-    return told
+    lost, noticed = [], []
+    for why, one in (*found["rejections"].items(), *found["feed"].items()):
+        first = f", first {one['first']}" if one["first"] else ""
+        count = one["count"]
+        if one.get("rows", count):
+            lost.append(f"{count:,} row{'s' * (count > 1)}: {why}{first}")
+        else:
+            often = f"{count:,} times" if count > 1 else "once"
+            noticed.append(f"noticed {often}: {why}{first}")
+    return [*told, *lost, *noticed]
 
 
 def is_loud(found: Mapping[str, Any]) -> bool:
@@ -281,8 +298,9 @@ def refuse(found: Mapping[str, Any], source: str, *, strict: bool) -> None:
     total = found["taken"] + found["not_taken"]
     if found["taken"] and not (strict and is_loud(found)):
         return
+    lost = {w: one for w, one in found["feed"].items() if one["rows"]}
     whys = ", ".join(f"{why} ({one['count']:,})" for why, one in
-                     found["rejections"].items())  # fmt: skip
+                     (found["rejections"] | lost).items())  # fmt: skip
     was = "none" if not found["taken"] else f"{found['taken']:,}"
     of_rows = f"the ticks of {total:,} rows" if total else "ticks"
     problem = f"expected {of_rows}, was {was}"
@@ -363,36 +381,45 @@ def _goes_back(last: dict[str, tuple[int, int, int]], stream: str, time: int) ->
     return run < RESTART
 
 
-def _causes(reasons: Mapping[str, Reason], total: int) -> Iterator[str]:
-    """Say what is probably behind rejections, likeliest first."""
+def _causes(reasons: Mapping[str, Reason], total: int, unread: str) -> Iterator[str]:
+    """Say what is probably behind rejections, likeliest first.
+
+    `unread` says where the first time is that could not be read, and how it is written.
+    """
     back, bad = reasons.get(BACKWARD), reasons.get(UNREADABLE)
-    if back and bad:
+    if back and bad and DAY_OR_MONTH.search(unread.rpartition(": ")[2]):
         yield "are day and month swapped? feed.options.time_format says which is which"
-    elif back and back.count >= NEARLY_ALL * (total - 1):
-        yield (
+    else:
+        if back:
+            yield _of_backward(back, total)
+        if bad:
+            yield (
+                "feed.time names the column of times, feed.options.time_format how "
+                "they are written"
+            )
+    yield from (cause for why, cause in KEYS.items() if why in reasons)
+
+
+def _of_backward(back: Reason, total: int) -> str:
+    """Say what is probably behind times that go back."""
+    if back.count >= NEARLY_ALL * (total - 1):
+        return (
             f"{back.count:,} of {total:,} ticks are earlier than the last one taken; "
             "feed.options.order = 'newest-first' or 'oldest-first' says how a file is "
             "ordered; if neither, sort it by time"
         )
-    elif back and back.count % (RESTART - 1) == 0:
-        yield (
+    if back.count % (RESTART - 1) == 0:
+        return (
             f"was one time far ahead, or a clock set back? after {RESTART} ticks in a "
             "row that went on, the stream began anew; or are there several streams, "
             "that feed.symbol tells apart?"
         )
-    elif back and back.span <= HOUR:
-        yield (
+    if back.span <= HOUR:
+        return (
             "were clocks set back? feed.options.zone names the zone of local times, "
             "e.g. 'Europe/Berlin'"
         )
-    elif back:
-        yield (
-            "are the rows in order of time, and of one stream? feed.symbol names the "
-            "column that tells streams apart"
-        )
-    elif bad:
-        yield (
-            "feed.time names the column of times, feed.options.time_format how they "
-            "are written"
-        )
-    yield from (cause for why, cause in KEYS.items() if why in reasons)
+    return (
+        "are the rows in order of time, and of one stream? feed.symbol names the "
+        "column that tells streams apart"
+    )
