@@ -60,6 +60,13 @@ def test_the_largest_of_64_bits_is_missing_and_counted(tmp_path):
     assert feed.tally.counts == {"a number that stands for none": 2}
 
 
+def test_large_integers_that_are_not_the_largest_are_numbers(tmp_path):
+    column = pl.Series("a", [17 * 10**18, 2**64 - 1, 2**64 - 2**12], dtype=pl.UInt64)
+    feed = opened(tmp_path, column)
+    np.testing.assert_array_equal(values(feed), [1.7e19, np.nan, 2.0**64 - 2**12])
+    assert feed.tally.counts == {"a number that stands for none": 1}
+
+
 @pytest.mark.parametrize("name", ["bid", "ask", "bid_px_00", "best_ask_price"])
 def test_a_quote_of_zero_is_missing_and_counted_unless_it_is_a_value(tmp_path, name):
     column = pl.Series(name, [1.5, 0.0, 2.5])

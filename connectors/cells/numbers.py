@@ -24,8 +24,9 @@ MISSING = (
 """Words for a value that is not there, where no others are named."""
 TRUTHS = {"true": 1.0, "false": 0.0}
 SCALES = {"%": 1e-2, "‰": 1e-3, "k": 1e3, "K": 1e3, "M": 1e6, "B": 1e9, "T": 1e12}
-SENTINEL, LARGEST = 9.223372036854775e18, 1.8446744073709556e19
-"""Integers of 64 bits between these stand for a missing value."""
+SIGNED, UNSIGNED = 2.0**63, 2.0**64
+"""What the largest integers of 64 bits, which stand for a missing value, are as floats.
+"""
 MOSTLY_TEXT = 0.5
 """From this share of cells that are no numbers on, a column is one of text."""
 SPACES = r"[ \x{a0}\x{202f}]"
@@ -111,7 +112,9 @@ def scaled(numbers: Floats, scale: float) -> Floats:
 
 def is_sentinel(numbers: Floats) -> NDArray[np.bool_]:
     """Say which numbers are the largest that 64 bits hold: there is no value."""
-    return (np.abs(numbers) >= SENTINEL) & (np.abs(numbers) < LARGEST)
+    size = np.abs(numbers)
+    found: NDArray[np.bool_] = (size == SIGNED) | (size == UNSIGNED)
+    return found
 
 
 def share_odd(cells: pl.Series, notation: Notation) -> float | None:
