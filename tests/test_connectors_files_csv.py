@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import bz2
 import gzip
 import hashlib
 import io
+import lzma
 import os
 import zipfile
 from inspect import signature
@@ -76,6 +78,10 @@ def compressed(folder, text, kind):
         case "gz2":
             half = len(text) // 2
             path.write_bytes(gzip.compress(text[:half]) + gzip.compress(text[half:]))
+        case "bz2":
+            path.write_bytes(bz2.compress(text))
+        case "xz":
+            path.write_bytes(lzma.compress(text))
         case "zip":
             with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
                 archive.writestr("a.csv", text)
@@ -89,7 +95,7 @@ def compressed(folder, text, kind):
     return path
 
 
-@pytest.mark.parametrize("kind", ["gz", "gz2", "zip", "zst"])
+@pytest.mark.parametrize("kind", ["gz", "gz2", "bz2", "xz", "zip", "zst"])
 def test_every_compression_equals_plain(tmp_path, kind):
     plain = whole(opened(written(tmp_path, TEXT)))
     other = whole(opened(compressed(tmp_path, TEXT, kind)))
@@ -128,6 +134,24 @@ def test_first_block_comes_before_the_file_is_read_through(tmp_path):
             pass
 
 
+@pytest.mark.parametrize(("pack", "level"), [(bz2.compress, 1), (lzma.compress, None)])
+def test_what_breaks_off_within_bzip2_or_xz_gives_all_whole_rows_first(
+    tmp_path, monkeypatch, pack, level
+):
+    monkeypatch.setattr(files, "PIECE", 1 << 18)
+    noise = np.random.default_rng(0).integers(0, 10**9, 60_000)
+    text = b"t,a\n" + b"".join(
+        b"%d,%d\n" % (1_420_070_400 + i, v) for i, v in enumerate(noise)
+    )
+    data = pack(text, compresslevel=level) if level else pack(text)
+    path = written(tmp_path, data[: len(data) * 2 // 3], "a.csv.x")
+    parts, error = read_until_error(opened(path), 10_000)
+    rows = concatenate(parts)
+    assert 30_000 < len(rows) < 60_000
+    assert rows.values[:, 0].tolist() == noise[: len(rows)].tolist()
+    assert "is the file whole?" in str(error)
+
+
 def test_truncated_gzip_gives_all_whole_rows_first(tmp_path):
     data = gzip.compress(TEXT)
     path = written(tmp_path, data[: len(data) * 2 // 3], "a.csv.gz")
@@ -138,7 +162,7 @@ def test_truncated_gzip_gives_all_whole_rows_first(tmp_path):
     assert error.source == str(path)
 
 
-@pytest.mark.parametrize("kind", ["gz", "zip", "zst"])
+@pytest.mark.parametrize("kind", ["gz", "bz2", "xz", "zip", "zst"])
 def test_a_small_file_that_unpacks_to_a_huge_one_is_refused(
     tmp_path, monkeypatch, kind
 ):
@@ -167,7 +191,8 @@ TORN = [b"1420070900,5", b"14200", b'1420070900,"5,', b"1420070900,5,"]
 @pytest.mark.parametrize(
     ("kind", "torn"),
     # Lines of zstandard files do not tell whether the last one ended.
-    [(k, t) for k in ("", "gz", "zip") for t in TORN] + [("zst", t) for t in TORN[:2]],
+    [(k, t) for k in ("", "gz", "xz", "zip") for t in TORN]
+    + [("zst", t) for t in TORN[:2]],
 )
 def test_truncated_last_line_is_an_error_after_all_rows(tmp_path, kind, torn):
     path = (

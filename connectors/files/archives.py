@@ -6,6 +6,7 @@ is one of them, `prices.zip/2024-*.csv` are some.
 
 from __future__ import annotations
 
+import lzma
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -108,8 +109,8 @@ def unzipped(path: str, name: str, size: int) -> Iterator[bytes]:
     try:
         with zipfile.ZipFile(path) as archive, archive.open(name) as member:
             yield from iter(lambda: member.read(size), b"")
-    except (KeyError, OSError, EOFError, zlib.error, zipfile.BadZipFile,
-            NotImplementedError) as e:  # fmt: skip
+    except (KeyError, OSError, EOFError, zlib.error, lzma.LZMAError,
+            zipfile.BadZipFile, NotImplementedError) as e:  # fmt: skip
         raise FeedError(path, f"cannot be read on: {e}", "is the file whole?") from e
 
 

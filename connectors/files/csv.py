@@ -44,7 +44,7 @@ QUOTE = b'"'
 
 
 class Csv(LineTable):
-    """Ticks from CSV files: plain, gzip, zstandard or zip.
+    """Ticks from CSV files: plain, gzip, bzip2, xz, zstandard or zip.
 
     Args:
         config: feed and stream are used.

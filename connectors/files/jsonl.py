@@ -45,7 +45,7 @@ BETWEEN = (b"", b"[", b"]")
 
 
 class Jsonl(LineTable):
-    """Ticks from files of JSON lines: plain, gzip, zstandard or zip.
+    """Ticks from files of JSON lines: plain, gzip, bzip2, xz, zstandard or zip.
 
     Args:
         config: feed and stream are used.

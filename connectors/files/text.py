@@ -6,9 +6,11 @@ Text is UTF-8 with a newline behind each line, however the file has it.
 from __future__ import annotations
 
 import atexit
+import bz2
 import glob
 import hashlib
 import io
+import lzma
 import re
 import shutil
 import tempfile
@@ -25,6 +27,7 @@ LONGEST_LINE = 1 << 26
 MOST_RAW, RAW_FREE = 200, 1 << 26
 """Limits of what a packed file may unpack to: times its size, and bytes in any case."""
 GZIP, ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
+BZIP2, XZ = b"BZh", b"\xfd7zX"
 NO_TEXT = {
     b"PAR1": ("Parquet", "feed.connector = 'parquet' reads it"),
     b"ARRO": ("Arrow", "write it as Parquet or CSV"),
@@ -137,7 +140,8 @@ def texts(path: str, encoding: str = "") -> Iterator[tuple[bytes, bool]]:
     """Give a file as pieces of whole lines; the last piece ends the file.
 
     Args:
-        path: plain, gzip or zstandard, told by its first bytes; or a file in a zip.
+        path: plain, gzip, bzip2, xz or zstandard, told by its first bytes; or a file in
+            a zip.
         encoding: of the file; empty: UTF-8, UTF-16 or Windows' Latin-1, as detected.
 
     Yields:
@@ -281,14 +285,35 @@ def _pieces(path: str) -> Iterator[bytes]:
                 raise FeedError(path, f"expected text, was {what}", hint)
             if magic.startswith(GZIP):
                 yield from _inflated(path, file)
+            elif magic.startswith(BZIP2):
+                with bz2.open(file) as stream:
+                    yield from _unpacked(stream)
+            elif magic == XZ:
+                with lzma.open(file) as stream:
+                    yield from _unpacked(stream)
             elif magic == ZSTD:
                 yield from _zstandard(path)
             elif magic == archives.ZIP:
                 yield from archives.unzipped(path, archives.data(path)[0], PIECE)
             else:
                 yield from iter(lambda: file.read(PIECE), b"")
-    except (OSError, zlib.error) as e:
+    except (OSError, EOFError, zlib.error, lzma.LZMAError) as e:
         raise FeedError(path, f"cannot be read on: {e}", "is the file whole?") from e
+
+
+def _unpacked(file: bz2.BZ2File | lzma.LZMAFile) -> Iterator[bytes]:
+    """Read bzip2 or xz, giving all there is before it breaks."""
+    held = bytearray()
+    try:
+        while piece := file.read1(PIECE):
+            held += piece
+            if len(held) >= PIECE:
+                yield bytes(held)
+                held.clear()
+    except (OSError, EOFError, lzma.LZMAError):
+        yield bytes(held)
+        raise
+    yield bytes(held)
 
 
 def _inflated(path: str, file: IO[bytes]) -> Iterator[bytes]:
