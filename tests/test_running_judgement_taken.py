@@ -176,23 +176,6 @@ def test_rows_that_are_lost_are_told_apart_from_what_is_noticed_in_them(tmp_path
     assert sum(int(line.split()[0]) for line in told[:4]) == found["not_taken"]
 
 
-SWAPPED = "are day and month swapped?"
-
-
-@pytest.mark.parametrize(
-    ("cell", "asked"),
-    [("13/02/2024 10:00", True), ("30.02.24", True), ("99-99-2024", True),
-     ("17oo", False), ("2024-02-30T00:00:00", False), ("", False)],
-)  # fmt: skip
-def test_day_and_month_are_asked_for_where_they_could_be_either(tmp_path, cell, asked):
-    times = [BEGIN + i for i in range(COUNT)]
-    times[20], times[30] = cell, BEGIN + 10
-    config = csv_of(tmp_path, times)
-    causes = judgement.preview(config, open_feed(config))["causes"]
-    assert any(SWAPPED in cause for cause in causes) is asked
-    assert any("feed.time names the column" in cause for cause in causes) is not asked
-
-
 def test_a_run_of_which_the_feed_lost_every_row_says_why(tmp_path):
     path = tmp_path / "a.csv"
     rows = [f"{BEGIN + i},,1" for i in range(COUNT)]

@@ -1,0 +1,104 @@
+"""What is probably behind events and frames that were not taken, and what to set."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+
+import msgspec
+
+from sfm_stream.kernels.inputs.accept import RESTART
+from sfm_stream.records import REJECTED_REASONS
+
+UNREADABLE, OUTSIDE, BACKWARD, _, MISSING, STRANGER, CROWD = REJECTED_REASONS
+HOUR = 3600 * 10**9
+NEARLY_ALL = 0.9
+DAY_OR_MONTH = re.compile(r"\b\d{1,2}([/.-])\d{1,2}\1\d{2,4}\b")
+"""A date in which day and month could be either."""
+
+FRAMES = {
+    "garbage": "are frames cut off, or not of the format that the feed reads?",
+    "unknown": "is feed.options.channel the right one, and feed.options.match if any?",
+    "no numbers": "feed.columns says where each field stands; is one of them text?",
+    "dropped": "the model is slower than the feed: fewer streams, or a larger queue",
+}
+"""What is probably behind what a live feed counted."""
+
+
+KEYS = {
+    OUTSIDE: "is feed.time the column of times, and feed.time_unit its unit? where "
+    "they count from a start, feed.time = '-' takes rows as feed.period apart",
+    MISSING: "stream.missing = 'hold' keeps the last value, stream.fields names the "
+    "fields that are needed",
+    STRANGER: "stream.symbols names the streams that are kept",
+    CROWD: "stream.max_streams says how many streams are kept at most",
+}
+"""What is to be set behind rejections that have one cause."""
+
+
+class Reason(msgspec.Struct, frozen=True):
+    """Why events were rejected.
+
+    Attributes:
+        count: of them.
+        first: number of the first, from 0.
+        field: the field to blame in it, or empty.
+        span: ns between the earliest and the latest of them.
+    """
+
+    count: int
+    first: int
+    field: str
+    span: int
+
+
+def of_frames(counters: Mapping[str, int]) -> list[str]:
+    """Say what is probably behind what a live feed counted."""
+    return [cause for why, cause in FRAMES.items() if counters.get(why)]
+
+
+def of_events(reasons: Mapping[str, Reason], total: int, unread: str) -> Iterator[str]:
+    """Say what is probably behind rejections, likeliest first.
+
+    Args:
+        reasons: of the events that were rejected.
+        total: events, those that were taken too.
+        unread: where the first time is that could not be read, and how it is written.
+    """
+    back, bad = reasons.get(BACKWARD), reasons.get(UNREADABLE)
+    if back and bad and DAY_OR_MONTH.search(unread.rpartition(": ")[2]):
+        yield "are day and month swapped? feed.options.time_format says which is which"
+    else:
+        if back:
+            yield _of_backward(back, total)
+        if bad:
+            yield (
+                "feed.time names the column of times, feed.options.time_format how "
+                "they are written"
+            )
+    yield from (cause for why, cause in KEYS.items() if why in reasons)
+
+
+def _of_backward(back: Reason, total: int) -> str:
+    """Say what is probably behind times that go back."""
+    if back.count >= NEARLY_ALL * (total - 1):
+        return (
+            f"{back.count:,} of {total:,} ticks are earlier than the last one taken; "
+            "feed.options.order = 'newest-first' or 'oldest-first' says how a file is "
+            "ordered; if neither, sort it by time"
+        )
+    if back.count % (RESTART - 1) == 0:
+        return (
+            f"was one time far ahead, or a clock set back? after {RESTART} ticks in a "
+            "row that went on, the stream began anew; or are there several streams, "
+            "that feed.symbol tells apart?"
+        )
+    if back.span <= HOUR:
+        return (
+            "were clocks set back? feed.options.zone names the zone of local times, "
+            "e.g. 'Europe/Berlin'"
+        )
+    return (
+        "are the rows in order of time, and of one stream? feed.symbol names the "
+        "column that tells streams apart"
+    )
