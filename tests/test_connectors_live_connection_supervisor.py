@@ -444,6 +444,33 @@ def test_why_a_connection_never_opens_is_told_once_and_why_it_is_given_up():
     assert status.alarm == f"given up, as no further try can help: {reason}"
 
 
+def test_a_connection_that_is_down_for_a_minute_is_an_alarm_until_it_is_up():
+    async def run():
+        clock = StillClock()
+        faults = [f"http:503@{number}" for number in range(1, 60)]
+        async with exchange(trades(500), *faults, play=False) as (simulator, url):
+            async with Listener(live(url, clock=clock)) as listener:
+                (found,) = listener.feed.status()
+                alarms = [found.alarm]
+                while clock.time < 61:
+                    await pass_time(clock, 1)
+                (found,) = listener.feed.status()
+                alarms.append(found.alarm)
+                simulator.connections = 100
+                async with asyncio.timeout(60):
+                    while listener.state() != "subscribing":
+                        await pass_time(clock, 1)
+                await pass_time(clock, 15)
+                (last,) = listener.feed.status()
+                return [*alarms, last.alarm], found.happened
+
+    alarms, happened = asyncio.run(run())
+    assert alarms[0] == alarms[2] == ""
+    assert alarms[1].startswith("down for 6")
+    assert alarms[1].endswith("answered HTTP 503 Service Unavailable")
+    assert [one.kind for one in happened] == ["not opened", "down"]
+
+
 def test_the_old_connection_is_heard_for_a_grace_after_the_new_one_speaks():
     async def run():
         clock, venue = StillClock(), Exchange()

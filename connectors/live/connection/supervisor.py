@@ -16,6 +16,7 @@ from typing import Protocol
 
 from connectors.live.connection.backoff import Backoff, End
 from connectors.live.connection.history import History
+from connectors.live.connection.outage import Outage
 from connectors.live.connection.states import State, Step, after
 from connectors.live.connection.websocket import Link, Log, Shard
 from connectors.live.timing import first_of
@@ -73,7 +74,7 @@ class Supervisor:
         self._shard, self._records, self._protocol = shard, records, protocol
         self._streams = ("",) if whole else shard.topics
         self._backoff = Backoff(shard.random)
-        self._history = History()
+        self._history, self._outage = History(), Outage()
         self._link: Link | None = None
         self._lost = False
         self._renew: float | None = None
@@ -115,8 +116,13 @@ class Supervisor:
             happened=self._history.latest,
             examples=self._examples(),
             usual=self._shard.liveness.expected(),
-            alarm=self._alarm,
+            alarm=self._alarm or self._down(now),
         )
+
+    def _down(self, now: float) -> str:
+        """Say that it has been down for long, and why; or nothing."""
+        past = self._outage.seconds(now)
+        return f"down for {past:.0f} s: {self.reason or 'no answer'}" if past else ""
 
     def _examples(self) -> dict[str, str]:
         """Give the first frame of each trouble; outside venues may not keep them."""
@@ -262,6 +268,10 @@ class Supervisor:
         shard = self._shard
         self.state, self._since = state, shard.clock.elapsed()
         shard.counters[state.value] += 1
+        if state in (State.CONNECTING, State.BACKOFF):
+            self._outage.begin(self._since)
+        elif state in (State.LIVE, State.CLOSED):
+            self._outage.end()
         if state in (State.LIVE, State.STALE):
             self._history.note(shard.clock.now(), state.value)
 
@@ -272,13 +282,20 @@ class Supervisor:
             await self._shard.clock.sleep(min(BEAT, quiet / BEATS_PER_SILENCE))
             counters = self._shard.venue.counters
             self._history.count(self._shard.clock.now(), counters, self._examples())
+            self._look_at_outage()
             if link := self._link:
                 await self._look(link)
+
+    def _look_at_outage(self) -> None:
+        now = self._shard.clock.elapsed()
+        if self._outage.is_news(now):
+            self._history.note(self._shard.clock.now(), "down", self._down(now))
 
     async def _look(self, link: Link) -> None:
         shard, now = self._shard, self._shard.clock.elapsed()
         if link.opened is None or link.task.done():
             return
+        self._outage.stands(now, link.opened)
         if link.blocked:  # our own reader is behind
             shard.liveness.opened(now)
             return
