@@ -63,8 +63,8 @@ class Happening(msgspec.Struct, frozen=True):
 
     Attributes:
         time: when, ns.
-        kind: `live`, `stale`, `closed`, `not opened`, `down`, `given up`, `gap` or
-            `not taken`.
+        kind: `live`, `stale`, `closed`, `not opened`, `down`, `given up`, `gap`,
+            `not taken`, or of the process that reads it `stalled` or `goes on`.
         detail: e.g. why; empty if there is nothing to say.
     """
 

@@ -57,7 +57,8 @@ class Remote(Endless):
     Args:
         config: of the feed; it goes to the process.
         open_feed: opens the feed; called in the process, so it must be importable.
-        feed: the same feed, opened here to be asked for its names; never read.
+        feed: the same feed, opened here to be asked for its names and how it is until
+            a process reads it; never read.
         alone: whether no other feed speaks to the same model, so that a loss of all
             its streams is a loss of everything.
         clock: for stamps and waits.
@@ -84,7 +85,8 @@ class Remote(Endless):
         self._random = random or Random()  # noqa: S311 jitter hides nothing
         self._lost = ("",) if alone else feed.topics
         self._queue = Queue(len(feed.fields), CAPACITY, "block")
-        self._report = Report(list(feed.status()))
+        self._feed, self._report = feed, Report([])
+        self._happened: list[Happening] = []
         self._before: Counter[str] = Counter()
         self._running: asyncio.Task[None] | None = None
         self._mouth: asyncio.StreamWriter | None = None
@@ -110,10 +112,20 @@ class Remote(Endless):
 
         A reader that has said nothing since is an alarm, and its data are old.
         """
+        found = self._connections()
         if self._missed < LATE:
-            return list(self._report.status)
+            return found
         silence = self._missed * LOOK
-        return [_silent(one, silence) for one in self._report.status]
+        return [_silent(one, silence) for one in found]
+
+    def _connections(self) -> list[Connection]:
+        """Give those last reported; the first also has what happened to the reader."""
+        found = self._report.status or self._feed.status()
+        if not self._happened:
+            return list(found)
+        first, *others = found
+        happened = sorted((*first.happened, *self._happened), key=lambda one: one.time)
+        return [msgspec.structs.replace(first, happened=tuple(happened)), *others]
 
     async def batches(self, most: int) -> AsyncGenerator[Block, None]:
         """Give the events as they come; closing the iterator ends the process.
@@ -187,7 +199,16 @@ class Remote(Endless):
         while self._missed < HUNG:
             await self._clock.sleep(LOOK)
             self._missed += self._listening
+            if self._listening and self._missed == LATE:
+                self._note(
+                    "stalled", f"the reader has said nothing for {LATE * LOOK:.0f} s"
+                )
         process.kill()
+
+    def _note(self, kind: str, detail: str) -> None:
+        """Remember what happened to the reader."""
+        latest = [*self._happened, Happening(self._clock.now(), kind, detail)]
+        self._happened = latest[-KEPT:]
 
     async def _started(
         self,
@@ -207,6 +228,8 @@ class Remote(Endless):
             while True:
                 size, kind = HEAD.unpack(await ear.readexactly(HEAD.size))
                 message = await ear.readexactly(size)
+                if self._missed >= LATE:
+                    self._note("goes on", f"after {self._missed * LOOK:.0f} s")
                 self._missed = 0
                 match kind:
                     case Kind.BLOCK:
@@ -244,7 +267,7 @@ class Remote(Endless):
                 alarm=reason,
                 happened=(*one.happened, closed)[-KEPT:],
             )
-            for one in self._report.status
+            for one in self._report.status or self._feed.status()
         ]
         self._report, self._missed = Report(status), 0
 

@@ -17,7 +17,12 @@ log = logging.getLogger(__name__)
 
 Key: TypeAlias = tuple[int, str]
 
-LEVELS = {LIVE: logging.INFO, "given up": logging.ERROR, "down": logging.ERROR}
+LEVELS = {
+    LIVE: logging.INFO,
+    "goes on": logging.INFO,
+    "given up": logging.ERROR,
+    "down": logging.ERROR,
+}
 """Levels of what happened; all else is a warning."""
 
 
