@@ -257,7 +257,7 @@ class Exchange:
         return False
 
     def _moment(self, course: Course, time: int | None, received: int) -> int:
-        """Give the time of a record that says none, or one not like those before it.
+        """Give the time of a record, also where it has no time or an implausible one.
 
         That is its own if it can be; otherwise what the stream has reached by its own
         pace, or that of receipt.

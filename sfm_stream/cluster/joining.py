@@ -26,7 +26,7 @@ def found() -> ModuleType:
 
 
 def joined(address: str) -> ModuleType:
-    """Give Ray, joined to a cluster if this process has joined none yet.
+    """Give Ray; join a cluster first if this process is in none.
 
     Args:
         address: of the cluster; empty: one of its own on this machine.

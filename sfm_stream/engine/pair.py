@@ -16,7 +16,7 @@ from sfm_stream.kernels.rows import Events
 BYTES = 8
 """Of a value."""
 NO_NUMBER = (struct.error, TypeError, OverflowError)
-"""What is raised for a value or time that is none; tidy ones pay nothing."""
+"""Raised for a value or time that is no number; valid ones cost nothing more."""
 
 
 class Pair:

@@ -16,7 +16,7 @@ MOST_ROWS = 131_072
 """Rows that wait: a full part takes as long to write as a few blocks take to compute.
 A mark counts for half of them, and a block of more rows waits alone."""
 NOTHING = -1
-"""Rows that wait when not even a block without rows does."""
+"""A limit of rows that may wait: with this one not even a block without rows may."""
 
 
 class Behind:

@@ -74,7 +74,7 @@ class _Signal(Enum):
 
     NEXT = auto()  # the sink has nothing to do
     CLOSE = auto()  # nothing more comes
-    STOP = auto()  # nothing more is wanted
+    STOP = auto()  # end now, and give up what waits
 
 
 Item: TypeAlias = "Records | Barrier"

@@ -149,7 +149,7 @@ class Bank:
             self._begin_row(row)
 
     def _make_room(self, rows: int) -> None:
-        """Have room for so many rows and some more, or each would copy all others."""
+        """Make room for rows and some to spare, so that few new rows copy all."""
         room = arena(max(rows, int(ROOM * len(self))), self.layout.places, self._real)
         for name in Arena._fields:
             getattr(room, name)[: len(self)] = getattr(self.rows, name)
@@ -341,7 +341,7 @@ class Bank:
         self._take(ring.longer(arrays, max(layout.sizes.ring, self._least)))
 
     def _slots(self, arrays: Mapping[str, NDArray[Any]]) -> int:
-        """Give the slots of a snapshot's ring, if rows of ours may have so many."""
+        """Give the slots of a snapshot's ring, if this bank allows that many."""
         labels = arrays.get(ring.LABELS)
         if labels is None or labels.ndim != CUBE:
             return self.layout.sizes.ring

@@ -6,8 +6,8 @@ one run of them:
     z (M) | inputs (N) | lags (L) | errors (R) | 1 | season
 
 z is what the cell says, lags are the target's last moves, errors those of the last
-settled forecasts of the first horizon. The season stands last, so that without one the
-experts are as small as if they knew of none; it is each horizon's own.
+settled forecasts of the first horizon. The season is each horizon's own. It stands
+last, so that until it is known the experts work without those regressors.
 """
 
 from __future__ import annotations

@@ -95,7 +95,7 @@ class _Signals:
         return self._numbers[name]
 
     def left_out(self, target: str) -> frozenset[str]:
-        """Give what `*` does not stand for: of too many fields, the others.
+        """Give the fields that `*` leaves out where there are too many.
 
         Else each of hundreds of targets would see all others. As regressors of one
         target more can be borne, so other fields are left out later.

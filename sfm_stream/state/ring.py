@@ -35,7 +35,7 @@ def whole(config: Config) -> int:
 def late(config: Config) -> int:
     """Give the ticks by which an update may end after its begin; 0: with its tick.
 
-    One that is due may wait a tick more for its label.
+    An update that is due may wait one tick more for its label.
     """
     return config.learn.every + 1 if config.learn.schedule == "striped" else 0
 
@@ -53,8 +53,8 @@ def first(config: Config) -> int:
 def spare(window: int, every: int, late: int) -> int:
     """Give the slots beside those of ticks that wait, as long as the ring may grow.
 
-    `every` more than a whole ring has: of one that is not whole all must be there that
-    an update can look for, however many forecasts were given up before it.
+    These are `every` more than a whole ring has. A ring that may still grow must hold
+    all that an update can look for, however many forecasts were voided before it.
     """
     return window + every + 2 + late
 

@@ -72,10 +72,10 @@ def sync(path: Path) -> None:
 
 
 def identity(path: Path) -> tuple[int, int] | None:
-    """Give device and inode of what a path names; None if that is nothing.
+    """Give device and inode of what a path names; None if nothing is there.
 
     Raises:
-        OSError: if nobody may look.
+        OSError: if it may not be looked at.
     """
     try:
         found = path.stat()

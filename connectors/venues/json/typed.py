@@ -214,7 +214,7 @@ def _are_truths(codes: Codes) -> bool:
 
 
 def _keyed(codes: Codes) -> dict[Any, float | None]:
-    """Give codes by what a decoder makes of their texts; None has none."""
+    """Give codes by what a decoder makes of their texts; None has no code."""
     if _are_truths(codes):
         raws = {raw: code for text, code in codes.items() for raw in _raws(text)}
         return {None: None, **raws}
@@ -259,7 +259,7 @@ def _excluded(match: Texts, answer: Texts) -> bool:
 
 
 def _holds(lines: Lines, others: list[Lines]) -> Condition:
-    """Say whether all of some lines hold, and of each of the others not all."""
+    """Say whether one group of lines holds as a whole, and none of the others does."""
     wanted, unwanted = _all(lines), [_all(other) for other in others]
     if not unwanted:
         return wanted

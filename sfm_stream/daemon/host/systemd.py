@@ -91,8 +91,8 @@ async def watch(
 ) -> None:
     """Give signs of life while the model gets on, or has nothing to do.
 
-    It ends only when cancelled, or at once if no signs are wanted. A venue that is away
-    leaves nothing to do: a restart would not bring it back.
+    It runs until cancelled, or ends at once if no signs are asked for. A venue that
+    is away leaves nothing to do: a restart would not bring it back.
 
     Args:
         notifier: gives the signs.

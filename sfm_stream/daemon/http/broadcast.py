@@ -261,7 +261,7 @@ class Hub:
         async def show() -> None:
             with suppress(ConnectionClosed, TimeoutError):
                 await self._gallery.show(wish, send)
-            socket.transport.abort()  # a farewell would not be read either
+            socket.transport.abort()  # it would not read a close frame either
 
         client.views[wish.view] = group.create_task(show())
 
@@ -315,7 +315,7 @@ class Hub:
                     break
                 self._written += count
                 await asyncio.sleep(max(client.pause, len(self) / FRAMES))
-            socket.transport.abort()  # a farewell would not be read either
+            socket.transport.abort()  # it would not read a close frame either
 
 
 def _key(record: Record) -> Key | None:

@@ -220,7 +220,7 @@ def _alarms(
     streams: dict[str, model.Stream],
     sinks: Iterable[Status],
 ) -> list[str]:
-    """Say what a person should look at; what a client misses is its own affair."""
+    """Say what a person should look at; what a client misses raises no alarm."""
     found = [problem for problem in problems if problem]
     found += [
         f"stream {name} is shut out for {stream.quarantined_s:.0f} s still"

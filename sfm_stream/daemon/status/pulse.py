@@ -1,7 +1,7 @@
 """How long the loop is held: how much later than asked a timer fires.
 
-Sockets, pages and timers wait while something holds the loop, so this is what to look
-at first when a process is slow and its processor is not busy.
+Sockets, pages and timers wait while something holds the loop. Look here first when a
+process is slow and its processor is not busy.
 """
 
 from __future__ import annotations

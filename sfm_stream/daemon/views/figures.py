@@ -61,7 +61,7 @@ class Figures:
         return len(self.scored)
 
     def know(self, rows: int) -> None:
-        """Have room for so many rows."""
+        """Make room for `rows` rows."""
         had = len(self)
         if rows > had:
             more = max(rows, 2 * had) - had
@@ -175,7 +175,7 @@ def _terms(scores: NDArray[Any], size: Floats) -> Floats:
 
 
 def known(value: float) -> float | None:
-    """Give a number, or None for one that is none."""
+    """Give a number; None for NaN."""
     return None if value != value else float(value)
 
 

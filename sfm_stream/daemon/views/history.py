@@ -200,7 +200,7 @@ class History:
         ring = self._rings[0][place]
         origins = ring["origin"][ring["origin"] != ABSENT].astype(np.int64)
         origins.sort()
-        if len(origins):  # what an older round left is no history
+        if len(origins):  # older ones are of the round before
             origins = origins[origins > origins[-1] - self.all]
         return ring, origins
 

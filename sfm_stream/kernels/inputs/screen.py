@@ -3,9 +3,9 @@
 The others are those that are no inputs of it already. For `screened` ticks each of them
 is looked at: how far its last change goes along with the target's next move, once what
 the target's own last change tells is taken away (the partial correlation). Then those
-that tell most are chosen, once and for all. One that tells no more than chance gives
-the best of so many is left out. Until the choice, and where none is chosen, the inputs
-that wait for them are 0.
+that tell most are chosen, once and for all. A field is left out if it tells no more
+than the best of as many random ones would. Until the choice, and where none is chosen,
+the inputs that wait for them are 0.
 """
 
 from __future__ import annotations

@@ -92,7 +92,7 @@ def fetch(s, again, row, work):
 
     Its memory before lies in slot 0, its ticks in slots 1 to `window`. It is drawn
     among all windows of the past. If the one drawn was not kept, nothing is learned:
-    otherwise the few that are kept would be learned by heart.
+    otherwise the model would overfit the few that are kept.
 
     Returns:
         The number of its labels; 0 where none is kept.

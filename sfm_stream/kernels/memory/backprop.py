@@ -43,7 +43,7 @@ def windows(s, row, spans):
     segment = row.i64[s.at_counters + SEGMENT]
     count, slots = 0, s.ring - 1
     # A burst may void what waits: the last label's window then begins before the tape.
-    # Of that, what a striped update comes to last is lost while it is under way.
+    # A striped update loses the oldest of it while it is under way.
     stored = row.i64[s.at_counters + TICKS] - slots + s.late
     for q in range(s.horizons):
         first, last = max(learned[q], stored), head[q] - 1

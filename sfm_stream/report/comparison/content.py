@@ -167,7 +167,7 @@ def _last(tables: Mapping[str, pl.DataFrame]) -> dict[str, Any]:
 
 
 def _number(value: float | None) -> float | None:
-    """Give a number with six digits; None for what is none."""
+    """Give a number with six digits; None for NaN."""
     if value is None or not math.isfinite(value):
         return None
     return float(f"{value:.6g}")

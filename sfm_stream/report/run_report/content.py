@@ -367,7 +367,7 @@ def _counts(run: run_folder.Run, kind: str, by: str) -> dict[str, int]:
 
 
 def _number(value: Any, digits: int = 5) -> float | None:  # noqa: ANN401 as polars gives it
-    """Give a number with so many significant digits; None for what is none."""
+    """Give a number with so many significant digits; None for NaN."""
     if value is None or not math.isfinite(value):
         return None
     return float(f"{value:.{digits}g}")

@@ -48,7 +48,7 @@ def squares(rows: pl.DataFrame) -> tuple[Floats, Floats]:
 
 
 def mean_error(rows: pl.DataFrame) -> float | None:
-    """Give the mean absolute error of scores; None of none."""
+    """Give the mean absolute error of scores; None if there are no scores."""
     errors = rows["truth"].to_numpy() - rows["mean"].to_numpy()
     return float(np.abs(errors).mean()) if len(errors) else None
 
