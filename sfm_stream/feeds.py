@@ -57,6 +57,9 @@ LOST = (
 )  # fmt: skip
 """The counters of data of which nothing was taken."""
 
+OVERLAP = "a file that begins before the one above it ends"
+"""What a feed of several files counts where it gives one stream of them."""
+
 
 class Happening(msgspec.Struct, frozen=True):
     """What happened to a connection.

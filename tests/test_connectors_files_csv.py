@@ -22,6 +22,7 @@ from sfm_stream.config import from_tree
 from sfm_stream.errors import ConfigError, FeedError
 from sfm_stream.events import NO_TIME
 from sfm_stream.events.blocks import concatenate
+from sfm_stream.feeds import OVERLAP
 from sfm_stream.settings import Feed
 
 DATA = Path(__file__).parents[2] / "shared" / "data"
@@ -414,6 +415,45 @@ def test_a_column_that_a_later_file_lacks_is_an_error_before_the_first_row(tmp_p
         opened([first, second])
     assert (e.value.source, e.value.column) == (str(second), "more")
     assert whole(opened([first, second], ["a"])).values.tolist() == [[2], [20]]
+
+
+def test_files_that_overlap_in_time_are_counted(tmp_path):
+    one = written(tmp_path, b"t,a\n1700000000,1\n1700000009,2\n", "g_1.csv")
+    two = written(tmp_path, b"t,a\n,1\n1700000010,1\n1700000011,2\n", "g_2.csv")
+    three = written(tmp_path, b"t,a\n,1\n1700000002,1\n1700000003,2\n", "g_3.csv")
+    feed = opened([one, two, three])
+    for _ in range(2):
+        whole(feed)
+        ((reason, count),) = feed.tally.counts.items()
+        assert count == 1
+        assert reason == OVERLAP
+        told = f"{three}: from 2023-11-14T22:13:22.000000000, where {two} ends at 2023"
+        assert feed.tally.examples[reason].startswith(told)
+        assert feed.tally.rows == 0
+
+
+def test_files_of_streams_with_names_may_overlap(tmp_path):
+    text = b"t,s,a\n1700000000,%b,1\n1700000009,%b,2\n"
+    paths = [
+        written(tmp_path, text % (s, s), f"g_{s.decode()}.csv") for s in (b"x", b"y")
+    ]
+    feed = opened(paths, symbols="s")
+    whole(feed)
+    assert not feed.tally.counts
+
+
+def test_a_file_that_is_named_twice_is_read_once_and_told(tmp_path):
+    path = written(tmp_path, b"t,a\n1,2\n")
+    feed = opened([path, path, tmp_path / "*.csv"])
+    assert len(whole(feed)) == 1
+    assert f"named more than once and read once: '{path}'" in feed.notes
+
+
+def test_a_column_of_dates_of_which_most_are_none_shows_the_first_of_these(tmp_path):
+    rows = "".join(f"{i},2024-02-{29 if i < 20 else 30},{i}\n" for i in range(60))
+    feed = opened(written(tmp_path, f"n,day,a\n{rows}".encode()), time="")
+    told = "'day' looks like dates, of which '2024-02-30' is none"
+    assert any(told in note for note in feed.notes)
 
 
 def test_ticks_without_times_are_a_period_apart_across_files(tmp_path):

@@ -18,12 +18,12 @@ TWICE = {why: Reason(2, 20, "", 10**9) for why in (BACKWARD, UNREADABLE)}
      ("17oo", False), ("2024-02-30T00:00:00", False), ("", False)],
 )  # fmt: skip
 def test_day_and_month_are_asked_for_where_they_could_be_either(cell, asked):
-    found = list(of_events(TWICE, 100, f"01-02-2024.csv row 21: {cell!r}"))
+    found = list(of_events(TWICE, 100, {}, f"01-02-2024.csv row 21: {cell!r}"))
     assert ("are day and month swapped?" in found[0]) is asked
     assert any("feed.time names the column" in one for one in found) is not asked
 
 
 def test_times_that_go_back_and_such_that_are_none_are_two_causes():
-    back, bad = of_events(TWICE, 100, "a.csv row 21: 'x'")
+    back, bad = of_events(TWICE, 100, {}, "a.csv row 21: 'x'")
     assert back.startswith("were clocks set back?")
     assert bad.startswith("feed.time names the column of times")

@@ -185,3 +185,19 @@ def test_a_run_of_which_the_feed_lost_every_row_says_why(tmp_path):
     found = judgement.preview(config, open_feed(config))
     with pytest.raises(FeedError, match=r"a row that names no stream \(100\)"):
         judgement.refuse(found, "feed", strict=False)
+
+
+def test_files_that_overlap_in_time_are_told_loudly_with_the_way_out(tmp_path):
+    csv_of(tmp_path, [BEGIN + i for i in range(COUNT)])
+    again = (tmp_path / "a.csv").read_text()
+    (tmp_path / "b.csv").write_text(again)
+    feed = {"connector": "csv", "path": str(tmp_path / "*.csv")}
+    config = from_tree({"feed": feed})
+    found = judgement.preview(config, open_feed(config))
+    assert not judgement.is_loud(found)
+    loud, *_ = judgement.lines(found)
+    assert loud.startswith(
+        f"WARNING: {RESTART - 1} of 200 rows were not taken; files overlap in time"
+    )
+    assert "stream.names = 'file'" in loud
+    assert "a clock set back" not in loud

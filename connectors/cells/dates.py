@@ -365,6 +365,11 @@ def chosen(form: str, column: pl.Series) -> str:
     return max(tries, key=lambda one: _share(cells, one) if len(cells) else 0.0)
 
 
+def readable(cells: pl.Series) -> pl.Series:
+    """Say which cells of text are ISO 8601."""
+    return pl.Series(times.nanoseconds(cells, "iso") != NO_TIME)
+
+
 def bears_offset(column: pl.Series) -> bool:
     """Say whether times say themselves how far from UTC they are, or are numbers."""
     if column.dtype != pl.String:

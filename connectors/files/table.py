@@ -19,7 +19,7 @@ from connectors.files.columns.seen import require_alike
 from connectors.tally import Tally
 from sfm_stream.errors import FeedError
 from sfm_stream.events import NO_TIME, Block, Floats, Ints
-from sfm_stream.feeds import FIRST_TIME
+from sfm_stream.feeds import FIRST_TIME, OVERLAP
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -49,11 +49,15 @@ class Reading:
         local: what is known of the local times before.
         streams: numbers of the streams by name.
         position: events given.
+        source: the file that is read.
+        latest: the latest time of an event, ns.
     """
 
     local: zones.Local | None
     streams: dict[str, int] = field(default_factory=dict)
     position: int = 0
+    source: str = ""
+    latest: int = NO_TIME
 
 
 class Table(ABC):
@@ -187,6 +191,8 @@ class Table(ABC):
         self._note(taken, reading.position)
         self._watch(taken)
         block = self._block(taken, reading)
+        if self._plan.clock and not self._plan.symbol:
+            self._compare(taken, block.time, reading)
         reading.position += len(block)
         return block
 
@@ -257,6 +263,21 @@ class Table(ABC):
             at = int(np.argmax(time == NO_TIME))
             self.tally.examples[NO_TIME_READ] = self._moment(piece, at)
         return time
+
+    def _compare(self, piece: Piece, time: Ints, reading: Reading) -> None:
+        """Count the files that begin before those above them end."""
+        if piece.source != reading.source:
+            known = time[time != NO_TIME]
+            if not len(known):
+                return
+            first, last = (
+                np.datetime64(int(t), "ns") for t in (known[0], reading.latest)
+            )
+            if reading.source and known[0] < reading.latest:
+                when = f"from {first}, where {reading.source} ends at {last}"
+                self.tally.add(OVERLAP, 1, f"{piece.source}: {when}")
+            reading.source = piece.source
+        reading.latest = max(reading.latest, int(time.max(initial=NO_TIME)))
 
     def _without_ahead(
         self, time: Ints, stream: NDArray[np.int32] | None, piece: Piece

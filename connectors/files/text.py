@@ -15,12 +15,13 @@ import re
 import shutil
 import tempfile
 import zlib
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
 
 from connectors.files import archives, encodings
-from sfm_stream.errors import ConfigError, FeedError, did_you_mean
+from sfm_stream.errors import ConfigError, FeedError, did_you_mean, listed
 
 PIECE = 1 << 22
 LONGEST_LINE = 1 << 26
@@ -66,6 +67,14 @@ def found(path: str | tuple[str, ...]) -> tuple[str, ...]:
         raise ConfigError("feed.path", "expected a file, a glob or a list, was ''")
     there = dict.fromkeys(p for item in given for p in _matches(item))
     return tuple(sorted(there, key=_natural))
+
+
+def repeated(path: str | tuple[str, ...]) -> str:
+    """Say which files `feed.path` names more than once; empty if none."""
+    given = () if isinstance(path, str) else path
+    counts = Counter(p for item in given for p in _matches(item))
+    twice = [repr(p) for p, count in counts.items() if count > 1]
+    return f"named more than once and read once: {listed(twice)}" if twice else ""
 
 
 def spooled(stream: IO[bytes]) -> str:

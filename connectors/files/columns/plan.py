@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import polars as pl
 
-from connectors.cells import numbers
+from connectors.cells import dates, numbers
 from connectors.cells.dates import Clock
 from connectors.cells.numbers import Notation
+from connectors.files import text
 from connectors.files.columns import clocks
 from connectors.files.columns import derived as expressions
 from connectors.files.columns.seen import UNNAMED, Seen, require
@@ -133,7 +134,8 @@ def choose(
     columns = tuple(fields.values())
     still = _still(config, columns, seen)
     unread = _unread(seen.names)
-    notes = (*seen.notes, unread, *told, _scaled(scales), _told(left_out), still)
+    again = text.repeated(feed.path)
+    notes = (*seen.notes, again, unread, *told, _scaled(scales), _told(left_out), still)
     made = Plan(
         fields=tuple(fields),
         columns=columns,
@@ -240,6 +242,8 @@ def _first(column: pl.Series, notation: Notation) -> str:
     if column.dtype != pl.String:
         return f"holds {str(column.dtype).lower()}"
     filled = numbers.filled(column, notation)
+    if dates.is_dated(column) and len(odd := filled.filter(~dates.readable(filled))):
+        return f"looks like dates, of which {odd[0]!r} is none"
     return (
         f"holds text, first {filled[0]!r}"
         if len(filled)

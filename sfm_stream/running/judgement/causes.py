@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 
 import msgspec
 
+from sfm_stream.feeds import OVERLAP
 from sfm_stream.kernels.inputs.accept import RESTART
 from sfm_stream.records import REJECTED_REASONS
 
@@ -25,6 +26,10 @@ FRAMES = {
 """What is probably behind what a live feed counted."""
 
 
+OVERLAPPING = (
+    "files overlap in time, so their stream goes back; stream.names = 'file' makes "
+    "each file a stream of its own"
+)
 KEYS = {
     OUTSIDE: "is feed.time the column of times, and feed.time_unit its unit? where "
     "they count from a start, feed.time = '-' takes rows as feed.period apart",
@@ -57,16 +62,21 @@ def of_frames(counters: Mapping[str, int]) -> list[str]:
     return [cause for why, cause in FRAMES.items() if counters.get(why)]
 
 
-def of_events(reasons: Mapping[str, Reason], total: int, unread: str) -> Iterator[str]:
+def of_events(
+    reasons: Mapping[str, Reason], total: int, counts: Mapping[str, int], unread: str
+) -> Iterator[str]:
     """Say what is probably behind rejections, likeliest first.
 
     Args:
         reasons: of the events that were rejected.
         total: events, those that were taken too.
+        counts: what the feed counted.
         unread: where the first time is that could not be read, and how it is written.
     """
     back, bad = reasons.get(BACKWARD), reasons.get(UNREADABLE)
-    if back and bad and DAY_OR_MONTH.search(unread.rpartition(": ")[2]):
+    if back and OVERLAP in counts:
+        yield OVERLAPPING
+    elif back and bad and DAY_OR_MONTH.search(unread.rpartition(": ")[2]):
         yield "are day and month swapped? feed.options.time_format says which is which"
     else:
         if back:

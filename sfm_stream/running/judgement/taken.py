@@ -17,7 +17,7 @@ from msgspec.structs import replace
 from sfm_stream import sinks
 from sfm_stream.errors import FeedError
 from sfm_stream.events import NO_TIME, TICK
-from sfm_stream.feeds import LOST, TROUBLES, Counting, Explained
+from sfm_stream.feeds import LOST, OVERLAP, TROUBLES, Counting, Explained
 from sfm_stream.kernels.inputs.accept import RESTART, is_outside
 from sfm_stream.records import REJECTED_REASONS
 from sfm_stream.running.judgement import causes
@@ -196,7 +196,7 @@ def account(
         "rejections": _counted(rejected, first, of_events),
         "feed": _counted(counts, examples, of_feed),
         "causes": [
-            *causes.of_events(bad if ticks else reasons, ticks + lost, unread),
+            *causes.of_events(bad if ticks else reasons, ticks + lost, counts, unread),
             *causes.of_frames(frames.counters),
         ],
     }
@@ -221,7 +221,7 @@ def lines(found: Mapping[str, Any]) -> list[str]:
     total = found["taken"] + found["not_taken"]
     told = []
     if found["not_taken"]:
-        loud = "WARNING: " if is_loud(found) else ""
+        loud = "WARNING: " if is_loud(found) or OVERLAP in found["feed"] else ""
         causes = "; ".join(found["causes"])
         told.append(
             f"{loud}{found['not_taken']:,} of {total:,} rows were not taken"
