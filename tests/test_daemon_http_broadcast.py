@@ -6,6 +6,7 @@ import random
 import socket as sockets
 import threading
 from contextlib import asynccontextmanager
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -47,6 +48,30 @@ async def read(socket, count):
         found += lines([await socket.recv()])
     assert len(found) == count
     return found
+
+
+@pytest.mark.parametrize(
+    ("wanted", "told"),
+    [
+        ('{"targets": ["mid", "x"]}', "targets: expected some of mid, was 'x'"),
+        ('{"horizons": ["5"]}', "horizons: expected some of 1, 10, was '5'"),
+    ],
+)
+def test_a_client_that_asks_for_what_no_model_has_is_told_so(wanted, told):
+    async def run():
+        gallery = Gallery()
+        shape = SimpleNamespace(targets=("mid",), horizons=("1", "10"))
+        gallery.watcher = SimpleNamespace(shape=shape)
+        async with served(gallery=gallery) as (_, url):
+            async with connect(url.replace("http", "ws") + "/records") as socket:
+                await socket.send(wanted)
+                refused = json.loads(await socket.recv())
+                await socket.send('{"targets": ["mid"], "horizons": ["10"]}')
+                return refused, json.loads(await socket.recv())
+
+    refused, taken = asyncio.run(run())
+    assert told in refused["error"]
+    assert "subscribed" in taken
 
 
 def test_a_client_gets_the_lines_of_the_sink(tmp_path):

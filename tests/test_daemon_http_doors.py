@@ -113,6 +113,25 @@ def test_no_request_raises_an_alarm_even_if_more_comes_after_the_answer(
 
 
 @pytest.mark.parametrize(
+    "body", [b"Content-Length: 3\r\n\r\nabc", b"Transfer-Encoding: chunked\r\n\r\n"]
+)
+def test_a_request_with_a_body_is_told_what_is_allowed(body):
+    async def run():
+        async with served() as (_, url):
+            host, port = url.removeprefix("http://").split(":")
+            reader, writer = await asyncio.open_connection(host, int(port))
+            writer.write(b"POST /status HTTP/1.1\r\n" + HOST + body)
+            answer = await reader.read()
+            writer.close()
+            return answer.decode()
+
+    head, text = asyncio.run(run()).split("\r\n\r\n")
+    assert head.startswith("HTTP/1.1 405 ")
+    assert "Allow: GET, HEAD" in head
+    assert f"Content-Length: {len(text)}" in head
+
+
+@pytest.mark.parametrize(
     ("limit", "last"),
     [(1024, 1024 - RESERVE), (60, 40), (resource.RLIM_INFINITY, None)],
 )

@@ -232,6 +232,8 @@ class Hub:
             if wish is not None:
                 return wish
             wanted = msgspec.json.decode(message, type=Subscription)
+            named = {"targets": wanted.targets, "horizons": wanted.horizons}
+            self._gallery.expect_there(**named)
         except (msgspec.DecodeError, ValueError, RecursionError) as e:
             hint = 'send {"streams": [...], "records": [...]}, empty for all'
             client.tell({"error": f"subscription: {e}; {hint}"})

@@ -31,6 +31,13 @@ BAD_REQUEST = (
     b"Content-Type: text/plain; charset=utf-8\r\nContent-Length: 27\r\n\r\n"
     b"expected a request of HTTP\n"
 )
+WITH_A_BODY = (
+    b"HTTP/1.1 405 Method Not Allowed\r\nAllow: GET, HEAD\r\nConnection: close\r\n"
+    b"Content-Type: text/plain; charset=utf-8\r\nContent-Length: 36\r\n\r\n"
+    b"expected GET or HEAD without a body\n"
+)
+BODIES = ("unsupported request body", "transfer codings aren't supported")
+"""What the library says of a request that has a body."""
 
 log = logging.getLogger(__name__)
 
@@ -95,10 +102,11 @@ def through(doors: Doors) -> type[ServerConnection]:
         def send_data(self) -> None:
             # the library would close without a word; it also calls this for each piece
             # that comes after that, when nothing can be written any more
-            unreadable = isinstance(self.protocol.handshake_exc, InvalidMessage)
-            if unreadable and not self._is_told:
+            failed = self.protocol.handshake_exc
+            if isinstance(failed, InvalidMessage) and not self._is_told:
                 self._is_told = True
-                self.transport.write(BAD_REQUEST)
+                has_body = str(failed.__cause__) in BODIES
+                self.transport.write(WITH_A_BODY if has_body else BAD_REQUEST)
             super().send_data()
 
         def connection_lost(self, exc: Exception | None) -> None:

@@ -83,6 +83,23 @@ class Gallery:
         self._words, self._told_at = "", -PROCESS_S
         self.watcher: Watcher | None = None
 
+    def expect_there(self, **wanted: frozenset[str]) -> None:
+        """Refuse names that the model does not have, once it is there.
+
+        Args:
+            wanted: names of `targets` and `horizons`.
+
+        Raises:
+            ValueError: if one is of none.
+        """
+        if self.watcher is None:
+            return
+        for what, names in wanted.items():
+            there = getattr(self.watcher.shape, what)
+            for odd in sorted(names.difference(there)):
+                told = ", ".join(there)
+                raise ValueError(f"{what}: expected some of {told}, was {odd!r}")
+
     async def show(self, wish: Wish, send: Send) -> None:
         """Show a client what it wishes to see, beat by beat, until cancelled.
 
