@@ -23,6 +23,7 @@ from sfm_stream.errors import JournalError, ShapeError
 from sfm_stream.events import GAP, TICK, Block, Control, Event, Floats, Ints
 from sfm_stream.events.blocks import concatenate
 from sfm_stream.running import loops
+from sfm_stream.settings.units import SECOND
 
 if TYPE_CHECKING:
     from sfm_stream.engine import Engine
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
     from sfm_stream.settings import Daemon
     from sfm_stream.storage.journal import Journal
 
-SECOND = 10**9
 SHUT_OUT = "stream is shut out"
 CALM = 0.25
 """Share of the age at which learning paused below which it goes on."""

@@ -45,9 +45,11 @@ from sfm_stream.state.places import (
 # The counter LABELLED before the first label.
 NO_LABEL = -1
 # Room is made for so many times the rows there are; what is not used costs no memory.
-MATRIX, CUBE, BEFORE_BACK = 2, 3, 12
-"""Counters of a snapshot taken before streams could begin anew."""
 ROOM = 1.5
+MATRIX, CUBE = 2, 3
+"""Dimensions of an array."""
+BEFORE_BACK = 12
+"""Counters of a snapshot taken before streams could begin anew."""
 GOLDEN = 2_654_435_769
 """2^32 divided by the golden ratio: its multiples spread evenly, however many."""
 KEPT = "kept_"

@@ -18,6 +18,7 @@ from sfm_stream.daemon.status.failures import Failures
 from sfm_stream.daemon.status.latest import Latest
 from sfm_stream.daemon.status.model import Outline, Vitals
 from sfm_stream.running.rss import rss_mib
+from sfm_stream.settings.units import SECOND
 from sfm_stream.sinks import Status
 
 if TYPE_CHECKING:
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
     from sfm_stream.daemon.worker import Worker
     from sfm_stream.feeds import Connection
 
-SECOND = 10**9
 US = 1e6
 CATCHING_UP = "catching up"
 

@@ -11,7 +11,6 @@ from sfm_stream.feeds import Connection
 from sfm_stream.settings import Daemon
 from sfm_stream.sinks import Status
 
-SECOND = 10**9
 LIVE, COMPILING = "live", "compiling"
 AT_WORK = (LIVE, "catching up")
 MEANING = {COMPILING: "(the kernels, about a minute, once)"}

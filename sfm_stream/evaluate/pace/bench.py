@@ -22,6 +22,7 @@ from sfm_stream.engine import Engine
 from sfm_stream.errors import InvalidState
 from sfm_stream.events import Block
 from sfm_stream.running import precompile
+from sfm_stream.settings.units import SECOND
 
 if TYPE_CHECKING:
     from sfm_stream.events import Event, Floats
@@ -30,7 +31,6 @@ Call: TypeAlias = Callable[..., object]
 
 FIRST_TIME = 1_704_067_200 * 10**9
 """2024-01-01T00:00:00Z in ns."""
-SECOND = 10**9
 US_PER_S = 1e6
 FIRST_PART = "records/forecasts-000000.parquet"
 SEED = 0

@@ -17,10 +17,10 @@ from sfm_stream.backends.spread import cores
 from sfm_stream.engine import Engine
 from sfm_stream.errors import ConfigError
 from sfm_stream.events import Block
+from sfm_stream.settings.units import SECOND
 
 FIRST_TIME = 1_704_067_200 * 10**9
 """2024-01-01T00:00:00Z in ns."""
-SECOND = 10**9
 SEED = 0
 # Of each stream in a block, at least, and events of a block: a replay's are as long or
 # longer.
