@@ -56,7 +56,8 @@ def test_a_run_without_checkpoint_teaches_nothing(tmp_path):
 
 def test_another_model_is_refused(tmp_path):
     teacher = engine_of(5, target={"horizons": [2]})
-    with pytest.raises(CheckpointMismatch):
+    problem = r"expected target.horizons \(2,\), was \(1,\); start from a run with"
+    with pytest.raises(CheckpointMismatch, match=problem):
         warm_start.adopt(engine_of(), saved(tmp_path, teacher), pytest.fail)
 
 

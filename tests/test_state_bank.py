@@ -165,7 +165,9 @@ def test_unknown_array_is_refused_by_name():
     ],
 )  # fmt: skip
 def test_sizes_beyond_any_memory_are_refused_before_any_is_taken(tree):
-    with pytest.raises(ConfigError, match=r"model: expected at most 4 GiB per stream"):
+    ((section, keys),) = list(tree.items())[:1]
+    problem = rf"{section}.{next(iter(keys))}: expected a model of at most 4 GiB per"
+    with pytest.raises(ConfigError, match=problem):
         Rig(tree)
 
 

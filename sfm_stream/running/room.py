@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
 MIB = 2**20
 LESS = (
-    "lower model.states, learn.window, target.horizons, or the number of targets or "
-    "streams"
+    "lower model.states, model.frequencies, learn.window, target.horizons, or the "
+    "number of targets or streams"
 )
 TIMED = 16
 """Ticks of a stream that are timed, as many as are learned from together."""

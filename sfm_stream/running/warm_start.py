@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from sfm_stream.errors import CheckpointError
-from sfm_stream.storage import checkpoint
+from sfm_stream import config
+from sfm_stream.errors import CheckpointError, CheckpointMismatch
+from sfm_stream.storage import checkpoint, run_folder
 
 if TYPE_CHECKING:
     from sfm_stream.engine import Engine
@@ -23,7 +24,7 @@ def adopt(engine: Engine, other: Run, warn: Callable[[str], None]) -> None:
 
     Raises:
         CheckpointError: if there is none.
-        CheckpointMismatch: if it is another model's.
+        CheckpointMismatch: if it is another model's, naming the settings that differ.
     """
     held = checkpoint.newest_good(other.checkpoints, warn)
     if held is None:
@@ -31,7 +32,16 @@ def adopt(engine: Engine, other: Run, warn: Callable[[str], None]) -> None:
         raise CheckpointError(
             path, "expected a checkpoint, was none", "resume it first"
         )
-    engine.adopt(held.arrays, held.manifest["engine"])
+    try:
+        engine.adopt(held.arrays, held.manifest["engine"])
+    except CheckpointMismatch as e:
+        models = map(config.of_model, (other.config, engine.config))
+        changed = config.changes(*models)
+        if not changed:
+            raise
+        hint = "start from a run with the same settings, or cold"
+        problem = f"expected {run_folder.differing(changed)}"
+        raise CheckpointMismatch(str(other.folder), problem, hint) from e
 
 
 def keep(run: Run, engine: Engine) -> None:

@@ -11,6 +11,7 @@ from statistics import NormalDist
 from typing import Any, NamedTuple
 
 import numpy as np
+from msgspec import structs
 from numpy.typing import NDArray
 
 from sfm_stream.cell import frequencies as grids
@@ -46,6 +47,12 @@ from sfm_stream.state.places import (
 
 # Bytes of a row at most.
 LARGEST_ROW = 4 << 30
+GROWS = (
+    ("model", "states"), ("model", "frequencies"), ("model", "outputs"),
+    ("learn", "window"), ("learn", "replay"), ("learn", "max_pending"),
+    ("features", "lags"), ("features", "errors"), ("target", "horizons"),
+)  # fmt: skip
+"""Sections and keys that a row grows with."""
 
 
 class Knobs(NamedTuple):
@@ -96,7 +103,7 @@ def lay_out(config: Config, plan: Plan, slots: int | None = None) -> Layout:
         ConfigError: if the frequencies or memories cannot be, or a row is too large.
     """
     s = _sizes(config, plan)
-    _expect_to_fit(s)
+    _expect_to_fit(s, config, plan)
     s = s._replace(ring=slots or s.ring)
     omega = grids.frequencies(
         config.model.grid, config.model.frequencies, config.model.longest_period
@@ -138,22 +145,36 @@ def size(layout: Layout, rows: int) -> int:
     return rows * row_size(layout.places) + row_size(work_places(layout.sizes))
 
 
-def _expect_to_fit(s: Sizes) -> None:
+def _expect_to_fit(s: Sizes, config: Config, plan: Plan) -> None:
     """Refuse sizes that no machine has room for, before any is taken.
 
     Raises:
-        ConfigError: naming the largest array.
+        ConfigError: naming the key that is most to blame.
     """
-    every = (*places(s), *work_places(s))
-    total = row_size(places(s)) + row_size(work_places(s))
+    total = _total(s)
     if total > LARGEST_ROW:
-        largest = max(every, key=lambda place: place.size)
-        raise ConfigError(
-            "model",
-            f"expected at most {LARGEST_ROW >> 30} GiB per stream and target, "
-            f"was {total >> 30:,} GiB, most of it {largest.name} {largest.shape}",
-            "lower model.states, learn.window, features.lags or target.horizons",
+        # the first that brings it down, or the one that brings it down the most
+        section, key = min(
+            GROWS,
+            key=lambda one: max(LARGEST_ROW, _total_at_default(config, plan, *one)),
         )
+        raise ConfigError(
+            f"{section}.{key}",
+            f"expected a model of at most {LARGEST_ROW >> 30} GiB per stream and "
+            f"target, was {total / (1 << 30):,.1f} GiB",
+            "lower it",
+        )
+
+
+def _total(s: Sizes) -> int:
+    return row_size(places(s)) + row_size(work_places(s))
+
+
+def _total_at_default(config: Config, plan: Plan, section: str, key: str) -> int:
+    """Give the bytes of a row if a key had its default."""
+    usual = getattr(getattr(Config(), section), key)
+    table = structs.replace(getattr(config, section), **{key: usual})
+    return _total(_sizes(structs.replace(config, **{section: table}), plan))
 
 
 def _settings(s: Sizes, knobs: Knobs) -> NDArray[np.void]:

@@ -14,7 +14,7 @@ from __future__ import annotations
 import os
 import re
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -217,11 +217,16 @@ def expect_model(where: Path, run: Run, settings: config.Config) -> None:
     if expected == was:
         return
     changed = config.changes(run.config, settings)
-    named = [f"{key} {old!r}, was {new!r}" for key, old, new in changed]
     digests = f"settings with digest {expected[:12]}, was {was[:12]}"
-    problem = f"expected {'; expected '.join(named) or digests}"
+    problem = f"expected {differing(changed) or digests}"
     hint = "restore the settings or start a new run"
     raise CheckpointMismatch(str(where), problem, hint)
+
+
+def differing(changed: Sequence[tuple[str, Any, Any]]) -> str:
+    """Say which settings differ, as `config.changes` gives them."""
+    named = [f"{key} {old!r}, was {new!r}" for key, old, new in changed]
+    return "; expected ".join(named)
 
 
 def expect_source(run: Run, feed: Source) -> None:
