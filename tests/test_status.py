@@ -9,6 +9,7 @@ from msgspec.structs import replace
 from sfm_stream import cli, settings
 from sfm_stream.cli import status
 from sfm_stream.daemon.status.model import Checkpoint, Journal, Stream
+from sfm_stream.feeds import Happening
 from sfm_stream.settings import Daemon
 from tests.daemon_web import served_apart
 from tests.vitals_rig import FEED, SINK, WELL, vitals
@@ -18,9 +19,9 @@ from tests.vitals_rig import FEED, SINK, WELL, vitals
 def shown(monkeypatch, capsys):
     """Give the program as a function: arguments in; exit code, stdout, stderr out."""
 
-    def call(*arguments):
+    def call(*arguments, width=160):
         monkeypatch.setattr(sys, "argv", ["sfm-stream", "status", *arguments])
-        monkeypatch.setenv("COLUMNS", "160")
+        monkeypatch.setenv("COLUMNS", str(width))
         with pytest.raises(SystemExit) as exited:
             cli.main()
         said = capsys.readouterr()
@@ -81,6 +82,24 @@ def test_all_that_is_wrong_is_shown(shown):
         "not ready: journal: no room",
         "not ready: sink records: gone",
     ]
+
+
+def test_connections_are_told_apart_on_a_narrow_terminal_troubled_ones_first(shown):
+    why = "broken off: [Errno 111] Connect call failed ('127.0.0.1', 9301)"
+    happened = (
+        Happening(1_700_000_000 * 10**9, "closed", "closed: 1002 protocol error"),
+    )
+    ports = range(9301, 9304)
+    feeds = tuple(
+        replace(FEED, label=f"ws://127.0.0.1:{port}/", reason=why, happened=happened,
+                state="backoff" if port == 9303 else "live")
+        for port in ports
+    )  # fmt: skip
+    with served_apart(ask=lambda: vitals(feeds=feeds)) as url:
+        _, out, _ = shown(url, width=80)
+    first = {port: out.index(f"ws://127.0.0.1:{port}/") for port in ports}
+    assert sorted(ports, key=first.get) == [9303, 9301, 9302]
+    assert "closed: closed" not in out
 
 
 def test_a_daemon_that_compiles_says_how_long_that_takes(shown):

@@ -12,7 +12,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from sfm_stream.daemon.status.model import state_of
+from sfm_stream.daemon.status.model import LIVE, state_of
 from sfm_stream.report.terminal import counted, number
 
 if TYPE_CHECKING:
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 SHOWN_STREAMS = 30
 SHOWN_HAPPENINGS = 12
+LABEL = 22
+"""Characters of a connection's name that have room, however narrow the terminal."""
 
 
 @contextmanager
@@ -94,8 +96,13 @@ def _streams(streams: Mapping[str, Stream]) -> Table:
 
 
 def _connections(connections: Iterable[Connection]) -> Table:
-    table = Table("connection", "state", "for, s", "data, s ago", "last end")
-    for one in connections:
+    """Show connections, those that bring no data first."""
+    table = Table()
+    table.add_column("connection", overflow="fold", min_width=LABEL)
+    for name in ("state", "for, s", "data, s ago"):
+        table.add_column(name, no_wrap=True)
+    table.add_column("last end", overflow="fold")
+    for one in sorted(connections, key=lambda c: c.state == LIVE and not c.alarm):
         ages = number(one.seconds), number(one.age)
         table.add_row(Text(one.label), one.state, *ages, Text(one.reason))
     return table
@@ -103,7 +110,10 @@ def _connections(connections: Iterable[Connection]) -> Table:
 
 def _happened(connections: Iterable[Connection]) -> Table:
     """Show what happened to connections of late, the latest first."""
-    table = Table("time, UTC", "connection", "what happened")
+    table = Table()
+    table.add_column("time, UTC", no_wrap=True)
+    table.add_column("connection", overflow="fold", min_width=LABEL)
+    table.add_column("what happened")
     happened = [
         (one, connection.label)
         for connection in connections
@@ -112,7 +122,9 @@ def _happened(connections: Iterable[Connection]) -> Table:
     happened.sort(key=lambda pair: pair[0].time, reverse=True)
     for one, label in happened[:SHOWN_HAPPENINGS]:
         when = datetime.fromtimestamp(one.time / 1e9, UTC)
-        detail = f"{one.kind}: {one.detail}" if one.detail else one.kind
+        detail = one.detail
+        if not detail.startswith(one.kind):  # as "closed: 1002" says it itself
+            detail = f"{one.kind}: {detail}" if detail else one.kind
         table.add_row(f"{when:%m-%d %H:%M:%S}", Text(label), Text(detail))
     return table
 
