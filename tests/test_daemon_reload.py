@@ -16,6 +16,9 @@ HOT = [
 ]
 
 
+NEW_RUN = "a run keeps its model: change it back, or start a new run with --from"
+
+
 @pytest.mark.parametrize("change", HOT)
 def test_what_may_change_is_taken(change):
     assert differences(settings_of(), settings_of(**change))
@@ -23,18 +26,18 @@ def test_what_may_change_is_taken(change):
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "said", "hint"),
     [
-        ({"daemon": {"listen": ""}}, "daemon.listen '127.0.0.1:8788' -> ''"),
-        ({"stream": {"every": "1s"}}, "stream.every '' -> '1s'"),
+        ({"daemon": {"listen": ""}}, "daemon.listen '127.0.0.1:8788' -> ''",
+         "change it back, or start the process anew"),
+        ({"stream": {"every": "1s"}}, "stream.every '' -> '1s'", NEW_RUN),
         ({"learn": {"lr": 0.1}}, "learn.window 8 -> 32; learn.every 8 -> 32; "
-                                 "learn.lr 0.003 -> 0.1"),
+                                 "learn.lr 0.003 -> 0.1", NEW_RUN),
     ],
 )  # fmt: skip
-def test_what_may_not_is_refused_with_both_values(change, said):
+def test_what_may_not_is_refused_with_both_values(change, said, hint):
     with pytest.raises(ConfigError) as caught:
         expect_hot(settings_of(), settings_of(**change))
-    hint = "change it back, or start the process anew"
     assert str(caught.value) == f"reload: cannot change {said}; {hint}"
 
 

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from sfm_stream.config import Config, leaves, to_tree
+from sfm_stream.config import Config, digest, leaves, of_model, to_tree
 from sfm_stream.errors import ConfigError
 
 HOT = ("feed", "stream.symbols", "learn.enabled", "sink", "daemon")
 """Keys, and tables, that may change."""
 COLD = ("daemon.listen",)
 """Among them, those that may not."""
-HINT = "change it back, or start the process anew"
+ANEW = "change it back, or start the process anew"
+OTHER = "a run keeps its model: change it back, or start a new run with --from"
 
 
 def expect_hot(before: Config, after: Config) -> None:
@@ -26,7 +27,9 @@ def expect_hot(before: Config, after: Config) -> None:
         if not is_hot(key)
     ]
     if cold:
-        raise ConfigError("reload", f"cannot change {'; '.join(cold)}", HINT)
+        is_model = digest(of_model(before)) != digest(of_model(after))
+        hint = OTHER if is_model else ANEW
+        raise ConfigError("reload", f"cannot change {'; '.join(cold)}", hint)
 
 
 def differences(before: Config, after: Config) -> list[tuple[str, Any, Any]]:

@@ -24,7 +24,7 @@ export const showChecks = (process) => {
     ["lag", seconds(process.lag_s), `of ${seconds(limits.lag_s)}`, level(process.lag_s, limits.lag_s)],
     ["p99", latency ? seconds(latency.p99 / 1e6) : "-", ""],
     ["learning", process.learning ? "yes" : "paused", "", process.learning ? "" : "warn"],
-    ["checkpoint", `${seconds(checkpoint.age_s)} ago`, `of ${seconds(limits.checkpoint_s)}`, level(checkpoint.waited_s, limits.checkpoint_s)],
+    ["checkpoint", `${seconds(checkpoint.age_s)} ago`, `of ${seconds(limits.checkpoint_s)}`, checkpoint.waited_s > limits.checkpoint_s ? "bad" : ""],
     ["waiting", number(process.waiting), ""],
     ["gaps", number(process.gaps), ""],
     ["memory", `${number(Math.round(process.memory_mib))} MiB`, ""],
