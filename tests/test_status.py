@@ -102,6 +102,13 @@ def test_connections_are_told_apart_on_a_narrow_terminal_troubled_ones_first(sho
     assert "closed: closed" not in out
 
 
+def test_a_sink_that_is_named_as_its_kind_is_named_once(shown):
+    sink = replace(SINK, name="jsonl", kind="jsonl")
+    with served_apart(ask=lambda: vitals(sinks=(sink,))) as url:
+        _, out, _ = shown(url)
+    assert ("jsonl", "", "3") in [row[:3] for row in cells(out)]
+
+
 def test_a_daemon_that_compiles_says_how_long_that_takes(shown):
     with served_apart(ask=lambda: vitals(state="compiling")) as url:
         code, out, _ = shown(url)

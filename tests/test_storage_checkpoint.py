@@ -282,7 +282,7 @@ def small_disk(tmp_path):
 
 def test_disk_that_is_really_full_leaves_the_older_ones(small_disk):
     checkpoint.save(small_disk, 1, ARRAYS, {})
-    with pytest.raises(CheckpointError, match="free space and resume"):
+    with pytest.raises(CheckpointError, match="free space, then resume or start again"):
         checkpoint.save(small_disk, 2, {"x": np.zeros(100_000)}, {})
     assert names(small_disk) == ["000000000001"]
     same(checkpoint.load(small_disk / "000000000001").arrays, ARRAYS)

@@ -137,5 +137,6 @@ def _sinks(sinks: Iterable[Status]) -> Table:
     for sink in sinks:
         counts = (sink.queued, sink.spilled, sink.dropped, sink.written)
         shown = (f"{count:,}" for count in counts)
-        table.add_row(Text(sink.name), Text(sink.kind), *shown, Text(sink.error))
+        kind = Text(sink.kind if sink.kind != sink.name else "")
+        table.add_row(Text(sink.name), kind, *shown, Text(sink.error))
     return table

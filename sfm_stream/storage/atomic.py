@@ -105,7 +105,7 @@ def explain(error: OSError) -> tuple[str, str]:
     """Say what a failed write means and what to do about it."""
     reason = (error.strerror or str(error)).lower()
     if error.errno in {errno.ENOSPC, errno.EDQUOT}:
-        return "the disk is full", "free space and resume"
+        return "the disk is full", "free space, then resume or start again"
     if error.errno in {errno.EMFILE, errno.ENFILE}:
         problem = f"cannot be opened: {reason}"
         return problem, "raise the limit of open files (ulimit -n, LimitNOFILE=)"

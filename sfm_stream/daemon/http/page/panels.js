@@ -146,7 +146,7 @@ export const showLatency = ({ latencies, latency_us: latency }) => {
 
 export const showFlows = (process) => {
   const rows = [
-    ...process.feeds.map((f) => [f.label, f.state, f.age == null ? "-" : `${seconds(f.age)} ago`]),
+    ...[...process.feeds].sort((a, b) => (a.state === "live") - (b.state === "live")).map((f) => [f.label, f.state, f.age == null ? "-" : `${seconds(f.age)} ago`]),
     ...process.sinks.map((s) => [s.name, s.error ? "failing" : s.blocked_s > 1 ? "slow" : "ok",
       `${number(s.written)} out${s.queued + s.spilled ? `, ${number(s.queued + s.spilled)} wait` : ""}${s.dropped ? `, ${number(s.dropped)} lost` : ""}`]),
   ];
