@@ -224,14 +224,14 @@ class CheckpointMismatch(CheckpointError):
 
 
 class ReplayMismatch(SFMStreamError):
-    """A replay of the same events gave different records.
+    """A replay of the same events gave other records than those of a run.
 
     Attributes:
         kind: the kind of record, e.g. `forecasts`.
         row: 0-based row of the first difference.
         column: its column.
-        expected: the value in the run.
-        was: the value in the replay.
+        expected: the value in the replay.
+        was: the value in the run's files.
     """
 
     def __init__(
@@ -244,7 +244,8 @@ class ReplayMismatch(SFMStreamError):
     def __str__(self) -> str:
         return (
             f"{self.kind} row {self.row} column {self.column!r}: "
-            f"expected {self.expected!r}, was {self.was!r}"
+            f"expected {self.expected!r}, was {self.was!r}; "
+            "`sfm-stream repair RUN` builds the records of RUN anew"
         )
 
 

@@ -74,7 +74,8 @@ MESSAGES = [
     (RecordsLost("out", "was removed", "begin anew"), "out: was removed; begin anew"),
     (
         ReplayMismatch("scores", 3, "mean", 1.5, None),
-        "scores row 3 column 'mean': expected 1.5, was None",
+        "scores row 3 column 'mean': expected 1.5, was None; "
+        "`sfm-stream repair RUN` builds the records of RUN anew",
     ),
 ]  # fmt: skip
 NAMES = [f"{type(e).__name__}-{i}" for i, (e, _) in enumerate(MESSAGES)]

@@ -121,6 +121,9 @@ def verify(
         total = sum(found.records.values())
         where = "" if one is made else f"{one.folder}: "
         typer.echo(f"{where}{total} records of {found.events} events {how}")
+        if found.unchecked:
+            more = f"{found.unchecked} events that no checkpoint covers yet"
+            say(f"{where}not checked: {more}")
         if not (one.journal.is_dir() or (one.folder / run_folder.SUMMARY).exists()):
             say(f"{one.folder} is not at its end: verified up to its newest checkpoint")
 

@@ -62,13 +62,13 @@ class Comparison:
         for kind, rows in self._rows.items():
             done = self._done[kind]
             if done < rows:
-                raise ReplayMismatch(kind, done, "seq", "a record", "none")
+                raise ReplayMismatch(kind, done, "seq", "none", "a record")
         return {kind: done - self._before[kind] for kind, done in self._done.items()}
 
     def _take(self, kind: str, frame: pl.DataFrame) -> None:
         done = self._done[kind]
         if done + len(frame) > self._rows[kind]:
-            raise ReplayMismatch(kind, self._rows[kind], "seq", "none", "a record")
+            raise ReplayMismatch(kind, self._rows[kind], "seq", "a record", "none")
         for part in frame.iter_slices(ROWS_AT_ONCE):
             said = self._said[kind].take(len(part))
             self._compare(kind, done, said, part)
@@ -196,10 +196,10 @@ def _expect(
     differ: Callable[[str, pl.Series, pl.Series], pl.Series],
 ) -> None:
     if len(said) < len(was):
-        raise ReplayMismatch(kind, row + len(said), "seq", "none", "a record")
+        raise ReplayMismatch(kind, row + len(said), "seq", "a record", "none")
     columns, now = _flat(said), _flat(was)
     if columns.keys() != now.keys():
-        raise ReplayMismatch(kind, row, "*", list(columns), list(now))
+        raise ReplayMismatch(kind, row, "*", list(now), list(columns))
     first = [
         (differing.arg_max(), name)
         for name, column in columns.items()
@@ -208,7 +208,7 @@ def _expect(
     if first:
         at, name = min(first, key=lambda found: found[0] or 0)
         at = at or 0
-        raise ReplayMismatch(kind, row + at, name, columns[name][at], now[name][at])
+        raise ReplayMismatch(kind, row + at, name, now[name][at], columns[name][at])
 
 
 def _flat(frame: pl.DataFrame) -> dict[str, pl.Series]:

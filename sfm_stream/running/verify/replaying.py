@@ -44,11 +44,14 @@ class Verdict:
         records: number of records compared, per kind.
         differences: of the fingerprints, name to (in the run, now); when there are
             none, the records are identical, else they agree within tolerances.
+        unchecked: events of the journal behind the newest checkpoint, of which no
+            record was compared.
     """
 
     events: int
     records: Mapping[str, int]
     differences: Mapping[str, tuple[Any, Any]]
+    unchecked: int = 0
 
 
 def verify(
@@ -100,7 +103,9 @@ def verify(
     given = first(last - engine.seq, blocks_of(run, engine.seq, open_feed))
     blocks = homes.carried_out(given, engine, run, seen)
     run_blocks(blocks, engine, lambda _: None, after_block)
-    return Verdict(counted, comparison.finish(), differences)
+    there = journal.end(run.journal) if run.journal.is_dir() else 0
+    unchecked = max(0, there - int(held.manifest["seq"]))
+    return Verdict(counted, comparison.finish(), differences, unchecked)
 
 
 def misfit(run: Run) -> Misfit:
