@@ -191,7 +191,11 @@ def test_an_impossible_value_is_named_with_what_was_expected(text, message):
         ),
         (
             "[feed]\nperiod = '0s'",
-            "feed.period: expected a duration like '100ms', was '0s'",
+            "feed.period: expected a duration longer than 0, was '0s'",
+        ),
+        (
+            "[stream]\nfields = ['a', 'b', 'a']",
+            "stream.fields[2]: 'a' stands there twice",
         ),
     ],
 )

@@ -38,6 +38,8 @@ def check(config: Config) -> None:
             "run.warmup", f"expected a count or a share below 1, was {warmup}"
         )
     _check_experts(config.forecast.experts)
+    _expect_once("forecast.experts", config.forecast.experts)
+    _expect_once("stream.fields", config.stream.fields)
     _check_levels(config.forecast.levels)
     _check_daemon(config.daemon)
 
@@ -86,5 +88,9 @@ def _check_experts(experts: Sequence[str]) -> None:
         if name not in EXPERTS:
             problem, hint = f"unknown expert {name!r}", did_you_mean(name, EXPERTS)
             raise ConfigError(f"forecast.experts[{i}]", problem, hint)
-        if name in experts[:i]:
-            raise ConfigError(f"forecast.experts[{i}]", f"{name!r} stands there twice")
+
+
+def _expect_once(at: str, names: Sequence[str]) -> None:
+    for i, name in enumerate(names):
+        if name in names[:i]:
+            raise ConfigError(f"{at}[{i}]", f"{name!r} stands there twice")

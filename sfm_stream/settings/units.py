@@ -155,7 +155,9 @@ def _ns(text: str) -> int:
     ns = float(found[1]) * UNIT_NS[found[2]] if found else 0.0
     if ns > LONGEST_NS:
         raise ValueError(f"expected at most 100 years, was {text!r}")
-    if round(ns) <= 0:
+    if found and round(ns) <= 0:
+        raise ValueError(f"expected a duration longer than 0, was {text!r}")
+    if not found:
         raise ValueError(f"expected a duration like '100ms', was {text!r}")
     return round(ns)
 
