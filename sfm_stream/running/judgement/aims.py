@@ -32,6 +32,6 @@ def expect_targets(config: Config, feed: Feed) -> None:
             why = left_out.get(name, "is not among stream.fields")
             hint = f"add {name!r} to stream.fields"
             raise ConfigError(at, f"column {name!r} is no field: it {why}", hint)
-        if name not in inputs.DERIVED and (near := did_you_mean(name, columns)):
+        if name not in inputs.DERIVED and (near := did_you_mean(name, feed.fields)):
             problem = f"expected a field or derived value, was {name!r}"
             raise ConfigError(at, problem, near)
