@@ -114,6 +114,15 @@ def test_runs_are_numbered_and_never_written_over(sfm_stream):
     assert "holds a run already" in err
 
 
+def test_a_run_goes_into_no_folder_of_other_things(sfm_stream):
+    Path("mine").mkdir()
+    Path("mine/notes.txt").touch()
+    code, _, err = sfm_stream("replay", DEMO, *SMALL, "--out", "mine")
+    assert code == 1
+    assert "new or empty folder, was one with notes.txt; name another" in err
+    assert [path.name for path in Path("mine").iterdir()] == ["notes.txt"]
+
+
 def test_commands_at_the_same_time_get_folders_of_their_own(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with placed(None, DEMO) as one, placed(None, DEMO) as other:
@@ -278,6 +287,7 @@ def test_a_run_that_took_nothing_fails_and_check_says_so_before(sfm_stream):
         assert "time could not be read" in err
         assert "bars.csv row 1: 'soon'" in err
         assert "feed.options.time_format" in err
+        assert "mean weight" not in err
         assert "expected the ticks of 40 rows, was none" in err.splitlines()[-1]
         assert json.loads(out.splitlines()[-1])
 
@@ -296,6 +306,9 @@ def test_what_was_chosen_is_said_by_the_table_and_by_check(sfm_stream):
     code, _, err = sfm_stream("check", "bars.toml", *said)
     assert code == 1
     assert "column 'side' is no field: it holds text, first 'buy'" in err
+    said = ("--set", 'target.values=["nosuch"]')
+    _, _, err = sfm_stream("check", "bars.toml", *said)
+    assert err.endswith("was 'nosuch'; there are: close\n")
 
 
 @pytest.mark.parametrize(

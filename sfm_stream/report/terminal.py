@@ -92,7 +92,7 @@ def showing(folder: Path) -> Iterator[None]:
     try:
         yield
     except FeedError:
-        if (folder / run_folder.SUMMARY).exists():
+        if (folder / run_folder.SUMMARY).exists() and _summary(folder)["ticks"]:
             show_run(folder)
         raise
     show_run(folder)
@@ -101,7 +101,25 @@ def showing(folder: Path) -> Iterator[None]:
 def show_run(folder: Path) -> None:
     """Show a run's summary: scores, experts, and the strongest frequencies."""
     console = Console(stderr=True, highlight=False)
-    summary = msgspec.json.decode((folder / run_folder.SUMMARY).read_bytes())
+    summary = _summary(folder)
+    if summary["ticks"]:
+        _show_figures(folder, summary)
+    show_remarks(summary["remarks"])
+    if any(one["scored"] for one in summary["horizons"].values()):
+        console.print(
+            f"look at it: sfm-stream report {folder}", markup=False, soft_wrap=True
+        )
+    show_account(summary["account"])
+    console.print(f"run: {folder}", markup=False, soft_wrap=True)
+
+
+def _summary(folder: Path) -> dict[str, Any]:
+    content = (folder / run_folder.SUMMARY).read_bytes()
+    return msgspec.json.decode(content, type=dict[str, Any])
+
+
+def _show_figures(folder: Path, summary: Mapping[str, Any]) -> None:
+    console = Console(stderr=True, highlight=False)
     targets = summary.get("targets", {"": summary})
     for target, scored in list(targets.items())[:SHOWN]:
         _show_scores(target, scored["horizons"])
@@ -120,13 +138,6 @@ def show_run(folder: Path) -> None:
     console.print(_chosen(summary), markup=False, soft_wrap=True)
     for line in periods(summary):
         console.print(line, markup=False, soft_wrap=True)
-    show_remarks(summary["remarks"])
-    if any(one["scored"] for one in summary["horizons"].values()):
-        console.print(
-            f"look at it: sfm-stream report {folder}", markup=False, soft_wrap=True
-        )
-    show_account(summary["account"])
-    console.print(f"run: {folder}", markup=False, soft_wrap=True)
 
 
 def _chosen(summary: Mapping[str, Any]) -> str:

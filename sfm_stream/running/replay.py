@@ -73,11 +73,12 @@ def replay(
     Raises:
         FeedError: where the feed cannot be read on; what came before is recorded,
             checkpointed and summed up.
-        SinkError: if another process uses the folder, or records cannot be written;
-            `resume` goes on from the last checkpoint.
+        SinkError: if another process uses the folder, it holds other things, or
+            records cannot be written; `resume` goes on from the last checkpoint.
         CheckpointError: if a checkpoint cannot be written or used.
         KeyboardInterrupt: when interrupted, after a checkpoint.
     """
+    run_folder.expect_free(out)
     room.expect(config, feed.fields)
     engine = Engine(config, feed.fields)
     if start is not None:

@@ -30,6 +30,7 @@ from sfm_stream.errors import (
     ConfigError,
     SinkError,
     SourceChanged,
+    listed,
 )
 from sfm_stream.storage import atomic, fingerprint, lock, toml
 
@@ -116,6 +117,21 @@ def create(
     guard()
     write(folder / INFO, to_json(info))
     return Run(folder, settings, plain(info))
+
+
+def expect_free(folder: Path) -> None:
+    """Refuse a folder that holds other things than a run.
+
+    Raises:
+        SinkError: naming some of them.
+    """
+    known = [folder / name for name in (INFO, CONFIG, lock.NAME)]
+    if not folder.is_dir() or any(path.exists() for path in known):
+        return
+    found = sorted(path.name for path in folder.iterdir())
+    if found:
+        problem = f"expected a new or empty folder, was one with {listed(found, 3)}"
+        raise SinkError(str(folder), problem, "name another with --out")
 
 
 def make(folder: Path) -> bool:
