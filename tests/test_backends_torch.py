@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 import torch
 
+from sfm_stream.backends.torch import Torch
+from sfm_stream.errors import ConfigError
 from sfm_stream.kernels.learning import adam
 from tests.kernels_rig import (
     LEARN,
@@ -178,3 +180,12 @@ def test_update_is_skipped_where_a_gradient_is_not_finite(backend):
     said = r.run(events, LEARN, 31, 32)
     assert said.notices[0].tolist()[3:] == [0, 29, 2]
     np.testing.assert_array_equal(r.view("weights"), before)
+
+
+def test_a_device_that_is_not_there_is_told_in_one_sentence(monkeypatch):
+    def absent(*_, **__):
+        raise RuntimeError("no driver is installed.\nSee the manual.")
+
+    monkeypatch.setattr("torch.zeros", absent)
+    with pytest.raises(ConfigError, match="no driver is installed; use cpu"):
+        Torch("cuda")

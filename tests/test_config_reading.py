@@ -27,6 +27,11 @@ def test_nothing_said_means_the_defaults():
     assert config.parse("") == Config()
 
 
+def test_what_is_no_tree_of_tables_is_refused():
+    with pytest.raises(ConfigError, match="settings: expected tables by name, was "):
+        config.from_tree([])
+
+
 def test_a_key_that_is_set_replaces_its_default_alone():
     read = config.parse("[learn]\nlr = 0.5\n[model]\nstates = 4")
     assert (read.learn.lr, read.model.states) == (0.5, 4)

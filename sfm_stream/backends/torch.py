@@ -107,7 +107,8 @@ def _present(device: str) -> torch.device:
     try:
         torch.zeros(1, device=device)
     except (RuntimeError, AssertionError) as e:
-        problem = f"torch cannot use {device!r}: {str(e).partition(chr(10))[0]}"
+        reason = str(e).partition("\n")[0].rstrip(".")
+        problem = f"torch cannot use {device!r}: {reason}"
         raise ConfigError("run.device", problem, "use cpu") from e
     return torch.device(device)
 

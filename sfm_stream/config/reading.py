@@ -87,6 +87,8 @@ def from_tree(tree: Mapping[str, Any]) -> Config:
         Traceback (most recent call last):
         sfm_stream.errors.ConfigError: model.stats: unknown key; did you mean 'states'?
     """
+    if not isinstance(tree, Mapping):
+        raise ConfigError("settings", f"expected tables by name, was {tree!r}")
     placed = as_now(tree)
     _refuse_unknown(placed, Config, "")
     config = _converted(_with_one_feed(placed), Config, "")

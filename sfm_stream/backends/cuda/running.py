@@ -133,5 +133,6 @@ def find(device: str) -> Gpu:
     try:
         return Gpu(int(named[1] or 0))
     except Exception as e:
-        problem = f"no GPU for {device!r}: {str(e).partition(chr(10))[0]}"
+        reason = str(e).partition("\n")[0].rstrip(".")
+        problem = f"no GPU for {device!r}: {reason}"
         raise ConfigError("run.device", problem, 'set run.device = "cpu"') from e
