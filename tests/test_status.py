@@ -100,10 +100,14 @@ def test_connections_are_told_apart_on_a_narrow_terminal_troubled_ones_first(sho
     first = {port: out.index(f"ws://127.0.0.1:{port}/") for port in ports}
     assert sorted(ports, key=first.get) == [9303, 9301, 9302]
     assert "closed: closed" not in out
+    assert {len(line) for line in out.splitlines() if "┃" in line} <= set(range(81))
+    assert all(
+        line.endswith(tuple("┃┓┩│┘")) for line in out.splitlines() if "ws:" in line
+    )
 
 
 def test_a_sink_that_is_named_as_its_kind_is_named_once(shown):
-    sink = replace(SINK, name="jsonl", kind="jsonl")
+    sink = replace(SINK, name="jsonl jsonl", kind="jsonl")
     with served_apart(ask=lambda: vitals(sinks=(sink,))) as url:
         _, out, _ = shown(url)
     assert ("jsonl", "", "3") in [row[:3] for row in cells(out)]

@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 
 SHOWN_STREAMS = 30
 SHOWN_HAPPENINGS = 12
-LABEL = 22
-"""Characters of a connection's name that have room, however narrow the terminal."""
 
 
 @contextmanager
@@ -98,7 +96,7 @@ def _streams(streams: Mapping[str, Stream]) -> Table:
 def _connections(connections: Iterable[Connection]) -> Table:
     """Show connections, those that bring no data first."""
     table = Table()
-    table.add_column("connection", overflow="fold", min_width=LABEL)
+    table.add_column("connection", overflow="fold")
     for name in ("state", "for, s", "data, s ago"):
         table.add_column(name, no_wrap=True)
     table.add_column("last end", overflow="fold")
@@ -112,7 +110,7 @@ def _happened(connections: Iterable[Connection]) -> Table:
     """Show what happened to connections of late, the latest first."""
     table = Table()
     table.add_column("time, UTC", no_wrap=True)
-    table.add_column("connection", overflow="fold", min_width=LABEL)
+    table.add_column("connection", overflow="fold")
     table.add_column("what happened")
     happened = [
         (one, connection.label)
@@ -137,6 +135,7 @@ def _sinks(sinks: Iterable[Status]) -> Table:
     for sink in sinks:
         counts = (sink.queued, sink.spilled, sink.dropped, sink.written)
         shown = (f"{count:,}" for count in counts)
-        kind = Text(sink.kind if sink.kind != sink.name else "")
-        table.add_row(Text(sink.name), kind, *shown, Text(sink.error))
+        name = sink.name.removeprefix(f"{sink.kind} ")
+        kind = Text(sink.kind if sink.kind != name else "")
+        table.add_row(Text(name), kind, *shown, Text(sink.error))
     return table
