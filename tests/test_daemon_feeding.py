@@ -5,6 +5,7 @@ import threading
 from collections import Counter
 
 import pytest
+from msgspec.structs import replace
 
 from sfm_stream.config import from_tree
 from sfm_stream.daemon import feeding
@@ -22,8 +23,9 @@ class Feed:
 
     def status(self):
         examples = {"garbage": f"first of {self.counters['garbage']}"}
-        return [Connection(self.label, "live", 0.0, 0.0, "", {}, dict(self.counters),
-                           examples=examples)]  # fmt: skip
+        one = Connection(self.label, "live", 0.0, 0.0, "", {}, dict(self.counters),
+                         examples=examples)  # fmt: skip
+        return [one, replace(one, counters={"garbage": 1})]
 
     async def batches(self, most):
         yield Block.of([Tick("s", 0, (1.0,), 0)] * min(most, 2), 1)
@@ -62,10 +64,10 @@ def test_a_feed_that_follows_keeps_what_was_counted_before():
             await asyncio.sleep(0)
         feeds.stop()
         events = await taking
-        (one,) = feeds.status()
-        return events, counts, feeds.counters["garbage"], one
+        return events, counts, feeds.counters["garbage"], *feeds.status()
 
-    events, counts, last, one = asyncio.run(run())
+    events, counts, last, one, other = asyncio.run(run())
+    assert other.counters["garbage"] == 2
     assert (counts, last, one.counters["garbage"]) == ([3], 5, 5)
     assert one.examples["garbage"] == "first of 3"
     assert [e.reason for e in events if isinstance(e, Gap)] == [feeding.CHANGED]

@@ -8,9 +8,9 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping
 from contextlib import aclosing
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from msgspec.structs import replace
 
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
     from sfm_stream.config import Config
     from sfm_stream.feeds import Connection, LiveFeed
+
+Key: TypeAlias = tuple[str, int]
 
 MOST = 512
 """Events taken at once: many share the cost of a batch, and none waits for long."""
@@ -44,7 +46,7 @@ class Feeding:
         self._now: LiveFeed | None = None
         self._next: LiveFeed | None = None
         self._before: Counter[str] = Counter()
-        self._connections: dict[str, Connection] = {}
+        self._connections: dict[Key, Connection] = {}
         self._stopped = False
 
     @property
@@ -70,9 +72,9 @@ class Feeding:
 
     def status(self) -> list[Connection]:
         """Give the state of each connection, with its counts since the start."""
-        before = dict(self._connections)
         found = self._now.status() if self._now else ()
-        return [_after(before.pop(one.label, None), one) for one in found]
+        before = self._connections
+        return [_after(before.get(key), one) for key, one in _keyed(found)]
 
     async def begin(self, config: Config) -> None:
         """Open the first feed; a thread waits for what is piped in.
@@ -126,8 +128,16 @@ class Feeding:
 
     def _replace(self, feed: LiveFeed) -> None:
         self._before = Counter(self.counters)
-        self._connections |= {one.label: one for one in self.status()}
+        self._connections |= dict(_keyed(self.status()))
         self._now, self._next = feed, None
+
+
+def _keyed(connections: Iterable[Connection]) -> Iterator[tuple[Key, Connection]]:
+    """Give connections by label and number: feeds that share an address have one."""
+    count = Counter[str]()
+    for one in connections:
+        yield (one.label, count[one.label]), one
+        count[one.label] += 1
 
 
 def _after(before: Connection | None, now: Connection) -> Connection:
