@@ -1,7 +1,20 @@
-"""Run the command line as `python -m sfm_stream`."""
+"""The program: `sfm-stream`, or `python -m sfm_stream`."""
 
 from __future__ import annotations
 
-from sfm_stream.cli import main
+import sys
 
-main()
+INTERRUPTED = 130
+
+
+def main() -> None:
+    """Run the command line; an interrupt while it is imported ends it quietly."""
+    try:
+        from sfm_stream import cli
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)
+    cli.main()
+
+
+if __name__ == "__main__":
+    main()

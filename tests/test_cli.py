@@ -54,6 +54,19 @@ def test_importing_the_command_line_loads_nothing_heavy():
     assert said.stdout.strip() == "[]"
 
 
+def test_an_interrupt_while_the_program_is_imported_ends_it_quietly(tmp_path):
+    (tmp_path / "typer.py").write_text("raise KeyboardInterrupt")
+    said = subprocess.run(
+        [sys.executable, "-m", "sfm_stream", "feeds"],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (said.returncode, said.stderr) == (130, "")
+
+
 @pytest.mark.parametrize("buffered", ["", "1"])
 @pytest.mark.parametrize("command", ["feeds", "explain learn.every", "--version"])
 @pytest.mark.parametrize(
