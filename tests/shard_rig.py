@@ -13,7 +13,7 @@ from random import Random
 
 from connectors.capture.format import received
 from sfm_stream.storage import epoch
-from sfm_stream.storage.segment import HEAD
+from sfm_stream.storage.segment import BEGINNING
 from tests.feed_tables import NUMBERS
 
 PATIENCE = 180.0
@@ -106,7 +106,7 @@ class Daemon:
         logs = sorted((self.run / "journal").glob("*.log"))
         newest = logs[-1] if logs else None
         if newest is None:
-            return f"{0:012d}.log", HEAD.size
+            return f"{0:012d}.log", BEGINNING
         return newest.name, newest.stat().st_size
 
     def until(self, condition):
