@@ -15,7 +15,7 @@ from sfm_stream.errors import CheckpointError, Fenced, JournalError, SinkError
 from sfm_stream.events import Control, Gap
 from sfm_stream.notices import Level
 from sfm_stream.records import Decision
-from sfm_stream.sinks import open_sink
+from sfm_stream.sinks import Status, open_sink
 from sfm_stream.storage import atomic, checkpoint, journal
 from sfm_stream.storage.journal import Journal, active, writer
 from tests.daemon_rig import START, block, full_disk, settings_of, ticks
@@ -204,19 +204,44 @@ def test_a_decision_is_logged(tmp_path):
 def test_a_journal_that_cannot_begin_again_in_time_is_told_with_the_reason(
     tmp_path, monkeypatch
 ):
-    rig = Rig(tmp_path, daemon={"disk_full": "go-on"})
+    rig = Rig(tmp_path, daemon={**AT_EVERY_BATCH, "disk_full": "go-on"})
     rig.worker.stepper.problem = "journal: the disk is full"
     rig.worker.take(block([Control("", START, "unjournalled")]))
     with monkeypatch.context() as patch:
         patch.setattr(worker, "REJOIN", 0.001)
         patch.setattr(rig.worker.saver, "begin", lambda *_: Future())
-        rig.worker._rejoin()
+        rig.worker.beat()
+        rig.worker.beat()
     rig.worker.close()
     assert rig.said[:2] == [
         "decided: unjournalled all streams (journal: the disk is full)",
         "still without a journal: no checkpoint came to an end in 0.001 s",
     ]
     assert {notice.level for notice in rig.said[:2]} == {Level.ERROR}
+
+
+def test_a_sink_in_trouble_does_not_hold_a_model_that_goes_on(tmp_path, monkeypatch):
+    rig = Rig(tmp_path, daemon={**AT_EVERY_BATCH, "disk_full": "go-on"})
+    rig.worker.stepper.problem = "journal: the disk is full"
+    rig.worker.take(block(ticks(0, 5)))
+    (sink,) = rig.worker.deliveries.values()
+    states = iter(["", "", "no space left"])
+    told = lambda: Status("records", "parquet", 0, 0, 0, 0, 0.0, next(states))  # noqa: E731
+    with monkeypatch.context() as patch:
+        patch.setattr(worker, "REJOIN", 60.0)
+        patch.setattr(sink, "state", told)
+        patch.setattr(rig.worker.saver, "begin", lambda *_: Future())
+        rig.worker.beat()
+    assert "still without a journal: sink records: no space left" in rig.said
+    rig.worker.close()
+
+
+def test_a_lag_is_told_as_the_reason_for_catching_up_without_a_journal_too(tmp_path):
+    rig = Rig(tmp_path, daemon={"disk_full": "go-on"})
+    rig.worker.stepper.problem = "journal: the disk is full"
+    rig.worker.take(block([Control("", START, "catch-up")]))
+    rig.worker.close()
+    assert rig.said[0] == "decided: catch-up all streams (lag 0 s)"
 
 
 def test_settings_that_may_change_are_gone_by(tmp_path):
@@ -385,7 +410,7 @@ def test_a_run_killed_while_its_disk_was_full_goes_on_before_the_hole(
     with monkeypatch.context() as patch:
         patch.setattr(atomic, "append", full_disk)
         rig.worker.take(block(ticks(5, 9)))
-        patch.setattr(Worker, "_rejoin", lambda _: None)
+        patch.setattr(Worker, "_rejoin", lambda *_: None)
         rig.worker.close()
     again = Rig(tmp_path, sink=[{"kind": "jsonl"}], **tree)
     assert again.engine.seq == 5

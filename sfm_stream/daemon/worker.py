@@ -11,7 +11,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -46,9 +46,12 @@ ROW_BYTES = 80
 """About what a record takes on disk."""
 REJOIN = 5.0
 """Seconds a checkpoint may take that lets a journal begin again."""
+LOOK = 0.02
+"""Seconds between looks at whether a sink hinders it."""
 MARK_BYTES, SPILL_BYTES = 32, 4
 SERIOUS = {"unjournalled": error, "catch-up": warning, "quarantine": warning}
 """Decisions that tell of a trouble."""
+OF_LAG = ("catch-up", "caught-up")
 NOT_SAVED = (CheckpointError, JournalError, TimeoutError)
 """What a checkpoint may end with."""
 RESTARTED = "the process was restarted"
@@ -125,6 +128,7 @@ class Worker:
         self.lost, self.problem = tuple(found.lost), ""
         self.deliveries: dict[str, Delivery] = {}
         self._covered: deque[Saved] = deque()
+        self._hindered = ""
         self.steps, self._synced, self._pace = 0, time.monotonic(), 0.0
         self.stepper = Stepper(
             found.engine,
@@ -211,7 +215,7 @@ class Worker:
             self.journal.expect_present()
             self.stepper.sync()
         if self.stepper.problem and self._may_save():
-            self._rejoin()
+            self._rejoin(self._hindrance)
         elif self.is_due() and self.saver.has_room():
             self.save()
 
@@ -259,7 +263,7 @@ class Worker:
     def _empty(self) -> None:
         """Save and close the sinks."""
         if self.stepper.problem:
-            self._rejoin()
+            self._rejoin(str)  # the last try: a sink may yet come round
         else:
             self._save_last()
         end = time.monotonic() + self._drain
@@ -287,10 +291,11 @@ class Worker:
 
     def _tell(self, records: Records) -> None:
         """Log what was decided: rare, and what a person wants to know."""
-        why = self.stepper.problem or f"lag {self.stepper.lag:.3g} s"
+        lag = f"lag {self.stepper.lag:.3g} s"
         for record in records.rows():
             if isinstance(record, Decision):
                 whom = record.stream or "all streams"
+                why = lag if record.action in OF_LAG else self.stepper.problem or lag
                 make = SERIOUS.get(record.action, info)
                 self._say(make(f"decided: {record.action} {whom} ({why})"))
 
@@ -382,17 +387,43 @@ class Worker:
             told = f"no last checkpoint: {reason}; the journal has the rest"
             self._say(warning(told))
 
-    def _rejoin(self) -> None:
-        """Save, and journal again from there."""
+    def _rejoin(self, hindrance: Callable[[], str]) -> None:
+        """Save, and journal again from there.
+
+        Args:
+            hindrance: says why there is no use in waiting for it, or nothing.
+        """
         # what was not journalled has no content to be named by: a name of its own
         lacks = self.journal.position != self.engine.seq
         mark = secrets.token_hex(MARK_BYTES) if lacks else self.journal.mark
-        try:
-            self.saver.begin(self.deliveries, mark).result(REJOIN)
-            self.stepper.go_on_journalled(mark)
-        except NOT_SAVED as failed:
-            reason = str(failed) or f"no checkpoint came to an end in {REJOIN:g} s"
-            self._say(error(f"still without a journal: {reason}"))
+        why = hindrance()
+        if not why:
+            try:
+                written = self.saver.begin(self.deliveries, mark)
+                why = _waited(written, hindrance)
+                written.result(0.0)
+                self.stepper.go_on_journalled(mark)
+            except NOT_SAVED as failed:
+                late = f"no checkpoint came to an end in {REJOIN:g} s"
+                why = str(failed) or why or late
+        if why and why != self._hindered:
+            self._say(error(f"still without a journal: {why}"))
+        self._hindered = why
+
+    def _hindrance(self) -> str:
+        """Say which sink cannot come to an end, and why."""
+        states = (one.state() for one in self.deliveries.values())
+        return next((f"sink {s.name}: {s.error}" for s in states if s.error), "")
+
+
+def _waited(written: Future[None], hindrance: Callable[[], str]) -> str:
+    """Wait for a checkpoint as long as there is use in it; say why there is none."""
+    end = time.monotonic() + REJOIN
+    while not written.done() and time.monotonic() < end:
+        if why := hindrance():
+            return why
+        wait([written], LOOK)
+    return ""
 
 
 def _left_behind(sink: str) -> Notice:
