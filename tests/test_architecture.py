@@ -97,6 +97,7 @@ LONG_FILES = {}
 # Modules without a test file of their own name, and the one that tests them. This list
 # shrinks: whoever writes a module's tests takes it out.
 TESTED_IN = {
+    "daemon.rejoining": "test_daemon_worker.py",
     "state.layout": "test_state_bank.py",
     "state.places": "test_state_bank.py",
     "state.arena": "test_state_bank.py",

@@ -274,11 +274,14 @@ def test_other_streams_and_a_freeze_are_the_same_model(tmp_path):
     let_go(recovered(tmp_path, config=config))
 
 
-def test_a_journal_that_is_gone_is_told_from_a_backtest(tmp_path):
+@pytest.mark.parametrize("keeps_folder", [False, True])
+def test_a_journal_that_is_gone_is_told_from_a_backtest(tmp_path, keeps_folder):
     found = recovered(tmp_path)
     live(found, ticks(0, 20), save=True)
     let_go(found)
     shutil.rmtree(tmp_path / "journal")
+    if keeps_folder:
+        (tmp_path / "journal").mkdir()
     with pytest.raises(JournalError, match="journal of this live run, was none"):
         recovered(tmp_path)
     start = run_folder.load(tmp_path)

@@ -8,7 +8,7 @@ from concurrent.futures import Future
 import pytest
 from msgspec.structs import replace
 
-from sfm_stream.daemon import worker
+from sfm_stream.daemon import rejoining, worker
 from sfm_stream.daemon.recovery import recover
 from sfm_stream.daemon.worker import REPLAY, ROW_BYTES, Witness, Worker
 from sfm_stream.errors import CheckpointError, Fenced, JournalError, SinkError
@@ -208,7 +208,7 @@ def test_a_journal_that_cannot_begin_again_in_time_is_told_with_the_reason(
     rig.worker.stepper.problem = "journal: the disk is full"
     rig.worker.take(block([Control("", START, "unjournalled")]))
     with monkeypatch.context() as patch:
-        patch.setattr(worker, "REJOIN", 0.001)
+        patch.setattr(rejoining, "LONGEST", 0.001)
         patch.setattr(rig.worker.saver, "begin", lambda *_: Future())
         rig.worker.beat()
         rig.worker.beat()
@@ -228,7 +228,7 @@ def test_a_sink_in_trouble_does_not_hold_a_model_that_goes_on(tmp_path, monkeypa
     states = iter(["", "", "no space left"])
     told = lambda: Status("records", "parquet", 0, 0, 0, 0, 0.0, next(states))  # noqa: E731
     with monkeypatch.context() as patch:
-        patch.setattr(worker, "REJOIN", 60.0)
+        patch.setattr(rejoining, "LONGEST", 60.0)
         patch.setattr(sink, "state", told)
         patch.setattr(rig.worker.saver, "begin", lambda *_: Future())
         rig.worker.beat()
@@ -359,7 +359,7 @@ def test_after_a_full_disk_the_journal_goes_on_behind_a_checkpoint(
     tmp_path, monkeypatch
 ):
     rig = Rig(tmp_path, daemon={**AT_EVERY_BATCH, "disk_full": "go-on"})
-    monkeypatch.setattr(worker, "REJOIN", 0.2)
+    monkeypatch.setattr(rejoining, "LONGEST", 0.2)
     with monkeypatch.context() as patch:
         patch.setattr(atomic, "append", full_disk)
         rig.worker.take(block(ticks(0, 5)))

@@ -11,17 +11,19 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
-from concurrent.futures import Future, wait
+from concurrent.futures import Future
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
+from sfm_stream.daemon import rejoining
 from sfm_stream.daemon.named_sinks import OWN, RECORDS, SPILL, named
 from sfm_stream.daemon.recovery import Recovered
 from sfm_stream.daemon.saver import Saved, Saver
 from sfm_stream.daemon.status.model import LONGEST
 from sfm_stream.daemon.stepper import Stepper
-from sfm_stream.errors import CheckpointError, Fenced, JournalError
+from sfm_stream.errors import Fenced, JournalError
 from sfm_stream.events import Block, Control, Floats, Gap
 from sfm_stream.notices import Notice, Say, error, info, warning
 from sfm_stream.records import Decision, Records
@@ -44,16 +46,10 @@ REPLAY = 7.0
 take 10 s at most."""
 ROW_BYTES = 80
 """About what a record takes on disk."""
-REJOIN = 5.0
-"""Seconds a checkpoint may take that lets a journal begin again."""
-LOOK = 0.02
-"""Seconds between looks at whether a sink hinders it."""
 MARK_BYTES, SPILL_BYTES = 32, 4
 SERIOUS = {"unjournalled": error, "catch-up": warning, "quarantine": warning}
 """Decisions that tell of a trouble."""
 OF_LAG = ("catch-up", "caught-up")
-NOT_SAVED = (CheckpointError, JournalError, TimeoutError)
-"""What a checkpoint may end with."""
 RESTARTED = "the process was restarted"
 
 
@@ -215,7 +211,7 @@ class Worker:
             self.journal.expect_present()
             self.stepper.sync()
         if self.stepper.problem and self._may_save():
-            self._rejoin(self._hindrance)
+            self._rejoin(partial(rejoining.hindrance, self.deliveries))
         elif self.is_due() and self.saver.has_room():
             self.save()
 
@@ -382,48 +378,22 @@ class Worker:
         """Save what there is, if the sinks come to an end in time."""
         try:
             self.saver.begin(self.deliveries).result(self._drain)
-        except NOT_SAVED as failed:
+        except rejoining.NOT_SAVED as failed:
             reason = str(failed) or "a sink did not come to an end"
             told = f"no last checkpoint: {reason}; the journal has the rest"
             self._say(warning(told))
 
     def _rejoin(self, hindrance: Callable[[], str]) -> None:
-        """Save, and journal again from there.
-
-        Args:
-            hindrance: says why there is no use in waiting for it, or nothing.
-        """
+        """Save, and journal again from there, unless something hinders it."""
         # what was not journalled has no content to be named by: a name of its own
         lacks = self.journal.position != self.engine.seq
         mark = secrets.token_hex(MARK_BYTES) if lacks else self.journal.mark
-        why = hindrance()
-        if not why:
-            try:
-                written = self.saver.begin(self.deliveries, mark)
-                why = _waited(written, hindrance)
-                written.result(0.0)
-                self.stepper.go_on_journalled(mark)
-            except NOT_SAVED as failed:
-                late = f"no checkpoint came to an end in {REJOIN:g} s"
-                why = str(failed) or why or late
+        why = rejoining.rejoined(
+            self.stepper, self.saver, self.deliveries, mark, hindrance
+        )
         if why and why != self._hindered:
             self._say(error(f"still without a journal: {why}"))
         self._hindered = why
-
-    def _hindrance(self) -> str:
-        """Say which sink cannot come to an end, and why."""
-        states = (one.state() for one in self.deliveries.values())
-        return next((f"sink {s.name}: {s.error}" for s in states if s.error), "")
-
-
-def _waited(written: Future[None], hindrance: Callable[[], str]) -> str:
-    """Wait for a checkpoint as long as there is use in it; say why there is none."""
-    end = time.monotonic() + REJOIN
-    while not written.done() and time.monotonic() < end:
-        if why := hindrance():
-            return why
-        wait([written], LOOK)
-    return ""
 
 
 def _left_behind(sink: str) -> Notice:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from sfm_stream.errors import ConfigError, JournalError
-from sfm_stream.storage import checkpoint, journal
+from sfm_stream.storage import checkpoint, journal, segment
 
 MARK = "journal"
 """Key of the mark in a manifest; checkpoints of older versions have none."""
@@ -66,11 +66,11 @@ def expect_live(run: Path, hint: str) -> None:
         ConfigError: if it is a backtest.
         JournalError: if it was a live one, and its journal is gone.
     """
-    folder = run / "journal"
-    if folder.is_dir():
+    folder, newest = run / "journal", checkpoint.latest(run / "checkpoints")
+    was_live = newest is not None and MARK in checkpoint.read_manifest(newest)
+    if folder.is_dir() and (segment.firsts(folder) or not was_live):
         return
-    newest = checkpoint.latest(run / "checkpoints")
-    if newest is not None and MARK in checkpoint.read_manifest(newest):
+    if was_live:
         problem = "expected the journal of this live run, was none"
         way_out = (
             "restore it from a copy, or start a new run, warm from this with --from"
