@@ -165,6 +165,7 @@ RISES = [f"{1_700_000_000 + i * i}" for i in range(20)]
 RATE = [f"{1_700_000_000 + 60 * i}" for i in range(20)]
 FALLS = RATE[::-1]
 WANDERS = [f"{1_700_000_000 + i * 7 % 5}" for i in range(20)]
+METER = ["1532000000"] * 10 + ["1528000000"] * 10
 OF_IDS = [f"{1_000_000_000 + i}" for i in range(20)]
 VALUES = [f"{i % 3}" for i in range(20)]
 
@@ -172,12 +173,11 @@ VALUES = [f"{i % 3}" for i in range(20)]
 @pytest.mark.parametrize(
     ("name", "cells"),
     [
-        ("column_0", RATE), ("column_0", RISES), ("x", RATE), ("x", FALLS),
-        ("x", [f"{t}000" for t in RATE]), ("x", [f"{t}000000000" for t in RATE]),
-        ("x", [f"{t}.250" for t in RATE]), ("Zeit", RISES), ("column_0", FALLS),
+        ("column_0", RATE), ("column_0", RISES), ("column_0", FALLS), ("Zeit", RISES),
+        ("column_0", [f"{t}000" for t in RATE]), ("column_0", [f"{t}.250" for t in RATE]),
     ],
 )  # fmt: skip
-def test_numbers_that_count_time_are_times_whatever_their_name(name, cells):
+def test_numbers_that_count_time_are_times_in_a_file_without_a_header(name, cells):
     clock, ns, notes = told({name: cells, "load": VALUES})
     assert clock.columns == (name,)
     assert min(ns) // 10**9 == 1_700_000_000
@@ -198,24 +198,15 @@ def test_prices_and_ids_are_no_times(name, cells):
     assert told({"x": RATE})[0] is None
 
 
-def test_numbers_that_may_be_times_are_named_and_are_no_target():
-    columns = {n: pl.Series(n, c) for n, c in
-               {"a": RISES, "load": VALUES, "b": RISES}.items()}  # fmt: skip
-    seen, feed = Seen("a.csv", ("a", "load", "b"), columns), Config().feed
-    clock, notes = clocks.choose(feed, TextOptions(), seen)
+@pytest.mark.parametrize("cells", [RATE, RISES, FALLS, METER])
+def test_numbers_that_may_be_times_are_named_and_not_taken(cells):
+    columns = {"energy_wh": cells, "load": VALUES, "column_2": cells}
+    clock, _, notes = told(columns)
     assert clock is None
-    assert notes[1:] == [f"{n!r} may be times: feed.time = {n!r} reads them" for n in "ab"]  # fmt: skip
-    assert list(clocks.undecided(feed, seen)) == ["a"]
-    assert clocks.undecided(replace(feed, time="-"), seen) == {}
-
-
-def test_of_two_columns_that_are_both_likely_none_is_taken():
-    columns = {"a": RATE, "b": RATE, "load": VALUES}
-    seen = Seen(
-        "a.csv", tuple(columns), {n: pl.Series(n, c) for n, c in columns.items()}
-    )
-    assert clocks.choose(Config().feed, TextOptions(), seen)[0] is None
-    assert list(clocks.undecided(Config().feed, seen)) == ["a", "b"]
+    assert notes[1:] == [
+        f"{n!r} may be times: feed.time = {n!r} reads them"
+        for n in ("energy_wh", "column_2")
+    ]
 
 
 @pytest.mark.parametrize(

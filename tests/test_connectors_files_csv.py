@@ -321,6 +321,14 @@ def test_latin1_text_beside_the_fields_does_no_harm(tmp_path):
     assert whole(opened(path)).values.tolist() == [[2]]
 
 
+def test_a_meter_that_could_be_times_stays_a_field(tmp_path):
+    rows = [f"{1_300_000_000 + 60 * i},{i % 7}" for i in range(30)]
+    path = written(tmp_path, "\n".join(["energy_wh,power", *rows]).encode())
+    feed = opened(path, time="")
+    assert feed.fields == ("energy_wh", "power")
+    assert "'energy_wh' may be times: feed.time = 'energy_wh' reads them" in feed.notes
+
+
 def test_headerless_file_is_seen_and_numbered_from_0(tmp_path):
     path = written(tmp_path, b"3735693016,61685.99,0.00017,1723161601437,True\n" * 3)
     feed = opened(path, time="column_3")

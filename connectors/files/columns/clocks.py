@@ -37,11 +37,9 @@ NUMBERLIKE = re.compile(
     r"(?i)(^|[^a-z])(nr|no|num|number|seq|sequence|index|idx|key|code|count|counter)"
     r"($|[^a-z])|ids?$"
 )
-"""Names under which no numbers are times that count alone says so of."""
+"""Names under which numbers count other things than time."""
 USUAL = 1_100_000_000 * 10**9, 2_000_000_000 * 10**9
 """From 2004 to 2033: ids are often counted from 1,000,000,000 or 2,000,000,000 on."""
-REGULAR = 0.5
-"""Share of steps that are alike where times are taken at a rate."""
 MOSTLY = 0.9
 """Share of steps that go one way in a column of times: some rows are out of order."""
 LEAST_STEPS = 2
@@ -192,18 +190,15 @@ def _telling(feed: Feed, seen: Seen) -> list[Clock]:
         return [pair, *found[1:]]
     if not found and (parts := _in_parts(seen)):
         return [parts]
-    likely = [] if found else [n for n, sure in _doubtful(feed, seen).items() if sure]
-    return [Clock((likely[0],))] if len(likely) == 1 else found
+    first = seen.names[0]
+    if not found and NAMELESS.match(first) and first in _doubtful(feed, seen):
+        return [Clock((first,))]
+    return found
 
 
-def _doubtful(feed: Feed, seen: Seen) -> dict[str, bool]:
-    """Find numbers that may count time under names that say nothing of it.
-
-    Returns:
-        Whether they do in all likelihood, by name: their steps are alike, or they stand
-        first and have no name.
-    """
-    found = {}
+def _doubtful(feed: Feed, seen: Seen) -> list[str]:
+    """Find numbers that may count time under names that say nothing of it."""
+    found = []
     for name in _free(feed, seen):
         column = seen.columns[name]
         if NUMBERLIKE.search(name) or len(seen.columns) == 1:
@@ -214,21 +209,12 @@ def _doubtful(feed: Feed, seen: Seen) -> dict[str, bool]:
         ns = clock.read(pl.DataFrame([column.alias(name)]))
         usual = (ns >= USUAL[0]) & (ns < USUAL[1])
         if usual.mean() >= dates.ENOUGH and np.ptp(ns) and _goes_one_way(ns):
-            _, counts = np.unique(np.diff(ns), return_counts=True)
-            nameless = name == seen.names[0] and NAMELESS.match(name)
-            found[name] = counts.max() > REGULAR * len(ns) or bool(nameless)
+            found.append(name)
     return found
 
 
 def _may_be_times(name: str) -> str:
     return f"{name!r} may be times: feed.time = {name!r} reads them"
-
-
-def undecided(feed: Feed, seen: Seen) -> dict[str, str]:
-    """Say which columns are times in all likelihood, or may be and stand first."""
-    found = {} if feed.time else _doubtful(feed, seen)
-    return {n: f"may be times, which feed.time = {n!r} reads"
-            for n, sure in found.items() if sure or n == seen.names[0]}  # fmt: skip
 
 
 def tells_time(name: str, column: pl.Series, source: str) -> Clock | None:

@@ -123,7 +123,6 @@ def choose(
         free = {*seen.columns} - {*left_out, *busy, *feed.columns.values()}
         if clock is None:
             left_out |= clocks.counting_from_start(seen, free)
-            left_out |= clocks.undecided(feed, seen)
         fields = _fields(feed, seen, {*left_out, *busy}) | dict.fromkeys(derived, "")
     fields |= {name: "" for name in fields if name in derived}
     if not fields:
