@@ -127,12 +127,29 @@ def test_runs_are_numbered_and_never_written_over(sfm_stream):
     assert "holds a run already" in err
 
 
-def test_a_run_goes_into_no_folder_of_other_things(sfm_stream):
+@pytest.mark.parametrize(
+    ("there", "told"),
+    [
+        (["notes.txt"], "notes.txt"),
+        (["lock", "notes.txt"], "notes.txt"),
+        (["config.toml"], "config.toml"),
+    ],
+)
+def test_a_run_goes_into_no_folder_of_other_things(sfm_stream, there, told):
     Path("mine").mkdir()
-    Path("mine/notes.txt").touch()
+    for name in there:
+        Path("mine", name).touch()
     code, _, err = sfm_stream("replay", DEMO, *SMALL, "--out", "mine")
     assert code == 1
-    assert "new or empty folder, was one with notes.txt; name another" in err
+    assert f"new or empty folder, was one with {told}; name another" in err
+    assert sorted(p.name for p in Path("mine").iterdir()) == there
+
+
+def test_a_run_that_was_killed_while_it_was_made_is_made_anew(sfm_stream):
+    Path("mine").mkdir()
+    for name in ("lock", "config.toml"):
+        Path("mine", name).touch()
+    assert sfm_stream("replay", DEMO, *SMALL, "--out", "mine")[0] == 0
     assert [path.name for path in Path("mine").iterdir()] == ["notes.txt"]
 
 

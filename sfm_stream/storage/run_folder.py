@@ -125,11 +125,11 @@ def expect_free(folder: Path) -> None:
     Raises:
         SinkError: naming some of them.
     """
-    known = [folder / name for name in (INFO, CONFIG, lock.NAME)]
-    if not folder.is_dir() or any(path.exists() for path in known):
-        return
-    found = sorted(path.name for path in folder.iterdir())
-    if found:
+    names = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
+    # of a run that was killed while it was made, its lock and settings may be left
+    ours = {lock.NAME, CONFIG} if lock.NAME in names else set()
+    found = sorted(names - ours)
+    if found and INFO not in names:
         problem = f"expected a new or empty folder, was one with {listed(found, 3)}"
         raise SinkError(str(folder), problem, "name another with --out")
 
