@@ -15,10 +15,11 @@ from hypothesis import settings as settings_of
 from hypothesis import strategies as st
 
 from connectors import is_piped, open_live
-from connectors.live.pipe import Pipe
+from connectors.live.pipe import MADE_OF, Pipe
 from connectors.venues.course import SLACK
 from sfm_stream.config import from_tree
 from sfm_stream.errors import ConfigError, FeedError, NoRows
+from sfm_stream.state.inputs import DERIVED
 from tests.live_rig import Clock, until
 
 SECOND = 10**9
@@ -218,6 +219,79 @@ def test_the_first_record_with_values_alone_says_what_the_fields_are():
     assert pipe.counters["left out"] == 2
     (one,) = pipe.status()
     assert one.examples["left out"] == "standard input row 5: 'w'"
+
+
+ODD = '{"event":"subscribed"}'
+BEAT = '{"event":"subscribed","id":1}'
+QUOTES = ['{"t":1690000000,"s":"a","bid":1,"ask":2}'] * 2
+
+
+@pytest.mark.parametrize(
+    ("odd", "feed", "targets"),
+    [
+        (ODD, {}, []),
+        (BEAT, {}, ["bid"]),
+        (BEAT, {}, ["mid"]),
+        ('{"bid":1}', {"time": "t"}, []),
+        (BEAT, {"time": "t"}, []),
+        (BEAT, {"symbol": "s"}, []),
+        (BEAT, {"columns": {"price": "bid"}}, []),
+    ],
+)
+def test_a_first_record_without_what_is_needed_is_passed_over_and_counted(
+    odd, feed, targets, monkeypatch
+):
+    monkeypatch.setattr("connectors.live.pipe.MORE", 0.0)
+    monkeypatch.setattr("connectors.live.pipe.PIECE", len(odd) + 1)  # it comes alone
+    writer = Writer("\n".join([odd, *QUOTES, ""]))
+    writer.end()
+    given = settings("jsonl", {"target": {"values": targets}}, **feed)
+    pipe = Pipe(given, writer.place, clock=Now())
+    said = asyncio.run(all_of(pipe))
+    assert [tick.values for tick in said] == [(1.0, 2.0)] * 2
+    assert pipe.counters["garbage"] == 1
+    assert odd in pipe.status()[0].examples["garbage"]
+
+
+def test_of_records_that_come_together_most_decide():
+    said, pipe = ended("\n".join([BEAT, *QUOTES, BEAT, *QUOTES, ""]), "jsonl")
+    assert pipe.fields == ("bid", "ask")
+    assert len(said) == 5  # the second odd one is a tick without values
+    assert (pipe.counters["garbage"], pipe.counters["left out"]) == (1, 1)
+
+
+def test_a_record_alone_decides_at_once():
+    pipe, writer = opened(BEAT + "\n", "jsonl")
+    assert pipe.fields == ("id",)
+    writer.end()
+
+
+def test_named_fields_are_waited_for(monkeypatch):
+    monkeypatch.setattr("connectors.live.pipe.MORE", 0.0)
+    monkeypatch.setattr("connectors.live.pipe.PIECE", len(BEAT) + 1)
+    writer = Writer("\n".join([BEAT, *QUOTES, ""]))
+    given = settings("jsonl", {"stream": {"fields": ["bid"]}})
+    assert Pipe(given, writer.place, clock=Now()).fields == ("bid",)
+    writer.end()
+
+
+def test_what_no_record_has_ends_in_the_error_that_names_it():
+    with pytest.raises(FeedError, match="no such column"):
+        ended("\n".join(QUOTES), "jsonl", time="when")
+
+
+def test_a_wrong_setting_is_said_at_the_first_record():
+    with pytest.raises(ConfigError, match="derive"):
+        opened(QUOTES[0] + "\n", "jsonl", options={"derive": {"x": "bid +"}})
+
+
+def test_times_with_two_readings_are_said_at_the_first_record():
+    with pytest.raises(FeedError, match="expected one reading"):
+        opened('{"t":"01/02/2024 10:00:00","v":1}\n', "jsonl")
+
+
+def test_derived_targets_are_made_of_the_fields_that_the_core_takes():
+    assert {name: made for name, (_, made) in DERIVED.items()} == MADE_OF
 
 
 def test_fields_that_are_named_may_come_in_records_of_their_own():

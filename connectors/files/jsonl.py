@@ -64,7 +64,7 @@ class Jsonl(LineTable):
         self._encoding = options.encoding
         paths = text.expand(config.feed.path)
         head = text.head(paths[0], SAMPLE_LINES, self._encoding)
-        rows, _ = _records(head.splitlines()[:SAMPLE_LINES])
+        rows, _ = records(head.splitlines()[:SAMPLE_LINES])
         if not rows:
             hint = ARRAY if head.lstrip().startswith(b"[") else ""
             raise NoRows(paths[0], "expected records of JSON, was none", hint)
@@ -88,7 +88,7 @@ class Jsonl(LineTable):
         missing = set(wanted)
         for path in paths if missing else ():
             for lines, _ in self._texts(path):
-                rows, _ = _records(text.without_zeros(lines)[0].splitlines())
+                rows, _ = records(text.without_zeros(lines)[0].splitlines())
                 found = missing.intersection(chain.from_iterable(rows))
                 yield from sorted(found)
                 missing -= found
@@ -102,7 +102,7 @@ class Jsonl(LineTable):
         row = 0
         for lines, _ in texts:
             bare, zeros = text.without_zeros(lines)
-            rows, lost = _records(bare.splitlines())
+            rows, lost = records(bare.splitlines())
             if zeros:
                 lost.append(Lost(len(rows), ZEROS, f"{zeros:,} bytes", is_data=False))
             frame = _frame(rows, self._plan.read(self.columns))
@@ -172,7 +172,7 @@ def _shape(rows: Sequence[dict[str, str]]) -> tuple[tuple[str, ...], tuple[str, 
     return tuple(names), tuple(notes)
 
 
-def _records(lines: Sequence[bytes]) -> tuple[list[dict[str, str]], list[Lost]]:
+def records(lines: Sequence[bytes]) -> tuple[list[dict[str, str]], list[Lost]]:
     """Read lines: the records, and what is none; blank lines are neither."""
     rows: list[dict[str, str]] = []
     lost = []

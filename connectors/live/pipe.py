@@ -3,8 +3,9 @@
     mosquitto_sub -t hall | sfm-stream daemon hall.toml --set feed.path=-
 
 The first line with values is waited for, as it says which column is what. Then each
-line is a tick when it comes. A record of JSON names its values, so the first one alone
-decides which fields there are. Rows of CSV do not, so those that follow at once help to
+line is a tick when it comes. A record of JSON names its values, so one alone decides
+which fields there are: the first that has what the settings name, or what most have of
+those that come at once. Rows of CSV name none, so those that follow at once help to
 tell. While the model is slow the pipe fills, and whoever writes waits.
 """
 
@@ -16,8 +17,8 @@ import os
 import select
 import time
 from collections import Counter
-from collections.abc import AsyncGenerator, Iterator
-from contextlib import aclosing, suppress
+from collections.abc import AsyncGenerator, Iterator, Sequence
+from contextlib import aclosing
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
@@ -27,7 +28,7 @@ import msgspec
 import numpy as np
 
 from connectors.files.csv import DAMAGED, TOO_WIDE, Csv
-from connectors.files.jsonl import NO_FIELD, NO_RECORD, Jsonl
+from connectors.files.jsonl import NO_FIELD, NO_RECORD, Jsonl, records
 from connectors.files.table import (
     FAR_AHEAD,
     LATE,
@@ -63,6 +64,13 @@ ENOUGH = 1_000
 """First lines that are seen at most."""
 LONGEST = 1 << 22
 """Bytes of a line, as of a venue's frame."""
+MADE_OF = {
+    "mid": ("bid", "ask"),
+    "spread": ("bid", "ask"),
+    "imbalance": ("bid_qty", "ask_qty"),
+    "microprice": ("bid", "ask", "bid_qty", "ask_qty"),
+}
+"""Fields that a derived target is made of."""
 REASONS = {
     NO_RECORD: "garbage",
     NO_STREAM: "garbage",
@@ -93,7 +101,7 @@ class Pipe(Endless):
     Opening waits for the first rows.
 
     Args:
-        config: feed and stream are used.
+        config: feed, stream and target are used.
         place: the file descriptor to read, which is closed in the end.
         clock: for stamps.
         gather: least seconds between batches of few events.
@@ -216,23 +224,71 @@ class Pipe(Endless):
 
     def _opened(self) -> tuple[bytes, LineTable]:
         """Read the first lines, as many as it takes to see which column is what."""
-        head, tried = b"", 0
-        path = spooled(io.BytesIO())
-        while True:
-            head += self._more()
-            for text in self._telling(head[tried:], head):
-                with suppress(NoRows):
-                    return head, self._laid_out(text, path)
-            tried = len(head)
-            if self._ended or head.count(b"\n") >= ENOUGH:
-                return head, self._laid_out(head, path)
-
-    def _telling(self, new: bytes, head: bytes) -> list[bytes]:
-        """Give the texts of which the first with values says what the columns are."""
+        head, path = b"", spooled(io.BytesIO())
+        tried: list[tuple[bytes, LineTable | None]] = []
         # where the settings name the fields, an odd record adds none
         named = self._config.stream.fields
         alone = self._config.feed.connector == "jsonl" and not named
-        return new.splitlines(keepends=True) if alone else [head]
+        while True:
+            new = self._more()
+            head += new
+            if alone:
+                tried += self._each_alone(new, path)
+                if any(table for _, table in tried):
+                    return self._agreed(tried)
+            elif table := self._told_by(head, path):
+                return head, table
+            if self._ended or head.count(b"\n") >= ENOUGH:
+                return head, self._laid_out(head, path)
+
+    def _each_alone(
+        self, text: bytes, path: str
+    ) -> Iterator[tuple[bytes, LineTable | None]]:
+        """Give each line, and how ticks are laid out by it alone, if it tells."""
+        known: dict[frozenset[str], LineTable] = {}
+        for line in text.splitlines(keepends=True):
+            keys = _keys(line)
+            table = known.get(keys) or self._told_by(line, path)
+            if table and not self._has_targets(table):
+                table = None
+            if table and keys:
+                known[keys] = table
+            yield line, table
+
+    def _told_by(self, text: bytes, path: str) -> LineTable | None:
+        """Lay ticks out by some lines; None where they lack what is needed."""
+        try:
+            return self._laid_out(text, path)
+        except NoRows:
+            return None
+        except FeedError as error:
+            is_json = self._config.feed.connector == "jsonl"
+            if is_json and error.column not in _keys(text):
+                return None  # a record of another kind may have it
+            raise
+
+    def _has_targets(self, table: LineTable) -> bool:
+        there = {*table.fields}
+        absent = {*self._config.target.values} - there
+        return all(there.issuperset(MADE_OF.get(name, (name,))) for name in absent)
+
+    def _agreed(
+        self, tried: Sequence[tuple[bytes, LineTable | None]]
+    ) -> tuple[bytes, LineTable]:
+        """Take the fields that most have; leave out what stands above and has none."""
+        tables = [table for _, table in tried if table]
+        ((most, _),) = Counter(table.fields for table in tables).most_common(1)
+        chosen = next(table for table in tables if table.fields == most)
+        first = next(i for i, (_, table) in enumerate(tried) if table is chosen)
+        kept = []
+        for line, table in tried[:first]:
+            has_one = table and not {*most}.isdisjoint(table.fields)
+            if has_one or not _keys(line):  # what is no record is counted later
+                kept.append(line)
+            else:
+                shown = repr(line.strip()[:SHOWN].decode(errors="replace"))
+                self._odd.add("garbage", 1, f"{LABEL}: no tick: {shown}")
+        return b"".join([*kept, *(line for line, _ in tried[first:])]), chosen
 
     def _laid_out(self, head: bytes, path: str) -> LineTable:
         Path(path).write_bytes(head)
@@ -312,6 +368,12 @@ class Pipe(Endless):
 
     def _enter(self, state: State) -> None:
         self._state, self._since = state, self._clock.elapsed()
+
+
+def _keys(text: bytes) -> frozenset[str]:
+    """Give the keys of the records in some lines."""
+    rows, _ = records(text.splitlines())
+    return frozenset(chain.from_iterable(rows))
 
 
 def _of_input(error: FeedError, head: bytes) -> FeedError:
