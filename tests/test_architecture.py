@@ -106,6 +106,7 @@ TESTED_IN = {
     "config.checks": "test_config_reading.py",
     "config.former": "test_config_reading.py",
     "config.identity": "test_config_reading.py",
+    "settings.derived": "test_state_inputs.py",
     "settings.experts": "test_state_experts.py",
     "settings.sections": "test_config_reading.py",
     "settings.tables": "test_config_reading.py",

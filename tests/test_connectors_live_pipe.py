@@ -15,11 +15,10 @@ from hypothesis import settings as settings_of
 from hypothesis import strategies as st
 
 from connectors import is_piped, open_live
-from connectors.live.pipe import MADE_OF, Pipe
+from connectors.live.pipe import Pipe
 from connectors.venues.course import SLACK
 from sfm_stream.config import from_tree
 from sfm_stream.errors import ConfigError, FeedError, NoRows
-from sfm_stream.state.inputs import DERIVED
 from tests.live_rig import Clock, until
 
 SECOND = 10**9
@@ -288,10 +287,6 @@ def test_a_wrong_setting_is_said_at_the_first_record():
 def test_times_with_two_readings_are_said_at_the_first_record():
     with pytest.raises(FeedError, match="expected one reading"):
         opened('{"t":"01/02/2024 10:00:00","v":1}\n', "jsonl")
-
-
-def test_derived_targets_are_made_of_the_fields_that_the_core_takes():
-    assert {name: made for name, (_, made) in DERIVED.items()} == MADE_OF
 
 
 def test_fields_that_are_named_may_come_in_records_of_their_own():

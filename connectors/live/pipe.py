@@ -49,6 +49,7 @@ from connectors.venues.course import SLACK, Course
 from sfm_stream.errors import FeedError, NoRows
 from sfm_stream.events import NO_TIME, Block, Ints
 from sfm_stream.feeds import TROUBLES, Connection
+from sfm_stream.settings.derived import MADE_OF
 
 if TYPE_CHECKING:
     from sfm_stream.config import Config
@@ -64,13 +65,6 @@ ENOUGH = 1_000
 """First lines that are seen at most."""
 LONGEST = 1 << 22
 """Bytes of a line, as of a venue's frame."""
-MADE_OF = {
-    "mid": ("bid", "ask"),
-    "spread": ("bid", "ask"),
-    "imbalance": ("bid_qty", "ask_qty"),
-    "microprice": ("bid", "ask", "bid_qty", "ask_qty"),
-}
-"""Fields that a derived target is made of."""
 REASONS = {
     NO_RECORD: "garbage",
     NO_STREAM: "garbage",

@@ -18,15 +18,12 @@ from numpy.typing import NDArray
 from sfm_stream.config import Config
 from sfm_stream.errors import ConfigError, did_you_mean
 from sfm_stream.settings import Features
+from sfm_stream.settings.derived import MADE_OF
 
-# Codes of signals; each names its operands among the fields.
+# Codes of signals: a field itself, or a derived value.
 FIELD, MID, SPREAD, IMBALANCE, MICROPRICE = range(5)
-DERIVED = {
-    "mid": (MID, ("bid", "ask")),
-    "spread": (SPREAD, ("bid", "ask")),
-    "imbalance": (IMBALANCE, ("bid_qty", "ask_qty")),
-    "microprice": (MICROPRICE, ("bid", "ask", "bid_qty", "ask_qty")),
-}
+CODES = {"mid": MID, "spread": SPREAD, "imbalance": IMBALANCE, "microprice": MICROPRICE}
+DERIVED = {name: (CODES[name], fields) for name, fields in MADE_OF.items()}
 OPERANDS = {FIELD: 1} | {code: len(fields) for code, fields in DERIVED.values()}
 """How many fields a signal is made of, by its code."""
 

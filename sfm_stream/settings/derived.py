@@ -1,0 +1,12 @@
+"""Values derived from the fields of a tick, by name, and the fields each is made of."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+MADE_OF: Mapping[str, tuple[str, ...]] = {
+    "mid": ("bid", "ask"),
+    "spread": ("bid", "ask"),
+    "imbalance": ("bid_qty", "ask_qty"),
+    "microprice": ("bid", "ask", "bid_qty", "ask_qty"),
+}
