@@ -51,6 +51,13 @@ def moved(names, origin, home):
     handover.take_in(home, names, handover.release(origin, names))
 
 
+def expect_cell_of(before, after):
+    """Expect that the first stream's rows hold a cell, and the second's a copy."""
+    for name in CELL:
+        np.testing.assert_array_equal(after[name][:2], before[name])
+    np.testing.assert_array_equal(after["weights"][2:], before["weights"])
+
+
 @pytest.mark.parametrize("tree", [{}, BINS, STRIPED], ids=["ticks", "bins", "striped"])
 def test_a_stream_says_elsewhere_what_it_would_have_said_at_home(tree):
     stayed, origin, home = (engine_of(**tree) for _ in range(3))
@@ -138,9 +145,7 @@ def test_streams_that_come_read_the_shared_cell_they_find():
     before = home.snapshot()[0]
     moved(["b"], origin, home)
     after = home.snapshot()[0]
-    for name in CELL:
-        np.testing.assert_array_equal(after[name][:2], before[name])
-    np.testing.assert_array_equal(after["weights"][2:], before["weights"])
+    expect_cell_of(before, after)
     said(home, ticks(80, 160, "z", "b"))
     weights = home.snapshot()[0]["weights"]
     np.testing.assert_array_equal(weights[:2], weights[2:])
@@ -155,9 +160,7 @@ def test_a_first_stream_that_comes_back_finds_the_cell_of_those_that_stayed():
     before = origin.snapshot()[0]
     moved(["a"], home, origin)
     after = origin.snapshot()[0]
-    for name in CELL:
-        np.testing.assert_array_equal(after[name][:2], before[name])
-    np.testing.assert_array_equal(after["weights"][2:], before["weights"])
+    expect_cell_of(before, after)
 
 
 def test_what_is_not_there_cannot_leave_and_what_is_there_cannot_come():
