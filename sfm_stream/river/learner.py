@@ -278,20 +278,18 @@ class Learner:
 
     def _answer(self, tick: Tick, truth: list[float]) -> Floats:
         scores, after = NO_SCORES, self.known
+        unknown = any(map(math.isnan, truth))
         if self._has_begun():
-            unknown = [math.nan] * (len(tick.values) - len(truth))
-            label = Label(STREAM, tick.time, (*truth, *unknown))
+            absent = [math.nan] * (len(tick.values) - len(truth))
+            label = Label(STREAM, tick.time, (*truth, *absent))
             scores = self._awake().observe_labelled(tick, label)
-            if any(map(math.isnan, truth)):
+            if unknown:
                 after = self._said_last()[:, 0, 0].tolist()
             if self.past.room:
                 said = self._said_last()[None]
                 self.past.add(self.seen, said, np.array([truth], np.float64))
         self.seen += 1
-        self.known = [
-            other if math.isnan(value) else value
-            for value, other in zip(truth, after, strict=True)
-        ]
+        self.known = _completed(truth, after) if unknown else truth
         return scores
 
     def _answer_many(self, rows: Floats, truth: Floats) -> None:
@@ -335,6 +333,14 @@ class Learner:
             self.engine = Engine(self._settings, self._fields())
             self._born = self._columns = len(self.features)
         return self.engine
+
+
+def _completed(values: Sequence[float], others: Sequence[float]) -> list[float]:
+    """Put another in the place of each value that is NaN."""
+    return [
+        other if math.isnan(value) else value
+        for value, other in zip(values, others, strict=True)
+    ]
 
 
 def _first_known(rows: Floats) -> list[int]:
