@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from connectors.live.connection.supervisor import Record
     from connectors.live.feed import Live
     from connectors.live.merged import Merged
-    from connectors.live.pipe import Pipe
+    from connectors.live.piped.pipe import Pipe
     from connectors.live.readers.remote import Remote
     from connectors.live.timing import Budget
     from sfm_stream.config import Config
@@ -137,7 +137,7 @@ def is_piped(config: Config) -> bool:
 
 
 def _piped(config: Config, gather: float) -> Pipe:
-    from connectors.live.pipe import Pipe, standard_input
+    from connectors.live.piped.pipe import Pipe, standard_input
 
     return Pipe(config, standard_input(), gather=gather)
 

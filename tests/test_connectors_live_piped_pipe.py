@@ -5,7 +5,6 @@ import json
 import os
 import subprocess
 import sys
-import threading
 from contextlib import aclosing
 
 import numpy as np
@@ -15,10 +14,10 @@ from hypothesis import settings as settings_of
 from hypothesis import strategies as st
 
 from connectors import is_piped, open_live
-from connectors.live.pipe import Pipe
+from connectors.live.piped.pipe import Pipe
 from connectors.venues.course import SLACK
 from sfm_stream.config import from_tree
-from sfm_stream.errors import ConfigError, FeedError, NoRows
+from sfm_stream.errors import ConfigError, NoRows
 from tests.live_rig import Clock, until
 
 SECOND = 10**9
@@ -204,12 +203,6 @@ def test_an_input_that_ends_before_a_row_is_an_error(text):
         ended(text)
 
 
-def test_what_has_two_readings_is_said_at_once():
-    rows = "".join(f"0{i}/02/2024 10:00:00,{i}\n" for i in range(1, 5))
-    with pytest.raises(FeedError, match=r"input column .*expected one reading"):
-        ended("time,price\n" + rows)
-
-
 def test_the_first_record_with_values_alone_says_what_the_fields_are():
     lines = ['{"v": 1}'] * 3 + ['{"v": 3, "w": 3}', '{"v": 4, "w": 4, "x": 4}']
     said, pipe = ended("\n".join(["{gar", *lines, *lines[:2], ""]), "jsonl")
@@ -220,121 +213,13 @@ def test_the_first_record_with_values_alone_says_what_the_fields_are():
     assert one.examples["left out"] == "standard input row 5: 'w'"
 
 
-ODD = '{"event":"subscribed"}'
-BEAT = '{"event":"subscribed","id":1}'
-QUOTES = ['{"t":1690000000,"s":"a","bid":1,"ask":2}'] * 2
-
-
-@pytest.mark.parametrize(
-    ("odd", "feed", "targets"),
-    [
-        (ODD, {}, []),
-        (BEAT, {}, ["bid"]),
-        (BEAT, {}, ["mid"]),
-        ('{"bid":1}', {"time": "t"}, []),
-        (BEAT, {"time": "t"}, []),
-        (BEAT, {"symbol": "s"}, []),
-        (BEAT, {"columns": {"price": "bid"}}, []),
-    ],
-)
-def test_a_first_record_without_what_is_needed_is_passed_over_and_counted(
-    odd, feed, targets, monkeypatch
-):
-    monkeypatch.setattr("connectors.live.pipe.MORE", 0.0)
-    monkeypatch.setattr("connectors.live.pipe.PIECE", len(odd) + 1)  # it comes alone
-    writer = Writer("\n".join([odd, *QUOTES, ""]))
-    writer.end()
-    given = settings("jsonl", {"target": {"values": targets}}, **feed)
-    pipe = Pipe(given, writer.place, clock=Now())
-    said = asyncio.run(all_of(pipe))
-    assert [tick.values for tick in said] == [(1.0, 2.0)] * 2
-    assert pipe.counters["garbage"] == 1
-    assert odd in pipe.status()[0].examples["garbage"]
-
-
-def test_of_records_that_come_together_most_decide():
-    said, pipe = ended("\n".join([BEAT, *QUOTES, BEAT, *QUOTES, ""]), "jsonl")
-    assert pipe.fields == ("bid", "ask")
-    assert len(said) == 5  # the second odd one is a tick without values
-    assert (pipe.counters["garbage"], pipe.counters["left out"]) == (1, 1)
-
-
-def test_a_record_alone_decides_at_once():
-    pipe, writer = opened(BEAT + "\n", "jsonl")
-    assert pipe.fields == ("id",)
-    writer.end()
-
-
-def test_named_fields_are_waited_for(monkeypatch):
-    monkeypatch.setattr("connectors.live.pipe.MORE", 0.0)
-    monkeypatch.setattr("connectors.live.pipe.PIECE", len(BEAT) + 1)
-    writer = Writer("\n".join([BEAT, *QUOTES, ""]))
-    given = settings("jsonl", {"stream": {"fields": ["bid"]}})
-    assert Pipe(given, writer.place, clock=Now()).fields == ("bid",)
-    writer.end()
-
-
-def test_what_no_record_has_ends_in_the_error_that_names_it():
-    with pytest.raises(FeedError, match="no such column"):
-        ended("\n".join(QUOTES), "jsonl", time="when")
-
-
-def test_a_wrong_setting_is_said_at_the_first_record():
-    with pytest.raises(ConfigError, match="derive"):
-        opened(QUOTES[0] + "\n", "jsonl", options={"derive": {"x": "bid +"}})
-
-
-def test_times_with_two_readings_are_said_at_the_first_record():
-    with pytest.raises(FeedError, match="expected one reading"):
-        opened('{"t":"01/02/2024 10:00:00","v":1}\n', "jsonl")
-
-
-def test_fields_that_are_named_may_come_in_records_of_their_own():
-    text = '{"t": 1690000000, "temp": 1}\n{"t": 1690000001, "hum": 3}\n'
-    given = settings("jsonl", {"stream": {"fields": ["temp", "hum"]}})
-    pipe = Pipe(given, Writer(text).place, clock=Now())
-    assert pipe.fields == ("temp", "hum")
-
-
-def test_only_lines_without_values_end_in_an_error_that_names_the_first():
-    with pytest.raises(NoRows, match=r"the first line was 'hum 1 \?'"):
-        opened("\n hum 1 ?\n" + "hum\n" * 1_000, "jsonl")
-
-
-def test_lines_in_short_succession_do_not_delay_the_first():
-    place, end = os.pipe()
-    rows = ["time,price\n", *(f"{1_699_990_000 + i},{i}\n" for i in range(900))]
-    done = threading.Event()
-
-    def write():
-        for row in rows:
-            os.write(end, row.encode())
-            if done.wait(0.02):
-                break
-        os.close(end)
-
-    writing = threading.Thread(target=write)
-    writing.start()
-    Pipe(settings(), place, clock=Now())
-    opened_before_the_end = writing.is_alive()
-    done.set()
-    writing.join()
-    assert opened_before_the_end
-
-
 def test_a_line_that_is_too_long_is_left_out_and_counted(monkeypatch):
-    monkeypatch.setattr("connectors.live.pipe.LONGEST", 1_000)
-    monkeypatch.setattr("connectors.live.pipe.PIECE", 100)
+    monkeypatch.setattr("connectors.live.piped.descriptor.LONGEST", 1_000)
+    monkeypatch.setattr("connectors.live.piped.descriptor.PIECE", 100)
     long = '{"v": "' + "x" * 2_000 + '"}'
     said, pipe = ended(f'{{"v": 1}}\n{long}\n{{"v": 2}}\n{long}', "jsonl")
     assert [tick.values for tick in said] == [(1.0,), (2.0,)]
     assert pipe.counters["garbage"] == 2
-
-
-def test_the_first_lines_are_waited_for_until_one_is_a_row():
-    text = "exported by us\n\ntime,price\n1699999990,1\n1699999991,2\n"
-    said, _ = ended(text)
-    assert [tick.values for tick in said] == [(1.0,), (2.0,)]
 
 
 def test_only_lines_can_be_piped_in_and_they_cannot_be_recorded():

@@ -3,7 +3,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connectors.live.lines import SHOWN, Lines
+from connectors.live.piped.lines import SHOWN, Lines
 
 
 @given(

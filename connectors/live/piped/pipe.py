@@ -3,32 +3,25 @@
     mosquitto_sub -t hall | sfm-stream daemon hall.toml --set feed.path=-
 
 The first line with values is waited for, as it says which column is what. Then each
-line is a tick when it comes. A record of JSON names its values, so one alone decides
-which fields there are: the first that has what the settings name, or what most have of
-those that come at once. Rows of CSV name none, so those that follow at once help to
-tell. While the model is slow the pipe fills, and whoever writes waits.
+line is a tick when it comes. While the model is slow the pipe fills, and whoever writes
+waits.
 """
 
 from __future__ import annotations
 
 import asyncio
-import io
 import os
-import select
-import time
 from collections import Counter
-from collections.abc import AsyncGenerator, Iterator, Sequence
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import replace
 from itertools import chain
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import msgspec
 import numpy as np
 
-from connectors.files.csv import DAMAGED, TOO_WIDE, Csv
-from connectors.files.jsonl import NO_FIELD, NO_RECORD, Jsonl, records
+from connectors.files.csv import DAMAGED, TOO_WIDE
+from connectors.files.jsonl import NO_FIELD, NO_RECORD
 from connectors.files.table import (
     FAR_AHEAD,
     LATE,
@@ -36,35 +29,23 @@ from connectors.files.table import (
     NO_STREAM,
     SENTINEL,
     ZERO_PRICE,
-    LineTable,
 )
-from connectors.files.text import lines, spooled
+from connectors.files.text import lines
 from connectors.live.connection.states import State
 from connectors.live.endless import Endless
-from connectors.live.lines import SHOWN, Lines
+from connectors.live.piped.descriptor import LONGEST, Descriptor
+from connectors.live.piped.first_lines import ENOUGH, LABEL, first_lines
 from connectors.live.queue import GATHER, Queue
 from connectors.live.timing import Clock
 from connectors.tally import Tally
 from connectors.venues.course import SLACK, Course
-from sfm_stream.errors import FeedError, NoRows
+from sfm_stream.errors import FeedError
 from sfm_stream.events import NO_TIME, Block, Ints
 from sfm_stream.feeds import TROUBLES, Connection
-from sfm_stream.settings.derived import MADE_OF
 
 if TYPE_CHECKING:
     from sfm_stream.config import Config
 
-KINDS = {"csv": Csv, "jsonl": Jsonl}
-LABEL = "standard input"
-PIECE = 1 << 16
-BEAT = 0.25
-"""Seconds between looks whether it is to stop."""
-MORE = 0.1
-"""Seconds after a line in which others help to tell which column is what."""
-ENOUGH = 1_000
-"""First lines that are seen at most."""
-LONGEST = 1 << 22
-"""Bytes of a line, as of a venue's frame."""
 REASONS = {
     NO_RECORD: "garbage",
     NO_STREAM: "garbage",
@@ -117,12 +98,12 @@ class Pipe(Endless):
         clock: Clock | None = None,
         gather: float = GATHER,
     ) -> None:
-        self._config, self._place, self._gather = config, place, gather
+        self._config, self._gather = config, gather
         self._clock = clock or Clock()
-        self._stopped, self._ended = False, False
         self._odd = Tally()
-        self._lines = Lines(LONGEST, self._too_long)
-        self._head, self._table = self._opened()
+        self._input = Descriptor(place, self._too_long)
+        lots = self._input.lots(ENOUGH)
+        self._head, self._table = first_lines(config, lots, self._odd)
         self._untimed = not self._table.is_timed
         self.fields, self.notes = self._table.fields, self._table.notes
         self._queue = Queue(len(self.fields), config.feed.queue, config.feed.overload)
@@ -195,11 +176,11 @@ class Pipe(Endless):
 
     def stop(self) -> None:
         """Read no further; what waits is still given, then the events end."""
-        self._stopped = True
+        self._input.stop()
 
     async def _read(self) -> None:
         encoding = str(self._config.feed.options.get("encoding", ""))
-        texts = lines(chain([self._head], self._pieces()), encoding)
+        texts = lines(chain([self._head], self._input.pieces()), encoding)
         blocks = self._table.follow(texts)
         try:
             while (block := await asyncio.to_thread(next, blocks, None)) is not None:
@@ -207,120 +188,14 @@ class Pipe(Endless):
                     self._queue.put_block(self._told(block))
                 if self._queue.full:
                     await self._queue.room()
-            self._reason = "stopped" if self._stopped else "the input has ended"
+            self._reason = "stopped" if self._input.stopped else "the input has ended"
         except FeedError as error:
             self._odd.add("garbage", 1, str(error))
             self._reason = f"the input has ended: {error.problem}"
         finally:
             self._enter(State.CLOSED)
             self._queue.close()
-            os.close(self._place)
-
-    def _opened(self) -> tuple[bytes, LineTable]:
-        """Read the first lines, as many as it takes to see which column is what."""
-        head, path = b"", spooled(io.BytesIO())
-        tried: list[tuple[bytes, LineTable | None]] = []
-        # where the settings name the fields, an odd record adds none
-        named = self._config.stream.fields
-        alone = self._config.feed.connector == "jsonl" and not named
-        while True:
-            new = self._more()
-            head += new
-            if alone:
-                tried += self._each_alone(new, path)
-                if any(table for _, table in tried):
-                    return self._agreed(tried)
-            elif table := self._told_by(head, path):
-                return head, table
-            if self._ended or head.count(b"\n") >= ENOUGH:
-                return head, self._laid_out(head, path)
-
-    def _each_alone(
-        self, text: bytes, path: str
-    ) -> Iterator[tuple[bytes, LineTable | None]]:
-        """Give each line, and how ticks are laid out by it alone, if it tells."""
-        known: dict[frozenset[str], LineTable] = {}
-        for line in text.splitlines(keepends=True):
-            keys = _keys(line)
-            table = known.get(keys) or self._told_by(line, path)
-            if table and not self._has_targets(table):
-                table = None
-            if table and keys:
-                known[keys] = table
-            yield line, table
-
-    def _told_by(self, text: bytes, path: str) -> LineTable | None:
-        """Lay ticks out by some lines; None where they lack what is needed."""
-        try:
-            return self._laid_out(text, path)
-        except NoRows:
-            return None
-        except FeedError as error:
-            is_json = self._config.feed.connector == "jsonl"
-            if is_json and error.column not in _keys(text):
-                return None  # a record of another kind may have it
-            raise
-
-    def _has_targets(self, table: LineTable) -> bool:
-        there = {*table.fields}
-        absent = {*self._config.target.values} - there
-        return all(there.issuperset(MADE_OF.get(name, (name,))) for name in absent)
-
-    def _agreed(
-        self, tried: Sequence[tuple[bytes, LineTable | None]]
-    ) -> tuple[bytes, LineTable]:
-        """Take the fields that most have; leave out what stands above and has none."""
-        tables = [table for _, table in tried if table]
-        ((most, _),) = Counter(table.fields for table in tables).most_common(1)
-        chosen = next(table for table in tables if table.fields == most)
-        first = next(i for i, (_, table) in enumerate(tried) if table is chosen)
-        kept = []
-        for line, table in tried[:first]:
-            has_one = table and not {*most}.isdisjoint(table.fields)
-            if has_one or not _keys(line):  # what is no record is counted later
-                kept.append(line)
-            else:
-                shown = repr(line.strip()[:SHOWN].decode(errors="replace"))
-                self._odd.add("garbage", 1, f"{LABEL}: no tick: {shown}")
-        return b"".join([*kept, *(line for line, _ in tried[first:])]), chosen
-
-    def _laid_out(self, head: bytes, path: str) -> LineTable:
-        Path(path).write_bytes(head)
-        kind, feed = KINDS[self._config.feed.connector], self._config.feed
-        feed = msgspec.structs.replace(feed, path=path)
-        try:
-            return kind(msgspec.structs.replace(self._config, feed=feed))
-        except FeedError as error:
-            raise _of_input(error, head) from error
-
-    def _more(self) -> bytes:
-        """Wait for a line, and for those that follow at once."""
-        found, lines, end = [], 0, float("inf")
-        while not self._ended and lines < ENOUGH:
-            left = end - time.monotonic()
-            if left <= 0:
-                break
-            text = self._next(min(BEAT, left))
-            if text:
-                found.append(text)
-                lines += text.count(b"\n")
-                end = min(end, time.monotonic() + MORE)
-        return b"".join(found)
-
-    def _pieces(self) -> Iterator[bytes]:
-        """Give what comes, until the end or until it is to stop."""
-        while not (self._stopped or self._ended):
-            if text := self._next(BEAT):
-                yield text
-
-    def _next(self, seconds: float) -> bytes:
-        """Wait so long for what comes next; give the lines that are whole then."""
-        ready, _, _ = select.select([self._place], [], [], seconds)
-        if not ready:
-            return b""
-        piece = os.read(self._place, PIECE)
-        self._ended = not piece
-        return self._lines.cut(piece) if piece else self._lines.rest()
+            self._input.close()
 
     def _too_long(self, start: bytes) -> None:
         shown = repr(start.decode(errors="replace"))
@@ -362,19 +237,3 @@ class Pipe(Endless):
 
     def _enter(self, state: State) -> None:
         self._state, self._since = state, self._clock.elapsed()
-
-
-def _keys(text: bytes) -> frozenset[str]:
-    """Give the keys of the records in some lines."""
-    rows, _ = records(text.splitlines())
-    return frozenset(chain.from_iterable(rows))
-
-
-def _of_input(error: FeedError, head: bytes) -> FeedError:
-    """Blame the input, and not the file that its first lines are kept in."""
-    problem = error.problem
-    if isinstance(error, NoRows) and head.strip():
-        first = head.lstrip().splitlines()[0][:SHOWN].decode(errors="replace")
-        problem = f"{problem}; the first line was {first!r}"
-    told = problem, error.hint
-    return type(error)(LABEL, *told, row=error.row, column=error.column)

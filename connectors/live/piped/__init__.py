@@ -1,0 +1,1 @@
+"""Ticks that another program writes into this one, line by line."""
