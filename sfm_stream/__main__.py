@@ -8,7 +8,7 @@ INTERRUPTED = 130
 
 
 def main() -> None:
-    """Run the command line; an interrupt while it is imported ends it quietly."""
+    """Run the command line; exit without a traceback if its import is interrupted."""
     try:
         from sfm_stream import cli
     except KeyboardInterrupt:

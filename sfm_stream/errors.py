@@ -1,15 +1,15 @@
-"""Every exception we raise, as one tree.
+"""All exceptions that this project raises, as one tree.
 
     SFMStreamError
     +-- ConfigError            (ValueError)    a setting is invalid
     +-- FeedError                              a file or a venue is at fault
     +-- ShapeError             (ValueError)    an array has the wrong shape
     +-- FeatureError           (ValueError)    a feature, target or value of an event
-    |                                          is no number
+    |                                          is not a number
     +-- InvalidState           (RuntimeError)  calls came out of order
-    +-- SourceChanged                          a run's source is not what it was
+    +-- SourceChanged                          a run's source has changed
     +-- AddressError                           an address is taken or silent
-    +-- StorageError                           what a run keeps on disk
+    +-- StorageError                           a run's files cannot be used
     |   +-- JournalError                       the event log cannot be used
     |   +-- SinkError                          records could not be written
     |   |   +-- RecordsLost                    records that were written are gone
@@ -30,7 +30,7 @@ from collections.abc import Iterable, Sequence
 
 SHOWN = 20
 LONGEST = 100
-"""Characters that are shown of a value."""
+"""Largest number of characters of a value in a message."""
 
 
 class SFMStreamError(Exception):
@@ -60,10 +60,10 @@ class FeedError(SFMStreamError):
 
     Attributes:
         source: path or address.
-        problem: what was expected and what was there.
+        problem: what was expected and what was found.
         hint: what to do, or empty.
-        row: 1-based data row, where one is to blame.
-        column: column or field name, where one is to blame.
+        row: number of the data row at fault, from 1; or None.
+        column: name of the column or field at fault, or None.
     """
 
     def __init__(
@@ -88,7 +88,7 @@ class FeedError(SFMStreamError):
 
 
 class NoRows(FeedError):
-    """A file, or what was piped in, holds no row."""
+    """A file or piped input holds no rows."""
 
 
 class ShapeError(SFMStreamError, ValueError):
@@ -109,12 +109,12 @@ class ShapeError(SFMStreamError, ValueError):
 
 
 class FeatureError(SFMStreamError, ValueError):
-    """A feature, a target, or a part of an event, is no number: the caller's mistake.
+    """A feature, target or part of an event is not a number: the caller's mistake.
 
     Attributes:
-        name: of the feature, target or part.
-        value: what it was.
-        expected: what it must be.
+        name: name of the feature, target or part.
+        value: the value that was given.
+        expected: the kind of value that was expected.
         hint: what to do.
     """
 
@@ -140,7 +140,7 @@ class InvalidState(SFMStreamError, RuntimeError):
 
 
 class SourceChanged(SFMStreamError):
-    """The source of a run is no longer the one the run was made from.
+    """The source of a run has changed since the run was made.
 
     Attributes:
         source: path or name of the source.
@@ -164,7 +164,7 @@ class AddressError(SFMStreamError):
 
     Attributes:
         address: as `host:port`, or whole.
-        problem: what was expected and what was there.
+        problem: what was expected and what was found.
         hint: what to do, or empty.
     """
 
@@ -178,11 +178,11 @@ class AddressError(SFMStreamError):
 
 
 class StorageError(SFMStreamError):
-    """What a run keeps on disk cannot be written or used.
+    """A file or folder of a run cannot be written or used.
 
     Attributes:
         path: the file or folder.
-        problem: what was expected and what was there.
+        problem: what was expected and what was found.
         hint: what to do, or empty.
     """
 
@@ -208,7 +208,7 @@ class SinkError(StorageError):
 
 
 class RecordsLost(SinkError):
-    """Records that a sink had written are not where they were."""
+    """Records that a sink had written are missing."""
 
 
 class CheckpointError(StorageError):
@@ -250,13 +250,13 @@ class ReplayMismatch(SFMStreamError):
 
 
 def listed(names: Sequence[str], most: int = SHOWN) -> str:
-    """Name some of many: the first, and how many more there are."""
+    """List the first `most` names, and count the others."""
     shown = ", ".join(names[:most])
     return f"{shown} and {len(names) - most:,} more" if len(names) > most else shown
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """Give a hint: the nearest of the known names, or what there is."""
+    """Give a hint: the most similar known name, or else the known names."""
     names = list(known)
     near = difflib.get_close_matches(name, names, 1)
     if near:

@@ -1,4 +1,4 @@
-"""What a feed owes to those who read it, said once for files and for live ones."""
+"""The interfaces that feeds implement, both feeds of files and live feeds."""
 
 from __future__ import annotations
 
@@ -13,35 +13,35 @@ if TYPE_CHECKING:
     from sfm_stream.events import Block, Event
 
 FIRST_TIME = 946_684_800 * 10**9
-"""2000-01-01T00:00:00Z in ns: where feeds without times begin."""
+"""2000-01-01T00:00:00Z in ns: the first time in a feed that has no times."""
 
 
 class Source(Protocol):
-    """What a run keeps of its feed."""
+    """The fields and the identity of a feed, which a run keeps."""
 
     @property
     def fields(self) -> tuple[str, ...]:
         """Names of a tick's values, in order."""
 
     def source(self) -> dict[str, Any]:
-        """Give the identity of the source, JSON-able: equal means same events."""
+        """Describe the source as JSON values; equal sources give the same events."""
 
 
 class Feed(Source, Protocol):
     """A source that can be read again from any event."""
 
     def total(self) -> int | None:
-        """Give the number of events if it is cheaply known."""
+        """Give the number of events, or None if it is not known cheaply."""
 
     def blocks(self, size: int, after: int = 0) -> Iterator[Block]:
-        """Give the events from the start, in order.
+        """Give the events in order, as blocks.
 
         Args:
-            size: most events in a block.
-            after: number of events of the feed to leave out.
+            size: largest number of events in a block.
+            after: number of events to skip at the start of the feed.
 
         Raises:
-            FeedError: where the source cannot be read on; what came before was given.
+            FeedError: if the source cannot be read further, after all earlier events.
         """
 
 
@@ -50,25 +50,24 @@ TROUBLES = (
     "stray ids", "restarts", "changes of nothing known", "left out", "errors",
     "dropped",
 )  # fmt: skip
-"""Counters of a live feed that a person should hear of: data that was not taken, or not
-as it came."""
+"""Counters of a live feed to report to people: of data that was dropped or changed."""
 LOST = (
     "garbage", "unknown", "empty", "stray ids", "changes of nothing known", "dropped",
 )  # fmt: skip
-"""The counters of data of which nothing was taken."""
+"""The counters of data that was dropped entirely."""
 
 OVERLAP = "a file that begins before the one above it ends"
-"""What a feed of several files counts where it gives one stream of them."""
+"""The reason under which a feed that joins files into one stream counts overlaps."""
 
 
 class Happening(msgspec.Struct, frozen=True):
-    """What happened to a connection.
+    """One entry in the history of a connection.
 
     Attributes:
-        time: when, ns.
+        time: time of the entry, ns.
         kind: `live`, `stale`, `closed`, `not opened`, `down`, `given up`, `gap`,
-            `not taken`, or of the process that reads it `stalled` or `goes on`.
-        detail: e.g. why; empty if there is nothing to say.
+            `not taken`; or `stalled` or `goes on` for the process that reads it.
+        detail: details such as the cause, or empty.
     """
 
     time: int
@@ -77,77 +76,77 @@ class Happening(msgspec.Struct, frozen=True):
 
 
 class Untaken(Protocol):
-    """What a reading could not take as it stood, by reason."""
+    """Counts, by reason, of data that a reading dropped or could not use as written."""
 
     @property
     def counts(self) -> Mapping[str, int]:
-        """How often."""
+        """Number of cases, by reason."""
 
     @property
     def examples(self) -> Mapping[str, str]:
-        """Where first, in words."""
+        """The first case of each reason, and where it is, in words."""
 
     @property
     def lost(self) -> Mapping[str, int]:
-        """How many of them are rows of data that became no event."""
+        """Number of data rows that became no event, by reason."""
 
 
 @runtime_checkable
 class Explained(Protocol):
-    """What a feed says of its reading beside events, if it can: files of rows do."""
+    """A feed that explains how it reads its source; feeds from files of rows do."""
 
     @property
     def notes(self) -> Sequence[str]:
-        """What was chosen and left out, for people."""
+        """Notes for people on the columns and formats that were chosen or left out."""
 
     @property
     def columns(self) -> Sequence[str]:
-        """Names of all columns, fields or not."""
+        """Names of all columns, including those that are not fields."""
 
     @property
     def left_out(self) -> Mapping[str, str]:
-        """Columns that are no fields, and why."""
+        """Columns that are not fields, each with the reason."""
 
     @property
     def tally(self) -> Untaken:
-        """What the latest reading could not take as it stood."""
+        """Counts of data the latest reading dropped or could not use as written."""
 
     def place(self, event: int) -> str:
         """Say which file and row an event of the latest reading came from.
 
         Args:
-            event: its number, from 0.
+            event: number of the event, from 0.
         """
 
 
 @runtime_checkable
 class Counting(Protocol):
-    """A feed that counts what became of frames: captures and live feeds do."""
+    """A feed that counts how its frames were handled; captures and live feeds do."""
 
     @property
     def counters(self) -> Mapping[str, int]:
-        """How often, by reason; of `LOST` they are data of which nothing was taken."""
+        """Number of cases by reason; data counted under `LOST` was dropped entirely."""
 
     @property
     def examples(self) -> Mapping[str, str]:
-        """The first frame of a reason."""
+        """The first frame of each reason."""
 
 
 class Connection(msgspec.Struct, frozen=True):
-    """What a person or a monitor wants to know of a live feed's connection.
+    """The status of a live feed's connection, for people and monitors.
 
     Attributes:
-        label: address, and number if there are several.
+        label: address, and the connection's number if there are several.
         state: name of the state.
-        seconds: since it is in this state.
+        seconds: time since the connection entered this state, s.
         age: seconds since the latest data, or None.
         reason: why the latest connection ended, or empty.
         topics: per topic `pending`, `refused`, `stale` or `live`, and its age.
-        counters: what became of frames and of the connection, by reason.
-        happened: what happened of late, oldest first.
-        examples: the first frame that was not taken, or not as it came, by reason.
-        usual: an age that is no trouble, by the silences of before, s; or None.
-        alarm: why a person should look at it, e.g. as it was given up; or empty.
+        counters: counts of frames and of what happened to the connection, by reason.
+        happened: the recent history, oldest entry first.
+        examples: the first frame that was dropped or changed, by reason.
+        usual: an age that is normal, judged by earlier silences, s; or None.
+        alarm: why a person should check the connection, or empty.
     """
 
     label: str
@@ -164,42 +163,42 @@ class Connection(msgspec.Struct, frozen=True):
 
 
 class LiveFeed(Source, Protocol):
-    """A source that goes on."""
+    """A source whose events arrive while it is read."""
 
     @property
     def waiting(self) -> int:
-        """Events that wait to be taken."""
+        """Number of events that are queued for the reader."""
 
     @property
     def counters(self) -> Mapping[str, int]:
-        """What became of frames and connections, by reason."""
+        """Counts of frames and of what happened to the connections, by reason."""
 
     def status(self) -> Sequence[Connection]:
         """Give the state of each connection and topic."""
 
     def events(self) -> AsyncGenerator[Event, None]:
-        """Give the events as they come.
+        """Give the events as they arrive.
 
         Raises:
-            FeedError: when no try can help any more.
+            FeedError: if no further attempt to connect can succeed.
         """
 
     def batches(self, most: int) -> AsyncGenerator[Block, None]:
-        """Give the events as they come, as blocks of at most so many.
+        """Give the events as they arrive, in blocks of at most `most` events.
 
         Raises:
-            FeedError: when no try can help any more.
+            FeedError: if no further attempt to connect can succeed.
         """
 
     def stop(self) -> None:
-        """Close the connections; what waits is still given, then the events end."""
+        """Close the connections; give the queued events, then end the iteration."""
 
 
 def chosen(there: Sequence[str], wanted: Sequence[str], source: str) -> list[int]:
-    """Find the wanted fields among those there; all of them when none is named.
+    """Find the positions of the wanted fields; of all fields when none is named.
 
     Raises:
-        FeedError: naming the field that is not there.
+        FeedError: if a wanted field does not exist.
     """
     for name in wanted:
         if name not in there:

@@ -1,6 +1,7 @@
-"""What a process tells people, and how serious it is.
+"""Notices: lines of text for people, each with its severity.
 
-Whoever makes a notice knows that; whoever passes it on must not guess it from the text.
+The code that makes a notice knows how serious it is; the code that passes it on must
+not guess this from the text.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from typing import TypeAlias
 
 
 class Level(IntEnum):
-    """How serious a notice is; the numbers are those of `logging`."""
+    """The severity of a notice; the numbers are those of `logging`."""
 
     INFO = 20
     WARNING = 30
@@ -22,7 +23,7 @@ class Notice(str):
     """A line for people.
 
     Attributes:
-        level: how serious it is.
+        level: its severity.
     """
 
     __slots__ = ("level",)
@@ -33,17 +34,17 @@ Say: TypeAlias = Callable[[Notice], None]
 
 
 def info(text: str) -> Notice:
-    """Make a notice of what goes as it should."""
+    """Make a notice of normal operation."""
     return _notice(text, Level.INFO)
 
 
 def warning(text: str) -> Notice:
-    """Make a notice of what a person should know; the process gets along."""
+    """Make a notice of a problem that the process itself can handle."""
     return _notice(text, Level.WARNING)
 
 
 def error(text: str) -> Notice:
-    """Make a notice of what a person should see to: something is lost or refused."""
+    """Make a notice of a loss or a refusal that needs a person's attention."""
     return _notice(text, Level.ERROR)
 
 

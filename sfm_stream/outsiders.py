@@ -1,4 +1,4 @@
-"""Classes by the names that settings give them: our own, and anyone's."""
+"""Find classes by their names in settings: our own, and those of other packages."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from sfm_stream.errors import ConfigError, did_you_mean
 
 @dataclass(frozen=True, slots=True)
 class Sort:
-    """What a name stands for.
+    """A kind of class that settings can name, such as a connector.
 
     Attributes:
-        noun: what people call it.
-        offers: names that its class must have.
-        says_more: where it is written down.
-        own: places of ours, by name: `package.module:Class`.
-        others: further names that are ours.
-        group: entry points in which installed packages name theirs; or empty.
+        noun: the word for this kind in messages.
+        offers: names of the attributes that such a class must have.
+        says_more: the class or page that documents this kind.
+        own: our classes by name, each as `package.module:Class`.
+        others: further valid names, for hints alone.
+        group: group of entry points for classes of installed packages, or empty.
     """
 
     noun: str
@@ -33,16 +33,16 @@ class Sort:
 
 
 def class_of(name: str, at: str, sort: Sort) -> Any:  # noqa: ANN401 anyone's class
-    """Find a class.
+    """Find the class that a setting names.
 
     Args:
-        name: one of our own, one that an installed package declares, or
-            `package.module:Class` of anyone's.
-        at: key that named it.
-        sort: what it is to be.
+        name: name of one of our classes, name that an installed package declares, or
+            `package.module:Class` of any package.
+        at: the setting's key, for errors.
+        sort: the kind of class.
 
     Raises:
-        ConfigError: if there is none, or it is something else.
+        ConfigError: if there is no such class, or it is of another kind.
     """
     place = sort.own.get(name) or _installed(name, sort.group) or name
     module, colon, attribute = place.partition(":")
@@ -63,6 +63,6 @@ def class_of(name: str, at: str, sort: Sort) -> Any:  # noqa: ANN401 anyone's cl
 
 
 def _installed(name: str, group: str) -> str:
-    """Find where an installed package says a class is; empty if none does."""
+    """Give the `package.module:Class` that an installed package declares, or empty."""
     points = entry_points(group=group, name=name) if group else ()
     return next((point.value for point in points), "")

@@ -1,8 +1,8 @@
-"""What the engine gives back, one record at a time or as columns.
+"""Records that the engine returns (forecasts, scores, ...), one by one or as columns.
 
-A block of records is `Records`: per kind a dict of equally long columns. Text columns
-are codes into tables, so that no string is made per tick. `rows` turns columns into
-single records; sinks write the columns themselves.
+`Records` is a block of records: for each kind, a dict of columns of equal length. A
+text column holds codes into a table of texts, so that no string is made per tick.
+`rows` turns columns into single records; sinks write the columns themselves.
 """
 
 from __future__ import annotations
@@ -23,25 +23,26 @@ __all__ = [
 
 
 class Forecast(msgspec.Struct, frozen=True, tag="forecast"):
-    """What comes next, said at one tick for one horizon.
+    """A forecast of a target, made at one tick for one horizon.
 
     Attributes:
         seq: the engine's count of events at the origin; equals the journal position.
         stream: name of the stream.
         target: name of the target.
         horizon: how far ahead, e.g. `10` ticks or `1s`.
-        origin: number of the tick in its stream it is made at, from 0.
+        origin: number of the tick, in its stream from 0, at which it is made.
         time: time of the origin, ns.
         due: number of the tick, or time in ns, at which the truth is settled.
         mean: the forecast, in the target's units.
-        lower: lower bound of the widest interval; None until enough is scored.
-        upper: its upper bound.
+        lower: lower bound of the widest interval; None until enough forecasts are
+            scored.
+        upper: upper bound of the widest interval; None as above.
         weights: weight of each expert [E].
-        amplitude: root mean square of |R| over the states, per frequency [K];
-            stated once per tick and target, with its first horizon, else empty.
+        amplitude: root mean square of |R| over the states, per frequency [K]; given
+            with the first horizon of each tick and target, empty for the others.
         quantiles: bounds of all intervals [2L], from the lowest to the highest: of
             `forecast.levels` p, the quantiles (1 - p) / 2 and (1 + p) / 2; empty until
-            enough is scored.
+            enough forecasts are scored.
     """
 
     seq: int
@@ -67,12 +68,13 @@ class Score(msgspec.Struct, frozen=True, tag="score"):
         stream: name of the stream.
         target: name of the target.
         horizon: how far ahead.
-        origin: number of the tick the forecast was made at.
-        time: time of the event that settled it, ns.
+        origin: number of the tick at which the forecast was made.
+        time: time of the event that brought the truth, ns.
         truth: the target's value when due.
-        mean: what was forecast.
+        mean: the forecast.
         naive: the target's value at the origin.
-        covered: whether the truth lay in the widest interval; None without one.
+        covered: whether the truth lay in the widest interval; None if there was no
+            interval.
         winkler: interval score of the widest interval, in the target's units: its
             width, and 2 / (1 - level) times the truth's distance from it.
         crps: weighted interval score of the mean and all intervals, which approaches
@@ -97,14 +99,14 @@ class Update(msgspec.Struct, frozen=True, tag="update"):
     """One step of the optimiser.
 
     Attributes:
-        seq: count of events after which it was taken.
+        seq: count of events after which the step was taken.
         stream: name of the stream.
         target: name of the target.
-        version: number of updates of this row so far.
-        labels: number of labels it learned from.
-        loss: mean squared error over them, in scaled units.
+        version: number of updates of this target's weights so far.
+        labels: number of labels in the step.
+        loss: mean squared error over these labels, in scaled units.
         norm: norm of the gradient before clipping.
-        skipped: why the weights were kept, or empty.
+        skipped: why the weights were not changed, or empty.
     """
 
     seq: int
@@ -121,12 +123,12 @@ class Voided(msgspec.Struct, frozen=True, tag="voided"):
     """A forecast whose truth can never be known.
 
     Attributes:
-        seq: count of events at which this was clear.
+        seq: count of events at which the forecast was voided.
         stream: name of the stream.
         target: name of the target.
         horizon: how far ahead.
-        origin: number of the tick it was made at.
-        reason: why.
+        origin: number of the tick at which the forecast was made.
+        reason: one of `VOIDED_REASONS`.
     """
 
     seq: int
@@ -138,14 +140,14 @@ class Voided(msgspec.Struct, frozen=True, tag="voided"):
 
 
 class Rejected(msgspec.Struct, frozen=True, tag="rejected"):
-    """An event the engine did not take in.
+    """An event that the engine refused.
 
     Attributes:
-        seq: its number.
+        seq: number of the event.
         stream: name of the stream.
-        time: its time, ns.
-        field: the field to blame, or empty.
-        reason: why.
+        time: time of the event, ns.
+        field: the field at fault, or empty.
+        reason: one of `REJECTED_REASONS`.
     """
 
     seq: int
@@ -156,12 +158,12 @@ class Rejected(msgspec.Struct, frozen=True, tag="rejected"):
 
 
 class Decision(msgspec.Struct, frozen=True, tag="decision"):
-    """A control the engine was given: what changed, from which event on.
+    """A control that the engine received; its action takes effect from this event on.
 
     Attributes:
-        seq: its number.
-        stream: name of the stream, or empty for all of them.
-        time: its time, ns.
+        seq: number of the event.
+        stream: name of the stream, or empty for all streams.
+        time: time of the event, ns.
         action: one of `events.CONTROLS`.
     """
 
@@ -172,17 +174,17 @@ class Decision(msgspec.Struct, frozen=True, tag="decision"):
 
 
 class Choice(msgspec.Struct, frozen=True, tag="choice"):
-    """One of many other targets whose changes a target sees from now on.
+    """A field that a target chose: from now on its changes are an input of the target.
 
     Attributes:
         seq: count of events at which it was chosen.
         stream: name of the stream.
         target: name of the target.
-        place: number of the input it takes, from 0: the one that tells most.
-        field: whose changes are seen.
-        correlation: of its last change with the target's next move, what the target's
-            own last change tells taken away.
-        least: what it had to exceed.
+        place: rank of the field among those chosen, from 0, the most correlated.
+        field: name of the chosen field.
+        correlation: partial correlation of the field's last change with the target's
+            next move, given the target's own last change.
+        least: threshold that the size of the correlation had to exceed.
     """
 
     seq: int
@@ -207,7 +209,7 @@ KINDS: Mapping[str, type[msgspec.Struct]] = {
 IN_ORDER = (
     "decisions", "rejected", "voided", "scores", "forecasts", "choices", "updates",
 )  # fmt: skip
-"""Kinds in the order in which one event says them."""
+"""The order of the kinds among the records of one event."""
 MAY_BE_UNKNOWN = frozenset({"lower", "upper", "winkler", "crps"})
 """Columns of numbers in which NaN stands for None."""
 VOIDED_REASONS = ("gap", "too many pending", "label unknown")
@@ -229,7 +231,7 @@ class Records:
 
     Attributes:
         columns: per kind, column name to array; all arrays of a kind equally long.
-        tables: per text column, the texts its codes stand for.
+        tables: per text column, the texts for which its codes stand.
 
     Examples:
         >>> columns = {"seq": np.array([3]), "stream": np.array([0]),
@@ -256,10 +258,10 @@ class Records:
         return len(self.columns[kind]["seq"]) if kind in self.columns else 0
 
     def rows(self) -> Iterator[Record]:
-        """Give the records one by one, in the order they were said.
+        """Give the records one by one, in the order in which the engine made them.
 
-        That is by `seq`, and within one event: decisions, rejected, voided, scores,
-        forecasts, choices, updates.
+        That order is by `seq`, and within one event: decisions, rejected, voided,
+        scores, forecasts, choices, updates.
         """
         found: list[tuple[int, int, Record]] = []
         for rank, kind in enumerate(IN_ORDER):
@@ -269,7 +271,7 @@ class Records:
         return (record for _, _, record in found)
 
     def lists(self, kind: str) -> list[list[Any]]:
-        """Give the columns of a kind, in the order of its fields, as plain values."""
+        """Give the columns of a kind as lists, in the order of the record's fields."""
         columns = self.columns[kind]
         return [
             self._plain(kind, name, columns) for name in KINDS[kind].__struct_fields__

@@ -1,9 +1,9 @@
-"""What a feed can tell, one event at a time or as columns.
+"""Events that a feed gives (ticks, gaps, ...), one at a time or as columns.
 
-A live feed speaks in single events; a file speaks in a `Block`, the same events as
-columns. `Block.of` turns the first form into the second, so the engine knows one form
-only. Times are int64 nanoseconds since the epoch, UTC. Events carry no number: their
-order is their number.
+A live feed gives single events; a file gives a `Block`, the same events as columns.
+`Block.of` turns single events into a block, so that the engine handles blocks only.
+Times are int64 nanoseconds since the epoch, UTC. Events carry no number: the number of
+an event is its position in the feed.
 """
 
 from sfm_stream.events.columns import Block, Floats, Ints

@@ -1,4 +1,4 @@
-"""Blocks of events cut, joined, and written as bytes, for journals and pipes."""
+"""Cut and join blocks of events, and write them as bytes for journals and pipes."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from sfm_stream.events.kinds import ALL_STREAMS
 
 
 def select(block: Block, keep: NDArray[np.bool_]) -> Block:
-    """Give some events of a block.
+    """Select events of a block.
 
     Args:
         block: of T events.
-        keep: [T], which.
+        keep: [T], True for each event to select.
     """
     places = np.cumsum(keep) - 1
     notes = {int(places[i]): note for i, note in block.notes.items() if keep[i]}
@@ -57,7 +57,7 @@ def concatenate(blocks: Sequence[Block]) -> Block:
 def _one_table(
     blocks: Sequence[Block],
 ) -> tuple[tuple[str, ...], list[NDArray[np.int32]]]:
-    """Give a table of the names of all blocks, and each one's streams by it.
+    """Join the blocks' tables of names; give it and each block's codes into it.
 
     A table that has only grown from block to block stays the same object.
     """
@@ -74,7 +74,7 @@ def _one_table(
 
 
 class _Packed(msgspec.Struct, frozen=True, array_like=True):
-    """A block as its columns lie in memory; `OFTEN_ZERO` ones of zeros are empty."""
+    """The columns of a block as bytes; one of `OFTEN_ZERO` may be absent if all 0."""
 
     count: int
     width: int
@@ -93,12 +93,12 @@ COLUMNS: dict[str, np.dtype[Any]] = {
     "code": np.dtype("<i8"),
 }
 ROW_BYTES = 64
-"""Upper bound of an event's bytes, without its values and its stream's name."""
+"""Upper bound of an event's size in bytes, without its values and stream name."""
 OFTEN_ZERO = ("kind", "stream", "code")
 
 
 def pack(block: Block) -> bytes:
-    """Write a block as bytes, with the names that its events need."""
+    """Write a block as bytes; a table with more names than events is reduced."""
     streams, stream = block.streams, block.stream
     if len(streams) > len(block):
         streams, stream = _narrowed(block)
@@ -115,7 +115,7 @@ def pack(block: Block) -> bytes:
 
 
 def pieces(block: Block, size: int) -> list[Block]:
-    """Cut a block so that each piece takes at most so many bytes, or is one event."""
+    """Cut a block into pieces of at most `size` bytes, or of one event if larger."""
     row = ROW_BYTES + block.values.itemsize * block.values.shape[1]
     most = max(size // row, 1)
     if 0 < len(block) <= most:
@@ -147,7 +147,7 @@ def unpack(data: bytes | memoryview) -> Block:
 
 
 class _Counted(msgspec.Struct, frozen=True, array_like=True):
-    """The first item of a packed block: the others are passed over."""
+    """The first item of a packed block; decoding skips the other items."""
 
     count: int
 
@@ -162,7 +162,7 @@ def count_of(data: bytes | memoryview) -> int:
 
 
 def _narrowed(block: Block) -> tuple[tuple[str, ...], NDArray[np.int32]]:
-    """Give a table of the names that a block's events use, and their streams by it."""
+    """Reduce the table of names to those in use; give it and the codes into it."""
     codes, number = block.stream.tolist(), {ALL_STREAMS: ALL_STREAMS}
     narrow = [number.setdefault(code, len(number) - 1) for code in codes]
     names = tuple(block.streams[code] for code in number if code != ALL_STREAMS)

@@ -41,10 +41,11 @@ class Block:
         kind: int8 [T], one of TICK, GAP, HEARTBEAT, CONTROL, CLOSED, LABEL.
         stream: int32 [T], index into `streams`, or ALL_STREAMS.
         time: int64 [T], ns at the source; NO_TIME where it could not be read.
-        received: int64 [T], ns here.
+        received: int64 [T], ns at the receiver.
         values: float64 [T, F], the fields of a tick or label; NaN where missing.
-        code: int64 [T], missed ticks of a gap (-1 unknown), action of a control.
-        notes: reason of the gap or closing at a position.
+        code: int64 [T], missed ticks of a gap (-1 unknown, `ANEW`), action of a
+            control, or `LATE` of a tick.
+        notes: by position, the reason of a gap or of the feed's end.
 
     Examples:
         >>> tick = Tick("hall", 1_700_000_000 * 10**9, (20.5, 0.3))
@@ -72,7 +73,7 @@ class Block:
 
     @property
     def holds_ticks_alone(self) -> bool:
-        """Whether there is no event but ticks."""
+        """Whether all events are ticks."""
         # TICK is 0; a live batch is a few bytes, for which numpy's `any` takes longer
         return self.kind.tobytes().count(0) == len(self.kind)
 
@@ -101,18 +102,18 @@ class Block:
         stream: NDArray[np.int32] | None = None,
         received: Ints | None = None,
     ) -> Block:
-        """Make a block of ticks alone.
+        """Make a block of ticks.
 
         Args:
             time: [T], ns.
             values: [T, F].
-            streams: table of names.
-            stream: [T], index into `streams`; the first one when absent.
+            streams: table of stream names.
+            stream: [T], index into `streams`; the first stream when absent.
             received: [T], ns; the same as `time` when absent.
 
         Raises:
             ShapeError: if the columns differ in length.
-            FeatureError: if times are no whole numbers, or values no numbers.
+            FeatureError: if times are not whole numbers, or values not numbers.
 
         Examples:
             >>> time = (1_700_000_000 + np.arange(3)) * 10**9
@@ -144,7 +145,7 @@ class Block:
 
         Raises:
             ShapeError: if a tick or label does not have F values.
-            FeatureError: if a value or time is no number.
+            FeatureError: if a value or time is not a number.
             ConfigError: if the action of a control is unknown.
         """
         growing = Growing(width)
@@ -180,10 +181,11 @@ class Block:
 
 
 class Growing:
-    """Events that come one by one and leave together, as a block.
+    """Collects single events and gives them as a block.
 
-    The table of names goes on from block to block and is the same object while no name
-    is new: who takes the blocks may remember what it made of the latest table.
+    The table of stream names is kept from block to block and stays the same object
+    until a new name is added: the reader of the blocks may cache what it derives from
+    the table.
 
     Args:
         width: number of fields F of a tick.
@@ -202,7 +204,7 @@ class Growing:
         return len(self._time)
 
     def add(self, event: Event) -> None:
-        """Put an event at the end.
+        """Append an event.
 
         Raises:
             ShapeError: if a tick or label does not have F values.
@@ -223,10 +225,10 @@ class Growing:
         self._values.append(values)
 
     def take(self) -> Block:
-        """Give all events as a block, and begin anew.
+        """Give the collected events as a block, and start to collect anew.
 
         Raises:
-            FeatureError: if a value is no number.
+            FeatureError: if a value is not a number.
         """
         count, others = len(self._time), self._others.items()
         kind, code = np.zeros(count, np.int8), np.zeros(count, np.int64)
@@ -252,7 +254,7 @@ class Growing:
         return block
 
     def _number(self, event: Event) -> int:
-        """Give the number of an event's stream, a new one if it has none yet."""
+        """Give the number of an event's stream; number it first if it is new."""
         name = event.stream
         number = self._numbers.get(name)
         if name == "" and not isinstance(event, Tick):
@@ -271,7 +273,7 @@ class Growing:
 
 
 def _whole(name: str, times: Ints) -> Ints:
-    """Give times in ns as they are: a float holds no ns of our days."""
+    """Check that times are whole ns; a float cannot hold a current time to the ns."""
     found = np.asarray(times)
     if found.dtype == "M8[ns]":
         return found.view(np.int64)

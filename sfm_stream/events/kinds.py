@@ -1,4 +1,4 @@
-"""The kinds of events, one struct each, and what their codes mean."""
+"""The kinds of events, one struct each, and the meaning of their codes."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ CONTROLS = (
     "learn", "freeze", "adapt", "catch-up", "caught-up", "quarantine", "release",
     "unjournalled", "journalled",
 )  # fmt: skip
-# Positions in it that change what the engine does; the others are only recorded.
+# Positions of the actions that change the engine; the others are only recorded.
 UNFREEZE, FREEZE, ADAPT, CATCH_UP, CAUGHT_UP = range(5)
 # The code of a tick that comes too late for its bin.
 LATE = 1
@@ -43,12 +43,12 @@ class Tick(msgspec.Struct, frozen=True, tag="tick", gc=False):
 
 
 class Gap(msgspec.Struct, frozen=True, tag="gap"):
-    """A known loss of data: pending truths can never be known.
+    """A known loss of data; the truth of pending forecasts stays unknown.
 
     Attributes:
-        stream: name of the stream, or empty for all of them.
-        time: when it was noticed, ns.
-        reason: why, in a few words.
+        stream: name of the stream, or empty for all streams.
+        time: when the loss was noticed, ns.
+        reason: the cause, in a few words.
         missed: number of lost ticks, or None.
     """
 
@@ -62,7 +62,7 @@ class Heartbeat(msgspec.Struct, frozen=True, tag="heartbeat"):
     """Time has passed without a tick.
 
     Attributes:
-        stream: name of the stream, or empty for all of them.
+        stream: name of the stream, or empty for all streams.
         time: the feed's clock, ns.
     """
 
@@ -74,11 +74,11 @@ class Control(msgspec.Struct, frozen=True, tag="control"):
     """A decision taken outside the engine, journalled so that it can be replayed.
 
     Attributes:
-        stream: name of the stream, or empty for all of them.
-        time: when it was taken, ns.
-        action: one of `CONTROLS`: whether to learn; whether to learn while catching
-            up; to learn faster for a while; that a stream was shut out or let in; that
-            events go on without a journal or with one.
+        stream: name of the stream, or empty for all streams.
+        time: when the decision was taken, ns.
+        action: one of `CONTROLS`: to learn or not; to stop learning while catching up;
+            to learn faster for a while; to exclude or readmit a stream; to continue
+            without a journal or with one.
     """
 
     stream: str
@@ -87,15 +87,15 @@ class Control(msgspec.Struct, frozen=True, tag="control"):
 
 
 class Label(msgspec.Struct, frozen=True, tag="label"):
-    """What the next tick's targets will be, known before that tick comes.
+    """The next tick's target values, known before that tick comes.
 
-    What waits for them is settled at once; the next tick then settles nothing more. A
-    target that is NaN or infinite stays unknown for good: what waited is voided.
+    Forecasts that wait for these values are scored at once, not again at the tick. A
+    target that is NaN or infinite stays unknown: its waiting forecasts are voided.
 
     Attributes:
         stream: name of the stream.
-        time: when it was known, ns.
-        values: one float per field, as a tick has; only the targets' count.
+        time: when the values became known, ns.
+        values: one float per field, as in a tick; only those of targets are used.
     """
 
     stream: str
@@ -108,7 +108,7 @@ class Closed(msgspec.Struct, frozen=True, tag="closed"):
 
     Attributes:
         time: when, ns.
-        reason: why, in a few words.
+        reason: the cause, in a few words.
     """
 
     time: int
@@ -120,7 +120,7 @@ Event: TypeAlias = Tick | Gap | Heartbeat | Control | Closed | Label
 
 
 def pause(reasons: int, code: int) -> int:
-    """Give the reasons not to learn, as bits, after a control.
+    """Update the reasons not to learn, kept as bits, by a control.
 
     Args:
         reasons: 1 while frozen, 2 while catching up, 3 for both.
@@ -135,7 +135,7 @@ def pause(reasons: int, code: int) -> int:
 
 
 def held(time: int) -> int:
-    """Give a time as int64 holds it; NO_TIME, which no tick may have, if it cannot."""
+    """Give a time that fits int64, else NO_TIME, which no tick may have."""
     return time if NO_TIME <= time <= LARGEST else NO_TIME
 
 
@@ -167,7 +167,7 @@ def expect_width(event: Tick | Label, width: int) -> tuple[float, ...]:
     """Give the values of a tick or label.
 
     Raises:
-        ShapeError: if they are not one per field.
+        ShapeError: if there is not one value per field.
     """
     if len(event.values) != width:
         kind = type(event).__name__.lower()
@@ -176,13 +176,13 @@ def expect_width(event: Tick | Label, width: int) -> tuple[float, ...]:
 
 
 def expect_numbers(event: Event) -> None:
-    """Refuse an event with a value or time that is no number: a caller's mistake.
+    """Refuse an event with a value or time that is not a number: a caller's mistake.
 
     Raises:
-        FeatureError: naming it.
+        FeatureError: naming that value or time.
     """
     values = getattr(event, "values", ())
-    # nearly all are such, and a look at each would double what this costs
+    # true of nearly all events; checking each value would double the cost
     if event.time.__class__ is int and FLOATS.issuperset(map(type, values)):
         return
     if (error := misfit(event)) is not None:
@@ -190,7 +190,7 @@ def expect_numbers(event: Event) -> None:
 
 
 def misfit(event: Event) -> FeatureError | None:
-    """Name the first part of an event that is no number; None if all are."""
+    """Give the error for the first part of an event that is not a number, or None."""
     kind = type(event).__name__.lower()
     for name in ("time", "received"):
         if not hasattr(when := getattr(event, name, 0), "__index__"):
