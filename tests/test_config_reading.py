@@ -261,11 +261,27 @@ def test_an_override_without_section_key_and_value_is_refused(override):
         ("", "learn.rate=1", "learn.rate: unknown key; "),
         ("", "lern.lr=1", "lern: unknown key; did you mean 'learn'?"),
         ("", "learn.lr=-1", "learn.lr: expected a number > 0.0, was -1"),
-        ("feed = 5", "feed.path=x", "feed: expected a table [feed], was 5"),
     ],
 )
 def test_an_override_is_checked_like_the_text(text, override, message):
     assert refusal(text, override).startswith(message)
+
+
+@pytest.mark.parametrize(
+    ("text", "override", "message"),
+    [
+        ("[[feed]]\n[[feed]]", "feed.queue=5", "one table [feed], was a list of them; "
+         "set it in the file"),
+        ("[[sink]]\nkind = 'jsonl'", "sink.path=x",
+         "one table [sink], was a list of them; set it in the file"),
+        ("feed = 5", "feed.path=x", "a table [feed], was 5"),
+        ("[model]\nstates = 4", "model.states.x=3", "a table [model.states], was 4"),
+        ("[target]\nhorizons = [1]", "target.horizons.x=3",
+         "a table [target.horizons], was [1]"),
+    ],
+)  # fmt: skip
+def test_an_override_of_what_is_not_one_table_is_refused(text, override, message):
+    assert refusal(text, override) == f"--set: expected {message}"
 
 
 def test_a_file_is_read_with_its_overrides(tmp_path):

@@ -164,11 +164,19 @@ def _override(tree: dict[str, Any], override: str) -> None:
     except (ValueError, RecursionError):
         parsed = value.strip()
     table: Any = tree
-    for section in sections:
+    for depth, section in enumerate(sections, 1):
         table = table.setdefault(section, {})
         if not isinstance(table, dict):
-            return  # it is refused with the rest of the tree
+            raise _no_table(".".join(sections[:depth]), table)
     table[key] = parsed
+
+
+def _no_table(name: str, value: object) -> ConfigError:
+    """Blame an override for a key of what is no table."""
+    if isinstance(value, list) and all(isinstance(one, dict) for one in value):
+        problem = f"expected one table [{name}], was a list of them"
+        return ConfigError("--set", problem, "set it in the file")
+    return ConfigError("--set", f"expected a table [{name}], was {value!r}")
 
 
 def _refuse_unknown(
