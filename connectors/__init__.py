@@ -64,8 +64,12 @@ def open_feed(config: Config) -> Feed:
     """
     name = config.feed.connector
     if is_live(name):
+        problem = f"expected a feed that can be read again, was {name!r}, which is live"
         hint = "`tail` shows it, `record` writes down what can be replayed"
-        raise ConfigError("feed.connector", f"{name!r} is live", hint)
+        raise ConfigError("feed.connector", problem, hint)
+    if config.more_feeds:
+        problem = f"expected one [feed] for files, was {1 + len(config.more_feeds)}"
+        raise ConfigError("feed", problem, "list the files in feed.path")
     kind = _feed(name)
     if name != RECORDED:  # its options are its venue's, which reads them
         options.read(config.feed, options.declared(kind))

@@ -357,7 +357,7 @@ def test_an_unknown_venue_is_refused_with_the_nearest():
 
 
 def test_a_live_feed_is_not_replayed_but_says_what_can_be_done():
-    with pytest.raises(ConfigError, match="'binance' is live; `tail` shows it"):
+    with pytest.raises(ConfigError, match="was 'binance', which is live; `tail` "):
         open_feed(settings("ws://127.0.0.1:1"))
 
 

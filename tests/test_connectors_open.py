@@ -71,9 +71,19 @@ def test_a_connector_is_live_if_it_is_a_venue_of_whomever(name, live):
 
 
 def test_a_venue_of_anyones_is_live_and_told_with_its_options():
-    with pytest.raises(ConfigError, match=r"'tests\.live_rig:Told' is live"):
+    with pytest.raises(
+        ConfigError, match=r"read again, was 'tests\.live_rig:Told', which is"
+    ):
         open_feed(feed_of("tests.live_rig:Told"))
     assert options_of("tests.live_rig:Told") is VenueOptions
+
+
+def test_several_feeds_of_files_are_refused_with_what_to_write():
+    feeds = [{"connector": "csv", "path": path} for path in ("a.csv", "b.csv")]
+    with pytest.raises(ConfigError) as e:
+        open_feed(from_tree({"feed": feeds}))
+    told = "expected one [feed] for files, was 2; list the files in feed.path"
+    assert str(e.value) == f"feed: {told}"
 
 
 def test_importing_connectors_imports_nothing_heavy():
