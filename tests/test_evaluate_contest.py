@@ -28,6 +28,20 @@ def test_every_model_accounts_for_the_whole_feed(tmp_path, model):
 
 
 @pytest.mark.parametrize("model", ["last", "sfm"])
+def test_cells_lost_late_in_a_file_are_in_the_account(tmp_path, model, monkeypatch):
+    monkeypatch.setattr(contest, "LIVE", COUNT // 2)  # the first ticks alone are timed
+    path = tmp_path / "a.csv"
+    cells = [str(100 + i % 7) if i < COUNT - 5 else "n.k." for i in range(COUNT)]
+    rows = [f"{1_700_000_000 + i},{cell},1" for i, cell in enumerate(cells)]
+    path.write_text("\n".join(["time,price,size", *rows, ""]))
+    feed = {"connector": "csv", "path": str(path)}
+    config = from_tree({"feed": feed, "run": {"warmup": 10}})
+    found = contest.measure(config, open_feed, model, tmp_path / model, contest.KEPT)
+    (one,) = found["account"]["rejections"].values()
+    assert one["count"] == 5
+
+
+@pytest.mark.parametrize("model", ["last", "sfm"])
 def test_a_feed_of_one_tick_has_a_pace_and_no_figures(tmp_path, model):
     config = from_tree({"feed": {"connector": "synthetic", "options": {"ticks": 1}}})
     found = contest.measure(config, open_feed, model, tmp_path / model, contest.KEPT)

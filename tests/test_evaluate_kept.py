@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import pytest
+
 from sfm_stream.evaluate import kept
 
 
@@ -21,9 +23,21 @@ def test_a_torn_file_is_as_if_it_were_not_there(tmp_path):
 
 def test_the_code_is_another_after_a_change_but_not_after_one_of_a_shell(tmp_path):
     (tmp_path / "engine.py").write_text("a = 1")
-    before = kept.code(tmp_path)
+    before = kept.code([tmp_path])
     (tmp_path / "cli").mkdir()
     (tmp_path / "cli" / "shown.py").write_text("b = 1")
-    assert kept.code(tmp_path) == before
+    assert kept.code([tmp_path]) == before
     (tmp_path / "engine.py").write_text("a = 2")
-    assert kept.code(tmp_path) != before
+    assert kept.code([tmp_path]) != before
+
+
+def test_a_file_with_a_shells_name_elsewhere_decides(tmp_path):
+    before = kept.code([tmp_path])
+    (tmp_path / "kernels").mkdir()
+    (tmp_path / "kernels" / "replay.py").write_text("a = 1")
+    assert kept.code([tmp_path]) != before
+
+
+@pytest.mark.parametrize("shell", kept.SHELLS)
+def test_every_shell_is_there(shell):
+    assert (kept.PACKAGE / shell).exists()

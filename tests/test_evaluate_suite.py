@@ -102,6 +102,28 @@ def test_z_scores_are_taken_with_the_training_rows_and_results_are_kept(
         carried_out(place, [], ["run.warmup=6"])
 
 
+def test_a_set_without_scores_has_no_figure(place):
+    said = []
+    found = carried_out(place, said, ["run.warmup=80"])
+    assert found["x"]["last"]["values"] == {"one": None, "two": None}
+    assert "-" in said[0]
+
+
+def test_a_file_shorter_than_the_training_rows_is_judged_by_all_of_it(place):
+    (place / "suite.toml").write_text(SUITE.replace("train = 20", "train = 5_000"))
+    found = carried_out(place, [])
+    values = pl.read_csv(place / "one.csv")["a"].to_numpy()
+    expected = np.mean(np.diff(values)[5:] ** 2) / np.var(values)
+    assert found["x"]["last"]["values"]["one"] == pytest.approx(expected)
+
+
+def test_a_target_that_never_moves_has_no_z_score(place):
+    for name in ("one", "two"):
+        pl.DataFrame({"a": [1.5] * 80}).write_csv(place / f"{name}.csv")
+    found = carried_out(place, [])
+    assert found["x"]["last"]["value"] is None
+
+
 def test_optional_set_is_left_out_where_its_file_is_absent(place):
     absent = SUITE.replace('"x"', '"y"').replace('files = ["*.csv"]', "optional = true")
     (place / "suite.toml").write_text(SUITE + absent)

@@ -6,6 +6,7 @@ So work that was stopped continues; after a change what it affects runs again.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,14 @@ import msgspec
 from sfm_stream.storage import run_folder
 
 PACKAGE = Path(__file__).parents[1]
-SHELLS = {"cli", "cluster", "daemon", "pace", "paper", "report", "sweep", "results.py",
-          "suite.py", "workers.py", "kept.py", "verify.py", "replay.py"}  # fmt: skip
-"""Rooms and files from which no figure comes."""
+FOLDERS = (PACKAGE, PACKAGE.parent / "connectors")
+"""Figures come from the code of these."""
+SHELLS = (
+    "cli", "cluster", "daemon", "evaluate/kept.py", "evaluate/pace",
+    "evaluate/results.py", "evaluate/suite.py", "evaluate/sweep",
+    "evaluate/workers.py", "paper", "report", "running/replay.py", "running/verify",
+)  # fmt: skip
+"""Rooms and files of the package from which no figure comes."""
 
 
 def key(*decides: object) -> str:
@@ -24,16 +30,17 @@ def key(*decides: object) -> str:
     return hashlib.sha256(msgspec.json.encode(decides)).hexdigest()
 
 
-def code(folder: Path = PACKAGE) -> str:
+def code(folders: Sequence[Path] = FOLDERS) -> str:
     """Give a digest of the code that figures come from.
 
     Args:
-        folder: of the package, or a room of it.
+        folders: of packages or rooms; in each, `SHELLS` are left out.
     """
     digest = hashlib.sha256()
-    for path in sorted(folder.rglob("*.py")):
-        if not SHELLS.intersection(path.relative_to(folder).parts):
-            digest.update(path.read_bytes())
+    for folder in folders:
+        for path in sorted(folder.rglob("*.py")):
+            if not any(map(path.relative_to(folder).is_relative_to, SHELLS)):
+                digest.update(path.read_bytes())
     return digest.hexdigest()
 
 

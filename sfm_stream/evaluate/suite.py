@@ -33,7 +33,6 @@ if TYPE_CHECKING:
 
 SUITE = "suite.toml"
 KEPT = ("scores", "rejected")
-EVALUATE = kept.PACKAGE / "evaluate"
 """Where the code of models other than ours stands."""
 
 
@@ -287,12 +286,11 @@ def _tasks(
     overrides: Sequence[str],
 ) -> Iterator[Task]:
     settings = source.load(folder / f"{benchmark.name}.toml", list(overrides))
+    code = kept.code()
     for run, one in _runs(folder, benchmark, settings):
         identity = source.open_feed(one).source()
         for model in names:
             path = out / benchmark.name / run / f"{model}.json"
-            rooms = kept.PACKAGE if model in registry.ENGINES else EVALUATE
-            code = kept.code(rooms)
             key = kept.key(config.to_tree(one), benchmark, identity, code)
             yield Task(benchmark, run, model, one, path, key)
 
@@ -337,24 +335,29 @@ def _measure(task: Task, open_feed: Callable[[Config], Feed]) -> dict[str, Any]:
     return result
 
 
-def z_mse(result: Mapping[str, Any], deviations: Mapping[str, float]) -> float:
-    """Give the mean squared error in z-scores, over targets and horizons."""
+def z_mse(result: Mapping[str, Any], deviations: Mapping[str, float]) -> float | None:
+    """Give the mean squared error in z-scores, over targets and horizons.
+
+    None if one of them has no error, or a target never moved in the training rows.
+    """
     targets = result.get("targets") or dict.fromkeys(deviations, result)
     errors = [
-        figures["mse"] / deviations[target] ** 2
+        (figures["mse"], deviations[target])
         for target, tree in targets.items()
         for figures in tree["horizons"].values()
     ]
-    return float(sum(errors) / len(errors))
+    if any(mse is None or not deviation for mse, deviation in errors):
+        return None
+    return _mean([mse / deviation**2 for mse, deviation in errors])
 
 
 def _deviations(task: Task, feed: Feed) -> dict[str, float]:
     """Give the population standard deviation of each target in the first rows."""
     train, rows = task.benchmark.train, np.empty((0, len(feed.fields)))
-    blocks = feed.blocks(train)
-    while len(rows) < train:
-        block = next(blocks)
+    for block in feed.blocks(train):
         rows = np.concatenate([rows, block.values[block.kind == TICK]])
+        if len(rows) >= train:
+            break
     places = [feed.fields.index(name) for name in task.config.target.values]
     deviations = np.std(rows[:train, places], axis=0)
     return dict(zip(task.config.target.values, deviations.tolist(), strict=True))

@@ -54,7 +54,7 @@ def points(
     Raises:
         ConfigError, FeedError: if a source cannot be read.
     """
-    code = kept.code(), kept.code(HERE)
+    code = kept.code((*kept.FOLDERS, HERE))
     sources: dict[bytes, object] = {}
     found = []
     for settings in tried:
