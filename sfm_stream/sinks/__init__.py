@@ -1,9 +1,9 @@
-"""Where records go.
+"""Sinks: they write the records of the engine to files, databases or memory.
 
-A sink knows its position. A checkpoint holds it; a sink opened with it first drops all
-that was written later, so that replayed ticks do not write their records twice. Opened
-without one, a sink begins a new run and refuses to write over an old one; opened with
-an empty one, it goes back to where the run began.
+A sink has a position, which a checkpoint keeps. A sink opened with a position first
+drops all records that were written later, so that replayed ticks do not write their
+records twice. Opened without a position, a sink begins a new run and refuses to write
+over an old one; opened with an empty position, it goes back to the start of the run.
 """
 
 from sfm_stream.sinks.contract import Sink

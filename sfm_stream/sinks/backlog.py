@@ -1,7 +1,7 @@
-"""Records a sink has not taken yet, in order: in memory, then on disk or dropped.
+"""The queue of records that a sink has not taken yet: in memory, then on disk.
 
-Rows are joined into pieces; a piece that memory has no room for becomes a file of its
-own, so that the disk has its room back as soon as a piece is read.
+Rows are joined into pieces. A piece that does not fit into memory is written to a file
+of its own, which is deleted as soon as the piece is read, or it is dropped.
 """
 
 from __future__ import annotations
@@ -19,18 +19,18 @@ from sfm_stream.sinks.gathering import Gathering
 from sfm_stream.storage import atomic
 
 PIECE_ROWS = 2_048
-"""A piece is no greater, so that no write holds the interpreter for long."""
+"""Rows of a piece at most, so that no write blocks the interpreter for long."""
 PIECES = 8
-"""Memory has room for so many at least."""
+"""Memory has room for at least this many pieces."""
 SUFFIX = ".bin"
 
 
 @dataclass(frozen=True, slots=True)
 class Barrier:
-    """A place between records.
+    """A place between two records in the queue.
 
     Attributes:
-        done: takes the sink's position when all before it is where it should be.
+        done: called with the sink's position when all records before are flushed.
     """
 
     done: Callable[[Mapping[str, Any]], None]
@@ -38,7 +38,7 @@ class Barrier:
 
 @dataclass(frozen=True, slots=True)
 class _Spilled:
-    """A piece on disk."""
+    """A piece of records on disk."""
 
     path: Path
     rows: int
@@ -48,15 +48,15 @@ class Backlog:
     """Records and the barriers between them, first in, first out.
 
     Args:
-        folder: where pieces are spilled; what an earlier process left there is removed.
-        capacity: most rows that memory holds; one block may be greater.
-        overload: what becomes of a piece that memory has no room for.
+        folder: folder of spilled pieces; those of an earlier process are removed.
+        capacity: most rows in memory; a single block may hold more.
+        overload: whether to spill or drop a piece that does not fit into memory.
 
     Attributes:
-        rows: in memory.
-        spilled: rows on disk.
-        dropped: rows lost since the beginning.
-        trouble: why the disk did not take or give back the last piece, or empty.
+        rows: number of rows in memory.
+        spilled: number of rows on disk.
+        dropped: number of rows lost since the start.
+        trouble: why the last piece could not be written or read, or empty.
 
     Raises:
         SinkError: if the folder cannot be used.
@@ -79,7 +79,7 @@ class Backlog:
             raise SinkError(str(folder), *atomic.explain(e)) from e
 
     def add(self, item: Records | Barrier) -> None:
-        """Put records or a barrier at the end; a barrier is never lost."""
+        """Append records or a barrier; a barrier is never dropped."""
         if isinstance(item, Barrier):
             self._close_piece()
             self._line.append(item)
@@ -90,7 +90,7 @@ class Backlog:
             self._close_piece()
 
     def next(self) -> Records | Barrier | None:
-        """Take what has waited longest, or None when nothing waits."""
+        """Take the oldest piece or barrier; None when the queue is empty."""
         while self._line:
             first = self._line.popleft()
             if isinstance(first, Barrier):
@@ -105,7 +105,7 @@ class Backlog:
         return piece
 
     def _close_piece(self) -> None:
-        """Put the newest rows at the end of the line, if there are any."""
+        """Append the newest rows to the queue as a piece, if there are any."""
         count = self._newest.rows
         if not count:
             return

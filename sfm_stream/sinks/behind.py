@@ -1,4 +1,4 @@
-"""A sink written to by a thread of its own, so that a replay goes on meanwhile."""
+"""Writes to a sink in a thread of its own, so that a replay need not wait for it."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ if TYPE_CHECKING:
     from sfm_stream.sinks.contract import Sink
 
 MOST_ROWS = 131_072
-"""Rows that wait: a full part takes as long to write as a few blocks take to compute.
-A mark counts for half of them, and a block of more rows waits alone."""
+"""Rows that may be queued: writing a full part takes as long as computing a few blocks.
+A mark counts as half of them; a block of more rows is queued alone."""
 NOTHING = -1
-"""A limit of rows that may wait: with this one not even a block without rows may."""
+"""Limit for queued rows that lets not even a block without rows stay queued."""
 
 
 class Behind:
-    """Writes to another sink some rows behind: a failure is a later call's error.
+    """Writes to another sink with a delay: a later call raises the error of a write.
 
-    A block that failed was not taken, and none after it is: whoever is told goes on
-    from the position of a checkpoint.
+    After a write that failed no later block is written: the caller must go back to the
+    position of a checkpoint.
 
     Args:
-        sink: written to by one thread at a time.
+        sink: the sink, used by one thread at a time.
     """
 
     def __init__(self, sink: Sink) -> None:
@@ -37,17 +37,17 @@ class Behind:
         self._failed = False
 
     def write(self, records: Records) -> None:
-        """Take records, in order; what they lie in stays as it is from then on.
+        """Queue records, in order; the caller does not change them afterwards.
 
         Raises:
-            SinkError: if those of an earlier call could not be written.
+            SinkError: if records of an earlier call could not be written.
         """
         self._add(partial(self._sink.write, records), len(records))
 
     def mark(self, done: Callable[[Mapping[str, Any]], None]) -> None:
-        """Call `done` with the sink's position when all before is on disk.
+        """Call `done` with the sink's position when all records so far are on disk.
 
-        It is called in the sink's thread; what it raises is a later call's error.
+        `done` is called in the sink's thread; a later call raises its errors.
 
         Raises:
             SinkError: if records of an earlier call could not be written.
@@ -60,23 +60,23 @@ class Behind:
         self._add(reach, MOST_ROWS // 2)
 
     def flush(self) -> None:
-        """Put on disk what waits.
+        """Write all queued records, and wait until they are on disk.
 
         Raises:
-            SinkError: if it could not be written.
+            SinkError: if they could not be written.
         """
         self._settle(NOTHING)
         self._sink.flush()
 
     def position(self) -> dict[str, Any]:
-        """Say how far the sink has come; after `flush`."""
+        """Give the sink's position; to be called after `flush`."""
         return self._sink.position()
 
     def close(self) -> None:
-        """Flush and let go.
+        """Write all queued records, and close the sink.
 
         Raises:
-            SinkError: if what was left could not be written.
+            SinkError: if they could not be written.
         """
         try:
             self._settle(NOTHING)
@@ -90,7 +90,7 @@ class Behind:
         self._rows += rows
 
     def _carry_out(self, work: Callable[[], None]) -> None:
-        """Do one thing after the other, and nothing behind what failed."""
+        """Run the tasks one after another; after a failure run none."""
         if self._failed:
             return
         self._failed = True
@@ -98,10 +98,10 @@ class Behind:
         self._failed = False
 
     def _settle(self, most: int) -> None:
-        """Wait until so many rows wait at most.
+        """Wait until at most this many rows are queued.
 
         Raises:
-            SinkError: if one could not be written; so says each call from then on.
+            SinkError: if a write failed; each later call raises it too.
         """
         waiting = self._waiting
         while waiting and (self._rows > most or waiting[0][0].done()):

@@ -1,4 +1,4 @@
-"""Only the records of some kinds and streams."""
+"""A filter before a sink: passes on only records of some kinds and streams."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ ALL = ""
 
 
 class Chosen:
-    """Passes on to a sink what was chosen.
+    """Passes on records of the chosen kinds and streams to a sink.
 
     Args:
-        sink: where it goes.
-        kinds: of records; all when none is named.
-        streams: whose records; all when none is named. What is about all streams is
-            about each of them.
+        sink: the sink.
+        kinds: kinds of records; if empty, all.
+        streams: names of streams; if empty, all. Records about all streams always
+            pass.
     """
 
     def __init__(
@@ -35,10 +35,10 @@ class Chosen:
         self.flush, self.position, self.close = sink.flush, sink.position, sink.close
 
     def write(self, records: Records) -> None:
-        """Pass on what was chosen of these records.
+        """Pass on the chosen ones of these records.
 
         Raises:
-            SinkError: as the sink does.
+            SinkError: as the sink raises it.
         """
         found = {
             kind: self._of_streams(kind, columns, records)

@@ -1,4 +1,4 @@
-"""What a sink must offer."""
+"""The interface of a sink."""
 
 from __future__ import annotations
 
@@ -12,34 +12,34 @@ NOT_RESUMED = "resume with the run's checkpoint or choose another place"
 
 
 class Sink(Protocol):
-    """A place for records; what it is given stays as it is from then on.
+    """Takes records; the caller does not change them afterwards.
 
-    One that finds no longer what its position says raises `RecordsLost` where it is
-    opened. One that finds that later, in `write` or `flush`, has begun anew when it
-    raises it, and takes the same call when it is made again.
+    A sink whose written records are gone raises `RecordsLost` when it is opened with a
+    position. If it notices that later, in `write` or `flush`, it begins a new place
+    before it raises the error, and the same call may be made again.
     """
 
     def write(self, records: Records) -> None:
         """Take records, in order.
 
         Raises:
-            SinkError: if they could not be written; then none of them was taken, and
-                the same call may be made again.
+            SinkError: if they could not be written; then no record was taken, and the
+                same call may be made again.
         """
 
     def flush(self) -> None:
-        """Wait until all records taken so far are where they should be.
+        """Wait until all records taken so far are stored.
 
         Raises:
-            SinkError: if they could not be written; they wait for the next call.
+            SinkError: if they could not be written; the next call tries again.
         """
 
     def position(self) -> dict[str, Any]:
-        """Say how far the sink has come, in values JSON can hold; after `flush`."""
+        """Give the position, in values JSON can hold; to be called after `flush`."""
 
     def close(self) -> None:
-        """Flush and let go.
+        """Flush and close.
 
         Raises:
-            SinkError: if what was left could not be written.
+            SinkError: if the last records could not be written.
         """

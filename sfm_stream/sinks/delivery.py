@@ -1,12 +1,12 @@
-"""Delivery to a sink by threads of its own, so that the model never waits.
+"""Delivery of records to a sink in threads of its own, so that the model never waits.
 
-    model's thread    offer, mark: into a box that is never full for long
-    keeper's          empties the box into the backlog, hands out what comes next
-    sink's            writes and flushes, one thing at a time, however long it takes
+    model's thread    offer, mark: puts records and barriers into the box
+    keeper's          empties the box into the backlog, hands out the next piece
+    sink's            writes or flushes one piece at a time, however long it takes
 
-The keeper alone touches the backlog and the sink's thread alone the sink, so nothing is
-locked. A write that fails is made again, with longer and longer pauses, before anything
-behind it.
+Only the keeper's thread uses the backlog, and only the sink's thread uses the sink, so
+no lock is needed. A write that fails is repeated, with longer and longer pauses, before
+the next piece is written.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from sfm_stream.sinks.contract import Sink
 
 LINGER_S = 0.1
-"""Records gather for so long: fewer turns leave the interpreter to the model."""
+"""Seconds to gather records: fewer wake-ups leave the interpreter to the model."""
 BOX = 65_536
 """Most blocks in the box: it fills only while a disk holds up the keeper."""
 RETRY_S, LONGEST_RETRY_S = 0.1, 30.0
@@ -44,18 +44,18 @@ ENDED = "its thread has ended; standard error says why"
 
 
 class Status(msgspec.Struct, frozen=True):
-    """How a delivery gets on.
+    """The state of a delivery.
 
     Attributes:
-        name: of the sink.
-        kind: of the sink.
-        queued: rows that wait in memory, those being written included.
-        spilled: rows that wait on disk.
+        name: name of the sink.
+        kind: kind of the sink.
+        queued: rows queued in memory, those being written included.
+        spilled: rows queued on disk.
         dropped: rows lost.
-        written: rows the sink has taken.
-        blocked_s: seconds the present call of the sink has been going on.
-        error: what the sink or the spill complains of, or empty.
-        lost: why records that it had written are gone, or empty.
+        written: rows that the sink has taken.
+        blocked_s: seconds since the running call of the sink began; 0 without one.
+        error: the current error of the sink or the spill, or empty.
+        lost: why records that the sink had written are gone, or empty.
     """
 
     name: str
@@ -70,11 +70,11 @@ class Status(msgspec.Struct, frozen=True):
 
 
 class _Signal(Enum):
-    """What the box takes besides records and barriers."""
+    """Signals in the box, beside records and barriers."""
 
-    NEXT = auto()  # the sink has nothing to do
-    CLOSE = auto()  # nothing more comes
-    STOP = auto()  # end now, and give up what waits
+    NEXT = auto()  # the sink is idle
+    CLOSE = auto()  # no more records come
+    STOP = auto()  # end now, and give up the queued records
 
 
 Item: TypeAlias = "Records | Barrier"
@@ -83,16 +83,16 @@ Item: TypeAlias = "Records | Barrier"
 class Delivery:
     """A sink behind a bounded queue.
 
-    `offer` belongs to one thread, all else to any.
+    Only one thread may call `offer`; any thread may call the other methods.
 
     Args:
-        name: of the sink, and of its folder of spilled records.
-        sink: where records go; from now on touched by a thread of its own alone.
+        name: name of the sink, and of its folder of spilled records.
+        sink: the sink; from now on only the delivery's own thread uses it.
         settings: kind, queue and overload.
-        folder: where records are spilled, in a folder of the sink's name.
-        say: takes a line for the log when a trouble begins and when it ends; called in
+        folder: parent of the folder of spilled records.
+        say: takes a line for the log when a problem begins and when it ends; called in
             threads of the delivery.
-        guard: raises `Fenced` if nothing may be written any more; asked before each
+        guard: raises `Fenced` if this process may no longer write; called before each
             call of the sink.
 
     Raises:
@@ -115,18 +115,18 @@ class Delivery:
         self._turns: SimpleQueue[Item | None] = SimpleQueue()
         self._hurry, self._closing = threading.Event(), threading.Event()
         self._closed, self._abandoned = threading.Event(), threading.Event()
-        # each of these is written by one thread alone
+        # each of these is written by only one thread
         self._offered = self._refused = self._written = 0
         self._error, self._overload, self._lost, self._gone = "", "", 0, ""
         self._since: float | None = None
         for work in (self._keep, self._serve):
-            # a sink that never comes back must not keep the process alive
+            # a call of a sink that never returns must not keep the process alive
             threading.Thread(
                 target=self._to_its_end, args=(work,), name=f"sink {name}", daemon=True
             ).start()
 
     def offer(self, records: Records) -> None:
-        """Take records to deliver; returns at once, whatever the sink does."""
+        """Queue records for delivery; returns at once, even while the sink blocks."""
         count = len(records)
         if not count:
             return
@@ -137,17 +137,17 @@ class Delivery:
         self._box.put(records)
 
     def mark(self, done: Callable[[Mapping[str, Any]], None]) -> None:
-        """Call `done` with the sink's position when all offered so far is flushed.
+        """Call `done` with the sink's position when all records so far are flushed.
 
-        It is called in the sink's thread, and what it raises ends the delivery.
+        `done` is called in the sink's thread, and its errors end the delivery.
         """
         self._urge(Barrier(done))
 
     def close(self, deadline_s: float) -> bool:
-        """Deliver what waits, close the sink, and say whether there was time for it.
+        """Deliver the queued records, close the sink, and say whether that succeeded.
 
-        After the deadline nobody waits for the sink; only the journal has what it did
-        not take.
+        After the deadline the sink is abandoned; its missing records can be computed
+        again from the journal.
         """
         self._closing.set()
         self._urge(_Signal.CLOSE)
@@ -159,7 +159,7 @@ class Delivery:
         return closed
 
     def state(self) -> Status:
-        """Say how it gets on."""
+        """Give the state of the delivery."""
         since, spilled = self._since, self._backlog.spilled
         lost = self._backlog.dropped
         waiting = self._offered - self._written - spilled - lost
@@ -176,12 +176,12 @@ class Delivery:
         )
 
     def _urge(self, item: Barrier | _Signal) -> None:
-        """Put something into the box for which no records need to gather."""
+        """Put a barrier or signal into the box, and wake the keeper at once."""
         self._box.put(item)
         self._hurry.set()
 
     def _to_its_end(self, work: Callable[[], None]) -> None:
-        """Work in a thread of its own; the status tells if an error ended it."""
+        """Run in a thread of its own; the status shows if an error ended it."""
         through = False
         try:
             work()
@@ -212,7 +212,7 @@ class Delivery:
             self._backlog.add(item)
 
     def _hand_out(self, seen: set[_Signal]) -> None:
-        """Give the sink what comes next; at the end that is nothing."""
+        """Hand the next piece to the sink; when closing and empty, stop."""
         item = self._backlog.next()
         if item is not None:
             seen.remove(_Signal.NEXT)
@@ -221,7 +221,7 @@ class Delivery:
             seen.add(_Signal.STOP)
 
     def _tell_of_overload(self) -> None:
-        """Say once when records begin to be spilled or lost, and once when it ends."""
+        """Log once when records begin to be spilled or lost, and when that ends."""
         backlog, before = self._backlog, self._overload
         if backlog.dropped > self._lost:
             self._overload = LOSES
@@ -236,7 +236,7 @@ class Delivery:
             self._say(make(f"sink {self._name} {now}"))
 
     def _serve(self) -> None:
-        """Carry out what the keeper hands out, in the sink's thread."""
+        """Write the pieces that the keeper hands out, in the sink's thread."""
         while (item := self._ask()) is not None:
             self._carry_out(item)
         self._let_go()
@@ -264,7 +264,7 @@ class Delivery:
             self._closed.set()
 
     def _insist(self, call: Callable[[], None]) -> bool:
-        """Call until it works; say whether it did before the end."""
+        """Repeat a call until it succeeds; False if the delivery ends before."""
         pause = RETRY_S
         while True:
             self._since = time.monotonic()
@@ -276,7 +276,7 @@ class Delivery:
                 return False
             except SinkError as e:
                 self._complain(str(e))
-                if isinstance(e, RecordsLost):  # it goes on, in a new place
+                if isinstance(e, RecordsLost):  # the sink goes on in a new place
                     self._gone = str(e)
             else:
                 self._complain("")

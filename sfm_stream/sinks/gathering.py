@@ -1,7 +1,7 @@
-"""Records gathered for a moment and written together.
+"""Gathers small blocks of records, to write them together.
 
-A live tick brings a few rows, and a file or a write takes many: so pieces are only
-listed at first, and joined when many have come.
+A live tick brings a few rows, but a file or a write should hold many. So blocks are
+first listed, and joined when many have come.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class Pile:
     """Rows of one kind, in order.
 
     Attributes:
-        rows: how many there are.
+        rows: number of rows.
     """
 
     def __init__(self) -> None:
@@ -32,7 +32,7 @@ class Pile:
         self._loose: list[Columns] = []
 
     def add(self, columns: Columns) -> None:
-        """Put rows at the end."""
+        """Append rows."""
         self.rows += len(columns["seq"])
         self._loose.append(columns)
         if len(self._loose) == LOOSE_PIECES:
@@ -45,7 +45,7 @@ class Pile:
         return {name: column[:count] for name, column in self._joined[0].items()}
 
     def drop(self, count: int) -> None:
-        """Let go of rows that `first` gave."""
+        """Drop the first rows; to be called after `first`."""
         rest = {name: column[count:] for name, column in self._joined[0].items()}
         self.rows -= count
         self._joined = [rest] if self.rows else []
@@ -55,7 +55,7 @@ class Gathering:
     """Records of all kinds, in order.
 
     Attributes:
-        rows: how many there are.
+        rows: number of records.
     """
 
     def __init__(self) -> None:
@@ -64,7 +64,7 @@ class Gathering:
         self._tables: dict[str, tuple[str, ...]] = {}
 
     def add(self, records: Records) -> None:
-        """Put records at the end; the tables may have grown, and keep their order."""
+        """Append records; their tables may be longer, but begin as before."""
         self._tables |= records.tables
         for kind, columns in records.columns.items():
             if count := len(columns["seq"]):
@@ -74,7 +74,7 @@ class Gathering:
                 self.rows += count
 
     def take(self) -> Records:
-        """Give all records as one block, and begin anew."""
+        """Give all records as one block, and become empty."""
         columns = {kind: pile.first(pile.rows) for kind, pile in self._piles.items()}
         self.rows, self._piles = 0, {}
         return Records(columns, dict(self._tables))

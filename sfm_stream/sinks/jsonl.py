@@ -1,4 +1,4 @@
-"""Records as lines of JSON."""
+"""The sink that writes records as lines of JSON."""
 
 from __future__ import annotations
 
@@ -23,21 +23,21 @@ log = logging.getLogger(__name__)
 
 FLAGS = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
 HEAD = 256
-"""Bytes by which a file is known again: records say which event they are of."""
+"""First bytes that identify a file: records hold the number of their event."""
 
 
 class JsonlSink:
-    """Writes one JSON object per record and line, as they were said.
+    """Writes one JSON object per record and line, in the order of the records.
 
-    A file that is moved away is left as it is, and a new one begun in its place.
+    If the file is moved away, it is left alone, and a new file is begun at the path.
 
     Args:
         path: the file.
-        position: where a checkpoint left it; absent for a new run.
+        position: the sink's position in a checkpoint; None for a new run.
 
     Raises:
         SinkError: if the file cannot be written, or holds the records of another run.
-        RecordsLost: if it is shorter than the position, or another file.
+        RecordsLost: if the file is gone, shorter than the position, or another file.
     """
 
     def __init__(self, path: Path, position: Mapping[str, Any] | None = None) -> None:
@@ -65,11 +65,11 @@ class JsonlSink:
             raise SinkError(str(path), *atomic.explain(e)) from e
 
     def write(self, records: Records) -> None:
-        """Take records, in order.
+        """Write records, in order.
 
         Raises:
-            SinkError: if they could not be written; then none of them was.
-            RecordsLost: if the file was removed; another is begun.
+            SinkError: if they could not be written; then no record was written.
+            RecordsLost: if the file was removed; a new file is begun.
         """
         self._keep_place()
         lines = self._encoder.encode_lines(records.rows())
@@ -85,7 +85,7 @@ class JsonlSink:
 
         Raises:
             SinkError: if the disk refuses.
-            RecordsLost: if the file was removed; another is begun.
+            RecordsLost: if the file was removed; a new file is begun.
         """
         self._keep_place()
         try:
@@ -94,7 +94,7 @@ class JsonlSink:
             raise SinkError(str(self._path), *atomic.explain(e)) from e
 
     def position(self) -> dict[str, Any]:
-        """Say how many bytes were written, and how the file begins."""
+        """Give the number of bytes written, and a checksum of the first ones."""
         return {"bytes": self._bytes, "head": zlib.crc32(self._head)}
 
     def close(self) -> None:
@@ -109,7 +109,7 @@ class JsonlSink:
             os.close(self._handle)
 
     def _open(self) -> None:
-        """Open what the path names; afterwards what is in it counts as written."""
+        """Open or create the file; its content counts as written."""
         self._handle = os.open(self._path, FLAGS, 0o644)
         found = os.fstat(self._handle)
         self._identity = found.st_dev, found.st_ino
@@ -117,7 +117,7 @@ class JsonlSink:
         self._head = os.pread(self._handle, HEAD, 0)
 
     def _expect(self, position: Mapping[str, Any] | None) -> None:
-        """Refuse the lines of another run, and a file that lost some."""
+        """Refuse the file of another run, and a file that lost lines."""
         size, path = self._bytes, str(self._path)
         if position is None:
             if size:
@@ -131,7 +131,7 @@ class JsonlSink:
             raise RecordsLost(path, "expected the file of before, was another", ANEW)
 
     def _keep_place(self) -> None:
-        """Begin another file if the path is no longer this one's."""
+        """Begin a new file if the path no longer names the open one."""
         try:
             if atomic.identity(self._path) == self._identity:
                 return

@@ -1,4 +1,4 @@
-"""Records in a list."""
+"""The sink that keeps records in a list."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ class MemorySink:
     """Keeps records in a list.
 
     Attributes:
-        records: what was written, block by block.
+        records: the blocks written so far.
     """
 
     def __init__(self) -> None:
         self.records: list[Records] = []
 
     def write(self, records: Records) -> None:
-        """Take records, in order."""
+        """Append a block of records."""
         self.records.append(records)
 
     def rows(self) -> Iterator[Record]:
@@ -28,10 +28,10 @@ class MemorySink:
         return (row for records in self.records for row in records.rows())
 
     def flush(self) -> None:
-        """Do nothing: all records are where they should be."""
+        """Do nothing: all records are stored already."""
 
     def position(self) -> dict[str, Any]:
-        """Say how many blocks were written."""
+        """Give the number of blocks written."""
         return {"blocks": len(self.records)}
 
     def close(self) -> None:

@@ -1,4 +1,4 @@
-"""Which name in the settings opens which sink."""
+"""Opens the sink that the settings name."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ OF_A_SINK = Sort(
     group="sfm_stream.sinks",
 )
 OF_SQLITE = ("-wal", "-shm")
-"""Ends of the files beside a database, which a new one would take for its own."""
+"""Suffixes of files beside a database, which a new database would use as its own."""
 
 
 def open_sink(
@@ -44,18 +44,18 @@ def open_sink(
     """Open the sink that `sink.kind` names.
 
     Args:
-        settings: name a kind of our own, one that an installed package declares as an
-            entry point of the group `sfm_stream.sinks`, or `package.module:Class` of
-            anyone's; that class is called with (settings, folder, position).
-        folder: of the run, in which `sink.path` lies.
+        settings: `kind` is a sink of this package, an entry point of the group
+            `sfm_stream.sinks` in an installed package, or any `package.module:Class`;
+            such a class is called with (settings, folder, position).
+        folder: folder of the run; `sink.path` is relative to it.
         tables: texts of codes that do not change, and names of `experts`.
-        position: where a checkpoint left it; absent for a new run, empty for one that
-            was never checkpointed.
+        position: the sink's position in a checkpoint; None for a new run, empty for a
+            run without a checkpoint.
 
     Raises:
         ConfigError: if there is no such sink.
-        SinkError: if its place cannot be used.
-        RecordsLost: if what the position says is not there any more.
+        SinkError: if its file or folder cannot be used.
+        RecordsLost: if records up to the position are gone.
     """
     sink = _open(settings, folder, tables, position)
     if settings.records or settings.streams:
@@ -64,15 +64,15 @@ def open_sink(
 
 
 def open_anew(settings: Settings, folder: Path, tables: Tables) -> Sink:
-    """Open a sink that lost what it had; what is left of it is renamed.
+    """Rename what is left of a sink that lost records, and open a new one.
 
     Args:
         settings: as in `open_sink`.
-        folder: of the run.
+        folder: folder of the run.
         tables: as in `open_sink`.
 
     Raises:
-        SinkError: if its place cannot be used.
+        SinkError: if its file or folder cannot be used.
     """
     if settings.kind in PATHS:
         path = _place(settings, folder)
@@ -107,10 +107,10 @@ def _open(
 
 
 def expect_sinks(kinds: Iterable[str]) -> None:
-    """Refuse kinds that name no sink; nothing is opened.
+    """Refuse kinds that name no sink, without opening a sink.
 
     Raises:
-        ConfigError: naming the first of them.
+        ConfigError: naming the first such kind.
     """
     for kind in kinds:
         if kind not in (*PATHS, SERVED):

@@ -1,8 +1,8 @@
-"""Blocks of records kept as files while a sink is busy.
+"""Blocks of records as files, while a sink is busy.
 
-MessagePack: the tables, and each column as type, shape and its numbers as they lie in
-memory. Nothing in it is carried out when it is read, and nothing is synced: what a
-power cut takes, the journal still has.
+A file is MessagePack: the tables, and each column as type, shape and its bytes in
+memory. Reading it runs no code. Files are not synced: records lost in a power cut are
+computed again from the journal.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from sfm_stream.storage import atomic
 
 
 class _Column(msgspec.Struct, frozen=True, array_like=True):
-    """An array: numpy's name of its type, its shape, its bytes."""
+    """An array: the numpy name of its type, its shape, its bytes."""
 
     kind: str
     shape: tuple[int, ...]
@@ -30,14 +30,14 @@ class _Column(msgspec.Struct, frozen=True, array_like=True):
 
 
 class _Block(msgspec.Struct, frozen=True, array_like=True):
-    """What `Records` holds."""
+    """The fields of `Records`."""
 
     columns: Mapping[str, Mapping[str, _Column]]
     tables: Mapping[str, tuple[str, ...]]
 
 
 def encode(records: Records) -> bytes:
-    """Give a block as bytes."""
+    """Turn a block into bytes."""
     columns = {
         kind: {
             name: _Column(column.dtype.str, column.shape, column.tobytes())
@@ -49,7 +49,7 @@ def encode(records: Records) -> bytes:
 
 
 def decode(data: bytes | memoryview) -> Records:
-    """Read a block.
+    """Turn bytes into a block.
 
     Raises:
         ValueError: if the bytes are not as they were written.
@@ -85,7 +85,7 @@ def take(path: Path) -> Records:
     """Read a block and remove its file.
 
     Raises:
-        SinkError: if the file is not as it was written.
+        SinkError: if the file cannot be read, or is not as it was written.
     """
     try:
         data = path.read_bytes()

@@ -1,9 +1,9 @@
-"""Records in tables of an SQLite database, which can be read while it is written.
+"""The sink that writes records to an SQLite database, which others can read meanwhile.
 
 There is a table per kind, with the columns of its records. Its key begins with stream
-and seq; a record that is written again takes its own place. `weights`, `amplitude` and
-`quantiles` are JSON text: any reader of SQLite understands it, which blobs would not
-offer, and numbers come back to the last bit. What is not known, and NaN, is NULL.
+and seq; a record that is written again replaces the old one. `weights`, `amplitude` and
+`quantiles` are JSON text: any reader of SQLite understands it, unlike blobs, and
+numbers are exact to the last bit. Unknown values and NaN are NULL.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ SHARED: Mapping[str, tuple[str, ...]] = {
     "updates": ("labels",),
     "rejected": ("time", "field"),
 }
-"""What else tells records apart where one event closes several bins."""
+"""Further key columns, for kinds where one event closes several bins."""
 TYPES: Mapping[object, str] = {
     int: "INTEGER",
     bool | None: "INTEGER",
@@ -41,7 +41,7 @@ TYPES: Mapping[object, str] = {
 }
 ARRAYS = ("weights", "amplitude", "quantiles")
 WAIT_S = 1.0
-"""How long a write waits for another writer before it is an error."""
+"""Seconds that a write waits for another writer before it is an error."""
 LATER = "read it with the version that wrote it, or choose another place"
 
 
@@ -50,13 +50,13 @@ class SqliteSink:
 
     Args:
         path: the database; made if absent.
-        position: where a checkpoint left it; absent for a new run.
+        position: the sink's position in a checkpoint; None for a new run.
 
     Raises:
-        SinkError: if it cannot be written, is not of this schema, or holds the records
-            of another run.
-        RecordsLost: if it is gone, damaged, another one, or holds fewer records than
-            the position says.
+        SinkError: if the database cannot be written, has an unknown schema, or holds
+            the records of another run.
+        RecordsLost: if the database is gone, damaged, another one, or ends before the
+            position.
     """
 
     def __init__(self, path: Path, position: Mapping[str, Any] | None = None) -> None:
@@ -77,11 +77,11 @@ class SqliteSink:
             raise
 
     def write(self, records: Records) -> None:
-        """Take records; those that are there already are replaced.
+        """Write records, or replace them where their keys exist already.
 
         Raises:
-            SinkError: if they could not be written; then none of them was.
-            RecordsLost: if the database was removed; another is begun.
+            SinkError: if they could not be written; then no record was written.
+            RecordsLost: if the database was removed; a new one is begun.
         """
         self._keep_place()
         counts = {kind: records.count(kind) for kind in records.columns}
@@ -93,11 +93,11 @@ class SqliteSink:
                     self._base.execute("UPDATE run SET seq = max(seq, ?)", (last,))
 
     def flush(self) -> None:
-        """Wait until all records taken so far are on disk.
+        """Wait until all records written so far are on disk.
 
         Raises:
             SinkError: if the disk refuses.
-            RecordsLost: if the database was removed; another is begun.
+            RecordsLost: if the database was removed; a new one is begun.
         """
         self._keep_place()
         try:
@@ -106,13 +106,13 @@ class SqliteSink:
             raise SinkError(str(self._path), *atomic.explain(e)) from e
 
     def position(self) -> dict[str, Any]:
-        """Say which database it is, and the last event of which it holds records."""
+        """Give the database's random name, and the last event with records."""
         with self._explained():
             database, seq = self._base.execute("SELECT name, seq FROM run").fetchone()
         return {"database": database, "seq": seq}
 
     def close(self) -> None:
-        """Put all into the database's one file and close it.
+        """Move all records into the main file of the database, and close it.
 
         Raises:
             SinkError: if the disk refuses.
@@ -137,7 +137,7 @@ class SqliteSink:
             raise
 
     def _keep_place(self) -> None:
-        """Begin another database if the path is no longer this one's."""
+        """Begin a new database if the path no longer names the open one."""
         try:
             if atomic.identity(self._path) == self._identity:
                 return
@@ -184,7 +184,7 @@ class SqliteSink:
         self._base.execute(f"PRAGMA user_version = {SCHEMA}")
 
     def _widen(self) -> None:
-        """Add the columns that records got since the tables were made."""
+        """Add the columns that are newer than the tables."""
         for kind in KINDS:
             found = self._base.execute(f"PRAGMA table_info({kind})")
             there = {name for _, name, *_ in found}
@@ -194,7 +194,7 @@ class SqliteSink:
         self._base.execute(f"PRAGMA user_version = {SCHEMA}")
 
     def _expect(self, position: Mapping[str, Any]) -> None:
-        """Refuse a position in another database, or behind the end of this one."""
+        """Refuse a position of another database, or behind the end of this one."""
         there = self.position()
         name, seq = position.get("database"), position.get("seq", -1)
         if name not in {None, there["database"]}:
@@ -205,7 +205,7 @@ class SqliteSink:
             raise RecordsLost(str(self._path), problem, ANEW)
 
     def _cut(self, seq: int) -> None:
-        """Delete what was said after an event; stream by stream, as the key has it."""
+        """Delete the records after an event; by stream, so that the key is used."""
         for kind in KINDS:
             for stream in self._streams(kind):
                 self._base.execute(
@@ -215,7 +215,7 @@ class SqliteSink:
         self._base.execute("UPDATE run SET seq = ?", (seq,))
 
     def _streams(self, kind: str) -> list[str]:
-        """Find the streams of a table by the key alone: DISTINCT would read it all."""
+        """Find a table's streams by its key: DISTINCT would read the whole table."""
         found: list[str] = []
         question = f"SELECT min(stream) FROM {kind} WHERE stream > ?"  # noqa: S608 ours
         first = self._base.execute(f"SELECT min(stream) FROM {kind}")  # noqa: S608 ours
@@ -243,7 +243,7 @@ class SqliteSink:
 
 
 def _table(kind: str) -> str:
-    """Give the statement that makes a kind's table."""
+    """Give the SQL statement that makes a kind's table."""
     columns = _columns(kind)
     names = [*(name for name in KEYS if name in columns), *SHARED.get(kind, ())]
     key = ", ".join(names)

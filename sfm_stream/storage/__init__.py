@@ -1,1 +1,1 @@
-"""What is kept on disk: journals, checkpoints and run folders."""
+"""Files on disk: journals, checkpoints and run folders."""

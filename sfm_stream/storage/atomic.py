@@ -1,7 +1,7 @@
-"""Files that are written whole or not at all, whatever stops the machine.
+"""Files that are written completely or not at all, even if the machine stops.
 
-The recipe is the usual one: write beside the final name, fsync, rename, fsync the
-folder that holds the name. Errors stay `OSError`; each room gives them its own type.
+The usual steps: write to a temporary name, fsync, rename, fsync the folder. Errors stay
+`OSError`; each caller raises them as an error type of its own.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ Bytes: TypeAlias = bytes | bytearray | memoryview
 
 
 def write(path: Path, data: Bytes) -> None:
-    """Write a file at once: afterwards it is on disk whole, or it is as before.
+    """Write a file atomically: it is on disk completely, or unchanged.
 
     Args:
-        path: final name; `<name>.tmp` beside it is used on the way.
+        path: final name; the data is first written to `<name>.tmp` beside it.
         data: its content.
 
     Raises:
-        OSError: if the disk is full or refuses; nothing is left behind.
+        OSError: if the disk is full or refuses; the temporary file is removed.
     """
     temporary = path.with_name(path.name + TEMPORARY)
     try:
@@ -39,14 +39,14 @@ def write(path: Path, data: Bytes) -> None:
 
 
 def append(handle: int, data: Bytes) -> None:
-    """Hand bytes to the system, all of them or none.
+    """Write bytes at the end of a file, all of them or none.
 
     Args:
         handle: a file opened with `O_APPEND`.
-        data: what to add at its end.
+        data: the bytes to append.
 
     Raises:
-        OSError: if the disk is full or refuses; the file is as long as before.
+        OSError: if the disk is full or refuses; the file keeps its length.
     """
     rest = memoryview(data)
     try:
@@ -59,7 +59,7 @@ def append(handle: int, data: Bytes) -> None:
 
 
 def sync(path: Path) -> None:
-    """Wait until a file, or the names in a folder, are on disk.
+    """Wait until a file, or the list of names in a folder, is on disk.
 
     Raises:
         OSError: if the disk is full or refuses.
@@ -72,10 +72,10 @@ def sync(path: Path) -> None:
 
 
 def identity(path: Path) -> tuple[int, int] | None:
-    """Give device and inode of what a path names; None if nothing is there.
+    """Give the device and inode of a file or folder; None if it does not exist.
 
     Raises:
-        OSError: if it may not be looked at.
+        OSError: if the system refuses to look at it.
     """
     try:
         found = path.stat()
@@ -85,14 +85,14 @@ def identity(path: Path) -> tuple[int, int] | None:
 
 
 def set_aside(path: Path, *beside: str) -> None:
-    """Rename what a path names to `<name>.aside-<n>`, if it names anything.
+    """Rename a file or folder to `<name>.aside-<n>`, if it exists.
 
     Args:
-        path: of a file or folder.
-        beside: ends of the names of files that belong to it, e.g. `-wal`.
+        path: of the file or folder.
+        beside: suffixes of the names of files that belong to it, e.g. `-wal`.
 
     Raises:
-        OSError: if it cannot be.
+        OSError: if it cannot be renamed.
     """
     names = (f"{path}.aside-{number}" for number in count(1))
     aside = next(name for name in names if not os.path.lexists(name))
@@ -102,7 +102,7 @@ def set_aside(path: Path, *beside: str) -> None:
 
 
 def explain(error: OSError) -> tuple[str, str]:
-    """Say what a failed write means and what to do about it."""
+    """Give the problem behind a failed write, and a hint how to solve it."""
     reason = (error.strerror or str(error)).lower()
     if error.errno in {errno.ENOSPC, errno.EDQUOT}:
         return "the disk is full", "free space, then resume or start again"

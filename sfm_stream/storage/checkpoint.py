@@ -1,12 +1,13 @@
-"""Atomic snapshots of everything the engine remembers.
+"""Checkpoints: atomic snapshots of the engine's whole state.
 
     folder/000000123456/state.safetensors   the arrays
-    folder/000000123456/manifest.json       what they are, and their hash
+    folder/000000123456/manifest.json       their types, shapes and hash
 
-A snapshot is written beside its final name and renamed, so a folder with a number for
-a name is whole. One of the same number is `<seq>.before` meanwhile, and counts as long
-as there is no newer one. Loading is strict: nothing is restored in part. A snapshot of
-events that were lost is renamed to `<seq>.aside-<n>` and never loaded again.
+A snapshot is written under a temporary name and renamed, so a folder whose name is a
+number is complete. While a snapshot with the same number is replaced, the old one is
+called `<seq>.before`, and is used until the new one has its name. Loading is strict: a
+snapshot is restored completely or refused. A snapshot of events that were lost is
+renamed to `<seq>.aside-<n>` and never loaded again.
 """
 
 from __future__ import annotations
@@ -35,16 +36,16 @@ STATE, MANIFEST = "state.safetensors", "manifest.json"
 OURS = ("format", "seq", "sha256", "arrays", "check")
 BEFORE, ASIDE = ".before", ".aside"
 MOST_ASIDE = 4
-"""Snapshots kept for a look after they were set aside."""
+"""Snapshots that are kept for inspection after they were set aside."""
 
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """What was saved.
+    """The content of a saved snapshot.
 
     Attributes:
-        arrays: by name.
-        manifest: what the caller gave; `format`, `seq`, hash and shapes of the arrays.
+        arrays: the arrays by name.
+        manifest: the caller's values; `format`, `seq`, hash and shapes of the arrays.
     """
 
     arrays: Mapping[str, NDArray[Any]]
@@ -62,12 +63,13 @@ def save(
     """Write a snapshot and drop all but the newest ones.
 
     Args:
-        folder: where the checkpoints of a run lie; made if absent.
-        seq: count of events the snapshot is taken after.
-        arrays: numbers or truth values, of any shape.
-        manifest: anything JSON can hold, under names of the caller's own.
-        keep: how many snapshots up to this one to keep, at least 1.
-        guard: called right before it gets its name; what it raises stops that.
+        folder: the checkpoints of a run; made if absent.
+        seq: number of events before the snapshot.
+        arrays: numbers or booleans, of any shape.
+        manifest: the caller's values, of any type that JSON can hold.
+        keep: number of snapshots to keep, this one included, at least 1.
+        guard: called right before the snapshot gets its name; an error that it raises
+            stops the snapshot.
 
     Returns:
         The snapshot's own folder.
@@ -86,7 +88,7 @@ def save(
         _remove_leftovers(folder)
         _write(temporary, seq, arrays, manifest)
         guard()
-        if final.exists():  # of before a restart; it may be the only good one
+        if final.exists():  # from before a restart; it may be the only good one
             final.rename(final.with_name(final.name + BEFORE))
         temporary.rename(final)
         atomic.sync(folder)
@@ -101,7 +103,7 @@ def save(
 
 
 def latest(folder: Path) -> Path | None:
-    """Give the newest complete snapshot of a folder, whole or damaged, if any."""
+    """Give the newest snapshot that has both files, even if damaged, or None."""
     complete = (
         path
         for path in _numbered(folder)
@@ -117,7 +119,7 @@ def load(path: Path) -> Snapshot:
         path: the snapshot's own folder.
 
     Raises:
-        CheckpointCorrupt: if a file is missing, unreadable or not what was written.
+        CheckpointCorrupt: if a file is missing, unreadable or not as it was written.
         CheckpointMismatch: if it was written in another format.
     """
     manifest = read_manifest(path)
@@ -131,13 +133,13 @@ def load(path: Path) -> Snapshot:
 
 
 def read_manifest(path: Path) -> dict[str, Any]:
-    """Read what a snapshot holds besides its arrays.
+    """Read the manifest of a snapshot.
 
     Args:
         path: the snapshot's own folder.
 
     Raises:
-        CheckpointCorrupt: if it is missing, unreadable or not what was written.
+        CheckpointCorrupt: if it is missing, unreadable or not as it was written.
         CheckpointMismatch: if it was written in another format.
     """
     try:
@@ -159,15 +161,15 @@ def read_manifest(path: Path) -> dict[str, Any]:
 def newest_good(
     folder: Path, warn: Callable[[str], None], misfit: Misfit = lambda _: ""
 ) -> Snapshot | None:
-    """Read the newest snapshot that is whole and fits, if any.
+    """Read the newest snapshot that is undamaged and usable; None if there is none.
 
     Args:
-        folder: where the checkpoints of a run lie.
-        warn: told of every one that is passed over.
-        misfit: says from a manifest why its snapshot is of no use, or nothing.
+        folder: the checkpoints of a run.
+        warn: called with a message for each snapshot that is skipped.
+        misfit: takes a manifest; gives why its snapshot is unusable, or an empty text.
 
     Raises:
-        CheckpointMismatch: if a whole one was written in another format.
+        CheckpointMismatch: if an undamaged one was written in another format.
     """
     return _first_good(_numbered(folder), warn, misfit, "before")
 
@@ -178,16 +180,16 @@ def oldest_good(
     since: int,
     misfit: Misfit = lambda _: "",
 ) -> Snapshot | None:
-    """Read the oldest snapshot that is whole and fits, if any.
+    """Read the oldest snapshot that is undamaged and usable; None if there is none.
 
     Args:
-        folder: where the checkpoints of a run lie.
-        warn: told of every one that is passed over.
-        since: least events it may be taken after.
-        misfit: says from a manifest why its snapshot is of no use, or nothing.
+        folder: the checkpoints of a run.
+        warn: called with a message for each snapshot that is skipped.
+        since: smallest number of events before the snapshot.
+        misfit: takes a manifest; gives why its snapshot is unusable, or an empty text.
 
     Raises:
-        CheckpointMismatch: if a whole one was written in another format.
+        CheckpointMismatch: if an undamaged one was written in another format.
     """
     newest_first = _numbered(folder)
     paths = [path for path in reversed(newest_first) if _seq(path) >= since]
@@ -195,20 +197,20 @@ def oldest_good(
 
 
 def set_aside(folder: Path, misfit: Misfit) -> dict[str, str]:
-    """Rename every snapshot that does not fit, so that it is never considered again.
+    """Rename every unusable snapshot, so that it is never loaded again.
 
-    Damaged ones stay: a newer one of the same number takes their place.
+    Damaged snapshots stay: a newer one with the same number will replace them.
 
     Args:
-        folder: where the checkpoints of a run lie.
-        misfit: says from a manifest why its snapshot is of no use, or nothing.
+        folder: the checkpoints of a run.
+        misfit: takes a manifest; gives why its snapshot is unusable, or an empty text.
 
     Returns:
-        Name of each one set aside now, and why.
+        The new name of each renamed snapshot, and why it is unusable.
 
     Raises:
         CheckpointError: if the folder cannot be written.
-        CheckpointMismatch: if a whole one was written in another format.
+        CheckpointMismatch: if an undamaged one was written in another format.
     """
     found = {}
     try:
@@ -227,7 +229,7 @@ def set_aside(folder: Path, misfit: Misfit) -> dict[str, str]:
 
 def _aside(path: Path) -> str:
     seq, there = _seq(path), _set_aside(path.parent)
-    # earlier ones may be gone, so their number says nothing
+    # earlier ones may be deleted, so counting them would reuse a number
     last = max((number for of, number in there if of == seq), default=0)
     name = _name_aside(seq, last + 1)
     try:
@@ -245,7 +247,7 @@ def _name_aside(seq: int, number: int) -> str:
 
 
 def _set_aside(folder: Path) -> list[tuple[int, int]]:
-    """List event and number of the snapshots that were set aside, in order."""
+    """List seq and number of the snapshots that were set aside, in order."""
     parts = (path.name.split(f"{ASIDE}-") for path in folder.glob(f"*{ASIDE}-*"))
     return sorted((int(a), int(b)) for a, b in parts if (a + b).isdecimal())
 
@@ -279,7 +281,7 @@ def _write(
         "sha256": tensors.write(folder / STATE, arrays),
         "arrays": _described(arrays),
     }
-    # the check is of what will be read: JSON has no tuples and no NaN
+    # hash the values as they will be read: JSON has no tuples and no NaN
     plain = msgspec.json.decode(msgspec.json.encode(whole), type=dict[str, Any])
     text = msgspec.json.encode({**plain, "check": _check(plain)})
     atomic.write(folder / MANIFEST, msgspec.json.format(text, indent=2))
@@ -306,7 +308,7 @@ def _expect(path: Path, what: str, expected: object, was: object) -> None:
 
 def _numbered(folder: Path, up_to: int | None = None) -> list[Path]:
     """List the snapshots, newest first."""
-    # backwards, so that the one of before comes before the one that replaced it
+    # backwards, so that `<seq>` follows `<seq>.before` and replaces it in the dict
     paths = sorted(folder.iterdir(), reverse=True) if folder.is_dir() else ()
     numbered = (p for p in paths if p.name.removesuffix(BEFORE).isdecimal())
     found = {_seq(path): path for path in numbered if path.is_dir()}

@@ -1,16 +1,17 @@
-"""Which process may write to a run: the one with the highest number.
+"""Epochs: the process with the highest number is the only one that may write to a run.
 
-    RUN/epochs/000000000007    of the seventh process that worked on the run
+    RUN/epochs/000000000007    file of the seventh process that worked on the run
 
-Whoever starts makes the file of the next number, which succeeds for one process alone,
-on shared storage too, and removes those below. A process whose file is gone is fenced:
-it was thought dead, and must not write any more. A process that works touches its file
-again and again; nobody may take its place before its file has been untouched for the
-length of a lease. Clocks of two machines are never compared.
+A process that starts creates the file of the next number, which succeeds for only one
+process, on shared storage too, and removes the files of lower numbers. A process whose
+file is gone is fenced: it was taken for dead, and must not write any more. A running
+process touches its file again and again; no other process may take its place before the
+file has been untouched for the length of a lease. Clocks of two machines are never
+compared.
 
-The file is locked besides. A lock ends with its process, but on most shared storage it
-is seen on its own machine alone; so only a process of the same machine learns from it
-that another has ended.
+The file is also locked. A lock ends with its process, but on most shared storage it is
+visible only on the same machine; so only a process of the same machine learns from the
+lock that the other process has ended.
 """
 
 from __future__ import annotations
@@ -42,17 +43,17 @@ AWAY = "this process must end: put the folder back, then start anew"
 
 
 class Epoch:
-    """The number of a process on a run, for as long as it works there.
+    """The number of a process on a run, held while it works there.
 
     Args:
-        path: its file, just made.
+        path: the epoch's file, just made.
         handle: the file, open.
-        seized: whether the process before was silent and may come back.
+        seized: whether the process before was only silent, so that it may come back.
 
     Attributes:
-        number: its own.
+        number: the epoch.
         seized: as given.
-        problem: why the file could not be touched of late, or empty.
+        problem: why the last attempt to touch the file failed, or empty.
     """
 
     def __init__(self, path: Path, handle: int, *, seized: bool) -> None:
@@ -78,7 +79,7 @@ class Epoch:
         """Expect that no other process has taken this one's place.
 
         Raises:
-            Fenced: if one has, or the run's folder is gone.
+            Fenced: if another has, or the run's folder is gone.
         """
         try:
             is_own = self._path.stat().st_ino == self._inode
@@ -93,11 +94,11 @@ class Epoch:
             raise Fenced(run, f"{over}: another process took the run", HINT)
 
     def close(self) -> None:
-        """Say that this process no longer works on the run, and let the next one in.
+        """Write that this process has left the run, so that the next one may start.
 
         Raises:
-            StorageError: if it cannot be said; then a process of another machine waits
-                for the lease to run out.
+            StorageError: if that cannot be written; then a process of another machine
+                waits for the lease to run out.
         """
         self._ended.set()
         self._renewing.join()
@@ -110,7 +111,7 @@ class Epoch:
             os.close(self._handle)
 
     def _renew(self) -> None:
-        """Touch the file again and again; shared storage may be away for a while."""
+        """Touch the file until closed; shared storage may fail for a while."""
         while not self._ended.wait(RENEW_S):
             try:
                 os.utime(self._handle)
@@ -127,17 +128,18 @@ def take(
     elapsed: Callable[[], float] = time.monotonic,
     pause: Callable[[float], None] = time.sleep,
 ) -> Epoch:
-    """Take the next number of a run, when nobody works there any more.
+    """Take the next number of a run, once no other process works on it.
 
     Args:
-        run: its folder; made if absent.
-        lease: seconds for which the process before must be silent, unless it is known
-            to have ended.
-        elapsed: gives seconds that never run backwards.
-        pause: waits so many seconds.
+        run: folder of the run; made if absent.
+        lease: seconds that the process before must be silent, unless it is known to
+            have ended.
+        elapsed: gives the seconds of a monotonic clock.
+        pause: sleeps for a number of seconds.
 
     Raises:
-        StorageError: if a process works on the run, or the folder cannot be written.
+        StorageError: if another process works on the run, or the folder cannot be
+            written.
     """
     place, seized = run / NAME, False
     try:
@@ -166,7 +168,7 @@ def _numbers(place: Path) -> list[int]:
 
 
 def _is_away(place: Path) -> bool:
-    """Say whether nobody has an epoch there: who takes a run leaves a file of one."""
+    """Say whether no epoch has a file: a process that takes a run leaves its own."""
     try:
         return not _numbers(place)
     except OSError:
@@ -195,10 +197,10 @@ def _outwait(
     elapsed: Callable[[], float],
     pause: Callable[[float], None],
 ) -> None:
-    """Wait until an epoch's file is untouched for the length of a lease, or gone.
+    """Wait until an epoch's file was untouched for the length of a lease, or is gone.
 
     Raises:
-        StorageError: if its process still works.
+        StorageError: if its process still runs.
     """
     begun, before = elapsed(), _touched(path)
     while before is not None and elapsed() - begun < lease:
@@ -227,19 +229,19 @@ def _touched(path: Path) -> int | None:
 
 
 def _said(handle: int) -> tuple[str, str, str]:
-    """Read the machine and the process of an epoch, and whether it has left."""
+    """Read an epoch's machine and process, and the word it wrote if it left the run."""
     text = os.pread(handle, MOST_BYTES, 0).decode()
     lines = [*text.splitlines(), "", "", ""]
     return lines[0], lines[1], lines[2]
 
 
 def _machine() -> str:
-    """Name this machine until it is started anew; no other has the same name."""
+    """Name this machine until its next boot; no other machine has the same name."""
     return BOOT.read_text("utf-8").strip() if BOOT.exists() else socket.gethostname()
 
 
 def _claimed(place: Path, number: int, *, seized: bool) -> Epoch | None:
-    """Make the file of a number; None if another process has it, or a later one."""
+    """Create the file of a number; None if another process took it or a later one."""
     path = place / _name(number)
     flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
     try:

@@ -1,4 +1,4 @@
-"""What the last bit of every record depends on."""
+"""The fingerprint of a run: all that decides its records to the last bit."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ if TYPE_CHECKING:
 
 
 def of(settings: config.Config, backend: Backend) -> dict[str, Any]:
-    """Give what the last bit of every record depends on.
+    """Give versions, settings and processor: they decide records to the last bit.
 
     Args:
-        settings: of the run.
-        backend: that computes.
+        settings: settings of the run.
+        backend: the backend that computes the records.
     """
-    # torch takes a second to import, so its version is looked up, not asked for
+    # torch takes a second to import, so its version is read from its package data
     import llvmlite.binding as llvm
 
     features: Mapping[str, bool] = llvm.get_host_cpu_features()

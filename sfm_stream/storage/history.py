@@ -1,9 +1,9 @@
 """Which checkpoints of a live run belong to its journal.
 
-A power cut or a damaged entry may take the end of a journal, and a checkpoint taken
-behind it remembers events that are lost. It must not be used, not even when the journal
-has grown past its number: by then other events have taken their places. So a checkpoint
-keeps the journal's mark, which depends on the content of every event before it.
+A power cut or a damaged entry may destroy the end of a journal. A checkpoint taken
+after that point contains events that are lost. It must not be used, not even when the
+journal has grown past its number: by then other events have the same positions. So a
+checkpoint keeps the journal's mark, a hash of every event before it.
 """
 
 from __future__ import annotations
@@ -17,32 +17,32 @@ from sfm_stream.errors import ConfigError, JournalError
 from sfm_stream.storage import checkpoint, journal, segment
 
 MARK = "journal"
-"""Key of the mark in a manifest; checkpoints of older versions have none."""
+"""Key of the mark in a manifest; checkpoints of older versions lack it."""
 
 
 def misfit(folder: Path, position: int) -> Callable[[Mapping[str, Any]], str]:
-    """Give what says why a checkpoint does not belong to a journal.
+    """Give a function that says why a checkpoint does not belong to a journal.
 
     Args:
-        folder: of the journal.
-        position: number of its events.
+        folder: folder of the journal.
+        position: number of events in the journal.
 
     Returns:
-        Takes a manifest; gives the reason, or nothing if it belongs.
+        A function of a manifest: the reason, or an empty text if it belongs.
     """
     return partial(_misfit, folder, position)
 
 
 def set_aside(checkpoints: Path, folder: Path, position: int) -> list[str]:
-    """Set aside the checkpoints of events that a journal does not hold.
+    """Rename the checkpoints of events that a journal does not hold.
 
     Args:
-        checkpoints: of the run.
-        folder: of its journal.
-        position: number of the journal's events.
+        checkpoints: folder of the run's checkpoints.
+        folder: folder of its journal.
+        position: number of events in the journal.
 
     Returns:
-        For each of them what was done and why.
+        A message for each of them: its new name, and why it was renamed.
 
     Raises:
         CheckpointError: if one cannot be renamed.
@@ -56,15 +56,15 @@ def set_aside(checkpoints: Path, folder: Path, position: int) -> list[str]:
 
 
 def expect_live(run: Path, hint: str) -> None:
-    """Expect that a run has the journal of a live one.
+    """Expect that a run is a live run and has its journal.
 
     Args:
-        run: its folder.
-        hint: what to do with a backtest.
+        run: folder of the run.
+        hint: the hint of the error for a backtest.
 
     Raises:
         ConfigError: if it is a backtest.
-        JournalError: if it was a live one, and its journal is gone.
+        JournalError: if it is a live run whose journal is gone.
     """
     folder, newest = run / "journal", checkpoint.latest(run / "checkpoints")
     was_live = newest is not None and MARK in checkpoint.read_manifest(newest)
@@ -85,7 +85,7 @@ def _misfit(folder: Path, position: int, manifest: Mapping[str, Any]) -> str:
     if seq > position:
         return f"taken after event {seq}, but the journal ends at event {position}"
     if mark is None or seq < journal.first(folder):
-        return ""  # nothing to compare: of an older version, or its segment is deleted
+        return ""  # nothing to compare: an older version, or its segment was deleted
     if mark != journal.mark_at(folder, seq):
         return f"taken after other events than the {seq} that the journal begins with"
     return ""

@@ -1,6 +1,6 @@
-"""Which process of this machine writes to a run; see `epoch` for all machines.
+"""A file lock: one process of this machine writes to a run; `epoch` is for several.
 
-The lock ends with its process, whatever ends that.
+The system releases the lock when its process ends, even by a crash.
 """
 
 from __future__ import annotations
@@ -17,15 +17,18 @@ NAME = "lock"
 
 
 def hold(folder: Path, fault: type[StorageError] = JournalError) -> int:
-    """Lock a folder for as long as the file that is given stays open.
+    """Lock a folder.
 
     Args:
         folder: a journal, or a run without one.
-        fault: the error that tells of it.
+        fault: type of the error.
+
+    Returns:
+        Handle of the lock file; the folder is locked until it is closed.
 
     Raises:
-        StorageError: `fault`, if another process of this machine has it, or the disk
-            refuses.
+        StorageError: of type `fault`, if another process of this machine holds the
+            lock, or the disk refuses.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -42,23 +45,23 @@ def hold(folder: Path, fault: type[StorageError] = JournalError) -> int:
 
 
 def expect_held(handle: int, folder: Path) -> None:
-    """Expect that a lock is still the one of the folder.
+    """Expect that a held lock is still the lock file of the folder.
 
     Raises:
-        OSError: if the folder's is another or none.
+        OSError: if the folder has another lock file, or none.
     """
     if not os.path.samestat(os.fstat(handle), (folder / NAME).stat()):
         raise OSError(errno.ESTALE, os.strerror(errno.ESTALE))
 
 
 def take_over(folder: Path) -> None:
-    """Put a journal out of the reach of a process that may come back.
+    """Take a journal away from a fenced process that may come back.
 
-    The active segment becomes a file of its own, a copy, and so does the lock: the
-    other process still holds the files of before, which nobody reads.
+    The active segment is replaced by a copy, and the lock file is removed: the other
+    process still has the old files open, but no process reads them any more.
 
     Args:
-        folder: of a journal whose writer is fenced; one that is not there is left so.
+        folder: a journal whose writer is fenced; it may be absent.
 
     Raises:
         JournalError: if the disk is full or refuses.

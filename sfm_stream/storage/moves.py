@@ -1,11 +1,11 @@
-"""Streams that came to a run from another one, or left it for another.
+"""Streams that moved into a run from another run, or out of it.
 
-    RUN/moves/in/000000000120/     what streams had learned when they came
-    RUN/moves/out/000000000340     which streams left, and where they went
+    RUN/moves/in/000000000120/     state of the streams when they arrived
+    RUN/moves/out/000000000340     names of the streams that left, and their new run
 
-The number is that of the event before which it happened. A move counts when the journal
-of the new home holds its marker, a gap that names it: that one entry is written whole
-or not at all, so a stream always belongs to exactly one run.
+The number is the position of the next event after the move. A move counts when the
+journal of the new run holds its marker, a gap whose reason names the move. That entry
+is written whole or not at all, so a stream always belongs to exactly one run.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ ALL = 2**62
 
 
 class Place(msgspec.Struct, frozen=True):
-    """A moment of a run.
+    """A position in the journal of a run.
 
     Attributes:
-        run: its folder, from the folder of the run where this is written.
-        seq: number of the event before which a move happened.
+        run: folder of the run, relative to the run whose file holds this place.
+        seq: number of the event before which the move happened.
     """
 
     run: str
@@ -43,13 +43,13 @@ class Place(msgspec.Struct, frozen=True):
 
 
 class Arrival(msgspec.Struct, frozen=True):
-    """Streams that came.
+    """Streams that moved into a run.
 
     Attributes:
         seq: number of the event before which they came: the marker.
-        streams: their names.
-        origin: where they left.
-        marker: what the marker says.
+        streams: names of the streams.
+        origin: the run and position that they left.
+        marker: reason of the gap that marks the move.
     """
 
     seq: int
@@ -59,14 +59,14 @@ class Arrival(msgspec.Struct, frozen=True):
 
 
 class Departure(msgspec.Struct, frozen=True):
-    """Streams that left.
+    """Streams that moved out of a run.
 
     Attributes:
         seq: number of the event before which they left.
-        streams: their names.
-        home: where they came to.
-        marker: the text of the marker there.
-        counts: whether it is known that the marker is there.
+        streams: names of the streams.
+        home: the run and position that they moved to.
+        marker: reason of the gap that marks the move there.
+        counts: whether the new run is known to hold the marker.
     """
 
     seq: int
@@ -82,17 +82,17 @@ def marker(origin: Path, seq: int) -> str:
 
 
 def is_marker(event: Event | None, said: str) -> bool:
-    """Say whether an event is the marker that says this."""
+    """Say whether an event is a gap with this text as its reason."""
     return isinstance(event, Gap) and event.reason == said
 
 
 def between(run: Path, other: Path) -> str:
-    """Give the way from a run's folder to another, as `Place` keeps it."""
+    """Give the relative path from a run's folder to another, as `Place` keeps it."""
     return os.path.relpath(other.resolve(), run.resolve())
 
 
 def arrive(run: Run, arrival: Arrival, arrays: Mapping[str, NDArray[Any]]) -> None:
-    """Keep what streams bring with them; it counts when the marker follows.
+    """Write the state of arriving streams; the move counts when the marker follows.
 
     Raises:
         CheckpointError: if it cannot be written.
@@ -102,7 +102,7 @@ def arrive(run: Run, arrival: Arrival, arrays: Mapping[str, NDArray[Any]]) -> No
 
 
 def depart(run: Run, departure: Departure) -> None:
-    """Write down that streams leave, or that it is known that they have.
+    """Write that streams leave, or that their move counts.
 
     Raises:
         StorageError: if the disk is full or refuses.
@@ -116,7 +116,7 @@ def depart(run: Run, departure: Departure) -> None:
 
 
 def arrivals(run: Run) -> list[Arrival]:
-    """Give the moves to a run in order, also those that never came to count.
+    """Give the moves into a run in order, also those that do not count.
 
     Raises:
         CheckpointCorrupt: if one cannot be read.
@@ -128,7 +128,7 @@ def arrivals(run: Run) -> list[Arrival]:
 
 
 def brought(run: Run, seq: int) -> Mapping[str, NDArray[Any]]:
-    """Give the arrays that streams brought with them.
+    """Read the state of the streams that arrived at a position.
 
     Raises:
         CheckpointCorrupt: if they cannot be read.
@@ -137,23 +137,23 @@ def brought(run: Run, seq: int) -> Mapping[str, NDArray[Any]]:
 
 
 def departures(run: Run) -> list[Departure]:
-    """Give the moves from a run that count, in order.
+    """Give the moves out of a run that count, in order.
 
     Raises:
         CheckpointCorrupt: if one cannot be read.
-        JournalError: if the new home cannot say whether it counts.
+        JournalError: if the journal of the new run cannot be read.
     """
     return [one for one in _written(run) if _counts(run, one)]
 
 
 def settle(run: Run) -> None:
-    """Write down which moves from a run count, and forget those that do not.
+    """Write which moves out of a run count, and delete the others.
 
-    A move may have been stopped half way; to be called by who works on the run alone.
+    A move may have stopped half way. Only the process that owns the run may call this.
 
     Raises:
         CheckpointCorrupt: if one cannot be read.
-        JournalError: if the new home cannot say whether it counts.
+        JournalError: if the journal of the new run cannot be read.
         StorageError: if the disk is full or refuses.
     """
     for one in _written(run):

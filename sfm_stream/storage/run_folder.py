@@ -1,11 +1,11 @@
-"""The folder of a run: everything needed to resume it or to verify it.
+"""The folder of a run: all files needed to resume it or to verify it.
 
 RUN/config.toml            every setting, resolved
-RUN/run.json               fingerprint, source, and names of what was computed
-RUN/records/*.parquet      what the engine said
-RUN/checkpoints/<seq>/     what it remembered after so many events
-RUN/start/                 what it remembered at the start, if it began warm
-RUN/summary.json           how well it did
+RUN/run.json               fingerprint, source, fields, targets, horizons, experts
+RUN/records/*.parquet      the records of the engine
+RUN/checkpoints/<seq>/     state of the engine after `seq` events
+RUN/start/                 state of the engine at the start, if it began warm
+RUN/summary.json           scores of the run
 RUN/lock                   held by the process that replays it
 """
 
@@ -45,11 +45,11 @@ CONFIG, INFO, SUMMARY = "config.toml", "run.json", "summary.json"
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """A run's folder and what stands in it.
+    """A run's folder and its content.
 
     Attributes:
-        folder: where it is.
-        config: its settings.
+        folder: path of the folder.
+        config: settings of the run.
         info: content of `run.json`.
     """
 
@@ -88,15 +88,15 @@ def create(
     """Make the folder of a new run.
 
     Args:
-        folder: its place.
-        settings: resolved.
-        feed: of its ticks.
-        engine: that has seen nothing.
+        folder: path of the folder.
+        settings: the settings, resolved.
+        feed: the source of its ticks.
+        engine: an engine that has seen no tick.
         guard: raises `Fenced` if another process has taken the run.
 
     Raises:
         SinkError: if it holds a run already or cannot be written.
-        Fenced: as `guard` does, before anything of the other process is changed.
+        Fenced: as `guard` raises it, before a file of the other process is changed.
     """
     if (folder / INFO).exists():
         hint = f"run `sfm-stream resume {folder}` or name another with --out"
@@ -120,13 +120,13 @@ def create(
 
 
 def expect_free(folder: Path) -> None:
-    """Refuse a folder that holds other things than a run.
+    """Refuse a folder that holds files but no run.
 
     Raises:
-        SinkError: naming some of them.
+        SinkError: naming some of the files.
     """
     names = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
-    # of a run that was killed while it was made, its lock and settings may be left
+    # a run that was killed while it was made may have left its lock and settings
     ours = {lock.NAME, CONFIG} if lock.NAME in names else set()
     found = sorted(names - ours)
     if found and INFO not in names:
@@ -135,10 +135,10 @@ def expect_free(folder: Path) -> None:
 
 
 def make(folder: Path) -> bool:
-    """Make a folder that only its owner reads: addresses may hold tokens.
+    """Make a folder that only its owner can read: addresses may hold tokens.
 
     Returns:
-        False if it is there already, of whatever mode: it is kept as it is.
+        False if it exists already; then its mode is not changed.
 
     Raises:
         SinkError: if it cannot be made.
@@ -154,13 +154,13 @@ def make(folder: Path) -> bool:
 
 @contextmanager
 def held(folder: Path) -> Iterator[None]:
-    """Keep other processes of this machine from a run without a journal.
+    """Lock a run without a journal against other processes of this machine.
 
     Args:
-        folder: of the run; made if absent.
+        folder: folder of the run; made if absent.
 
     Raises:
-        SinkError: if another process has it, or the disk refuses.
+        SinkError: if another process holds the lock, or the disk refuses.
     """
     make(folder)
     handle = lock.hold(folder, SinkError)
@@ -175,7 +175,8 @@ def load(folder: Path) -> Run:
 
     Raises:
         ConfigError: if it is no run, or its settings cannot be read.
-        CheckpointMismatch: if its settings are no longer those it was made with.
+        CheckpointCorrupt: if its `run.json` cannot be read.
+        CheckpointMismatch: if its settings changed since it was made.
     """
     try:
         info = msgspec.json.decode((folder / INFO).read_bytes(), type=dict[str, Any])
@@ -190,13 +191,14 @@ def load(folder: Path) -> Run:
 
 
 def _settings(path: Path) -> config.Config:
-    """Read the settings of a run, with former defaults where it has no key.
+    """Read the settings of a run, with former defaults for keys that it lacks.
 
-    The first runs saw all fields, however many, those after them no helpers or all
-    fields that are no targets, and the streams of the first learned together.
+    The first versions had no `features.widest`: runs saw all fields, however many.
+    Later ones had no `features.helpers` and `features.most`: all fields that are no
+    targets helped. Without `learn.schedule` the streams learned together.
     """
     with warnings.catch_warnings():
-        # a run keeps its old keys: there is nobody to warn
+        # a run keeps its old keys, so a warning would help no user
         warnings.simplefilter("ignore", FutureWarning)
         try:
             settings = config.load(path)
@@ -218,16 +220,16 @@ def _settings(path: Path) -> config.Config:
 
 
 def expect_model(where: Path, run: Run, settings: config.Config) -> None:
-    """Refuse settings that are not those of a run.
+    """Refuse settings whose model differs from the model of a run.
 
     Args:
-        where: the place to name.
-        run: whose model they are to decide.
-        settings: of whoever wants to go on with it.
+        where: place named in the error.
+        run: the run to continue.
+        settings: the settings to continue it with.
 
     Raises:
         CheckpointMismatch: naming the keys that differ, with both values; or the
-            digests, if the run's own settings are no longer those it was made with.
+            digests, if the run's own settings changed since it was made.
     """
     expected, was = run.info["fingerprint"]["config"], config.digest(settings)
     if expected == was:
@@ -240,16 +242,16 @@ def expect_model(where: Path, run: Run, settings: config.Config) -> None:
 
 
 def differing(changed: Sequence[tuple[str, Any, Any]]) -> str:
-    """Say which settings differ, as `config.changes` gives them."""
+    """Write the settings that differ, as `config.changes` gives them, as text."""
     named = [f"{key} {old!r}, was {new!r}" for key, old, new in changed]
     return "; expected ".join(named)
 
 
 def expect_source(run: Run, feed: Source) -> None:
-    """Refuse a source that is not the one the run was made from.
+    """Refuse a source that differs from the source of the run.
 
     Raises:
-        SourceChanged: naming what differs.
+        SourceChanged: naming the first difference, with both values.
         FeedError: if the source cannot be read.
     """
     before, now = run.info["source"], plain(feed.source())
@@ -266,10 +268,10 @@ def expect_source(run: Run, feed: Source) -> None:
 
 
 def differences(run: Run, backend: Backend) -> dict[str, tuple[Any, Any]]:
-    """Compare a run's fingerprints with the one it would get here and now.
+    """Compare a run's fingerprints with the fingerprint of this process.
 
     Returns:
-        What differs: name to (in the run, now).
+        Each part that differs: name to (value in the run, value now).
     """
     now = fingerprint.of(run.config, backend)
     found = {}
@@ -281,7 +283,7 @@ def differences(run: Run, backend: Backend) -> dict[str, tuple[Any, Any]]:
 
 
 def note_resumed(run: Run, backend: Backend) -> Run:
-    """Write down that a run went on under another fingerprint."""
+    """Write into `run.json` that the run was resumed under another fingerprint."""
     now = plain(fingerprint.of(run.config, backend))
     info = {**run.info, "resumed": [*run.info.get("resumed", ()), now]}
     write(run.folder / INFO, to_json(info))
@@ -289,7 +291,7 @@ def note_resumed(run: Run, backend: Backend) -> Run:
 
 
 def write(path: Path, data: bytes) -> None:
-    """Write a small file of a run, whole or not at all.
+    """Write a small file of a run, completely or not at all.
 
     Raises:
         SinkError: if the disk is full or refuses.
@@ -302,12 +304,12 @@ def write(path: Path, data: bytes) -> None:
 
 
 def to_json(tree: Mapping[str, Any]) -> bytes:
-    """Give JSON for people to read."""
+    """Give indented JSON, for people to read."""
     return msgspec.json.format(msgspec.json.encode(tree), indent=2) + b"\n"
 
 
 def plain(tree: Mapping[str, Any]) -> dict[str, Any]:
-    """Give a tree as it will be when it comes back from JSON."""
+    """Give a tree as it reads after it was written as JSON."""
     return msgspec.json.decode(msgspec.json.encode(tree), type=dict[str, Any])
 
 
@@ -323,7 +325,7 @@ def _leaves(at: str, tree: object) -> list[tuple[str, object]]:
 
 
 def _blamed(source: Mapping[str, Any], at: str) -> str:
-    """Name the file, or else the connector, that differs."""
+    """Name the file that differs, or else the connector."""
     found = re.match(r"files\[(\d+)\]", at)
     files = source.get("files", ())
     if found and int(found[1]) < len(files):

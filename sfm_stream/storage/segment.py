@@ -1,15 +1,15 @@
-"""One file of the journal: a head, then one entry per event or block of events.
+"""A segment, one file of the journal: a head, then one entry per event or block.
 
     head    magic 8 bytes, seed 32 bytes, crc32 u32
-    note    bytes of entries that are known to be on disk u64, crc32 u32
+    note    number of bytes of entries known to be on disk u64, crc32 u32
     entry   length u32, crc32 u32, payload in MessagePack: a map is an event, an array
             a block as `blocks.pack` writes it
 
 All numbers are little endian. The seed is the mark at the end of the segment before. A
 mark is the SHA-256 of the seed and of all entries since, so it depends on every event
-back to the journal's first. Without a good note, as in finished segments, all entries
-count as on disk. Segments of older versions have no note, and those of still older ones
-no head; their seed is zero.
+back to the journal's first. Without a valid note, as in finished segments, all entries
+count as on disk. Segments of older versions have no note. The oldest have no head
+either; their seed is zero.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ ENTRY = struct.Struct("<II")
 HEAD = struct.Struct("<8s32sI")
 NOTE = struct.Struct("<QI")
 MAGIC, UNNOTED = b"SFMJ\x00\x00\x00\x02", b"SFMJ\x00\x00\x00\x01"
-"""What a segment begins with, and what those of older versions did."""
+"""First bytes of a segment: with a note, and of older versions without one."""
 BEGINNING = HEAD.size + NOTE.size
 """Bytes before the first entry."""
 FIRST_SEED = bytes(32)
@@ -48,7 +48,7 @@ RESTORE = "restore the segment from a copy, or start a new run"
 
 
 class Chain:
-    """The mark of a journal while entries are added to it.
+    """The mark of a journal, kept up to date while entries are added.
 
     Args:
         seed: mark at the beginning of the segment, 32 bytes.
@@ -59,23 +59,23 @@ class Chain:
         self._is_empty = True
 
     def add(self, entries: bytes | memoryview) -> None:
-        """Add entries."""
+        """Add the bytes of entries."""
         if entries:
             self._hash.update(entries)
             self._is_empty = False
 
     def mark(self) -> bytes:
-        """Give the mark here, 32 bytes; before the first entry it is the seed."""
+        """Give the mark so far, 32 bytes; before the first entry it is the seed."""
         return self._seed if self._is_empty else self._hash.digest()
 
 
 class Segment(NamedTuple):
-    """A segment as it lies on disk.
+    """A segment as read from disk.
 
     Attributes:
-        path: of the file.
-        head: bytes before the first entry; 0 in segments of older versions.
-        seed: mark at its beginning.
+        path: path of the file.
+        head: bytes before the first entry; 0 in segments of the oldest versions.
+        seed: mark at the beginning of the segment.
         body: the entries, and a torn tail if there is one.
         synced: bytes of the body that are known to have been on disk.
     """
@@ -88,7 +88,7 @@ class Segment(NamedTuple):
 
     @property
     def is_noted(self) -> bool:
-        """Whether its head is whole and has a place for the note."""
+        """Whether the head is whole and has room for the note."""
         return self.head == BEGINNING
 
 
@@ -96,9 +96,9 @@ class Entries(NamedTuple):
     """The whole entries of a segment.
 
     Attributes:
-        events: how many there are.
-        end: where the last one ends, in bytes of the body.
-        later: where another one follows behind damage, if there is one.
+        events: number of events.
+        end: end of the last whole entry, in bytes of the body.
+        later: start of a whole entry behind damage, if there is one.
     """
 
     events: int
@@ -107,25 +107,25 @@ class Entries(NamedTuple):
 
 
 def entry(payload: bytes) -> bytes:
-    """Give an entry for an event's payload."""
+    """Give the entry of a payload."""
     return ENTRY.pack(len(payload), zlib.crc32(payload)) + payload
 
 
 def head(seed: bytes) -> bytes:
-    """Give the head of a segment that begins with this mark, and a note of nothing."""
+    """Give the head of a segment that begins with this mark, with a note of 0 bytes."""
     return HEAD.pack(MAGIC, seed, zlib.crc32(MAGIC + seed)) + note(0)
 
 
 def note(synced: int) -> bytes:
-    """Give the note that so many bytes of entries are on disk; it follows the head."""
+    """Give the note that follows the head: the number of bytes of entries on disk."""
     return NOTE.pack(synced, zlib.crc32(synced.to_bytes(8, "little")))
 
 
 def parse(path: Path, data: bytes) -> Segment:
-    """Read the head of a segment.
+    """Split the bytes of a segment into its head and its body.
 
     Raises:
-        JournalError: if it is damaged.
+        JournalError: if the head is damaged.
     """
     body = memoryview(data)
     size = {MAGIC: BEGINNING, UNNOTED: HEAD.size}.get(data[: len(MAGIC)], 0)
@@ -141,19 +141,19 @@ def parse(path: Path, data: bytes) -> Segment:
 
 
 def scan(segment: Segment) -> Entries:
-    """Check the entries up to the torn tail, if there is one.
+    """Count the entries up to the torn tail, if there is one, and check their sums.
 
-    Of what was not yet on disk a power cut may lose any part, also one before others.
+    A power cut may damage any bytes that were not yet on disk, in any order.
 
     Raises:
-        JournalError: if an entry that was on disk is damaged and a whole one follows.
+        JournalError: if a synced entry is damaged and a whole one follows.
     """
     data = segment.body
     count = at = 0
     while at + ENTRY.size <= len(data):
         length, expected = ENTRY.unpack_from(data, at)
         end = at + ENTRY.size + length
-        # zeros, as a power cut leaves them, would be an empty entry with a right sum
+        # zero bytes, as a power cut leaves them, would pass as an empty entry
         if not length or end > len(data):
             break
         payload = data[at + ENTRY.size : end]
@@ -171,7 +171,7 @@ def scan(segment: Segment) -> Entries:
 
 
 def _entry_after(data: memoryview, damaged: int) -> int | None:
-    """Find a whole entry behind a damaged one: then that one is no torn tail."""
+    """Find the start of a whole entry behind a damaged one, if there is any."""
     octets = np.frombuffer(data, np.uint8)[damaged + 1 :].astype(np.uint32)
     count = max(len(octets) - ENTRY.size, 0)
     lengths = sum(octets[i : i + count] << np.uint32(8 * i) for i in range(4))
@@ -186,7 +186,7 @@ def _entry_after(data: memoryview, damaged: int) -> int | None:
 
 
 def expect_whole(segment: Segment, entries: Entries, expected: int) -> None:
-    """Refuse a finished segment that is damaged or holds too few events.
+    """Refuse a finished segment that is damaged or holds another number of events.
 
     Raises:
         JournalError: naming the damaged byte or both counts.
@@ -214,9 +214,9 @@ def decoded(segment: Segment, end: int, skip: int) -> Iterator[Event | Block]:
     """Decode the entries of a segment that was scanned.
 
     Args:
-        segment: to read.
-        end: of the last whole entry, in bytes of the body.
-        skip: number of events to leave out at the beginning.
+        segment: the segment.
+        end: end of the last whole entry, in bytes of the body.
+        skip: number of events to skip at the beginning.
 
     Raises:
         JournalError: if an entry is whole but no event.
@@ -239,7 +239,7 @@ def decoded(segment: Segment, end: int, skip: int) -> Iterator[Event | Block]:
 
 
 def mark(segment: Segment, count: int) -> bytes | None:
-    """Give the mark behind so many events of a segment; None if it holds fewer."""
+    """Give the mark after `count` events of a segment; None if no entry ends there."""
     if not count:
         return segment.seed
     for start, stop in payloads(segment.body, len(segment.body)):
@@ -260,7 +260,7 @@ def _is_block(payload: memoryview) -> bool:
 
 
 def _count(payload: memoryview) -> int:
-    """Give the number of events of an entry; what cannot be read is one of them."""
+    """Give the number of events of an entry; an unreadable block counts as one."""
     if not _is_block(payload):
         return 1
     try:
@@ -270,7 +270,7 @@ def _count(payload: memoryview) -> int:
 
 
 def payloads(data: memoryview, end: int) -> Iterator[tuple[int, int]]:
-    """Give where the payload of each entry starts and stops."""
+    """Yield the start and stop of each entry's payload."""
     at = 0
     while at + ENTRY.size <= end:
         length, _ = ENTRY.unpack_from(data, at)
@@ -285,7 +285,7 @@ def firsts(folder: Path) -> list[int]:
 
 
 def hole(folder: Path, first: int, following: int | None) -> int | None:
-    """Give where a segment ends: at the next one, or where a hole begins before it."""
+    """Give the position after a segment: the start of a hole or the next segment."""
     within = (
         h for h in holes(folder) if following is not None and first <= h < following
     )
@@ -293,33 +293,33 @@ def hole(folder: Path, first: int, following: int | None) -> int | None:
 
 
 def holes(folder: Path) -> list[int]:
-    """List where holes begin, in no order."""
+    """List the first positions of the holes, in no order."""
     return [int(path.stem) for path in folder.glob(f"*{HOLE}")]
 
 
 def hole_at(folder: Path, position: int) -> Path:
-    """Name a hole that begins at a position."""
+    """Give the path of the hole that begins at a position."""
     return folder / f"{position:012d}{HOLE}"
 
 
 def active(folder: Path, first: int) -> Path:
-    """Name a segment that is written to."""
+    """Give the path of a segment that is written to."""
     return folder / f"{first:012d}{ACTIVE}"
 
 
 def finished(folder: Path, first: int) -> Path:
-    """Name a segment that is complete and compressed."""
+    """Give the path of a segment that is finished and compressed."""
     return folder / f"{first:012d}{FINISHED}"
 
 
 def present(folder: Path, first: int) -> Path:
-    """Name the form that a segment has now."""
+    """Give the path of a segment in the form that exists now."""
     plain = active(folder, first)
     return plain if plain.exists() else finished(folder, first)
 
 
 def load(folder: Path, first: int) -> Segment:
-    """Read a segment, in whichever form it is.
+    """Read a segment, plain or compressed.
 
     Raises:
         JournalError: if it cannot be read or its head is damaged.
@@ -337,14 +337,14 @@ def load(folder: Path, first: int) -> Segment:
 
 
 def finish(folder: Path, first: int) -> None:
-    """Compress a segment, if that was not done; the plain file goes last.
+    """Compress a segment unless that was done; delete the plain file last.
 
     Raises:
         OSError: if the disk is full or refuses.
     """
     plain = active(folder, first)
     if plain.exists():
-        # no note and mtime=0: the same events give the same bytes
+        # without note and mtime the same events give the same bytes
         data = plain.read_bytes()
         if data.startswith(MAGIC):
             data = data[: HEAD.size] + bytes(NOTE.size) + data[BEGINNING:]

@@ -1,9 +1,9 @@
-"""Arrays by name in one file, laid out as safetensors reads them.
+"""Writes named arrays to one file in the format of safetensors.
 
     u64 length, JSON header of that length, the arrays one after another
 
-The library's own writer copies every array and holds the interpreter until the file is
-written. This one writes in pieces, so a live process goes on beside it.
+The library's own writer copies every array and blocks the interpreter until the file is
+written. This one writes in pieces, so the other threads of a live process run on.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 PIECE = 1 << 20
-"""Bytes handed to the system at once."""
+"""Bytes per write."""
 ALIGNED = 8
-"""Bytes of the largest number: the arrays begin at a multiple of it."""
+"""Bytes of the largest number: the first array begins at a multiple of it."""
 BOOL = "BOOL"
 LENGTH = struct.Struct("<Q")
 
 
 class Parted(Protocol):
-    """An array that is made part by part, so that it need not exist whole."""
+    """An array that is made part by part, so that it never takes memory as a whole."""
 
     @property
     def dtype(self) -> np.dtype[Any]:
@@ -37,17 +37,17 @@ class Parted(Protocol):
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """As of a whole array."""
+        """The shape of the whole array."""
 
     def parts(self) -> Iterator[NDArray[Any]]:
-        """Give arrays that lie one after another along the first axis."""
+        """Yield the parts, in order along the first axis."""
 
 
 Array: TypeAlias = NDArray[Any] | Parted
 
 
 def parts(array: Array) -> Iterator[NDArray[Any]]:
-    """Give the parts of an array; a whole one is its only part."""
+    """Give the parts of an array; a numpy array is its own only part."""
     return iter((array,)) if isinstance(array, np.ndarray) else array.parts()
 
 
@@ -55,8 +55,8 @@ def write(path: Path, arrays: Mapping[str, Array]) -> str:
     """Write arrays, and wait until they are on disk.
 
     Args:
-        path: of the file.
-        arrays: numbers or truth values, of any shape, by name.
+        path: path of the file.
+        arrays: numbers or booleans, of any shape, by name.
 
     Returns:
         SHA-256 of the file, in hex.
@@ -64,7 +64,7 @@ def write(path: Path, arrays: Mapping[str, Array]) -> str:
     Raises:
         OSError: if the disk is full or refuses.
     """
-    # the largest numbers first: so each array begins where its numbers may
+    # arrays of the widest type first, so that each array is aligned
     largest_first = sorted(arrays.items(), key=lambda item: -item[1].dtype.itemsize)
     total = hashlib.sha256()
     with path.open("wb", buffering=0) as file:
@@ -78,12 +78,12 @@ def write(path: Path, arrays: Mapping[str, Array]) -> str:
 
 
 def _plain(array: NDArray[Any]) -> NDArray[Any]:
-    """Give an array as it will lie in the file: in rows, little endian."""
+    """Give an array as the file stores it: row-major, little endian."""
     return np.asarray(array, array.dtype.newbyteorder("<"), order="C")
 
 
 def _pieces(arrays: Mapping[str, Array]) -> Iterator[memoryview]:
-    """Give the bytes of the file."""
+    """Yield the bytes of the file."""
     yield memoryview(_header(arrays))
     for array in arrays.values():
         for part in parts(array):
@@ -107,5 +107,5 @@ def _header(arrays: Mapping[str, Array]) -> bytes:
 
 
 def _kind(dtype: np.dtype[Any]) -> str:
-    """Name a type as the format does, e.g. F32."""
+    """Name a type as the file format does, e.g. F32."""
     return BOOL if dtype.kind == "b" else f"{dtype.kind.upper()}{8 * dtype.itemsize}"

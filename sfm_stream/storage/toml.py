@@ -1,4 +1,4 @@
-"""Plain values written as TOML: the standard library only reads it."""
+"""Writes plain values as TOML; the standard library only reads TOML."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ DELETE = "\x7f"  # the one control character that JSON leaves bare and TOML does
 
 
 def write(tree: Mapping[str, Any]) -> str:
-    """Write tables of plain values as TOML; what is None is left out.
+    """Write tables of plain values as TOML; keys whose value is None are left out.
 
     Args:
-        tree: table, or a list of them, key, value.
+        tree: name to a table, or to a list of tables; a table is key to value.
     """
     tables = []
     for name, value in tree.items():

@@ -1,4 +1,4 @@
-"""Records as Parquet files, each of them complete, and a log of what is to be one."""
+"""Records as complete Parquet files, and logs of rows that will become Parquet."""
 
 from sfm_stream.sinks.parquet.frames import nothing
 from sfm_stream.sinks.parquet.parts import last, read, whole

@@ -1,4 +1,4 @@
-"""Records of a kind as a data frame, as they stand in a Parquet file."""
+"""Turns the records of a kind into the data frame that a Parquet file holds."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ def as_frame(
     columns: Columns,
     tables: Mapping[str, tuple[str, ...]],
 ) -> pl.DataFrame:
-    """Give a kind's columns as a frame, its codes as texts.
+    """Give a kind's columns as a frame, with texts in the place of codes.
 
     Args:
-        kind: of the records.
-        columns: by name.
+        kind: kind of the records.
+        columns: columns by name.
         tables: texts of the codes, and names of `experts`.
     """
     import polars as pl
@@ -53,12 +53,12 @@ def as_frame(
 def nothing(
     kind: str, tables: Mapping[str, tuple[str, ...]], widths: Mapping[str, int]
 ) -> pl.DataFrame:
-    """Give the frame of no records of a kind.
+    """Give an empty frame with the columns of a kind.
 
     Args:
-        kind: of the records.
-        tables: as `as_frame` takes them.
-        widths: of the columns that hold several numbers in a row.
+        kind: kind of the records.
+        tables: as in `as_frame`.
+        widths: numbers per row, for columns that hold several in a row.
     """
     columns: dict[str, NDArray[Any]] = {}
     for field in msgspec.structs.fields(KINDS[kind]):
@@ -73,7 +73,7 @@ def nothing(
 def _texts(name: str, codes: NDArray[Any], table: tuple[str, ...]) -> pl.Series:
     import polars as pl
 
-    # streams come and go: an Enum would make the schemas of two parts differ
+    # streams change: an Enum would make the schemas of two parts differ
     kind = pl.String() if name == "stream" else pl.Enum(table)
     return pl.Series(name, table, kind).gather(codes)
 
@@ -87,7 +87,7 @@ def _weights(column: NDArray[Any], experts: tuple[str, ...]) -> Iterator[pl.Seri
 
 
 def _arrays(name: str, column: NDArray[Any]) -> Iterator[pl.Series]:
-    """Give rows of numbers, null where the first is NaN."""
+    """Yield a column of arrays, null where the first number is NaN."""
     import polars as pl
 
     if column.shape[1]:

@@ -1,11 +1,11 @@
-"""Rows of a part that is not full, in a file that only grows.
+"""The log of a part that is not full: an append-only file of rows.
 
-    records/scores-000002.log    behind the rows of scores-000002.parquet, if any
+    records/scores-000002.log    follows the rows of scores-000002.parquet, if any
 
-A checkpoint adds the rows since the one before, so that a slow stream does not write
-its part again and again. The first entry says how many rows the Parquet file had when
-the log was begun: a file that has more already holds the rows of this log, which is
-then ignored.
+Each checkpoint appends the rows since the last one, so that a slow stream does not
+rewrite its part again and again. The first entry is the number of rows that the Parquet
+file had when the log was begun. If the file has more rows now, it already holds the
+rows of the log, which is then ignored.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ REPAIR = "rebuild the records with sfm-stream repair RUN"
 
 
 class Grown(NamedTuple):
-    """What a log holds.
+    """The content of a log.
 
     Attributes:
-        after: rows of the Parquet file it goes on behind.
-        blocks: of rows, in order.
-        ends: where each block ends, in bytes of the file.
+        after: number of rows of the Parquet file before the log.
+        blocks: the rows, in order.
+        ends: end of each block, in bytes of the file.
     """
 
     after: int
@@ -52,17 +52,17 @@ def append(
     columns: Columns,
     tables: Mapping[str, tuple[str, ...]],
 ) -> None:
-    """Add rows to a log, and wait until they are on disk.
+    """Append rows to a log, and wait until they are on disk.
 
     Args:
-        path: of the log; made if absent.
-        after: rows of the Parquet file it goes on behind.
-        kind: of the records.
+        path: path of the log; made if absent.
+        after: number of rows of the Parquet file before the log.
+        kind: kind of the records.
         columns: the rows.
-        tables: texts of the codes, as far as they are new since the block before.
+        tables: texts of the codes, as far as they changed since the last block.
 
     Raises:
-        OSError: if the disk is full or refuses; the file is as long as before.
+        OSError: if the disk is full or refuses; the file keeps its length.
     """
     packed = zlib.compress(spill.encode(Records({kind: columns}, tables)), COMPRESSION)
     block = segment.entry(packed)
@@ -84,10 +84,10 @@ def append(
 
 
 def load(path: Path) -> Grown | None:
-    """Read a log up to its torn end; None if there is none, or nothing whole in it.
+    """Read a log up to its torn tail; None if it is absent or has no whole entry.
 
     Raises:
-        SinkError: if it is damaged before its end.
+        SinkError: if it is damaged before its tail.
         OSError: if it cannot be read.
     """
     try:
@@ -111,7 +111,7 @@ def load(path: Path) -> Grown | None:
 def used(
     kind: str, columns: Columns, tables: Mapping[str, tuple[str, ...]]
 ) -> dict[str, tuple[str, ...]]:
-    """Give the tables that some columns of a kind refer to."""
+    """Give the tables that these columns of a kind refer to."""
     names = {*columns, *(f"{kind}.{name}" for name in columns)}
     if "weights" in columns:
         names.add("experts")
@@ -119,7 +119,7 @@ def used(
 
 
 def _blocks(packed: Sequence[memoryview]) -> Iterator[Records]:
-    """Unpack blocks; a table that a block lacks is in an earlier one."""
+    """Unpack blocks; a table that a block lacks is taken from an earlier block."""
     tables: dict[str, tuple[str, ...]] = {}
     for data in packed:
         block = spill.decode(zlib.decompress(data))
@@ -128,7 +128,7 @@ def _blocks(packed: Sequence[memoryview]) -> Iterator[Records]:
 
 
 def cut(path: Path, grown: Grown, kind: str, rows: int) -> None:
-    """Keep the first rows of a log.
+    """Cut a log after its first rows.
 
     Raises:
         SinkError: if no block ends there.

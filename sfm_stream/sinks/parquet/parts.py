@@ -1,4 +1,4 @@
-"""The parts of a run's records on disk: their names, and how they are read."""
+"""The parts of a run's records on disk: names, reading and writing of the files."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ WHOLE = (SUFFIX, growing.SUFFIX)
 def read(
     folder: Path, kind: str, columns: Sequence[str] | None = None
 ) -> Iterator[pl.DataFrame]:
-    """Give the parts of a kind in order, one at a time.
+    """Yield the parts of a kind in order, one at a time.
 
     Args:
-        folder: where a `ParquetSink` wrote.
+        folder: folder of a `ParquetSink`.
         kind: a key of `KINDS`, e.g. `scores`.
-        columns: those wanted; all when absent.
+        columns: names of the columns to read; None for all.
 
     Raises:
         SinkError: if the folder or a part is missing or cannot be read.
@@ -44,7 +44,7 @@ def read(
 def whole(
     folder: Path, kind: str, columns: Sequence[str] | None = None
 ) -> pl.DataFrame | None:
-    """Give what `read` gives as one table; None if there are no rows."""
+    """Read all parts of a kind as one table; None if there are no rows."""
     import polars as pl
 
     found = list(read(folder, kind, columns))
@@ -57,10 +57,10 @@ def last(
     """Give the latest rows of a kind; None if there are none.
 
     Args:
-        folder: where a `ParquetSink` wrote.
+        folder: folder of a `ParquetSink`.
         kind: a key of `KINDS`, e.g. `scores`.
-        rows: how many at most.
-        columns: those wanted; all when absent.
+        rows: most rows to give.
+        columns: names of the columns to read; None for all.
 
     Raises:
         SinkError: if the folder or a part is missing or cannot be read.
@@ -77,13 +77,17 @@ def last(
 
 
 def files(folder: Path) -> dict[Path, tuple[str, int, str]]:
-    """Find the files of parts: kind, number, and suffix."""
+    """Give the kind, number and suffix of each file of a part."""
     names = ((path, PART_NAME.fullmatch(path.name)) for path in folder.iterdir())
     return {p: (m[1], int(m[2]), m[3]) for p, m in names if m}
 
 
 def complete(folder: Path, kind: str) -> list[int]:
-    """List the parts of a kind in order, none missing."""
+    """List the numbers of a kind's parts in order.
+
+    Raises:
+        SinkError: if a part is missing.
+    """
     there = files(folder).values()
     found = {n for k, n, suffix in there if k == kind and suffix in WHOLE}
     for number in range(len(found)):
@@ -94,7 +98,7 @@ def complete(folder: Path, kind: str) -> list[int]:
 
 
 def cut(folder: Path, keep: Mapping[str, int]) -> None:
-    """Remove the parts from a number on, by kind; all of a kind without one."""
+    """Remove the parts of each kind from a number on; all parts of other kinds."""
     for path, (kind, number, suffix) in files(folder).items():
         if suffix not in WHOLE or number >= keep.get(kind, 0):
             path.unlink()
@@ -103,10 +107,10 @@ def cut(folder: Path, keep: Mapping[str, int]) -> None:
 def load(
     folder: Path, kind: str, number: int, columns: list[str] | None = None
 ) -> Iterator[pl.DataFrame]:
-    """Give the rows of a part: those of its Parquet file, and those of its log.
+    """Yield the rows of a part: first of its Parquet file, then of its log.
 
     Raises:
-        SinkError: if one of them is damaged or cannot be read.
+        SinkError: if either file is damaged or cannot be read.
     """
     path = folder / name_of(kind, number)
     try:
@@ -126,7 +130,7 @@ def _read_file(path: Path, columns: list[str] | None = None) -> pl.DataFrame:
 
     Raises:
         SinkError: if it is damaged.
-        OSError: if the system refuses: then it may well be whole.
+        OSError: if the system refuses; then the file may be undamaged.
     """
     import polars as pl
 
@@ -137,7 +141,7 @@ def _read_file(path: Path, columns: list[str] | None = None) -> pl.DataFrame:
 
 
 def height(path: Path) -> int:
-    """Give the rows of a Parquet file; 0 if there is none.
+    """Give the number of rows of a Parquet file; 0 if it does not exist.
 
     Raises:
         SinkError: if it is damaged.
@@ -147,17 +151,17 @@ def height(path: Path) -> int:
 
 
 def store(path: Path, frames: Sequence[pl.DataFrame]) -> None:
-    """Write a Parquet file at once.
+    """Write a Parquet file atomically.
 
     Raises:
-        SinkError: if the disk is full or refuses; the file is as before.
+        SinkError: if the disk is full or refuses; the file is unchanged.
     """
     import polars as pl
 
-    # a part begun by an earlier version lacks the columns of now
+    # a part begun by an earlier version lacks newer columns
     whole = pl.concat(frames, how="diagonal").rechunk()
     content = io.BytesIO()
-    # zstd would save a sixth of the bytes and take twice the time
+    # zstd would save a sixth of the bytes but take twice the time
     whole.write_parquet(content, compression="lz4")
     try:
         atomic.write(path, content.getbuffer())
@@ -166,7 +170,7 @@ def store(path: Path, frames: Sequence[pl.DataFrame]) -> None:
 
 
 def name_of(kind: str, number: int) -> str:
-    """Name the Parquet file of a part."""
+    """Give the name of a part's Parquet file."""
     return f"{kind}-{number:06d}{SUFFIX}"
 
 

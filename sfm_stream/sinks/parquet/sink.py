@@ -21,32 +21,32 @@ if TYPE_CHECKING:
     from sfm_stream.records import Records
 
 PART_ROWS = 100_000
-"""Rows of a full part: of as many ticks as a replay takes between two checkpoints, so
-that the flush of a checkpoint finds full parts and writes each forecast once."""
+"""Rows of a full part: the forecasts of the ticks that a replay takes between two
+checkpoints, so that a flush finds full parts and writes each forecast only once."""
 GROWTH = 2
-"""Rows of a log that becomes Parquet, as a multiple of those that are Parquet."""
+"""A log with this many times the rows of its Parquet file is folded into the file."""
 LEAST_ROWS = 1_024
-"""Rows of a log that becomes Parquet; a file of fewer is mostly its own head."""
+"""Least rows to make a Parquet file of; a file with fewer is mostly metadata."""
 
 
 class ParquetSink:
     """Writes Parquet files, `<kind>-<number>.parquet`, in a folder.
 
-    Rows wait in memory until a part is full or `flush` is called. The rows of a part
-    that is not full go to a log beside it, which becomes part of the Parquet file when
-    it has twice as many rows as that, so that each row is written a few times at most.
-    All parts but the last are full.
+    Rows stay in memory until a part is full or `flush` is called. `flush` writes the
+    rows of a part that is not full to a log beside the Parquet file. When the log has
+    twice as many rows as the file, it is folded into the file, so that each row is
+    written only a few times. All parts but the last are full.
 
     Args:
-        folder: where the parts lie; made if absent.
+        folder: folder of the parts; made if absent.
         tables: texts of the codes, as in `Records.tables`, and names of `experts`.
-        position: where a checkpoint left the parts; absent for a new run.
+        position: the sink's position in a checkpoint; None for a new run.
         part_rows: rows of a full part.
-        least_rows: of a log that becomes Parquet.
+        least_rows: least rows of a log that is folded into a Parquet file.
 
     Raises:
         SinkError: if the folder cannot be written, or holds the records of another run.
-        RecordsLost: if it lacks a part of the position, or rows of its last ones.
+        RecordsLost: if a part is missing, or a last part lacks rows of the position.
     """
 
     def __init__(
@@ -77,8 +77,9 @@ class ParquetSink:
         """Take records, in order.
 
         Raises:
-            SinkError: if a full part that waits could not be written; nothing is taken.
-            RecordsLost: if its files were removed; the folder is begun anew.
+            SinkError: if an earlier full part could not be written; then no record is
+                taken.
+            RecordsLost: if its files were removed; a new folder is begun.
         """
         self._keep_place()
         self._write_full()
@@ -91,11 +92,11 @@ class ParquetSink:
             self._write_full()
 
     def flush(self) -> None:
-        """Put the rows that wait on disk: the first ones of a part as Parquet.
+        """Write the rows in memory to disk; the first ones of a part become Parquet.
 
         Raises:
-            SinkError: if they could not be written; they wait on.
-            RecordsLost: if its files were removed; the folder is begun anew.
+            SinkError: if they could not be written; they stay in memory.
+            RecordsLost: if its files were removed; a new folder is begun.
         """
         self._keep_place()
         self._write_full()
@@ -106,9 +107,9 @@ class ParquetSink:
                 self._fold(kind, part)
 
     def position(self) -> dict[str, Any]:
-        """Say how many parts and rows of each kind there are, and in its last part.
+        """Give the number of parts and rows of each kind, and of rows in its last part.
 
-        And how many rows were lost before, if any: a repair brings them back.
+        Also the number of rows lost before, if any: a repair brings them back.
         """
         lost = {"lost": dict(self._lost)} if self._lost else {}
         there = {kind: part for kind, part in self._growing.items() if part.there}
@@ -120,7 +121,7 @@ class ParquetSink:
         }
 
     def close(self) -> None:
-        """Write the rows that wait, and make Parquet of all.
+        """Write the rows in memory and in logs as Parquet.
 
         Raises:
             SinkError: if a part could not be written.
@@ -131,7 +132,7 @@ class ParquetSink:
                 self._fold(kind, part)
 
     def _take_up(self, held: Mapping[str, Any]) -> None:
-        """Go on where a position says, and cut what came later."""
+        """Continue at a position, and cut off later rows."""
         parts.cut(self._folder, held.get("parts", {}))
         try:
             for kind, count in held.get("parts", {}).items():
@@ -142,7 +143,7 @@ class ParquetSink:
             raise RecordsLost(e.path, e.problem, e.hint) from e
 
     def _keep_place(self) -> None:
-        """Begin the folder anew if it, or a file that grows, is no longer there."""
+        """Begin a new folder if it, or a file of a last part, is gone."""
         try:
             if not self._is_gone():
                 return
@@ -160,7 +161,7 @@ class ParquetSink:
         raise RecordsLost(str(self._folder), problem, "a new folder is begun")
 
     def _is_gone(self) -> bool:
-        """Say whether the folder is another, or lacks a file that still grows."""
+        """Say whether the folder was replaced, or lacks a file of a last part."""
         wanted = (
             path
             for kind, part in self._growing.items()
@@ -180,7 +181,7 @@ class ParquetSink:
                 self._fold(kind, part)
 
     def _log(self, kind: str, part: _Part) -> None:
-        """Add the rows that wait to the log."""
+        """Append the rows in memory to the log."""
         count, path = part.pile.rows, self._log_of(kind, part)
         rows = part.pile.first(count)
         if not part.logged:
@@ -188,7 +189,7 @@ class ParquetSink:
         named = growing.used(kind, rows, self._tables)
         new = {name: t for name, t in named.items() if part.told.get(name) != t}
         try:
-            if not part.logged:  # one whose rows are in the Parquet file by now
+            if not part.logged:  # an old log, whose rows are in the Parquet file
                 path.unlink(missing_ok=True)
             growing.append(path, part.stored, kind, rows, new)
         except OSError as e:
@@ -199,7 +200,7 @@ class ParquetSink:
         part.logged += count
 
     def _fold(self, kind: str, part: _Part) -> None:
-        """Write what fits into a part as Parquet; begin the next part if it is full."""
+        """Write rows into a part as Parquet until it is full; then begin the next."""
         count = min(part.pile.rows, self._part_rows - part.held)
         frames = self._stored(kind, part)
         if count:
@@ -227,7 +228,7 @@ class ParquetSink:
         return parts.log_name(self._folder, kind, part.number)
 
     def _resume(self, kind: str, number: int, rows: int) -> _Part:
-        """Take in the last part as it was, and cut what came later."""
+        """Open the last part at a position, and cut off later rows."""
         part, path = _Part(number), self._folder / parts.name_of(kind, number)
         log = parts.log_name(self._folder, kind, number)
         part.stored = parts.height(path)
@@ -250,15 +251,15 @@ class ParquetSink:
 
 
 class _Part:
-    """The part of a kind that still grows, and the rows that wait for it.
+    """The last part of a kind, and its rows that are still in memory.
 
     Attributes:
-        number: of the part.
+        number: number of the part.
         before: rows of the part before it.
         stored: rows of its Parquet file.
         logged: rows of its log.
-        told: tables that stand in the log.
-        pile: rows that came since.
+        told: tables that the log holds.
+        pile: rows in memory.
     """
 
     def __init__(self, number: int, pile: Pile | None = None) -> None:
@@ -277,6 +278,6 @@ class _Part:
         return self.number + (self.held > 0)
 
     def next(self) -> None:
-        """Begin the part behind this one."""
+        """Begin the next part."""
         self.number, self.before = self.number + 1, self.held
         self.stored = self.logged = 0

@@ -1,8 +1,8 @@
-"""The segment that is appended to, and how much of it is known to be on disk.
+"""The active segment of a journal, and the number of its bytes that are synced.
 
-After each sync the head of the file notes how far it reached. The note itself is on
-disk with the next sync, so it costs none of its own and never says too much. What a
-power cut damages lies behind it.
+After each sync the head of the file notes the number of synced bytes. The note itself
+reaches the disk with the next sync, so it needs no sync of its own and never counts
+bytes that are not on disk. A power cut can damage only bytes after that number.
 """
 
 from __future__ import annotations
@@ -17,19 +17,19 @@ from sfm_stream.storage.segment import Chain, Segment
 
 
 class Active:
-    """A segment that is open for more.
+    """The segment that takes new entries.
 
     Args:
-        found: what lies on disk; it has a whole head.
-        end: of its last whole entry, in bytes of the body: what follows is cut.
+        found: the segment as read from disk; its head is whole.
+        end: end of its last whole entry, in bytes of the body; the rest is cut off.
 
     Attributes:
-        path: of the file.
+        path: path of the file.
         size: bytes of its entries.
-        chain: its mark.
+        chain: the mark so far.
 
     Raises:
-        OSError: if it cannot be opened or cut.
+        OSError: if the file cannot be opened or cut.
     """
 
     def __init__(self, found: Segment, end: int) -> None:
@@ -38,7 +38,7 @@ class Active:
         self._noted = min(found.synced, end)
         self._appending = _open(self.path, os.O_APPEND)
         try:
-            # whoever appends can write nowhere else
+            # a handle opened with O_APPEND cannot write into the head
             self._noting = _open(self.path, 0)
         except OSError:
             os.close(self._appending)
@@ -51,7 +51,7 @@ class Active:
             raise
 
     def append(self, entries: bytes) -> None:
-        """Hand entries to the system, all of them or none.
+        """Write entries, all of them or none.
 
         Raises:
             OSError: if the disk is full or refuses.
@@ -69,17 +69,17 @@ class Active:
         self.syncing()()
 
     def syncing(self) -> Callable[[], None]:
-        """Give a call that waits until all entries so far are on disk.
+        """Give a function that waits until all entries so far are on disk.
 
-        It may be made once, in any thread, also after this is closed.
+        It may be called once, in any thread, also after the segment is closed.
 
         Raises:
-            OSError: if there are no more descriptors.
+            OSError: if the process has no free file descriptor.
         """
         return partial(self._sync, os.dup(self._noting), self.size)
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
         os.close(self._appending)
         os.close(self._noting)
 

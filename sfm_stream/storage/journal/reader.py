@@ -1,4 +1,4 @@
-"""What can be read of a journal, also while another process writes it."""
+"""Reads a journal, also while another process writes it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from sfm_stream.storage import segment
 
 
 def read(folder: Path, after: int = 0) -> Iterator[Event]:
-    """Give the events of a journal from a position on; see `blocks`."""
+    """Yield the events of a journal from a position on; see `blocks`."""
     for entry in _decoded(folder, after):
         if isinstance(entry, Block):
             yield from entry.events()
@@ -21,16 +21,16 @@ def read(folder: Path, after: int = 0) -> Iterator[Event]:
 
 
 def blocks(folder: Path, after: int, width: int, size: int) -> Iterator[Block]:
-    """Give the events of a journal from a position on, joined to blocks.
+    """Yield the events of a journal from a position on, joined into blocks.
 
-    Needs no lock: a reader beside the writer sees what was there when it came to the
-    active segment, and stops before an entry that is not yet whole.
+    Needs no lock: a reader beside the writer sees the events that were written when it
+    reached the active segment, and stops before an entry that is not yet whole.
 
     Args:
-        folder: where the segments lie.
-        after: number of events to pass over.
-        width: fields of a tick.
-        size: events of a block, at least, except of the last.
+        folder: folder of the segments.
+        after: number of events to skip.
+        width: number of fields of a tick.
+        size: least number of events in a block; the last may hold fewer.
 
     Raises:
         JournalError: if a segment is missing or damaged, or the events asked for were
@@ -74,19 +74,19 @@ def _decoded(folder: Path, after: int) -> Iterator[Event | Block]:
 
 
 def _expect_next(found: segment.Segment, mark: bytes | None) -> None:
-    """Refuse a segment that does not go on where the one before it ended."""
+    """Refuse a segment whose seed is not the mark at the end of the one before."""
     if found.head and mark is not None and found.seed != mark:
         problem = "expected the events that follow the segment before, was others"
         raise JournalError(str(found.path), problem, segment.RESTORE)
 
 
 def first(folder: Path) -> int:
-    """Give the position of the first event that is still there."""
+    """Give the position of the first event that was not deleted."""
     return min(segment.firsts(folder), default=0)
 
 
 def end(folder: Path) -> int:
-    """Give the number of events that a journal holds by now.
+    """Give the position after the last event of a journal.
 
     Raises:
         JournalError: if its last segment cannot be read or is damaged.
@@ -98,7 +98,7 @@ def end(folder: Path) -> int:
 
 
 def mark_at(folder: Path, position: int) -> str | None:
-    """Give the mark that a journal had at a position; None if it never was there.
+    """Give a journal's mark at a position; None if no segment has a mark there.
 
     Raises:
         JournalError: if the segment cannot be read.
@@ -113,7 +113,7 @@ def mark_at(folder: Path, position: int) -> str | None:
 def unbroken(folder: Path) -> int:
     """Give the position from which on no event is missing.
 
-    That is the first one where none was deleted, and the end of the last hole.
+    That is the end of the last hole, or without a hole the first event not deleted.
     """
     last = max(segment.holes(folder), default=-1)
     return next((first for first in segment.firsts(folder) if first > last), 0)

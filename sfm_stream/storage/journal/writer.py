@@ -1,4 +1,4 @@
-"""What the one process that writes a journal does with it."""
+"""Writes a journal: append, sync, rotate and compress; one process at a time."""
 
 from __future__ import annotations
 
@@ -26,28 +26,28 @@ log = logging.getLogger(__name__)
 
 SEGMENT_BYTES = 8 * 2**20
 LONGEST_ENTRY = segment.LARGEST_GUESS // 2
-"""Bytes: a longer one would not be found behind a damaged one."""
+"""Bytes; a reader would not find a longer entry behind a damaged one."""
 
 
 class Journal:
-    """The events of a live run, in order; their number is their position.
+    """The events of a live run, in order; the number of events is the position.
 
     Args:
-        folder: where the segments lie; made if absent.
+        folder: folder of the segments; made if absent.
         segment_bytes: size at which a segment is finished and compressed.
         guard: raises `Fenced` if another process has taken the run.
 
     Attributes:
         cut_bytes: length of the torn tail that opening removed.
-        lost: what that tail was if more than one torn entry, or empty: events that a
-            power cut damaged before they were on disk.
-        written: bytes appended since it was opened.
+        lost: message about that tail if it held whole entries behind a damaged one, or
+            empty: events that a power cut damaged before they were on disk.
+        written: bytes appended since the journal was opened.
         problem: why a full segment could not be compressed, or empty. Its events are
-            whole, and it is tried again with the next one and at the next opening.
+            whole; it is compressed with the next one or at the next opening.
 
     Raises:
-        JournalError: if another process writes there, an entry before the tail is
-            damaged, or the folder cannot be written.
+        JournalError: if another process writes the journal, a synced entry is damaged,
+            or the folder cannot be written.
     """
 
     def __init__(
@@ -72,7 +72,7 @@ class Journal:
         except JournalError:
             os.close(self._lock)
             raise
-        # compressing a segment takes longer than a tick may
+        # compressing a segment takes longer than the time for a tick
         self._worker = ThreadPoolExecutor(1, "journal")
 
     def __enter__(self) -> Self:
@@ -93,23 +93,23 @@ class Journal:
 
     @property
     def mark(self) -> str:
-        """Name of all events so far: a journal of other events has another."""
+        """Hash of all events so far: a journal of other events has another mark."""
         return self._active.chain.mark().hex()
 
     def append(self, events: Sequence[Event] | Block) -> int:
-        """Hand a batch of events to the system in one write.
+        """Append a batch of events in one write.
 
         Args:
-            events: a block takes little more than its columns and is read back whole,
-                so no mark lies within it.
+            events: events, or a block of them. A block is stored as its columns and is
+                read back whole, so there is no mark within it.
 
         Returns:
             Number of events since the journal began.
 
         Raises:
-            JournalError: if the disk is full or refuses; then none was appended.
-            Fenced: if another process has taken the run; then it goes on from the
-                journal as it found it, with these events or without them.
+            JournalError: if the disk is full or refuses; then no event was appended.
+            Fenced: if another process has taken the run; its journal may or may not
+                hold these events.
         """
         payloads = (
             map(pack, pieces(events, LONGEST_ENTRY))
@@ -124,7 +124,7 @@ class Journal:
             self._active.append(batch)
         except OSError as e:
             raise JournalError(str(self._active.path), *atomic.explain(e)) from e
-        self._guard()  # after the write: if not fenced now, not fenced at the write
+        self._guard()  # after the write: not fenced now means not fenced at the write
         self.written += len(batch)
         self._position += len(events)
         return self._position
@@ -132,7 +132,7 @@ class Journal:
     def rotate_early(self) -> None:
         """Begin a new segment if this one is half full.
 
-        It waits for the disk, which `append` then need not do.
+        Waits for the disk, so that `append` need not wait later.
 
         Raises:
             JournalError: if the disk is full or refuses.
@@ -156,11 +156,11 @@ class Journal:
             raise JournalError(str(self._active.path), *atomic.explain(e)) from e
 
     def expect_present(self) -> None:
-        """Expect that the folder is still the one that was opened, and still ours.
+        """Expect that the folder is still the opened one and belongs to this process.
 
         Raises:
-            JournalError: if it was removed or replaced: what is appended from now on
-                could not be found again.
+            JournalError: if it was removed or replaced: events appended from now on
+                would be lost.
             Fenced: if another process has taken the run.
         """
         self._guard()
@@ -172,12 +172,12 @@ class Journal:
             raise JournalError(str(self._folder), problem, hint) from e
 
     def syncing(self) -> Callable[[], None]:
-        """Give a call that waits until all appended so far is on disk.
+        """Give a function that waits until all events appended so far are on disk.
 
-        It may be made once, in any thread, and raises `OSError` if the disk refuses.
+        It may be called once, in any thread, and raises `OSError` if the disk refuses.
 
         Raises:
-            JournalError: if there are no more descriptors.
+            JournalError: if the process has no free file descriptor.
         """
         try:
             return self._active.syncing()
@@ -185,10 +185,10 @@ class Journal:
             raise JournalError(str(self._active.path), *atomic.explain(e)) from e
 
     def sync_soon(self) -> None:
-        """Have all appended events put on disk, without waiting for it.
+        """Start a sync of all appended events in the background, unless one still runs.
 
         Raises:
-            JournalError: if the disk refused what this asked of it before.
+            JournalError: if the disk refused the sync before.
         """
         if self._syncing is not None and not self._syncing.done():
             return
@@ -199,15 +199,15 @@ class Journal:
             raise JournalError(str(self._active.path), *atomic.explain(e)) from e
 
     def skip_to(self, position: int, mark: str) -> None:
-        """Go on at a later position: what lies between was never appended.
+        """Continue at a later position; the events between were never appended.
 
         Args:
-            position: of the next event; at the journal's own nothing is left out, and
-                it goes on as it is, with its own mark.
-            mark: at that position, 64 hex digits: that of a checkpoint taken there.
+            position: position of the next event; if it is the journal's own, the
+                journal stays as it is and keeps its mark.
+            mark: mark of a checkpoint taken at that position, 64 hex digits.
 
         Raises:
-            JournalError: if the disk is full or refuses; then nothing has changed.
+            JournalError: if the disk is full or refuses; the journal is unchanged.
             Fenced: if another process has taken the run.
         """
         self._guard()
@@ -225,15 +225,15 @@ class Journal:
             raise JournalError(str(self._active.path), *atomic.explain(e)) from e
 
     def read(self, after: int = 0) -> Iterator[Event]:
-        """Give the events from a position on; see the function `read`."""
+        """Yield the events from a position on; see the function `read`."""
         return read(self._folder, after)
 
     def blocks(self, after: int, width: int, size: int) -> Iterator[Block]:
-        """Give the events from a position on in blocks; see the function `blocks`."""
+        """Yield the events from a position on in blocks; see the function `blocks`."""
         return blocks(self._folder, after, width, size)
 
     def delete_before(self, position: int) -> None:
-        """Drop the segments that hold only events before a position.
+        """Delete the segments that hold only events before a position.
 
         Raises:
             JournalError: if the folder cannot be written.
@@ -250,7 +250,7 @@ class Journal:
             raise JournalError(str(self._folder), *atomic.explain(e)) from e
 
     def close(self) -> None:
-        """Sync, finish compressing, and let the next writer in.
+        """Sync, finish compressing, and release the lock.
 
         Raises:
             JournalError: if the disk refuses.
@@ -271,18 +271,18 @@ class Journal:
             path.unlink()
         *finished, first = segment.firsts(self._folder) or [0]
         self._compress(first)
-        if segment.finished(self._folder, first).exists():  # the active one is lost
+        if segment.finished(self._folder, first).exists():  # the active segment is lost
             self._go_on_behind(first)
         elif segment.active(self._folder, first).exists():
             self._go_on_in(first, finished)
         else:
             self._begin(first, segment.FIRST_SEED)
         for start in segment.holes(self._folder):
-            if start >= self._position:  # nothing was skipped: it was stopped before
+            if start >= self._position:  # stopped before it skipped any event
                 segment.hole_at(self._folder, start).unlink()
 
     def _go_on_behind(self, first: int) -> None:
-        """Begin a new segment behind a finished one."""
+        """Begin a new segment after a finished one."""
         segment.finish(self._folder, first)
         found = segment.load(self._folder, first)
         entries = segment.scan(found)
@@ -301,7 +301,7 @@ class Journal:
             self._tell_lost(found, entries)
         if found.is_noted:
             self._active = Active(found, entries.end)
-        elif entries.events:  # of an older version, without a place for the note
+        elif entries.events:  # of an older version, whose head has no note
             self._go_on_after(found, entries.end)
         else:
             seed = found.seed if found.head else _seed(self._folder, finished, first)
@@ -316,7 +316,7 @@ class Journal:
         log.error("the end of the journal is lost", extra={"problem": self.lost})
 
     def _go_on_after(self, found: Segment, end: int) -> None:
-        """Cut a segment, and begin a new one behind it."""
+        """Cut a segment, and begin a new one after it."""
         os.truncate(found.path, found.head + end)
         atomic.sync(found.path)
         chain = Chain(found.seed)
@@ -324,7 +324,7 @@ class Journal:
         self._begin(self._position, chain.mark())
 
     def _begin(self, first: int, seed: bytes) -> None:
-        """Make a new segment and go on in it; if that fails, nothing has changed."""
+        """Create a new active segment; if that fails, nothing is changed."""
         path, head = segment.active(self._folder, first), segment.head(seed)
         try:
             atomic.write(path, head)
@@ -335,7 +335,7 @@ class Journal:
         self._position = first
 
     def _rotate(self, first: int, seed: bytes) -> None:
-        """Begin a new segment and compress the old one meanwhile."""
+        """Begin a new segment, and compress the old one in the background."""
         old, begun = self._active, int(self._active.path.stem)
         if first <= begun:
             problem = f"expected a segment to begin behind {begun}, was {first}"
@@ -370,10 +370,10 @@ class Journal:
 
 
 def _seed(folder: Path, finished: Sequence[int], first: int) -> bytes:
-    """Give the mark that a segment with a torn head began with.
+    """Give the mark at the start of a segment whose head is torn.
 
     Raises:
-        JournalError: if the segment before it cannot say.
+        JournalError: if the segment before it does not end there.
     """
     if not first:
         return segment.FIRST_SEED
@@ -386,7 +386,7 @@ def _seed(folder: Path, finished: Sequence[int], first: int) -> bytes:
 
 
 def _plain(value: object) -> object:
-    """Give a number of numpy's, which a feed may well hold, as one of Python's."""
+    """Turn a numpy number, as feeds may hold, into a Python number."""
     if isinstance(value, np.generic):
         return value.item()
     raise NotImplementedError
