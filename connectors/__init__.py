@@ -1,4 +1,4 @@
-"""Where ticks come from: files, captures, generated signals, data sets, live venues."""
+"""Feeds of ticks: files, captures, generated signals, data sets and live venues."""
 
 from __future__ import annotations
 
@@ -48,18 +48,18 @@ OF_A_FEED = Sort(
 )
 RECORDED = "capture"
 PIPE, LINES = "-", ("csv", "jsonl")
-"""`feed.path` of what is piped in, and the connectors that read it line by line."""
+"""`feed.path` of a piped input, and the connectors that read it line by line."""
 
 
 def open_feed(config: Config) -> Feed:
     """Open the feed that `feed.connector` names.
 
     Args:
-        config: a name of our own, or `package.module:Class` of anyone's; the class is
-            called with the whole configuration.
+        config: names one of our connectors, or `package.module:Class` of any package;
+            the class is called with the whole configuration.
 
     Raises:
-        ConfigError: if there is no such connector, or it has no such option.
+        ConfigError: if there is no such connector, or an option is unknown.
         FeedError: if its source cannot be read.
     """
     name = config.feed.connector
@@ -71,14 +71,14 @@ def open_feed(config: Config) -> Feed:
         problem = f"expected one [feed] for files, was {1 + len(config.more_feeds)}"
         raise ConfigError("feed", problem, "list the files in feed.path")
     kind = _feed(name)
-    if name != RECORDED:  # its options are its venue's, which reads them
+    if name != RECORDED:  # a capture's options belong to its venue, which reads them
         options.read(config.feed, options.declared(kind))
     feed = _by_file(kind, config) if config.stream.names == "file" else kind(config)
     return unpivoted(feed, config) if config.stream.columns == "streams" else feed
 
 
 def _by_file(kind: Callable[[Config], object], config: Config) -> Feed:
-    from connectors.by_file import by_file  # loads what reads files
+    from connectors.by_file import by_file  # loads the readers of files
 
     return by_file(kind, config)
 
@@ -89,7 +89,7 @@ def _feed(name: str) -> Any:  # noqa: ANN401 anyone's class
 
 
 def is_live(name: str) -> bool:
-    """Say whether a connector is a venue, of our own or of anyone's."""
+    """Say whether a connector is a venue, of this project or any other package."""
     return name in VENUES or (name not in FEEDS and is_venue(name))
 
 
@@ -103,15 +103,16 @@ def open_live(
     """Open the live feed or feeds of a configuration; nothing is connected yet.
 
     Args:
-        config: each `feed.connector` names a venue of our own or of an installed
-            package, or `package.module:Class` of anyone's; or the feed is piped in.
-        records: are told of connections, frames and losses.
-        processes: that read for the same model, and share what the venues allow.
-        shards: that share it too, each with a model of its own.
+        config: each `feed.connector` names one of our venues, a venue of an installed
+            package, or `package.module:Class` of any package; or the feed is piped in.
+        records: observers of connections, frames and losses.
+        processes: number of processes that read for one model and share the limits of
+            the venues.
+        shards: number of shards that also share them, each with a model of its own.
 
     Raises:
         ConfigError: if there is no such venue, or its settings are invalid.
-        FeedError: if a field is not of the channel.
+        FeedError: if the channel does not have a wanted field.
     """
     from connectors.live.feed import Live
     from connectors.live.merged import Merged
@@ -122,7 +123,7 @@ def open_live(
     for one in each:
         _expect_live(one, is_recorded=bool(records))
     several = len(each) > 1
-    gather = 0.0 if several else GATHER  # they are gathered where they meet
+    gather = 0.0 if several else GATHER  # `Merged` gathers the events of several
     budgets: dict[str, Budget] = {}
     feeds = [
         _piped(one, gather) if is_piped(one) else
@@ -136,7 +137,7 @@ def open_live(
 
 
 def is_piped(config: Config) -> bool:
-    """Say whether rows of a feed are piped in, live."""
+    """Say whether a feed reads rows from a live pipe."""
     return config.feed.path == PIPE and config.feed.connector in LINES
 
 
@@ -147,7 +148,7 @@ def _piped(config: Config, gather: float) -> Pipe:
 
 
 def _expect_named_by_venue(config: Config) -> None:
-    """Refuse to name the streams of a live feed by its columns or files."""
+    """Refuse to name the streams of a live feed after columns or files."""
     for key, usual in (("columns", "fields"), ("names", "feed")):
         if (given := getattr(config.stream, key)) != usual:
             problem = f'expected "{usual}" for a live feed, was "{given}"'
@@ -156,7 +157,7 @@ def _expect_named_by_venue(config: Config) -> None:
 
 
 def _expect_live(config: Config, *, is_recorded: bool) -> None:
-    """Refuse a feed that is not live, and to record one that is no venue's."""
+    """Refuse a feed that is not live, and the recording of a pipe."""
     name = config.feed.connector
     if is_piped(config):
         options.read(config.feed, options.declared(_feed(name)))
@@ -175,12 +176,13 @@ def open_readers(config: Config, *, shards: int = 1) -> Live | Merged | Pipe | R
     """Open the live feeds of a configuration, read by `feed.processes` processes.
 
     Args:
-        config: as `open_live` takes it.
-        shards: that share what the venues allow, each with a model of its own.
+        config: as in `open_live`.
+        shards: number of shards that share the limits of the venues, each with a model
+            of its own.
 
     Raises:
         ConfigError: if there is no such venue, or its settings are invalid.
-        FeedError: if a field is not of the channel.
+        FeedError: if the channel does not have a wanted field.
     """
     wanted = [feed.processes for feed in (config.feed, *config.more_feeds)]
     given = [count for count in wanted if count is not None]
@@ -200,7 +202,7 @@ def open_readers(config: Config, *, shards: int = 1) -> Live | Merged | Pipe | R
 
 
 def options_of(name: str) -> type[Struct]:
-    """Give the options that a connector declares: a key's default and description.
+    """Give the type that declares a connector's options, with defaults and docs.
 
     Raises:
         ConfigError: if there is no such connector.
@@ -210,6 +212,6 @@ def options_of(name: str) -> type[Struct]:
 
 
 def channels(name: str) -> dict[str, tuple[str, ...]]:
-    """Give the names of a tick's values for each channel of a venue of our own."""
+    """Give the names of a tick's values for each channel of one of our venues."""
     module, _, attribute = VENUES[name].partition(":")
     return dict(getattr(import_module(module), attribute).channels)

@@ -1,4 +1,4 @@
-"""Several files side by side: each is a stream with the file's name, merged by time."""
+"""Read several files as one feed: a stream per file, named after it, merged by time."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ def by_file(kind: Callable[[Config], object], config: Config) -> ByFile:
     """Open each file of `feed.path` as a stream of its own.
 
     Args:
-        kind: reads files of rows.
-        config: of the feed.
+        kind: the class that reads files of rows.
+        config: configuration of the feed.
 
     Raises:
-        ConfigError: if it reads no files, or they name streams themselves.
-        FeedError: if a file is missing or damaged, or has other fields.
+        ConfigError: if the class reads no files, or a file names its streams itself.
+        FeedError: if a file is missing or damaged, or its fields differ from the first.
     """
     paths = text.expand(config.feed.path)
     feeds = {}
@@ -50,7 +50,7 @@ def by_file(kind: Callable[[Config], object], config: Config) -> ByFile:
 
 
 def names_of(paths: Sequence[str]) -> list[str]:
-    """Name streams after their files, up to the first dot, with as few folders as tell.
+    """Name streams after files without suffixes, with as few folders as make it unique.
 
     Examples:
         >>> names_of(["data/hall.csv.gz", "data/roof.csv"])
@@ -72,13 +72,13 @@ def _joined(parts: Sequence[str]) -> str:
 
 
 class ByFile:
-    """A feed of several others, each of one stream, merged by time.
+    """A feed that merges several feeds of one stream each by time.
 
-    An earlier time stays where it stands in its file, behind what came before it there.
-    At the same time the files follow each other in order.
+    The rows of each file keep their order, also where a time goes back. Rows of the
+    same time follow the order of the files.
 
     Args:
-        feeds: by the names of their streams.
+        feeds: the feeds, by the names of their streams.
 
     Attributes:
         fields: names of a tick's values, in order.
@@ -99,12 +99,12 @@ class ByFile:
                 raise FeedError(feed.paths[0], problem, hint)
         self.columns, self.left_out = first.columns, first.left_out
         self.notes = tuple(dict.fromkeys(n for feed in self._feeds for n in feed.notes))
-        # Which file each event came from, a byte of each as long as they are few.
+        # The number of the file of each event, in one byte while there are few files.
         self._owners: list[NDArray[Any]] = []
 
     @property
     def tally(self) -> Tally:
-        """What the latest reading could not take as it stood, of all files."""
+        """Counts of data that the latest reading of all files dropped or changed."""
         found = Tally()
         for feed in self._feeds:
             for reason, count in feed.tally.counts.items():
@@ -113,13 +113,13 @@ class ByFile:
         return found
 
     def source(self) -> dict[str, Any]:
-        """Give connector, files, and the names of their streams."""
+        """Give the connector, the files, and the names of their streams."""
         sources = [feed.source() for feed in self._feeds]
         files = [file for source in sources for file in source["files"]]
         return {**sources[0], "files": files, "streams": list(self._names)}
 
     def total(self) -> int | None:
-        """Give the number of rows to read of all files if all know it."""
+        """Give the number of rows in all files, or None if one is not known."""
         each = [feed.total() for feed in self._feeds]
         known = [total for total in each if total is not None]
         return sum(known) if len(known) == len(each) else None
@@ -128,7 +128,7 @@ class ByFile:
         """Say which file and row an event of the latest reading came from.
 
         Args:
-            event: its number, from 0.
+            event: number of the event, from 0.
         """
         for owners in self._owners:
             if event < len(owners):
@@ -160,7 +160,7 @@ class ByFile:
             given += len(whole)
 
     def _merged(self, size: int) -> Iterator[Block]:
-        """Give what lies before the time up to which all files are known."""
+        """Give the rows before the latest time up to which all files were read."""
         files = [_File(feed.blocks(size), len(self.fields)) for feed in self._feeds]
         while True:
             going = [file for file in files if file.goes_on]
@@ -187,11 +187,11 @@ class ByFile:
 
 
 class _File:
-    """What was read of a file and is not given yet.
+    """The rows of a file that were read but not given yet.
 
     Attributes:
-        last: latest time read.
-        goes_on: whether there may be more.
+        last: latest time read, ns.
+        goes_on: whether there may be more rows in the file.
     """
 
     def __init__(self, blocks: Iterator[Block], width: int) -> None:
@@ -205,7 +205,7 @@ class _File:
         """Read one more block.
 
         Raises:
-            FeedError: if the file cannot be read on.
+            FeedError: if the file cannot be read further.
         """
         block = next(self._blocks, None)
         if block is None:
@@ -217,7 +217,7 @@ class _File:
         self.last = int(key[-1])
 
     def take_before(self, time: int | None) -> tuple[Ints, Block]:
-        """Give what lies before a time, or all: by what to sort it, and the rows."""
+        """Remove the rows before a time, or all rows; give their sort keys and them."""
         count = len(self._key) if time is None else np.searchsorted(self._key, time)
         taken = self._key[:count], self._held[: int(count)]
         self._key, self._held = self._key[count:], self._held[int(count) :]

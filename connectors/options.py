@@ -1,7 +1,7 @@
-"""What a connector alone knows: the table `[feed.options]`, declared by the connector.
+"""The options of a connector: the table `[feed.options]`, which it declares itself.
 
 A connector declares its options as a frozen msgspec struct with a description per key,
-and names it as its class attribute `options`. What all feeds share stays in `[feed]`.
+in its class attribute `options`. Settings that all feeds share belong to `[feed]`.
 """
 
 from __future__ import annotations
@@ -21,22 +21,22 @@ T = TypeVar("T", bound=msgspec.Struct)
 
 
 class NoOptions(Section, frozen=True):
-    """The options of a connector that has none."""
+    """The empty options, of a connector without options."""
 
 
 def declared(
     kind: object, usual: type[msgspec.Struct] = NoOptions
 ) -> type[msgspec.Struct]:
-    """Give the options that a connector's class declares, or else the usual ones."""
+    """Give the type of options that a connector's class declares, or the default."""
     found: type[msgspec.Struct] = getattr(kind, "options", usual)
     return found
 
 
 def split(feed: Feed, table: type[T]) -> tuple[T, Feed]:
-    """Give the options of a table, and the feed with the other options alone.
+    """Read the options of one table; give them, and the feed with the other options.
 
     Raises:
-        ConfigError: if one of the table is impossible.
+        ConfigError: if an option of the table is invalid.
     """
     known = table.__struct_fields__
     own = {key: value for key, value in feed.options.items() if key in known}
@@ -45,10 +45,10 @@ def split(feed: Feed, table: type[T]) -> tuple[T, Feed]:
 
 
 def read(feed: Feed, table: type[T]) -> T:
-    """Give the options of a feed as the connector declared them.
+    """Read the options of a feed into the table that the connector declares.
 
     Raises:
-        ConfigError: if one is unknown or impossible.
+        ConfigError: if an option is unknown or invalid.
     """
     known = table.__struct_fields__
     for key in feed.options:

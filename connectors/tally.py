@@ -1,4 +1,4 @@
-"""What a feed could not read as it is: how often, by reason, and where first."""
+"""Counts of data that a feed dropped or changed, by reason, with the first example."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ SHOWN = 120
 
 
 class Noting(Counter[str]):
-    """Counts of what became of frames, with the first frame of each reason.
+    """Counts of frames by reason, with the first frame of each reason.
 
     Attributes:
-        reading: the frame that is read now.
-        examples: the first one of each reason, shortened.
+        reading: the frame that is being read.
+        examples: the first frame of each reason, shortened.
     """
 
     __slots__ = ("examples", "reading")
@@ -27,14 +27,14 @@ class Noting(Counter[str]):
         self.examples: dict[str, str] = {}
 
     def __missing__(self, reason: str) -> int:
-        """Begin to count a reason."""
+        """Start the count of a new reason: keep the current frame as its example."""
         text = self.reading[: 4 * SHOWN].decode(errors="replace")
         more = "..." if len(text) > SHOWN else ""
         self.examples[reason] = f"{text[:SHOWN]!r}{more}"
         return 0
 
     def __radd__(self, other: Counter[str]) -> Counter[str]:
-        """Add to other counts, without a look at what is not there."""
+        """Add to other counts, without starting a count for missing reasons."""
         return Counter(self) + other
 
 
@@ -42,9 +42,9 @@ class Tally:
     """Counts by reason, and the first example of each.
 
     Attributes:
-        counts: how often.
-        examples: where first, in words.
-        lost: how many of them are rows of data that became no event.
+        counts: number of cases, by reason.
+        examples: the first case of each reason, and where it is, in words.
+        lost: number of data rows that became no event, by reason.
     """
 
     def __init__(self) -> None:
@@ -54,17 +54,17 @@ class Tally:
 
     @property
     def rows(self) -> int:
-        """How many rows of data became no event."""
+        """Number of data rows that became no event."""
         return self.lost.total()
 
     def add(self, reason: str, count: int, example: str, *, rows: int = 0) -> None:
-        """Count something.
+        """Count cases of a reason.
 
         Args:
-            reason: why it could not be taken as it stood.
-            count: of such things.
-            example: the first of them; kept if none is.
-            rows: how many of them are rows of data that became no event.
+            reason: why data was dropped or could not be used as written.
+            count: number of cases.
+            example: the first case; kept if the reason has no example yet.
+            rows: number of data rows that became no event.
         """
         if rows:
             self.lost[reason] += rows
@@ -72,7 +72,7 @@ class Tally:
         self.examples.setdefault(reason, example)
 
     def clear(self) -> None:
-        """Forget everything: the reading begins again."""
+        """Reset all counts, as a new reading begins."""
         self.counts.clear()
         self.examples.clear()
         self.lost.clear()

@@ -1,4 +1,4 @@
-"""A wide feed turned long: each column becomes a stream of its own."""
+"""Turn a wide feed into a long one: each column becomes a stream of its own."""
 
 from __future__ import annotations
 
@@ -24,8 +24,9 @@ def unpivoted(feed: Feed, config: Config) -> Feed:
     Where the feed names streams itself, the column follows after a dot.
 
     Args:
-        feed: its fields become streams; whatever is no tick is told to all of them.
-        config: of the feed.
+        feed: the feed whose fields become streams; each event that is not a tick is
+            given to all of them.
+        config: configuration of the feed.
     """
     if isinstance(feed, Explained):
         return ExplainedUnpivoted(feed, feed, config.stream.name)
@@ -33,11 +34,11 @@ def unpivoted(feed: Feed, config: Config) -> Feed:
 
 
 class Unpivoted:
-    """A feed of as many streams as another has fields.
+    """A feed with one stream for each stream and field of another feed.
 
     Args:
-        feed: the other.
-        unnamed: how it calls a stream without a name.
+        feed: the other feed.
+        unnamed: the name that it gives to a stream without a name.
     """
 
     fields = (VALUE,)
@@ -51,7 +52,7 @@ class Unpivoted:
         return {**self._feed.source(), "columns": list(self._feed.fields)}
 
     def total(self) -> int | None:
-        """Give the number of events if it is cheaply known."""
+        """Give the number of events, or None if it is not known cheaply."""
         rows = self._feed.total()
         return None if rows is None else rows * len(self._feed.fields)
 
@@ -59,7 +60,7 @@ class Unpivoted:
         """Give the events, row by row, in the order of the columns.
 
         Raises:
-            FeedError: where the source cannot be read on.
+            FeedError: if the source cannot be read further.
         """
         width = len(self._feed.fields)
         rows, left = divmod(after, width)
@@ -97,12 +98,12 @@ class Unpivoted:
 
 
 class ExplainedUnpivoted(Unpivoted):
-    """The same of a feed that explains its reading.
+    """The same for a feed that explains how it reads its source.
 
     Args:
-        feed: the other.
-        explained: the same.
-        unnamed: how it calls a stream without a name.
+        feed: the other feed.
+        explained: the same feed, typed as `Explained`.
+        unnamed: the name that it gives to a stream without a name.
     """
 
     def __init__(self, feed: Feed, explained: Explained, unnamed: str) -> None:
@@ -111,7 +112,7 @@ class ExplainedUnpivoted(Unpivoted):
 
     @property
     def notes(self) -> Sequence[str]:
-        """What was chosen and left out."""
+        """Notes on the columns and formats that were chosen or left out."""
         return self._explained.notes
 
     @property
@@ -121,12 +122,12 @@ class ExplainedUnpivoted(Unpivoted):
 
     @property
     def left_out(self) -> Mapping[str, str]:
-        """Columns that are no streams, and why."""
+        """Columns that are not streams, each with the reason."""
         return self._explained.left_out
 
     @property
     def tally(self) -> Untaken:
-        """What the latest reading could not take as it stood."""
+        """Counts of data that the latest reading dropped or changed."""
         return self._explained.tally
 
     def place(self, event: int) -> str:

@@ -1,7 +1,7 @@
-"""What exchanges share: rising ids, faulty clocks, invalid prices.
+"""The base of all exchanges: handling of rising ids, faulty clocks, invalid prices.
 
-An exchange's own file says what its messages look like; this file says, once for all,
-what follows from what they hold. Fields have the same names everywhere:
+An exchange's own file defines its messages; this file turns their content into events
+by the same rules for all exchanges. Fields have the same names everywhere:
 
     trades    price, qty, side (of the aggressor: 1 bought, -1 sold)
     quotes    bid, bid_qty, ask, ask_qty
@@ -42,30 +42,30 @@ CANDLE = ("open", "high", "low", "close", "volume")
 PRICES = frozenset(("price", "bid", "ask"))
 BUY, SELL = 1.0, -1.0
 MISSING = nan
-"""The value that a message does not hold; text that reads `nan` is garbage instead."""
+"""A value that is absent from a message; a value written as `nan` is garbage."""
 MANY = 2
 UNREADABLE = (ValueError, RecursionError)
-"""What decoders raise: errors of msgspec, of Unicode and of numbers are of value."""
+"""Exceptions of decoders: those of msgspec, Unicode and numbers are ValueErrors."""
 
 Said: TypeAlias = list[Event | Notice]
 Name = Annotated[str, Meta(min_length=1)]
 Id = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 T = TypeVar("T")
 Some: TypeAlias = Annotated[list[T], Meta(min_length=1)]
-"""A list that holds something; a message without is garbage."""
+"""A list of at least one item; a message with an empty list is garbage."""
 Number = Annotated[float, Meta(ge=-float_info.max, le=float_info.max)]
-"""A number that is one: neither `nan` nor `inf`, which text may hold."""
+"""A finite number: neither `nan` nor `inf`, which decoders read from text."""
 Level = tuple[Number, Number]
 """Price and quantity."""
 
 
 def decoder(kind: type[T]) -> msgspec.json.Decoder[T]:
-    """Make a decoder that also reads numbers written as text."""
+    """Make a JSON decoder that also accepts numbers written as text."""
     return msgspec.json.Decoder(kind, strict=False)
 
 
 class Candle(Protocol):
-    """A candle, however it is written."""
+    """The prices and the volume of a candle of any exchange."""
 
     open: float
     high: float
@@ -75,7 +75,7 @@ class Candle(Protocol):
 
 
 class Prices(msgspec.Struct, gc=False):
-    """What a candle holds, where its names are written out."""
+    """The prices and the volume of a candle with keys written in full."""
 
     open: Number
     high: Number
@@ -88,24 +88,25 @@ RAWS = decoder(list[Raw])
 
 
 class Exchange:
-    """The protocol of an exchange, but for its messages.
+    """The protocol of an exchange, except for the format of its messages.
 
     Args:
-        config: `stream.symbols` says what to subscribe to; `[feed.options]` which
-            messages become ticks, and where, if not at the exchange's public address.
+        config: `stream.symbols` names the symbols to subscribe to; `[feed.options]`
+            names the channel and an address other than the public one.
 
     Attributes:
-        options: keys of `[feed.options]`.
-        limits: what the exchange allows.
+        options: declares the keys of `[feed.options]`.
+        limits: limits and requirements of the exchange for connections.
         channels: names of a tick's values for each channel; the first is the default.
-        candles: length in ns of a candle, for the channels that hold some.
+        candles: length in ns of a candle, for each channel of candles.
         fields: names of a tick's values.
         topics: symbols as the exchange writes them.
-        counters: what became no tick, or not as it came, by reason.
+        counters: counts, by reason, of frames and records that gave no tick or a
+            changed one.
 
-    A venue's own class has `subscribe`; `_decode`, which reads a message of the channel
-    at once; `_ticks`, which says what it holds, or None if it is of another channel;
-    and `_other`, for all other frames.
+    A venue's own class has `subscribe`; `_decode`, which decodes a message of the
+    channel; `_ticks`, which turns the message into events, or gives None if it belongs
+    to another channel; and `_other`, which reads all other frames.
 
     Raises:
         ConfigError: if there is no such channel.
@@ -141,7 +142,7 @@ class Exchange:
 
     @staticmethod
     def spelled(symbol: str) -> str:
-        """Write a symbol as the exchange does."""
+        """Write a symbol in the exchange's spelling."""
         return symbol.upper()
 
     def url(self) -> str:
@@ -149,7 +150,7 @@ class Exchange:
         return self._url or self.address
 
     def opened(self) -> None:
-        """Forget what belonged to the connection before; ids go on across them."""
+        """Drop the state of the previous connection, but keep ids and times."""
         courses = self._courses.values()
         self._switched = max((course.received for course in courses), default=-1)
         self._candles.clear()
@@ -157,11 +158,11 @@ class Exchange:
         self._asked.clear()
 
     def receive(self, frame: bytes, received: int) -> Said:
-        """Read one frame, whatever it holds; never raises.
+        """Read one frame, whatever its content; never raises.
 
         Args:
-            frame: as it came.
-            received: when it reached us, ns.
+            frame: the bytes as they were received.
+            received: time of receipt, ns.
         """
         self.counters.reading = frame
         try:
@@ -177,10 +178,10 @@ class Exchange:
             return self._dropped("garbage")
 
     def _other(self, frame: bytes, _received: int) -> Said:
-        """Read a frame that is no sound message of the channel.
+        """Read a frame that is not a valid message of the channel.
 
         Raises:
-            DecodeError: if it is garbage, or another of `UNREADABLE`.
+            DecodeError: or another of `UNREADABLE`, if the frame is garbage.
         """
         raise NotImplementedError
 
@@ -188,19 +189,19 @@ class Exchange:
         self, said: Said, stream: str, time: int | None, values: Values, received: int,
         last: int | None = None, first: int | None = None, past: bool = False,
     ) -> None:  # fmt: skip
-        """Say what an observation amounts to: a tick, after the gap before it; or none.
+        """Turn a record into events: a gap if ids are missing, and a tick if it is new.
 
         This runs for every record; rare cases have functions of their own.
 
         Args:
-            said: to be added to.
-            stream: whose it is.
-            time: when it happened, ns; None if it does not say.
+            said: the list to append the events to.
+            stream: name of the record's stream.
+            time: time of the record, ns; None if it has none.
             values: one per field.
-            received: when it reached us, ns.
-            last: id of the last thing it holds, where ids rise.
-            first: id of the first thing it holds, where no id is ever left out.
-            past: whether it happened before the subscription.
+            received: time of receipt, ns.
+            last: the highest id in the record, where ids rise.
+            first: the lowest id in the record, where ids are contiguous.
+            past: whether the record is from before the subscription.
         """
         try:
             course = self._courses[stream]
@@ -234,7 +235,7 @@ class Exchange:
         self, said: Said, stream: str, course: Course, time: int | None, received: int,
         last: int, first: int | None,
     ) -> bool:  # fmt: skip
-        """Say whether a stream goes on at ids that do not follow; then in a gap."""
+        """Handle an id that does not follow; say whether the record is to be used."""
         seen = course.id
         if time is None or not course.plausible(time, received):
             time = received
@@ -257,10 +258,10 @@ class Exchange:
         return False
 
     def _moment(self, course: Course, time: int | None, received: int) -> int:
-        """Give the time of a record, also where it has no time or an implausible one.
+        """Give the time of a record: its own if plausible, else a substitute.
 
-        That is its own if it can be; otherwise what the stream has reached by its own
-        pace, or that of receipt.
+        For a missing time it is the time of receipt. For an implausible time it is the
+        later of the receipt and the time that the stream has reached.
         """
         if time is None:
             return received
@@ -273,9 +274,9 @@ class Exchange:
         self, said: Said, stream: str, course: Course, time: int, values: Values,
         received: int, last: int | None,
     ) -> bool:  # fmt: skip
-        """Say whether a record that is not later was handed on before.
+        """Say whether a record at or before the latest time repeats an earlier one.
 
-        Where there are no ids, two connections that stand side by side bring the same.
+        Without ids, two connections that overlap send the same records.
         """
         if last is None:
             overlaps = received <= self._switched + CATCH_UP
@@ -294,7 +295,8 @@ class Exchange:
         """Read the records of a frame one by one, because one of them is garbage.
 
         Raises:
-            DecodeError: if they are no list, or but one; or another of `UNREADABLE`.
+            DecodeError: or another of `UNREADABLE`, if they are not a list of two or
+                more.
         """
         texts = RAWS.decode(records)
         if len(texts) < MANY:
@@ -307,7 +309,7 @@ class Exchange:
         self, said: Said, stream: str, start: int, values: Values,
         received: int, past: bool = False,
     ) -> None:  # fmt: skip
-        """Say what a finished candle amounts to; `start` in ns."""
+        """Turn a finished candle into events; `start` in ns."""
         length = self._lasts
         end = start + length
         self._observe(said, stream, end, values, received, start // length, None, past)
@@ -316,7 +318,7 @@ class Exchange:
         self, said: Said, stream: str, start: int, values: Values,
         received: int, past: bool = False,
     ) -> None:  # fmt: skip
-        """Keep a candle until the next one starts, which is when it is finished."""
+        """Keep a candle until the next one starts; only then it is finished."""
         if start > received + SLACK:
             self.counters["absurd times"] += 1
             return
@@ -330,7 +332,7 @@ class Exchange:
             self._finished(said, stream, before, told, received, past)
 
     def _first_heard(self, stream: str) -> bool:
-        """Say whether a stream speaks for the first time on this connection."""
+        """Say whether this is the stream's first message on this connection."""
         if stream in self._heard:
             return False
         self._heard.add(stream)
@@ -341,7 +343,7 @@ class Exchange:
         return []
 
     def _request(self, topics: Sequence[str]) -> int:
-        """Number a request, so that its answer tells which topics it was for."""
+        """Number a request for topics, so that its answer can be matched to them."""
         number = len(self._asked) + 1
         self._asked[str(number)] = topics
         return number
@@ -354,19 +356,19 @@ class Exchange:
         return self._taken(self._asked.get(number, [""]))
 
     def _refused(self, reason: str, topic: str = "") -> Said:
-        """Say which topic was refused: the one told, or the longest one mentioned."""
+        """Note a refusal of the topic given, or of the longest one the reason names."""
         self.counters["errors"] += 1
         named = [t for t in self.topics if t in reason] if not topic else [topic]
         return [Refused(max(named, key=len, default=""), reason)]
 
 
 def prices_of(one: Candle) -> Values:
-    """Give what of a candle becomes a tick."""
+    """Give the values of a candle's tick."""
     return one.open, one.high, one.low, one.close, one.volume
 
 
 def text_of(frame: bytes) -> str:
-    """Give a frame as text, whatever its bytes, to be shown."""
+    """Decode a frame as text for messages, with invalid bytes replaced."""
     return frame.decode(errors="replace")
 
 

@@ -1,15 +1,15 @@
 """Binance's public streams, spot and futures: frames in, events out.
 
-Source: of the venue's USD-M futures the "Important WebSocket Change Notice" in a stored
-copy read on 2026-11-26; of "WebSocket Streams for Binance" (spot) and "Websocket Market
-Streams" notes and recorded frames. Spot book tickers carry no time, so their receive
-stamp is their time. `m` says that the buyer was the maker, so the aggressor sold.
-Trades other than market trades (insurance fund, deleveraging) are no ticks, but they do
-count in the sequence of ids.
+Source: for USD-M futures the venue's "Important WebSocket Change Notice" in a stored
+copy read on 2026-11-26; notes on "WebSocket Streams for Binance" (spot) and "Websocket
+Market Streams", and recorded frames. Spot book tickers carry no time, so the time of
+receipt is used. `m` means that the buyer was the maker, so the aggressor sold. Trades
+other than market trades (insurance fund, deleveraging) are not ticks, but they count
+in the sequence of ids.
 
-Futures have had an address for each kind of stream since 2026-03-06. At the address
-used before, `aggTrade` and `kline_*` are acknowledged and never come. The notice does
-not name `trade`; other clients find it with the book tickers, where it goes on coming.
+Since 2026-03-06 futures have one address for each kind of stream. The former address
+acknowledges `aggTrade` and `kline_*` but never sends them. The notice does not name
+`trade`; other clients receive it at the address of the book tickers.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ CHANNELS = {
     "aggTrade": TRADE,
     **dict.fromkeys(CANDLES, CANDLE),
 }
-# The event types that have another name than their channel.
+# Event types whose name differs from that of their channel.
 RENAMED = {
     "depthUpdate": "depth",
     "24hrTicker": "ticker",
@@ -91,7 +91,7 @@ KNOWN = frozenset(
 
 
 class Frame(Struct, gc=False):
-    """What tells frames apart: a wrapper, an event, or the answer to a request."""
+    """The keys that tell a wrapper, an event and the answer to a request apart."""
 
     stream: str = ""
     data: Raw = Raw()
@@ -105,7 +105,7 @@ class Frame(Struct, gc=False):
 
 
 class Quote(Struct, gc=False):
-    """A book ticker; `update` never falls within a symbol."""
+    """A book ticker; `update` never decreases within a symbol."""
 
     symbol: Name = msgspec.field(name="s")
     update: Id = msgspec.field(name="u")
@@ -168,7 +168,7 @@ class Wrapped(Struct, Generic[T], gc=False):
 
 FUTURES = "fstream.binance.com"
 OF_MARKET = frozenset(("aggTrade", "kline"))
-"""What the futures' address for regular market data sends, of the channels here."""
+"""The channels that futures send at their address for regular market data."""
 FRAME = decoder(Frame)
 KINDS: dict[str, tuple[msgspec.json.Decoder[Any], msgspec.json.Decoder[Any]]] = {
     "bookTicker": (decoder(Wrapped[Quote]), decoder(Quote)),
@@ -197,11 +197,11 @@ class Binance(Exchange):
 
     @staticmethod
     def spelled(symbol: str) -> str:
-        """Write a symbol as the names of streams do."""
+        """Write a symbol in lower case, as in the names of streams."""
         return symbol.lower()
 
     def subscribe(self, topics: Sequence[str]) -> list[bytes]:
-        """Give the frames that subscribe to symbols, some hundred in each."""
+        """Give the frames that subscribe to symbols, at most a hundred in each."""
         return [
             msgspec.json.encode(
                 {
@@ -259,10 +259,10 @@ class Binance(Exchange):
 
 
 class BinanceUsdM(Binance):
-    """The same for futures settled in dollars: an address for each kind of stream.
+    """The protocol for USD-M futures, which have one address per kind of stream.
 
     Raises:
-        ConfigError: if this channel never comes from the address that is given.
+        ConfigError: if the configured address never sends this channel.
     """
 
     address = f"wss://{FUTURES}/public/stream"
@@ -281,7 +281,7 @@ class BinanceUsdM(Binance):
 
 
 def _kind_of(head: Frame) -> str:
-    """Say of which kind of channel a frame is, or what else it is."""
+    """Name the kind of channel of a frame, or the kind of frame if it has none."""
     if head.stream:
         return _of_stream(head.stream)
     if head.kind:
@@ -308,5 +308,5 @@ def _known(channel: str) -> str:
 
 
 def _ns(stamp: int) -> int:
-    """Turn a stamp in ms, or in the us a connection may ask for, into ns."""
+    """Turn a stamp in ms, or in us, which a connection may ask for, into ns."""
     return stamp * (MS if stamp < MS_LIMIT else US)

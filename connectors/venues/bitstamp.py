@@ -1,9 +1,9 @@
 """Bitstamp's public feed, version 2: frames in, events out.
 
-Source: frames of the venue's websocket API, version 2, as recorded; its document was
-not read again. Trade ids rise within a pair but are shared with the other pairs, so
-none is missed when one is left out. The book is the hundred best levels of each side,
-sent whole at every change.
+Source: recorded frames of the venue's websocket API, version 2; its document was not
+read again. Trade ids rise within a pair, but all pairs share one sequence, so a skipped
+id is not a lost trade. The book is the hundred best levels of each side, sent whole at
+every change.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ NONE = (MISSING, MISSING)
 
 
 class Frame(Struct, gc=False):
-    """What tells frames apart."""
+    """The keys that tell kinds of frames apart."""
 
     event: str = ""
     channel: str = ""
@@ -48,7 +48,7 @@ class Frame(Struct, gc=False):
 
 
 class Trade(Struct, gc=False):
-    """A trade; type 0 was bought, 1 sold."""
+    """A trade; type 0 is a buy, type 1 a sale."""
 
     id: Id
     price: Number
@@ -101,11 +101,11 @@ class Bitstamp(Exchange):
 
     @staticmethod
     def spelled(symbol: str) -> str:
-        """Write a symbol as the names of channels do."""
+        """Write a symbol in lower case, as in the names of channels."""
         return symbol.lower()
 
     def subscribe(self, topics: Sequence[str]) -> list[bytes]:
-        """Give a frame for each pair."""
+        """Give the frames that subscribe to pairs, one for each."""
         return [
             msgspec.json.encode(
                 {
@@ -158,6 +158,6 @@ class Bitstamp(Exchange):
         return said
 
     def _stream(self, channel: str) -> str:
-        """Give the pair of a message, empty if it is of another channel."""
+        """Give the pair of a message, or empty if it belongs to another channel."""
         stream = channel.removeprefix(self._prefix)
         return "" if stream == channel else stream

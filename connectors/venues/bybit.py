@@ -1,13 +1,13 @@
 """Bybit's public feed, version 5: frames in, events out.
 
-Source: the venue's "Orderbook", version 5, in a stored copy read on 2026-11-26; of
-"WebSocket Connect" (21,000 characters of topics), "Trade" and "Ticker" notes alone. The
-products have addresses of their own, here that of spot; the option `url` names another,
-ending in linear or inverse. Trade ids are in no order, so the latest are remembered to
-leave repeated ones out. The `type` of trades is always snapshot and means nothing. What
-a ticker or a book leaves out has not changed; spot tickers hold no quotes,
-`orderbook.1` does everywhere. It is sent again when nothing has changed for 3 seconds,
-as a sign of life.
+Source: the venue's "Orderbook", version 5, in a stored copy read on 2026-11-26; notes
+on "WebSocket Connect" (21,000 characters of topics), "Trade" and "Ticker". Each product
+has an address of its own; the default is that of spot, and the option `url` names
+another, ending in linear or inverse. Trade ids are in no order, so the latest ids are
+remembered to leave out repeated trades. The `type` of trades is always snapshot and
+has no meaning. A value that a ticker or a book omits has not changed. Spot tickers hold
+no quotes; `orderbook.1` holds quotes for all products. It is sent again when it has not
+changed for 3 seconds, as a sign of life.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ if TYPE_CHECKING:
 
 TOPICS_PER_FRAME = 10
 CHARACTERS = 21_000
-"""Most characters of all topics of a connection."""
+"""Largest number of characters in all topics of a connection."""
 T = TypeVar("T")
 REMEMBERED = 1024
 MINUTES = (1, 3, 5, 15, 30, 60, 120, 240, 360, 720)
@@ -64,7 +64,7 @@ CHANNELS = {
 
 
 class Frame(Struct, gc=False):
-    """What tells frames apart: a topic, or the operation that is answered."""
+    """The keys that tell frames apart: a topic, or the operation that is answered."""
 
     topic: str = ""
     data: Raw = Raw()
@@ -85,7 +85,7 @@ class Trade(Struct, gc=False):
 
 
 class Ticker(Struct, gc=False):
-    """The best bid and ask, or what has changed of them."""
+    """The best bid and ask, or only the changed values of them."""
 
     bid: Number | None = msgspec.field(name="bid1Price", default=None)
     bid_qty: Number | None = msgspec.field(name="bid1Size", default=None)
@@ -94,7 +94,7 @@ class Ticker(Struct, gc=False):
 
 
 class Book(Struct, gc=False):
-    """The best levels, or what has changed of them; a quantity of 0 takes one away."""
+    """The best levels, or only the changed ones; a quantity of 0 removes a level."""
 
     bids: tuple[Level, ...] = msgspec.field(name="b")
     asks: tuple[Level, ...] = msgspec.field(name="a")
@@ -134,7 +134,7 @@ class Bybit(Exchange):
     def __init__(self, config: Config) -> None:
         super().__init__(config)
         self._prefix = f"{self._channel}."
-        # each topic stands in quotes, with a comma after it
+        # each topic is written in quotes, with a comma after it
         each = CHARACTERS, len(self._prefix) + 3
         self.limits = replace(self.limits, characters=each)
         self._say: Callable[[Said, Any, str, int], None]
@@ -152,12 +152,12 @@ class Bybit(Exchange):
         self._recent: defaultdict[str, Recent] = defaultdict(Recent)
 
     def opened(self) -> None:
-        """Forget what belonged to the connection before: quotes are sent anew."""
+        """Drop the state of the previous connection; quotes are sent anew."""
         super().opened()
         self._quotes.clear()
 
     def subscribe(self, topics: Sequence[str]) -> list[bytes]:
-        """Give the frames that subscribe to symbols, ten in each."""
+        """Give the frames that subscribe to symbols, at most ten in each."""
         return [
             msgspec.json.encode(
                 {
@@ -231,7 +231,7 @@ class Bybit(Exchange):
 
 
 class Recent:
-    """Remembers the latest ids, from `REMEMBERED` to twice as many."""
+    """The latest ids of a stream, between `REMEMBERED` and twice that number."""
 
     def __init__(self) -> None:
         self._young: set[str] = set()
@@ -264,7 +264,7 @@ def _of_book(one: Book, before: Values) -> Values:
 
 
 def _best(levels: tuple[Level, ...]) -> Values:
-    """Give the first level that is left."""
+    """Give the first level with a quantity above 0, or missing values."""
     for level in levels:
         if level[1] > 0:
             return level

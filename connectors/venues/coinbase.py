@@ -1,10 +1,10 @@
 """Coinbase Exchange's public feed: frames in, events out.
 
 Source: the venue's "Exchange WebSocket Channels" as recorded frames show it; the
-document was not read again. The side of a match is the maker's, so the aggressor's is
-the other one. On subscribing, `last_match` and a first ticker repeat the last trade,
-however old. Trade ids of a product are contiguous; the `sequence` counts messages of a
-channel that we do not use; here it only rises.
+document was not read again. The side of a match is the maker's, so the aggressor has
+the opposite side. On subscribing, `last_match` and a first ticker repeat the last
+trade, however old. Trade ids of a product are contiguous; `sequence` counts the
+messages of a channel that is not used here, so its values only rise.
 """
 
 from __future__ import annotations
@@ -39,14 +39,14 @@ CHANNELS = {"ticker": QUOTE, "matches": TRADE}
 
 
 class Subscription(Struct, gc=False):
-    """A channel that stands."""
+    """A channel that is subscribed to."""
 
     name: str = ""
     product_ids: tuple[str, ...] = ()
 
 
 class Frame(Struct, gc=False):
-    """What tells frames apart."""
+    """The keys that tell kinds of frames apart."""
 
     type: str = ""
     channels: tuple[Subscription, ...] = ()
@@ -100,7 +100,7 @@ class Coinbase(Exchange):
             self._decode, self._ticks = MATCHES.decode, self._match
 
     def subscribe(self, topics: Sequence[str]) -> list[bytes]:
-        """Give one frame, which asks for heartbeats too."""
+        """Give one frame, which subscribes to the channel and to heartbeats."""
         channels = [self._channel, "heartbeat"]
         ask = {"type": "subscribe", "product_ids": topics, "channels": channels}
         return [msgspec.json.encode(ask)] if topics else []

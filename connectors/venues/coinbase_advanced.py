@@ -1,10 +1,10 @@
 """Coinbase Advanced Trade's public feed: frames in, events out.
 
-Source: the venue's "WebSocket endpoints" in a stored copy read on 2026-11-26; of
-"Advanced Trade WebSocket Channels" notes and recorded frames. `sequence_num` counts the
-messages of a connection, whatever they hold, so a number left out is a loss for all
-streams. Lists may run from the newest to the oldest. A channel without updates is
-closed after a minute or so, unless heartbeats are asked for.
+Source: the venue's "WebSocket endpoints" in a stored copy read on 2026-11-26; notes on
+"Advanced Trade WebSocket Channels", and recorded frames. `sequence_num` counts the
+messages of a connection, of all channels, so a missing number is a gap in all streams.
+Lists may run from the newest to the oldest. A channel without updates is closed after
+about a minute, unless the connection subscribes to heartbeats.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 
 
 class Frame(Struct, gc=False):
-    """What tells frames apart."""
+    """The keys that tell kinds of frames apart."""
 
     channel: str = ""
     sequence_num: Id | None = None
@@ -56,7 +56,7 @@ class Frame(Struct, gc=False):
 
 
 class Subscriptions(Struct, gc=False):
-    """All channels that stand."""
+    """All channels that are subscribed to, with their products."""
 
     subscriptions: Mapping[str, tuple[str, ...]] = {}
 
@@ -73,7 +73,7 @@ class Trade(Struct, gc=False):
 
 
 class Ticker(Struct, gc=False):
-    """The best bid and ask; its time is its message's."""
+    """The best bid and ask; its time is that of the message."""
 
     product_id: Name
     best_bid: Number
@@ -94,7 +94,7 @@ CANDLE_LENGTHS = {"candles": 300 * SECOND}
 
 
 class Part(Struct, gc=False):
-    """A part of a message: records of the channel it belongs to."""
+    """A part of a message: records of the message's channel."""
 
     type: str = ""
     trades: list[Trade] = []
@@ -103,7 +103,7 @@ class Part(Struct, gc=False):
 
 
 class Message(Struct, gc=False):
-    """What all channels of ticks send."""
+    """A message of one of the channels whose records become ticks."""
 
     channel: Literal["market_trades", "ticker", "candles"]
     timestamp: str
@@ -132,7 +132,7 @@ class CoinbaseAdvanced(Exchange):
         self._messages = Course()
 
     def opened(self) -> None:
-        """Forget what belonged to the connection before: messages count anew."""
+        """Drop the state of the previous connection; numbers of messages restart."""
         super().opened()
         self._messages = Course()
 
@@ -162,7 +162,7 @@ class CoinbaseAdvanced(Exchange):
         return said + self._dropped(kind)
 
     def _numbered(self, number: int | None, received: int) -> Said | None:
-        """Say what a message's number tells: nothing, a gap; None if it is no news."""
+        """Check a message's number; give the gap before it if any, None to skip it."""
         course = self._messages
         if number is None:
             return []

@@ -1,20 +1,20 @@
-"""Where a stream stands: whether an id or a time follows on from those before it.
+"""The latest id and time of a stream, and the check of each new id and time by them.
 
-Ids of a stream only rise. One that does not follow on is one of three things:
+Ids of a stream only rise. An id that does not follow the latest one is one of these:
 
-    duplicate   it is the latest id once more, or a lower one whose time is not later:
-                what a second connection or a snapshot brings again
-    stray       it is lower though its time is later, or more than `REACH` ahead: one
-                of these is an error of its sender, and changes nothing
-    restart     strays that grow from one to the next, `RUN` of them in a row; or a
-                lower id with a later time that comes first on a new connection; or
-                lower ids that go on growing for `SETTLE` ns at the pace of the clock,
-                whatever their times: the sender counts anew
+    duplicate   it equals the latest id, or is lower and its time is not later: a
+                second connection or a snapshot sends old records again
+    stray       it is lower although its time is later, or more than `REACH` ahead: a
+                single stray is an error of its sender, and changes nothing
+    restart     `RUN` strays in a row, each id above the one before; or a lower id with
+                a later time that comes first on a new connection; or lower ids that
+                rise for `SETTLE` ns at the pace of the clock, whatever their times:
+                the sender has restarted its count
 
 A time is plausible if it is not before 2000 and at most `SLACK` after its receipt, or
 after the time that its stream would have reached at the pace of the receipt clock. So
-a clock that is wrong by a constant is left as it is. The first time of a stream may be
-up to `AHEAD` after its receipt, as nothing is known of its clock yet.
+a clock with a constant error is not corrected. The first time of a stream may be up to
+`AHEAD` after its receipt, as the error of its clock is not known yet.
 """
 
 from __future__ import annotations
@@ -26,26 +26,26 @@ from connectors.stamps import SECOND
 from sfm_stream.feeds import FIRST_TIME
 
 REACH = 2**56
-"""An id more than this ahead of the latest one is no loss but an error.
+"""An id more than this ahead of the latest one is an error, not a loss of records.
 
-Some senders count in nanoseconds: this is two years of them.
+Some senders use nanoseconds as ids: this is about two years.
 """
 RUN = 3
-"""Strays in a row that are a restart."""
+"""Number of strays in a row that make a restart."""
 SETTLE = 10 * SECOND
-"""How long lower ids with earlier times must go on until they are a restart, ns."""
+"""How long lower ids with earlier times must rise to count as a restart, ns."""
 SLACK = 10 * SECOND
 AHEAD = 86_400 * SECOND
 CATCH_UP = 5 * SECOND
-"""How long after a switch of connections a feed without ids may repeat itself, ns."""
+"""How long after a switch a record without an id may repeat an earlier one, ns."""
 KEPT = 256
-"""Most contents of one and the same time that are remembered."""
+"""Largest number of records of one time that are remembered."""
 
 Values = tuple[float, ...]
 
 
 class Verdict(Enum):
-    """What an id means that does not follow on."""
+    """The meaning of an id that does not follow the latest one."""
 
     DUPLICATE = "duplicates"
     STRAY = "stray ids"
@@ -54,17 +54,17 @@ class Verdict(Enum):
 
 @dataclass(slots=True)
 class Course:
-    """Where a stream stands.
+    """The latest id, time and values of a stream, and its recent strays.
 
     Attributes:
-        id: the latest one taken, -1 before.
-        time: the latest time handed on, ns; `FIRST_TIME` before.
-        received: when that reached us, ns; 0 before.
-        values: what was handed on then.
-        run: ids in a row that did not follow on, the latest of them, and the `id` that
-            they did not follow.
-        begun: time and receipt of the first of these, ns.
-        same: what else was handed on with a time, to be known again.
+        id: the latest accepted id; -1 before the first.
+        time: time of the latest record handed on, ns; `FIRST_TIME` before the first.
+        received: its time of receipt, ns; 0 before the first.
+        values: its values.
+        run: number of ids in a row that did not follow `id`, the latest of them, and
+            `id` as it was then.
+        begun: time and receipt of the first id of the run, ns.
+        same: a time, and the values of the records handed on with it.
     """
 
     id: int = -1
@@ -76,13 +76,13 @@ class Course:
     same: tuple[int, set[Values]] = field(default_factory=lambda: (0, set()))
 
     def judge(self, number: int, time: int, received: int, switched: int) -> Verdict:
-        """Say what an id means that does not follow on, and remember it.
+        """Judge an id that does not follow the latest one, and remember it.
 
         Args:
             number: an id, at most the latest one, or more than `REACH` above it.
-            time: of its record, ns; that of receipt if it has none.
-            received: when it reached us, ns.
-            switched: the latest receipt on the connections before this one, ns.
+            time: time of its record, ns; the time of receipt if it has none.
+            received: time of receipt, ns.
+            switched: the latest receipt on earlier connections, ns.
         """
         if number == self.id or received <= switched:
             return Verdict.DUPLICATE
@@ -99,7 +99,7 @@ class Course:
         return Verdict.RESTART if count >= RUN or is_first else Verdict.STRAY
 
     def plausible(self, time: int, received: int) -> bool:
-        """Say whether a time can be that of a record just received."""
+        """Say whether a time is plausible for a record just received."""
         if time < FIRST_TIME:
             return False
         if not self.received:
@@ -109,19 +109,19 @@ class Course:
     def expected(self, received: int) -> int:
         """Give the time that the stream has reached at the pace of the receipt clock.
 
-        Our own clock may have been set back, which is no pace.
+        If our own clock was set back, no time has passed.
         """
         since = max(received - self.received, 0)
         return self.time + since if self.received else received
 
     def known(self, time: int, values: Values) -> bool:
-        """Say whether a record that is not later was handed on before."""
+        """Say whether a record at or before the latest time was handed on before."""
         of, same = self.same
         at_once = values == self.values or (of == time and values in same)
         return time < self.time or at_once
 
     def remember(self, time: int, values: Values) -> None:
-        """Keep a record in mind that has the same time as the one before it."""
+        """Remember a record that has the same time as the one before it."""
         of, same = self.same
         if of != time:
             self.same = time, {self.values, values}
@@ -129,6 +129,6 @@ class Course:
             same.add(values)
 
     def _settled(self, time: int, received: int) -> bool:
-        """Say whether a run has gone on at the pace of the clock for long enough."""
+        """Say whether a run has lasted `SETTLE` ns at the pace of the clock."""
         passed, waited = time - self.begun[0], received - self.begun[1]
         return waited >= SETTLE and passed <= waited + SETTLE // 2

@@ -1,16 +1,16 @@
 """Kraken's public feed, version 2: frames in, events out.
 
-Source: the venue's "Spot WebSocket v2: ticker" in a stored copy read on 2026-11-26; of
-"trade", "ohlc" and "Spot WebSocket Introduction" (limit of attempts) notes alone. Trade
-ids are contiguous within a book. What a `snapshot` holds is of before the subscription;
-its default has changed over time, so it is always asked for. Candles do not say that
-they are finished.
+Source: the venue's "Spot WebSocket v2: ticker" in a stored copy read on 2026-11-26;
+notes on "trade", "ohlc" and "Spot WebSocket Introduction" (limit of attempts). Trade
+ids are contiguous within a book. A `snapshot` holds records from before the
+subscription; its default has changed over time, so it is always asked for. Candles do
+not say when they are finished.
 
-A ticker is sent when the best bid or ask moves to another price level. Between two of
-them the quantities at the level change unseen: `bid_qty` and `ask_qty` may be old.
+A ticker is sent when the best bid or ask moves to another price level. Changes of
+quantity at the same price are not sent: `bid_qty` and `ask_qty` may be old.
 
-An address may try to connect about 150 times in ten minutes; a client that tries more
-is shut out for as long.
+An IP address may try to connect about 150 times in ten minutes; a client that tries
+more often is blocked for ten minutes.
 """
 
 from __future__ import annotations
@@ -54,13 +54,13 @@ CHANNELS = {"ticker": QUOTE, "trade": TRADE, **dict.fromkeys(LENGTHS, CANDLE)}
 
 
 class Result(Struct, frozen=True, gc=False):
-    """What a request was about."""
+    """The symbol that the answer to a request is about."""
 
     symbol: str = ""
 
 
 class Frame(Struct, gc=False):
-    """What tells frames apart: a channel, or the method that is answered."""
+    """The keys that tell frames apart: a channel, or the method that is answered."""
 
     channel: str = ""
     type: str = ""
@@ -94,7 +94,7 @@ class Ticker(Struct, gc=False):
 
 
 class Candle(Prices, gc=False):
-    """A candle of so many minutes."""
+    """A candle that is `interval` minutes long."""
 
     symbol: Name
     interval: int
@@ -146,7 +146,7 @@ class Kraken(Exchange):
             self._decode, self._ticks = decoder(Candles).decode, self._ohlc
 
     def subscribe(self, topics: Sequence[str]) -> list[bytes]:
-        """Give the frames that subscribe to pairs, some hundred in each."""
+        """Give the frames that subscribe to pairs, at most a hundred in each."""
         params: dict[str, Any] = {"channel": self._name, "snapshot": True}
         if self._name == "ticker":
             params["event_trigger"] = "bbo"

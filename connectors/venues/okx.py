@@ -1,9 +1,9 @@
 """OKX's public feed, version 5: frames in, events out.
 
-Source: notes on the venue's "API guide v5", WebSocket and public data, and frames as
-recorded; the document was not read again. `trades` joins what one order did at one
-price: `tradeId` is the last of `count` ids, which are contiguous. The first message of
-a stream repeats what stood before, however old. Candles and single trades have an
+Source: notes on the venue's "API guide v5", WebSocket and public data, and recorded
+frames; the document was not read again. `trades` joins the trades of one order at one
+price: `tradeId` is the last of `count` contiguous ids. The first message of a stream
+repeats the latest state, however old. Candles and single trades (`trades-all`) have an
 address of their own.
 
 "The sequence number may be reset due to maintenance": a `seqId` that is lower than the
@@ -65,14 +65,14 @@ BUSINESS = "wss://ws.okx.com:8443/ws/v5/business"
 
 
 class Argument(Struct, frozen=True, gc=False):
-    """What a message is about."""
+    """The channel and the instrument of a message."""
 
     channel: str = ""
     stream: str = msgspec.field(name="instId", default="")
 
 
 class Frame(Struct, gc=False):
-    """What tells frames apart: an event, or data of a channel."""
+    """The keys that tell frames apart: an event, or data of a channel."""
 
     event: str = ""
     arg: Argument = Argument()
@@ -102,7 +102,7 @@ class Ticker(Struct, gc=False):
 
 
 class Level(Struct, gc=False, array_like=True):
-    """A price, and what there is at it; the rest is of no use here."""
+    """A price and the quantity at it; further items are ignored."""
 
     price: Number
     qty: Number
@@ -118,7 +118,7 @@ class Book(Struct, gc=False):
 
 
 class Candle(Struct, gc=False, array_like=True):
-    """Prices and volume since `start`; whatever kind of volume."""
+    """Prices and volume since `start`; the volume is `vol`, the first of three."""
 
     start: Id
     open: Number
@@ -144,7 +144,7 @@ class Message(Struct, Generic[T], gc=False):
 FRAME = decoder(Frame)
 ROWS = decoder(Message[Candle])
 Read = tuple[Values, int | None, int | None]
-"""Values of a record, and its last and first id where it has some."""
+"""Values of a record, and its last and first id, each None if it has none."""
 
 
 def _of_ticker(one: Ticker) -> Read:
@@ -194,12 +194,12 @@ class Okx(Exchange):
             self._read = READERS[self._channel]
 
     def url(self) -> str:
-        """Give the address to connect to, of which there are two."""
+        """Give the address to connect to; the channel decides between two."""
         business = self._channel in (*self.candles, "trades-all")
         return self._url or (BUSINESS if business else self.address)
 
     def subscribe(self, topics: Sequence[str]) -> list[bytes]:
-        """Give the frames that subscribe to instruments, some hundred in each."""
+        """Give the frames that subscribe to instruments, at most a hundred in each."""
         return [
             msgspec.json.encode(
                 {
@@ -235,7 +235,7 @@ class Okx(Exchange):
         return self._dropped("unknown")
 
     def _records(self, message: Message[Any], received: int) -> Said | None:
-        """Say what trades, tickers or books amount to."""
+        """Turn trades, tickers or books into events."""
         stream = message.arg.stream
         said: Said = []
         if message.arg.channel != self._channel or not stream:

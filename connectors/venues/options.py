@@ -1,4 +1,4 @@
-"""The options of every venue: where it is, and which of its messages are ticks."""
+"""Options of every venue: its address, and the channel whose messages become ticks."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from typing import Annotated
 from sfm_stream.settings.sections import Section, doc
 
 CHANNEL, URL = "feed.options.channel", "feed.options.url"
-"""Keys to blame."""
+"""The keys that errors name."""
 
 
 class VenueOptions(Section, frozen=True):
-    """Options of a venue, live or recorded; a venue with more of them extends these."""
+    """Options of a venue, live or recorded; a venue with more options extends these."""
 
     url: Annotated[str, doc("address of the venue; empty: its public one")] = ""
     channel: Annotated[

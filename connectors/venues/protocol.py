@@ -1,8 +1,8 @@
-"""What every venue offers: frames in, events and notices out; no socket, no clock.
+"""The protocol of a venue: frames in, events and notices out; no socket, no clock.
 
-A protocol is told when a connection has opened and what came through it. It says what
-that means: events for the engine, and notices for whoever holds the connection. So the
-same object reads a live socket, a recorded capture, and what a test makes up.
+A protocol is told when a connection has opened, and receives its frames. It returns
+events for the engine, and notices for the code that holds the connection. So the same
+object reads a live socket, a recorded capture, and the frames of a test.
 """
 
 from __future__ import annotations
@@ -44,24 +44,24 @@ MIB = 2**20
 
 
 class Subscribed(msgspec.Struct, frozen=True, gc=False):
-    """The venue has taken a subscription; empty for all that were asked for."""
+    """The venue has confirmed a subscription; an empty topic means all requested."""
 
     topic: str
 
 
 class Refused(msgspec.Struct, frozen=True, gc=False):
-    """The venue has refused a subscription; the topic is empty if it did not say."""
+    """The venue has refused a subscription; the topic is empty if it named none."""
 
     topic: str
     reason: str
 
 
 class Alive(msgspec.Struct, frozen=True, gc=False):
-    """A sign of life that is no data.
+    """A sign of life without new data.
 
     Attributes:
-        topic: that was told again as it stands; empty of a heartbeat or pong, which
-            says that the connection stands and nothing of its data.
+        topic: the topic whose data was sent again unchanged; empty for a heartbeat or
+            pong, which shows that the connection is open but not that data flows.
     """
 
     topic: str = ""
@@ -74,7 +74,7 @@ class Departing(msgspec.Struct, frozen=True, gc=False):
 
 
 class History(msgspec.Struct, frozen=True, gc=False):
-    """A tick from before the subscription, as snapshots hold; never forecast from."""
+    """A tick from before the subscription, e.g. of a snapshot; no forecast uses it."""
 
     tick: Tick
 
@@ -84,19 +84,19 @@ NOTICES = (Subscribed, Refused, Alive, Departing, History)
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
-    """What a venue allows and expects of a connection; durations in seconds.
+    """Limits and requirements of a venue for connections; durations in seconds.
 
     Attributes:
         topics: most topics of one connection.
-        characters: most characters of all topics of one connection, and how many a
-            topic takes besides its name; or None.
-        connects: most connections to a host, and in how long.
-        messages: most frames sent on a connection, and in how long.
-        lifetime: after which the venue cuts a connection, or None.
-        ping: how often to send which frame to be kept, or None.
+        characters: most characters of all topics of one connection, and the number
+            that a topic takes besides its name; or None.
+        connects: most connections to a host, and the period for them.
+        messages: most frames sent on a connection, and the period for them.
+        lifetime: age at which the venue closes a connection, or None.
+        ping: interval between pings and the frame to send, or None.
         quiet: a topic silent for longer is stale.
-        compression: whether frames are worth deflating.
-        largest: most bytes of a frame.
+        compression: whether to ask for compressed frames.
+        largest: largest size of a frame in bytes.
     """
 
     topics: int = 1024
@@ -114,8 +114,8 @@ class Venue(Protocol):
     """The protocol of a venue.
 
     Attributes:
-        limits: what the venue allows.
-        channels: names of a tick's values, for each channel there is.
+        limits: limits and requirements of the venue for connections.
+        channels: names of a tick's values, for each channel.
     """
 
     limits: Limits
@@ -127,27 +127,27 @@ class Venue(Protocol):
 
     @property
     def topics(self) -> tuple[str, ...]:
-        """What is subscribed to: the names its ticks' streams will have."""
+        """The topics to subscribe to; each is the stream's name in its ticks."""
 
     @property
     def counters(self) -> Counter[str]:
-        """What became no tick, or not as it came, by reason."""
+        """Counts, by reason, of frames and records that gave no or a changed tick."""
 
     def url(self) -> str:
         """Give the address to connect to."""
 
     def opened(self) -> None:
-        """Forget what belonged to the connection before: a new one stands."""
+        """Drop the state of the previous connection: a new one has opened."""
 
     def subscribe(self, topics: Sequence[str]) -> list[bytes]:
         """Give the frames that subscribe to some of the topics."""
 
     def receive(self, frame: bytes, received: int) -> list[Event | Notice]:
-        """Read one frame, whatever it holds; never raises.
+        """Read one frame, whatever its content; never raises.
 
         Args:
-            frame: as it came.
-            received: when it reached us, ns.
+            frame: the bytes as they were received.
+            received: time of receipt, ns.
         """
 
 
@@ -155,10 +155,10 @@ def open_venue(config: Config, name: str, at: str = "feed.options.venue") -> Ven
     """Make the protocol of a venue.
 
     Args:
-        config: called with; channel, address and symbols are in there.
-        name: one of our own, one that an installed package declares as an entry point
-            of the group `sfm_stream.venues`, or `package.module:Class` of anyone's.
-        at: key that named it.
+        config: configuration with channel, address and symbols; the class gets it.
+        name: name of one of our venues, name that an installed package declares as an
+            entry point of the group `sfm_stream.venues`, or `package.module:Class`.
+        at: the key that holds the name, for errors.
 
     Raises:
         ConfigError: if there is no such venue, or it has no such channel.
@@ -173,13 +173,13 @@ def venue_class(name: str, at: str) -> Any:  # noqa: ANN401 anyone's class
     """Find the class of a venue's protocol.
 
     Raises:
-        ConfigError: if there is none, or it is none.
+        ConfigError: if there is no such class, or it is not a venue's.
     """
     return class_of(name, at, OF_A_VENUE)
 
 
 def is_venue(name: str) -> bool:
-    """Say whether a name is that of a venue's protocol."""
+    """Say whether a name is the name of a venue's protocol."""
     try:
         venue_class(name, "")
     except ConfigError:

@@ -5,24 +5,24 @@ from __future__ import annotations
 import json
 import re
 
-# A text that nothing closes is taken to its end, or each mark in it would be tried.
+# A text without an end quote is matched to the end, else each mark in it is tried.
 NOT_A_NUMBER = re.compile(
     rb'"(?:[^"\\]|\\.)*+"?|(?<![\w.+-])[+-]?(?:nan|inf(?:inity)?)(?![\w.])',
     re.IGNORECASE | re.DOTALL,
 )
 SPACE = b" \t\r\n\x1e"
-"""What may stand between documents; RFC 7464 puts a record separator before each."""
+"""Space between documents; RFC 7464 puts a record separator before each document."""
 BETWEEN = re.compile(rf"[{SPACE.decode()},]*")
-# Numbers stay text: only where they end is of interest, and they may be of any length.
+# Numbers are kept as text: only their end is needed, and they may be of any length.
 READER = json.JSONDecoder(parse_int=str, parse_float=str)
 
 
 def without_nan(frame: bytes) -> bytes:
-    """Write null where a number stands bare that JSON does not have.
+    """Replace unquoted numbers that JSON does not allow by null.
 
     Some devices and Python's own `json` write `nan`, `NaN`, `inf` or `Infinity`.
     """
-    lower = frame.lower()  # a look for words takes a hundredth of what follows
+    lower = frame.lower()  # this search takes a hundredth of the time of the pattern
     if b"nan" not in lower and b"inf" not in lower:
         return frame
 
@@ -33,14 +33,14 @@ def without_nan(frame: bytes) -> bytes:
 
 
 def documents(frame: bytes) -> list[bytes]:
-    """Cut a frame into the JSON documents that stand in it one after the other.
+    """Split a frame into its JSON documents.
 
     Returns:
-        What can be read, and the rest from where it cannot; nothing if the frame does
-        not begin with a document and go on after it.
+        The documents that can be read, and the remaining bytes if any; an empty list
+        if the frame does not begin with a document, or is a single one.
 
     Raises:
-        UnicodeDecodeError: if it is no text.
+        UnicodeDecodeError: if the frame is not UTF-8.
     """
     text = frame.strip(SPACE).decode()
     parts: list[str] = []
@@ -58,6 +58,6 @@ def documents(frame: bytes) -> list[bytes]:
 
 
 def _past(text: str, end: int) -> int:
-    """Give the place behind what stands between documents."""
+    """Skip the space and commas after a document; give the next position."""
     between = BETWEEN.match(text, end)
     return between.end() if between else end

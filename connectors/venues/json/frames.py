@@ -1,4 +1,4 @@
-"""The table that says what the frames of a feed of JSON look like."""
+"""The options that describe the frames of a JSON feed."""
 
 from __future__ import annotations
 
@@ -12,11 +12,12 @@ Match = dict[str, str | tuple[str, ...]]
 
 
 class Frames(VenueOptions, frozen=True):
-    """What the frames of any feed of JSON look like.
+    """A description of the frames of any JSON feed.
 
-    A path is keys and positions with dots between them, from the record; from the frame
-    if it begins with `$.`. A condition is a table of paths and the text found there, or
-    a list of texts, or `*` for anything; all its lines must hold.
+    A path is a chain of keys and positions, joined by dots. It starts at the record, or
+    at the frame if it begins with `$.`. A condition is a table that maps paths to the
+    expected text, a list of accepted texts, or `*` for any value; all its lines must
+    hold.
     """
 
     subscribe: Annotated[
@@ -44,7 +45,9 @@ class Frames(VenueOptions, frozen=True):
     acknowledged: Annotated[
         Match, doc("condition of answers that confirm a subscription")
     ] = {}
-    refused: Annotated[Match, doc("condition of answers that refuse one")] = {}
+    refused: Annotated[
+        Match, doc("condition of answers that refuse a subscription")
+    ] = {}
     topic: Annotated[str, doc("path of the symbol such an answer is about")] = ""
     alive: Annotated[Match, doc("condition of heartbeats and pongs")] = {}
     pong: Annotated[str, doc("the exact text of a pong")] = ""

@@ -1,6 +1,7 @@
-"""What a description of JSON frames is made of, read value by value from plain JSON.
+"""The parts of a description of JSON frames: paths, conditions, numbers and times.
 
-This is what a description means; `typed` does the same faster where it can.
+They read plain JSON value by value and define the meaning of a description; `typed`
+does the same faster where it can.
 """
 
 from __future__ import annotations
@@ -24,13 +25,13 @@ ANY = "*"
 
 
 class Path(NamedTuple):
-    """Where a value of JSON stands."""
+    """The path of a JSON value, from the record or from the frame."""
 
     of_frame: bool
     keys: tuple[str, ...]
 
     def find(self, record: object, frame: object) -> object:
-        """Give what stands there, or None."""
+        """Give the value at the path, or None."""
         node = frame if self.of_frame else record
         for key in self.keys:
             if isinstance(node, dict):
@@ -43,7 +44,7 @@ class Path(NamedTuple):
 
 
 def path_of(text: str) -> Path:
-    """Read a path: keys and positions with dots between, `$.` for the frame's."""
+    """Parse a path: keys and positions joined by dots, from the frame after `$.`."""
     bare = text.removeprefix("$.")
     return Path(bare != text, tuple(bare.split(".")) if bare else ())
 
@@ -52,7 +53,7 @@ def time_of(time: str | tuple[str, ...]) -> str:
     """Give the path of a record's time, or empty.
 
     Raises:
-        ConfigError: if there are several: a record's time stands in one place.
+        ConfigError: if several paths are given: a record has one time.
     """
     if isinstance(time, str):
         return time
@@ -60,10 +61,10 @@ def time_of(time: str | tuple[str, ...]) -> str:
 
 
 def pattern_of(text: str) -> re.Pattern[str] | None:
-    """Read the pattern of which the first group is the stream's name.
+    """Compile the pattern whose first group is the stream's name.
 
     Raises:
-        ConfigError: if it is none, or has no group.
+        ConfigError: if it is not a regular expression, or has no group.
     """
     if not text:
         return None
@@ -79,7 +80,7 @@ def pattern_of(text: str) -> re.Pattern[str] | None:
 
 
 def wanted_texts(match: Texts) -> list[tuple[Path, frozenset[str]]]:
-    """Give each path of a condition with the texts that may stand there."""
+    """Give each path of a condition with the texts that it accepts."""
     return [
         (path_of(path), frozenset((texts,) if isinstance(texts, str) else texts))
         for path, texts in match.items()
@@ -87,7 +88,7 @@ def wanted_texts(match: Texts) -> list[tuple[Path, frozenset[str]]]:
 
 
 def condition_of(match: Texts) -> Condition:
-    """Make a test of frames: whether what stands at each path is of the given texts."""
+    """Make a test of frames: whether each path holds one of its accepted texts."""
     wanted = wanted_texts(match)
 
     def holds(whole: object) -> bool:
@@ -101,7 +102,7 @@ def condition_of(match: Texts) -> Condition:
 
 
 def text_at(value: object) -> str | None:
-    """Give a scalar as it is written in JSON, without quotes; None if it is none."""
+    """Write a scalar as JSON without quotes; None for null, an object or a list."""
     if isinstance(value, str):
         return value
     if value is None or isinstance(value, dict | list):
@@ -113,7 +114,7 @@ def number_of(value: object, codes: Codes | None) -> float | None:
     """Read a number; true and false are 1 and 0.
 
     Returns:
-        `MISSING` where nothing stands, None where what stands there is no number.
+        `MISSING` if the value is None; None if it is not a number.
     """
     if value is None:
         return MISSING
@@ -129,7 +130,7 @@ def number_of(value: object, codes: Codes | None) -> float | None:
 
 
 def whole_of(value: object) -> int | None:
-    """Read an id, None if it is none."""
+    """Read an integer id; None if the value is not an integer."""
     try:
         return msgspec.convert(value, int, strict=False)
     except msgspec.ValidationError:
@@ -137,10 +138,10 @@ def whole_of(value: object) -> int | None:
 
 
 def clock_of(unit: str) -> Callable[[object], int]:
-    """Make what reads a time of a unit, or `iso`, or `auto`; NO_TIME if it is none."""
+    """Make a reader of times in a unit, `iso` or `auto`; invalid ones give NO_TIME."""
 
     def number(value: object) -> int:
-        if type(value) is str or type(value) is int:  # a bool is no number here
+        if type(value) is str or type(value) is int:  # a bool is not a time
             return of_number(value, unit)
         return NO_TIME
 
@@ -156,7 +157,7 @@ def clock_of(unit: str) -> Callable[[object], int]:
 
 
 def filled(template: str, topics: Sequence[str]) -> list[str]:
-    """Fill symbols into a frame: one with all, one for each, or one without any."""
+    """Fill symbols into a template: one frame for all, one per symbol, or unchanged."""
     if "{topics}" in template:
         text = msgspec.json.encode(topics).decode()
         return [template.replace("{topics}", text)] if topics else []

@@ -1,11 +1,12 @@
-"""Any feed of JSON frames, told by the configuration alone: no code.
+"""The protocol of any feed of JSON frames, described by the configuration alone.
 
-`feed.columns` says where each field stands in a record, `feed.time` and
-`feed.time_unit` when it happened, `feed.symbol` whose it is; `[feed.options]` the rest.
-Numbers may be written as text; true and false are 1 and 0. A value that is null, or not
-there, or no number is missing, and the last is counted; a record without any is
-garbage. A frame may hold several documents, one after the other. Records may stand in
-an object by the names of their streams.
+`feed.columns` gives the path of each field in a record, `feed.time` and
+`feed.time_unit` the path and unit of its time, `feed.symbol` the path of its stream's
+name; `[feed.options]` describes the frames. Numbers may be written as text; true and
+false are 1 and 0. A value that is null or absent is missing; a value that is not a
+number is missing and counted; a record without values is garbage. A frame may hold
+several documents, one after another. Records may be the values of an object whose keys
+are the names of their streams.
 """
 
 from __future__ import annotations
@@ -41,21 +42,21 @@ from sfm_stream.errors import ConfigError
 if TYPE_CHECKING:
     from sfm_stream.config import Config
 
-# Fractions stay text: a time in seconds has more digits than a float holds.
+# Fractions are kept as text: a time in seconds has more digits than a float holds.
 DECODER = msgspec.json.Decoder(float_hook=str)
 NAMES = 4_096
-"""Most texts of which the stream's name is remembered."""
+"""Largest number of texts for which the stream's name is remembered."""
 
 
 Observation: TypeAlias = tuple[str, int | None, Values, int | None]
-"""What a record says: stream, time, values and id."""
+"""The content of a record: stream, time, values and id."""
 
 
 class Json(Exchange):
     """The protocol of a feed that the configuration describes.
 
     Raises:
-        ConfigError: if it names no fields, or a pattern that is none.
+        ConfigError: if it names no fields, or a pattern is invalid.
     """
 
     options = Frames
@@ -99,21 +100,21 @@ class Json(Exchange):
 
     @staticmethod
     def spelled(symbol: str) -> str:
-        """Write a symbol as the configuration does."""
+        """Give a symbol unchanged, as the configuration writes it."""
         return symbol
 
     def url(self) -> str:
         """Give the address to connect to.
 
         Raises:
-            ConfigError: if there is none.
+            ConfigError: if the configuration gives no address.
         """
         if not self._url:
             raise ConfigError(URL, "expected an address, was ''")
         return self._url
 
     def subscribe(self, topics: Sequence[str]) -> list[bytes]:
-        """Give the frames that the configuration tells, filled in."""
+        """Give the frames of `feed.options.subscribe`, with the topics filled in."""
         return [
             text.encode()
             for template in self._told.subscribe
@@ -121,7 +122,7 @@ class Json(Exchange):
         ]
 
     def _compile(self) -> None:
-        """Read frames by types where the description allows it."""
+        """Choose the typed decoder where the description allows one."""
         self._typed = compiled(self._feed, self._told, self._truths)
         decode = DECODER.decode if self._typed is None else self._typed.decode
         self._decode = decode
@@ -166,7 +167,7 @@ class Json(Exchange):
         """Read a frame with bare `nan` in it, or with several documents.
 
         Raises:
-            DecodeError: if it is neither, or another of `UNREADABLE`.
+            DecodeError: or another of `UNREADABLE`, if it is neither.
         """
         mended = without_nan(frame)
         parts = [mended] if mended != frame else documents(frame)
@@ -187,7 +188,7 @@ class Json(Exchange):
         return self._told_of(seen, past, received)
 
     def _named(self, found: object) -> list[tuple[str, object]]:
-        """Give the records found, with the name of each where they stand by name."""
+        """Give each record with its key in an object, or with the configured name."""
         if isinstance(found, list):
             return [(self._name, record) for record in found]
         if isinstance(found, dict) and self._are_by_name(found):
@@ -195,13 +196,13 @@ class Json(Exchange):
         return [(self._name, found)]
 
     def _are_by_name(self, found: dict[str, object]) -> bool:
-        """Say whether an object holds records by the names of their streams."""
+        """Say whether an object maps names of streams to their records."""
         if not found or not all(isinstance(record, dict) for record in found.values()):
             return False
         return all(path.find(found, None) is None for path, _ in self._columns)
 
     def _told_of(self, seen: list[Observation], past: bool, received: int) -> Said:
-        """Say what the records of a frame amount to."""
+        """Turn the records of a frame into events."""
         if len(seen) > 1 and self._id:
             seen.sort(key=lambda one: one[3] or 0)
         new = self._first_heard_of(seen) if self._told.repeats else ()
@@ -214,7 +215,7 @@ class Json(Exchange):
         return said
 
     def _first_heard_of(self, seen: list[Observation]) -> set[str]:
-        """Give the streams that speak for the first time on this connection."""
+        """Give the streams whose first record on this connection is among these."""
         new = {one[0] for one in seen} - self._heard
         self._heard |= new
         return new
@@ -236,7 +237,7 @@ class Json(Exchange):
         return stream, time, values, number
 
     def _values(self, record: object, whole: object) -> Values:
-        """Read the values of a record; what is no number is missing, and counted."""
+        """Read the values of a record; one that is not a number is missing, counted."""
         values = []
         for i, (path, codes) in enumerate(self._columns):
             found = path.find(record, whole)
@@ -250,7 +251,7 @@ class Json(Exchange):
         return tuple(values)
 
     def _stream(self, value: object) -> str:
-        """Give the name within a text, empty if there is none; and remember it."""
+        """Find the stream's name in a value, empty if it has none; remember it."""
         text = text_at(value) or ""
         found = None if self._pattern is None else self._pattern.search(text)
         name = text if self._pattern is None else (found[1] or "") if found else ""

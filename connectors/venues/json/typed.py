@@ -1,8 +1,9 @@
 """A description of JSON frames compiled into a typed decoder.
 
-Each path of the description is a place in a tree of structs that is made once, so a
-frame is decoded and taken apart without a look at its keys. What the types do not fit,
-e.g. text where a number was expected, is left to `paths`, which reads value by value.
+Each path of the description becomes an attribute in a tree of struct types, made once,
+so a frame is decoded without a search for its keys. A frame that does not fit the
+types, e.g. with text in place of a number, is left to `paths`, which reads value by
+value.
 """
 
 from __future__ import annotations
@@ -36,26 +37,26 @@ ABSENT = Raw()
 NOTHING_THERE = frozenset((b"", b"null"))
 Get = Callable[[Any], Any]
 Place: TypeAlias = tuple[bool, str]
-"""Whether it is from the frame and not from the record, and the attribute's path."""
+"""Whether the value is in the frame (not the record), and its attribute's path."""
 NOWHERE: Place = (False, "nowhere")
-"""What every struct has, and is None."""
+"""The place of an absent path: an attribute of every struct, always None."""
 Lines: TypeAlias = list[tuple[Get, frozenset[Any] | None]]
 Condition = Callable[[Any], bool]
 
 
 class Uncompilable(Exception):
-    """The description needs what one tree of types cannot say."""
+    """The description cannot be expressed as one tree of types."""
 
 
 @dataclass(slots=True)
 class _Node:
-    """A place in a frame: what is below it, or of which type it is."""
+    """A node in the tree of a frame: its children, or the type of its value."""
 
     below: dict[str, _Node] = field(default_factory=dict)
     kind: Any = None
 
     def put(self, keys: tuple[str, ...], kind: object) -> str:
-        """Have a value of some type read from a place; give its attribute's path."""
+        """Add a value of a type at the keys; give its attribute's path."""
         node, names = self, []
         for key in keys:
             if node.kind is not None:
@@ -68,7 +69,7 @@ class _Node:
         return ".".join(names)
 
     def made(self) -> object:
-        """Make the type of this place."""
+        """Make the type of this node."""
         if self.kind is not None:
             return self.kind
         positions = [key for key in self.below if key.isdecimal()]
@@ -104,10 +105,10 @@ def _struct(fields: list[tuple[str, Any, Any]], *, array_like: bool = False) -> 
 
 
 class _Tree:
-    """The places of a frame, and of the records in it, of which it may be the only one.
+    """The trees of a frame and of its records; the frame may be the only record.
 
     Args:
-        records: where these stand.
+        records: path of the records in the frame.
     """
 
     def __init__(self, records: Path) -> None:
@@ -115,14 +116,17 @@ class _Tree:
         self._record = _Node() if records.keys else self.frame
 
     def put(self, text: str, kind: object) -> Place:
-        """Have a value of some type read from the place that a path names."""
+        """Add a value of a type at a path; give its place."""
         path = path_of(text)
         of_frame = path.of_frame and self._record is not self.frame
         node = self.frame if of_frame else self._record
         return of_frame, node.put(path.keys, kind)
 
     def joined(self) -> str:
-        """Put the records into the frame; give their place, empty if it is theirs."""
+        """Put the record type into the frame's tree; give its attribute's path.
+
+        The path is empty if the frame itself is the record.
+        """
         if self._record is self.frame:
             return ""
         made: Any = self._record.made()
@@ -131,20 +135,20 @@ class _Tree:
 
 When: TypeAlias = str | int | None
 Row: TypeAlias = tuple[tuple[float, ...], When, str | int | None, int | None]
-"""What a record says: values, time, symbol and id, each None if it does not."""
+"""The content of a record: values; time, symbol and id, each None if absent."""
 
 
 @dataclass(frozen=True, slots=True)
 class Typed:
-    """What reads frames of one description.
+    """The functions that read frames of one description.
 
-    Where a place that leads to another is not there, `AttributeError` is raised.
+    They raise `AttributeError` where an object on the way to a value is absent.
 
     Attributes:
-        decode: reads a frame; raises what msgspec does where it does not fit.
-        holds: says whether a frame holds ticks and nothing else.
-        past: says whether these are of before the subscription.
-        rows: gives the records of a frame; None if one needs a closer look.
+        decode: decodes a frame; raises msgspec's errors if it does not fit the types.
+        holds: says whether a frame holds ticks and is not an answer.
+        past: says whether its ticks are from before the subscription.
+        rows: gives the records of a frame; None if one must be read value by value.
     """
 
     decode: Callable[[bytes], Any]
@@ -157,11 +161,11 @@ Reader: TypeAlias = Callable[[Any, Any], Row | None]
 
 
 def compiled(feed: Feed, told: Frames, truths: frozenset[int]) -> Typed | None:
-    """Compile a description; None if it needs what types cannot say.
+    """Compile a description; None if types cannot express it.
 
     Args:
-        feed: columns, time and symbol.
-        told: the rest.
+        feed: has the paths of columns, time and symbol.
+        told: describes the frames.
         truths: positions of the columns that hold true and false.
     """
     try:
@@ -209,12 +213,12 @@ def _kind(codes: Codes | None, truth: bool) -> object:
 
 
 def _are_truths(codes: Codes) -> bool:
-    """Say whether some codes are of true or false, which types take for 1 and 0."""
+    """Say whether codes stand for true or false, which types would read as 1 and 0."""
     return not {"true", "false"}.isdisjoint(codes)
 
 
 def _keyed(codes: Codes) -> dict[Any, float | None]:
-    """Give codes by what a decoder makes of their texts; None has no code."""
+    """Map the decoded form of each text to its code, and None to None."""
     if _are_truths(codes):
         raws = {raw: code for text, code in codes.items() for raw in _raws(text)}
         return {None: None, **raws}
@@ -226,17 +230,17 @@ def _keyed(codes: Codes) -> dict[Any, float | None]:
 
 
 def _raws(text: str) -> tuple[bytes, ...]:
-    """Give the ways in which a text may be written in JSON, bare and in quotes."""
+    """Give the two JSON forms of a text: without quotes and with them."""
     return text.encode(), msgspec.json.encode(text)
 
 
 def _condition(tree: _Tree, match: Texts) -> Lines:
-    """Compile a condition: what is to stand at each place; None for anything."""
+    """Compile a condition into the accepted texts of each place; None accepts any."""
     lines: Lines = []
     records = tree.records
     for path, texts in wanted_texts(match):
         if ANY in texts and path.keys == records.keys[: len(path.keys)]:
-            continue  # without records no frame is read by types
+            continue  # a frame without records is not read by types anyway
         if records.keys and path.keys[: len(records.keys)] == records.keys:
             raise Uncompilable
         if all(text.isalpha() and text not in ("true", "false") for text in texts):
@@ -259,7 +263,7 @@ def _excluded(match: Texts, answer: Texts) -> bool:
 
 
 def _holds(lines: Lines, others: list[Lines]) -> Condition:
-    """Say whether one group of lines holds as a whole, and none of the others does."""
+    """Make a test: all lines hold, and no other group of lines holds as a whole."""
     wanted, unwanted = _all(lines), [_all(other) for other in others]
     if not unwanted:
         return wanted
@@ -267,13 +271,13 @@ def _holds(lines: Lines, others: list[Lines]) -> Condition:
 
 
 def _all(lines: Lines) -> Condition:
-    """Say whether all of some lines hold."""
+    """Make a test: all lines hold."""
 
     def holds(frame: object) -> bool:
         for get, texts in lines:
             try:
                 found = get(frame)
-            except AttributeError:  # a value on the way is missing
+            except AttributeError:  # an object on the way is absent
                 return False
             if type(found) is Raw:
                 found = bytes(found)
@@ -286,7 +290,7 @@ def _all(lines: Lines) -> Condition:
 
 
 def _rows(at: str, row: Reader) -> Callable[[Any], list[Row] | None]:
-    """Give what reads the records that stand at a place, or the frame itself."""
+    """Make a function that reads the records at a place, or the frame as a record."""
     get = attrgetter(at) if at else None
 
     def rows(frame: object) -> list[Row] | None:
@@ -306,13 +310,13 @@ def _row(
     coded: list[tuple[int, Any]],
     truths: bool,
 ) -> Reader:
-    """Give what reads a record in as few steps as there can be.
+    """Make a function that reads a record in as few steps as possible.
 
     Args:
-        columns: their places.
+        columns: places of the columns.
         others: places of time, symbol and id.
-        coded: positions of the columns that are texts, and what these count as.
-        truths: whether some columns are true or false.
+        coded: positions of the columns of texts, and the numbers of their texts.
+        truths: whether some columns hold true or false.
     """
     get, get_others = _together(columns), _together(others)
 
@@ -336,7 +340,7 @@ def _row(
 def _decoded(
     found: tuple[Any, ...], coded: list[tuple[int, Any]]
 ) -> tuple[Any, ...] | None:
-    """Give values with texts turned into numbers; None if one has no number."""
+    """Turn the texts of coded columns into numbers; None if a text has no code."""
     values = [*found]
     try:
         for i, codes in coded:
@@ -348,7 +352,7 @@ def _decoded(
 
 
 def _together(places: list[Place]) -> Callable[[Any, Any], tuple[Any, ...]]:
-    """Give what gets all that stands at some places, at once if it can."""
+    """Make a function that gets the values at places, in one call where possible."""
     gets = [(of_frame, attrgetter(path)) for of_frame, path in places]
     if len(gets) == 1 or any(of_frame for of_frame, _ in places):
         return lambda record, frame: tuple(
@@ -359,6 +363,6 @@ def _together(places: list[Place]) -> Callable[[Any, Any], tuple[Any, ...]]:
 
 
 def _written(raw: Raw) -> bytes | None:
-    """Give what stands somewhere as it is written, None if nothing does."""
+    """Give the bytes of a raw value; None if it is absent or null."""
     text = bytes(raw)
     return None if text in NOTHING_THERE else text
