@@ -1,4 +1,4 @@
-"""Events in, records out: the core's only stateful object.
+"""The engine: takes events, gives records; the only object of the core with state.
 
 Examples:
     >>> import numpy as np

@@ -1,16 +1,16 @@
-"""Ticks folded into bins of event time, before the engine sees them.
+"""Folds ticks into bins of event time, before the engine sees them.
 
-    bin k of a stream covers [k every, (k + 1) every), counted from the epoch
-    closed by the first tick or heartbeat at or beyond its end
-    becomes one tick at its end, numbered as the event that closed it
+Bin k of a stream covers the times [k every, (k + 1) every), counted from the epoch. The
+first tick or heartbeat at or beyond the end of the bin closes it. The bin becomes one
+tick at its end, with the number of the event that closed it.
 
-A bin in which nothing came holds the last value known of each field, or 0 for a sum
-or a count; a field whose values are all missing in a bin is missing in it. More than
-`MOST_EMPTY` empty bins in a row are one gap instead, and the next tick begins anew. The
-bin that is open at a gap is dropped: its truth is incomplete. What cannot be folded
-(late, infinite or without a readable time) passes through for the engine to reject.
-`RESTART` late ticks in a row that go on among themselves begin the stream anew, after a
-gap: its clock was set back, or one time was far ahead.
+A bin without ticks holds the last known value of each field, or 0 for a sum or a count;
+a field whose values are all missing in a bin is missing in it. More than `MOST_EMPTY`
+empty bins in a row become one gap, and the next tick opens a new bin. The bin that is
+open at a gap is dropped: its values are incomplete. A tick that cannot be folded (late,
+infinite or without a readable time) passes through for the engine to reject. After
+`RESTART` late ticks in a row whose times do not decrease, the stream starts again after
+a gap: its clock was set back, or one earlier time was far ahead.
 
 The annotations of compiled functions are for the reader: numba infers their types.
 """
@@ -47,7 +47,7 @@ FOLDS = {"last": 0, "first": 1, "min": 2, "max": 3, "sum": 4, "mean": 5, "count"
 LAST, FIRST, MIN, MAX, SUM, MEAN, COUNT = range(7)
 MOST_EMPTY = 1_000
 NO_BIN = NO_TIME
-"""Number of the bin of a stream that has said nothing yet."""
+"""Number of the bin of a stream without any tick yet."""
 SILENCE = f"no ticks for more than {MOST_EMPTY} bins"
 
 
@@ -63,14 +63,14 @@ class Columns(NamedTuple):
 
 
 class Rule(NamedTuple):
-    """How ticks fold."""
+    """The length of the bins, and how each field folds."""
 
     every: Ints  # [1] length of a bin, ns
     folds: Ints  # [F] codes
 
 
 class Bins(NamedTuple):
-    """The open bin of each of S streams and what is known of its F fields."""
+    """The open bin of each of S streams, and the values of its F fields."""
 
     number: Ints  # [S] of the open bin, or of the first that may open; or NO_BIN
     open: Ints  # [S] 0 before the first tick, and from a gap to the next tick
@@ -78,13 +78,13 @@ class Bins(NamedTuple):
     empty: Ints  # [S] bins without a tick that were emitted since the last tick
     seen: Ints  # [S, F] values in the open bin that are not missing
     folded: Floats  # [S, F] their fold; their sum where the fold is a mean
-    held: Floats  # [S, F] last value known, NaN before the first
-    late: Ints  # [S] late ticks in a row that go on among themselves
-    late_time: Ints  # [S] time of the last of them, ns
+    held: Floats  # [S, F] last known value, NaN before the first
+    late: Ints  # [S] late ticks in a row whose times do not decrease
+    late_time: Ints  # [S] time of the last of these late ticks, ns
 
 
 def bins(streams: int, fields: int) -> Bins:
-    """Give the state of streams that have said nothing yet."""
+    """Give the state of streams without any tick yet."""
     opened, ticks, empty, late, late_time = (
         np.zeros(streams, np.int64) for _ in range(5)
     )
@@ -99,18 +99,18 @@ def bins(streams: int, fields: int) -> Bins:
 def fold(
     rule: Rule, state: Bins, events: Columns, taken: Ints, out: Columns, written: Ints
 ) -> bool:
-    """Take events, from number `taken` on, for as long as `out` has room.
+    """Fold events into bins, from index `taken` on, for as long as `out` has room.
 
     Args:
         rule: how ticks fold.
         state: the open bins.
-        events: what came.
-        taken: [1], how many events were taken.
-        out: what follows.
-        written: [1], how many of its rows are filled.
+        events: the incoming events.
+        taken: [1], the number of events folded so far.
+        out: receives the resulting events.
+        written: [1], the number of filled rows of `out`.
 
     Returns:
-        Whether all events were taken.
+        Whether all events were folded.
     """
     for i in range(taken[0], len(events.kind)):
         taken[0] = i
@@ -139,7 +139,7 @@ def fold(
 
 @strict
 def is_foldable(rule: Rule, state: Bins, events: Columns, i: int) -> bool:
-    """Say whether an event is a heartbeat or tick that the bins can follow."""
+    """Say whether an event is a heartbeat or tick that the bins can take."""
     kind, stream, time = events.kind[i], events.stream[i], events.time[i]
     last = first_time(rule, state, stream) if stream >= 0 else NO_TIME
     if is_outside(time, last):
@@ -156,7 +156,7 @@ def is_foldable(rule: Rule, state: Bins, events: Columns, i: int) -> bool:
 
 @strict
 def is_late(rule: Rule, state: Bins, events: Columns, i: int) -> bool:
-    """Say whether an event is a tick whose bin is closed."""
+    """Say whether an event is a tick whose bin is already closed."""
     stream, time = events.stream[i], events.time[i]
     if events.kind[i] != TICK or stream < 0:
         return False
@@ -166,14 +166,14 @@ def is_late(rule: Rule, state: Bins, events: Columns, i: int) -> bool:
 
 @strict
 def first_time(rule: Rule, state: Bins, stream: int) -> int:
-    """Give where the first bin begins that is not closed, or NO_TIME."""
+    """Give the time when the first bin begins that is not closed, or NO_TIME."""
     number = state.number[stream]
     return NO_TIME if number == NO_BIN else int(number * rule.every[0])
 
 
 @strict
 def begins_anew(state: Bins, events: Columns, i: int) -> bool:
-    """Count a late tick; say whether so many went on that its stream begins anew."""
+    """Count a late tick; say whether `RESTART` of them came in a row, in order."""
     b, time = events.stream[i], events.time[i]
     goes_on = state.late[b] > 0 and time >= state.late_time[b]
     state.late[b] = state.late[b] + 1 if goes_on else 1
@@ -185,7 +185,7 @@ def begins_anew(state: Bins, events: Columns, i: int) -> bool:
 def restart(
     rule: Rule, state: Bins, events: Columns, i: int, out: Columns, written: Ints
 ) -> None:
-    """Begin a stream anew at the time of a late tick, after a gap."""
+    """Start a stream again at the time of a late tick, after a gap."""
     b, time = events.stream[i], events.time[i]
     drop(state, b)
     state.number[b], state.late[b] = time // rule.every[0], 0
@@ -196,7 +196,7 @@ def restart(
 
 @strict
 def concerned(state: Bins, stream: int) -> tuple[int, int]:
-    """Give the first stream that an event is about, and the one after the last."""
+    """Give the range of streams that an event concerns: the first, and the end."""
     if stream == ALL_STREAMS:
         return 0, len(state.number)
     return (stream, stream + 1) if stream >= 0 else (0, 0)
@@ -204,7 +204,7 @@ def concerned(state: Bins, stream: int) -> tuple[int, int]:
 
 @strict
 def closing(rule: Rule, state: Bins, b: int, time: int) -> int:
-    """Give how many events close the bins that end by `time`."""
+    """Count the events that `close` emits for the bins that end by `time`."""
     if state.open[b] == 0 or time < (state.number[b] + 1) * rule.every[0]:
         return 0
     full = 1 if state.ticks[b] > 0 else 0
@@ -216,7 +216,7 @@ def closing(rule: Rule, state: Bins, b: int, time: int) -> int:
 def close(
     rule: Rule, state: Bins, b: int, time: int, seq: int, out: Columns, written: Ints
 ) -> None:
-    """Emit the bins that end by `time`; the one around it is open then."""
+    """Emit the bins that end by `time`; the bin that contains `time` becomes open."""
     if state.open[b] == 0 or time < (state.number[b] + 1) * rule.every[0]:
         return
     now = time // rule.every[0]
@@ -237,7 +237,7 @@ def close(
 def emit_full(
     rule: Rule, state: Bins, b: int, seq: int, out: Columns, written: Ints
 ) -> None:
-    """Say what the ticks of the open bin folded to, and open the next."""
+    """Emit the folded values of the open bin, and open the next bin."""
     state.number[b] += 1
     j = emit(out, written, TICK, b, state.number[b] * rule.every[0], 0, seq)
     for f in range(len(rule.folds)):
@@ -256,7 +256,7 @@ def emit_full(
 def emit_empty(
     rule: Rule, state: Bins, b: int, seq: int, out: Columns, written: Ints
 ) -> None:
-    """Say what the open bin holds without ticks, and open the next."""
+    """Emit the open bin, which has no ticks, and open the next bin."""
     state.number[b] += 1
     state.empty[b] += 1
     j = emit(out, written, TICK, b, state.number[b] * rule.every[0], 0, seq)
@@ -269,7 +269,7 @@ def emit_empty(
 def emit(
     out: Columns, written: Ints, kind: int, stream: int, time: int, code: int, seq: int
 ) -> int:
-    """Write an event but for its values; give its row."""
+    """Write an event without its values; give its row."""
     j = written[0]
     written[0] = j + 1
     out.kind[j], out.stream[j], out.time[j] = kind, stream, time
@@ -279,13 +279,13 @@ def emit(
 
 @strict
 def drop(state: Bins, b: int) -> None:
-    """Forget the open bin; none is open until the next tick."""
+    """Drop the open bin; no bin is open until the next tick."""
     state.open[b] = state.ticks[b] = 0
 
 
 @strict
 def add(rule: Rule, state: Bins, events: Columns, i: int) -> None:
-    """Fold a tick into the open bin, which is the tick's own where none was open."""
+    """Fold a tick into the open bin; if no bin is open, open the tick's bin."""
     b = events.stream[i]
     if state.open[b] == 0:
         state.number[b], state.open[b] = events.time[i] // rule.every[0], 1
@@ -321,7 +321,7 @@ def add_value(kind: int, state: Bins, b: int, f: int, value: float) -> None:
 def pass_on(
     rule: Rule, state: Bins, events: Columns, i: int, out: Columns, written: Ints
 ) -> None:
-    """Write an event as it came; a late tick is marked."""
+    """Write an event unchanged, but mark a late tick."""
     stream, time, code = events.stream[i], events.time[i], events.code[i]
     # An engine that has seen no bin yet could not tell that the tick is late.
     code = LATE if is_late(rule, state, events, i) else code
@@ -330,6 +330,6 @@ def pass_on(
         out.values[j, f] = events.values[i, f]
 
 
-# Once in a process, before anything is loaded.
+# Once in a process, before compiled code is loaded from the cache.
 _entry: Any = fold
 cache.discard([_entry.stats.cache_path], SOURCES)

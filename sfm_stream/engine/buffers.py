@@ -1,4 +1,4 @@
-"""How the engine calls the compiled tick, and the buffers for its records."""
+"""Calls the compiled tick for the engine, and holds the buffers for its records."""
 
 from __future__ import annotations
 
@@ -16,25 +16,26 @@ from sfm_stream.kernels.records import FORECASTS, NOTICES, SCORES
 from sfm_stream.kernels.rows import ALL_ROWS, Events, room
 from sfm_stream.state.bank import Bank
 
-# Events with room for their records: the buffers stay in the cache, and the cost of
-# copying them out is shared by many.
+# Events whose records fit into the buffers: small enough that the buffers stay in the
+# processor's cache, large enough that copying them out costs little per event.
 PORTION = 1024
 
-# First event, the one after the last, and the phase.
+# First event, the end (the event after the last), and the phase.
 Span: TypeAlias = tuple[int, int, int]
 
 
 class Caller:
-    """Calls `advance` for a bank, with room that grows when records need more.
+    """Calls `advance` for a bank, with buffers that grow when records need more room.
 
     Args:
-        backend: computes.
-        bank: whose rows it works on.
+        backend: the backend that computes.
+        bank: the bank whose rows the backend changes.
 
     Attributes:
-        out: what the last call wrote.
-        counts: how many records of each kind that are.
-        bounds: of it, mean and quantiles of all forecasts by horizon [n, Q, 1 + 2L].
+        out: the buffers that the last call wrote.
+        counts: the number of records of each kind in `out`.
+        bounds: a view into `out`: mean and quantiles of all forecasts by horizon
+            [n, Q, 1 + 2L].
     """
 
     def __init__(self, backend: Backend, bank: Bank) -> None:
@@ -48,15 +49,16 @@ class Caller:
     def _make_room(self, records: int) -> None:
         s = self._bank.layout.sizes
         self.out = room(s, records)
-        # numbers go through this view in a third of the time
+        # A memoryview reads single numbers three times as fast as the array does.
         self.counts = memoryview(self.out.counts)
         means = self.out.forecast_num[:, : s.bounds]
         self.bounds = means.reshape(-1, s.horizons, s.bounds)
 
     def few(self, pair: Pair, start: int, stop: int, phase: int) -> None:
-        """Take the events of a `Pair` and leave the records in `out`.
+        """Process the events of a `Pair`, and leave the records in `out`.
 
-        If the room ran out between the two, only the last event's records remain.
+        If the buffers had to grow between the two events, only the records of the last
+        event remain.
         """
         counts, events = self.counts, pair.events
         counts[FORECASTS] = counts[SCORES] = counts[NOTICES] = 0
@@ -65,15 +67,15 @@ class Caller:
             self._enlarge(events, at)
 
     def said(self, owners: Owners) -> Columns:
-        """Give what the last call wrote as columns."""
+        """Copy the records of the last call as columns."""
         if not self._nothing:
             self._nothing = decode.nothing(self.out, owners)
         return decode.columns(self.out, owners, self._nothing)
 
     def many(self, events: Events, spans: Sequence[Span], owners: Owners) -> Columns:
-        """Take any events, span by span, and give the records as columns.
+        """Process events, span by span, and give the records as columns.
 
-        Records are copied out when there is no room for more, and at the end.
+        Records are copied out when the buffers are full, and at the end.
         """
         parts: list[Columns] = []
         self.out.counts.fill(0)
@@ -93,7 +95,7 @@ class Caller:
     def _call(
         self, run: Advance, events: Events, start: int, stop: int, phase: int
     ) -> int:
-        """Call the machine code itself: the columns always have the same types."""
+        """Call the machine code without dispatch: the argument types never change."""
         layout, own = self._bank.layout, self._bank
         if own.is_held:
             self._keep(events.row[start:stop])
@@ -103,22 +105,22 @@ class Caller:
         )  # fmt: skip
 
     def _keep(self, first: NDArray[np.int64]) -> None:
-        """Keep the rows aside that events will change, by the first row of each."""
+        """Save the rows that events will change, given the first row of each event."""
         s = self._bank.layout.sizes
-        if s.shared or (first == ALL_ROWS).any():  # a shared cell's step is for all
+        if s.shared or (first == ALL_ROWS).any():  # a shared cell changes all rows
             self._bank.keep_all()
             return
         known = np.unique(first[first >= 0])
         self._bank.keep((known[:, None] + np.arange(s.targets)).reshape(-1))
 
     def _first(self, *arguments: Any) -> int:  # noqa: ANN401 those of `Advance`
-        """Make the first call, which finds what the others run."""
+        """Make the first call, which resolves the functions for later calls."""
         reached = self._backend.advance(*arguments)
         self._few, self._many = self._backend.resolve(arguments)
         return reached
 
     def _enlarge(self, events: Events, place: int) -> None:
-        """Make room for what an event adds: to the ticks that wait, or to records."""
+        """Make room for an event: lengthen the ring of ticks, or grow the buffers."""
         if self._bank.lengthen(int(events.row[place])):
             return
         s = self._bank.layout.sizes

@@ -1,15 +1,15 @@
-"""Events in, records out: the core's only stateful object.
+"""The engine: takes events, gives records; the only object of the core with state.
 
-    observe(event)   score what is settled, then forecast
-    learn()          then learn
-    run(block)       both, for every event of a block
+    observe(event)   score the forecasts that the event settles, then forecast
+    learn()          learn from the observed event
+    run(block)       observe and learn every event of a block
     observe_block(block), learn_block()
-                     the same, said before the last event is learned from
+                     as run, but give the records before learning from the last event
     observe_labelled(tick, label)
-                     both, for a tick and the value it should have forecast
+                     observe and learn a tick and its label, the value to forecast
 
-The engine knows no clock, socket, file or thread. What it says depends on the events it
-was given and their order alone, whether they came one by one or in blocks.
+The engine uses no clock, socket, file or thread. Its records depend on the events and
+their order alone, whether the events came one by one or in blocks.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class Engine(FormerNames):
     """A bank of streams that forecasts, scores and learns.
 
     Attributes:
-        backend: who computes.
+        backend: the backend that computes.
         experts: names [E].
         targets: names [Tg].
         horizons: names [Q].
@@ -57,7 +57,7 @@ class Engine(FormerNames):
         fields: names of a tick's values, in order.
 
     Raises:
-        ConfigError: if a target or input names no field, or the device is not there.
+        ConfigError: if a target or input names no field, or the device is absent.
     """
 
     def __init__(self, settings: config.Config, fields: Sequence[str]) -> None:
@@ -97,14 +97,14 @@ class Engine(FormerNames):
 
     @property
     def ticks(self) -> Mapping[str, int]:
-        """Ticks taken in so far, per stream; rejected ones do not count."""
+        """Ticks accepted so far, per stream; rejected ticks do not count."""
         ticks = self._bank.view("counters")[:, places.TICKS]
         pairs = zip(self.streams, self._intake.streams.first_row, strict=True)
         return {name: int(ticks[row]) for name, row in pairs if row >= 0}
 
     @property
     def latest(self) -> Mapping[str, int]:
-        """Time of the latest tick taken in, ns, per stream that had one."""
+        """Time of the latest accepted tick, ns, per stream with at least one tick."""
         at, row = self.view("counters")[:, places.LAST_TIME], self._intake.streams.row
         return {name: int(at[row(name)]) for name, n in self.ticks.items() if n}
 
@@ -124,15 +124,15 @@ class Engine(FormerNames):
         return self._bank.view(name)
 
     def births(self, block: Block) -> int:
-        """Give how many streams a block would add: each takes time to set up."""
+        """Count the streams that a block would add: each takes time to set up."""
         return len(self._intake.streams.newcomers(block))
 
     def observe(self, event: Event) -> list[Record]:
-        """Score what the event settles, then forecast.
+        """Score the forecasts that the event settles, then forecast.
 
         Raises:
             InvalidState: if the last observed event was not followed by `learn`.
-            ShapeError, FeatureError: if it lacks fields, or holds what is no number.
+            ShapeError, FeatureError: if a field's value is absent or not a number.
         """
         if not self._is_single(event):
             return list(self.observe_block(Block.of([event], len(self.fields))).rows())
@@ -140,7 +140,7 @@ class Engine(FormerNames):
         return decode.records(self._call.out, self._owners)
 
     def learn(self) -> list[Record]:
-        """Learn from what the observed event settled.
+        """Learn from the labels that the observed event settled.
 
         Raises:
             InvalidState: if no event was observed since the last call.
@@ -154,18 +154,18 @@ class Engine(FormerNames):
         return decode.records(self._call.out, self._owners)
 
     def observe_block(self, block: Block) -> Records:
-        """Observe and learn every event of a block; the last is observed only.
+        """Observe and learn every event of a block; only observe the last one.
 
         Raises:
             InvalidState: if the last observed event was not learned from.
-            ShapeError: if its ticks do not have the engine's fields.
+            ShapeError: if the ticks do not have one value per field of the engine.
         """
         if len(block) == 1 and self._is_single(event := next(block.events())):
             self._observe_single("observe_block", event)
             return self._said(self._call.said(self._owners))
         events = self._take_in("observe_block", block)
         self._observed = events
-        # One event may close several bins: all but the last are past.
+        # One event may close several bins: all bins but the last are learned at once.
         stop = len(events.kind)
         last = max(stop - 1, 0)
         spans = ((0, last, OBSERVE + LEARN), (last, stop, OBSERVE))
@@ -175,7 +175,7 @@ class Engine(FormerNames):
         """Learn from the last event of the block that `observe_block` took.
 
         Raises:
-            InvalidState: if nothing was observed since the last call.
+            InvalidState: if no event was observed since the last call.
         """
         if self._observed is None:
             problem = "expected observe_block(block) first, was learn_block()"
@@ -195,17 +195,17 @@ class Engine(FormerNames):
 
         Raises:
             InvalidState: between `observe` and `learn`.
-            ShapeError: if its ticks do not have the engine's fields.
+            ShapeError: if the ticks do not have one value per field of the engine.
         """
         events = self._take_in("run", block)
         every = [(0, len(events.kind), OBSERVE + LEARN)]
         return self._said(self._call.many(events, every, self._owners), block)
 
     def peek(self, tick: Tick) -> list[Forecast]:
-        """Forecast what comes after this tick, and change nothing.
+        """Forecast from this tick without changing the engine's state.
 
-        `observe` first learns from what the tick settles, so its forecasts may differ.
-        There are none for a stream not yet seen, nor for ticks that fold into bins.
+        `observe` learns from settled forecasts first, so its forecasts may differ. The
+        list is empty for a stream not yet seen, and where ticks fold into bins.
         """
         there = len(self.peek_array(tick)) > 0
         said = decode.records(self._call.out, self._owners) if there else []
@@ -215,7 +215,7 @@ class Engine(FormerNames):
         """Give the forecasts of `peek` as numbers, valid until the next call.
 
         Returns: float64 [Tg, Q, 1 + 2L], the mean and the quantiles, NaN until enough
-            is scored; Tg is 0 where nothing is said.
+            forecasts are scored; Tg is 0 where `peek` gives an empty list.
         """
         count, self._expected = 0, None
         if self._intake.knows(tick.stream):
@@ -227,15 +227,15 @@ class Engine(FormerNames):
         return said
 
     def observe_labelled(self, tick: Tick, label: Label) -> Column:
-        """Take in a tick and its label, and learn from both.
+        """Observe a tick and its label, and learn from both.
 
-        The same as `observe` and `learn` of the one, then of the other, in one call.
+        One call for `observe` and `learn` of the tick, then of the label.
 
         Returns: float64 [scores, 5], truth, mean, last value, interval score and CRPS
-            of all forecasts that were settled, until the next call.
+            of all forecasts that were settled, valid until the next call.
 
         Raises:
-            InvalidState: between `observe` and `learn`, and of ticks folded into bins.
+            InvalidState: between `observe` and `learn`, and where ticks fold into bins.
         """
         if self._observed is not None or self._intake.folds:
             problem = "expected learn() first and no stream.every"
@@ -245,7 +245,7 @@ class Engine(FormerNames):
         expected = self._expected == (tick, self._intake.seq)
         kept = expected and not self._intake.ends_segment(tick)
         phase = OBSERVE + LEARN + KEEP * kept
-        if not expected:  # else it stands there since it was peeked at
+        if not expected:  # else `peek_array` has written the tick already
             self._expected = None
             self._intake.write(self._aside, 0, tick)
         self._intake.answer(self._aside, label)
@@ -254,10 +254,10 @@ class Engine(FormerNames):
         return scored
 
     def tune(self, lr: float) -> None:
-        """Learn at another rate from now on.
+        """Change the learning rate from now on.
 
         Raises:
-            ConfigError: if it is not above 0.
+            ConfigError: if the rate is not above 0.
         """
         tree = config.to_tree(self.config)
         tree["learn"]["lr"] = lr
@@ -265,14 +265,14 @@ class Engine(FormerNames):
         self._bank.layout.settings["lr"] = lr
 
     def widen(self, fields: Sequence[str]) -> Engine:
-        """Give an engine for ticks of more fields that knows what this one learned.
+        """Make an engine for ticks with more fields that keeps the learned state.
 
         Args:
-            fields: those there were, in any place, and new ones.
+            fields: the names of the old fields, in any order, and of the new ones.
 
         Raises:
             InvalidState: between `observe` and `learn`.
-            ConfigError: if a field is not among them, or a new one would be forecast.
+            ConfigError: if an old field is absent, or a new one would be forecast.
         """
         bins, meta = self._told("widen")
         wider = Engine(self.config, fields)
@@ -282,7 +282,7 @@ class Engine(FormerNames):
         return wider
 
     def trust_anew(self, fields: Sequence[str]) -> None:
-        """Let what is learned of fields that were never known begin as at birth."""
+        """Reset the variances of least squares for fields that never had a value."""
         self._expect_learned("trust_anew")
         self._expected = None
         widen.trust_anew(self._bank.changing("cov"), self._bank.layout, fields)
@@ -296,7 +296,7 @@ class Engine(FormerNames):
         """Copy the whole state.
 
         Returns:
-            Arrays by name, and what else there is as plain values.
+            Arrays by name, and the rest of the state as plain values.
 
         Raises:
             InvalidState: between `observe` and `learn`.
@@ -305,21 +305,21 @@ class Engine(FormerNames):
         return self._bank.snapshot() | bins, meta
 
     def hold(self, room: Column = NO_ROOM) -> tuple[Moment, dict[str, Any]]:
-        """As `snapshot`, to be read in parts, then ended; `room`: `nbytes` bytes."""
+        """Give a snapshot to read in parts, then end; `room` holds `nbytes` bytes."""
         bins, meta = self._told("hold")
         return self._bank.hold(bins, room), meta
 
     def _told(self, call: str) -> tuple[dict[str, Column], dict[str, Any]]:
-        """Give what a snapshot holds beside the bank: open bins, and plain values."""
+        """Give the parts of a snapshot beside the bank: open bins and plain values."""
         self._expect_learned(call)
         bins, taken_in = self._intake.snapshot()
         return bins, signature.identity(self.config, self.fields) | taken_in
 
     def restore(self, arrays: Mapping[str, Column], meta: Mapping[str, Any]) -> None:
-        """Take back a snapshot and go on as if nothing had happened.
+        """Load a snapshot, and go on from the moment when it was taken.
 
         Raises:
-            CheckpointMismatch: if it is another model's.
+            CheckpointMismatch: if the snapshot belongs to another model.
         """
         signature.expect(meta, self.config, self.fields)
         arrays = earlier.of_now(arrays, meta, self.config, self._bank.layout)
@@ -332,7 +332,7 @@ class Engine(FormerNames):
 
     def __getstate__(self) -> dict[str, Any]:
         arrays, meta = self.snapshot()
-        # as text: pickle tells equal strings from the same one, which no copy keeps
+        # As text: pickle tells equal strings from a shared one, and a copy shares none.
         return {"config": self.config, "arrays": arrays, "meta": json.encode(meta)}
 
     def __setstate__(self, state: Mapping[str, Any]) -> None:
@@ -341,12 +341,12 @@ class Engine(FormerNames):
         self.restore(state["arrays"], meta)
 
     def adopt(self, arrays: Mapping[str, Column], meta: Mapping[str, Any]) -> None:
-        """Take over what another run has learned, and begin to count anew.
+        """Take over the learned state of another run, and count events from 0.
 
-        Its waiting forecasts are dropped; memory, weights and statistics stay.
+        The pending forecasts are dropped; memory, weights and statistics stay.
 
         Raises:
-            CheckpointMismatch: if it is another model's.
+            CheckpointMismatch: if the snapshot belongs to another model.
         """
         self.restore(arrays, meta)
         self._intake.begin_anew(self.config)
@@ -356,7 +356,7 @@ class Engine(FormerNames):
         return self._intake.knows(event.stream) and isinstance(event, Tick | Label)
 
     def _observe_single(self, call: str, event: Tick | Label) -> None:
-        """Observe an event of a known stream, without a block's cost."""
+        """Observe one event of a known stream without making a block."""
         self._expect_learned(call)
         self._place = int(isinstance(event, Label))
         self._intake.take(self._single, self._place, event)
@@ -364,7 +364,7 @@ class Engine(FormerNames):
         self._call.few(self._single, self._place, self._place + 1, OBSERVE)
 
     def _learn_single(self) -> bool:
-        """Learn from it; say whether there was anything to learn."""
+        """Learn from the single event; say whether there was anything to learn."""
         self._observed = self._expected = None
         due = self._bank.has_work(int(self._single.events.row[self._place]))
         if due:
@@ -393,7 +393,7 @@ class Engine(FormerNames):
             self._owners = self._owners_now()
 
     def _said(self, columns: decode.Columns, block: Block | None = None) -> Records:
-        """Give columns as records, after the decisions that a block held."""
+        """Make records of columns; the decisions in a block come first."""
         if block is not None and not block.holds_ticks_alone and CONTROL in block.kind:
             first, numbers = self.seq - len(block), self._intake.streams.of(block)
             columns = {**decode.decisions(block, first, numbers), **columns}

@@ -1,4 +1,4 @@
-"""The output buffers of the kernels as columns, and as single records."""
+"""Converts the output buffers of the kernels into columns or single records."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ Columns: TypeAlias = Mapping[str, Mapping[str, Column]]
 
 @dataclass(slots=True)
 class Owners:
-    """Who the rows of a bank belong to, and what numbers in records stand for.
+    """The stream of each row of a bank, and the names behind the numbers in records.
 
     Attributes:
         streams: names of the streams, in order of appearance.
@@ -40,7 +40,7 @@ class Owners:
         horizons: names.
         fields: names.
         experts: names.
-        bounds: how many numbers a forecast's mean and interval ends are.
+        bounds: the count of numbers for a forecast's mean and interval ends, 1 + 2L.
         tables: the texts that the codes in columns stand for.
     """
 
@@ -70,13 +70,13 @@ class Owners:
 
 
 def columns(out: Out, owners: Owners, nothing: Columns) -> Columns:
-    """Copy what was written, as columns of each kind of record.
+    """Copy the written records, as columns of each kind of record.
 
     Args:
-        out: what the kernels wrote.
-        owners: whose it is.
-        nothing: columns of the kinds that nothing was written of; most live ticks have
-            some, and building them would double what they cost.
+        out: the buffers that the kernels wrote.
+        owners: the names of streams, targets and fields.
+        nothing: empty columns for the kinds without records; most live ticks need
+            some, and building them anew would double the cost of a tick.
     """
     forecasts, scores, notices = out.counts.tolist()
     found = dict(nothing)
@@ -106,7 +106,7 @@ def nothing(out: Out, owners: Owners) -> Columns:
 def _notices(
     notes: Column, reals: Column, owners: Owners, kinds: Iterable[int]
 ) -> dict[str, dict[str, Column]]:
-    """Give the notices of some kinds; most live ticks have one kind, or none."""
+    """Give the notices of some kinds; most live ticks have at most one kind."""
     found = {}
     for kind in kinds:
         name, make = NOTICES[kind]
@@ -119,8 +119,8 @@ def decisions(block: Block, seq: int, numbers: Column) -> Columns:
     """Give the controls of a block, at least one, as columns.
 
     Args:
-        block: of which the first event is number `seq`.
-        seq: number of events before it.
+        block: a block whose first event has the number `seq`.
+        seq: number of events before the block.
         numbers: of the events' streams, or ALL_STREAMS.
     """
     at = np.flatnonzero(block.kind == CONTROL)
@@ -134,7 +134,7 @@ def decisions(block: Block, seq: int, numbers: Column) -> Columns:
 
 
 def join(parts: Sequence[Columns]) -> Columns:
-    """Put columns of consecutive events together."""
+    """Concatenate the columns of consecutive events."""
     if len(parts) == 1:
         return parts[0]
     there: dict[str, list[Mapping[str, Column]]] = {}
@@ -150,9 +150,10 @@ def join(parts: Sequence[Columns]) -> Columns:
 
 
 def records(out: Out, owners: Owners) -> list[Record]:
-    """Make records of what one event wrote, in the order of `Records.rows`.
+    """Make the records of one event, in the order of `Records.rows`.
 
-    A few Python objects per event: columns would cost a live tick tenfold.
+    This makes a few Python objects per event: making columns would take ten times as
+    long for a live tick.
     """
     forecasts, scores, notices = out.counts.tolist()
     notes = out.notice_int[:notices].tolist() if notices else []
@@ -322,4 +323,4 @@ NOTICES = {
     REJECTED: ("rejected", _rejected),
     CHOSEN: ("choices", _choices),
 }
-"""Of each kind of notice: its name, and what makes its columns."""
+"""The name of each kind of notice, and the function that makes its columns."""

@@ -1,8 +1,8 @@
-"""A snapshot of the first format, rearranged for the arrays there are now.
+"""Converts a snapshot of the first format to the arrays of the present format.
 
-What was learned stays: weights, coefficients, trust, scales, and what waits for its
-truth. The trackers of the intervals begin from the sorted errors of that format. What
-did not exist then, such as the season and the kept windows, begins new.
+The learned state stays: weights, coefficients, trust, scales and pending forecasts. The
+trackers of the intervals begin from the quantiles of the errors in that format. Arrays
+that did not exist then, such as the season and the kept windows, begin as at birth.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ from sfm_stream.state.experts import COV, FIRST, SIZE, THETA
 from sfm_stream.state.layout import Layout
 from sfm_stream.state.places import LOG_WIDTH, table_places
 
-# Of the interval then: the rank among its errors that its width has, the number of
-# scores, and the last errors by their age.
+# The array `interval` in the first format: the rank of its width among the errors, the
+# number of scores, and the last errors by age.
 THEN_RANK, THEN_SCORES, THEN_ERRORS, THEN_KEPT = 0, 1, 2, 200
-# Places that snapshots of the format of now may lack.
+# Prefix of the arrays that snapshots of the present format may lack.
 YOUNGER = "period_"
-# What the quick memory of trust holds; of snapshots that knew one memory, the same.
+# The arrays of the quick memory of trust. A snapshot with one memory gives its own.
 REGRETS = "regret", "square", "bound"
-# An error below this does not count for a width.
+# The least width that errors give to an interval.
 LEAST = 1e-6
 
 Array = NDArray[Any]
@@ -47,18 +47,18 @@ def of_now(
     config: Config,
     layout: Layout,
 ) -> Mapping[str, Array]:
-    """Rearrange a snapshot of the first format; give others what they lack.
+    """Convert a snapshot of the first format; add absent arrays to a later one.
 
     Args:
         arrays: by name, [rows, ...].
-        meta: what stands beside them.
+        meta: the plain values of the snapshot.
         config: of the model.
-        layout: of its rows now.
+        layout: the present layout of the model's rows.
     """
     if meta["state_format"] != signature.FIRST:
         return _with_younger(arrays, layout)
     bank = Bank(config, layout.plan)
-    bank.have_whole_ring()  # as it was then
+    bank.have_whole_ring()  # the first format always had the whole ring
     bank.grow(len(arrays["counters"]))
     born = bank.snapshot()
     moved = dict(born) | {
@@ -75,7 +75,7 @@ def of_now(
 
 
 def _with_younger(arrays: Mapping[str, Array], layout: Layout) -> Mapping[str, Array]:
-    """Give a snapshot the arrays that it is older than; those of the period are 0."""
+    """Add the arrays that are younger than a snapshot; those of the period are 0."""
     rows = len(arrays["counters"])
     younger = {
         place.name: np.zeros((rows, *place.shape))
@@ -88,7 +88,7 @@ def _with_younger(arrays: Mapping[str, Array], layout: Layout) -> Mapping[str, A
 
 
 def _quick(arrays: Mapping[str, Array]) -> dict[str, Array]:
-    """Give the quick memory of trust what the one memory held: trust stays as it is."""
+    """Copy the only memory of trust to the quick one, so that trust does not change."""
     return {f"quick_{name}": arrays[f"mix_{name}"].copy() for name in REGRETS}
 
 
@@ -98,10 +98,10 @@ def _move_regressors(
     born: Mapping[str, Array],
     layout: Layout,
 ) -> None:
-    """Put what the cell says before the inputs, and room for the season last."""
+    """Move the cell's output before the inputs, and add room for the season last."""
     s = layout.sizes
     seen = s.regressors - s.seasons
-    # The place now of each regressor of then.
+    # The present place of each regressor of the first format.
     places = np.roll(np.arange(seen), -s.z_seen)
     regressors = np.zeros_like(born["origin_regressors"])
     regressors[..., places] = arrays["origin_regressors"]
@@ -129,7 +129,7 @@ def _move_regressors(
 def _move_intervals(
     moved: dict[str, Array], arrays: Mapping[str, Array], layout: Layout
 ) -> None:
-    """Set the trackers to the widths that the last errors gave."""
+    """Set the trackers to the widths that follow from the last errors."""
     s = layout.sizes
     table = table_places(s)
     levels = view(layout.tables, table, "levels")[0]
@@ -145,7 +145,7 @@ def _move_intervals(
             ranks = np.clip(levels * then[THEN_RANK] / levels[-1], 0.0, 1.0)
             widths = np.maximum(np.quantile(errors, ranks), LEAST) / usual
             expected = np.log(errors + LEAST_ERROR).mean()
-            # the regression trusts their mean as if it had learned from each
+            # The regression trusts the mean as if it had learned from every error.
             moved["spread_theta"][place][0] = expected
             moved["spread_cov"][place] /= 1.0 + len(errors)
             logs = np.log([widths, widths * SCALE_OF_NORMAL / np.exp(expected)]).T

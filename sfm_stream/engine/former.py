@@ -8,11 +8,11 @@ from typing import Any
 
 
 def renamed(old: str, new: str) -> Callable[..., Any]:
-    """Give a method that warns of its new name and calls it.
+    """Make a method that warns of its new name and calls the renamed method.
 
     Args:
-        old: the name that is called.
-        new: the name of the method that does the work.
+        old: the former name.
+        new: the present name of the method.
     """
 
     def call(self: object, *arguments: Any) -> Any:  # noqa: ANN401 as the method's own
@@ -24,7 +24,7 @@ def renamed(old: str, new: str) -> Callable[..., Any]:
 
 
 class FormerNames:
-    """Lets an engine be called by the names of the last release."""
+    """Adds the method names of the last release to an engine."""
 
     begin = renamed("begin", "observe_block")
     finish = renamed("finish", "learn_block")

@@ -1,12 +1,12 @@
-"""Streams that leave one engine and go on in another, with all that was learned.
+"""Moves streams from one engine to another, with their learned state.
 
-An engine knows a stream by its rows of the bank, one per target, and its open bin. Rows
-stand in the order of the streams' numbers; others close up behind a stream that left,
-and its name keeps its number.
+The state of a stream is its rows of the bank, one per target, and its open bin. Rows
+are in the order of the streams' numbers. When a stream leaves, the rows behind it move
+up, and its name keeps its number.
 
-A cell that all streams share stays with its engine: what its optimiser knows moves on
-to the rows that are the first ones now, and streams that come read the weights they
-find. If no stream was here, the cell of those that come is the engine's.
+A cell that all streams share stays with its engine: the optimiser's state moves to the
+rows that are the first after the move, and arriving streams use the weights of the
+engine they join. If that engine had no stream, it takes the cell of the arriving ones.
 """
 
 from __future__ import annotations
@@ -31,17 +31,17 @@ Array = NDArray[Any]
 
 
 def release(engine: Engine, names: Sequence[str]) -> dict[str, Array]:
-    """Take streams out; later ticks of theirs count as of unknown streams.
+    """Remove streams from an engine; it rejects their later ticks.
 
     Args:
-        engine: that has learned what it observed.
+        engine: an engine that has learned from all observed events.
         names: of its streams.
 
     Returns:
         Arrays of the streams by name, [streams, ...] of bins, [rows, ...] of the bank.
 
     Raises:
-        InvalidState: if one of them has no rows here.
+        InvalidState: if a stream has no rows in this engine.
     """
     arrays, meta = engine.snapshot()
     first = np.array(meta["first_row"], np.int64)
@@ -57,18 +57,18 @@ def release(engine: Engine, names: Sequence[str]) -> dict[str, Array]:
 
 
 def take_in(engine: Engine, names: Sequence[str], given: Mapping[str, Array]) -> None:
-    """Take streams that another engine of the same model has let go.
+    """Add streams that another engine of the same model has released.
 
-    They learn if the streams here learn.
+    They learn if new streams of this engine learn.
 
     Args:
-        engine: that has learned what it observed.
+        engine: an engine that has learned from all observed events.
         names: of the streams.
         given: their arrays, as `release` gave them.
 
     Raises:
-        InvalidState: if a stream of that name has rows here.
-        CheckpointMismatch: if they are another model's.
+        InvalidState: if a stream of that name has rows in this engine.
+        CheckpointMismatch: if the streams belong to another model.
     """
     arrays, meta = engine.snapshot()
     streams = list(dict.fromkeys([*meta["streams"], *names]))
@@ -90,7 +90,7 @@ def take_in(engine: Engine, names: Sequence[str], given: Mapping[str, Array]) ->
             joined[key] = np.concatenate([array, given[key]])
     joined["counters"][there:, FROZEN] = meta["frozen"]
     if joined["sharing"].size:
-        joined["sharing"][there:, JOINED] = 0  # counted in steps of another cell
+        joined["sharing"][there:, JOINED] = 0  # its count was of another cell's steps
     _restore(engine, joined, meta | {"streams": streams}, first)
 
 
@@ -100,7 +100,7 @@ def _restore(
     meta: Mapping[str, Any],
     first: NDArray[np.int64],
 ) -> None:
-    """Give an engine the rows that streams have, in the order of their numbers."""
+    """Restore an engine from the rows of its streams, in the order of their numbers."""
     owners = np.flatnonzero(first >= 0)
     rows = _rows(engine, first[owners])
     ordered = {n: a if n.startswith(BIN) else a[rows] for n, a in arrays.items()}
@@ -114,7 +114,7 @@ def _restore(
 def _settle_cell(
     arrays: Mapping[str, Array], ordered: Mapping[str, Array], targets: int
 ) -> None:
-    """Give the first rows the shared cell that was in the first ones, others a copy."""
+    """Move the shared cell and its optimiser to the new first rows of all targets."""
     counts = {"counters": [ADAM_STEP], "sharing": [NEW, OLD]}
     for target in range(min(targets, len(ordered["counters"]))):
         ordered["weights"][target::targets] = arrays["weights"][target]
@@ -135,12 +135,12 @@ def _number(meta: Mapping[str, Any], name: str) -> int:
 
 
 def _rows(engine: Engine, first: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Give all rows of streams by their first ones."""
+    """Give all rows of streams, from the first row of each."""
     return (first[:, None] + np.arange(len(engine.targets))).reshape(-1)
 
 
 def _with_all_bins(arrays: Mapping[str, Array], streams: int) -> dict[str, Array]:
-    """Give each stream its place among the bins, also one that said nothing yet."""
+    """Give every stream a bin, also a stream without any tick."""
     return {
         name: _longer(array, streams, np.nan if name == HELD else 0)
         if name.startswith(BIN)

@@ -1,4 +1,4 @@
-"""Events on their way in: they get numbers, rows for their streams, and bins."""
+"""Prepares events for the kernels: numbers them, gives streams rows, folds bins."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from sfm_stream.state import places
 from sfm_stream.state.bank import Bank
 
 BIN = "bin_"
-"""Begins the names of the bins' arrays in a snapshot."""
+"""Prefix of the names of the bins' arrays in a snapshot."""
 
 
 class Intake:
-    """Turns events into what the kernels take.
+    """Turns events into the columns that the kernels take.
 
     Args:
-        settings: how many streams there may be, and whether ticks fold into bins.
+        settings: the largest number of streams, and whether ticks fold into bins.
         bank: gets rows for new streams.
 
     Attributes:
@@ -45,11 +45,11 @@ class Intake:
         self.begin_anew(settings)
 
     def knows(self, stream: str) -> bool:
-        """Say whether an event of this stream can be taken in by itself."""
+        """Say whether an event of this stream can be observed without a block."""
         return stream in self.streams.numbers and not self.folds
 
     def begin_anew(self, settings: Config) -> None:
-        """Count events from 0, with empty bins; the streams stay."""
+        """Count events from 0 and empty the bins; keep the streams."""
         self.seq = 0
         self.frozen = int(not settings.learn.enabled)
         expect_fields(settings.stream.folds, self._fields)
@@ -60,7 +60,8 @@ class Intake:
         """Write an event of a known stream into a pair; do not count it.
 
         Raises:
-            ShapeError: if it does not have one value per field.
+            ShapeError: if the event does not have one value per field.
+            FeatureError: if a value or the time is not a number.
         """
         number, row = self.streams.find(event.stream)
         pair.write(place, event, number, row, self.seq)
@@ -71,21 +72,21 @@ class Intake:
         self.seq += 1
 
     def answer(self, pair: Pair, label: Label) -> None:
-        """Write the label of the tick that stands in a pair, and count both."""
+        """Write the label of the tick that a pair holds, and count both events."""
         pair.answer(label, self.seq + 1)
         self.seq += 2
 
     def ends_segment(self, tick: Tick) -> bool:
-        """Say whether a silence longer than `stream.max_gap` ends at this tick."""
+        """Say whether this tick comes after a gap longer than `stream.max_gap`."""
         if not self._bank.layout.sizes.max_gap:
             return False
         return self._bank.ends_segment(self.streams.row(tick.stream), tick.time)
 
     def admit(self, block: Block) -> bool:
-        """Give rows to the streams that appear in a block; say whether any is new.
+        """Give rows to the new streams of a block; say whether there are any.
 
         Raises:
-            ShapeError: if its ticks do not have one value per field.
+            ShapeError: if the ticks do not have one value per field.
         """
         shape = (len(block), len(self._fields))
         if block.values.shape != shape:
@@ -99,7 +100,7 @@ class Intake:
         return bool(newcomers)
 
     def events(self, block: Block) -> Events:
-        """Give a block, whose streams have rows, as the kernels take it."""
+        """Number and convert the events of a block, whose streams already have rows."""
         events = self.streams.events(block, self.seq)
         self.seq += len(block)
         if not block.holds_ticks_alone:
@@ -109,7 +110,7 @@ class Intake:
         return self._folded(events)
 
     def snapshot(self) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
-        """Copy the bins as arrays by name, and all else as plain values."""
+        """Copy the bins as arrays by name, and the other state as plain values."""
         found = {} if self._resampler is None else self._resampler.snapshot()
         bins = {f"{BIN}{name}": array for name, array in found.items()}
         return bins, {
@@ -122,10 +123,10 @@ class Intake:
     def restore(
         self, arrays: Mapping[str, NDArray[Any]], meta: Mapping[str, Any]
     ) -> None:
-        """Take back a snapshot; arrays that are not of bins are passed over.
+        """Load a snapshot; arrays that do not belong to bins are ignored.
 
         Raises:
-            CheckpointMismatch: if the bins are another model's.
+            CheckpointMismatch: if the bins belong to another model.
         """
         if self._resampler is not None:
             size = len(BIN)

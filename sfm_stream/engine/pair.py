@@ -1,6 +1,6 @@
-"""A tick and its label as the compiled tick takes them, filled again and again.
+"""Columns of one tick and its label for the compiled tick, reused for every event.
 
-A live tick is written in less time than its columns would take to make.
+Writing a live tick into them takes less time than making new columns.
 """
 
 from __future__ import annotations
@@ -14,16 +14,16 @@ from sfm_stream.events.kinds import LARGEST, NO_TIME, expect_width, misfit
 from sfm_stream.kernels.rows import Events
 
 BYTES = 8
-"""Of a value."""
+"""Bytes of one value."""
 NO_NUMBER = (struct.error, TypeError, OverflowError)
-"""Raised for a value or time that is no number; valid ones cost nothing more."""
+"""Errors of a value or time that is not a number: valid ones need no check."""
 
 
 class Pair:
     """Columns of two events: a tick, and a label.
 
     Args:
-        fields: how many values each has.
+        fields: the number of values of an event.
 
     Attributes:
         events: the columns.
@@ -40,7 +40,7 @@ class Pair:
             seq=np.zeros(2, np.int64),
         )
         self._fields = fields
-        # numbers go through these views in a third of the time
+        # A memoryview writes single numbers three times as fast as the array does.
         e = self.events
         self._stream, self._row = memoryview(e.stream), memoryview(e.row)
         self._time, self._seq = memoryview(e.time), memoryview(e.seq)
@@ -51,18 +51,18 @@ class Pair:
     def write(
         self, place: int, event: Tick | Label, number: int, row: int, seq: int
     ) -> None:
-        """Write an event of the stream of this number, whose first row is `row`.
+        """Write an event of a stream into its place.
 
         Args:
-            place: 0 of the tick, 1 of the label.
-            event: what is written.
+            place: 0 for the tick, 1 for the label.
+            event: the tick or label.
             number: of its stream.
-            row: of both events.
+            row: the first row of the stream, written for both events.
             seq: number of the event.
 
         Raises:
-            ShapeError: if it does not have one value per field.
-            FeatureError: if a value or its time is no number.
+            ShapeError: if the event does not have one value per field.
+            FeatureError: if a value or the time is not a number.
         """
         values, time = event.values, event.time
         if len(values) != self._fields:
@@ -77,15 +77,15 @@ class Pair:
         self._seq[place] = seq
 
     def answer(self, label: Label, seq: int) -> None:
-        """Write the label of the tick that stands here: it is of the same stream.
+        """Write the label of the tick in this pair: it belongs to the same stream.
 
         Args:
-            label: what is written.
+            label: the label.
             seq: number of the label.
 
         Raises:
-            ShapeError: if it does not have one value per field.
-            FeatureError: if a value or its time is no number.
+            ShapeError: if the label does not have one value per field.
+            FeatureError: if a value or the time is not a number.
         """
         values, time = label.values, label.time
         if len(values) != self._fields:

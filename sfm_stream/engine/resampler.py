@@ -1,4 +1,4 @@
-"""The bins of all streams, kept for an engine: its state, its snapshot, its room."""
+"""Keeps the bins of all streams of an engine: folds ticks, and takes snapshots."""
 
 from __future__ import annotations
 
@@ -16,19 +16,18 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 ADDED = ("late", "late_time")
-"""What snapshots taken before streams could begin anew do not hold; 0 then."""
+"""Arrays that older snapshots lack; they begin at 0 then."""
 
 
 class Resampler:
     """Folds the ticks of each stream into bins of `stream.every`.
 
     Args:
-        config: the settings; `stream.every` and `stream.folds` count.
+        config: the settings, of which `stream.every` and `stream.folds` are used.
         fields: names of the values of a tick [F].
 
     Raises:
-        ConfigError: if the length of the bins is invalid, or a fold names a
-            field that is not there.
+        ConfigError: if `stream.every` is empty, or a fold names an unknown field.
     """
 
     def __init__(self, config: Config, fields: Sequence[str]) -> None:
@@ -49,7 +48,7 @@ class Resampler:
         code: Ints,
         seq: Ints,
     ) -> Columns:
-        """Take T events; give those that follow from them, in order.
+        """Fold T events into bins; give the resulting events, in order.
 
         The result is the same however the events are cut into calls. One event gives at
         most `MOST_EMPTY` + 2 events per stream it concerns.
@@ -63,9 +62,9 @@ class Resampler:
             seq: [T], numbers of the events.
 
         Returns:
-            New columns. A gap whose `seq` is no gap's stands for `SILENCE` and its code
-            is the number of bins left out. The code of a tick is `LATE` where it came
-            after its bin was closed.
+            New columns. A gap whose `seq` belongs to an event of another kind stands
+            for `SILENCE`, and its code is the number of bins left out. The code of a
+            tick is `LATE` where the tick came after its bin was closed.
 
         Raises:
             ShapeError: if the values are not [T, F].
@@ -92,7 +91,7 @@ class Resampler:
         return {name: array.copy() for name, array in self.state._asdict().items()}
 
     def restore(self, arrays: Mapping[str, NDArray[Any]]) -> None:
-        """Take back a snapshot.
+        """Load a snapshot.
 
         Raises:
             CheckpointMismatch: if an array is absent or has another shape.
@@ -113,10 +112,10 @@ class Resampler:
 
 
 def expect_fields(folds: Mapping[str, str], fields: Sequence[str]) -> None:
-    """Refuse to fold a field that is not there.
+    """Check that every fold names a known field.
 
     Raises:
-        ConfigError: naming it.
+        ConfigError: naming the unknown field.
     """
     for name in folds:
         if name not in fields:
@@ -130,7 +129,7 @@ def _codes(folds: Mapping[str, str], fields: Sequence[str]) -> Ints:
 
 
 def _columns(*columns: NDArray[Any]) -> Columns:
-    # Columns cut from a table may be read-only, which would be compiled for apart.
+    # Columns cut from a table may be read-only: numba would compile for them apart.
     kinds = (np.int8, np.int64, np.int64, np.float64, np.int64, np.int64)
     pairs = zip(columns, kinds, strict=True)
     return Columns._make(np.require(c, kind, ["C", "W"]) for c, kind in pairs)

@@ -1,4 +1,4 @@
-"""Whether a snapshot belongs to this model."""
+"""Checks that a snapshot belongs to this model."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from sfm_stream import config
 from sfm_stream.errors import CheckpointMismatch
 
 FIRST, FORMAT = 1, 2
-"""Of the arrays of a state, raised whenever their meaning changes; see `earlier`."""
+"""Formats of a state's arrays, raised when their meaning changes; see `earlier`."""
 WAYS_OUT = {
     "state_format": "go on with the version that wrote it, or begin a new run",
 }
 
 
 def identity(settings: config.Config, fields: Sequence[str]) -> dict[str, Any]:
-    """Give what must be equal for a model to take a snapshot back."""
+    """Give the values that must be equal for a model to load a snapshot."""
     return {
         "state_format": FORMAT,
         "digest": config.digest(config.of_model(settings)),
@@ -27,10 +27,10 @@ def identity(settings: config.Config, fields: Sequence[str]) -> dict[str, Any]:
 def expect(
     meta: Mapping[str, Any], settings: config.Config, fields: Sequence[str]
 ) -> None:
-    """Refuse the snapshot of another model; one of the first format may be the same.
+    """Refuse the snapshot of another model; accept the first format of this one.
 
     Raises:
-        CheckpointMismatch: naming the first thing that differs.
+        CheckpointMismatch: naming the first value that differs.
     """
     expected = identity(settings, fields)
     if meta.get("state_format") == FIRST:
@@ -47,7 +47,7 @@ def expect(
 def expected_then(
     meta: Mapping[str, Any], settings: config.Config, now: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """Give what must be equal to take back a snapshot of the first format."""
+    """Give the values that must be equal to load a snapshot of the first format."""
     first = config.digest(config.of_model(config.of_first_runs(settings)))
     known = {now["digest"], first} & {meta.get("digest")}
     return {**now, "state_format": FIRST, "digest": known.pop() if known else first}

@@ -12,21 +12,21 @@ from sfm_stream.kernels.rows import ALL_ROWS, NO_ROOM, NO_ROW, Events, plain
 from sfm_stream.settings import Stream
 
 FURTHER = "(further streams)"
-"""Stands for all streams beyond those that the table has names for."""
+"""Stands for all streams beyond the number of names that the table keeps."""
 NAMES = 2
-"""Names kept per stream that may be learned from: ever more names take no memory."""
+"""Names kept, per stream of `stream.max_streams`: this bounds the memory of names."""
 
 
 class StreamTable:
     """Streams in order of appearance; each has one row of the bank per target.
 
     Args:
-        settings: which streams are wanted, and how many may be.
+        settings: which streams are wanted, and the largest number of streams.
 
     Attributes:
         numbers: number of each stream, by name.
-        first_row: int64, first row of each stream; NO_ROW of one that is not wanted,
-            NO_ROOM of one too many.
+        first_row: int64, first row of each stream; NO_ROW for a stream that is not
+            wanted, NO_ROOM for a stream beyond the largest number.
     """
 
     def __init__(self, settings: Stream) -> None:
@@ -46,10 +46,15 @@ class StreamTable:
         self._forget()
 
     def admit(self, names: Sequence[str], rows: int, width: int) -> int:
-        """Add streams, where so many rows are taken and each takes `width` of them.
+        """Add streams and give them rows.
+
+        Args:
+            names: of the new streams.
+            rows: the number of rows in use.
+            width: rows per stream.
 
         Returns:
-            How many rows are taken then.
+            The number of rows in use afterwards.
         """
         wanted, most = self._settings.symbols, self._settings.max_streams * width
         for name in names:
@@ -63,13 +68,13 @@ class StreamTable:
         return rows
 
     def restore(self, names: Sequence[str], first_row: Sequence[int]) -> None:
-        """Take the streams of a snapshot instead."""
+        """Replace the streams by those of a snapshot."""
         self.numbers = {name: i for i, name in enumerate(names)}
         self.first_row = np.array(first_row, np.int64)
         self._forget()
 
     def newcomers(self, block: Block) -> list[str]:
-        """Name the streams first named by a tick or control of a block, in order."""
+        """Name the new streams in the ticks and controls of a block, in order."""
         self._table(block.streams)
         if self._complete:
             return []
@@ -85,7 +90,7 @@ class StreamTable:
         return [*new[:left], FURTHER]
 
     def number(self, name: str) -> int:
-        """Give the number of a stream, or that of `FURTHER`; NO_ROW if none has it."""
+        """Give the number of a stream, else that of `FURTHER`, else NO_ROW."""
         return self.numbers.get(name, self.numbers.get(FURTHER, NO_ROW))
 
     def find(self, name: str) -> tuple[int, int]:
@@ -93,7 +98,7 @@ class StreamTable:
         found = self._found.get(name)
         if found is None:
             if len(self._found) > len(self.numbers):
-                self._found.clear()  # names without a number may never end
+                self._found.clear()  # a feed may name new streams without end
             found = self._found[name] = self.number(name), self.row(name)
         return found
 
@@ -106,7 +111,7 @@ class StreamTable:
         return self._table(block.streams)[block.stream]
 
     def events(self, block: Block, seq: int) -> Events:
-        """Give a block as the kernels take it, from an event's number on."""
+        """Convert a block for the kernels; `seq` is the number of its first event."""
         numbers = self.of(block)
         return Events(
             kind=plain(block.kind, np.int8),
@@ -125,19 +130,19 @@ class StreamTable:
         return self._rows[numbers]
 
     def _table(self, names: tuple[str, ...]) -> NDArray[np.int64]:
-        """Give the number of each name, and ALL_STREAMS at its end.
+        """Give the number of each name, with ALL_STREAMS as the last element.
 
-        A live feed names its streams in one tuple that it hands on with each block: so
-        the latest one is remembered.
+        A live feed passes the same tuple of names with each block, so the latest table
+        is cached.
         """
         if self._numbers is None or self._named is not names:
-            # A gap or heartbeat may name a stream that never ticked: no row has it.
+            # A gap or heartbeat may name a stream without ticks: it has no row.
             table = [self.number(name) for name in names]
             self._numbers = np.array([*table, ALL_STREAMS], np.int64)
             self._named, self._complete = names, NO_ROW not in table
         return self._numbers
 
     def _forget(self) -> None:
-        """Forget the tables that were made of the streams there were."""
+        """Clear the caches after the streams have changed."""
         self._rows = self._numbers = None
         self._found.clear()
