@@ -1,8 +1,8 @@
-"""The engine as models of River, the library for learning one row at a time.
+"""Models for River, the library for online learning, built on the engine.
 
-One stream, in River's order: a tick is (x_t, y_{t-1}), and its label is y_t.
-`predict_one` and `forecast` peek and change nothing. `learn_one` takes the step, meets
-y_t, and learns.
+A model is one stream. Its tick is (x_t, y_{t-1}), and the label of the tick is y_t.
+`predict_one` and `forecast` do not change the model. `learn_one` takes the tick and its
+label, and learns.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What River's three models share: their parameters, and what can be read from them."""
+"""The base of the three River models: parameters, memory, history, explanation."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from sfm_stream.state.inputs import CLOCKS
 if TYPE_CHECKING:
     import polars as pl
 
-# The one default model that serves every stream, but for what least squares see:
-# River's streams are often short, and every regressor costs the first hundred rows.
+# The default model, except for the regressors of least squares: streams in River are
+# often short, and each regressor raises the error of the first hundred rows.
 DEFAULT = config.Config()
 # River has no clock, so no season either.
 INPUTS = [name for name in DEFAULT.features.inputs if name not in CLOCKS]
@@ -46,11 +46,11 @@ PARAMETERS = {
     "run.seed": "seed",
     "target.horizons": "horizon",
 }
-"""Parameter that each setting comes from."""
+"""The parameter behind each setting."""
 
 
 class Face(base.Base):
-    """Parameters of a model, and its learner, which is all that it has learned."""
+    """Parameters of a model, and its learner, which holds all learned state."""
 
     remember: int = 0
 
@@ -100,14 +100,14 @@ class Face(base.Base):
 
     @property
     def _heads(self) -> int:
-        """Horizons that are forecast directly, 1 to this."""
+        """The largest horizon that is forecast directly; the least is 1."""
         return 1
 
     def _settings(self, targets: int) -> config.Config:
         """Give the parameters as settings.
 
         Raises:
-            ConfigError: naming the parameter.
+            ConfigError: naming the invalid parameter.
         """
         try:
             return self._read(targets)
@@ -174,12 +174,12 @@ class Face(base.Base):
 
     @property
     def n_seen(self) -> int:
-        """Number of rows learned from."""
+        """Number of rows that the model has learned from."""
         return self._learner.seen
 
     @property
     def n_drifts(self) -> int:
-        """Number of drifts that the detector has seen."""
+        """Number of drifts that the detector has reported."""
         return self._n_drifts
 
     @property
@@ -214,11 +214,11 @@ class Face(base.Base):
         Parameters
         ----------
         n
-            Rows at most; no more than `remember` are kept.
+            The largest number of rows; the model keeps at most `remember` rows.
 
         Returns:
         -------
-        A line per row, target and step ahead: `row`, the one that the forecast is of,
+        A line per row, target and step ahead: `row`, the number of the forecast row,
         `target`, `ahead`, `mean`, `lower`, `upper`, `truth`, `error`.
 
         """
@@ -236,7 +236,7 @@ class Face(base.Base):
         return ("y",)
 
     def _watch(self, scores: Floats) -> None:
-        """Show the drift detector how far off the forecasts were."""
+        """Give the drift detector the mean absolute error of the settled forecasts."""
         if self._detector is None or not len(scores):
             return
         self._detector.update(float(np.mean(np.abs(scores[:, 0] - scores[:, 1]))))
@@ -245,7 +245,7 @@ class Face(base.Base):
             self._learner.adapt()
 
     def _explain(self, x: Row, names: Sequence[object]) -> str:
-        """Say how the forecasts of the targets `names` come about."""
+        """Explain forecasts of the targets `names` by experts, inputs, frequencies."""
         said = self._learner.peek(x)
         if said is None or not self._learner.has_learned:
             return "Nothing is learned yet: the prediction is the last target, or 0."
@@ -278,7 +278,7 @@ class Face(base.Base):
 
 
 class OneTarget(Face):
-    """What can be read from the memory of a model with one target."""
+    """Reads the memory of a model with one target."""
 
     @property
     def amplitudes(self) -> dict[float, float]:
@@ -287,22 +287,22 @@ class OneTarget(Face):
 
     @property
     def coefficients(self) -> NDArray[np.complex64]:
-        """The memory itself, complex [frequencies, states], phase as of now."""
+        """The memory itself, complex [frequencies, states], at its present phase."""
         memory: NDArray[np.complex64] = self._memories[0]
         return memory
 
     @property
     def dominant_period(self) -> float:
-        """Ticks per cycle of the strongest frequency but the constant one."""
+        """Ticks per cycle of the strongest frequency above 0."""
         return self._dominant_period(self._memories[0])
 
 
 def interval(said: Floats) -> conf.Interval:
-    """Make an interval of mean, lower and upper; unbounded while they are unknown."""
+    """Make an interval of mean, lower and upper; unbounded while the bounds are NaN."""
     _, lower, upper = said.tolist()
     return anything() if math.isnan(lower) else conf.Interval(lower, upper)
 
 
 def anything() -> conf.Interval:
-    """Give the interval while nothing is known."""
+    """Give the unbounded interval, for a model without forecasts."""
     return conf.Interval(-math.inf, math.inf)

@@ -1,4 +1,4 @@
-"""Data frames of any make as columns of numbers, and back."""
+"""Converts data frames of any library to columns of numbers, and numbers to series."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ Column: TypeAlias = IntoSeries | IntoDataFrame | Sequence[Any] | NDArray[Any]
 def columns(frame: IntoDataFrame) -> tuple[list[Hashable], Floats]:
     """Give the names of a frame's columns, and their numbers [T, N].
 
-    A column of dates becomes those of its calendar.
+    A column of dates becomes the six columns of `CALENDAR`.
 
     Raises:
-        FeatureError: if a column holds something else.
+        FeatureError: if a column holds neither numbers nor dates.
     """
     table = nw.from_native(frame, eager_only=True)
     names: list[Hashable] = []
@@ -43,13 +43,13 @@ def column(values: Column, name: str, count: int) -> Floats:
     """Give the numbers [T] of a series, an array, a list, or a frame of one column.
 
     Args:
-        values: of any make.
-        name: to blame.
-        count: how many are expected, T.
+        values: the column, from any library.
+        name: of the column, for the error message.
+        count: the expected number of values, T.
 
     Raises:
-        FeatureError: if it holds something else.
-        ShapeError: if there are more or fewer of them, or several columns.
+        FeatureError: if a value is not a number.
+        ShapeError: if the number of values is not T, or there are several columns.
     """
     found = _plain_column(values, name)
     if found.shape != (count,):
@@ -74,7 +74,7 @@ def _plain_column(values: Column, name: str) -> Floats:
 
 
 def series(values: Floats, name: str, like: IntoDataFrame) -> IntoSeries:
-    """Make a series as the frame `like` would: same make, same index."""
+    """Make a series of the same library and with the same index as the frame `like`."""
     table = nw.from_native(like, eager_only=True)
     made: Any = nw.new_series(name, values, backend=table.implementation).to_native()
     index = nw.maybe_get_index(table)

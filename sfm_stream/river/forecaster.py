@@ -1,4 +1,4 @@
-"""River's forecaster over the engine."""
+"""A forecaster of time series for River, built on the engine."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from sfm_stream.river.rows import Row
 
 
 class SFMForecaster(OneTarget, Forecaster):
-    """State-Frequency Memory network with linear experts, for a series.
+    """State-Frequency Memory network with linear experts, for a time series.
 
-    Up to `horizon` steps ahead each step has heads of its own, trained for it. Farther
-    steps are forecast by going on from the forecasts as if they had come true. Of the
-    features, those of the first step count for the `horizon` steps forecast at once;
-    going on takes in those of the steps between.
+    Each step up to `horizon` has its own trained heads. Farther steps are forecast
+    recursively: a copy of the model takes the forecasts as values and forecasts from
+    there. The `horizon` steps that are forecast at once use the features of the first
+    step only; the copy takes the features of each step between.
 
-    Features and targets are treated as by `SFMRegressor`; all features are optional.
+    Features and targets are treated as in `SFMRegressor`; all features are optional.
 
     Parameters
     ----------
     horizon
-        Steps ahead that have heads of their own.
+        Number of steps ahead that have their own heads.
     n_states
         Number of states of the memory.
     n_frequencies
@@ -37,11 +37,11 @@ class SFMForecaster(OneTarget, Forecaster):
     cell
         `"sfm"` with fixed frequencies, or `"a-sfm"`, whose frequencies move.
     grid
-        How the frequencies are laid out: `"log"`, `"half"` or `"paper"`.
+        Spacing of the frequencies: `"log"`, `"half"` or `"paper"`.
     longest_period
         Longest period of the `"log"` grid, in ticks.
     lags
-        Past changes of the target that the linear experts see.
+        Number of past changes of the target that the linear experts see.
     optimizer
         Name of the optimiser; `"adam"` is the only one.
     loss
@@ -51,24 +51,24 @@ class SFMForecaster(OneTarget, Forecaster):
     clip_gradient
         Largest norm of the gradient.
     window_size
-        Ticks that gradients flow back through.
+        Number of ticks through which gradients flow back.
     confidence_level
-        Share of the truths that intervals are to hold.
+        Share of the truths that the intervals should cover.
     drift_detector
-        Is shown the absolute error of every forecast. At a drift the model keeps what
-        it knows and learns as fast as at birth.
+        Gets the mean absolute error of the forecasts that each row settles. At a drift
+        the model keeps its learned state and learns as fast as at birth.
     seed
-        Seed of the weights at birth. None is a seed like any other: models without one
-        are born alike.
+        Seed of the initial weights. None is the same seed as 0, so models without a
+        seed begin with the same weights.
     remember
-        Rows whose forecasts are kept for `history`; 0, none.
+        Number of rows whose forecasts are kept for `history`; 0 keeps no rows.
 
     Attributes:
     ----------
     n_seen
-        Rows learned from.
+        Number of rows that the model has learned from.
     n_drifts
-        Drifts that the detector has seen.
+        Number of drifts that the detector has reported.
     frequencies
         Frequencies of the memory, in cycles per tick.
     amplitudes
@@ -76,7 +76,7 @@ class SFMForecaster(OneTarget, Forecaster):
     coefficients
         The memory itself, complex, frequencies times states.
     dominant_period
-        Ticks per cycle of the strongest frequency but the constant one.
+        Ticks per cycle of the strongest frequency above 0.
 
     Examples:
     --------
@@ -90,8 +90,8 @@ class SFMForecaster(OneTarget, Forecaster):
     >>> len(forecast), all(300 < y < 900 for y in forecast)
     (24, True)
 
-    Intervals come from the model itself; a pipeline passes no such wish on, so ask its
-    last step.
+    Call the model itself for intervals: a pipeline does not pass `with_interval` on to
+    its last step.
 
     >>> low, *_, high = model.forecast(12, with_interval=True)
     >>> low.lower < forecast[0] < low.upper
@@ -131,14 +131,14 @@ class SFMForecaster(OneTarget, Forecaster):
         return self.horizon
 
     def learn_one(self, y: float | None, x: Row | None = None) -> None:
-        """Take a step: remember the features, meet the value, learn.
+        """Take a row: move the memory, compare the forecasts with the value, learn.
 
         Parameters
         ----------
         y
             The value, or None where it is unknown.
         x
-            Features known together with it.
+            Features that are known together with the value.
 
         """
         self._watch(self._learner.learn(x or {}, {"y": y}))
@@ -164,14 +164,14 @@ class SFMForecaster(OneTarget, Forecaster):
         xs: Iterable[Row] | None = None,
         with_interval: bool = False,
     ) -> list[float] | list[conf.Interval]:
-        """Forecast the next values, and change nothing.
+        """Forecast the next values without changing the model.
 
         Parameters
         ----------
         horizon
             Number of steps.
         xs
-            Features of each step, as many as there are steps.
+            Features of each step: `horizon` rows.
         with_interval
             Whether to give intervals in place of forecasts.
 

@@ -1,7 +1,7 @@
-"""One stream of the engine in River's order: a tick is (x_t, y_{t-1}), its label y_t.
+"""Runs one stream of the engine for River: a tick is (x_t, y_{t-1}), its label is y_t.
 
-The state is one thing: an engine, the columns of its features, the last targets. In the
-place of a target that stays unknown stands what was forecast of it.
+The state is an engine, the columns of its features, and the last targets. The forecast
+of a target takes the place of a target that stays unknown.
 """
 
 from __future__ import annotations
@@ -25,33 +25,33 @@ from sfm_stream.river.rows import Features, Row, number
 from sfm_stream.running.precompile import prepare
 
 STREAM = "river"
-# Ticks are a second apart: River has no clock, and the model does not look at this one.
+# Ticks are one second apart: River has no clock, and no input of the model uses time.
 START, PERIOD = 946_684_800 * 10**9, 10**9
 Floats: TypeAlias = NDArray[np.float64]
-# How the room for features that come late grows when it is too small. If it doubled, a
-# tick of 300 features could take three times as long.
+# Growth factor of the room for features that appear late. With a factor of 2, a tick of
+# 300 features could take three times as long.
 GROWTH = 1.5
 NO_SCORES = np.zeros((0, 3))
 
 
 class Learner:
-    """Forecasts, meets the truth, and learns.
+    """Forecasts the targets of rows, takes their truths, and learns.
 
-    There is no forecast before every target was known once: what is predicted is a
-    change from the last value. From then on the last value is the forecast, until a row
-    was learned.
+    Before every target was known once there is no forecast, because the model predicts
+    a change from the last value. From then on the forecast is the last value, until the
+    model has learned from a row.
 
     Args:
-        settings: with a field in `target.values` per target.
-        remember: rows that are kept in `past`.
+        settings: with one name in `target.values` per target.
+        remember: the number of rows that `past` keeps.
 
     Attributes:
-        features: the columns.
-        seen: rows learned from.
-        known: last value of each target, or what was forecast of it where it stayed
-            unknown; NaN before.
+        features: the columns of the features.
+        seen: the number of rows learned from.
+        known: last value of each target, or its forecast where the target stayed
+            unknown; NaN before the first known value.
         engine: None until every target was known.
-        past: the latest forecasts and what became of them.
+        past: the latest forecasts and their truths.
     """
 
     def __init__(self, settings: Config, remember: int = 0) -> None:
@@ -61,36 +61,36 @@ class Learner:
         self.seen = 0
         self.known = [math.nan] * len(settings.target.values)
         self.engine: Engine | None = None
-        # A row with all columns that was peeked at, when, and the tick it made.
+        # The last peeked row that has all columns, `seen` at that moment, and its tick.
         self._peeked: tuple[Row, int, Tick] | None = None
         self._born = self._columns = 0
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**vars(self), "_peeked": None}  # to peek changes nothing
+        return {**vars(self), "_peeked": None}  # a peek is no part of the state
 
     def __setstate__(self, state: Mapping[str, Any]) -> None:
         vars(self).update(state)
-        # a model that a former version pickled has no past
+        # A model pickled by a former version has no `past`,
         vars(self).setdefault("past", Past(0))
         vars(self).setdefault("_peeked", None)
-        # nor columns that wait for features
+        # and no spare columns for features.
         for name in ("_born", "_columns"):
             vars(self).setdefault(name, len(self.features) if self.engine else 0)
 
     @property
     def has_learned(self) -> bool:
-        """Whether the engine has taken in a tick."""
+        """Whether the engine has observed a tick."""
         return self.engine is not None and self.engine.seq > 0
 
     def peek(self, x: Row) -> Floats | None:
-        """Say what comes after this row, and change nothing.
+        """Forecast the targets of this row without changing the state.
 
         Returns:
-            [Tg, Q, 3]: mean, lower, upper, the bounds NaN until enough is scored; it
-            holds until the next call. None where nothing can be said.
+            [Tg, Q, 3]: mean, lower, upper, the bounds NaN until enough forecasts are
+            scored; valid until the next call. None before every target was known.
 
         Raises:
-            FeatureError: if a feature is no number.
+            FeatureError: if a feature is neither a number nor a date.
         """
         plain = self.features.plain(x)
         row = self._row(x) if plain is None else self._filled(plain)
@@ -103,18 +103,19 @@ class Learner:
         return engine.peek_array(tick)
 
     def learn(self, x: Row, y: Mapping[Hashable, Any]) -> Floats:
-        """Take in a row and what came of it, and learn.
+        """Take a row and its targets, and learn.
 
         Args:
             x: the features.
-            y: the targets, in order; None and NaN leave one unknown.
+            y: the targets, in order; a target that is None or NaN is unknown.
 
         Returns:
-            [scores, 3]: truth, mean and last value of what was settled; it holds until
-            the next call.
+            [scores, 5]: truth, mean, last value, interval score and CRPS of the settled
+            forecasts, valid until the next call; no rows before every target was known.
 
         Raises:
-            FeatureError: if a feature or target is no number.
+            FeatureError: if a feature is neither a number nor a date, or a target is
+                not a number.
         """
         truth = list(map(number, y, y.values()))
         peeked = self._peeked
@@ -124,16 +125,17 @@ class Learner:
         return self._answer(self._tick(self._row(x)), truth)
 
     def learn_many(self, names: Sequence[Hashable], rows: Floats, y: Floats) -> None:
-        """Take in T rows [T, N] of the features `names`, and their targets [T].
+        """Take T rows [T, N] of the features `names` with their targets [T], and learn.
 
-        The same as `learn` row by row, in one call of the compiled tick.
+        The result is the same as of `learn` row by row, with few calls of the compiled
+        tick.
         """
         if not len(rows):
             return
         rows = np.where(np.isinf(rows), np.nan, rows)
         truth = np.where(np.isfinite(y), y, np.nan)
         since = _first_known(rows)
-        # a feature has a column from the first row on in which it is known
+        # A feature gets its column at the first row in which its value is known.
         starts = sorted({0, *(at for at in since if at < len(rows))})
         for begin, end in pairwise([*starts, len(rows)]):
             known = [name for name, at in zip(names, since, strict=True) if at <= begin]
@@ -143,7 +145,7 @@ class Learner:
     def _learn_part(
         self, names: Sequence[Hashable], rows: Floats, truth: Floats
     ) -> None:
-        """Take in rows [T, N] of features that all have columns from the first on."""
+        """Learn from rows [T, N] of features that are known in the first row."""
         self._admit(dict.fromkeys(names, 0.0))
         values = np.full((len(rows), self._width), np.nan)
         values[:, self.features.places(names)] = rows
@@ -152,22 +154,22 @@ class Learner:
             tick = self._tick(values[begun].tolist())
             self._answer(tick, [float(truth[begun])])
             begun += 1
-        # what comes after an unknown target stands on its forecast
+        # The tick after an unknown target holds the forecast of that target.
         unknown = (np.flatnonzero(np.isnan(truth[begun:-1])) + begun + 1).tolist()
         for start, end in pairwise([begun, *unknown, len(values)]):
             if start < end:
                 self._answer_many(values[start:end], truth[start:end])
 
     def forecast(self, xs: Sequence[Row]) -> Floats:
-        """Say what comes after each of several rows that follow each other.
+        """Forecast the first target at each of the next rows.
 
-        Up to the longest horizon these are forecasts made now. Beyond it a copy goes on
-        from them as if they had come true; the squares of the half-widths add up, as
-        those of independent errors do.
+        Up to the longest horizon the present state forecasts. Beyond it a copy takes
+        the forecasts as values and forecasts from there; the squares of the half-widths
+        add up, as the variances of independent errors do.
 
         Returns:
-            [len(xs), 3]: mean, lower, upper of the first target; zeros and NaN where
-            nothing can be said.
+            [len(xs), 3]: mean, lower, upper of the first target; 0, NaN and NaN before
+            every target was known.
         """
         said, start, spread = np.full((len(xs), 3), np.nan), 0, 0.0
         said[:, 0] = 0.0
@@ -185,7 +187,7 @@ class Learner:
         return said
 
     def suppose(self, xs: Sequence[Row], means: Floats) -> None:
-        """Go on as if these targets had come, and learn nothing from them."""
+        """Take rows with these targets as values, without learning from the targets."""
         for x, mean in zip(xs, means.tolist(), strict=True):
             self._answer(self._tick(self._row(x)), [math.nan])
             self.known = [mean]
@@ -197,7 +199,7 @@ class Learner:
             self.engine.learn()
 
     def tune(self, settings: Config) -> None:
-        """Learn at the rate of these settings from now on."""
+        """Change the learning rate to that of these settings."""
         self._settings = settings
         if self.engine is not None:
             self.engine.tune(settings.learn.lr)
@@ -209,7 +211,7 @@ class Learner:
         return dict(zip(engine.experts, weights, strict=True))
 
     def inputs(self, target: int) -> dict[str, float]:
-        """Name what a target's model saw of the row last given to `peek`, scaled."""
+        """Give the scaled inputs of a target at the last peeked row, by name."""
         engine = self._awake()
         names = list(engine.inputs.values())[target]
         seen = engine.view("tape_u")[target, -1, : len(names)].tolist()
@@ -217,7 +219,7 @@ class Learner:
         return {name: value for name, value in pairs if name is not None}
 
     def _named(self, text: str) -> str | None:
-        """Put a feature's own name for its column's; None where no feature has it."""
+        """Replace a column's name by its feature's name; None for a spare column."""
         names, found = self.features.names, re.search(r"x(\d+)", text)
         if found is None:
             return text
@@ -225,11 +227,11 @@ class Learner:
         return text.replace(found[0], str(names[at])) if at < len(names) else None
 
     def _has_begun(self) -> bool:
-        """Say whether every target was known once; then it is so for good."""
+        """Say whether every target was known once; it stays true from then on."""
         return self.engine is not None or not any(map(math.isnan, self.known))
 
     def _last_values(self) -> Floats:
-        """Say that nothing changes, as the engine does before it has seen a tick."""
+        """Forecast the last values, as the engine does before its first tick."""
         target = self._settings.target
         said = np.full((len(target.values), len(target.horizons), 3), np.nan)
         said[..., 0] = np.array(self.known)[:, None]
@@ -243,14 +245,14 @@ class Learner:
 
     @property
     def _width(self) -> int:
-        """Columns of a tick: those of the features, and some that wait for one."""
+        """Columns of a tick: those of features, and spare ones for late features."""
         return max(self._columns, len(self.features))
 
     def _row(self, x: Row) -> Sequence[float]:
         return self._filled(self.features.row(x))
 
     def _filled(self, row: Sequence[float]) -> Sequence[float]:
-        """Give the values of the features, and none for the columns that wait."""
+        """Give the values of the features, and NaN for the spare columns."""
         waiting = self._columns - len(row)
         return [*row, *[math.nan] * waiting] if waiting > 0 else row
 
@@ -259,11 +261,10 @@ class Learner:
         return [*self._settings.target.values, *columns]
 
     def _admit(self, x: Row) -> None:
-        """Give the new names of a row columns, and the engine room for them.
+        """Give columns to the new features of a row, and widen the engine if needed.
 
-        All of the engine is copied when it is widened. So the room for features that
-        came late grows by half, as that of a list does, and a column that waits holds
-        nothing: it is a value that is missing.
+        Widening copies the whole engine. So the room for late features grows by half
+        each time, as the room of a list does. A spare column is a missing value.
         """
         before = len(self.features)
         if not self.features.admit(x) or self.engine is None:
@@ -293,9 +294,9 @@ class Learner:
         return scores
 
     def _answer_many(self, rows: Floats, truth: Floats) -> None:
-        """Take in rows [T, N] and targets [T] of a stream that has begun.
+        """Learn from rows [T, N] and targets [T] in one call of the engine.
 
-        Only the last target may be unknown.
+        Every target was known once before, and only the last one here may be unknown.
         """
         count = len(rows)
         values = np.full((count, 2, 1 + rows.shape[1]), np.nan)
@@ -320,14 +321,14 @@ class Learner:
         self.known = [float(self._said_last()[0, 0, 0]) if math.isnan(last) else last]
 
     def _said_last(self) -> Floats:
-        """Copy what was forecast at the last tick: mean, lower, upper [Tg, Q, 3]."""
+        """Copy the forecasts of the last tick: mean, lower, upper [Tg, Q, 3]."""
         engine = self._awake()
         bounds = engine.view("origin_bounds")
         slot = (engine.ticks[STREAM] - 1) % (bounds.shape[1] - 1)
         return np.array(bounds[:, slot], np.float64)
 
     def _awake(self) -> Engine:
-        """Give the engine, made when the first tick comes."""
+        """Give the engine; make it at the first call."""
         if self.engine is None:
             prepare(self._settings, self._fields(), _tell)
             self.engine = Engine(self._settings, self._fields())
@@ -336,7 +337,7 @@ class Learner:
 
 
 def _completed(values: Sequence[float], others: Sequence[float]) -> list[float]:
-    """Put another in the place of each value that is NaN."""
+    """Replace each value that is NaN by the other value at its place."""
     return [
         other if math.isnan(value) else value
         for value, other in zip(values, others, strict=True)
@@ -344,7 +345,7 @@ def _completed(values: Sequence[float], others: Sequence[float]) -> list[float]:
 
 
 def _first_known(rows: Floats) -> list[int]:
-    """Give the first row in which each column is known; their number if none is."""
+    """Give the first row in which each column is not NaN, or the number of rows."""
     known = ~np.isnan(rows)
     first = np.where(known.any(axis=0), known.argmax(axis=0), len(rows))
     return [int(at) for at in first]

@@ -1,4 +1,4 @@
-"""River's regressor for several targets over the engine."""
+"""A regressor with several targets for River, built on the engine."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from sfm_stream.river.rows import Row, in_order
 class SFMMultiTargetRegressor(Face, base.MultiTargetRegressor):
     """State-Frequency Memory networks with linear experts, one per target.
 
-    Each target has a memory and weights of its own, and sees the features and the
-    changes and levels of all targets. The first row names the targets; a later row may
-    leave some out, or give them as None or NaN, and then they teach nothing. Before
-    each target was known once the predictions are 0. All else is as `SFMRegressor` has
-    it.
+    Each target has its own memory and weights, and sees the features and the changes
+    and levels of all targets. The first row names the targets. A later row may leave
+    targets out, or give None or NaN; the model learns nothing from these. The
+    predictions are 0 until every target was known once. All else is the same as in
+    `SFMRegressor`.
 
     Parameters
     ----------
@@ -35,11 +35,11 @@ class SFMMultiTargetRegressor(Face, base.MultiTargetRegressor):
     cell
         `"sfm"` with fixed frequencies, or `"a-sfm"`, whose frequencies move.
     grid
-        How the frequencies are laid out: `"log"`, `"half"` or `"paper"`.
+        Spacing of the frequencies: `"log"`, `"half"` or `"paper"`.
     longest_period
         Longest period of the `"log"` grid, in ticks.
     lags
-        Past changes of the target that the linear experts see.
+        Number of past changes of the target that the linear experts see.
     optimizer
         Name of the optimiser; `"adam"` is the only one.
     loss
@@ -49,24 +49,24 @@ class SFMMultiTargetRegressor(Face, base.MultiTargetRegressor):
     clip_gradient
         Largest norm of the gradient.
     window_size
-        Ticks that gradients flow back through.
+        Number of ticks through which gradients flow back.
     confidence_level
-        Share of the truths that intervals are to hold.
+        Share of the truths that the intervals should cover.
     drift_detector
-        Is shown the absolute error of every forecast. At a drift the model keeps what
-        it knows and learns as fast as at birth.
+        Gets the mean absolute error of the forecasts that each row settles. At a drift
+        the model keeps its learned state and learns as fast as at birth.
     seed
-        Seed of the weights at birth. None is a seed like any other: models without one
-        are born alike.
+        Seed of the initial weights. None is the same seed as 0, so models without a
+        seed begin with the same weights.
     remember
-        Rows whose forecasts are kept for `history`; 0, none.
+        Number of rows whose forecasts are kept for `history`; 0 keeps no rows.
 
     Attributes:
     ----------
     n_seen
-        Rows learned from.
+        Number of rows that the model has learned from.
     n_drifts
-        Drifts that the detector has seen.
+        Number of drifts that the detector has reported.
     frequencies
         Frequencies of the memory, in cycles per tick.
     targets
@@ -76,7 +76,7 @@ class SFMMultiTargetRegressor(Face, base.MultiTargetRegressor):
     coefficients
         Per target, the memory itself, complex, frequencies times states.
     dominant_period
-        Per target, ticks per cycle of the strongest frequency but the constant one.
+        Per target, ticks per cycle of the strongest frequency above 0.
 
     Examples:
     --------
@@ -115,14 +115,14 @@ class SFMMultiTargetRegressor(Face, base.MultiTargetRegressor):
 
     @property
     def dominant_period(self) -> dict[Hashable, float]:
-        """Ticks per cycle of each target's strongest frequency but the constant one."""
+        """Ticks per cycle of each target's strongest frequency above 0."""
         return {n: self._dominant_period(own) for n, own in self._named_memories()}
 
-    # River's own takes further keywords, which would pass in silence.
+    # River's method takes any keywords: a misspelt one would pass in silence.
     def learn_one(  # type: ignore[override]
         self, x: Row, y: Mapping[Hashable, float | None]
     ) -> None:
-        """Take a step: remember the row, meet its targets, learn.
+        """Take a row: move the memory, compare the forecasts with the targets, learn.
 
         Parameters
         ----------
@@ -145,7 +145,7 @@ class SFMMultiTargetRegressor(Face, base.MultiTargetRegressor):
         if not self._targets:
             learner = Learner(self._settings(len(targets)), self.remember)
         scores = learner.learn(x, {name: y.get(name) for name in targets})
-        # a first row that is refused names no targets
+        # A refused first row does not name the targets.
         self._targets, self._learner = targets, learner
         self._watch(scores)
 
@@ -160,7 +160,7 @@ class SFMMultiTargetRegressor(Face, base.MultiTargetRegressor):
     def predict_one(
         self, x: Row, with_interval: bool = False
     ) -> dict[Hashable, float] | dict[Hashable, conf.Interval]:
-        """Predict the targets, and change nothing.
+        """Predict the targets without changing the model.
 
         Parameters
         ----------
@@ -180,7 +180,7 @@ class SFMMultiTargetRegressor(Face, base.MultiTargetRegressor):
         return dict(zip(self._targets, said[:, 0, 0].tolist(), strict=True))
 
     def debug_one(self, x: Row) -> str:
-        """Say how the predictions come about: experts, inputs, frequencies.
+        """Explain the predictions by experts, inputs and frequencies.
 
         Parameters
         ----------

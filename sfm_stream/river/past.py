@@ -1,4 +1,4 @@
-"""The latest forecasts of a model and what became of them, for plotting."""
+"""Keeps the latest forecasts of a model and their truths, for plotting."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ Floats: TypeAlias = NDArray[np.float64]
 
 
 class Past:
-    """A ring of rows: what was said at each, and the truth that came with it.
+    """The latest rows: the forecasts made at each row, and its truth.
 
     Args:
-        room: rows that are kept; 0 for none.
+        room: the number of rows to keep; 0 keeps no rows.
 
     Attributes:
-        room: the same.
+        room: the number of rows to keep.
     """
 
     def __init__(self, room: int) -> None:
@@ -29,11 +29,11 @@ class Past:
         self._rows: list[tuple[int, Floats, Floats]] = []
 
     def add(self, first: int, said: Floats, truth: Floats) -> None:
-        """Take rows in order.
+        """Add rows in order.
 
         Args:
             first: number of the first row.
-            said: [T, Tg, Q, 3]: mean, lower and upper.
+            said: [T, Tg, Q, 3], forecasts: mean, lower and upper.
             truth: [T, Tg] of the same rows; NaN where unknown.
         """
         start = max(len(said) - self.room, 0)
@@ -41,19 +41,19 @@ class Past:
             (first + i, said[i].copy(), truth[i].copy())
             for i in range(start, len(said))
         ]
-        if len(self._rows) >= 2 * self.room:  # so that a row costs no shift of all
+        if len(self._rows) >= 2 * self.room:  # rarely: deleting moves all other rows
             del self._rows[: -self.room]
 
     def frame(self, count: int, names: Sequence[Hashable]) -> pl.DataFrame:
         """Give the latest rows, one line per row, target and step ahead.
 
         Args:
-            count: rows at most.
+            count: the largest number of rows.
             names: of the targets.
 
         Returns:
-            `row`, the one that the forecast is of; `target`, `ahead`, `mean`, `lower`,
-            `upper`, `truth`, `error`; null where nothing is known.
+            `row`, the number of the forecast row; `target`, `ahead`, `mean`, `lower`,
+            `upper`, `truth`, `error`; an unknown number is null.
         """
         import polars as pl
 

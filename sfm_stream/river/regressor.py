@@ -1,4 +1,4 @@
-"""River's regressor over the engine."""
+"""A regressor with one target for River, built on the engine."""
 
 from __future__ import annotations
 
@@ -17,18 +17,20 @@ class SFMRegressor(OneTarget, base.MiniBatchRegressor):
     """State-Frequency Memory network with linear experts, for one target.
 
     The rows are ticks of one stream, and their order matters: a recurrent memory of
-    states times frequencies goes from row to row. The model predicts how far the next
-    target lies from the last one it was told, and scales features and target by itself.
+    states times frequencies goes from row to row. The model predicts the difference
+    between the next target and the last known one, and scales features and target
+    itself.
 
-    `predict_one` is a peek: however often it is called, nothing changes. `learn_one`
-    takes the step: the memory moves once, what was forecast meets `y`, and the model
-    learns. So where labels come late, as with `delay` in `progressive_val_score`, the
-    memory and the last known target are those of the last row learned from.
+    `predict_one` does not change the model, however often it is called. `learn_one`
+    moves the memory by one row, compares the forecasts with `y`, and learns. So where
+    labels come late, as with `delay` in `progressive_val_score`, the memory and the
+    last known target are those of the last row learned from.
 
-    Features may have any hashable name, and appear and vanish. One that is absent, None,
-    NaN or infinite counts as its mean; a date is read as a calendar; anything else
-    raises a `FeatureError`. A target that is None, NaN or infinite moves the memory and
-    teaches nothing; the model goes on from what it forecast of it. Before the first known target the prediction is 0.
+    Features may have any hashable name, and may appear and vanish. A feature that is
+    absent, None, NaN or infinite counts as its mean; a date is read as a calendar; any
+    other value raises a `FeatureError`. Where the target is None, NaN or infinite, the
+    memory moves, but the model learns nothing and uses its own forecast as the last
+    target. Before the first known target the prediction is 0.
 
     Parameters
     ----------
@@ -41,11 +43,11 @@ class SFMRegressor(OneTarget, base.MiniBatchRegressor):
     cell
         `"sfm"` with fixed frequencies, or `"a-sfm"`, whose frequencies move.
     grid
-        How the frequencies are laid out: `"log"`, `"half"` or `"paper"`.
+        Spacing of the frequencies: `"log"`, `"half"` or `"paper"`.
     longest_period
         Longest period of the `"log"` grid, in ticks.
     lags
-        Past changes of the target that the linear experts see.
+        Number of past changes of the target that the linear experts see.
     optimizer
         Name of the optimiser; `"adam"` is the only one.
     loss
@@ -55,24 +57,24 @@ class SFMRegressor(OneTarget, base.MiniBatchRegressor):
     clip_gradient
         Largest norm of the gradient.
     window_size
-        Ticks that gradients flow back through.
+        Number of ticks through which gradients flow back.
     confidence_level
-        Share of the truths that intervals are to hold.
+        Share of the truths that the intervals should cover.
     drift_detector
-        Is shown the absolute error of every forecast. At a drift the model keeps what
-        it knows and learns as fast as at birth.
+        Gets the mean absolute error of the forecasts that each row settles. At a drift
+        the model keeps its learned state and learns as fast as at birth.
     seed
-        Seed of the weights at birth. None is a seed like any other: models without one
-        are born alike.
+        Seed of the initial weights. None is the same seed as 0, so models without a
+        seed begin with the same weights.
     remember
-        Rows whose forecasts are kept for `history`; 0, none.
+        Number of rows whose forecasts are kept for `history`; 0 keeps no rows.
 
     Attributes:
     ----------
     n_seen
-        Rows learned from.
+        Number of rows that the model has learned from.
     n_drifts
-        Drifts that the detector has seen.
+        Number of drifts that the detector has reported.
     frequencies
         Frequencies of the memory, in cycles per tick.
     amplitudes
@@ -80,7 +82,7 @@ class SFMRegressor(OneTarget, base.MiniBatchRegressor):
     coefficients
         The memory itself, complex, frequencies times states.
     dominant_period
-        Ticks per cycle of the strongest frequency but the constant one.
+        Ticks per cycle of the strongest frequency above 0.
 
     Examples:
     --------
@@ -94,8 +96,8 @@ class SFMRegressor(OneTarget, base.MiniBatchRegressor):
     >>> metric.get() < 0.3
     True
 
-    Intervals are calibrated online, so that in the long run they hold the share of truths
-    that was asked for. Before 20 forecasts have met their truth they have no end.
+    Intervals are calibrated online: in the long run they cover the share of truths
+    given by `confidence_level`. Until 20 forecasts are scored they are unbounded.
 
     >>> x, y = next(iter(datasets.TrumpApproval()))
     >>> y in model.predict_one(x, with_interval=True)
@@ -103,7 +105,7 @@ class SFMRegressor(OneTarget, base.MiniBatchRegressor):
     >>> model.predict_one(x, with_interval=True).width < 3
     True
 
-    The memory can be looked into.
+    The memory can be read.
 
     >>> len(model.amplitudes) == len(model.frequencies) == 8
     True
@@ -117,7 +119,7 @@ class SFMRegressor(OneTarget, base.MiniBatchRegressor):
     """  # noqa: E501 a reference is one line
 
     def learn_one(self, x: Row, y: float | None) -> None:
-        """Take a step: remember the row, meet its target, learn.
+        """Take a row: move the memory, compare the forecast with the target, learn.
 
         Parameters
         ----------
@@ -134,7 +136,7 @@ class SFMRegressor(OneTarget, base.MiniBatchRegressor):
     @overload
     def predict_one(self, x: Row, with_interval: Literal[True]) -> conf.Interval: ...
     def predict_one(self, x: Row, with_interval: bool = False) -> float | conf.Interval:
-        """Predict the target, and change nothing.
+        """Predict the target without changing the model.
 
         Parameters
         ----------
@@ -150,7 +152,7 @@ class SFMRegressor(OneTarget, base.MiniBatchRegressor):
         return 0.0 if said is None else float(said[0, 0, 0])
 
     def learn_many(self, X: IntoDataFrame, y: dataframes.Column) -> None:
-        """Learn from rows in their order: the same as `learn_one` row by row.
+        """Learn from rows in their order, with the result of `learn_one` row by row.
 
         Parameters
         ----------
@@ -169,7 +171,7 @@ class SFMRegressor(OneTarget, base.MiniBatchRegressor):
             self.learn_one(dict(zip(names, row, strict=True)), value)
 
     def predict_many(self, X: IntoDataFrame) -> IntoSeries:
-        """Predict for each row what `predict_one` would: as if it came next.
+        """Predict each row with `predict_one`, as if that row came next.
 
         Parameters
         ----------
@@ -182,7 +184,7 @@ class SFMRegressor(OneTarget, base.MiniBatchRegressor):
         return dataframes.series(np.array([self.predict_one(x) for x in xs]), "y", X)
 
     def debug_one(self, x: Row) -> str:
-        """Say how the prediction comes about: experts, inputs, frequencies.
+        """Explain the prediction by experts, inputs and frequencies.
 
         Parameters
         ----------

@@ -1,4 +1,4 @@
-"""River's dicts as columns: which feature goes where, and what counts as missing."""
+"""Converts River's dicts to columns of numbers, with NaN for missing values."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from sfm_stream.errors import FeatureError
 Row: TypeAlias = Mapping[Any, Any]
 FLOATS = frozenset([float])
 NUMBERS = (bool, int, float, np.number, np.bool_, Decimal)
-# What is read from a date: sine and cosine of three clocks.
+# The numbers read from a date: sine and cosine of three cycles.
 CALENDAR = ("year sin", "year cos", "week sin", "week cos", "day sin", "day cos")
 DAYS_PER_YEAR = 365.2425
 
@@ -24,13 +24,13 @@ DAYS_PER_YEAR = 365.2425
 class Features:
     """The columns of features, in order of appearance.
 
-    Names that appear together are sorted as text, so the order of a dict decides
-    nothing. A column once given is never taken back. A date has six columns, named
+    Names that appear together are sorted as text, so the order of a dict does not
+    matter. A feature keeps its column for good. A date has six columns, named
     `(name, "year sin")` and so on.
     """
 
-    # Gets the values of all columns at once; None for fewer than two of them, and in
-    # what a former version pickled.
+    # Gets the values of all columns at once; None for fewer than two columns, and in a
+    # pickle of a former version.
     _together: Callable[[Row], tuple[Any, ...]] | None = None
 
     def __init__(self) -> None:
@@ -45,21 +45,21 @@ class Features:
         return tuple(self._places)
 
     def are(self, x: Row) -> bool:
-        """Say whether the names of a row are those of the columns."""
+        """Say whether the names of a row are exactly the names of the columns."""
         return x.keys() == self._places.keys()
 
     def places(self, names: Iterable[Hashable]) -> list[int]:
-        """Give the columns of names that have one."""
+        """Give the column of each name; every name must have a column."""
         return [self._places[name] for name in names]
 
     def admit(self, x: Row) -> bool:
-        """Give columns to the new names of a row, and say whether there were any.
+        """Give columns to the new names of a row; say whether there were any.
 
-        A name whose value is missing (None, NaN, infinite) waits until it has another.
+        A name gets no column while its value is missing (None, NaN, infinite).
 
         Raises:
-            FeatureError: if a value is neither a number nor a date, or the row no dict;
-                then none has a column.
+            FeatureError: if a value is neither a number nor a date, or the row is not a
+                dict; then no name gets a column.
         """
         try:
             if x.keys() <= self._places.keys():
@@ -76,11 +76,12 @@ class Features:
         return bool(new)
 
     def plain(self, x: Row) -> tuple[float, ...] | None:
-        """Give the values of a dict that holds a finite float for each column, no more.
+        """Give the values of a dict with a finite float per column and no other name.
 
-        Most rows are such, and are read in half the time; None of any other.
+        This reads most rows, in half the time of `row`. The result is None for any
+        other row.
         """
-        # a dict of another class may make up what is missing
+        # A subclass of dict may supply values for absent names.
         if self._together is None or x.__class__ is not dict:
             return None
         if len(x) != len(self._places):
@@ -98,12 +99,13 @@ class Features:
                 number(name, value)
 
     def row(self, x: Row) -> list[float]:
-        """Give the values of all columns, NaN where there is none.
+        """Give the values of all columns, NaN for a missing value.
 
-        A name without a column is passed over.
+        A name without a column is ignored.
 
         Raises:
-            FeatureError: if a value is neither a number nor a date, or the row no dict.
+            FeatureError: if a value is neither a number nor a date, or the row is not a
+                dict.
         """
         places, row = self._places, [math.nan] * len(self._places)
         try:
@@ -113,7 +115,7 @@ class Features:
         for name, value in items:
             place = places.get(name)
             if place is not None:
-                # nearly all values are finite floats: a call for each would double this
+                # Most values are finite floats: a call for each would double the time.
                 plain = value.__class__ is float and value - value == 0.0
                 row[place] = value if plain else number(name, value)
             elif isinstance(value, date) and (name, CALENDAR[0]) in places:
@@ -124,15 +126,15 @@ class Features:
 
 
 def in_order(names: Iterable[Hashable]) -> tuple[Hashable, ...]:
-    """Sort names of any kind as text."""
+    """Sort names of any type by their text."""
     return tuple(sorted(names, key=lambda name: (str(name), str(type(name)))))
 
 
 def number(name: Hashable, value: object) -> float:
-    """Give a value as a float, NaN where it is None, NaN or infinite.
+    """Convert a value to a float; None and infinite values become NaN.
 
     Raises:
-        FeatureError: if it is no number.
+        FeatureError: if the value is not a number.
     """
     if value.__class__ is not float:
         if value is None:
@@ -143,13 +145,13 @@ def number(name: Hashable, value: object) -> float:
             value = float(value)
         except OverflowError:  # a whole number too large for any float
             return math.nan
-    assert isinstance(value, float)  # noqa: S101 it was looked at
-    # one NaN for all, so that equal rows are equal
+    assert isinstance(value, float)  # noqa: S101 its type was checked above
+    # always the same NaN object, so that equal rows compare as equal
     return value if value - value == 0.0 else math.nan
 
 
 def _no_number(name: Hashable, value: object) -> FeatureError:
-    if isinstance(value, date):  # it stands where a number must be
+    if isinstance(value, date):  # a date in the place of a number
         hint = "give dates a feature of their own"
         return FeatureError(name, value, "a number", hint)
     return FeatureError(name, value)
@@ -160,7 +162,7 @@ def _no_row(x: object) -> FeatureError:
 
 
 def calendar(moment: date | None) -> list[float]:
-    """Read the clocks of `CALENDAR`; NaN of no date."""
+    """Compute the numbers of `CALENDAR` from a date; NaN for a missing date."""
     if moment is None or moment != moment:
         return [math.nan] * len(CALENDAR)
     time = moment.timetuple()
@@ -171,6 +173,6 @@ def calendar(moment: date | None) -> list[float]:
 
 def _columns(name: Hashable, value: object) -> Iterable[Hashable]:
     if isinstance(value, date):
-        known = value == value  # a missing date is not even itself
+        known = value == value  # a missing date does not equal itself
         return [(name, part) for part in CALENDAR] if known else ()
     return () if math.isnan(number(name, value)) else (name,)
