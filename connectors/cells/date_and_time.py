@@ -1,4 +1,4 @@
-"""Columns that tell time together: date and time of day, or a year and what follows.
+"""Join columns that together hold a time: date and time of day, or year, month, day.
 
 They become one column of text, which `dates` reads.
 """
@@ -13,23 +13,23 @@ from connectors.cells.numbers import MISSING
 
 TIME_OF_DAY = r"^\d{1,2}:\d{2}(?::\d{2}(?:[.,]\d+)?)?\s*(?:[AaPp][Mm])?$"
 BARE_CLOCKS = {4: "%H%M", 6: "%H%M%S", 9: "%H%M%S%3f"}
-"""Times of day without separators, by their digits."""
+"""Forms of times of day without separators, by their number of digits."""
 BARE_CLOCK, WHOLE = r"^\d{1,9}(?:\.\d+)?$", r"^(\d+)"
 HOURS, MOST_LOST = 2, 2
-"""Digits of an hour, and how many zeros the longest of some times may have lost."""
+"""Digits of an hour, and the most leading zeros that the longest time may have lost."""
 BARE_HOUR = r"^(\d{1,2})$"
 
 
 def joined(frame: pl.DataFrame, columns: Sequence[str], form: str = "") -> pl.Series:
-    """Give the column of times; several become one of text.
+    """Give the column of times; join several columns into one of text.
 
-    Year, month and day in columns of their own, and what follows them, are a date and a
-    time of day.
+    Two columns are a date and a time of day. Three or more are year, month, day, hour
+    and so on.
 
     Args:
-        frame: with the columns.
-        columns: their names.
-        form: of the result, where it is known.
+        frame: holds the columns.
+        columns: names of the columns.
+        form: format of the result, or empty if not known.
     """
     if len(columns) == 1:
         return frame[columns[0]]
@@ -47,7 +47,7 @@ def joined(frame: pl.DataFrame, columns: Sequence[str], form: str = "") -> pl.Se
 
 
 def _full(clock: pl.Series, form: str) -> pl.Series:
-    """Give times of day without separators the zeros they may have lost in front.
+    """Restore lost leading zeros of times of day without separators.
 
     An hour alone becomes a time of day.
     """
@@ -60,18 +60,18 @@ def _full(clock: pl.Series, form: str) -> pl.Series:
 
 
 def _padded(clock: pl.Series, digits: int) -> pl.Series:
-    """Put zeros in front until there are so many digits before a point."""
+    """Add leading zeros until there are `digits` digits before the decimal point."""
     whole = clock.str.extract(WHOLE, 1).str.zfill(digits)
     return (whole + clock.str.replace(WHOLE, "")).alias(clock.name)
 
 
 def bare_digits(column: pl.Series) -> int:
-    """Give how many digits times of day without separators have in full.
+    """Give the full number of digits of times of day without separators.
 
-    Zeros in front may be lost, as where the column was one of numbers: `93000`.
+    Leading zeros may be lost, e.g. if the column held numbers: `93000`.
 
     Returns:
-        The least number that reads all of them; 0 where none does.
+        The smallest number of digits that reads all cells; 0 if none does.
     """
     cells = filled(column.cast(pl.String))
     if not len(cells) or not cells.str.contains(BARE_CLOCK).all():
@@ -84,7 +84,7 @@ def bare_digits(column: pl.Series) -> int:
 
 
 def _are_clocks(cells: pl.Series, digits: int) -> bool:
-    """Say whether digits are hours, minutes and, from six on, seconds."""
+    """Say whether digits are hours, minutes and, if six or more, seconds."""
     clock = _padded(cells, digits)
     parts = [clock.str.slice(i, 2).cast(pl.Int64) for i in range(0, min(digits, 6), 2)]
     most = (23, 59, 59)
@@ -92,12 +92,12 @@ def _are_clocks(cells: pl.Series, digits: int) -> bool:
 
 
 def sample(columns: Mapping[str, pl.Series], names: Sequence[str]) -> pl.Series:
-    """Give the first rows of the column of times, several joined."""
+    """Join the first rows of the columns of times."""
     return joined(pl.DataFrame([columns[n].alias(n) for n in names]), names)
 
 
 def is_time_of_day(column: pl.Series) -> bool:
-    """Say whether a column holds times of day and nothing else."""
+    """Say whether a column holds only times of day."""
     if column.dtype != pl.String:
         return False
     cells = filled(column)
@@ -105,6 +105,6 @@ def is_time_of_day(column: pl.Series) -> bool:
 
 
 def filled(column: pl.Series) -> pl.Series:
-    """Give the cells of text that hold something."""
+    """Give the cells of text that are not empty, null or a word for a missing value."""
     cells = column.str.strip_chars().drop_nulls()
     return cells.filter((cells != "") & ~cells.is_in(list(MISSING)))

@@ -1,8 +1,8 @@
-"""How a table tells time: recognised from its first rows, then read column by column.
+"""Recognise the format of a table's times from its first rows, and read its columns.
 
-Numbers and ISO 8601 are read by `times`. Everything else is read by Polars' strptime:
-the forms below are tried on the first rows, and the one that reads them all is taken.
-Where two do and disagree, as when day and month could be either, it is an error.
+`times` reads numbers and ISO 8601. Polars' strptime reads all other text: the forms
+below are tried on the first rows, and the form that reads all of them is chosen. If two
+forms do and disagree, e.g. on which number is the day, this is an error.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ from sfm_stream.events import NO_TIME, Ints
 
 DAY = 86_400 * 10**9
 FIRST, LAST = 946_684_800 * 10**9, 4_102_444_800 * 10**9
-"""From 2000 to 2100: where numbers are times."""
+"""2000 and 2100: the range in which numbers are taken for times."""
 EARLIEST, LATEST = -9_000_000_000_000_000, 9_000_000_000_000_000
-"""In microseconds: what fits int64 nanoseconds."""
+"""The range of times that fit int64 nanoseconds, in microseconds."""
 SMALLEST = 1e7
-"""Below the smallest number that is a time: of a day as `18500101`, of seconds."""
+"""Smaller numbers are not times: neither days as `18500101` nor seconds."""
 ENOUGH = 0.9
-"""Share of the first rows that a form must read, where no form reads them all."""
+"""Share of the first rows that a form must read, if no form reads all of them."""
 HALF = 0.5
-"""The same, where the rows that it does not read look like those that it does."""
+"""The same, if the rows that the form does not read look like those that it reads."""
 FEW = 40
 DATES = (
     "%Y-%m-%d", "%Y/%m/%d", "%Y.%m.%d", "%Y%m%d", "%Y %m %d",
@@ -50,10 +50,10 @@ TIMES = (
 BETWEEN = (" ", "T", "", ", ", "_", "-", " - ")
 OFFSETS = ("", "Z", "%z", " %z")
 MONTHS = ("%Y-%m", "%Y/%m", "%B %Y", "%B-%Y", "%Y %B", "%Y-%B", "%B-%y", "%m/%Y")
-"""Months alone: the first day of each."""
+"""Forms of a month without a day, read as its first day."""
 YEAR_FIRST, YEAR_MONTH = ("%Y %B", "%Y-%B"), r"^(\d+)\W(\pL+)$"
 DOTTED = ("%d.%m.", "%m.%d.")
-"""With dots the day stands first, where both readings are possible."""
+"""Two forms with dots: if both read the cells, the one with the day first is used."""
 UNIX = ("%a %b %d %H:%M:%S %Y", "%a %b %d %H:%M:%S%.f %Y", "%d/%b/%Y:%H:%M:%S %z",
         "%H:%M:%S %d.%m.%Y", "%H:%M %d.%m.%Y", "%H:%M:%S %d/%m/%Y",
         "%H:%M %d/%m/%Y")  # fmt: skip
@@ -74,21 +74,21 @@ TRIMS = {
     # from the start of an interval to its end
     "interval": (r"^(.*\d\S*)\s+(?:-|\u2013|to)\s+\d.*$", "${1}"),
 }
-"""What is left of a text that is more than a time: a pattern and what replaces it."""
+"""Patterns that cut other text off a time, each with its replacement."""
 BARE_FRACTION = re.compile(r"(?<!\.)%f")
 
 
 @dataclass(frozen=True, slots=True)
 class Clock:
-    """How a table tells time.
+    """The columns and the format of a table's times.
 
     Attributes:
-        columns: that tell it together.
-        unit: of numbers, as in `feed.time_unit`.
-        form: in strptime's words; empty: numbers, ISO 8601 or columns of dates.
-        named: whether the zone's name stands behind each time.
-        zone: IANA name of the zone of times that name none, or empty: UTC.
-        trim: what is taken off each text first, of `TRIMS`, or empty.
+        columns: names of the columns that together hold the time.
+        unit: unit of numbers, as in `feed.time_unit`.
+        form: format for strptime; empty for numbers, ISO 8601 or columns of dates.
+        named: whether the zone's name follows each time.
+        zone: IANA name of the zone of times without one; empty for UTC.
+        trim: key in `TRIMS` of the text to cut off first, or empty.
     """
 
     columns: tuple[str, ...]
@@ -102,8 +102,9 @@ class Clock:
         """Turn rows into ns.
 
         Args:
-            frame: with the columns.
-            local: what is known of the rows before, where `zone` is named.
+            frame: holds the columns.
+            local: converter of local times, with the state after earlier rows; None
+                without a `zone`.
 
         Returns:
             int64 [T], NO_TIME where a time is missing or cannot be read.
@@ -125,7 +126,7 @@ class Clock:
 
 
 def trimmed(column: pl.Series, trim: str) -> pl.Series:
-    """Take off text what is no part of a time."""
+    """Cut off text that is not part of a time."""
     if not trim:
         return column
     return column.cast(pl.String).str.strip_chars().str.replace(*TRIMS[trim])
@@ -134,7 +135,7 @@ def trimmed(column: pl.Series, trim: str) -> pl.Series:
 def parsed(column: pl.Series, form: str) -> Ints:
     """Read text of one form; 24:00 is midnight of the next day.
 
-    Where a word is not read, it is put in English.
+    Cells whose words cannot be read are translated into English and read again.
     """
     cells = column.cast(pl.String).str.strip_chars()
     ns = _parsed(cells, form)
@@ -165,7 +166,7 @@ def _parsed(cells: pl.Series, form: str) -> Ints:
 
 
 def _first_days(cells: pl.Series, form: str) -> tuple[pl.Series, str]:
-    """Add the first day to months alone; give the form that reads the result."""
+    """Add the first day to months without a day; give the form of the result too."""
     if form in YEAR_FIRST:  # polars 1 panics at a short name of a month behind a year
         cells, form = cells.str.replace(YEAR_MONTH, "$2 $1"), "%B %Y"
     return cells + " 01", f"{form} %d"
@@ -180,24 +181,24 @@ def _read(cells: pl.Series, form: str, unit: Literal["us", "ns"]) -> pl.Series:
 
 
 def _split(column: pl.Series) -> tuple[pl.Series, pl.Series]:
-    """Split the zone's name off text."""
+    """Split text into the time and the name of its zone."""
     parts = column.str.strip_chars().str.extract_groups(NAMED).struct.unnest()
     return parts[:, 0], parts[:, 1]
 
 
 def recognise(column: pl.Series, source: str, at: str) -> Clock | None:
-    """Find how the times of a column are written.
+    """Recognise the format of the times in a column.
 
     Args:
-        column: of some first rows; several columns of times joined.
-        source: the file, to blame.
+        column: first rows of the column, or of several columns joined.
+        source: path of the file, for errors.
         at: name of the column.
 
     Returns:
-        How; None where no form reads them.
+        The format; None if no form reads the column.
 
     Raises:
-        FeedError: if two forms read them and disagree, naming both readings.
+        FeedError: if two forms read the column and disagree, naming both readings.
     """
     if column.dtype != pl.String and not column.dtype.is_integer():
         known = times.readable(column.dtype) and not column.dtype.is_float()
@@ -218,7 +219,7 @@ def recognise(column: pl.Series, source: str, at: str) -> Clock | None:
 
 
 def _in_named_zone(cells: pl.Series, source: str, at: str) -> Clock | None:
-    """Find how times are written behind which a zone's name stands."""
+    """Recognise the format of times that are followed by a zone's name."""
     bare, names = _split(cells)
     if names.has_nulls() or not all(map(zones.is_known, names.unique())):
         return None
@@ -229,7 +230,7 @@ def _in_named_zone(cells: pl.Series, source: str, at: str) -> Clock | None:
 
 
 def _within_more(cells: pl.Series, source: str, at: str) -> Clock | None:
-    """Find how times are written in text that is more than a time."""
+    """Recognise the format of times that are only a part of the text."""
     for trim, (pattern, _) in TRIMS.items():
         if _most(cells.str.contains(pattern)):
             found = recognise(trimmed(cells, trim), source, at)
@@ -238,14 +239,14 @@ def _within_more(cells: pl.Series, source: str, at: str) -> Clock | None:
 
 
 def _is_small(cells: pl.Series) -> bool:
-    """Say whether text is numbers that no form reads, which is quick to see."""
+    """Say whether text is numbers too small for times; this check is fast."""
     numbers = cells.cast(pl.Float64, strict=False)
     small = (numbers.abs() < SMALLEST).fill_null(value=False).mean()
     return isinstance(small, float) and small > 1.0 - ENOUGH
 
 
 def _is_plain(cells: pl.Series) -> bool:
-    """Say whether text is numbers or ISO 8601, and nothing else in these years."""
+    """Say whether most text is ISO 8601, or numbers that are times of 2000 to 2100."""
     ns = times.nanoseconds(cells, "auto")
     within = (ns >= FIRST) & (ns < LAST)
     dated = cells.str.contains(times.DATED).to_numpy()
@@ -253,13 +254,13 @@ def _is_plain(cells: pl.Series) -> bool:
 
 
 def _looks_plain(cells: pl.Series) -> bool:
-    """Say whether text looks like ISO 8601, and half of it is."""
+    """Say whether most text looks like ISO 8601, and over half can be read so."""
     read = np.mean(times.nanoseconds(cells, "iso") != NO_TIME)
     return bool(read > HALF) and _most(cells.str.contains(times.DATED))
 
 
 def _form(cells: pl.Series, source: str, at: str) -> str:
-    """Give the one form that reads the cells, or none."""
+    """Give the form that reads the cells, or empty."""
     few = cells.head(FEW)
     shapes = {shape(cell) for cell in few}
     near = [f for f in forms(shapes) if _share(few, f) > HALF]
@@ -281,7 +282,7 @@ def _form(cells: pl.Series, source: str, at: str) -> str:
 
 
 def _looks_like(cells: pl.Series, form: str) -> bool:
-    """Say whether most cells have the outline of a form, and half are times of it."""
+    """Say whether most cells have a form's outline, and it reads over half of them."""
     wanted = outline(form)
     return _share(cells, form) > HALF and _most(
         pl.Series([shape(cell) in wanted for cell in cells])
@@ -297,7 +298,7 @@ def shape(cell: str) -> str:
 
 
 def forms(shapes: Iterable[str]) -> Iterator[str]:
-    """Give the forms of some outlines."""
+    """Give the forms that have one of the outlines."""
     wanted = set(shapes)
     for date in DATES:
         begins = outline(date).pop()
@@ -312,20 +313,20 @@ def forms(shapes: Iterable[str]) -> Iterator[str]:
 
 
 def outline(form: str) -> set[str]:
-    """Give the outlines that times of a form have: with a fraction, and without."""
+    """Give the outlines of a form's times: without a fraction, and with one."""
     text = WORDS.sub("a", NUMBERS.sub("9", form.replace("%z", "~").replace("Z", "~")))
     bare = LETTERS.sub("a", text)
     return {DIGITS.sub("9", bare.replace("%.a", f)) for f in ("", ".9")}
 
 
 def _share(cells: pl.Series, form: str) -> float:
-    """Give the share of cells that a form reads as years that can be meant."""
+    """Give the share of cells that a form reads as times that fit int64 ns."""
     ns = parsed(cells, form)
     return float(np.mean((ns > EARLIEST * 1000) & (ns < LATEST * 1000)))
 
 
 def share(clock: Clock, columns: Mapping[str, pl.Series]) -> float:
-    """Give the share of some first rows that a clock with a form reads; 1 of none."""
+    """Give the share of first rows that a clock's form reads; 1 if all are empty."""
     frame = pl.DataFrame([columns[name].alias(name) for name in clock.columns])
     column = date_and_time.joined(frame, clock.columns, clock.form)
     cells = filled(column.cast(pl.String))
@@ -345,17 +346,17 @@ def _ambiguous(
 
 
 def python(form: str, cell: str) -> str:
-    """Give a form in the words of Python's strptime, for times like one."""
+    """Translate a form from Polars to Python's strptime, for times like `cell`."""
     fraction = ".%f" if "." in cell.rpartition(":")[2] else ""
     return form.replace("%.f", fraction).replace("%3f", "%f").replace("%6f", "%f")
 
 
 def chosen(form: str, column: pl.Series) -> str:
-    """Give a form that was written in the words of strptime in those of Polars.
+    """Translate a form from Python's strptime to Polars.
 
     Args:
-        form: `%f` is a fraction of as many digits as there are.
-        column: some first rows, by which the number of digits is told.
+        form: `%f` is a fraction with any number of digits.
+        column: first rows of the column, which decide the number of digits.
     """
     polars = form.replace(".%f", "%.f").replace(",%f", ",%3f")
     if not BARE_FRACTION.search(polars):
@@ -371,7 +372,7 @@ def readable(cells: pl.Series) -> pl.Series:
 
 
 def bears_offset(column: pl.Series) -> bool:
-    """Say whether times say themselves how far from UTC they are, or are numbers."""
+    """Say whether times carry their offset from UTC, or are numbers."""
     if column.dtype != pl.String:
         return not isinstance(column.dtype, pl.Datetime | pl.Date) or (
             isinstance(column.dtype, pl.Datetime) and column.dtype.time_zone is not None
@@ -381,7 +382,7 @@ def bears_offset(column: pl.Series) -> bool:
 
 
 def is_dated(column: pl.Series) -> bool:
-    """Say whether times are dates, and no numbers that count from 1970."""
+    """Say whether times are dates, not numbers that count from 1970."""
     if column.dtype != pl.String:
         return isinstance(column.dtype, pl.Datetime | pl.Date)
     cells = filled(column)

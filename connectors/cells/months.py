@@ -1,8 +1,8 @@
-"""Names of months in other languages, put in English, which alone strptime reads.
+"""Translate names of months into English, the only language that strptime reads.
 
-German, French, Spanish, Italian, Portuguese and Dutch, in full and as they are
-shortened there. No name means one month in one of them and another in the next; names
-of weekdays do (`mar` is a Tuesday in three of them), and are taken off.
+The languages are German, French, Spanish, Italian, Portuguese and Dutch; names may be
+full or abbreviated. No name means different months in two of these languages. Names of
+weekdays are ambiguous (`mar` is a Tuesday in three of them), so they are removed.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ NAMES = (
     "novembre noviembre novembro",
     "dezember dez décembre déc decembre diciembre dic dicembre dezembro",
 )
-"""For each month its names elsewhere; English ones are read as they are."""
+"""For each month its names in other languages; English names need no translation."""
 OF_NAME = {
     name: month
     for month, names in zip(ENGLISH, NAMES, strict=True)
@@ -34,7 +34,7 @@ OF_NAME = {
 }
 WORD = "|".join(sorted({*OF_NAME, *map(str.lower, ENGLISH)}, key=len, reverse=True))
 PARTS = rf"(?i)^(.*?[^\pL]|)({WORD})\.?((?:[^\pL].*)?)$"
-"""What stands before the name of a month, the name, what stands behind it."""
+"""Groups: the text before the name of a month, the name, the text after it."""
 WEEKDAY = r"^\pL+\.?,?\s+"
 AROUND = (
     (r"(?i)(\d)(?:er|º|°|ª)(\s)", "$1$2"),  # the first: `1er mai`
@@ -43,11 +43,11 @@ AROUND = (
     (r"(?i)(\d)\s*uhr$", "$1"),
     (r"(?i)(\d)\s+([ap])\.?\s?m\.?$", "$1 ${2}m"),  # `03:04 p. m.`
 )
-"""What stands around the parts of a date in these languages, and what is left."""
+"""Patterns of words around the parts of a date, each with its replacement."""
 
 
 def english(cells: pl.Series) -> pl.Series:
-    """Put names of months in English, and leave out what belongs to the language."""
+    """Translate names of months into English, and remove other words of a language."""
     plain = cells.str.normalize("NFC").str.strip_chars()
     for pattern, left in AROUND:
         plain = plain.str.replace_all(pattern, left)

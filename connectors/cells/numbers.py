@@ -1,4 +1,4 @@
-"""Cells of text to numbers: the signs they are written with, the words for none."""
+"""Read numbers from cells of text: signs, separators, words for missing values."""
 
 from __future__ import annotations
 
@@ -21,28 +21,27 @@ MISSING = (
     "-NaN", "NAN", "null", "NULL", "Null", "None", "none", "NONE", "nil", "-", "--",
     "---", ".", "..", "?", "*", "unavailable", "unknown", "missing", "\\N",
 )  # fmt: skip
-"""Words for a value that is not there, where no others are named."""
+"""Words for a missing value, unless a setting names others."""
 TRUTHS = {"true": 1.0, "false": 0.0}
 SCALES = {"%": 1e-2, "‰": 1e-3, "k": 1e3, "K": 1e3, "M": 1e6, "B": 1e9, "T": 1e12}
 SIGNED, UNSIGNED = 2.0**63, 2.0**64
-"""What the largest integers of 64 bits, which stand for a missing value, are as floats.
-"""
+"""The limits of signed and unsigned 64-bit integers as floats: they mean missing."""
 MOSTLY_TEXT = 0.5
-"""From this share of cells that are no numbers on, a column is one of text."""
+"""A column is text if at least this share of its cells are not numbers."""
 SPACES = r"[ \x{a0}\x{202f}]"
 MARKS = ((",", "."), (".", ","), (",", " "), (".", " "), (".", "'"))
-"""Signs of decimals and of thousands that are looked for, besides the plain ones."""
+"""Decimal and thousands separators that are tried besides the plain notation."""
 
 
 @dataclass(frozen=True, slots=True)
 class Notation:
-    """How numbers are written.
+    """The notation of numbers in a table.
 
     Attributes:
-        decimal: sign before the fraction.
-        thousands: sign between groups of three digits, or empty.
-        missing: words for a value that is not there.
-        codes: the numbers among these.
+        decimal: decimal separator.
+        thousands: separator of thousands, or empty.
+        missing: words for a missing value.
+        codes: those of these words that are numbers.
     """
 
     decimal: str = "."
@@ -57,12 +56,12 @@ class Notation:
 
     @property
     def plain(self) -> bool:
-        """Whether Polars reads such numbers itself."""
+        """Whether Polars itself reads numbers in this notation."""
         return self.decimal == "." and not self.thousands
 
     @property
     def pattern(self) -> str:
-        """The form of a number: sign, digits, fraction, exponent, scale."""
+        """The pattern of a number: sign, digits, fraction, exponent, scale."""
         whole = r"\d*"
         if self.thousands:
             mark = SPACES if self.thousands == " " else re.escape(self.thousands)
@@ -76,11 +75,11 @@ def read(cells: pl.Series, notation: Notation) -> tuple[Floats, pl.Series]:
 
     Args:
         cells: [T], text.
-        notation: how they are written.
+        notation: notation of the numbers.
 
     Returns:
-        float64 [T], NaN where there is none; and whether a cell is neither a number nor
-        empty nor a word for a missing value.
+        float64 [T], NaN where a cell is not a number; and a mask of the cells that are
+        neither numbers nor empty nor a word for a missing value.
     """
     bare = cells.str.strip_chars()
     found = bare.cast(pl.Float64, strict=False)
@@ -98,27 +97,27 @@ def read(cells: pl.Series, notation: Notation) -> tuple[Floats, pl.Series]:
 
 
 def without(numbers: Floats, notation: Notation) -> Floats:
-    """Make NaN of the numbers that stand among the words for a missing value."""
+    """Replace numbers that are codes for a missing value by NaN."""
     if not notation.codes:
         return numbers
     return np.where(np.isin(numbers, notation.codes), np.nan, numbers)
 
 
 def scaled(numbers: Floats, scale: float) -> Floats:
-    """Multiply numbers; by a division where that is exact, as by 1e-9."""
+    """Multiply numbers by a scale; divide instead where that is exact, as for 1e-9."""
     parts = round(1 / scale)
     return numbers / parts if parts and isclose(parts * scale, 1) else numbers * scale
 
 
 def is_sentinel(numbers: Floats) -> NDArray[np.bool_]:
-    """Say which numbers are the largest that 64 bits hold: there is no value."""
+    """Find the numbers that are limits of 64-bit integers: their value is missing."""
     size = np.abs(numbers)
     found: NDArray[np.bool_] = (size == SIGNED) | (size == UNSIGNED)
     return found
 
 
 def share_odd(cells: pl.Series, notation: Notation) -> float | None:
-    """Give the share of cells that are no numbers; None if none is filled."""
+    """Give the share of filled cells that are not numbers; None if all are empty."""
     if notation.plain and not notation.codes and _is_bare(cells):
         return 0.0
     there = filled(cells, notation)
@@ -132,7 +131,7 @@ def filled(cells: pl.Series, notation: Notation) -> pl.Series:
 
 
 def is_plain(cells: pl.Series) -> bool:
-    """Say whether text is numbers or truths as Polars reads them, and any is filled."""
+    """Say whether some cells are filled, all with numbers or all with true or false."""
     if _is_bare(cells):
         return True
     bare = cells.str.strip_chars()
@@ -145,14 +144,14 @@ def is_plain(cells: pl.Series) -> bool:
 
 
 def _is_bare(cells: pl.Series) -> bool:
-    """Say whether text is numbers alone, some of them; quick, as most columns are."""
+    """Say whether all cells but nulls are numbers, and there are some; a fast check."""
     empty = cells.null_count()
     found = cells.cast(pl.Float64, strict=False)
     return empty < len(cells) and found.null_count() == empty
 
 
 def is_numeric(cells: pl.Series, notation: Notation) -> bool:
-    """Say whether most cells of a column are numbers, and any is."""
+    """Say whether more than half of the filled cells are numbers."""
     share = share_odd(cells, notation)
     return share is not None and share < MOSTLY_TEXT
 
@@ -160,15 +159,16 @@ def is_numeric(cells: pl.Series, notation: Notation) -> bool:
 def recognise(
     columns: Mapping[str, pl.Series], missing: tuple[str, ...]
 ) -> tuple[list[Notation], dict[str, pl.Series]]:
-    """Find how the numbers of a table are written.
+    """Recognise the notation of the numbers in a table.
 
     Args:
-        columns: of text, of some first rows.
-        missing: words for a value that is not there.
+        columns: first rows of the columns of text.
+        missing: words for a missing value.
 
     Returns:
-        The notations that read most columns, the simplest first: more than one where
-        their readings differ; and the columns that the first reads and plain does not.
+        The notations that read the most columns, the simplest first; several only if
+        their readings differ. And the columns that the first notation reads and the
+        plain notation does not.
     """
     plain = Notation(missing=missing)
     doubtful = {n: c for n, c in columns.items() if not is_numeric(c, plain)}
@@ -206,7 +206,7 @@ def _is_word(cells: pl.Series, notation: Notation) -> pl.Series:
 
 
 def _written(cells: pl.Series, notation: Notation) -> pl.Series:
-    """Read numbers with signs of money, groups, brackets and scales; else null."""
+    """Read numbers with currency signs, separators, brackets and scales; else null."""
     text = (
         cells.str.replace_all("\u2212", "-", literal=True)
         .str.replace(r"^\((.*)\)$", "-$1")

@@ -1,8 +1,8 @@
-"""Times far ahead of their stream's pace, told by the rows that follow them.
+"""Find times far ahead of their stream's pace, by the rows that follow them.
 
-A time that is wrong by an hour or by years silences a stream until then: every row
-after it seems to go back. Where the rows below go on from the row above, the few rows
-between them are wrong.
+A time that is ahead by an hour or by years would silence a stream until that time: each
+later row seems to go back. If the later rows continue from the row before it, the few
+rows between are wrong.
 """
 
 from __future__ import annotations
@@ -17,22 +17,22 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 MOST = 12
-"""Rows in a row that may be ahead; a stream that stays there has gone on."""
+"""Most rows in a row that may be wrong; a longer run is a real step of the stream."""
 FAR = 100
-"""How many usual steps a time must be ahead."""
+"""A time is far ahead by more than this many median steps."""
 ENOUGH = 3
-"""Steps that must be known to tell what is usual."""
+"""Number of forward steps needed for a median step."""
 
 
 def ahead(time: Ints, stream: NDArray[np.int32] | None) -> Ints:
     """Find the rows whose time is far ahead of their stream's pace.
 
     Args:
-        time: [T], ns, `NO_TIME` where there is none.
-        stream: [T], whose row it is; None where there is one stream.
+        time: [T], ns, `NO_TIME` where a row has no time.
+        stream: [T], the row's stream; None if there is one stream.
 
     Returns:
-        int64 [N], their places.
+        int64 [N], positions of these rows.
     """
     if not (np.diff(time) < 0).any():
         return np.empty(0, np.int64)
@@ -46,15 +46,15 @@ def ahead(time: Ints, stream: NDArray[np.int32] | None) -> Ints:
 
 
 def waiting(time: Ints, stream: NDArray[np.int64] | None) -> int:
-    """Count the last rows of which only rows below can tell whether they are ahead.
+    """Count the last rows for which only later rows can show whether they are ahead.
 
     Args:
-        time: [T], ns, `NO_TIME` where there is none.
-        stream: [T], whose row it is; None where there is one stream.
+        time: [T], ns, `NO_TIME` where a row has no time.
+        stream: [T], the row's stream; None if there is one stream.
 
     Returns:
-        The rows from the first on that comes behind a far step and has so few rows of
-        its stream behind it that they may all be wrong; 0 where there is none.
+        The number of rows from the first far step among the last `MOST` steps of any
+        stream to the end; 0 if there is no such step.
     """
     told = np.flatnonzero(time != NO_TIME)
     parts = [told]
@@ -73,7 +73,7 @@ def waiting(time: Ints, stream: NDArray[np.int64] | None) -> int:
 
 
 def _ahead(time: Ints) -> Ints:
-    """Find the rows of one stream."""
+    """Find the rows of one stream that are far ahead."""
     steps = np.diff(time)
     forward, back = steps[steps > 0], np.flatnonzero(steps < 0)
     if len(forward) < ENOUGH or len(back) > len(forward):
@@ -84,7 +84,7 @@ def _ahead(time: Ints) -> Ints:
 
 
 def _run(time: Ints, last: int, far: int) -> range:
-    """Give the rows up to one behind which time goes back, if they are far ahead."""
+    """Give the run of rows that ends at a step back, if they are far ahead."""
     after = int(time[last + 1])
     first = last
     while first and last - first < MOST and time[first - 1] > after:

@@ -1,7 +1,7 @@
-"""Times that name a quarter, a week or a day of the year: the first moment of each.
+"""Read times that name a quarter, a week or a day of the year, as its first moment.
 
-Quarters as `2024-Q1`, `2024Q1` or `Q1 2024`; weeks and days of the year as ISO 8601
-writes them, `2024-W05`, `2024-W05-3` and `2024-032`, a time of day behind them or not.
+Quarters are written `2024-Q1`, `2024Q1` or `Q1 2024`; weeks and days of the year as in
+ISO 8601: `2024-W05`, `2024-W05-3` and `2024-032`. A time of day may follow a day.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ PATTERNS = {
     DAY_OF_WEEK: r"^(?P<year>\d{4})-?W(?P<part>\d{2})-?(?P<day>[1-7])" + REST,
     DAY_OF_YEAR: r"^(?P<year>\d{4})-(?P<part>\d{3})" + REST,
 }
-"""By the form in strptime's words; `%q` is the quarter."""
+"""Patterns by form, in strptime's notation; `%q` is the quarter."""
 WEEKS = (WEEK, DAY_OF_WEEK)
 
 
 def form_of(cells: pl.Series, share: float) -> str:
-    """Give the form that at least a share of some cells has, or none.
+    """Give the form that reads at least a share of the cells, or empty.
 
     Args:
-        cells: text, none empty.
-        share: from 0 to 1.
+        cells: text without empty cells.
+        share: the required share, from 0 to 1.
     """
     for form, pattern in PATTERNS.items():
         fits = cells.filter(cells.str.contains(pattern))
@@ -41,12 +41,12 @@ def form_of(cells: pl.Series, share: float) -> str:
 
 
 def read(cells: pl.Series, form: str) -> Ints:
-    """Read cells of a form, ns; NO_TIME where there is no such day."""
+    """Read cells of a form, ns; NO_TIME where the day does not exist."""
     return times.nanoseconds(dated(cells, form), "iso")
 
 
 def dated(cells: pl.Series, form: str) -> pl.Series:
-    """Write cells of a form as dates, `2024-01-29`, with what stands behind them."""
+    """Rewrite cells of a form as dates, `2024-01-29`, keeping the time of day."""
     found = cells.str.extract_groups(PATTERNS[form]).struct.unnest()
     year, part = pl.col("year").cast(pl.Int32), pl.col("part").cast(pl.Int32)
     if form in WEEKS:

@@ -1,7 +1,7 @@
-"""Columns of times to int64 nanoseconds UTC, without a Python statement per value.
+"""Convert columns of times to int64 nanoseconds UTC, without a Python loop over values.
 
-What cannot be read, or does not fit int64 nanoseconds, becomes `NO_TIME`: nothing wraps
-into a plausible year. Whether a year makes sense is for the engine to say.
+A value that cannot be read, or does not fit int64 nanoseconds, becomes `NO_TIME`:
+nothing overflows into a plausible year. The engine checks whether a year is plausible.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ ISO = (
     r"(?:[Tt ]+(\d{1,2}):(\d{2})(?::(\d{2})(?:[.,](\d+))?)?)?"
     r"\s*(?:[Zz]|UTC|([+-])(\d{2}):?(\d{2})?)?$"
 )
-# The commonest layout has a fixed width: `2015-01-01 00:00:00[.123456][Z]`.
+# The most common layout has a fixed width: `2015-01-01 00:00:00[.123456][Z]`.
 PUNCTUATION = {4: b"-/", 7: b"-/", 10: b"T ", 13: b"::", 16: b"::", 19: b".,"}
 WHOLE = 19
 YEARS = 10_000
 MONTHS = (np.arange(YEARS * 12 + 1) - 1970 * 12).astype("datetime64[M]")
 MONTH_START = MONTHS.astype("datetime64[D]").astype(np.int64)
-"""Days since the epoch of the first of each month from year 0."""
+"""For each month from year 0, the first day in days since the epoch."""
 
 
 def readable(dtype: pl.DataType) -> bool:
@@ -47,9 +47,9 @@ def nanoseconds(column: pl.Series, unit: str) -> Ints:
 
     Args:
         column: [T], numbers, text, or polars dates and datetimes.
-        unit: s, ms, us, 100ns, ns; `iso` for ISO 8601 text (UTC where it names no
-            zone); `excel` for days since 1899-12-30, to the ms; `auto` decides per
-            value by magnitude. Columns of dates know their own.
+        unit: s, ms, us, 100ns, ns; `iso` for ISO 8601 text (UTC if it names no zone);
+            `excel` for days since 1899-12-30, rounded to ms; `auto` decides per value
+            by magnitude. Not used for columns of dates and datetimes.
 
     Returns:
         int64 [T], NO_TIME where null, unreadable or beyond int64.
@@ -74,7 +74,7 @@ def nanoseconds(column: pl.Series, unit: str) -> Ints:
 
 
 def of_integers(values: Ints, unit: str) -> Ints:
-    """Turn whole numbers of a unit into ns, NO_TIME where they do not fit."""
+    """Turn whole numbers of a unit into ns; NO_TIME where they do not fit."""
     scale = _scale(values.astype(np.float64), unit)
     limit = LARGEST // scale
     fits = (values <= limit) & (values >= -limit)
@@ -82,7 +82,7 @@ def of_integers(values: Ints, unit: str) -> Ints:
 
 
 def of_floats(values: Floats, unit: str) -> Ints:
-    """Turn numbers of a unit into ns, as exactly as float64 holds them."""
+    """Turn floats of a unit into ns, to the precision of float64."""
     scale = _scale(values, unit)
     fits = np.abs(values) < 2.0**63 / scale - 1
     known = np.where(fits, values, 0.0)
@@ -93,13 +93,13 @@ def of_floats(values: Floats, unit: str) -> Ints:
 
 
 def _excel(column: pl.Series) -> Ints:
-    """Read days as Excel counts them; their fractions hold no more than ms."""
+    """Read days as Excel counts them; round to ms, the precision of such fractions."""
     days = column.cast(pl.Float64, strict=False).fill_null(np.nan).to_numpy()
     return of_floats(np.rint((days - EXCEL_EPOCH) * (DAY * 1000)), "ms")
 
 
 def _scale(values: Floats, unit: str) -> Ints:
-    """Give ns per unit of each value."""
+    """Give the number of ns in the unit of each value."""
     if unit != "auto":
         return np.full(len(values), UNIT_NS[unit], np.int64)
     size = np.abs(values)
@@ -115,7 +115,7 @@ def _counted(column: pl.Series, unit: str) -> Ints:
 
 
 def _text(column: pl.Series, unit: str) -> Ints:
-    """Read text of which each value may be a number or a date."""
+    """Read text in which each value may be a number or a date."""
     dated = column.str.contains(DATED).fill_null(value=False)
     if unit == "iso" or (unit == "auto" and dated.all()):
         return _iso(column)
@@ -129,7 +129,7 @@ def _text(column: pl.Series, unit: str) -> Ints:
 
 
 def _decimal(column: pl.Series, unit: str) -> Ints:
-    """Read decimal text digit by digit: float64 holds no ns of a date in seconds."""
+    """Read decimal text by its digits: float64 cannot hold a date in seconds to ns."""
     parts = column.str.extract_groups(DECIMAL).struct.unnest()
     sign, whole, fraction = (parts[:, i] for i in range(3))
     values, known = _integers(whole)
@@ -152,7 +152,7 @@ def _integers(text: pl.Series) -> tuple[Ints, NDArray[np.bool_]]:
 
 
 def _iso(column: pl.Series) -> Ints:
-    """Read ISO 8601 text: values of one width at a time, the odd ones by pattern."""
+    """Read ISO 8601 text: the common layout width by width, other text by pattern."""
     widths = column.str.len_bytes().fill_null(0).to_numpy()
     ns = np.full(len(column), NO_TIME, np.int64)
     for width in np.unique(widths[widths >= WHOLE]):
@@ -166,7 +166,7 @@ def _iso(column: pl.Series) -> Ints:
 
 
 def _fixed(column: pl.Series, width: int) -> Ints:
-    """Read text of one width, NO_TIME where it is not of the commonest layout."""
+    """Read text of one width; NO_TIME where it does not have the common layout."""
     joined = column.str.join("").item().encode()
     text = np.frombuffer(joined, np.uint8).reshape(-1, width).T.copy()
     bare = width - 1 if (text[-1] == ord("Z")).all() else width
@@ -174,7 +174,7 @@ def _fixed(column: pl.Series, width: int) -> Ints:
     for at, (mark, other) in PUNCTUATION.items():
         if at < bare:
             right &= (text[at] == mark) | (text[at] == other)
-    text -= ord("0")  # characters that are no digits wrap to numbers above 9
+    text -= ord("0")  # characters other than digits wrap to numbers above 9
     for at in set(range(bare)) - set(PUNCTUATION):
         right &= text[at] <= 9
     spans = ((0, 4), (5, 7), (8, 10), (11, 13), (14, 16), (17, 19))
@@ -205,17 +205,17 @@ def _patterned(column: pl.Series) -> Ints:
 
 
 def _civil(parts: Sequence[Ints], nano: Ints, ahead: Ints | int = 0) -> Ints:
-    """Turn dates and times of day into ns, NO_TIME where there is no such moment.
+    """Turn dates and times of day into ns; NO_TIME where the moment does not exist.
 
     `parts` are year, month, day, hour, minute and second; `ahead` is the zone's offset
-    in seconds. A leap second is the next one.
+    in seconds. A leap second is read as the second after it.
     """
     year, month, day, hour, minute, second = parts
     right = (month >= 1) & (month <= 12) & (day >= 1)
     at = year * 12 + np.where(right, month - 1, 0)
     start = MONTH_START[at]
     right &= day <= MONTH_START[at + 1] - start
-    midnight = (hour == 24) & (minute == 0) & (second == 0)  # of the day after
+    midnight = (hour == 24) & (minute == 0) & (second == 0)  # of the next day
     right &= ((hour <= 23) | midnight) & (minute <= 59) & (second <= 60)
     seconds = (start + day - 1) * DAY + hour * 3600 + minute * 60 + second - ahead
     right &= np.abs(seconds) < LARGEST // SECOND

@@ -1,8 +1,8 @@
-"""Local times to UTC: zones by their names, and the two changes of clocks in a year.
+"""Convert local times to UTC, by names of zones, with daylight saving time.
 
-Where clocks go back an hour comes twice. The first pass is the earlier reading; from
-the row on at which local time steps back, it is the later one. Where they go forward an
-hour is left out: a local time in it does not exist and is `NO_TIME`.
+When clocks go back, one hour occurs twice. Rows in it are read as its first occurrence
+until local time steps back, and as its second from that row on. When clocks go forward,
+one hour is skipped: a local time in it does not exist and is `NO_TIME`.
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ OFFSETS = {
     "MEZ": 1, "MESZ": 2, "EET": 2, "EEST": 3, "MSK": 3, "EST": -5, "EDT": -4, "CST": -6,
     "CDT": -5, "MST": -7, "MDT": -6, "PST": -8, "PDT": -7, "JST": 9, "KST": 9,
 }  # fmt: skip
-"""Hours ahead of UTC, of the names in RFC 5322 section 4.3 and of Europe's and Asia's
-that mean one zone only."""
+"""Hours ahead of UTC for the names of zones in RFC 5322 section 4.3, and for European
+and Asian names that mean one zone only."""
 
 
 def expect(zone: str) -> None:
-    """Refuse a zone that nobody knows.
+    """Refuse an unknown zone.
 
     Raises:
-        ConfigError: naming it.
+        ConfigError: naming the zone.
     """
     try:
         ZoneInfo(zone)
@@ -43,7 +43,7 @@ def expect(zone: str) -> None:
 
 
 def is_known(name: str) -> bool:
-    """Say whether a name that follows a time is one of a zone."""
+    """Say whether a name after a time is the name of a known zone."""
     if name in OFFSETS:
         return True
     try:
@@ -54,10 +54,10 @@ def is_known(name: str) -> bool:
 
 
 class Local:
-    """Local times of one reading, in their order.
+    """Converts the local times of one reading, in their order, to UTC.
 
     Args:
-        zone: as IANA names it; the IANA data come with Polars.
+        zone: IANA name of the zone; the IANA data come with Polars.
     """
 
     def __init__(self, zone: str) -> None:
@@ -66,7 +66,7 @@ class Local:
         self._twice = self._late = False
 
     def utc(self, local: Ints) -> Ints:
-        """Turn the next local times into UTC, NO_TIME where there are none.
+        """Turn the next local times into UTC; NO_TIME where a time does not exist.
 
         Args:
             local: int64 [T], ns as if they were UTC.
@@ -86,7 +86,7 @@ class Local:
     def _second_pass(
         self, local: Ints, twice: NDArray[np.bool_], back: Ints
     ) -> NDArray[np.bool_]:
-        """Say of which rows the hour that comes twice is the second one."""
+        """Find the rows in the second occurrence of an hour that occurs twice."""
         before = np.concatenate([[self._last], local[:-1]])
         follows = np.concatenate([[self._twice], twice[:-1]])
         steps = local - before
@@ -116,11 +116,11 @@ def _utc(local: Ints, zone: str, which: str) -> Ints:
 
 
 def named(local: Ints, names: pl.Series) -> Ints:
-    """Turn local times into UTC by the zone's name beside each.
+    """Turn local times into UTC, each by the name of its zone.
 
     Args:
         local: int64 [T], ns as if they were UTC.
-        names: [T]; NO_TIME where one is unknown.
+        names: [T], names of zones; an unknown name gives NO_TIME.
     """
     found = np.full(len(local), NO_TIME, np.int64)
     for name in names.unique().drop_nulls().to_list():
