@@ -8,7 +8,7 @@ from concurrent.futures import Future
 import pytest
 from msgspec.structs import replace
 
-from sfm_stream.daemon import rejoining, worker
+from sfm_stream.daemon import named_sinks, rejoining, worker
 from sfm_stream.daemon.recovery import recover
 from sfm_stream.daemon.worker import REPLAY, ROW_BYTES, Witness, Worker
 from sfm_stream.errors import CheckpointError, Fenced, JournalError, SinkError
@@ -264,6 +264,20 @@ def test_settings_that_may_change_are_gone_by(tmp_path):
     again.worker.close()
 
 
+def test_a_changed_choice_of_a_sink_and_number_of_checkpoints_is_gone_by(tmp_path):
+    rig = Rig(tmp_path, sink=[{"kind": "jsonl"}])
+    rig.worker.take(block(ticks(0, 10)))
+    sink = [{"kind": "jsonl", "records": ["scores"]}]
+    rig.worker.obey(settings_of(sink=sink, daemon={"checkpoints": 1}))
+    rig.worker.saver._writing.result(10)
+    rig.worker.take(block(ticks(10, 20)))
+    rig.worker.close()
+    assert {r["type"] for r in rig.lines() if r["seq"] >= 10} == {"score"}
+    assert {r["type"] for r in rig.lines() if r["seq"] < 10} >= {"score", "forecast"}
+    (kept,) = (tmp_path / "checkpoints").iterdir()
+    assert kept.name == f"{20:012d}"
+
+
 def test_a_sink_that_cannot_be_opened_changes_nothing(tmp_path):
     rig = Rig(tmp_path, sink=[{"kind": "jsonl"}])
     (tmp_path / "old.jsonl").write_text("precious\n")
@@ -286,12 +300,12 @@ def test_of_new_sinks_none_stays_open_if_one_cannot_be_opened(tmp_path, monkeypa
         opened.append(open_sink(*given))
         return opened[-1]
 
-    monkeypatch.setattr(worker, "open_sink", watched)
+    monkeypatch.setattr(named_sinks, "open_sink", watched)
     with pytest.raises(SinkError, match="holds records already"):
         rig.worker.obey(config)
     (sink,) = opened
     with pytest.raises(OSError, match="Bad file descriptor"):
-        os.fstat(sink._handle)
+        os.fstat(sink.sink._handle)
     (tmp_path / "old.jsonl").unlink()
     rig.worker.obey(config)
     assert len(rig.worker.deliveries) == 3

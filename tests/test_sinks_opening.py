@@ -40,7 +40,7 @@ class Theirs(MemorySink):
 def test_our_own_kinds_open_and_resume(tmp_path, kind, found, place, path):
     settings = Settings(kind=kind, path=path)
     sink = open_sink(settings, tmp_path, TABLES)
-    assert type(sink) is found
+    assert type(sink.sink) is found
     sink.write(BLOCK)
     sink.flush()
     position = sink.position()
@@ -94,7 +94,7 @@ def test_outsiders_are_called_with_settings_folder_and_position(
     monkeypatch.setattr(outsiders, "entry_points", installed)
     settings = Settings(kind=kind)
     sink = open_sink(settings, tmp_path, TABLES, {"blocks": 3})
-    assert sink.given == (settings, tmp_path, {"blocks": 3})
+    assert sink.sink.given == (settings, tmp_path, {"blocks": 3})
 
 
 def test_only_what_was_chosen_is_written(tmp_path):
@@ -128,7 +128,8 @@ def test_kind_that_cannot_be_opened_is_named(tmp_path, kind, message):
 
 @pytest.mark.parametrize("kind", ["kafka", "os:system", "json:Absent"])
 def test_what_is_no_sink_is_refused_before_any_is_opened(kind):
-    expect_sinks(["jsonl", "websocket", f"{MemorySink.__module__}:MemorySink"])
+    ours = ("jsonl", "websocket", f"{MemorySink.__module__}:MemorySink")
+    expect_sinks(map(Settings, ours))
     with pytest.raises(ConfigError) as caught:
-        expect_sinks(["jsonl", kind])
+        expect_sinks([Settings("jsonl"), Settings(kind)])
     assert caught.value.at == "sink.kind"

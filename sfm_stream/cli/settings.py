@@ -52,7 +52,7 @@ def check(
 
     settings = load(config, overrides)
     choose(settings.run.backend, settings.run.device)
-    expect_sinks(sink.kind for sink in settings.sink)
+    expect_sinks(settings.sink)
     live = is_live(settings.feed.connector)
     readable = None if live else opened(settings)
     feed = open_live(settings) if readable is None else readable

@@ -1,10 +1,19 @@
-"""The names of a live run's sinks, and what their records are kept under."""
+"""The sinks of a live run: their names, their queues, and how a reload changes them."""
 
 from __future__ import annotations
 
+import secrets
+import threading
+import time
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack, closing
+from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sfm_stream.notices import Say, warning
 from sfm_stream.settings import Sink as Settings
+from sfm_stream.sinks import Chosen, Delivery, expect_sinks, open_sink
 
 if TYPE_CHECKING:
     from sfm_stream.config import Config
@@ -14,12 +23,122 @@ RECORDS = "records"
 OWN = Settings(kind="parquet", path=RECORDS)
 SPILL = "spill"
 """Folder of the run in which records wait that a sink is too slow for."""
+SPILL_BYTES = 4
 
 
 def named(config: Config) -> dict[str, Settings]:
-    """Name the sinks of a configuration by kind and place."""
-    found = {}
+    """Name the sinks of a live run by kind and place; the run's own records come first.
+
+    Raises:
+        ConfigError: if there is no such sink, or two of them share a place.
+    """
+    expect_sinks((OWN, *config.sink))
+    found = {RECORDS: OWN}
     for settings in config.sink:
         place = settings.path or settings.kind
         found[f"{settings.kind} {place}".replace("/", "-")] = settings
     return found
+
+
+class NamedSinks:
+    """The open sinks of a live run, each behind a queue of its own.
+
+    Args:
+        sinks: open ones, by name.
+        settings: of each of them, by name.
+        folder: of the run.
+        experts: their names.
+        say: takes a line for the log.
+        guard: raises `Fenced` if another process has taken the run.
+
+    Attributes:
+        deliveries: the queues by name; a new mapping after each change.
+    """
+
+    def __init__(
+        self,
+        sinks: Mapping[str, Chosen],
+        settings: Mapping[str, Settings],
+        folder: Path,
+        experts: tuple[str, ...],
+        say: Say,
+        guard: Callable[[], None],
+    ) -> None:
+        self._folder, self._tables = folder, {"experts": experts}
+        self._say, self._guard = say, guard
+        # of this process alone: a fenced process that wakes may still spill
+        self._spill = folder / SPILL / secrets.token_hex(SPILL_BYTES)
+        self.deliveries: Mapping[str, Delivery] = {}
+        self._sinks: dict[str, Chosen] = {}
+        self._settings: dict[str, Settings] = {}
+        for name, sink in sinks.items():
+            self._add(name, sink, settings[name])
+
+    def obey(self, config: Config) -> list[str]:
+        """Go by the sinks of another configuration; name those that are gone.
+
+        A sink of the same kind and place stays open and takes its new settings behind
+        the records that wait.
+
+        Raises:
+            SinkError: if a new sink cannot be opened; then nothing has changed.
+            ConfigError: if there is no such sink, or two of them share a place.
+        """
+        wanted = named(config)
+        new = {name: s for name, s in wanted.items() if name not in self._settings}
+        gone = [name for name in self._settings if name not in wanted]
+        kept = [name for name in self._settings if name in wanted]
+        opened = self._open_all(new)
+        for name, sink in opened.items():
+            self._add(name, sink, new[name])
+        for name in kept:
+            if wanted[name] != self._settings[name]:
+                self._change(name, wanted[name])
+        for name in gone:
+            self._part_with(name, config.daemon.drain.seconds)
+        return gone
+
+    def close(self, seconds: float) -> None:
+        """Deliver what waits and close the sinks, within these seconds in all."""
+        end = time.monotonic() + seconds
+        for name, delivery in self.deliveries.items():
+            self._close(name, delivery, max(end - time.monotonic(), 0.0))
+
+    def _open_all(self, wanted: Mapping[str, Settings]) -> dict[str, Chosen]:
+        """Open sinks, all or none."""
+        opened: dict[str, Chosen] = {}
+        with ExitStack() as opening:
+            for name, settings in wanted.items():
+                sink = open_sink(settings, self._folder, self._tables, None)
+                opened[name] = opening.enter_context(closing(sink))
+            opening.pop_all()
+        return opened
+
+    def _add(self, name: str, sink: Chosen, settings: Settings) -> None:
+        delivery = Delivery(name, sink, settings, self._spill, self._say, self._guard)
+        self.deliveries = {**self.deliveries, name: delivery}
+        self._sinks[name], self._settings[name] = sink, settings
+
+    def _change(self, name: str, settings: Settings) -> None:
+        delivery, sink = self.deliveries[name], self._sinks[name]
+        self._settings[name] = settings
+        delivery.obey(settings)
+        # in the sink's thread, and records offered before are of the choice before
+        delivery.mark(lambda _: sink.choose(settings.records, settings.streams))
+
+    def _part_with(self, name: str, drain: float) -> None:
+        """Let a sink go: in a thread of its own, for it may be blocked.
+
+        Ticks go on, and a checkpoint that waits for it waits no longer.
+        """
+        rest = dict(self.deliveries)
+        delivery = rest.pop(name)
+        self.deliveries = rest
+        del self._sinks[name], self._settings[name]
+        close = partial(self._close, name, delivery, drain)
+        threading.Thread(target=close, name=f"closing {name}", daemon=True).start()
+
+    def _close(self, name: str, delivery: Delivery, seconds: float) -> None:
+        if not delivery.close(seconds):
+            told = f"sink {name} was left behind: the journal has the rest"
+            self._say(warning(told))

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sfm_stream.config import of_model
-from sfm_stream.daemon.named_sinks import OWN, RECORDS, SPILL, named
+from sfm_stream.daemon.named_sinks import RECORDS, SPILL, named
 from sfm_stream.engine import Engine
 from sfm_stream.errors import ConfigError, JournalError, RecordsLost
 from sfm_stream.events import Block
@@ -33,7 +33,7 @@ from sfm_stream.storage.run_folder import Run
 if TYPE_CHECKING:
     from sfm_stream.config import Config
     from sfm_stream.records import Records
-    from sfm_stream.sinks import Sink
+    from sfm_stream.sinks import Chosen
 
 BATCH = 4_096
 
@@ -57,7 +57,7 @@ class Recovered:
     run: Run
     engine: Engine
     journal: Journal
-    sinks: dict[str, Sink] = field(default_factory=dict)
+    sinks: dict[str, Chosen] = field(default_factory=dict)
     events: int = 0
     saved: int = 0
     aside: tuple[str, ...] = ()
@@ -99,7 +99,8 @@ def recover(
         JournalError: if another process works on the run, or the journal is damaged
             or gone.
         CheckpointMismatch: if the settings are not those of the run.
-        ConfigError: if the folder is not one of a live run, or fields differ.
+        ConfigError: if the folder is not one of a live run, if fields differ, or if
+            there is no such sink.
         SinkError: if a sink cannot be opened.
         RecordsLost: if files of the run's own records are gone that a repair can
             bring back.
@@ -107,6 +108,7 @@ def recover(
     if (folder / run_folder.INFO).exists():
         hint = "start warm from it with --from, in a folder of its own"
         history.expect_live(folder, hint)
+    wanted = named(config)
     with ExitStack() as opened:
         journal = opened.enter_context(Journal(folder / "journal", guard=guard))
         guard()
@@ -121,7 +123,7 @@ def recover(
         found = Recovered(run, engine, journal, lost=lost, guard=guard)
         positions = _restored(found, say)
         tail = _tail(journal, engine)
-        for name, settings in {RECORDS: OWN, **named(config)}.items():
+        for name, settings in wanted.items():
             guard()  # opening a sink cuts off what came later
             sink = _open(settings, found, positions, name, say)
             found.sinks[name] = opened.enter_context(closing(sink))
@@ -205,7 +207,7 @@ def _open(
     positions: Mapping[str, Any],
     name: str,
     say: Say,
-) -> Sink:
+) -> Chosen:
     """Open a sink where the checkpoint left it, or anew if what it had is gone.
 
     Without a checkpoint it may hold records of the journal's events; the replay writes

@@ -152,11 +152,11 @@ class Saver:
         run: whose folder takes the checkpoints.
         engine: stands still while `begin` is called.
         journal: of the engine's events; it is on disk before a checkpoint is.
-        keep: how many checkpoints are kept.
         saved: the checkpoint that was begun with, or one of nothing.
         elapsed: gives seconds that never run backwards.
 
     Attributes:
+        keep: how many checkpoints are kept; may be changed at any time.
         saved: the latest one.
         problem: why the latest try failed, or empty.
         finite: whether what the latest one holds of weights is finite.
@@ -173,7 +173,7 @@ class Saver:
         elapsed: Callable[[], float] = time.monotonic,
     ) -> None:
         self._run, self._engine, self._journal = run, engine, journal
-        self._keep = keep
+        self.keep = keep
         self._elapsed = elapsed
         self._writer = ThreadPoolExecutor(1, "checkpoint")
         self._writing: Future[None] | None = None
@@ -295,7 +295,7 @@ class Saver:
             _settle(pending.journalled, self._run)
             checkpoint.save(
                 self._run.checkpoints, pending.seq, arrays,
-                {**pending.meta, **_places(positions)}, self._keep,
+                {**pending.meta, **_places(positions)}, self.keep,
                 self._journal.expect_present,
             )  # fmt: skip
         finally:

@@ -7,32 +7,28 @@ sink, and for a disk only the journal's write.
 from __future__ import annotations
 
 import secrets
-import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
-from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
 from sfm_stream.daemon import rejoining
-from sfm_stream.daemon.named_sinks import OWN, RECORDS, SPILL, named
+from sfm_stream.daemon.named_sinks import NamedSinks, named
 from sfm_stream.daemon.recovery import Recovered
 from sfm_stream.daemon.saver import Saved, Saver
 from sfm_stream.daemon.status.model import LONGEST
 from sfm_stream.daemon.stepper import Stepper
 from sfm_stream.errors import Fenced, JournalError
 from sfm_stream.events import Block, Control, Floats, Gap
-from sfm_stream.notices import Notice, Say, error, info, warning
+from sfm_stream.notices import Say, error, info, warning
 from sfm_stream.records import Decision, Records
-from sfm_stream.settings import Sink as SinkSettings
-from sfm_stream.sinks import Delivery, Status, open_sink
 
 if TYPE_CHECKING:
     from sfm_stream.config import Config
-    from sfm_stream.sinks import Sink
+    from sfm_stream.sinks import Delivery, Status
 
 SYNC = 1.0
 """Seconds between syncs of the journal: what a power cut may cost."""
@@ -46,7 +42,7 @@ REPLAY = 7.0
 take 10 s at most."""
 ROW_BYTES = 80
 """About what a record takes on disk."""
-MARK_BYTES, SPILL_BYTES = 32, 4
+MARK_BYTES = 32
 SERIOUS = {"unjournalled": error, "catch-up": warning, "quarantine": warning}
 """Decisions that tell of a trouble."""
 OF_LAG = ("catch-up", "caught-up")
@@ -106,7 +102,6 @@ class Worker:
         problem: why old segments of the journal could not be deleted, or empty.
         stepper: takes the batches.
         saver: takes the checkpoints.
-        deliveries: the sinks by name.
         steps: batches taken so far.
     """
 
@@ -122,7 +117,6 @@ class Worker:
         self.engine, self.journal = found.engine, found.journal
         self.recovered, self.aside = found.events, found.aside
         self.lost, self.problem = tuple(found.lost), ""
-        self.deliveries: dict[str, Delivery] = {}
         self._covered: deque[Saved] = deque()
         self._hindered = ""
         self.steps, self._synced, self._pace = 0, time.monotonic(), 0.0
@@ -137,13 +131,21 @@ class Worker:
         )
         keep = config.daemon.checkpoints
         self.saver = Saver(found.run, found.engine, found.journal, keep, found.saved)
-        # of this process alone: a fenced process that wakes may still spill
-        self._spill = found.run.folder / SPILL / secrets.token_hex(SPILL_BYTES)
-        settings = {RECORDS: OWN, **named(config)}
-        for name, sink in found.sinks.items():
-            self._deliver_to(name, sink, settings[name])
+        self._sinks = NamedSinks(
+            found.sinks,
+            named(config),
+            found.run.folder,
+            found.engine.experts,
+            say,
+            found.guard,
+        )
         self._since = Since(found.journal.written)
         self._read(config)
+
+    @property
+    def deliveries(self) -> Mapping[str, Delivery]:
+        """The sinks' queues, by name."""
+        return self._sinks.deliveries
 
     def begin(self) -> Future[None]:
         """Take up where recovery left off, and save that.
@@ -220,23 +222,18 @@ class Worker:
 
         Raises:
             SinkError: if a new sink cannot be opened; then nothing has changed.
-            ConfigError: if there is no such sink.
+            ConfigError: if there is no such sink, or two of them share a place.
         """
-        wanted = {RECORDS: OWN, **named(config)}
-        new = {name: s for name, s in wanted.items() if name not in self.deliveries}
-        opened = self._open_all(new)
-        gone = [name for name in self.deliveries if name not in wanted]
-        for name, sink in opened.items():
-            self._deliver_to(name, sink, new[name])
-        for name in gone:
-            self._part_with(name)
+        for name in self._sinks.obey(config):
+            self.saver.forget(name)
+        sinks_changed = config.sink != self._config.sink
         if config.learn.enabled != self._config.learn.enabled:
             action = "learn" if config.learn.enabled else "freeze"
             self.stepper.decide(Control("", self._now(), action))
         if config.daemon != self._config.daemon:
             self.stepper.obey(config.daemon)
         self._read(config)
-        if opened or gone:  # a restart must know which sinks there are
+        if sinks_changed:  # a restart must know which sinks there are
             self.save()
 
     def sinks(self) -> list[Status]:
@@ -262,10 +259,7 @@ class Worker:
             self._rejoin(str)  # the last try: a sink may yet come round
         else:
             self._save_last()
-        end = time.monotonic() + self._drain
-        for name, delivery in self.deliveries.items():
-            if not delivery.close(max(end - time.monotonic(), 0.0)):
-                self._say(_left_behind(name))
+        self._sinks.close(self._drain)
 
     def _is_ours(self) -> bool:
         """Say whether the folder is the one that was opened, and of this process."""
@@ -295,44 +289,9 @@ class Worker:
                 make = SERIOUS.get(record.action, info)
                 self._say(make(f"decided: {record.action} {whom} ({why})"))
 
-    def _deliver_to(self, name: str, sink: Sink, settings: SinkSettings) -> None:
-        delivery = Delivery(
-            name, sink, settings, self._spill, self._say, self._found.guard
-        )
-        self.deliveries = {**self.deliveries, name: delivery}
-
-    def _part_with(self, name: str) -> None:
-        """Let a sink go: in a thread of its own, for it may be blocked.
-
-        Ticks go on, and a checkpoint that waits for it waits no longer.
-        """
-        rest = dict(self.deliveries)
-        delivery = rest.pop(name)
-        self.deliveries = rest
-        self.saver.forget(name)
-        drain = self._drain
-
-        def close() -> None:
-            if not delivery.close(drain):
-                self._say(_left_behind(name))
-
-        threading.Thread(target=close, name=f"closing {name}", daemon=True).start()
-
-    def _open_all(self, wanted: Mapping[str, SinkSettings]) -> dict[str, Sink]:
-        """Open sinks, all or none."""
-        opened: dict[str, Sink] = {}
-        with ExitStack() as opening:
-            for name, settings in wanted.items():
-                opened[name] = opening.enter_context(closing(self._open(settings)))
-            opening.pop_all()
-        return opened
-
-    def _open(self, settings: SinkSettings) -> Sink:
-        tables = {"experts": self.engine.experts}
-        return open_sink(settings, self._found.run.folder, tables, None)
-
     def _read(self, config: Config) -> None:
         daemon, self._config = config.daemon, config
+        self.saver.keep = daemon.checkpoints
         self._every = daemon.checkpoint_every.seconds
         self._drain = daemon.drain.seconds
         kept = daemon.retention
@@ -394,7 +353,3 @@ class Worker:
         if why and why != self._hindered:
             self._say(error(f"still without a journal: {why}"))
         self._hindered = why
-
-
-def _left_behind(sink: str) -> Notice:
-    return warning(f"sink {sink} was left behind: the journal has the rest")

@@ -6,6 +6,7 @@ records twice. Opened without a position, a sink begins a new run and refuses to
 over an old one; opened with an empty position, it goes back to the start of the run.
 """
 
+from sfm_stream.sinks.chosen import Chosen
 from sfm_stream.sinks.contract import Sink
 from sfm_stream.sinks.delivery import Delivery, Status
 from sfm_stream.sinks.jsonl import JsonlSink
@@ -15,6 +16,7 @@ from sfm_stream.sinks.parquet import ParquetSink, last, nothing, read, whole
 from sfm_stream.sinks.sqlite import SqliteSink
 
 __all__ = [
+    "Chosen",
     "Delivery",
     "JsonlSink",
     "MemorySink",

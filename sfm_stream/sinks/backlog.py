@@ -66,9 +66,8 @@ class Backlog:
         self, folder: Path, capacity: int, overload: Literal["spill", "drop"]
     ) -> None:
         self.rows = self.spilled = self.dropped = 0
-        self.trouble = ""
-        self._folder, self._capacity, self._overload = folder, capacity, overload
-        self._piece_rows = max(1, min(PIECE_ROWS, capacity // PIECES))
+        self.trouble, self._folder = "", folder
+        self.obey(capacity, overload)
         self._line: deque[Records | _Spilled | Barrier] = deque()
         self._newest = Gathering()
         self._files = 0
@@ -77,6 +76,11 @@ class Backlog:
                 path.unlink()
         except OSError as e:
             raise SinkError(str(folder), *atomic.explain(e)) from e
+
+    def obey(self, capacity: int, overload: Literal["spill", "drop"]) -> None:
+        """Go by other limits from now on; rows in memory stay there."""
+        self._capacity, self._overload = capacity, overload
+        self._piece_rows = max(1, min(PIECE_ROWS, capacity // PIECES))
 
     def add(self, item: Records | Barrier) -> None:
         """Append records or a barrier; a barrier is never dropped."""

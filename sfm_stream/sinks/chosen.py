@@ -20,19 +20,32 @@ class Chosen:
     """Passes on records of the chosen kinds and streams to a sink.
 
     Args:
-        sink: the sink.
+        sink: takes the chosen records.
         kinds: kinds of records; if empty, all.
         streams: names of streams; if empty, all. Records about all streams always
             pass.
+
+    Attributes:
+        sink: the sink.
     """
 
     def __init__(
-        self, sink: Sink, kinds: Collection[str], streams: Collection[str]
+        self, sink: Sink, kinds: Collection[str] = (), streams: Collection[str] = ()
     ) -> None:
+        self.sink = sink
+        self.flush, self.position, self.close = sink.flush, sink.position, sink.close
+        self.choose(kinds, streams)
+
+    def choose(self, kinds: Collection[str], streams: Collection[str]) -> None:
+        """Choose other records from the next call of `write` on.
+
+        Args:
+            kinds: kinds of records; if empty, all.
+            streams: names of streams; if empty, all. Records about all streams always
+                pass.
+        """
         self._kinds = set(kinds or KINDS)
         self._streams = {ALL, *streams} if streams else None
-        self._write = sink.write
-        self.flush, self.position, self.close = sink.flush, sink.position, sink.close
 
     def write(self, records: Records) -> None:
         """Pass on the chosen ones of these records.
@@ -45,7 +58,7 @@ class Chosen:
             for kind, columns in records.columns.items()
             if kind in self._kinds
         }
-        self._write(Records(found, records.tables))
+        self.sink.write(Records(found, records.tables))
 
     def _of_streams(self, kind: str, columns: Columns, records: Records) -> Columns:
         if self._streams is None:

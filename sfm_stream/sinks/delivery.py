@@ -25,11 +25,11 @@ import msgspec
 from sfm_stream.errors import Fenced, RecordsLost, SinkError
 from sfm_stream.notices import Say, info, warning
 from sfm_stream.notices import error as failing
+from sfm_stream.settings import Sink as Settings
 from sfm_stream.sinks.backlog import Backlog, Barrier
 
 if TYPE_CHECKING:
     from sfm_stream.records import Records
-    from sfm_stream.settings import Sink as Settings
     from sfm_stream.sinks.contract import Sink
 
 LINGER_S = 0.1
@@ -111,7 +111,7 @@ class Delivery:
         self._name, self._sink, self._settings, self._say = name, sink, settings, say
         self._guard = guard
         self._backlog = Backlog(folder / name, settings.queue, settings.overload)
-        self._box: SimpleQueue[Item | _Signal] = SimpleQueue()
+        self._box: SimpleQueue[Item | Settings | _Signal] = SimpleQueue()
         self._turns: SimpleQueue[Item | None] = SimpleQueue()
         self._hurry, self._closing = threading.Event(), threading.Event()
         self._closed, self._abandoned = threading.Event(), threading.Event()
@@ -135,6 +135,10 @@ class Delivery:
             return
         self._offered += count
         self._box.put(records)
+
+    def obey(self, settings: Settings) -> None:
+        """Go by another queue and overload from the next records on."""
+        self._urge(settings)
 
     def mark(self, done: Callable[[Mapping[str, Any]], None]) -> None:
         """Call `done` with the sink's position when all records so far are flushed.
@@ -175,8 +179,8 @@ class Delivery:
             lost=self._gone,
         )
 
-    def _urge(self, item: Barrier | _Signal) -> None:
-        """Put a barrier or signal into the box, and wake the keeper at once."""
+    def _urge(self, item: Barrier | Settings | _Signal) -> None:
+        """Put something into the box, and wake the keeper at once."""
         self._box.put(item)
         self._hurry.set()
 
@@ -205,9 +209,12 @@ class Delivery:
             self._tell_of_overload()
         self._turns.put(None)
 
-    def _sort(self, item: Item | _Signal, seen: set[_Signal]) -> None:
+    def _sort(self, item: Item | Settings | _Signal, seen: set[_Signal]) -> None:
         if isinstance(item, _Signal):
             seen.add(item)
+        elif isinstance(item, Settings):
+            self._settings = item
+            self._backlog.obey(item.queue, item.overload)
         else:
             self._backlog.add(item)
 

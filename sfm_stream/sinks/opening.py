@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from sfm_stream.errors import ConfigError, SinkError
@@ -34,13 +34,14 @@ OF_A_SINK = Sort(
     others=(*PATHS, SERVED),
     group="sfm_stream.sinks",
 )
+TWICE = "give one of them another path; / and - count as the same"
 OF_SQLITE = ("-wal", "-shm")
 """Suffixes of files beside a database, which a new database would use as its own."""
 
 
 def open_sink(
     settings: Settings, folder: Path, tables: Tables, position: Position | None = None
-) -> Sink:
+) -> Chosen:
     """Open the sink that `sink.kind` names.
 
     Args:
@@ -58,12 +59,10 @@ def open_sink(
         RecordsLost: if records up to the position are gone.
     """
     sink = _open(settings, folder, tables, position)
-    if settings.records or settings.streams:
-        return Chosen(sink, settings.records, settings.streams)
-    return sink
+    return Chosen(sink, settings.records, settings.streams)
 
 
-def open_anew(settings: Settings, folder: Path, tables: Tables) -> Sink:
+def open_anew(settings: Settings, folder: Path, tables: Tables) -> Chosen:
     """Rename what is left of a sink that lost records, and open a new one.
 
     Args:
@@ -106,12 +105,20 @@ def _open(
     return sink
 
 
-def expect_sinks(kinds: Iterable[str]) -> None:
-    """Refuse kinds that name no sink, without opening a sink.
+def expect_sinks(wanted: Iterable[Settings]) -> None:
+    """Refuse kinds that name no sink, and two sinks of one path; nothing is opened.
 
     Raises:
-        ConfigError: naming the first such kind.
+        ConfigError: naming the first such kind or path.
     """
-    for kind in kinds:
-        if kind not in (*PATHS, SERVED):
-            class_of(kind, KIND, OF_A_SINK)
+    taken: dict[str, str] = {}
+    for one in wanted:
+        if one.kind not in (*PATHS, SERVED):
+            class_of(one.kind, KIND, OF_A_SINK)
+        place = one.path or PATHS.get(one.kind, one.kind)
+        # a folder of spilled records is named by it, with - for /
+        name = str(PurePath(place)).replace("/", "-")
+        if name in taken:
+            problem = f"expected a path for each, was {taken[name]!r} and {place!r}"
+            raise ConfigError("sink.path", problem, TWICE)
+        taken[name] = place
