@@ -223,6 +223,29 @@ def test_a_reload_changes_feed_and_learning_and_keeps_the_model(rig):
     assert gaps == [feeding.CHANGED]
 
 
+def test_of_two_reloads_at_once_the_settings_read_last_are_gone_by(rig):
+    old = rig.config
+    new = settings_of(stream={"symbols": ["b"]}, daemon=DAEMON)
+
+    async def life(process, feeds):
+        feeds[0].queue.put_nowait(now_ticks(0, 5))
+        await taken(process, 1)
+        rig.next_config = new
+        async with process._turn:  # the model is at work
+            first = asyncio.create_task(process.reload())
+            await until(lambda: len(feeds) == 2)
+            rig.next_config = old
+            second = asyncio.create_task(process.reload())
+            await settle()
+        await asyncio.gather(first, second)
+        await until(lambda: process._feeding.feed is feeds[-1])
+        process.stop()
+
+    asyncio.run(rig.lived(life))
+    assert rig.process._config == old
+    assert len(rig.feeds) == 3
+
+
 def test_told_to_stop_right_after_a_reload_it_takes_up_no_other_feed(rig):
     rig.next_config = settings_of(stream={"symbols": ["b"]}, daemon=DAEMON)
 

@@ -127,7 +127,7 @@ class Process:
         self._config = given.config
         self._feeding = Feeding(given.open_feed, say)
         self._model = ThreadPoolExecutor(1, "model")
-        self._turn = asyncio.Lock()
+        self._turn, self._reloading = asyncio.Lock(), asyncio.Lock()
         self._told_to_stop = asyncio.Event()
         self._worker: Worker | None = None
         self._own: Epoch | None = None
@@ -187,17 +187,18 @@ class Process:
         if self._worker is None:
             self._say(warning("not reloaded: it is still recovering"))
             return
-        self._notifier.reloading()
-        try:
-            config = self._given.read()
-            expect_hot(self._config, config)
-            await self._obey(self._worker, config)
-        except SFMStreamError as refused:
-            self._say(error(f"not reloaded: {refused}"))
-        else:
-            self._config = config
-            self._say(info("reloaded"))
-        self._notifier.ready(self.state)
+        async with self._reloading:  # the settings read last are those gone by
+            self._notifier.reloading()
+            try:
+                config = self._given.read()
+                expect_hot(self._config, config)
+                await self._obey(self._worker, config)
+            except SFMStreamError as refused:
+                self._say(error(f"not reloaded: {refused}"))
+            else:
+                self._config = config
+                self._say(info("reloaded"))
+            self._notifier.ready(self.state)
 
     def _take_over(self, own: Epoch) -> None:
         """Put the run out of the reach of a process that was silent for too long."""
