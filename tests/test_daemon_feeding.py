@@ -6,13 +6,16 @@ from collections import Counter
 
 import pytest
 from msgspec.structs import replace
+from prometheus_client.parser import text_string_to_metric_families
 
 from sfm_stream.config import from_tree
 from sfm_stream.daemon import feeding
 from sfm_stream.daemon.feeding import Feeding
+from sfm_stream.daemon.http.prometheus import Meters, page
 from sfm_stream.errors import ConfigError, InvalidState
 from sfm_stream.events import Block, Gap, Tick
 from sfm_stream.feeds import Connection
+from tests.vitals_rig import vitals
 
 
 class Feed:
@@ -71,6 +74,24 @@ def test_a_feed_that_follows_keeps_what_was_counted_before():
     assert (counts, last, one.counters["garbage"]) == ([3], 5, 5)
     assert one.examples["garbage"] == "first of 3"
     assert [e.reason for e in events if isinstance(e, Gap)] == [feeding.CHANGED]
+
+
+def test_connections_that_share_an_address_are_told_apart_to_the_last_figure():
+    async def run():
+        feeds = reading(Feed(garbage=3))
+        await feeds.begin(from_tree({}))
+        return feeds.status()
+
+    connections = asyncio.run(run())
+    assert [one.label for one in connections] == ["ws://x", "ws://x (2)"]
+    text, _ = page(Meters().metrics(vitals(feeds=tuple(connections))))
+    told = {
+        sample.labels["connection"]: sample.value
+        for family in text_string_to_metric_families(text.decode())
+        for sample in family.samples
+        if sample.name == "sfm_stream_frames_total"
+    }
+    assert told == {"ws://x": 3, "ws://x (2)": 1}
 
 
 def test_a_feed_of_other_fields_cannot_follow():

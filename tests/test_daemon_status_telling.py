@@ -104,10 +104,11 @@ def test_frames_that_were_not_taken_are_logged_by_reason_and_not_without_end():
     assert lines[-1]["suppressed"] == 99 - BURST
 
 
-def test_connections_that_share_an_address_are_told_of_one_by_one(caplog):
+def test_connections_are_told_of_one_by_one(caplog):
     late, early = Happening(2, "closed", "late"), Happening(1, "closed", "early")
     one, other = (
-        replace(FEED, happened=(what,), counters={}) for what in (late, early)
+        replace(FEED, label=label, happened=(what,), counters={})
+        for label, what in (("x", late), ("x (2)", early))
     )
-    assert Telling().tell([one, other]) == [(FEED.label, late), (FEED.label, early)]
+    assert Telling().tell([one, other]) == [("x", late), ("x (2)", early)]
     assert [record.detail for record in caplog.records] == ["late", "early"]

@@ -10,7 +10,7 @@ import time
 from collections import Counter
 from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping
 from contextlib import aclosing
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 
     from sfm_stream.config import Config
     from sfm_stream.feeds import Connection, LiveFeed
-
-Key: TypeAlias = tuple[str, int]
 
 MOST = 512
 """Events taken at once: many share the cost of a batch, and none waits for long."""
@@ -46,7 +44,7 @@ class Feeding:
         self._now: LiveFeed | None = None
         self._next: LiveFeed | None = None
         self._before: Counter[str] = Counter()
-        self._connections: dict[Key, Connection] = {}
+        self._connections: dict[str, Connection] = {}
         self._stopped = False
 
     @property
@@ -71,10 +69,14 @@ class Feeding:
         return self._before + Counter(self._now.counters if self._now else {})
 
     def status(self) -> list[Connection]:
-        """Give the state of each connection, with its counts since the start."""
+        """Give the state of each connection, with its counts since the start.
+
+        Feeds that share an address have connections of one label: those after the
+        first are numbered, so that no two of a process have the same.
+        """
         found = self._now.status() if self._now else ()
         before = self._connections
-        return [_after(before.get(key), one) for key, one in _keyed(found)]
+        return [_after(before.get(one.label), one) for one in _numbered(found)]
 
     async def begin(self, config: Config) -> None:
         """Open the first feed; a thread waits for what is piped in.
@@ -128,16 +130,17 @@ class Feeding:
 
     def _replace(self, feed: LiveFeed) -> None:
         self._before = Counter(self.counters)
-        self._connections |= dict(_keyed(self.status()))
+        self._connections |= {one.label: one for one in self.status()}
         self._now, self._next = feed, None
 
 
-def _keyed(connections: Iterable[Connection]) -> Iterator[tuple[Key, Connection]]:
-    """Give connections by label and number: feeds that share an address have one."""
+def _numbered(connections: Iterable[Connection]) -> Iterator[Connection]:
+    """Give connections with a number behind a label that is taken: `x`, `x (2)`."""
     count = Counter[str]()
     for one in connections:
-        yield (one.label, count[one.label]), one
         count[one.label] += 1
+        number = count[one.label]
+        yield one if number == 1 else replace(one, label=f"{one.label} ({number})")
 
 
 def _after(before: Connection | None, now: Connection) -> Connection:

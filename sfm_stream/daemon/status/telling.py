@@ -6,7 +6,6 @@ import asyncio
 import logging
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from typing import TypeAlias
 
 from sfm_stream.daemon.status.failures import words
 from sfm_stream.daemon.status.model import LIVE, Vitals
@@ -14,8 +13,6 @@ from sfm_stream.feeds import TROUBLES, Connection, Happening
 from sfm_stream.notices import Notice, error, info, warning
 
 log = logging.getLogger(__name__)
-
-Key: TypeAlias = tuple[int, str]
 
 LEVELS = {
     LIVE: logging.INFO,
@@ -61,32 +58,34 @@ class Telling:
     """Logs what is new of each connection; the log cuts what repeats too often."""
 
     def __init__(self) -> None:
-        # by place and label: feeds that share an address have connections of one label
-        self._until: dict[Key, int] = {}
-        self._counted: dict[Key, Counter[str]] = {}
+        self._until: dict[str, int] = {}
+        self._counted: dict[str, Counter[str]] = {}
 
     def tell(self, connections: Iterable[Connection]) -> list[tuple[str, Happening]]:
-        """Log what has happened since the last call; give it with its connection."""
+        """Log what has happened since the last call; give it with its connection.
+
+        Args:
+            connections: no two of one label.
+        """
         news: list[tuple[str, Happening]] = []
-        for place, one in enumerate(connections):
-            key = (place, one.label)
-            news += [(one.label, what) for what in self._tell_happened(key, one)]
-            self._tell_counters(key, one)
+        for one in connections:
+            news += [(one.label, what) for what in self._tell_happened(one)]
+            self._tell_counters(one)
         return news
 
-    def _tell_happened(self, key: Key, one: Connection) -> Iterator[Happening]:
-        until = self._until.get(key, 0)
+    def _tell_happened(self, one: Connection) -> Iterator[Happening]:
+        until = self._until.get(one.label, 0)
         for happened in one.happened:
             if happened.time <= until or happened.kind == "not taken":
                 continue
-            self._until[key] = happened.time
+            self._until[one.label] = happened.time
             level = LEVELS.get(happened.kind, logging.WARNING)
             extra = {"connection": one.label, "detail": happened.detail}
             log.log(level, f"connection: {happened.kind}", extra=extra)
             yield happened
 
-    def _tell_counters(self, key: Key, one: Connection) -> None:
-        told = self._counted.setdefault(key, Counter())
+    def _tell_counters(self, one: Connection) -> None:
+        told = self._counted.setdefault(one.label, Counter())
         news = {
             reason: one.counters[reason] - told[reason]
             for reason in TROUBLES
