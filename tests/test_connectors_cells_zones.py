@@ -63,6 +63,34 @@ def test_local_times_of_a_steady_feed_come_back_however_they_are_cut(
     assert found.tolist() == [t * SECOND for t in utc]
 
 
+def test_an_unread_time_does_not_move_those_behind_it_an_hour():
+    times = ns("2024-10-27T02:30", "2024-10-27T02:00", "2024-10-27T02:45")
+    reading = zones.Local("Europe/Berlin")
+    found = reading.utc(np.insert(times, 2, NO_TIME))
+    assert found.tolist() == [
+        *ns("2024-10-27T00:30", "2024-10-27T01:00"), NO_TIME, *ns("2024-10-27T01:45"),
+    ]  # fmt: skip
+    assert reading.utc(np.array([NO_TIME])).tolist() == [NO_TIME]
+    assert reading.utc(ns("2024-10-27T02:50")).tolist() == [*ns("2024-10-27T01:50")]
+
+
+@settings(max_examples=40)
+@given(
+    lost=st.sets(st.integers(0, 107), max_size=60),
+    cuts=st.sets(st.integers(0, 108), max_size=4),
+)
+def test_rows_without_a_time_change_nothing_of_the_others(lost, cuts):
+    begin = int(datetime.fromisoformat("2024-10-26T20:00+00:00").timestamp())
+    times = local(range(begin, begin + 9 * 3600, 300), "Europe/Berlin")
+    times[sorted(lost)] = NO_TIME
+    whole, alone = zones.Local("Europe/Berlin"), zones.Local("Europe/Berlin")
+    for piece in np.split(times, sorted(cuts)):
+        there = piece != NO_TIME
+        found = whole.utc(piece)
+        assert found[there].tolist() == alone.utc(piece[there]).tolist()
+        assert (found[~there] == NO_TIME).all()
+
+
 @pytest.mark.parametrize("zone", ["Europe/Berlim", "nowhere", "../etc"])
 def test_a_zone_that_nobody_knows_is_refused(zone):
     with pytest.raises(ConfigError, match=r"feed\.options\.zone: expected a zone like"):

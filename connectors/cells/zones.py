@@ -71,6 +71,14 @@ class Local:
         Args:
             local: int64 [T], ns as if they were UTC.
         """
+        found = np.full(len(local), NO_TIME, np.int64)
+        there = local != NO_TIME  # the others say nothing of where clocks change
+        if there.any():
+            found[there] = self._next(local[there])
+        return found
+
+    def _next(self, local: Ints) -> Ints:
+        """Turn the next local times into UTC, where each row has one."""
         early, late = (
             _utc(local, self._zone, which) for which in ("earliest", "latest")
         )
@@ -78,9 +86,8 @@ class Local:
         found = early
         if twice.any() or self._twice:
             found = np.where(self._second_pass(local, twice, late - early), late, early)
-        if len(local):
-            self._last = int(local[-1])
-            self._twice = bool(twice[-1])
+        self._last = int(local[-1])
+        self._twice = bool(twice[-1])
         return found
 
     def _second_pass(
@@ -105,14 +112,12 @@ class Local:
 
 
 def _utc(local: Ints, zone: str, which: str) -> Ints:
-    known = np.where(local == NO_TIME, 0, local)
-    naive = pl.Series(known).cast(pl.Datetime("ns"))
+    naive = pl.Series(local).cast(pl.Datetime("ns"))
     placed = naive.dt.replace_time_zone(
         zone, ambiguous="latest" if which == "latest" else "earliest",
         non_existent="null",
     )  # fmt: skip
-    ns = placed.to_physical().fill_null(NO_TIME).to_numpy()
-    return np.where(local == NO_TIME, NO_TIME, ns)
+    return placed.to_physical().fill_null(NO_TIME).to_numpy()
 
 
 def named(local: Ints, names: pl.Series) -> Ints:
