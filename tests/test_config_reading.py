@@ -284,6 +284,12 @@ def test_an_override_of_what_is_not_one_table_is_refused(text, override, message
     assert refusal(text, override) == f"--set: expected {message}"
 
 
+def test_an_override_that_is_no_text_is_refused():
+    assert refusal("", "stream.name=\udcff") == (
+        "--set: expected UTF-8, was 'stream.name=\\udcff'"
+    )
+
+
 def test_a_file_is_read_with_its_overrides(tmp_path):
     path = tmp_path / "c.toml"
     path.write_text("[stream]\nname = 'größe'\n", encoding="utf-8")

@@ -709,3 +709,10 @@ def test_a_quote_in_a_later_row_closes_none(tmp_path, name):
     feed = opened(written(tmp_path, head + b"".join(rows)), ["a"])
     assert whole(feed).values[:, 0].tolist() == [i + 0.5 for i in range(120) if i != 60]
     assert feed.tally.counts == {OPEN: 1}
+
+
+def test_a_file_whose_name_is_no_text_is_refused(tmp_path):
+    path = Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xff.csv"))
+    path.write_bytes(TEXT)
+    with pytest.raises(FeedError, match="expected a path in UTF-8.*; rename it"):
+        files.found(str(tmp_path / "*.csv"))

@@ -278,3 +278,9 @@ def test_a_count_stands_before_the_next_line_with_no_later_time():
         LOG.handle(later)
     count, after = found.lines()[BURST:]
     assert (count["suppressed"], count["time"]) == (1, after["time"])
+
+
+def test_a_path_that_is_no_text_is_logged_with_escapes():
+    with log() as found:
+        LOG.warning("a file", extra={"path": "runs/\udcff"})
+    assert found.lines()[0]["path"] == r"runs/\udcff"

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import errno
 import json
+import os
 import signal
 import tomllib
 from importlib.metadata import version
@@ -429,3 +430,10 @@ def test_a_run_that_a_process_works_on_is_left_alone(whole, tmp_path):
     assert len(refused) == 3
     assert_same_records(whole[0], tmp_path / "run")
     repair(run_folder.load(tmp_path / "run"), lambda _: Waves())
+
+
+def test_a_folder_whose_name_is_no_text_is_refused_before_the_work(tmp_path):
+    folder = tmp_path / os.fsdecode(b"\xff")
+    with pytest.raises(SinkError, match="expected a path in UTF-8.*; name another"):
+        run_folder.make(folder)
+    assert not folder.exists()

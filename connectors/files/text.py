@@ -60,13 +60,24 @@ def found(path: str | tuple[str, ...]) -> tuple[str, ...]:
 
     Raises:
         ConfigError: if no path is given.
-        FeedError: if there is no such file.
+        FeedError: if there is no such file, or its path is not in UTF-8.
     """
     given = (path,) if isinstance(path, str) else path
     if not any(given):
         raise ConfigError("feed.path", "expected a file, a glob or a list, was ''")
     there = dict.fromkeys(p for item in given for p in _matches(item))
+    for one in there:
+        _expect_utf8(one)
     return tuple(sorted(there, key=_natural))
+
+
+def _expect_utf8(path: str) -> None:
+    """Refuse a path that cannot be written down with what a run was made from."""
+    try:
+        path.encode()
+    except UnicodeEncodeError as e:
+        problem = "expected a path in UTF-8, was one of other bytes"
+        raise FeedError(path, problem, "rename it") from e
 
 
 def repeated(path: str | tuple[str, ...]) -> str:

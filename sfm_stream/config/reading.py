@@ -160,6 +160,10 @@ def _override(tree: dict[str, Any], override: str) -> None:
     if not (equals and key and sections and all(sections)):
         raise ConfigError("--set", f"expected section.key=value, was {override!r}")
     try:
+        value.encode()
+    except UnicodeEncodeError as e:
+        raise ConfigError("--set", f"expected UTF-8, was {override!r}") from e
+    try:
         parsed = tomllib.loads(f"v = {value}")["v"]
     except (ValueError, RecursionError):
         parsed = value.strip()

@@ -141,10 +141,14 @@ def make(folder: Path) -> bool:
         False if it exists already; then its mode is not changed.
 
     Raises:
-        SinkError: if it cannot be made.
+        SinkError: if it cannot be made, or its name cannot be written down.
     """
     try:
+        str(folder).encode()
         folder.mkdir(PRIVATE_FOLDER, parents=True)
+    except UnicodeEncodeError as e:
+        problem = "expected a path in UTF-8, was one of other bytes"
+        raise SinkError(str(folder), problem, "name another with --out") from e
     except FileExistsError:
         return False
     except OSError as e:

@@ -162,10 +162,13 @@ def _json(line: dict[str, object]) -> str:
 
 
 def _cut(value: object) -> object:
-    """Cut what is long; numbers and short texts stay what they are."""
+    """Cut what is long; numbers and short texts stay what they are.
+
+    Bytes that are no UTF-8, as in a file's name, are written as escapes.
+    """
     if value is None or isinstance(value, bool | int | float):
         return value
-    text = value if isinstance(value, str) else str(value)
+    text = str(value).encode(errors="backslashreplace").decode()
     if len(text) <= LONGEST:
         return text
     return f"{text[:LONGEST]}... ({len(text) - LONGEST} more)"
