@@ -220,3 +220,21 @@ def test_an_unknown_key_is_refused_with_the_nearest(sfm_stream):
     code, _, err = sfm_stream("explain", "learn.windw")
     assert code == 1
     assert "learn.windw: unknown key; did you mean 'learn.window'?" in err
+
+
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [
+        ("a" * 300, "File name too long"), ("circle", "Symlink loop from "),
+        ('"a\\u0000b"', "embedded null byte"),
+    ],
+)  # fmt: skip
+def test_a_path_that_cannot_be_looked_up_is_an_error_of_it(
+    sfm_stream, tmp_path, monkeypatch, name, why
+):
+    monkeypatch.chdir(tmp_path)
+    Path("circle").symlink_to("circle")
+    code, _, told = sfm_stream("check", DEMO, "--set", f"feed.path={name}")
+    assert code == 1
+    assert "feed.path: expected a path, was '" in told
+    assert f"it cannot be looked up: {why}" in told

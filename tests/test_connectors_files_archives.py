@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import zipfile
+from pathlib import Path
 
 import pytest
 
@@ -75,3 +76,13 @@ def test_names_with_more_digits_than_a_number_may_have_are_put_in_order(packed):
     short, long = f"p_1{'0' * 4_999}.csv", f"p_1{'0' * 5_000}.csv"
     path = packed(long, short)
     assert text.expand(path) == (f"{path}/{short}", f"{path}/{long}")
+
+
+def test_a_file_with_a_password_is_refused(packed):
+    path = Path(packed("a.csv"))
+    whole = bytearray(path.read_bytes())
+    for magic, flags in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
+        whole[whole.index(magic) + flags] |= archives.ENCRYPTED
+    path.write_bytes(whole)
+    with pytest.raises(FeedError, match=r"password, was 'a\.csv' with one; unpack it"):
+        read(str(path))

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import bz2
+import errno
 import gzip
 import hashlib
 import io
@@ -714,5 +715,23 @@ def test_a_quote_in_a_later_row_closes_none(tmp_path, name):
 def test_a_file_whose_name_is_no_text_is_refused(tmp_path):
     path = Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xff.csv"))
     path.write_bytes(TEXT)
-    with pytest.raises(FeedError, match="expected a path in UTF-8.*; rename it"):
+    with pytest.raises(FeedError, match=r"expected a path in UTF-8.*; rename it"):
         files.found(str(tmp_path / "*.csv"))
+
+
+def test_a_path_that_cannot_be_looked_up_is_refused(tmp_path):
+    with pytest.raises(FeedError, match="cannot be looked up: File name too long"):
+        files.found(str(tmp_path / ("a" * 300)))
+
+
+@pytest.mark.parametrize("what", ["stat", "open"])
+def test_a_path_that_is_forbidden_is_refused(tmp_path, monkeypatch, what):
+    path = tmp_path / "a.csv"
+    path.write_bytes(TEXT)
+
+    def refuse(*_, **__):
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(Path, what, refuse)
+    with pytest.raises(FeedError, match=r"a\.csv: cannot be .*: Permission denied"):
+        files.expand(str(path))

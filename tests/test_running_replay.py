@@ -434,6 +434,6 @@ def test_a_run_that_a_process_works_on_is_left_alone(whole, tmp_path):
 
 def test_a_folder_whose_name_is_no_text_is_refused_before_the_work(tmp_path):
     folder = tmp_path / os.fsdecode(b"\xff")
-    with pytest.raises(SinkError, match="expected a path in UTF-8.*; name another"):
+    with pytest.raises(SinkError, match=r"expected a path in UTF-8.*; name another"):
         run_folder.make(folder)
     assert not folder.exists()

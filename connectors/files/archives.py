@@ -16,6 +16,8 @@ from pathlib import Path, PurePosixPath
 from sfm_stream.errors import FeedError, did_you_mean
 
 ZIP = b"PK\x03\x04"
+ENCRYPTED = 1
+"""The bit in a zip's flags of a file that is kept with a password."""
 WORKBOOK, OLD_WORKBOOK = "xl/workbook.xml", b"\xd0\xcf\x11\xe0"
 JUNK = (".DS_Store", "Thumbs.db", "desktop.ini")
 WORDS = ("readme", "license", "licence", "checksum")
@@ -32,7 +34,7 @@ def members(path: str) -> list[str]:
     """Give the files that a path stands for: those in an archive, or itself.
 
     Raises:
-        FeedError: if it is an archive of no file, or of several kinds.
+        FeedError: if it cannot be read, or is an archive of no file or several kinds.
     """
     if within(path) or not _begins(path, ZIP):
         return [path]
@@ -104,19 +106,31 @@ def unzipped(path: str, name: str, size: int) -> Iterator[bytes]:
         size: most bytes of a piece.
 
     Raises:
-        FeedError: if it is not there, or damaged, after what came before.
+        FeedError: if it is not there, has a password, or is damaged, after what came
+            before.
     """
     try:
-        with zipfile.ZipFile(path) as archive, archive.open(name) as member:
-            yield from iter(lambda: member.read(size), b"")
+        with zipfile.ZipFile(path) as archive:
+            _expect_open(path, archive.getinfo(name))
+            with archive.open(name) as member:
+                yield from iter(lambda: member.read(size), b"")
     except (KeyError, OSError, EOFError, zlib.error, lzma.LZMAError,
             zipfile.BadZipFile, NotImplementedError) as e:  # fmt: skip
         raise FeedError(path, f"cannot be read on: {e}", "is the file whole?") from e
 
 
+def _expect_open(path: str, info: zipfile.ZipInfo) -> None:
+    if info.flag_bits & ENCRYPTED:
+        problem = f"expected a file without a password, was {info.filename!r} with one"
+        raise FeedError(path, problem, "unpack it first")
+
+
 def _begins(path: str, magic: bytes) -> bool:
-    with Path(path).open("rb") as file:
-        return file.read(len(magic)) == magic
+    try:
+        with Path(path).open("rb") as file:
+            return file.read(len(magic)) == magic
+    except OSError as e:
+        raise FeedError(path, f"cannot be read: {e.strerror}") from e
 
 
 def _names(path: str) -> list[str]:

@@ -102,6 +102,13 @@ def spooled(stream: IO[bytes]) -> str:
 
 
 def _matches(item: str) -> list[str]:
+    try:
+        return _looked_up(item)
+    except OSError as e:  # too long, or forbidden
+        raise FeedError(item, f"cannot be looked up: {e.strerror}") from e
+
+
+def _looked_up(item: str) -> list[str]:
     if Path(item).is_file():
         return [item]
     if archives.within(item):

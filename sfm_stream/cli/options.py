@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
-from sfm_stream.errors import SFMStreamError
+from sfm_stream.errors import LONGEST, ConfigError, SFMStreamError
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
@@ -106,9 +106,16 @@ def _absolute(folder: Path, path: str) -> str:
     if path == PIPE:
         return path
     whole = folder / path
-    if whole.is_fifo():  # a shell's own pipe resolves to no path
-        return str(whole.absolute())
-    return str(whole.resolve()) if path else ""
+    try:
+        if whole.is_fifo():  # a shell's own pipe resolves to no path
+            return str(whole.absolute())
+        return str(whole.resolve()) if path else ""
+    except (OSError, RuntimeError, ValueError) as e:  # too long, or in a circle
+        problem = f"expected a path, was {path[:LONGEST]!r}"
+        why = getattr(e, "strerror", None) or e
+        raise ConfigError(
+            PATH_OVERRIDE, problem, f"it cannot be looked up: {why}"
+        ) from e
 
 
 def expect_trusted(config: Config, run: Path, *, trust: bool) -> None:
@@ -120,7 +127,6 @@ def expect_trusted(config: Config, run: Path, *, trust: bool) -> None:
         ConfigError: naming the classes.
     """
     from sfm_stream.config import each_feed
-    from sfm_stream.errors import ConfigError
 
     feeds = [one.feed for one in each_feed(config)]
     named = [feed.connector for feed in feeds]
