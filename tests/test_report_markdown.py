@@ -23,3 +23,8 @@ def test_a_commit_is_named_or_unknown(monkeypatch):
     silent = subprocess.CompletedProcess([], 128, stdout="")
     monkeypatch.setattr(subprocess, "run", lambda *_, **__: silent)
     assert markdown.commit() == "unknown"
+
+
+def test_without_git_no_commit_is_known(monkeypatch, tmp_path):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert markdown.commit() == "unknown"

@@ -16,9 +16,15 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def commit() -> str:
-    """Name the commit of this code, and whether it was changed since."""
-    said = subprocess.run(
-        ["git", "describe", "--always", "--dirty"],  # noqa: S607 whichever git there is
-        cwd=PACKAGE, capture_output=True, text=True, check=False,
-    )  # fmt: skip
+    """Name the commit of this code, and whether it was changed since.
+
+    It is `unknown` where there is no repository, or no git.
+    """
+    try:
+        said = subprocess.run(
+            ["git", "describe", "--always", "--dirty"],  # noqa: S607 whichever git there is
+            cwd=PACKAGE, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+    except OSError:
+        return "unknown"
     return said.stdout.strip() or "unknown"
