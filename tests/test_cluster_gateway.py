@@ -152,3 +152,13 @@ def test_the_command_serves_until_it_is_told_to_stop():
         assert process.wait(60) == 0
         process.stderr.close()
     assert (status, json.loads(body)["run"]) == (200, WELL.run)
+
+
+def test_an_odd_wish_for_a_type_is_answered_as_a_bad_request():
+    async def run():
+        async with gathered(ABSENT) as url:
+            odd = "Accept: application/openmetrics-text; version=zzz"
+            return await asked(url, "/metrics", odd)
+
+    status, _, body = asyncio.run(run())
+    assert (status, body[:8]) == (400, b"expected")

@@ -14,15 +14,22 @@ from concurrent.futures import ThreadPoolExecutor
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
-import msgspec
 from prometheus_client.core import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
 from sfm_stream.cluster.relay import Relay
 from sfm_stream.cluster.whole import Answers, ask_all, whole
 from sfm_stream.daemon.http.client import Answer, address_of, fetch
-from sfm_stream.daemon.http.prometheus import Meters, page
-from sfm_stream.daemon.http.server import JSON, TEXT, Body, Pages, serving
+from sfm_stream.daemon.http.prometheus import Meters
+from sfm_stream.daemon.http.server import (
+    TEXT,
+    Body,
+    Pages,
+    json_body,
+    metrics_body,
+    readiness_body,
+    serving,
+)
 from sfm_stream.errors import AddressError
 from sfm_stream.settings import Daemon
 
@@ -76,18 +83,17 @@ def pages(urls: Sequence[str], settings: Daemon) -> Pages:
         return whole(await all_of_them()).vitals
 
     async def status(_: Request) -> Body:
-        return await _answer(all_of_them, _vitals)
+        return await _answer(all_of_them, lambda answer: json_body(answer.vitals))
 
     async def readyz(_: Request) -> Body:
-        return await _answer(all_of_them, _readiness)
+        return await _answer(all_of_them, lambda answer: readiness_body(answer.reasons))
 
     async def shards(_: Request) -> Body:
-        return HTTPStatus.OK, JSON, msgspec.json.encode(_each(await all_of_them()))
+        return json_body(_each(await all_of_them()))
 
     async def metrics(request: Request) -> Body:
-        accept = ",".join(request.headers.get_all("Accept"))
-        text, kind = await asyncio.to_thread(_page, places, accept)
-        return HTTPStatus.OK, kind, text
+        found = await asyncio.to_thread(_metrics, places)
+        return await asyncio.to_thread(metrics_body, found, request)
 
     async def index(_: Request) -> Body:
         there = [*(path for path in others if path != "/"), "/records (websocket)"]
@@ -103,24 +109,12 @@ def pages(urls: Sequence[str], settings: Daemon) -> Pages:
 
 async def _answer(
     ask: Callable[[], Awaitable[Answers]],
-    tell: Callable[[Answer], tuple[HTTPStatus, object]],
+    tell: Callable[[Answer], Body],
 ) -> Body:
     try:
-        status, tree = tell(whole(await ask()))
+        return tell(whole(await ask()))
     except AddressError as error:  # not one of them
-        status = HTTPStatus.SERVICE_UNAVAILABLE
-        tree = {"ready": False, "reasons": [str(error)]}
-    return status, JSON, msgspec.json.encode(tree)
-
-
-def _vitals(answer: Answer) -> tuple[HTTPStatus, object]:
-    return HTTPStatus.OK, answer.vitals
-
-
-def _readiness(answer: Answer) -> tuple[HTTPStatus, object]:
-    reasons = answer.reasons
-    status = HTTPStatus.SERVICE_UNAVAILABLE if reasons else HTTPStatus.OK
-    return status, {"ready": not reasons, "reasons": reasons}
+        return readiness_body([str(error)])
 
 
 def _each(answers: Answers) -> dict[str, Any]:
@@ -137,7 +131,7 @@ def _each(answers: Answers) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _page(places: Sequence[str], accept: str) -> tuple[bytes, str]:
+def _metrics(places: Sequence[str]) -> list[Metric]:
     """Give the metrics of all shards that answer, and which do."""
     with ThreadPoolExecutor(len(places)) as threads:
         texts = dict(zip(places, threads.map(_metrics_of, places), strict=True))
@@ -150,7 +144,7 @@ def _page(places: Sequence[str], accept: str) -> tuple[bytes, str]:
                 found[metric.name].samples += metric.samples
             else:
                 found[metric.name] = metric
-    return page(found.values(), accept)
+    return list(found.values())
 
 
 def _metrics_of(place: str) -> str:

@@ -12,7 +12,14 @@ from __future__ import annotations
 
 import asyncio
 import errno
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import (
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Iterable,
+    Mapping,
+    Sequence,
+)
 from contextlib import asynccontextmanager
 from email.utils import formatdate
 from http import HTTPStatus
@@ -39,6 +46,7 @@ from sfm_stream.daemon.status.model import Vitals, unready
 from sfm_stream.errors import AddressError
 
 if TYPE_CHECKING:
+    from prometheus_client.core import Metric
     from websockets.asyncio.server import ServerConnection
     from websockets.http11 import Request
 
@@ -178,22 +186,15 @@ class Pages:
         return _text(HTTPStatus.OK, "ok")  # a process that answers is alive
 
     async def _readyz(self, _: Request) -> Body:
-        reasons = unready(await self._ask(), self._settings())
-        status = HTTPStatus.SERVICE_UNAVAILABLE if reasons else HTTPStatus.OK
-        return _json(status, {"ready": not reasons, "reasons": reasons})
+        return readiness_body(unready(await self._ask(), self._settings()))
 
     async def _status(self, _: Request) -> Body:
-        return await asyncio.to_thread(_json, HTTPStatus.OK, await self._ask())
+        return await asyncio.to_thread(json_body, await self._ask())
 
     async def _metrics(self, request: Request) -> Body:
-        accept = ",".join(request.headers.get_all("Accept"))
         metrics = self._meters.metrics(await self._ask())
         # with a thousand streams it is a long text: the loop has no time for it
-        try:
-            text, kind = await asyncio.to_thread(page, metrics, accept)
-        except ValueError as error:
-            return _text(HTTPStatus.BAD_REQUEST, str(error))
-        return HTTPStatus.OK, kind, text
+        return await asyncio.to_thread(metrics_body, metrics, request)
 
 
 @asynccontextmanager
@@ -251,8 +252,25 @@ def _text(status: HTTPStatus, text: str) -> Body:
     return status, TEXT, f"{text}\n".encode()
 
 
-def _json(status: HTTPStatus, tree: object) -> Body:
+def json_body(tree: object, status: HTTPStatus = HTTPStatus.OK) -> Body:
+    """Give what a page of JSON answers."""
     return status, JSON, msgspec.json.encode(tree)
+
+
+def readiness_body(reasons: Sequence[str]) -> Body:
+    """Give what `/readyz` answers: 503 with the reasons, or 200 without any."""
+    status = HTTPStatus.SERVICE_UNAVAILABLE if reasons else HTTPStatus.OK
+    return json_body({"ready": not reasons, "reasons": reasons}, status)
+
+
+def metrics_body(metrics: Iterable[Metric], request: Request) -> Body:
+    """Give what `/metrics` answers, in the format that is asked for."""
+    accept = ",".join(request.headers.get_all("Accept"))
+    try:
+        text, kind = page(metrics, accept)
+    except ValueError as error:
+        return _text(HTTPStatus.BAD_REQUEST, str(error))
+    return HTTPStatus.OK, kind, text
 
 
 def _response(request: Request, status: HTTPStatus, kind: str, body: bytes) -> Response:
