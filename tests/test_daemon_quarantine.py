@@ -28,7 +28,8 @@ def rejected(**counts):
 def admitted(quarantine, events, at):
     """Give what is decided before some events, and those of them that are let in."""
     decided = quarantine.decide(NOW, at)
-    return [*decided, *quarantine.admit(Block.of(events, 1), at).events()]
+    let_in, _ = quarantine.admit(Block.of(events, 1), at)
+    return [*decided, *let_in.events()]
 
 
 def sentenced(quarantine, stream="a", *, at=0.0, after=3):
@@ -48,7 +49,6 @@ def test_a_stream_of_garbage_is_shut_out_and_the_others_run_on():
         tick("good"),
     ]
     assert quarantine.shut(20.0) == {"a": 40.0}
-    assert quarantine.dropped == {"a": 1}
 
 
 def test_one_good_tick_among_them_is_enough():
@@ -57,7 +57,9 @@ def test_one_good_tick_among_them_is_enough():
         quarantine.note({"a": 2}, rejections(rejected(a=2)))
         quarantine.note({"a": 2}, rejections(rejected(a=1)))
     events = Block.of([tick()], 1)
-    assert quarantine.admit(events, 0.0) is events
+    let_in, left_out = quarantine.admit(events, 0.0)
+    assert let_in is events
+    assert left_out is None
 
 
 def test_after_its_term_it_is_let_in_and_a_good_tick_clears_it():
@@ -93,19 +95,27 @@ def test_gaps_and_decisions_are_never_left_out():
 
 @given(st.lists(st.tuples(st.sampled_from("ab"), st.booleans()), max_size=60))
 @settings(max_examples=60)
-def test_every_tick_is_let_in_or_counted(said):
-    quarantine, let_in, at = Quarantine(2, 3.0), 0, 0.0
+def test_every_tick_is_either_let_in_or_left_out(said):
+    quarantine, at = Quarantine(2, 3.0), 0.0
     for stream, good in said:
         at += 1.0
-        ticks = [
-            e for e in admitted(quarantine, [tick(stream)], at) if isinstance(e, Tick)
-        ]
-        let_in += len(ticks)
-        if ticks:
+        quarantine.decide(NOW, at)
+        let_in, left_out = quarantine.admit(Block.of([tick(stream)], 1), at)
+        parts = [let_in, *([] if left_out is None else [left_out])]
+        assert [e for part in parts for e in part.events()] == [tick(stream)]
+        if len(let_in):
             quarantine.note(
                 {stream: 1}, rejections(rejected(**{stream: 0 if good else 1}))
             )
-    assert let_in + quarantine.dropped.total() == len(said)
+
+
+def test_other_limits_change_no_term_that_has_begun():
+    quarantine = Quarantine(3, 60.0)
+    sentenced(quarantine)
+    quarantine.obey(2, 5.0)
+    assert quarantine.shut(1.0) == {"a": 59.0}
+    sentenced(quarantine, "b", at=1.0, after=2)
+    assert quarantine.shut(1.0) == {"a": 59.0, "b": 5.0}
 
 
 @pytest.mark.parametrize("records", [Records({}, {}), rejected()])

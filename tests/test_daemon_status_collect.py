@@ -80,10 +80,12 @@ def test_a_stream_that_is_shut_out_is_an_alarm(rig):
     rig.worker.take(block(ticks(0, 1)))
     rig.worker.take(block(garbage))
     said = complete(outline(BIRTH, "live", Feed()), rig.worker)
-    assert said.rejected == 2
-    (one,) = said.rejections.values()
+    assert (said.ticks, said.rejected) == (5, 4)
+    assert said.streams["bad"].rejected == said.streams["bad"].ticks == 4
+    one, other = said.rejections.values()
     assert one.count == 2
     assert one.first.startswith("stream 'bad' event")
+    assert other == model.Refused(2, "stream 'bad'")
     assert 59 < said.streams["bad"].quarantined_s <= 60
     assert said.alarms == ("stream bad is shut out for 60 s still",)
 

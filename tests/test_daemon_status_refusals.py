@@ -69,11 +69,6 @@ def test_what_was_long_ago_does_not_hide_what_is_refused_now():
     assert [bool(alarm) for alarm in alarms] == [False, False, True]
 
 
-def test_a_feed_that_counts_anew_is_not_a_time_without_trouble():
-    alarms = list(looked((1, 0, 0, 500), (2, 0, 0, 3), (3, 0, 0, 50)))
-    assert [bool(alarm) for alarm in alarms] == [True, False, True]
-
-
 def test_beginning_and_end_are_logged_once(caplog):
     caplog.set_level(logging.INFO, "sfm_stream")
     list(looked((1, 0, 99, 0), (2, 0, 100, 0), (70, 50, 100, 0), (71, 60, 100, 0)))

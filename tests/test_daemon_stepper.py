@@ -119,16 +119,26 @@ def test_a_stream_of_garbage_is_shut_out_and_replays_so(rig):
     for i in range(6):
         rig.stepper.take(block([tick(i, "bad", NAN), tick(i, "good")]))
     assert rig.actions() == ["quarantine"]
-    assert rig.stepper.counts.rejected == {"bad": 3}
+    assert rig.stepper.counts.ticks == {"bad": 6, "good": 6}
+    assert rig.stepper.counts.rejected == {"bad": 6}
     assert rig.stepper.counts.reasons == {
-        "value is missing": (3, "stream 'bad' event 0 field 'x'")
+        "value is missing": (3, "stream 'bad' event 0 field 'x'"),
+        "stream is shut out": (3, "stream 'bad'"),
     }
-    assert rig.stepper.quarantine.dropped == {"bad": 3}
+    assert rig.stepper.counts.received["bad"] == tick(5).received
     assert rig.stepper.totals() == (
         6, {"value is missing": 3, "stream is shut out": 3},
     )  # fmt: skip
     assert len({f.seq for f in rig.of(Forecast)}) == 6
     assert list(map(repr, rig.said)) == list(map(repr, rig.replayed()))
+
+
+def test_other_settings_neither_forget_nor_let_in_streams_that_are_shut_out(rig):
+    for i in range(5):
+        rig.stepper.take(block([tick(i, "bad", NAN)]))
+    rig.stepper.obey(daemon_of(quarantine_after=3, ready_lag="9s"))
+    rig.stepper.take(block([tick(5, "bad", NAN)]))
+    assert rig.stepper.totals() == (0, {"value is missing": 3, "stream is shut out": 3})
 
 
 def test_ticks_gaps_and_rejections_are_counted(rig):

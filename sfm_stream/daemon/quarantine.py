@@ -35,15 +35,16 @@ class Quarantine:
         after: ticks rejected in a row.
         seconds: the first term.
 
-    Attributes:
-        dropped: ticks left out so far, per stream.
     """
 
     def __init__(self, after: int, seconds: float) -> None:
-        self._after, self._seconds = after, seconds
         self._rejected: Counter[str] = Counter()
         self._terms: dict[str, _Term] = {}
-        self.dropped: Counter[str] = Counter()
+        self.obey(after, seconds)
+
+    def obey(self, after: int, seconds: float) -> None:
+        """Go by other limits from now on; terms that have begun stay as they are."""
+        self._after, self._seconds = after, seconds
 
     def shut(self, elapsed: float) -> Mapping[str, float]:
         """Give the streams that are shut out, and for how many seconds still.
@@ -64,16 +65,18 @@ class Quarantine:
             return []
         return [*self._released(now, elapsed), *self._shut_out(now, elapsed)]
 
-    def admit(self, block: Block, elapsed: float) -> Block:
-        """Leave out the ticks of streams that are shut out."""
+    def admit(self, block: Block, elapsed: float) -> tuple[Block, Block | None]:
+        """Part the events that are let in from the ticks of streams that are shut out.
+
+        Returns:
+            Both, each in order; None while no stream is shut out.
+        """
         shut = self.shut(elapsed)
         if not shut:
-            return block
+            return block, None
         table = np.array([*(name in shut for name in block.streams), False])
         out = table[block.stream] & (block.kind == TICK)
-        names = (block.streams[i] for i in block.stream[out].tolist())
-        self.dropped.update(names)
-        return select(block, ~out)
+        return select(block, ~out), select(block, out)
 
     def note(self, ticks: Mapping[str, int], rejected: Mapping[str, int]) -> None:
         """Learn from what became of ticks.

@@ -41,7 +41,7 @@ class Counts(msgspec.Struct):
 
     Attributes:
         ticks: per stream.
-        rejected: per stream, by the engine.
+        rejected: of them, by the engine or because the stream is shut out.
         reasons: of these: how many, and the first of them in words.
         gaps: losses told by the feeds.
         received: when the latest tick of each stream reached us, ns; of one that had
@@ -54,8 +54,35 @@ class Counts(msgspec.Struct):
     gaps: int = 0
     received: dict[str, int] = msgspec.field(default_factory=dict)
 
+    def note(self, block: Block, received: Ints) -> Mapping[str, int]:
+        """Count events; give the ticks per stream.
+
+        Args:
+            block: the events.
+            received: when each of its ticks reached us, ns.
+        """
+        streams, names = block.stream, block.streams
+        if len(received) < len(block):
+            self.gaps += int((block.kind == GAP).sum())
+            streams = streams[block.kind == TICK]
+        ticks: dict[str, int] = {}
+        for code, at in zip(streams.tolist(), received.tolist(), strict=True):
+            name = names[code]
+            ticks[name] = ticks.get(name, 0) + 1
+            self.received[name] = at
+        for name, count in ticks.items():
+            self.ticks[name] += count
+        return ticks
+
+    def note_shut_out(self, block: Block) -> None:
+        """Count ticks that were left out because their streams are shut out."""
+        for name, count in self.note(block, block.received).items():
+            self.rejected[name] += count
+            before, first = self.reasons.get(SHUT_OUT, (0, ""))
+            self.reasons[SHUT_OUT] = before + count, first or f"stream {name!r}"
+
     def note_rejected(self, records: Records) -> None:
-        """Count the rejected ticks among some records, by stream and by reason."""
+        """Count the ticks the engine rejected, by stream and by reason."""
         if not records.count("rejected"):
             return
         self.rejected.update(rejections(records))
@@ -111,6 +138,7 @@ class Stepper:
         self.lag, self.catching_up, self.problem = 0.0, False, ""
         self.latencies = Latest()
         self._decided: list[Event] = []
+        self.quarantine = Quarantine(*_limits(settings))
         self.obey(settings)
 
     def decide(self, event: Event) -> None:
@@ -118,11 +146,10 @@ class Stepper:
         self._decided.append(event)
 
     def obey(self, settings: Daemon) -> None:
-        """Go by other settings from now on; who is shut out is let in."""
+        """Go by other settings from now on; streams that are shut out stay so."""
         self._settings = settings
         self._patience = settings.catch_up_after.seconds
-        term = settings.quarantine.seconds
-        self.quarantine = Quarantine(settings.quarantine_after, term)
+        self.quarantine.obey(*_limits(settings))
 
     def take(self, batch: Block) -> None:
         """Take the next events.
@@ -136,14 +163,16 @@ class Stepper:
             shut = self.quarantine.decide(now, elapsed)
             decided = [*self._decided, *self._paced(batch, now), *shut]
             self._decided = []
-            self._carry_out(decided, self.quarantine.admit(batch, elapsed))
+            let_in, left_out = self.quarantine.admit(batch, elapsed)
+            if left_out is not None:
+                self.counts.note_shut_out(left_out)
+            self._carry_out(decided, let_in)
 
     def totals(self) -> tuple[int, dict[str, int]]:
         """Count ticks since the start: those taken, and those refused by reason."""
-        counts, shut_out = self.counts, self.quarantine.dropped.total()
+        counts = self.counts
         refused = {why: count for why, (count, _) in counts.reasons.items()}
-        taken = counts.ticks.total() - counts.rejected.total()
-        return taken, {**refused, SHUT_OUT: shut_out} if shut_out else refused
+        return counts.ticks.total() - counts.rejected.total(), refused
 
     def go_on_journalled(self, mark: str) -> None:
         """Journal again, from here on; a checkpoint of here and now must be saved.
@@ -184,7 +213,7 @@ class Stepper:
             except JournalError as error:
                 block = self._behind(self._unjournalled(error), block)
         received = _received(block)
-        self._step(block, received, self._count(block, received))
+        self._step(block, received, self.counts.note(block, received))
 
     def _behind(self, decided: Sequence[Event], events: Block) -> Block:
         return concatenate([self._block(decided), events]) if decided else events
@@ -225,27 +254,17 @@ class Stepper:
         self.problem = str(error)
         return [Control("", self._now(), "unjournalled")]
 
-    def _count(self, block: Block, received: Ints) -> Mapping[str, int]:
-        """Count events; give the ticks per stream."""
-        streams, names = block.stream, block.streams
-        if len(received) < len(block):
-            self.counts.gaps += int((block.kind == GAP).sum())
-            streams = streams[block.kind == TICK]
-        ticks: dict[str, int] = {}
-        for code, at in zip(streams.tolist(), received.tolist(), strict=True):
-            name = names[code]
-            ticks[name] = ticks.get(name, 0) + 1
-            self.counts.received[name] = at
-        for name, count in ticks.items():
-            self.counts.ticks[name] += count
-        return ticks
-
     def _measure(self, received: Ints) -> None:
         if not len(received):
             return
         taken = np.maximum(self._now() - received, 0) / SECOND
         self._watch(taken)
         self.latencies.add(taken)
+
+
+def _limits(settings: Daemon) -> tuple[int, float]:
+    """Give how many rejected ticks in a row shut a stream out, and for how long."""
+    return settings.quarantine_after, settings.quarantine.seconds
 
 
 def _told(records: Records, at: int) -> str:

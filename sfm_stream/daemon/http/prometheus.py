@@ -107,7 +107,7 @@ OF_PROCESS = (
 )
 OF_STREAM = (
     Figure("ticks", "ticks received", lambda s: s.ticks, COUNTER),
-    Figure("rejected", "ticks the engine rejected", lambda s: s.rejected, COUNTER),
+    Figure("rejected", "ticks that were not taken", lambda s: s.rejected, COUNTER),
     Figure(
         "stream_age_seconds",
         "since the latest tick; before one since the start, by the time of the last",

@@ -30,7 +30,7 @@ class Stream(msgspec.Struct, frozen=True):
 
     Attributes:
         ticks: that came since the start.
-        rejected: of them, by the engine.
+        rejected: of them, by the engine or because the stream is shut out.
         age_s: seconds since the latest one. While none came since the start, since the
             time of the last one before, or since the start if there was none. Or None.
         quarantined_s: seconds it is shut out still, or None if it is not.
@@ -50,11 +50,12 @@ class Stream(msgspec.Struct, frozen=True):
 
 
 class Refused(msgspec.Struct, frozen=True):
-    """Ticks that the engine rejected for one reason.
+    """Ticks that were rejected for one reason.
 
     Attributes:
         count: of them.
-        first: stream, event and field of the first one, in words.
+        first: stream, event and field of the first one, in words; of a stream that is
+            shut out, the stream alone.
     """
 
     count: int
@@ -157,7 +158,7 @@ class Vitals(Outline, frozen=True, kw_only=True):
         seq: events the engine has seen, over all starts.
         recovered: events of the journal replayed at the start.
         ticks: that came since the start.
-        rejected: of them, by the engine.
+        rejected: of them, by the engine or because their stream is shut out.
         gaps: losses the feeds told of since the start.
         streams: by name.
         lag_s: age of the oldest event taken last, seconds.
@@ -167,7 +168,7 @@ class Vitals(Outline, frozen=True, kw_only=True):
         finite: whether all of the state is finite.
         latency_us: from receipt of a tick until its records were delivered, or None
             before the first one.
-        rejections: ticks that the engine rejected since the start, by reason.
+        rejections: the rejected ticks, by reason.
     """
 
     seq: int

@@ -57,8 +57,6 @@ class Refusals:
         """
         lost = {why: frames[why] for why in LOST if frames.get(why)}
         now, counts = self._elapsed(), Counter(refused) + Counter(lost)
-        if any(counts[why] < before for why, before in self._looks[-1][2].items()):
-            self._looks.clear()  # another feed counts anew
         self._looks.append((now, taken, counts))
         while len(self._looks) > 1 and self._looks[1][0] <= now - WINDOW_S:
             self._looks.popleft()
