@@ -1,1 +1,1 @@
-"""Columns of text to numbers and times."""
+"""Convert columns of text to numbers and times."""

@@ -1,13 +1,13 @@
-"""Activity of a stream of quotes per bin: how many came, how far the mid moved.
+"""Activity of a stream of quotes per bin: the number of quotes and the mid's move.
 
     rate        log(1 + quotes in the bin)
-    volatility  log(1 + |move of the mid since the bin before|)
+    volatility  log(1 + |move of the mid since the previous bin|)
 
-Bins of `feed.period` are aligned to the epoch and stated at their end. A bin without
-quotes has a rate of 0 and no move; more than `MOST_EMPTY` of them in a row are a gap,
-after which the mid has not moved yet. The bin still open at the end is not stated: its
-truth is incomplete. A quote that comes late, or without a time, counts for the bin that
-is open.
+Bins of `feed.period` are aligned to the epoch; the time of a bin is its end. A bin
+without quotes has rate 0 and volatility 0; more than `MOST_EMPTY` such bins in a row
+are a gap, and the volatility of the first bin after it is 0. The bin that is open at
+the end of the quotes is left out, as it is incomplete. A late quote, or one without a
+time, counts for the open bin.
 """
 
 from __future__ import annotations
@@ -43,9 +43,9 @@ class Bins:
     """Consecutive bins that hold quotes.
 
     Attributes:
-        number: int64 [n], since the epoch, rising.
-        count: int64 [n], quotes in each.
-        mid: float64 [n], the last one known in each.
+        number: int64 [n], number of the bin since the epoch, rising.
+        count: int64 [n], number of quotes in each bin.
+        mid: float64 [n], the last known mid in each bin.
     """
 
     number: Ints
@@ -60,7 +60,7 @@ class Activity:
         config: feed and stream are used; the quotes have the fields `bid` and `ask`.
 
     Raises:
-        ConfigError: if `feed.period` is no duration, or a symbol column is named.
+        ConfigError: if `feed.period` is not a duration, or a symbol column is named.
         FeedError: if a file is missing or lacks a column.
     """
 
@@ -79,20 +79,20 @@ class Activity:
         self._quotes: Feed = (Parquet if first.endswith("parquet") else Csv)(quotes)
 
     def source(self) -> dict[str, Any]:
-        """Give connector, length of a bin, and the source of the quotes."""
+        """Give the connector, the length of a bin, and the source of the quotes."""
         quotes = self._quotes.source()
         return {**quotes, "connector": "activity", "of": quotes["connector"],
                 "every": self._every}  # fmt: skip
 
     def total(self) -> int | None:
-        """Give None: bins are counted by reading the quotes."""
+        """Give None: the number of bins is not known before reading."""
         return None
 
     def blocks(self, size: int, after: int = 0) -> Iterator[Block]:
         """Give the bins as blocks of at most `size` events.
 
         Raises:
-            FeedError: where the quotes cannot be read on.
+            FeedError: if the quotes cannot be read further.
         """
         passed = 0
         for block in self._stated():
@@ -112,11 +112,11 @@ class Activity:
             last = Bins(bins.number[-1:], bins.count[-1:], bins.mid[-1:])
 
     def _block(self, bins: Bins, before: float) -> Block:
-        """State all bins but the last, with the empty ones that follow each.
+        """Make ticks of all bins but the last, and of the empty bins after each.
 
         Args:
-            bins: at least two.
-            before: the mid before them, NaN where none is known.
+            bins: at least two bins.
+            before: the mid before the first bin, NaN if not known.
         """
         empty = np.diff(bins.number) - 1
         gap = empty > MOST_EMPTY
@@ -137,7 +137,7 @@ class Activity:
     def _with_gaps(
         self, time: Ints, values: Floats, ends: Ints, number: Ints, gap: Truths
     ) -> Block:
-        """Put a gap after each of the bins that a long silence follows."""
+        """Insert a gap after each bin that is followed by a long silence."""
         where, missed = ends[gap], np.diff(number)[gap] - 1
         time = np.insert(time, where, number[1:][gap] * self._every)
         kind = np.insert(np.full(len(values), TICK, np.int8), where, GAP)
@@ -151,10 +151,10 @@ class Activity:
 
 
 def _binned(last: Bins, quotes: Block, every: int) -> Bins:
-    """Count quotes per bin, going on with the one that is open.
+    """Count quotes per bin, starting with the open bin.
 
     Args:
-        last: the open bin, or none.
+        last: the open bin, or no bin.
         quotes: ticks of `bid` and `ask`.
         every: length of a bin, ns.
     """
@@ -168,7 +168,7 @@ def _binned(last: Bins, quotes: Block, every: int) -> Bins:
 
 
 def _filled(values: Floats) -> Floats:
-    """Repeat the last known value where one is missing."""
+    """Replace each missing value by the last known value before it."""
     known = np.where(np.isnan(values), -1, np.arange(len(values)))
     held = np.maximum.accumulate(known)
     return np.where(held >= 0, values[held], np.nan)

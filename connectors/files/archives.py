@@ -1,7 +1,7 @@
-"""Files in zip archives: each has a path, that of the archive and its own behind it.
+"""Files in zip archives, addressed by the archive's path followed by their own.
 
-An archive stands for all files in it, if they are of one kind. `prices.zip/2024-01.csv`
-is one of them, `prices.zip/2024-*.csv` are some.
+The path of an archive means all files in it, if they are of one kind.
+`prices.zip/2024-01.csv` means one file, `prices.zip/2024-*.csv` several.
 """
 
 from __future__ import annotations
@@ -21,20 +21,21 @@ ENCRYPTED = 1
 WORKBOOK, OLD_WORKBOOK = "xl/workbook.xml", b"\xd0\xcf\x11\xe0"
 JUNK = (".DS_Store", "Thumbs.db", "desktop.ini")
 WORDS = ("readme", "license", "licence", "checksum")
-"""How the names of files begin that come along with data."""
+"""Beginnings of the names of files that accompany data."""
 
 
 def is_junk(name: str) -> bool:
-    """Say whether a file is one that desktops leave beside the others."""
+    """Say whether a file is one that desktop systems add to folders and archives."""
     parts = name.split("/")
     return "__MACOSX" in parts or parts[-1].startswith("._") or parts[-1] in JUNK
 
 
 def members(path: str) -> list[str]:
-    """Give the files that a path stands for: those in an archive, or itself.
+    """Give the files that a path means: those in an archive, or the path itself.
 
     Raises:
-        FeedError: if it cannot be read, or is an archive of no file or several kinds.
+        FeedError: if the path cannot be read, or an archive is empty or holds several
+            kinds of files.
     """
     if within(path) or not _begins(path, ZIP):
         return [path]
@@ -48,10 +49,10 @@ def members(path: str) -> list[str]:
 
 
 def data(path: str) -> list[str]:
-    """Give the names of the files in an archive, without what comes along with them.
+    """Give the names of the data files in an archive, without readmes and licences.
 
     Raises:
-        FeedError: if there is none, or it is a workbook.
+        FeedError: if there are no files, or the archive is a workbook.
     """
     names = _names(path)
     if WORKBOOK in names:
@@ -65,10 +66,10 @@ def data(path: str) -> list[str]:
 
 
 def expect_workbook(path: str) -> None:
-    """Refuse what is no workbook of Excel.
+    """Refuse a file that is not a workbook of Excel.
 
     Raises:
-        FeedError: naming what may read it.
+        FeedError: naming the connector for text.
     """
     if not (_begins(path, OLD_WORKBOOK) or (_begins(path, ZIP)
             and WORKBOOK in _names(path))):  # fmt: skip
@@ -77,10 +78,10 @@ def expect_workbook(path: str) -> None:
 
 
 def matching(item: str) -> list[str]:
-    """Give the files in an archive that a path behind the archive's means.
+    """Give the files in an archive that match the path after that of the archive.
 
     Raises:
-        FeedError: if there is none.
+        FeedError: if no file matches.
     """
     path, pattern = within(item) or (item, "")
     names = _names(path)
@@ -91,23 +92,23 @@ def matching(item: str) -> list[str]:
 
 
 def within(path: str) -> tuple[str, str] | None:
-    """Give archive and name of a file in an archive; None if it is no such path."""
+    """Split a path into archive and name of a file in it; None for any other path."""
     head, mark, name = path.partition(".zip/")
     archive = f"{head}.zip"
     return (archive, name) if mark and Path(archive).is_file() else None
 
 
 def unzipped(path: str, name: str, size: int) -> Iterator[bytes]:
-    """Give a file in an archive, in pieces.
+    """Give the content of a file in an archive, in pieces.
 
     Args:
-        path: of the archive.
-        name: of the file.
-        size: most bytes of a piece.
+        path: path of the archive.
+        name: name of the file.
+        size: largest number of bytes in a piece.
 
     Raises:
-        FeedError: if it is not there, has a password, or is damaged, after what came
-            before.
+        FeedError: if the file does not exist, has a password, or is damaged; earlier
+            pieces are given.
     """
     try:
         with zipfile.ZipFile(path) as archive:

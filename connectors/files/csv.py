@@ -1,8 +1,8 @@
 """CSV files of any size, plain or compressed, as blocks of ticks.
 
-Our own reader of pieces serves all compressions: it knows the row it is at and when a
-file was cut off, which Polars' readers do not say. Polars parses each piece; a piece
-that it refuses is split by Python's csv, which tells the rows that are to blame.
+Our own reader cuts files of all compressions into pieces: it knows the number of each
+row and detects a cut-off file, which Polars' readers do not. Polars parses each piece;
+Python's csv splits a piece that Polars refuses, and so finds the damaged rows.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ class Csv(LineTable):
         self._expect_alike(seen, names, config)
 
     def total(self) -> int | None:
-        """Give None: rows are counted by reading them."""
+        """Give None: the number of rows is not known before reading."""
         return None
 
     def _layout(self, path: str) -> Layout:
@@ -84,7 +84,7 @@ class Csv(LineTable):
         return layouts.renamed(found, self._wanted)
 
     def _sampled(self) -> tuple[str, dict[str, pl.Series]]:
-        """Give the first file that has rows, and its first ones."""
+        """Give the first file that has rows, and its first rows."""
         for path in self._paths:
             sample = self._sample(path)
             if len(next(iter(sample.values()))):
@@ -146,14 +146,14 @@ class Csv(LineTable):
 
 
 def _wanted(feed: Feed, fields: Sequence[str]) -> list[str]:
-    """Give the names of columns that the settings speak of."""
+    """Give the names of columns that the settings mention."""
     times = (feed.time,) if isinstance(feed.time, str) else feed.time
     named = (feed.columns.get(name, name) for name in fields)
     return [n for n in (*times, *named, *feed.columns.values(), feed.symbol) if n]
 
 
 def _first(paths: Sequence[str], options: TextOptions, wanted: Sequence[str]) -> Layout:
-    """See how the first file is laid out; names may stand in a later one alone."""
+    """Find the layout of the first file; a later file's header may name its columns."""
     first = layouts.renamed(layouts.see(paths[0], options), wanted)
     if first.header or options.header is False or options.names:
         return first
@@ -165,7 +165,7 @@ def _first(paths: Sequence[str], options: TextOptions, wanted: Sequence[str]) ->
 
 
 def _below(text: bytes, above: int) -> tuple[bytes, int]:
-    """Leave out lines above the rows; give the rest, and how many are to come yet."""
+    """Skip lines above the rows; give the other lines, and the number left to skip."""
     at = 0
     while above and at < len(text):
         end = text.find(b"\n", at)
@@ -175,7 +175,7 @@ def _below(text: bytes, above: int) -> tuple[bytes, int]:
 
 
 def _types(sample: Mapping[str, pl.Series], made: plan.Plan) -> dict[str, pl.DataType]:
-    """Decide the type to parse each column as; in doubt it stays text."""
+    """Choose the type to parse each column as; a doubtful column is parsed as text."""
     types: dict[str, pl.DataType] = {}
     for name in made.numbers:
         if made.notation.plain and numbers.is_plain(sample[name]):
@@ -199,14 +199,14 @@ def _parse(
     """Parse whole lines, first by type, then as text, then line by line.
 
     Args:
-        text: whole lines; blank ones are no rows.
-        layout: of the file.
-        types: of all its columns.
-        columns: places of those wanted, which are the names in the result.
-        waits: last lines that may begin a row which goes on in lines to come.
+        text: whole lines; blank lines are skipped.
+        layout: layout of the file.
+        types: types of all its columns.
+        columns: positions of the wanted columns; they are the names in the result.
+        waits: number of last lines in which a row may begin that later lines continue.
 
     Returns:
-        The rows that are some, those that are not, and the lines that wait.
+        The valid rows, the damaged rows, and the lines to keep for the next piece.
     """
     if layout.separator == " ":
         text = files.spaced(text.decode(errors="replace")).encode()
@@ -232,7 +232,7 @@ def _read(
     text: bytes, layout: Layout, types: Sequence[pl.DataType], columns: Sequence[int]
 ) -> pl.DataFrame | None:
     names = [str(i) for i in range(len(types))]
-    # A header of our own, or Polars would take the first row's width for the table's.
+    # With our own header; else Polars takes the width of the first row for all rows.
     head = layout.separator.join(names).encode()
     for attempt in (types, [pl.String()] * len(types)):
         with contextlib.suppress(pl.exceptions.PolarsError):
@@ -248,9 +248,9 @@ def _read(
 
 
 def _holds_open_quotes(text: bytes, layout: Layout, rows: int) -> bool:
-    """Say whether quotes may stand open at the end of lines.
+    """Say whether quotes may be open at the end of lines.
 
-    Polars takes the lines behind an open one into a cell, or drops them in silence.
+    Polars puts the lines after an open quote into one cell, or silently drops them.
     """
     if QUOTE not in text:
         return False
@@ -263,9 +263,9 @@ def _holds_open_quotes(text: bytes, layout: Layout, rows: int) -> bool:
 def _holds_wide_rows(
     text: bytes, layout: Layout, columns: Sequence[int], rows: int
 ) -> bool:
-    """Say whether rows have too many cells, which Polars sees in the last column alone.
+    """Say whether rows have too many cells; Polars checks only if it reads all columns.
 
-    Separators are counted first: to read all columns takes longer.
+    Separators are counted first, as reading all columns takes longer.
     """
     width = len(layout.names)
     if len(columns) == width:
@@ -279,7 +279,7 @@ def _holds_wide_rows(
 def _by_line(
     text: bytes, layout: Layout, columns: Sequence[int], waits: int
 ) -> tuple[pl.DataFrame, Sequence[Lost], bytes]:
-    """Split a piece that Polars refuses: rows with too many cells are none."""
+    """Split a piece that Polars refuses; rows with too many cells are left out."""
     width = len(layout.names)
     lines = files.split(text.decode(errors="replace"))
     rows: list[list[str | None]] = []
@@ -304,7 +304,7 @@ def _by_line(
 def _without_headers(
     frame: pl.DataFrame, lost: Sequence[Lost], layout: Layout
 ) -> tuple[pl.DataFrame, Sequence[Lost]]:
-    """Take out the rows that repeat the header: what was joined from several files."""
+    """Remove rows that repeat the header, as in a file joined from several files."""
     texts = [name for name, kind in frame.schema.items() if kind == pl.String]
     if not texts:
         return frame, lost
@@ -321,10 +321,10 @@ def _without_headers(
 
 
 def _split_torn(text: bytes, layout: Layout) -> tuple[bytes, bool]:
-    """Take the last line of a file away if it was cut off.
+    """Remove the last line of a file if it is cut off.
 
-    It has too few cells, or its last one is empty and no newline follows. Words below
-    the rows are not cut off.
+    A cut-off line has too few cells, or its last cell is empty and no newline follows.
+    A line of words below the rows does not count as cut off.
     """
     before, line, rows = _last_row(text, layout)
     if not line.strip():
@@ -341,9 +341,9 @@ def _split_torn(text: bytes, layout: Layout) -> tuple[bytes, bool]:
 
 
 def _last_row(text: bytes, layout: Layout) -> tuple[bytes, bytes, list[Line]]:
-    """Split text into all above its last row, and that, as text and as cells."""
+    """Split off the last row; give the text above, the row's text, and its cells."""
     before, line = files.last_lines(text)
-    if QUOTE in line:  # which may end a cell that goes over lines
+    if QUOTE in line:  # a quote may end a cell that spans several lines
         before, line = files.last_lines(text, layout.spanned)
     parts = io.BytesIO(line).readlines()
     rows = layouts.rows([part.decode(errors="replace") for part in parts], layout)
@@ -352,7 +352,7 @@ def _last_row(text: bytes, layout: Layout) -> tuple[bytes, bytes, list[Line]]:
 
 
 def _crashed(line: bytes, zeros: int) -> list[Lost]:
-    """Say what a crash left of a file: a line that was cut off, and zero bytes."""
+    """List the damage a crash left in a file: a cut-off last line, and zero bytes."""
     shown = repr(line[:SHOWN].decode(errors="replace"))
     cut = [Lost(0, CUT, shown)] if line.strip() else []
     return [*cut, Lost(0, ZEROS, f"{zeros:,} bytes", is_data=False)]

@@ -1,4 +1,4 @@
-"""Text of any encoding and ends of lines, piece by piece, as UTF-8 with newlines."""
+"""Convert text of any encoding and line ends to UTF-8 with newlines, piece by piece."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from sfm_stream.errors import ConfigError
 FEW = 4096
 TWICE = b"\r\r\n"
 STAND_IN, SHOWN = "\ufffd", 60
-"""What stands for a character that could not be read; how much of its line is shown."""
+"""Replacement for unreadable characters, and the shown length of their first line."""
 AT, HINT = "feed.options.encoding", "leave it empty to have it detected"
 TRIED = "1\n2"
 
 
 def utf8(pieces: Iterator[bytes], encoding: str) -> Iterator[bytes]:
-    """Give pieces of any encoding and line ends as UTF-8 with newlines."""
+    """Convert pieces of any encoding and line ends to UTF-8 with newlines."""
     first = next(pieces, b"")
     codec = codecs.lookup(encoding).name if encoding else _encoding(first)
     given: Iterator[bytes] = chain([first], pieces)
@@ -35,7 +35,7 @@ def utf8(pieces: Iterator[bytes], encoding: str) -> Iterator[bytes]:
 
 
 def _ended_once(pieces: Iterable[bytes]) -> Iterator[bytes]:
-    """Give one end to lines that have two, as where Windows ended them once more."""
+    """Reduce the doubled line ends that Windows programs can write to newlines."""
     held = b""
     for piece in pieces:
         text = held + piece
@@ -46,8 +46,8 @@ def _ended_once(pieces: Iterable[bytes]) -> Iterator[bytes]:
 
 
 def _unmarked(piece: bytes) -> bytes:
-    """Take out the marks of encoding that stand where files were joined."""
-    # one byte is looked for in a tenth of the time of three
+    """Remove byte order marks inside the text, which joining of files leaves there."""
+    # the search for one byte takes a tenth of the time of the search for three
     if codecs.BOM_UTF8[:1] in piece:
         return piece.replace(codecs.BOM_UTF8, b"")
     return piece
@@ -59,16 +59,16 @@ def _recoded(pieces: Iterable[bytes], codec: str) -> Iterator[bytes]:
         for piece in pieces:
             yield decoder.decode(piece).encode()
         yield decoder.decode(b"", final=True).encode()
-    except UnicodeError as e:  # some say so instead of replacing
+    except UnicodeError as e:  # some codecs raise instead of replacing
         problem = f"expected the encoding of the file, was {codec!r}: {e}"
         raise ConfigError(AT, problem, HINT) from e
 
 
 def unread(lines: bytes) -> tuple[int, int, str]:
-    """Count the characters of some lines that could not be read.
+    """Count the characters in lines that could not be read.
 
     Returns:
-        How many; number and text of the first line with one, from 1.
+        Their number; the number, from 1, and the text of the first line with one.
     """
     if lines.isascii():
         return 0, 0, ""
@@ -80,13 +80,13 @@ def unread(lines: bytes) -> tuple[int, int, str]:
 
 
 def _encoding(text: bytes) -> str:
-    """Tell the encoding of a file from its first piece."""
+    """Detect the encoding of a file from its first piece."""
     if text.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         return "utf-16"
     few = text[:FEW]
     for codec, at in (("utf-16-le", 1), ("utf-16-be", 0)):
         high, low = few[at::2], few[1 - at :: 2]
-        # runs of zero bytes are no text in any encoding
+        # runs of zero bytes are not text in any encoding
         if len(few) > 1 and (high.count(0) - low.count(0)) * 2 > len(high):
             return codec
     try:
@@ -97,13 +97,13 @@ def _encoding(text: bytes) -> str:
 
 
 def expect_encoding(name: str) -> None:
-    """Refuse an encoding that nobody knows, or that is none of text.
+    """Refuse an encoding that is unknown or not an encoding of text.
 
     Raises:
-        ConfigError: naming it.
+        ConfigError: naming the encoding.
     """
     try:
-        written = TRIED.encode(name or "utf-8")  # refuses what is none of text
+        written = TRIED.encode(name or "utf-8")  # refuses codecs that are not of text
         decoder = codecs.getincrementaldecoder(name or "utf-8")("replace")
         read = decoder.decode(written, final=True)
     except (LookupError, UnicodeError):

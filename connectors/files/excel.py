@@ -1,6 +1,6 @@
-"""Workbooks of Excel as blocks of ticks: the first sheet, or the one that is named.
+"""Workbooks of Excel as blocks of ticks: the first sheet, or a named sheet.
 
-Polars reads them with an engine that is installed as the extra `excel`.
+Polars reads workbooks with an engine that the extra `excel` installs.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class Excel(Table):
     Raises:
         ConfigError: if no path is given.
         FeedError: if a file is missing or damaged, lacks a column or a sheet, or
-            nothing is installed that reads it.
+            no engine that reads workbooks is installed.
     """
 
     options = ExcelOptions
@@ -63,7 +63,7 @@ class Excel(Table):
         super().__init__(made, paths, options.order)
 
     def total(self) -> int | None:
-        """Give None: rows are counted by reading them."""
+        """Give None: the number of rows is not known before reading."""
         return None
 
     def _pieces(self) -> Iterator[Piece]:

@@ -1,8 +1,8 @@
-"""Files of JSON, a record per line, as blocks of ticks.
+"""Files of JSON with a record per line, as blocks of ticks.
 
-What lies deeper in a record has a name with dots, `values.celsius` or `bids.0.1`. Cells
-are text, as in CSV: so a number that was written as text is one, and a word for a
-missing value is missing.
+A nested value has a name with dots, such as `values.celsius` or `bids.0.1`. Cells are
+text, as in CSV: so a number written as text is read as a number, and a word for a
+missing value as a missing value.
 """
 
 from __future__ import annotations
@@ -39,9 +39,9 @@ COLUMNS = (
     "makes a line of each row"
 )
 LONG = 31
-"""A list longer than this is a column, where a file holds one record."""
+"""In a file of one record, a list longer than this is taken for a whole column."""
 BETWEEN = (b"", b"[", b"]")
-"""Lines that are no records and stand for nothing."""
+"""Lines without a record, which are skipped and not counted."""
 
 
 class Jsonl(LineTable):
@@ -76,15 +76,15 @@ class Jsonl(LineTable):
         notation = plan.notation(seen, options, config)
         made = plan.choose(config, options, seen, notation)
         super().__init__(made, paths, options.order)
-        # who names the fields wants no others
+        # if the settings name the fields, other keys are not counted
         self._known = frozenset() if wanted else frozenset(names)
 
     def total(self) -> int | None:
-        """Give None: lines are counted by reading them."""
+        """Give None: the number of lines is not known before reading."""
         return None
 
     def _later(self, paths: Sequence[str], wanted: Collection[str]) -> Iterator[str]:
-        """Give those of some names that stand below the first records."""
+        """Find which of the wanted names occur after the first records."""
         missing = set(wanted)
         for path in paths if missing else ():
             for lines, _ in self._texts(path):
@@ -113,7 +113,7 @@ class Jsonl(LineTable):
             row += rows_of(frame, lost)
 
     def _count_keys(self, rows: Sequence[dict[str, str]], piece: Piece) -> None:
-        """Count the records with keys that none of the first ones has."""
+        """Count the records with keys that none of the first records has."""
         known = self._known
         odd = [i for i, row in enumerate(rows) if known and not row.keys() <= known]
         if odd:
@@ -136,7 +136,7 @@ def _expect_records(path: str, rows: Sequence[dict[str, str]]) -> None:
 
 
 def _missing(config: Config, options: LineOptions, names: Collection[str]) -> list[str]:
-    """Give the columns that the settings name as fields and that are not there."""
+    """Give the columns that the settings name as fields but that do not exist."""
     own = [name for name in config.stream.fields if name not in options.derive]
     named = [config.feed.columns.get(name, name) for name in own]
     return [name for name in named if name not in names]
@@ -147,10 +147,10 @@ def _names(rows: Sequence[dict[str, str]]) -> tuple[str, ...]:
 
 
 def _shape(rows: Sequence[dict[str, str]]) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Give the names of the cells of some records, and what to say of them.
+    """Give the names of the cells in the first records, and notes on those left out.
 
-    Where a key holds a value in some records, and a list or a record in others, most of
-    them decide.
+    If a key holds a value in some records, and a list or a record in others, the
+    majority decides.
     """
     names = dict.fromkeys(_names(rows))
     above = {name[: dot.start()] for name in names for dot in DOT.finditer(name)}
@@ -173,7 +173,7 @@ def _shape(rows: Sequence[dict[str, str]]) -> tuple[tuple[str, ...], tuple[str, 
 
 
 def records(lines: Sequence[bytes]) -> tuple[list[dict[str, str]], list[Lost]]:
-    """Read lines: the records, and what is none; blank lines are neither."""
+    """Read lines; give the records and the lines that are not records."""
     rows: list[dict[str, str]] = []
     lost = []
     for line in lines:
@@ -192,7 +192,8 @@ def records(lines: Sequence[bytes]) -> tuple[list[dict[str, str]], list[Lost]]:
 def _record(line: bytes) -> dict[str, str] | None:
     """Give the cells of a line.
 
-    None if it is no record of JSON, or one that is nested, or has numbers, without end.
+    None if the line is not a JSON record, is nested too deeply, or has a number of too
+    many digits.
     """
     try:
         record = _decoded(line)
@@ -202,7 +203,7 @@ def _record(line: bytes) -> dict[str, str] | None:
 
 
 def _decoded(line: bytes) -> Any:  # noqa: ANN401 whatever JSON holds
-    """Decode a line; `NaN` and `Infinity` are read too."""
+    """Decode a line of JSON, also with `NaN` and `Infinity`."""
     try:
         return msgspec.json.decode(line)
     except msgspec.DecodeError:
@@ -210,7 +211,7 @@ def _decoded(line: bytes) -> Any:  # noqa: ANN401 whatever JSON holds
 
 
 def _cells(value: object, name: str) -> Iterator[tuple[str, str]]:
-    """Give what a record holds as cells of text, by names with dots."""
+    """Give the values of a record as cells of text, nested ones by names with dots."""
     if isinstance(value, dict | list):
         inner = value.items() if isinstance(value, dict) else enumerate(value)
         for key, one in inner:

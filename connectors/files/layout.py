@@ -1,6 +1,6 @@
-"""How a file of text is laid out, seen by its first lines: separator, header, preamble.
+"""Find the layout of a file of text from its first lines: separator, header, preamble.
 
-What is passed over above the rows is said in a note, with the key that says otherwise.
+A note reports the lines that are skipped above the rows, and the key to change this.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ if TYPE_CHECKING:
     from connectors.files.options import TextOptions
 
 SPANNED = 16
-"""Lines over which a cell in quotes may go; a quote open for longer is damage."""
+"""Most lines of a cell in quotes; a quote that stays open for longer is damage."""
 SEPARATORS = "\t;|,"
 NAMED = {"tab": "\t", "\\t": "\t", "space": " "}
-"""How separators are written that are hard to write in a setting."""
+"""Names for separators that are hard to write in a setting."""
 HEAD_LINES = 100
 MOST_ABOVE = 60
-"""Lines in which a preamble must end."""
+"""Largest number of lines in a preamble."""
 MOST_HEADERS = 4
 SAID = re.compile(r"(?i)\"?sep=(.)\"?\s*$")
-"""The line in which a file says what stands between its cells."""
+"""The first line of a file that names its separator."""
 JSON = re.compile(r"\s*\[?\s*\{\s*(\"|\})")
 ENOUGH = 0.8
 DATA = re.compile(
@@ -40,17 +40,17 @@ DATA = re.compile(
     ^(jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*[\s,.]+\d""",
     re.VERBOSE | re.IGNORECASE,
 )
-"""How a cell begins that is a number, a truth or a time."""
+"""Beginning of a cell of data: a number, true or false, or a time."""
 
 
 class Line(NamedTuple):
     """A row of cells, and the number of lines above it.
 
     Attributes:
-        above: lines above it.
+        above: number of lines above the row.
         cells: its cells.
-        damaged: whether a quote is open in it that nothing closes, or that a line
-            closes which is a row itself; or it is no line of cells at all.
+        damaged: whether a quote in the row is never closed, or is closed only after a
+            line that is a row itself; or the line cannot be split at all.
     """
 
     above: int
@@ -60,18 +60,18 @@ class Line(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """How a file is laid out.
+    """The layout of a file of text.
 
     Attributes:
-        names: its columns; `column_0`, `column_1` ... where no line names them, and
-            `Unnamed: 0` where the line that does leaves one out, as in pandas.
-        above: lines above the first row.
-        header: the cells of the line that names the columns; none without one.
-        more: cells of further lines of the header.
-        separator: what stands between cells.
-        comment: how lines begin that are no rows, or empty.
-        notes: what was passed over, in words.
-        spanned: lines over which a cell in quotes may go.
+        names: names of the columns; `column_0`, `column_1` ... without a header, and
+            `Unnamed: 0` where the header leaves a name out, as in pandas.
+        above: number of lines above the first row.
+        header: the cells of the first line of the header; empty without a header.
+        more: the cells of further lines of the header.
+        separator: the character between cells.
+        comment: beginning of lines that are comments, or empty.
+        notes: messages on the skipped lines.
+        spanned: most lines of a cell in quotes.
     """
 
     names: tuple[str, ...]
@@ -85,20 +85,20 @@ class Layout:
 
 
 def see(path: str, options: TextOptions, like: Layout | None = None) -> Layout:
-    """See how a file is laid out.
+    """Find the layout of a file.
 
     Args:
-        path: of the file.
-        options: what is said about it.
-        like: how the files before it are, whose names it takes where it has none.
+        path: path of the file.
+        options: the settings for its layout.
+        like: layout of the files before it; a file without a header takes its names.
 
     Raises:
-        ConfigError: if the separator is none, or names would name nothing.
+        ConfigError: if the separator is invalid, or the option `names` cannot be used.
         FeedError: if the file is empty.
     """
     lines = _lines(path, options.encoding)
     told = SAID.match(lines[0])
-    if told:  # as Excel writes it, for itself
+    if told:  # Excel writes this line for its own use
         lines[0] = "\n"
     separator = NAMED.get(options.separator, options.separator)
     separator = (
@@ -124,7 +124,7 @@ def _lines(path: str, encoding: str) -> list[str]:
     """Give the first lines of a file.
 
     Raises:
-        FeedError: if there is none, or they are JSON.
+        FeedError: if the file is empty, or its lines are JSON.
     """
     text = files.head(path, HEAD_LINES, encoding).decode(errors="replace")
     if not text.strip():
@@ -136,10 +136,10 @@ def _lines(path: str, encoding: str) -> list[str]:
 
 
 def expect_separator(separator: str) -> None:
-    """Refuse what cannot stand between cells.
+    """Refuse a separator that is not one usable character.
 
     Raises:
-        ConfigError: naming it.
+        ConfigError: naming the separator.
     """
     if len(separator) != 1 or not separator.isascii() or separator in '"\r\n':
         named = ", ".join(map(repr, NAMED))
@@ -151,14 +151,14 @@ def parse(
     lines: Sequence[str], separator: str, comment: str, width: int = 0,
     spanned: int = SPANNED,
 ) -> list[Line]:  # fmt: skip
-    """Split lines into rows of cells; blank ones and comments are none.
+    """Split lines into rows of cells; skip blank lines and comments.
 
     Args:
-        lines: to be split.
-        separator: what stands between cells.
-        comment: how lines begin that are no rows, or empty.
-        width: cells of a row, if they are known.
-        spanned: lines over which a cell in quotes may go.
+        lines: the lines to split.
+        separator: the character between cells.
+        comment: beginning of lines that are comments, or empty.
+        width: number of cells in a row; 0 if not known.
+        spanned: most lines of a cell in quotes.
     """
     given = [files.spaced(one) for one in lines] if separator == " " else lines
     rows: list[Line] = []
@@ -183,9 +183,10 @@ def rows(lines: Sequence[str], layout: Layout) -> list[Line]:
 
 
 def _row(lines: Sequence[str], separator: str, width: int) -> tuple[list[str], int]:
-    """Give the row that begins with the first of some lines, and how many it takes.
+    """Give the row that begins with the first line, and the number of its lines.
 
-    None if that line is damaged. A cell in quotes may hold lines, but not rows.
+    The number is 0 if the first line is damaged. A cell in quotes may contain line
+    ends, but not rows.
     """
     reader = csv.reader(chain(lines, [""]), delimiter=separator)
     try:
@@ -204,18 +205,18 @@ def _row(lines: Sequence[str], separator: str, width: int) -> tuple[list[str], i
 
 
 def _is_like(cells: Sequence[str], row: Sequence[str]) -> bool:
-    """Say whether cells hold data, or nothing, where those of a row hold data."""
+    """Say whether cells hold data or are empty wherever those of a row hold data."""
     places = [i for i, cell in enumerate(row[: len(cells)]) if DATA.match(cell)]
     return bool(places) and all(_is_data([cells[i] or "-"]) for i in places)
 
 
 def _torn(line: str, separator: str) -> list[str]:
-    """Give the cells of a line as if there were no quotes."""
+    """Split a line into cells, ignoring all quotes."""
     return [cell.strip() for cell in line.replace('"', "").split(separator)]
 
 
 def sniff(lines: Sequence[str], comment: str) -> str:
-    """Find what stands between the cells: what splits most lines into as many."""
+    """Find the separator: it splits most lines into the same number of cells."""
     best, separator = (0.0, 0.0), ","
     for candidate in (*SEPARATORS, " "):
         rows = [r.cells for r in parse(lines, candidate, comment)]
@@ -231,7 +232,7 @@ def sniff(lines: Sequence[str], comment: str) -> str:
 
 
 def _has_header_below(lines: Sequence[str], comment: str) -> bool:
-    """Say whether the first line that is no comment names columns."""
+    """Say whether the first line that is not a comment names columns."""
     for line in lines:
         if line.strip() and not line.lstrip().startswith(comment):
             cells = re.split("[\t;|,]", line)
@@ -240,7 +241,7 @@ def _has_header_below(lines: Sequence[str], comment: str) -> bool:
 
 
 def _uncommented(lines: Sequence[str], comment: str) -> list[str]:
-    """Take the mark off the last comment on top: it names the columns."""
+    """Uncomment the last comment above the rows if it may name the columns."""
     stop = next(
         (i for i, line in enumerate(lines) if not line.lstrip().startswith(comment)),
         len(lines),
@@ -253,7 +254,7 @@ def _uncommented(lines: Sequence[str], comment: str) -> list[str]:
 
 
 def _trimmed(rows: list[Line]) -> list[Line]:
-    """Make rows as wide as their header, where each ends in a separator."""
+    """Add an empty name to the header if most rows have one cell more."""
     if len(rows) < 2:
         return rows
     first, *rest = rows
@@ -261,15 +262,15 @@ def _trimmed(rows: list[Line]) -> list[Line]:
     if len(wide) * 2 <= len(rest) or any(DATA.match(c) for c in first.cells):
         return rows
     if rest[0] is not wide[0] or _is_words(rest[0].cells):
-        return rows  # what stands on top is no header but a title
-    # names of rows, as R writes them, have no name themselves
+        return rows  # the first line is a title, not a header
+    # else the first column holds names of rows, which R writes without a column name
     ends = all(not r.cells[-1] for r in wide)
     cells = [*first.cells, ""] if ends else ["", *first.cells]
     return [Line(first.above, cells), *rest]
 
 
 def _start(rows: Sequence[Line], lines: Sequence[str]) -> int:
-    """Find the row with which the table begins, below a preamble."""
+    """Find the first row of the table, below a preamble; it may be the header."""
     width = Counter(len(r.cells) for r in rows).most_common(1)[0][0]
     first = next(i for i, r in enumerate(rows) if len(r.cells) == width)
     if rows[first].above > MOST_ABOVE or (first and not _is_words(rows[first].cells)):
@@ -285,7 +286,7 @@ def _start(rows: Sequence[Line], lines: Sequence[str]) -> int:
 
 
 def _is_words(cells: Sequence[str]) -> bool:
-    """Say whether cells can name columns: words, each once."""
+    """Say whether cells can name columns: all are words, and each occurs once."""
     return all(cells) and len(set(cells)) == len(cells) and not _is_data(cells)
 
 
@@ -297,7 +298,7 @@ def _layout(
     rows: Sequence[Line], start: int, options: TextOptions, like: Layout | None,
     lines: int,
 ) -> Layout:  # fmt: skip
-    """Tell header from rows."""
+    """Tell the header from the rows; give the layout."""
     first, below = rows[start], rows[start + 1 :]
     width = len(first.cells)
     said = options.header
@@ -334,13 +335,13 @@ def _is_header(cells: Sequence[str], below: Sequence[Line]) -> bool:
         data = sum(bool(DATA.match(c)) for c in column)
         if data * 2 > len(column) and cells[i] not in column[:1]:
             return True
-    # columns of words alone tell nothing; numbers in the line itself do
+    # columns of words only decide nothing; data in the line itself does
     there = [r.cells for r in below]
     return not there or not any(DATA.match(c) for c in cells)
 
 
 def _further(below: Sequence[Line]) -> int:
-    """Count the lines below the header that name too: words where rows have data."""
+    """Count further lines of the header: words where the rows have data."""
     if not any(_is_data(r.cells) for r in below):
         return 0
     count = 0
@@ -371,11 +372,11 @@ def _notes(
 
 
 def renamed(layout: Layout, wanted: Sequence[str]) -> Layout:
-    """Give columns the names that a further line of the header has for them.
+    """Use names from further lines of the header where the settings mention them.
 
     Args:
-        layout: of a file.
-        wanted: names the settings speak of.
+        layout: layout of a file.
+        wanted: names that the settings mention.
     """
     names = list(layout.names)
     for name in wanted:
@@ -386,5 +387,5 @@ def renamed(layout: Layout, wanted: Sequence[str]) -> Layout:
 
 
 def named(layout: Layout, names: tuple[str, ...]) -> Layout:
-    """Give the columns of a file other names."""
+    """Replace the names of the columns."""
     return replace(layout, names=names)

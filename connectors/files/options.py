@@ -24,9 +24,8 @@ class TableOptions(Section, frozen=True):
     rows: Annotated[int, Meta(ge=0), _doc("most rows to read; 0: all")] = 0
     time_format: Annotated[
         str,
-        _doc("how times are written, in strptime's words, e.g. `%d/%m/%Y %H:%M`; "
-             "empty: detected"),
-    ] = ""  # fmt: skip
+        _doc("format of times for strptime, e.g. `%d/%m/%Y %H:%M`; empty: detected"),
+    ] = ""
     zone: Annotated[
         str,
         _doc("IANA zone of times that name none, e.g. `Europe/Berlin`; empty: UTC"),
@@ -41,10 +40,10 @@ class TableOptions(Section, frozen=True):
     ] = None
     scale: Annotated[
         dict[str, Annotated[float, Meta(gt=0)]],
-        _doc("column = what one counts in a column of whole numbers, e.g. 1e-9"),
+        _doc("column = value of one unit in a column of whole numbers, e.g. 1e-9"),
     ] = {}  # noqa: RUF012 msgspec copies it
     zero_price: Annotated[
-        Literal["missing", "value"], _doc("what a bid or ask of zero is")
+        Literal["missing", "value"], _doc("meaning of a bid or ask of zero")
     ] = "missing"
 
 
@@ -64,7 +63,7 @@ class TextOptions(TableOptions, frozen=True):
             "", "binance-klines", "binance-aggtrades", "tardis-quotes", "tardis-trades",
             "databento-mbp-1", "mt4", "mt5", "histdata",
         ],
-        _doc("whose export it is: sets the keys below, and `feed.time` and "
+        _doc("source of the export: sets the keys below, and `feed.time` and "
              "`feed.columns`, where they are unset"),
     ] = ""  # fmt: skip
     header: Annotated[
@@ -77,23 +76,22 @@ class TextOptions(TableOptions, frozen=True):
     ] = ()
     separator: Annotated[
         str,
-        _doc("what stands between cells: a character, `tab` or `space`; "
-             "empty: detected"),
-    ] = ""  # fmt: skip
+        _doc("separator of cells: a character, `tab` or `space`; empty: detected"),
+    ] = ""
     skip: Annotated[
         Annotated[int, Meta(ge=0)] | None,
         _doc("lines above the header; unset: detected"),
     ] = None
     comment: Annotated[
-        str, _doc("how lines begin that are no rows, e.g. `#`; empty: detected on top")
+        str, _doc("beginning of comment lines, e.g. `#`; empty: detected on top")
     ] = ""
     encoding: Annotated[
         str, _doc("e.g. `utf-8`, `utf-16`, `latin-1`; empty: detected")
     ] = ""
     decimal: Annotated[
-        Literal["", ".", ","], _doc("sign before a fraction; empty: detected")
+        Literal["", ".", ","], _doc("decimal separator; empty: detected")
     ] = ""
     thousands: Annotated[
         Literal["", ",", ".", " ", "'"],
-        _doc("sign between groups of three digits; empty: detected"),
+        _doc("thousands separator; empty: detected"),
     ] = ""

@@ -1,6 +1,6 @@
 """Parquet files of any size as blocks of ticks.
 
-Folders named `key=value`, as Hive lays them out, are columns of every row below them.
+A folder named `key=value`, as in Hive, adds a column `key` to all files inside it.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ class Parquet(Table):
         self._expect_alike(seen, {path: [*_schema(path)] for path in paths}, config)
 
     def total(self) -> int | None:
-        """Give the number of rows to read of all files."""
+        """Give the number of rows to read in all files."""
         rows = sum(self._rows)
         return min(rows, self._plan.rows or rows)
 
@@ -70,7 +70,7 @@ class Parquet(Table):
 
 
 def _scan(path: str) -> pl.LazyFrame:
-    """Look at a file, the folders it lies in being columns."""
+    """Scan a file, with columns added for its `key=value` folders."""
     frame = pl.scan_parquet(path, glob=False, hive_partitioning=False)
     there = frame.collect_schema()
     found = {k: v for k, v in PARTITION.findall(path) if k not in there}
@@ -100,7 +100,7 @@ def _rows(path: str) -> int:
 
 
 def _batches(path: str, columns: list[str]) -> Iterator[pl.DataFrame]:
-    """Give the columns of a file; the one place that knows how Polars streams."""
+    """Give columns of a file in batches; the only place that uses Polars' streaming."""
     rows = _scan(path).select(columns)
     try:
         yield from rows.collect_batches(chunk_size=ROWS, lazy=True)

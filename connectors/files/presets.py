@@ -1,10 +1,10 @@
-"""Whose export a file is: keys that a layout's name stands for, and nothing else.
+"""Settings for the exports of known sources, by the name of the layout.
 
 Sources: Databento's "Market by price (MBP-1)", where prices count in 1e-9 and rtype is
 always 1; Binance's page of its public data, with times in microseconds for spot since
 2025; HistData's "Data Files - Detailed Specification", all in stored copies read on
-2026-11-26. Tardis' columns are those that files in public repositories have, of which
-its own page was not read; MetaTrader's are those of its exports.
+2026-11-26. Tardis' columns are taken from files in public repositories; its own page
+was not read. MetaTrader's columns are taken from its exports.
 """
 
 from __future__ import annotations
@@ -54,16 +54,16 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
     "histdata": {"time": "time", "zone": "Etc/GMT+5", "header": False,
                  "names": ("time", "bid", "ask", "volume")},
 }  # fmt: skip
-"""Histdata's times are Eastern Standard Time all year round."""
+"""Settings by layout. Histdata's times are Eastern Standard Time all year round."""
 OTHER_WIDTHS: Mapping[str, Mapping[int, tuple[str, ...]]] = {
     "histdata": {6: ("time", *BARS, "volume")},
     "binance-aggtrades": {7: TRADES[:7]},
 }
-"""Names of the columns where a layout comes in another width."""
+"""Names of the columns for files of a layout that have another number of columns."""
 
 
 def applied(config: Config, options: TextOptions) -> tuple[Config, TextOptions]:
-    """Give the settings with those of the layout, where they were left as they are."""
+    """Apply the settings of the layout to all keys that have their default values."""
     keys = PRESETS.get(options.layout, {})
     feed, stream, own = (
         {k: v for k, v in keys.items() if k in type(table).__struct_fields__}
@@ -76,22 +76,22 @@ def applied(config: Config, options: TextOptions) -> tuple[Config, TextOptions]:
 
 
 def names(options: TextOptions, width: int) -> tuple[str, ...]:
-    """Give the names of a file without a header that has so many columns, or none."""
+    """Give names for the `width` columns of a file without a header, or no names."""
     others = OTHER_WIDTHS.get(options.layout, {})
     given = others.get(width, options.names)
     return given if len(given) == width else ()
 
 
 def expect_use(options: TextOptions, width: int, *, named: bool) -> None:
-    """Refuse names that a person gave and that would name nothing.
+    """Refuse the option `names` where it cannot be used.
 
     Args:
-        options: with the names.
-        width: cells of a row.
+        options: holds the names.
+        width: number of cells in a row.
         named: whether a header names the columns.
 
     Raises:
-        ConfigError: saying what is there.
+        ConfigError: if there is a header, or `width` is not the number of names.
     """
     count = len(options.names)
     if not count or options.layout:  # a layout knows files of several widths
@@ -107,7 +107,7 @@ def expect_use(options: TextOptions, width: int, *, named: bool) -> None:
 
 
 def _with(settings: Any, keys: Mapping[str, Any]) -> Any:  # noqa: ANN401 any table
-    """Set the keys that have their defaults."""
+    """Set those of the keys that have their default values."""
     defaults = {f.name: f.default for f in msgspec.structs.fields(type(settings))}
     unset = {
         key: value

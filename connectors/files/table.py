@@ -1,4 +1,4 @@
-"""What all tables share: the role of each column, and rows turned into events."""
+"""The base of feeds from tables: turns rows into events by the role of each column."""
 
 from __future__ import annotations
 
@@ -36,21 +36,21 @@ LATE = "a number in a column that was empty at first; stream.fields takes it"
 NO_STREAM = "a row that names no stream"
 NO_TIME_READ = "time could not be read"
 LOOKED_AT = 4_096
-"""Rows at the end of a piece by which the pace there is told."""
+"""Number of rows at the end of a piece from which its pace is estimated."""
 UNREAD = "characters that are none in the file's encoding"
 FAR_AHEAD = "a time far ahead of its stream's pace"
 
 
 @dataclass(slots=True)
 class Reading:
-    """How far a reading has come.
+    """The state of a reading.
 
     Attributes:
-        local: what is known of the local times before.
+        local: converter of local times, with the state after earlier rows; or None.
         streams: numbers of the streams by name.
-        position: events given.
-        source: the file that is read.
-        latest: the latest time of an event, ns.
+        position: number of events given.
+        source: the file that is being read.
+        latest: latest time of an event, ns.
     """
 
     local: zones.Local | None
@@ -64,16 +64,17 @@ class Table(ABC):
     """A feed from files of rows.
 
     Args:
-        plan: which column is what.
-        paths: of the files, in order.
-        order: of the rows in each of them.
+        plan: the role of each column.
+        paths: paths of the files, in order.
+        order: order of the rows in each file.
 
     Attributes:
         fields: names of a tick's values, in order.
-        notes: what was chosen and left out, for people.
+        notes: notes for people on what was chosen and left out.
         columns: names of all columns.
-        left_out: columns that are no fields, and why.
-        tally: what the latest reading could not take as it stood.
+        left_out: columns that are not fields, each with the reason.
+        tally: counts of data that the latest reading dropped or could not use as
+            written.
     """
 
     connector: ClassVar[str]
@@ -88,10 +89,10 @@ class Table(ABC):
     def _expect_alike(
         self, first: Seen, files: Mapping[str, Sequence[str]], config: Config
     ) -> None:
-        """Expect the columns that are read in all files, and tell of others.
+        """Require the used columns in all files, and note columns that are ignored.
 
         Raises:
-            FeedError: naming the file that lacks one.
+            FeedError: naming the file that lacks a column.
         """
         told = require_alike(self._plan.used, first, files)
         if told and not config.stream.fields:
@@ -99,7 +100,7 @@ class Table(ABC):
 
     @abstractmethod
     def total(self) -> int | None:
-        """Give the number of rows to read if it is cheaply known."""
+        """Give the number of rows to read, or None if it is not known cheaply."""
 
     @property
     def paths(self) -> tuple[str, ...]:
@@ -108,7 +109,7 @@ class Table(ABC):
 
     @property
     def streams(self) -> tuple[str, ...]:
-        """Names of the streams, where the settings name them."""
+        """Name of the only stream; empty if a column names the streams."""
         return () if self._plan.symbol else (self._plan.stream,)
 
     @property
@@ -117,7 +118,7 @@ class Table(ABC):
         return self._plan.clock is not None
 
     def source(self) -> dict[str, Any]:
-        """Give connector and files."""
+        """Give the connector and the identity of each file."""
         found = [text.identity(path) for path in self._paths]
         return {"connector": self.connector, "files": found}
 
@@ -125,7 +126,7 @@ class Table(ABC):
         """Say which file and row an event of the latest reading came from.
 
         Args:
-            event: its number, from 0.
+            event: number of the event, from 0.
         """
         at = bisect_right(self._places, event, key=lambda place: place[0]) - 1
         if at < 0:
@@ -136,10 +137,10 @@ class Table(ABC):
     def blocks(self, size: int, after: int = 0) -> Iterator[Block]:
         """Give the rows of all files as blocks of at most `size` ticks.
 
-        What is left out is read too, so that all of it is accounted for.
+        Skipped rows are read too, so that the counts include them.
 
         Raises:
-            FeedError: where a file is cut off or damaged, after the rows before that.
+            FeedError: if a file is cut off or damaged, after all earlier rows.
         """
         reading = self._begun()
         for piece in self._settled(ordered(self._pieces(), self._order)):
@@ -152,10 +153,10 @@ class Table(ABC):
 
     @abstractmethod
     def _pieces(self) -> Iterator[Piece]:
-        """Give the rows of all files in the order in which they stand there."""
+        """Give the rows of all files, in the order of the files and their lines."""
 
     def _settled(self, pieces: Iterator[Piece]) -> Iterator[Piece]:
-        """Let rows that may be far ahead wait for those below, which tell."""
+        """Hold back rows that may be far ahead until later rows decide."""
         held: Piece | None = None
         for piece in pieces:
             whole = piece
@@ -170,7 +171,7 @@ class Table(ABC):
             yield held
 
     def _waiting(self, piece: Piece) -> int:
-        """Count the last rows of a piece that wait."""
+        """Count the last rows of a piece that must be held back."""
         clock, symbol = self._plan.clock, self._plan.symbol
         if clock is None or piece.step < 0:
             return 0
@@ -186,7 +187,7 @@ class Table(ABC):
         return Reading(zones.Local(clock.zone) if clock and clock.zone else None)
 
     def _events(self, piece: Piece, reading: Reading) -> Block:
-        """Turn rows into events, and count those that are none."""
+        """Turn rows into events, and count the rows that become none."""
         taken = self._cut(self._of_streams(piece), reading.position)
         self._note(taken, reading.position)
         self._watch(taken)
@@ -197,7 +198,7 @@ class Table(ABC):
         return block
 
     def _of_streams(self, piece: Piece) -> Piece:
-        """Leave out rows that do not say which stream they are of."""
+        """Leave out rows whose column of stream names is empty."""
         symbol = self._plan.symbol
         if not symbol:
             return piece
@@ -207,7 +208,7 @@ class Table(ABC):
         return without(piece, nameless, NO_STREAM, f"column {symbol!r} is empty")
 
     def _cut(self, piece: Piece, position: int) -> Piece:
-        """Leave out rows beyond the most that are to be read."""
+        """Leave out rows beyond the limit of the option `rows`."""
         most = self._plan.rows - position
         if not self._plan.rows or len(piece.frame) <= most:
             return piece
@@ -225,7 +226,7 @@ class Table(ABC):
                 self._count(LATE, ~np.isnan(values), column, piece)
 
     def _note(self, piece: Piece, position: int) -> None:
-        """Remember where events come from, and count the rows that are none."""
+        """Remember where events come from, and count the rows that become none."""
         frame = piece.frame.clear()
         kept = Piece(piece.source, piece.row, frame, piece.lost, piece.step)
         self._places.append((position, kept))
@@ -265,7 +266,7 @@ class Table(ABC):
         return time
 
     def _compare(self, piece: Piece, time: Ints, reading: Reading) -> None:
-        """Count the files that begin before those above them end."""
+        """Count a file that begins before the end of the files above it."""
         if piece.source != reading.source:
             known = time[time != NO_TIME]
             if not len(known):
@@ -282,7 +283,7 @@ class Table(ABC):
     def _without_ahead(
         self, time: Ints, stream: NDArray[np.int32] | None, piece: Piece
     ) -> Ints:
-        """Leave out the times that their stream cannot have come to, counted."""
+        """Replace times far ahead of their stream's pace by NO_TIME, and count them."""
         places = pace.ahead(time, stream)
         if not len(places):
             return time
@@ -294,14 +295,14 @@ class Table(ABC):
         return kept
 
     def _moment(self, piece: Piece, at: int) -> str:
-        """Say where a row is, and how its time is written."""
+        """Describe a row: its file, its number and the text of its time."""
         columns = self._plan.clock.columns if self._plan.clock else ()
         cells = (piece.frame[name][at] for name in columns)
         shown = " ".join("" if cell is None else str(cell) for cell in cells)
         return f"{piece.source} row {piece.number(at)}: {shown!r}"
 
     def _numbers(self, column: pl.Series, piece: Piece) -> Floats:
-        """Turn a column of any kind into float64: what is no number is NaN, counted."""
+        """Turn a column of any type into float64; count cells that become NaN."""
         dtype = column.dtype
         if dtype.base_type() in (pl.String, pl.Categorical, pl.Enum):
             cells = column.cast(pl.String)
@@ -326,7 +327,7 @@ class Table(ABC):
         self, reason: str, at: NDArray[np.bool_], values: Floats, column: pl.Series,
         piece: Piece,
     ) -> Floats:  # fmt: skip
-        """Make NaN of numbers that are none, counted."""
+        """Replace the numbers at a mask by NaN, and count them."""
         if not at.any():
             return values
         self._count(reason, at, column, piece)
@@ -343,14 +344,14 @@ class Table(ABC):
 
 
 class LineTable(Table):
-    """A feed from files of lines, which may come one by one too."""
+    """A feed from files of lines; it also reads lines as they arrive."""
 
     def follow(self, texts: Texts) -> Iterator[Block]:
-        """Give the rows of lines as they come, laid out as the first file is.
+        """Give the rows of lines as they arrive, in the layout of the first file.
 
         Args:
-            texts: whole lines from the first of the file on, and whether they are the
-                last; taken when the events before are wanted no more.
+            texts: whole lines from the start of the file, and whether they are the
+                last; read when the caller has taken all earlier events.
 
         Raises:
             FeedError: if the last line is cut off.
@@ -358,7 +359,7 @@ class LineTable(Table):
         reading = self._begun()
         path = self._paths[0]
         for piece in self._read_live(path, self._legible(path, texts)):
-            self._places.clear()  # what has no end is not remembered
+            self._places.clear()  # an endless feed must not remember all places
             yield self._events(piece, reading)
             if self._plan.rows and reading.position >= self._plan.rows:
                 return
@@ -368,7 +369,7 @@ class LineTable(Table):
             yield from self._read(path, self._legible(path, self._texts(path)))
 
     def _legible(self, path: str, texts: Texts) -> Texts:
-        """Count the characters that could not be read; other text passes as it is."""
+        """Count the characters that could not be read; give the text unchanged."""
         above = 0
         for lines, last in texts:
             count, at, line = encodings.unread(lines)
@@ -379,14 +380,14 @@ class LineTable(Table):
 
     @abstractmethod
     def _texts(self, path: str) -> Texts:
-        """Give a file as pieces of whole lines, and whether each is the last."""
+        """Give a file as pieces of whole lines, each with whether it is the last."""
 
     @abstractmethod
     def _read(self, path: str, texts: Texts) -> Iterator[Piece]:
         """Give the rows of a file's lines."""
 
     def _read_live(self, path: str, texts: Texts) -> Iterator[Piece]:
-        """Give the rows of lines as they come, laid out as a file is."""
+        """Give the rows of lines as they arrive, in the layout of a file."""
         return self._read(path, texts)
 
 

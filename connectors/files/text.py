@@ -1,6 +1,7 @@
-"""Files of any compression as pieces of text, in bounded memory.
+"""Read files of any compression as pieces of text, in bounded memory.
 
-Text is UTF-8 with a newline behind each line, however the file has it.
+The text is UTF-8 with a newline after each line, whatever the file's encoding and line
+ends.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from sfm_stream.errors import ConfigError, FeedError, did_you_mean, listed
 PIECE = 1 << 22
 LONGEST_LINE = 1 << 26
 MOST_RAW, RAW_FREE = 200, 1 << 26
-"""Limits of what a packed file may unpack to: times its size, and bytes in any case."""
+"""A packed file may unpack to this many times its size, or to these bytes if more."""
 GZIP, ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
 BZIP2, XZ = b"BZh", b"\xfd7zX"
 NO_TEXT = {
@@ -35,17 +36,17 @@ NO_TEXT = {
     b"\xd0\xcf\x11\xe0": ("a workbook of Excel", "feed.connector = 'excel' reads it"),
     b"SQLi": ("a database of SQLite", "write the table as CSV"),
 }
-"""How some files begin that people take for text, and what to do."""
+"""First bytes of files that are not text: each with its kind and what to do."""
 GZIP_FRAMING = 31
 PIPED = "standard-input"
-"""Name of the file that keeps what is piped in, while the process lasts."""
+"""Name of the temporary file that holds a piped input."""
 ZSTD_LINES = 10_000
 DIGITS = re.compile(r"([0-9]+)")
 SPACES, EDGES = re.compile(" +"), re.compile(r"(?m)^ | (?=\r?$)")
 
 
 def expand(path: str | tuple[str, ...]) -> tuple[str, ...]:
-    """Give the files of text meant by `feed.path`, those in archives each for itself.
+    """List the files of text that `feed.path` means, including files in archives.
 
     Raises:
         ConfigError: if no path is given.
@@ -56,7 +57,7 @@ def expand(path: str | tuple[str, ...]) -> tuple[str, ...]:
 
 
 def found(path: str | tuple[str, ...]) -> tuple[str, ...]:
-    """Give the files meant by `feed.path` in natural order: g_2 before g_10.
+    """List the files that `feed.path` means, in natural order: g_2 before g_10.
 
     Raises:
         ConfigError: if no path is given.
@@ -81,7 +82,7 @@ def _expect_utf8(path: str) -> None:
 
 
 def repeated(path: str | tuple[str, ...]) -> str:
-    """Say which files `feed.path` names more than once; empty if none."""
+    """Make a note of files that `feed.path` names more than once, or empty."""
     given = () if isinstance(path, str) else path
     counts = Counter(p for item in given for p in _matches(item))
     twice = [repr(p) for p, count in counts.items() if count > 1]
@@ -89,7 +90,7 @@ def repeated(path: str | tuple[str, ...]) -> str:
 
 
 def spooled(stream: IO[bytes]) -> str:
-    """Keep what comes through a pipe as a file, to its end; give its path.
+    """Copy a piped input to a temporary file, to its end; give the file's path.
 
     The file is removed when the process ends.
     """
@@ -131,7 +132,7 @@ def _looked_up(item: str) -> list[str]:
 
 
 def _within(folder: str) -> str:
-    """Give the glob that finds what lies in a folder, however deep."""
+    """Suggest a glob for the files in a folder, however deep they are."""
     files = (p for p in Path(folder).rglob("*") if p.is_file())
     there = (p for p in files if not archives.is_junk(str(p)))
     first = next(there, None)
@@ -142,7 +143,7 @@ def _within(folder: str) -> str:
 
 
 def _natural(path: str) -> list[tuple[int, str]]:
-    # Digits by how many there are: those in an archive may be too many for a number.
+    # Compare digits by their count first: a name may have too many for an int.
     parts = DIGITS.split(path)
     bare = [p.lstrip("0") if i % 2 else p for i, p in enumerate(parts)]
     return [(len(p) if i % 2 else -1, p) for i, p in enumerate(bare)]
@@ -152,7 +153,7 @@ def identity(path: str) -> dict[str, Any]:
     """Give path, size in bytes and SHA-256 of a file.
 
     Raises:
-        FeedError: if it cannot be read.
+        FeedError: if the file cannot be read.
     """
     archive, _ = archives.within(path) or (path, "")
     try:
@@ -167,13 +168,14 @@ def texts(path: str, encoding: str = "") -> Iterator[tuple[bytes, bool]]:
     """Give a file as pieces of whole lines; the last piece ends the file.
 
     Args:
-        path: plain, gzip, bzip2, xz or zstandard, told by its first bytes; or a file in
-            a zip.
-        encoding: of the file; empty: UTF-8, UTF-16 or Windows' Latin-1, as detected.
+        path: a file that is plain or packed by gzip, bzip2, xz or zstandard, as its
+            first bytes tell; or a file in a zip archive.
+        encoding: encoding of the file; empty to detect UTF-8, UTF-16 or Windows'
+            Latin-1.
 
     Yields:
-        bytes that end in a newline, and whether they are the last; those may lack it,
-        and be none.
+        Bytes that end in a newline, and whether they are the last; the last bytes may
+        be empty or lack the newline.
 
     Raises:
         FeedError: if the file is damaged or cut off, after the lines before that.
@@ -183,7 +185,7 @@ def texts(path: str, encoding: str = "") -> Iterator[tuple[bytes, bool]]:
         for piece in encodings.utf8(_bounded(path), encoding):
             rest += piece
             whole = rest.rfind(b"\n")
-            # The last whole line stays here, so that the end of file can be told.
+            # Hold the last whole line back: the last piece is to contain it.
             if cut := rest.rfind(b"\n", 0, max(0, whole)) + 1:
                 yield rest[:cut], False
                 rest = rest[cut:]
@@ -196,17 +198,17 @@ def texts(path: str, encoding: str = "") -> Iterator[tuple[bytes, bool]]:
 
 
 def lines(pieces: Iterator[bytes], encoding: str = "") -> Iterator[tuple[bytes, bool]]:
-    """Give what comes in pieces as whole lines, each as soon as it is there.
+    """Join pieces of text into whole lines, and give each line as soon as it ends.
 
     Args:
-        pieces: of text, cut anywhere.
-        encoding: as in `texts`; told by the first piece.
+        pieces: text, cut anywhere.
+        encoding: as in `texts`; detected from the first piece.
 
     Yields:
-        as `texts`.
+        As `texts`.
 
     Raises:
-        FeedError: if a line has no end.
+        FeedError: if a line is longer than `LONGEST_LINE`.
     """
     rest = b""
     for piece in encodings.utf8(pieces, encoding):
@@ -219,12 +221,12 @@ def lines(pieces: Iterator[bytes], encoding: str = "") -> Iterator[tuple[bytes, 
 
 
 def head(path: str, lines: int, encoding: str = "") -> bytes:
-    """Give so many lines of the start of a file, or what can be read of it.
+    """Give the first `lines` lines of a file, or those of them that can be read.
 
-    Zero bytes are left out.
+    Zero bytes are removed.
 
     Raises:
-        FeedError: if nothing can be read.
+        FeedError: if no line can be read.
     """
     text = b""
     try:
@@ -254,27 +256,28 @@ def _refuse_endless(path: str, line: bytes) -> None:
 
 
 def without_zeros(text: bytes) -> tuple[bytes, int]:
-    """Leave out zero bytes, and count them.
+    """Remove zero bytes, and count them.
 
-    A file that grew when the machine stopped ends in them, or goes on behind them.
+    A crash of the machine leaves them at the end of a file that was growing; new lines
+    may follow.
     """
-    if b"\0" not in text:  # a count takes forty times as long
+    if b"\0" not in text:  # counting takes forty times as long
         return text, 0
     return text.replace(b"\0", b""), text.count(b"\0")
 
 
 def spaced(text: str) -> str:
-    """Make one space of several, and none of those at the ends of lines."""
+    """Reduce runs of spaces to one space, and remove spaces at both ends of lines."""
     return EDGES.sub("", SPACES.sub(" ", text))
 
 
 def split(text: str) -> list[str]:
-    """Split text into its lines: at newlines alone, not at what else may end one."""
+    """Split text into lines at newlines only, not at other line separators."""
     return list(io.StringIO(text, newline="\n"))
 
 
 def last_lines(text: bytes, count: int = 1) -> tuple[bytes, bytes]:
-    """Split whole lines into all but the last ones, and those; blank ones are none."""
+    """Split off the last `count` lines, with the blank lines after them."""
     cut = len(text.rstrip(b"\r\n"))
     for _ in range(count):
         cut = text.rfind(b"\n", 0, max(0, cut - 1)) + 1
@@ -282,9 +285,9 @@ def last_lines(text: bytes, count: int = 1) -> tuple[bytes, bytes]:
 
 
 def _bounded(path: str) -> Iterator[bytes]:
-    """Give the content of a file, as long as it is not absurdly larger than the file.
+    """Give the content of a file up to the limits of `MOST_RAW` and `RAW_FREE`.
 
-    A few kilobytes can be packed so that they fill any disk when they are unpacked.
+    A packed file of a few kilobytes can unpack to more than any disk holds.
     """
     inside = archives.within(path)
     place, total = Path(inside[0] if inside else path), 0
@@ -329,7 +332,7 @@ def _pieces(path: str) -> Iterator[bytes]:
 
 
 def _unpacked(file: bz2.BZ2File | lzma.LZMAFile) -> Iterator[bytes]:
-    """Read bzip2 or xz, giving all there is before it breaks."""
+    """Read bzip2 or xz; give all content before an error."""
     held = bytearray()
     try:
         while piece := file.read1(PIECE):
@@ -344,7 +347,7 @@ def _unpacked(file: bz2.BZ2File | lzma.LZMAFile) -> Iterator[bytes]:
 
 
 def _inflated(path: str, file: IO[bytes]) -> Iterator[bytes]:
-    """Read gzip of any number of members, giving all there is before it breaks."""
+    """Read gzip of any number of members; give all content before an error."""
     member = zlib.decompressobj(GZIP_FRAMING)
     data = b""
     while data := data or file.read(PIECE // 8):
@@ -359,7 +362,7 @@ def _inflated(path: str, file: IO[bytes]) -> Iterator[bytes]:
 
 
 def _zstandard(path: str) -> Iterator[bytes]:
-    """Read zstandard by Polars, which alone of what we depend on knows it."""
+    """Read zstandard by Polars, the only one of our dependencies that can."""
     import polars as pl
 
     lines = pl.scan_csv(

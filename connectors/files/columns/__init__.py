@@ -1,1 +1,1 @@
-"""Which column of a table is what, decided from its first rows."""
+"""Decide the role of each column of a table from its first rows."""

@@ -1,4 +1,4 @@
-"""Which columns of a table tell its time, and how: named, or told by the first rows."""
+"""Decide which columns hold the time, and their format, by settings or first rows."""
 
 from __future__ import annotations
 
@@ -30,22 +30,22 @@ TIMELIKE = re.compile(
     r"($|[^a-z])|time$|date$|stamp$|^column_\d+$|^(Unnamed: \d+)?$"
     r"|^(zeit|uhrzeit|zeitpunkt|datum|temps|heure|hora|fecha|tijd)$"
 )
-"""Names under which whole numbers of this century are times."""
+"""Names of columns in which numbers are read as times."""
 NAMELESS, LEAST = re.compile(r"^column_\d+$"), 1e11
-"""A column without a name tells time from this size on: smaller ones may be ids."""
+"""In a column without a name only numbers from this size on are times, not ids."""
 NUMBERLIKE = re.compile(
     r"(?i)(^|[^a-z])(nr|no|num|number|seq|sequence|index|idx|key|code|count|counter)"
     r"($|[^a-z])|ids?$"
 )
-"""Names under which numbers count other things than time."""
+"""Names of columns whose numbers do not count time."""
 USUAL = 1_100_000_000 * 10**9, 2_000_000_000 * 10**9
-"""From 2004 to 2033: ids are often counted from 1,000,000,000 or 2,000,000,000 on."""
+"""2004 to 2033, in ns; ids often start at 1,000,000,000 or 2,000,000,000."""
 MOSTLY = 0.9
-"""Share of steps that go one way in a column of times: some rows are out of order."""
+"""Share of steps in one direction in a column of times; some rows may be unordered."""
 LEAST_STEPS = 2
-"""Steps that all go up, by which a column counts from a start."""
+"""Fewest steps, all upward, by which a column counts from a start of its own."""
 EXCEL_DAYS = 36_526, 73_051
-"""The days from 2000 to 2100 as Excel counts them."""
+"""The range from 2000 to 2100 in Excel's days."""
 HOURLIKE = re.compile(r"(?i)^(hour|hr|he|hour[ _]?ending|hour[ _]?of[ _]?day)$")
 """Names of columns of hours beside one of dates."""
 WORDED = r"^\d{1,2}[\s./-]+\pL{3,}[\s./-]+\d{4}\b"
@@ -56,10 +56,11 @@ PARTS = ("year", "month", "day", "hour", "minute", "second")
 def choose(
     feed: Feed, options: TableOptions, seen: Seen
 ) -> tuple[Clock | None, list[str]]:
-    """Decide which columns tell time, and how; say so where nobody named them.
+    """Decide which columns hold the time, and their format.
 
     Returns:
-        How, or None: rows are `period` apart; and what to say of it.
+        The columns and the format, or None if rows are `period` apart; and notes on a
+        choice that the settings did not make.
 
     Raises:
         FeedError: if a column is missing, or its times have two readings.
@@ -85,7 +86,7 @@ def choose(
 
 
 def _unread_months(seen: Seen, names: Sequence[str]) -> list[str]:
-    """Say which column may be dates whose months have names that nobody knows."""
+    """Make a note of a column of dates whose names of months are unknown."""
     for name in names:
         cells = seen.columns[name].cast(pl.String).drop_nulls().str.strip_chars()
         if len(cells) and cells.str.contains(WORDED).all():
@@ -119,7 +120,7 @@ def _named_clock(
 
 
 def _in_zone(clock: Clock, options: TableOptions, seen: Seen) -> Clock:
-    """Put times that do not name their zone in the one that is named."""
+    """Set the zone of the settings for local times that carry no zone or offset."""
     if not options.zone:
         return clock
     zones.expect(options.zone)
@@ -131,7 +132,7 @@ def _in_zone(clock: Clock, options: TableOptions, seen: Seen) -> Clock:
 
 
 def _said(feed: Feed, options: TableOptions, seen: Seen) -> list[Clock]:
-    """Give the columns that tell time as the settings say, or else by their cells."""
+    """Find the columns of times, in the format of the settings or else any format."""
     form, unit = options.time_format, feed.time_unit
     if not form and unit == "auto":
         return _telling(feed, seen)
@@ -150,7 +151,7 @@ def _said(feed: Feed, options: TableOptions, seen: Seen) -> list[Clock]:
 
 
 def _written(names: tuple[str, ...], form: str, seen: Seen) -> Clock:
-    """Give the clock of columns whose times have a form in strptime's words."""
+    """Give the clock of columns whose times have a form of Python's strptime."""
     sample = date_and_time.sample(seen.columns, names)
     return Clock(names, form=dates.chosen(form, sample))
 
@@ -162,13 +163,13 @@ def _unwritten(form: str, was: str, seen: Seen, column: str | None = None) -> Fe
 
 
 def _free(feed: Feed, seen: Seen) -> list[str]:
-    """Give the columns that may tell time: those that are given no other role."""
+    """Give the columns that may hold times: those that have no other role."""
     busy = {*feed.columns.values(), *filter(None, [feed.symbol])}
     return [name for name in seen.columns if name not in busy]
 
 
 def _counts(name: str, unit: str, seen: Seen) -> bool:
-    """Say whether a column counts a unit of time, by its name and its numbers."""
+    """Say whether a column holds times in a unit, by its name and its numbers."""
     column = seen.columns[name]
     if not (times.readable(column.dtype) and TIMELIKE.search(name)):
         return False
@@ -183,7 +184,7 @@ def _goes_one_way(ns: Ints) -> bool:
 
 
 def _telling(feed: Feed, seen: Seen) -> list[Clock]:
-    """Give how each column that reads as times tells it, best first."""
+    """Give the clock of each column that reads as times, the best first."""
     each = (tells_time(n, seen.columns[n], seen.source) for n in _free(feed, seen))
     found = [clock for clock in each if clock]
     if found and (pair := _with_time_of_day(found[0], seen)):
@@ -197,7 +198,7 @@ def _telling(feed: Feed, seen: Seen) -> list[Clock]:
 
 
 def _doubtful(feed: Feed, seen: Seen) -> list[str]:
-    """Find numbers that may count time under names that say nothing of it."""
+    """Find columns of numbers that may be times although their names do not say so."""
     found = []
     for name in _free(feed, seen):
         column = seen.columns[name]
@@ -218,10 +219,10 @@ def _may_be_times(name: str) -> str:
 
 
 def tells_time(name: str, column: pl.Series, source: str) -> Clock | None:
-    """Say how a column that nobody named reads as times; None if it does not."""
+    """Give the clock of a column that reads as times, or None."""
     clock = dates.recognise(column, source, name)
     if clock and clock.form == DAY_OF_YEAR and not TIMELIKE.search(name):
-        return None  # numbers of bills look alike
+        return None  # invoice numbers look the same
     if clock is None or clock.form or clock.named or dates.is_dated(column):
         return clock
     whole = column.cast(pl.Float64, strict=False).drop_nulls()
@@ -232,7 +233,7 @@ def tells_time(name: str, column: pl.Series, source: str) -> Clock | None:
 
 
 def counting_from_start(seen: Seen, names: Collection[str]) -> dict[str, str]:
-    """Say which columns of numbers count time from a start of their own, and how."""
+    """Find columns of numbers that count time from a start of their own; say why."""
     found = {}
     for name, column in seen.columns.items():
         if name not in names or NAMELESS.match(name) or not TIMELIKE.search(name):
@@ -248,7 +249,7 @@ def counting_from_start(seen: Seen, names: Collection[str]) -> dict[str, str]:
 
 
 def _moment(column: pl.Series) -> str:
-    """Say what the first of some numbers is as a time."""
+    """Describe the first number of a column, and its date if it is a time."""
     ns = times.nanoseconds(column.head(1), "auto")[0]
     day = np.datetime64(int(ns), "ns").astype("datetime64[D]")
     when = "" if ns == NO_TIME else f", which is {day}"
@@ -267,7 +268,7 @@ def may_be_excel(name: str, column: pl.Series) -> bool:
 
 
 def _in_parts(seen: Seen) -> Clock | None:
-    """Find year, month and day, and what follows them, in columns of their own."""
+    """Find columns of year, month and day, with or without hour, minute and second."""
     there = {name.strip().lower(): name for name in seen.names}
     if not all(part in there for part in PARTS[:3]):
         return None
@@ -297,7 +298,7 @@ def _with_time_of_day(clock: Clock, seen: Seen) -> Clock | None:
 
 
 def _tells_hours(name: str, column: pl.Series) -> bool:
-    """Say whether a column holds hours of the day, 24 being the end of it."""
+    """Say whether a column holds hours of the day, from 0 to 24."""
     if not HOURLIKE.match(name.strip()):
         return False
     hours = column.cast(pl.Int64, strict=False)

@@ -1,7 +1,7 @@
-"""Fields derived from the numbers of their own row, in Polars' SQL.
+"""Fields derived from the numbers of their own row, by expressions in Polars' SQL.
 
-What looks at other rows would look ahead, and depend on how a file is cut into pieces.
-So an expression is built of known parts alone; whatever is unknown is refused.
+An expression over other rows could look ahead, and would depend on how a file is cut
+into pieces. So only known kinds of expressions are allowed; all others are refused.
 """
 
 from __future__ import annotations
@@ -21,23 +21,24 @@ PARTS: Mapping[str, Sequence[str]] = {
     "Column": (), "Literal": (), "BinaryExpr": ("left", "right"), "Cast": ("expr",),
     "Ternary": ("predicate", "truthy", "falsy"),
 }  # fmt: skip
-"""Kinds of expressions that stay within a row, and where what they are made of lies."""
+"""Kinds of expressions that stay within a row, each with the keys of its parts."""
 FUNCTIONS = frozenset({
     "Abs", "Atan2", "Boolean.IsIn", "Boolean.IsNotNull", "Boolean.IsNull",
     "Boolean.Not", "Ceil", "Coalesce", "Exp", "Floor", "Log", "Log1p", "MaxHorizontal",
     "MinHorizontal", "Pow", "Round", "Sign", "Sql.Binary", "Sql.IsIn", "Sql.Round",
     "Sql.ToFloat", "Trigonometry", "Truncate",
 })  # fmt: skip
-"""Functions of numbers that stay within a row, as Polars names them, or families."""
+"""Functions, or families of functions, that stay within a row, by Polars' names."""
 OF_A_NUMBER = (pl.Boolean, pl.Null)
-"""Types beside those of numbers that can be read as one."""
+"""Types other than numbers that can be read as a number."""
 
 
 def expression(name: str, text: str) -> pl.Expr:
-    """Read how a field is derived from columns of numbers.
+    """Parse the expression that derives a field from columns of numbers.
 
     Raises:
-        ConfigError: if it is no expression, looks at other rows, or gives no number.
+        ConfigError: if the text is not an expression, or the expression looks at other
+            rows or does not give a number.
     """
     at, was = f"{AT}.{name}", f"was {text!r}"
     try:
@@ -54,12 +55,12 @@ def expression(name: str, text: str) -> pl.Expr:
 
 
 def values(columns: Mapping[str, Floats], derived: pl.Expr, source: str) -> Floats:
-    """Give what an expression makes of some rows: NaN where it makes no number.
+    """Evaluate an expression for rows; a NULL result becomes NaN.
 
-    A missing cell, NaN in the columns, is NULL to the expression, as SQL has it.
+    A missing cell, NaN in the columns, is NULL in the expression, as in SQL.
 
     Raises:
-        FeedError: if it cannot be carried out.
+        FeedError: if the expression cannot be evaluated.
     """
     try:
         found = pl.DataFrame(dict(columns)).fill_nan(None).select(derived).to_series()
@@ -82,7 +83,7 @@ def _expect_own_row(read: pl.Expr, at: str, was: str) -> None:
 
 
 def _strange(node: Any) -> Iterator[str]:  # noqa: ANN401 JSON of any kind
-    """Name what an expression has that is not known to stay within a row."""
+    """Name the parts of an expression that are not known to stay within a row."""
     kind, inner = _split(node)
     if kind == "Function":
         yield from _strange_function(inner)
@@ -103,7 +104,7 @@ def _strange_function(node: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _split(node: Any) -> tuple[str, Any]:  # noqa: ANN401 JSON of any kind
-    """Split what an expression is from what it is made of, if that is said."""
+    """Split a node into its kind and its content, None if it has none."""
     if isinstance(node, str):
         return node, None
     (kind, inner), *_ = node.items()

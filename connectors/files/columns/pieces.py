@@ -1,4 +1,4 @@
-"""The rows of a file, piece by piece, each with its place in the file."""
+"""The rows of a file in pieces, which know the number of each row in the file."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from sfm_stream.errors import FeedError
 
 NEWEST_FIRST = "newest-first"
 MOST_IN_MEMORY = 4 << 30
-"""Bytes of a file's used columns that `newest-first` may hold."""
+"""Most bytes of a file's used columns that `newest-first` may hold in memory."""
 
 
 ZEROS = "zero bytes, as in a file that grew during a crash"
@@ -24,10 +24,10 @@ class Lost(NamedTuple):
     """A row that became no event.
 
     Attributes:
-        at: rows of its piece before it that became events.
-        reason: why.
-        detail: what it was, or empty.
-        is_data: whether it was one of data.
+        at: number of rows before it in its piece that became events.
+        reason: why it became no event.
+        detail: a description of the row, or empty.
+        is_data: whether it is a row of data.
     """
 
     at: int
@@ -37,20 +37,21 @@ class Lost(NamedTuple):
 
 
 def rows_of(frame: pl.DataFrame, lost: Iterable[Lost]) -> int:
-    """Count the rows of a piece, those that became no events too."""
+    """Count the rows of a piece, including those that became no events."""
     return len(frame) + sum(one.reason != ZEROS for one in lost)
 
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """Some rows of a file.
+    """Consecutive rows of a file.
 
     Attributes:
         source: the file.
-        row: number of rows before them in the file.
-        frame: the used columns.
-        lost: the rows between them that become no events, in order.
-        step: -1 where the file's last row comes first.
+        row: number of rows before the piece in the file.
+        frame: the used columns of the rows that become events.
+        lost: the rows among them that become no events, in order.
+        step: 1, or -1 if the rows are in reverse order; `row` is then the number of the
+            piece's first row.
     """
 
     source: str
@@ -60,16 +61,16 @@ class Piece:
     step: int = 1
 
     def number(self, at: int) -> int:
-        """Give the 1-based row in the file of a row of the frame."""
+        """Give the number in the file, from 1, of a row of the frame."""
         return self.at(at + sum(one.at <= at for one in self.lost))
 
     def at(self, place: int) -> int:
-        """Give the 1-based row in the file of a row, those that are lost counted."""
+        """Give the number in the file, from 1, of a row of the piece, lost ones too."""
         return self.row + place + 1 if self.step > 0 else self.row - place
 
 
 def parted(piece: Piece, count: int) -> tuple[Piece, Piece | None]:
-    """Part a piece behind so many rows of its frame; None if none is left behind."""
+    """Split a piece after `count` rows of its frame; the rest is None if empty."""
     if count >= len(piece.frame):
         return piece, None
     before = [one for one in piece.lost if one.at <= count]
@@ -80,13 +81,13 @@ def parted(piece: Piece, count: int) -> tuple[Piece, Piece | None]:
 
 
 def without(piece: Piece, odd: pl.Series, reason: str, detail: str) -> Piece:
-    """Take rows out of a piece that become no events.
+    """Move rows of a piece from its frame to its lost rows.
 
     Args:
-        piece: some rows.
-        odd: whether a row of its frame is one of them.
-        reason: why.
-        detail: what it was.
+        piece: the piece.
+        odd: mask of the rows of its frame to move.
+        reason: why they become no events.
+        detail: a description of the rows.
     """
     gone = [0, *odd.cum_sum()]
     ats = [one.at for one in piece.lost]
@@ -101,7 +102,7 @@ def without(piece: Piece, odd: pl.Series, reason: str, detail: str) -> Piece:
 
 
 def joined(first: Piece, second: Piece) -> Piece:
-    """Join two pieces of a file of which one follows the other."""
+    """Join two consecutive pieces of a file."""
     behind = len(first.frame)
     lost = [one._replace(at=one.at + behind) for one in second.lost]
     frame = pl.concat([first.frame, second.frame], how="vertical_relaxed")
@@ -109,10 +110,10 @@ def joined(first: Piece, second: Piece) -> Piece:
 
 
 def ordered(pieces: Iterable[Piece], order: str) -> Iterator[Piece]:
-    """Give pieces in order of time: those of a file newest first turned round.
+    """Give pieces in order of time; reverse each file whose newest row is first.
 
     Raises:
-        FeedError: if a file is too large to be turned round.
+        FeedError: if a file is too large to be reversed in memory.
     """
     if order != NEWEST_FIRST:
         yield from pieces

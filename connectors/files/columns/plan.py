@@ -1,4 +1,4 @@
-"""Which column of a table is what: chosen from its first rows, and said to people."""
+"""Decide the role of each column of a table from its first rows, with notes on it."""
 
 from __future__ import annotations
 
@@ -30,32 +30,33 @@ INDEXLIKE = re.compile(
     r"(?i)^(|unnamed: ?\d+|__unnamed__\d+|index|idx|row(_?(id|num|number))?|#|nr|no)$"
 )
 QUOTE = re.compile(r"(?i)^(best_?)?(bid|ask)(_?(px|price|pt))?(_?\d+)?$")
-"""Names of prices of quotes, which are never zero."""
+"""Names of columns of quoted prices, which are never zero."""
 EMPTY = "is empty in the first"
 FEW = 20
-"""Rows with less than this do not tell that a column stands still."""
+"""Fewer rows than this are too few to call a column constant."""
 SHOWN = 6
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Which column of a table is what.
+    """The role of each column of a table.
 
     Attributes:
         fields: names of a tick's values.
-        columns: the column of each field; empty where it is derived.
+        columns: the column of each field; empty for a derived field.
         derived: expression of each derived field.
-        clock: how time is told, or None: rows are `period` apart.
-        period: ns.
-        symbol: column that names the stream, or empty: it is `stream`.
+        clock: columns and format of times, or None if rows are `period` apart.
+        period: distance of rows without times, ns.
+        symbol: column that names the stream, or empty if there is only `stream`.
         stream: name of the only stream.
-        rows: most rows of all files to read, or 0: all of them.
-        notation: how numbers are written.
-        prices: columns in which a zero is no price.
-        scales: what whole numbers of a column count.
-        notes: what was chosen and left out, for people.
-        left_out: columns that are no fields, and why.
-        watched: those of them that are empty in the first rows, and may be no more.
+        rows: most rows to read in all files, or 0 for all rows.
+        notation: notation of the numbers.
+        prices: columns in which a zero means a missing price.
+        scales: value of one unit in columns of whole numbers.
+        notes: notes for people on what was chosen and left out.
+        left_out: columns that are not fields, each with the reason.
+        watched: left-out columns that are empty in the first rows; later numbers in
+            them are counted.
         there: names of all columns.
     """
 
@@ -77,7 +78,7 @@ class Plan:
 
     @property
     def numbers(self) -> list[str]:
-        """The columns that must hold numbers, each once."""
+        """Names of the columns that must hold numbers, each once."""
         each = zip(self.fields, self.columns, strict=True)
         own = (column for name, column in each if name not in self.derived)
         operands = (name for e in self.derived.values() for name in e.meta.root_names())
@@ -85,30 +86,30 @@ class Plan:
 
     @property
     def used(self) -> list[str]:
-        """The columns that a file must have, each once."""
+        """Names of the columns that a file must have, each once."""
         told = self.clock.columns if self.clock else ()
         every = (*self.numbers, *told, *filter(None, [self.symbol]))
         return list(dict.fromkeys(every))
 
     def read(self, names: Sequence[str]) -> list[str]:
-        """Give the columns to read of a file that has some names."""
+        """Give the columns to read in a file with these column names."""
         return [*self.used, *(name for name in self.watched if names.count(name) == 1)]
 
 
 def choose(
     config: Config, options: TableOptions, seen: Seen, notation: Notation
 ) -> Plan:
-    """Decide which column is what.
+    """Decide the role of each column.
 
     Args:
         config: feed and stream are used.
-        options: of the feed.
+        options: options of the feed.
         seen: the first rows.
-        notation: how its numbers are written.
+        notation: notation of the numbers.
 
     Raises:
-        FeedError: if a column is missing, its times have two readings, or there is
-            nothing to read.
+        FeedError: if a column is missing, times have two readings, or no column holds
+            numbers.
         ConfigError: if an expression or a zone is invalid.
     """
     feed, stream = config.feed, config.stream
@@ -158,11 +159,11 @@ def choose(
 
 
 def notation(seen: Seen, options: TableOptions, config: Config) -> Notation:
-    """Decide how the numbers of a table are written.
+    """Decide the notation of the numbers in a table.
 
     Raises:
-        FeedError: if a column that is used has two readings, naming both.
-        ConfigError: if one sign is to be two things.
+        FeedError: if a used column has two readings, naming both.
+        ConfigError: if the decimal and the thousands separator are the same.
     """
     missing = numbers.MISSING if options.missing is None else options.missing
     decimal, thousands = (getattr(options, k, "") for k in ("decimal", "thousands"))
@@ -200,7 +201,7 @@ def _two_readings(
 
 
 def _fields(feed: Feed, seen: Seen, without: set[str]) -> dict[str, str]:
-    """Give the fields that are there when none is named: field = column."""
+    """Give the default fields, used if the settings name none: field = column."""
     renamed = {column: name for name, column in feed.columns.items()}
     order = [c for c in dict.fromkeys(seen.names) if c in renamed or c not in without]
     order += [c for c in renamed if c not in seen.names]
@@ -210,7 +211,7 @@ def _fields(feed: Feed, seen: Seen, without: set[str]) -> dict[str, str]:
 def _left_out(
     seen: Seen, notation: Notation, busy: set[str], named: Iterable[str]
 ) -> dict[str, str]:
-    """Say which columns are no fields when none is named, and why."""
+    """Give the columns that are not default fields, each with the reason."""
     why = {}
     for name, column in seen.columns.items():
         if name in busy or name in named:
@@ -237,7 +238,7 @@ def _is_numeric(column: pl.Series, notation: Notation) -> bool:
 
 
 def _first(column: pl.Series, notation: Notation) -> str:
-    """Tell what a column holds that is none of numbers."""
+    """Describe the content of a column that does not hold numbers."""
     if column.dtype != pl.String:
         return f"holds {str(column.dtype).lower()}"
     filled = numbers.filled(column, notation)
@@ -259,7 +260,7 @@ def _is_index(name: str, column: pl.Series) -> bool:
 
 
 def _told(left_out: Mapping[str, str]) -> str:
-    # what follows the last separator of each line is no column to speak of
+    # an empty column after the last separator of each line is not worth a note
     told = [f"{name!r} {why}" for name, why in left_out.items()
             if not (why.startswith(EMPTY) and UNNAMED.match(name))]  # fmt: skip
     more = f" and {len(told) - SHOWN} more" if len(told) > SHOWN else ""
@@ -267,7 +268,7 @@ def _told(left_out: Mapping[str, str]) -> str:
 
 
 def _unread(names: Sequence[str]) -> str:
-    """Say which names hold characters that could not be read."""
+    """Make a note of names with characters that could not be read, or empty."""
     odd = [repr(name) for name in names if STAND_IN in name]
     if not odd:
         return ""
@@ -276,7 +277,7 @@ def _unread(names: Sequence[str]) -> str:
 
 
 def _still(config: Config, columns: Sequence[str], seen: Seen) -> str:
-    """Say that what is forecast by default does not change, where others do."""
+    """Make a note if the default target is constant and other fields are not."""
     if config.target.values or config.stream.fields:
         return ""
     first, *others = (seen.columns.get(name) for name in columns)
@@ -300,7 +301,7 @@ def _prices(fields: Mapping[str, str], options: TableOptions) -> frozenset[str]:
 
 
 def _is_whole(seen: Seen, name: str) -> bool:
-    """Say whether a column is there and holds whole numbers alone."""
+    """Say whether a column exists and holds only whole numbers."""
     if name not in seen.columns:
         return False
     column = seen.columns[name]
@@ -316,7 +317,7 @@ def _scaled(scales: Mapping[str, float]) -> str:
 
 
 def _expect_numbers(plan: Plan, seen: Seen) -> None:
-    """Refuse a field whose column is one of text."""
+    """Refuse a field whose column does not hold numbers."""
     for name in plan.numbers:
         column = seen.columns[name]
         if column.dtype.base_type() in (pl.Categorical, pl.Enum):

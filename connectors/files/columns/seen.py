@@ -1,4 +1,4 @@
-"""The first rows of a table, by which it is decided which column is what."""
+"""The first rows of a table, from which the role of each column is decided."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import polars as pl
 from sfm_stream.errors import FeedError, did_you_mean, listed
 
 FEW = 12
-"""Columns whose names an error shows in full."""
+"""Largest number of columns whose names an error lists in full."""
 UNNAMED = re.compile(r"^(|Unnamed: \d+)$")
 ALIKE = "stream.fields names the columns that all files have"
 
@@ -23,10 +23,10 @@ class Seen:
 
     Attributes:
         source: the file.
-        names: of all its columns.
-        columns: the first rows, by name.
-        notes: what was noticed before.
-        typed: whether the file says what is a number: text is none then.
+        names: names of all its columns.
+        columns: the first rows of each column, by name.
+        notes: earlier notes on the file.
+        typed: whether the file has typed columns, so that text is never a number.
     """
 
     source: str
@@ -39,16 +39,16 @@ class Seen:
 def require(
     wanted: Iterable[str], columns: Sequence[str], source: str, way_out: str = ""
 ) -> None:
-    """Refuse a file that lacks a column, or has it twice.
+    """Refuse a file that lacks a wanted column, or has it more than once.
 
     Args:
-        wanted: names of the columns.
-        columns: that are there.
+        wanted: names of the wanted columns.
+        columns: names of the file's columns.
         source: the file.
-        way_out: what to do where one is lacking, beside taking another name.
+        way_out: a further hint for a missing column, or empty.
 
     Raises:
-        FeedError: naming column and file, and what is there.
+        FeedError: naming the column, the file and a hint.
     """
     for name in wanted:
         count = columns.count(name)
@@ -63,15 +63,15 @@ def require(
 def require_alike(
     wanted: Iterable[str], first: Seen, files: Mapping[str, Sequence[str]]
 ) -> str:
-    """Refuse files of which one lacks a column; say which have others besides.
+    """Refuse files if one lacks a used column; give a note on additional columns.
 
     Args:
-        wanted: the columns that are read.
-        first: of the files.
-        files: the columns of each of them.
+        wanted: names of the columns that are read.
+        first: the first file.
+        files: names of the columns of each file.
 
     Raises:
-        FeedError: naming column and file, and what is there.
+        FeedError: naming the column, the file and a hint.
     """
     more: dict[str, str] = {}
     for path, names in files.items():
@@ -84,7 +84,7 @@ def require_alike(
 
 
 def _apart(columns: Sequence[str]) -> str:
-    """Say what to write so that each column has a name of its own."""
+    """Give a hint on how to give each column a different name."""
     named: list[str] = []
     for name in columns:
         again = columns[: len(named)].count(name)
