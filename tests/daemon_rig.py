@@ -59,6 +59,11 @@ def daemon_of(**given):
     return Daemon(**given)
 
 
+def no_locks(*_):
+    """Refuse to lock, as shared storage does without its service of locks."""
+    raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+
 def full_disk(*_):
     """Refuse to write, as a full disk does."""
     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))

@@ -9,6 +9,7 @@ import pytest
 
 from sfm_stream.daemon.host import pid_file
 from sfm_stream.errors import AddressError, StorageError
+from tests.daemon_rig import no_locks
 from tests.daemon_web import served_apart
 from tests.pages import ROOT
 from tests.vitals_rig import WELL
@@ -65,6 +66,17 @@ def test_a_second_process_on_a_run_is_refused_and_told_of_the_first(tmp_path):
             with pid_file.held(tmp_path):
                 pass
         assert pid_file.owner(tmp_path) == os.getpid()
+
+
+def test_a_disk_without_locks_is_not_told_as_another_process(tmp_path, monkeypatch):
+    with pid_file.held(tmp_path):
+        pass
+    monkeypatch.setattr(pid_file.fcntl, "flock", no_locks)
+    with pytest.raises(StorageError, match="cannot be locked: no locks available"):
+        pid_file.owner(tmp_path)
+    with pytest.raises(StorageError, match="cannot be locked: no locks available"):
+        with pid_file.held(tmp_path):
+            pass
 
 
 def test_a_process_that_fails_says_so(tmp_path):

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from sfm_stream.errors import Fenced, StorageError
-from sfm_stream.storage import epoch
+from sfm_stream.storage import atomic, epoch
 from tests.daemon_rig import full_disk
 
 HOLDER = """
@@ -236,3 +236,23 @@ def test_a_process_that_cannot_say_that_it_left_lets_go_all_the_same(
     with pytest.raises(OSError, match="Bad file descriptor"):
         os.fstat(own._handle)
     epoch.take(tmp_path, 5.0, pause=pytest.fail).close()
+
+
+def handles():
+    """Give the files that this process holds open in a folder of epochs."""
+    links = [os.path.realpath(one) for one in Path("/proc/self/fd").iterdir()]
+    return [link for link in links if f"/{epoch.NAME}/" in link]
+
+
+@pytest.mark.parametrize("what", ["write", "sync"])
+def test_a_full_disk_leaves_nothing_that_the_next_process_waits_for(
+    tmp_path, monkeypatch, what
+):
+    epoch.take(tmp_path, 5.0).close()
+    with monkeypatch.context() as patch:
+        patch.setattr(*((os, what) if what == "write" else (atomic, what)), full_disk)
+        with pytest.raises(StorageError, match="epochs: the disk is full"):
+            epoch.take(tmp_path, 5.0)
+    assert handles() == []
+    with epoch.take(tmp_path, 5.0, pause=pytest.fail) as own:
+        assert not own.seized

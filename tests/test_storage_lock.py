@@ -6,6 +6,7 @@ from sfm_stream.errors import JournalError
 from sfm_stream.events import Gap
 from sfm_stream.storage import journal, lock
 from sfm_stream.storage.journal import Journal
+from tests.daemon_rig import no_locks
 from tests.test_storage_journal_writer import killed, ticks
 
 
@@ -33,3 +34,9 @@ def test_what_a_fenced_writer_appends_late_is_in_no_journal(tmp_path):
 def test_a_journal_that_is_not_there_is_taken_over_without_a_word(tmp_path):
     lock.take_over(tmp_path / "none")
     assert not (tmp_path / "none").exists()
+
+
+def test_a_disk_without_locks_is_not_told_as_another_process(tmp_path, monkeypatch):
+    monkeypatch.setattr(lock.fcntl, "flock", no_locks)
+    with pytest.raises(JournalError, match="cannot be locked: no locks available"):
+        lock.hold(tmp_path)

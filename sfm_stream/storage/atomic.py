@@ -102,11 +102,13 @@ def set_aside(path: Path, *beside: str) -> None:
 
 
 def explain(error: OSError) -> tuple[str, str]:
-    """Give the problem behind a failed write, and a hint how to solve it."""
+    """Give the problem behind a failed write or lock, and a hint how to solve it."""
     reason = (error.strerror or str(error)).lower()
     if error.errno in {errno.ENOSPC, errno.EDQUOT}:
         return "the disk is full", "free space, then resume or start again"
     if error.errno in {errno.EMFILE, errno.ENFILE}:
         problem = f"cannot be opened: {reason}"
         return problem, "raise the limit of open files (ulimit -n, LimitNOFILE=)"
+    if error.errno == errno.ENOLCK:
+        return f"cannot be locked: {reason}", "choose a folder on a disk that has locks"
     return f"cannot be used: {reason}", "check that the folder exists and is writable"

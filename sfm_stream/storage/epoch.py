@@ -248,17 +248,40 @@ def _claimed(place: Path, number: int, *, seized: bool) -> Epoch | None:
         handle = os.open(path, flags, 0o644)
     except FileExistsError:
         return None
+    try:
+        _sign(handle)
+        # while this process slept, others may have used and removed its number
+        is_over = max(_numbers(place)) > number
+    except OSError:
+        _give_back(path, handle)
+        raise
+    if is_over:
+        _give_back(path, handle)
+        return None
+    try:
+        _remove_below(place, number)
+    except OSError:
+        os.close(handle)  # it is signed: the next process sees that this one has ended
+        raise
+    return Epoch(path, handle, seized=seized)
+
+
+def _sign(handle: int) -> None:
+    """Lock the file of an epoch and say in it whose it is."""
     fcntl.flock(handle, fcntl.LOCK_EX)
     who = f"{_machine()}\nprocess {os.getpid()} on {socket.gethostname()}\n"
     os.write(handle, who.encode())
-    numbers = _numbers(place)
-    # while this process slept, others may have used and removed its number
-    if max(numbers) > number:
-        path.unlink()
+
+
+def _give_back(path: Path, handle: int) -> None:
+    try:
+        path.unlink(missing_ok=True)
+    finally:
         os.close(handle)
-        return None
-    for lower in numbers:
+
+
+def _remove_below(place: Path, number: int) -> None:
+    for lower in _numbers(place):
         if lower < number:
             (place / _name(lower)).unlink(missing_ok=True)
     atomic.sync(place)
-    return Epoch(path, handle, seized=seized)

@@ -39,6 +39,8 @@ def hold(folder: Path, fault: type[StorageError] = JournalError) -> int:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as e:
         os.close(handle)
+        if not isinstance(e, BlockingIOError):
+            raise fault(str(folder), *atomic.explain(e)) from e
         hint = "stop it or choose another folder"
         raise fault(str(folder), "another process writes here", hint) from e
     return handle

@@ -106,13 +106,12 @@ def _sign(handle: int, path: Path, how: str) -> None:
 def _own(handle: int, path: Path) -> None:
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as e:
+        os.ftruncate(handle, 0)
+        os.pwrite(handle, f"{os.getpid()}\n".encode(), 0)
+    except BlockingIOError as e:
         problem = f"process {_said(path)[0]} lives on this run"
         hint = f"stop it with `sfm-stream stop {path.parent}` or name another folder"
         raise StorageError(str(path.parent), problem, hint) from e
-    try:
-        os.ftruncate(handle, 0)
-        os.pwrite(handle, f"{os.getpid()}\n".encode(), 0)
     except OSError as e:
         raise StorageError(str(path), *atomic.explain(e)) from e
 
@@ -132,8 +131,10 @@ def owner(folder: Path) -> int | None:
         raise StorageError(str(path), *atomic.explain(e)) from e
     try:
         fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except OSError:
+    except BlockingIOError:
         return _said(path)[0]
+    except OSError as e:
+        raise StorageError(str(path), *atomic.explain(e)) from e
     finally:
         os.close(handle)
     return None
