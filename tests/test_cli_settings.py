@@ -148,6 +148,15 @@ def test_free_memory_is_that_of_the_machine_or_of_the_group(tmp_path, limit, now
     assert available_mib(tmp_path / "meminfo", tmp_path) == free
 
 
+def test_files_that_the_kernel_can_drop_are_free_memory_of_the_group(tmp_path):
+    for name, text in (
+        ("memory.max", str(2**22)), ("memory.current", str(2**22)),
+        ("memory.stat", f"file 7\ninactive_file {3 * 2**20}\nactive_file 7\n"),
+    ):  # fmt: skip
+        (tmp_path / name).write_text(text)
+    assert available_mib(tmp_path / "meminfo", tmp_path) == 3.0
+
+
 def test_where_the_system_does_not_say_nothing_is_free_or_full():
     assert available_mib(Path("/nowhere"), Path("/nowhere")) is None
 

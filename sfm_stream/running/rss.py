@@ -47,4 +47,12 @@ def _in_group(group: Path) -> float | None:
     most, now = group / "memory.max", group / "memory.current"
     if not (most.exists() and now.exists()) or most.read_text().strip() == "max":
         return None
-    return (int(most.read_text()) - int(now.read_text())) / 2**20
+    held = int(now.read_text()) - _given_back(group / "memory.stat")
+    return (int(most.read_text()) - held) / 2**20
+
+
+def _given_back(stat: Path) -> int:
+    """Give the bytes of files in memory that the kernel drops when others need it."""
+    lines = stat.read_text().splitlines() if stat.exists() else []
+    found = [line.split()[1] for line in lines if line.startswith("inactive_file ")]
+    return int(found[0]) if found else 0
