@@ -43,6 +43,17 @@ def test_lost_records_are_said_again_by_the_journal(tmp_path, damage):
     let_go(found)
 
 
+def test_damaged_records_of_before_stay_whatever_their_number(tmp_path):
+    run = lived(tmp_path)
+    kept = tmp_path / "records.damaged-2" / "kept"
+    kept.parent.mkdir()
+    kept.touch()
+    for number in (1, 3):
+        repair(run, pytest.fail)
+        assert (tmp_path / f"records.damaged-{number}").is_dir()
+    assert kept.exists()
+
+
 def test_a_run_that_a_process_works_on_is_left_alone(tmp_path):
     run = lived(tmp_path)
     found = recovered(tmp_path, said=[])

@@ -108,8 +108,7 @@ def _save_at(run: Run, held: checkpoint.Snapshot, position: dict[str, Any]) -> N
 
 def _exchange(run: Run, say: Callable[[str], None]) -> None:
     """Put the rebuilt records in place of the run's own."""
-    taken = len(list(run.folder.glob(f"{DAMAGED}-*")))
-    damaged = run.folder / f"{DAMAGED}-{taken + 1}"
+    damaged = atomic.unused(str(run.folder / DAMAGED))
     try:
         if run.records.exists():
             run.records.rename(damaged)

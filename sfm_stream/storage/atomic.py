@@ -84,6 +84,12 @@ def identity(path: Path) -> tuple[int, int] | None:
     return found.st_dev, found.st_ino
 
 
+def unused(stem: str) -> str:
+    """Give the first path `<stem>-<n>`, n = 1, 2 ..., that names nothing."""
+    names = (f"{stem}-{number}" for number in count(1))
+    return next(name for name in names if not os.path.lexists(name))
+
+
 def set_aside(path: Path, *beside: str) -> None:
     """Rename a file or folder to `<name>.aside-<n>`, if it exists.
 
@@ -94,8 +100,7 @@ def set_aside(path: Path, *beside: str) -> None:
     Raises:
         OSError: if it cannot be renamed.
     """
-    names = (f"{path}.aside-{number}" for number in count(1))
-    aside = next(name for name in names if not os.path.lexists(name))
+    aside = unused(f"{path}.aside")
     for end in ("", *beside):
         with suppress(FileNotFoundError):
             Path(f"{path}{end}").rename(f"{aside}{end}")
