@@ -1,7 +1,7 @@
-"""The mathematics of the State-Frequency Memory, and the cells it is measured against.
+"""The State-Frequency Memory cell in torch, and the baseline cells.
 
-Names are loaded on first use, so that `parameters` and `frequencies`, which need numpy
-alone, can be imported by a backend that must not pay for torch.
+A name is loaded on first use: a backend can then import `parameters` and `frequencies`,
+which need only numpy, without loading torch.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ __all__ = [
     "SFMState",
 ]
 
-# Which room a name is kept in.
+# The names in each module.
 KEPT = {
     "baselines.act": ("ACTCell", "ACTState"),
     "baselines.associative": ("AssociativeCell", "AssociativeState"),
@@ -70,7 +70,7 @@ KEPT = {
 
 
 def __getattr__(name: str) -> object:
-    """Load a public name from its room when it is first asked for."""
+    """Load a public name from its module on first use."""
     for room, names in KEPT.items():
         if name in names:
             return getattr(import_module(f"sfm_stream.cell.{room}"), name)
@@ -79,5 +79,5 @@ def __getattr__(name: str) -> object:
 
 
 def __dir__() -> list[str]:
-    """Name what can be asked for, loaded or not."""
+    """List all public names, loaded or not."""
     return sorted({*globals(), *__all__})

@@ -9,12 +9,12 @@ from sfm_stream.errors import ConfigError
 
 Array = NDArray[np.float64]
 
-# The shortest period that one value per tick can show (the Nyquist limit), in ticks.
+# The shortest period visible with one value per tick (the Nyquist limit), in ticks.
 SHORTEST_PERIOD = 2.0
 
 
 def frequencies(grid: str, count: int, longest_period: float) -> Array:
-    """Lay out the K angular frequencies of a grid.
+    """Compute the K angular frequencies of a grid.
 
     - `paper`: 2πk/K for k = 1..K (Hu & Qi, ICML 2017). k = K is DC, and k and K-k are
       conjugates: with equal gates only K/2 + 1 amplitudes differ.
@@ -25,13 +25,13 @@ def frequencies(grid: str, count: int, longest_period: float) -> Array:
     Args:
         grid: `paper`, `half` or `log`.
         count: K, at least 1.
-        longest_period: in ticks, more than 2; only `log` reads it.
+        longest_period: in ticks, more than 2; used only by `log`.
 
     Returns:
         ω [K] in radians per tick.
 
     Raises:
-        ConfigError: for an unknown grid, K < 1, or a period no tick can show.
+        ConfigError: for an unknown grid, K < 1, or a longest period of at most 2 ticks.
     """
     if count < 1:
         raise ConfigError("model.frequencies", f"expected at least 1, was {count}")
@@ -46,11 +46,11 @@ def frequencies(grid: str, count: int, longest_period: float) -> Array:
 
 
 def spacing(omega: Array) -> Array:
-    """Say how far the adaptive cell may move each frequency.
+    """Compute the largest shift of each frequency in the adaptive cell.
 
     The reach δ_k is half the distance to the nearest neighbour on the grid, so two
-    frequencies can meet but never change places. One frequency alone has no
-    neighbour; it may move π/2, half of the band [0, π].
+    frequencies can meet but never change places. A single frequency has no neighbour;
+    it may move by π/2, half of the band [0, π].
 
     Args:
         omega: ω [K] in radians per tick, in any order.

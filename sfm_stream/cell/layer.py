@@ -1,4 +1,4 @@
-"""What every cell offers, and the loop over a sequence."""
+"""The interface of every cell, and the layer that runs a cell over a sequence."""
 
 from __future__ import annotations
 
@@ -18,8 +18,9 @@ State = TypeVar("State", bound=NamedTuple)
 class Cell(nn.Module, Generic[State]):
     """One tick of a recurrent network, with the shape of `torch.nn.LSTMCell`.
 
-    A cell says what its empty memory is, what of a tick can be computed without the
-    memory (so that a sequence takes one product), and how it then advances.
+    A cell defines its empty memory, the part of a tick that does not depend on the
+    memory (`project`, one product for a whole sequence), and the step of the memory
+    (`advance`).
 
     Args:
         input_size: N.
@@ -29,7 +30,7 @@ class Cell(nn.Module, Generic[State]):
         ConfigError: for sizes below 1.
     """
 
-    # Whether a tick may say how long it took.
+    # Whether a tick may have a duration, `elapsed`.
     timed: ClassVar[bool] = False
 
     def __init__(self, input_size: int, output_size: int) -> None:
@@ -43,7 +44,7 @@ class Cell(nn.Module, Generic[State]):
 
     @abstractmethod
     def project(self, x: Tensor) -> Tensor:
-        """Compute what does not depend on the state, of a tick or of a sequence."""
+        """Compute the part of a tick or sequence that does not depend on the state."""
 
     @abstractmethod
     def advance(
@@ -58,9 +59,9 @@ class Cell(nn.Module, Generic[State]):
 
         Args:
             x: [B, N], or [N] for one stream.
-            state: before the tick, not modified; None is an empty memory.
+            state: before the tick, not modified; None means an empty memory.
             elapsed: [B], this tick's duration in units of the usual one, for cells that
-                are `timed`; None is 1.
+                are `timed`; None means 1.
 
         Returns:
             z [B, M], and the state after the tick.
@@ -100,10 +101,10 @@ class Cell(nn.Module, Generic[State]):
         elapsed: Tensor | None,
         batch: Sequence[int],
     ) -> State:
-        """Return the state if all three fit the cell; None is an empty memory.
+        """Return the state, or the empty memory for None, if all arguments fit.
 
         Raises:
-            ShapeError: if one does not fit.
+            ShapeError: if an argument does not fit.
             ConfigError: if the cell is not `timed` and a duration is given.
         """
         of_width("x", x, self.input_size)
@@ -128,10 +129,10 @@ class Cell(nn.Module, Generic[State]):
 
 
 class Layer(nn.Module, Generic[State]):
-    """A cell over a sequence, with the shape of `torch.nn.LSTM`.
+    """A cell run over a sequence, with the shape of `torch.nn.LSTM`.
 
     Args:
-        cell: what is folded over the ticks.
+        cell: the cell that each tick advances.
         batch_first: sequences are [B, T, ...] instead of [T, B, ...].
     """
 
@@ -146,9 +147,9 @@ class Layer(nn.Module, Generic[State]):
 
         Args:
             x: [T, B, N], [B, T, N] if `batch_first`, or [T, N] for one stream.
-            state: before the first tick, not modified; None is an empty memory.
+            state: before the first tick, not modified; None means an empty memory.
             elapsed: each tick's duration in units of the usual one, shaped as x without
-                its last axis, for cells that are `timed`; None is 1.
+                its last axis, for cells that are `timed`; None means 1.
 
         Returns:
             z of every tick, shaped as x with M for N, and the state after the last.
@@ -167,17 +168,17 @@ class Layer(nn.Module, Generic[State]):
         every, state = self.cell.run(ticks, state, elapsed)
         return self._time_first(every, x.dim()), state
 
-    # Swapping the first two axes is its own inverse: it serves the way in and out.
+    # Swapping the first two axes is its own inverse: it serves inputs and outputs.
     def _time_first(self, sequence: Tensor, dims: int) -> Tensor:
         swap = self.batch_first and dims == len("BTN")
         return sequence.transpose(0, 1) if swap else sequence
 
 
 def expect_tensor(x: object) -> None:
-    """Refuse what `torch.nn.LSTM` takes besides a tensor.
+    """Refuse a PackedSequence, which `torch.nn.LSTM` takes.
 
     Raises:
-        ShapeError: saying what to give in its place.
+        ShapeError: with the form to use instead.
     """
     if isinstance(x, PackedSequence):
         expected = "[T, B, N]; pad it (pad_packed_sequence) or give one sequence a call"
@@ -188,7 +189,7 @@ def at_least_one(**sizes: int) -> None:
     """Refuse sizes below 1.
 
     Raises:
-        ConfigError: naming the first of them.
+        ConfigError: naming the first such size.
     """
     for name, size in sizes.items():
         if size < 1:
@@ -196,10 +197,10 @@ def at_least_one(**sizes: int) -> None:
 
 
 def of_width(name: str, array: Tensor, width: int) -> None:
-    """Refuse an array whose last axis has another width.
+    """Refuse an array whose last axis has another width than `width`.
 
     Raises:
-        ShapeError: by the array's name.
+        ShapeError: naming the array.
     """
     if array.shape[-1] != width:
         raise ShapeError(name, f"[..., {width}]", str(list(array.shape)))

@@ -1,7 +1,7 @@
-"""The memory in absolute time, as the paper writes it: float64, slow, for tests.
+"""The reference cell in absolute time, as in the paper: float64, slow, for tests.
 
-e^{jωt} loses its phase as t grows, which is why the shipped cell (`step.py`) turns its
-frame instead. This file shares with it the layout of the weights and nothing else.
+e^{jωt} loses precision in its phase as t grows, so the shipped cell (`step.py`) uses a
+rotating frame. The two files share only the layout of the weights.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class OracleState(NamedTuple):
 
 
 class OracleTick(NamedTuple):
-    """What the memory shows at one tick.
+    """The values read from the memory at one tick.
 
     Attributes:
         amplitude: A = |S| with ε inside the root, float64 [B, K, D].
@@ -83,10 +83,10 @@ def oracle_step(
         state: before the tick; not modified.
         phase: φ_t = ω_t t if `absolute` (the paper's), φ_{t-1} + ω_t if `accumulated`;
             the same for constant ω.
-        elapsed: τ [B], this tick's duration in units of the usual one; None is 1.
+        elapsed: τ [B], this tick's duration in units of the usual one; None means 1.
 
     Returns:
-        z [B, M], the state after the tick, and what the memory shows.
+        z [B, M], the state after the tick, and the values read from the memory.
 
     References:
         Hu & Qi, State-Frequency Memory Recurrent Neural Networks, ICML 2017.

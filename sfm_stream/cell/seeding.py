@@ -1,4 +1,4 @@
-"""Weights drawn from a seed; torch's global generator is left alone."""
+"""Draws weights from a seed, without using torch's global generator."""
 
 from __future__ import annotations
 
@@ -18,9 +18,10 @@ Module = TypeVar("Module", bound=nn.Module)
 
 
 def generator(seed: Seed) -> np.random.Generator:
-    """Give the generator of a seed; a generator is its own, and goes on.
+    """Give the generator of a seed; a generator is given back unchanged.
 
-    A module without a seed follows `torch.manual_seed`, as every torch module does.
+    Without a seed, torch's global generator draws one: the module then follows
+    `torch.manual_seed`, as every torch module does.
     """
     if seed is None:
         seed = int(torch.randint(2**62, ()))
@@ -33,10 +34,10 @@ def uniform(
     dtype: torch.dtype | None,
     device: torch.device | str | None,
 ) -> Callable[..., Tensor]:
-    """Give a function of a shape that draws weights uniform on ±1/√width.
+    """Give a function that draws weights of a shape, uniform on ±1/√width.
 
     References:
-        The bounds of `torch.nn.LSTM`, with the width of the layer.
+        `torch.nn.LSTM` has these bounds, with the width of the layer.
     """
     kind, bound = dtype or torch.get_default_dtype(), 1.0 / sqrt(width)
 
@@ -50,10 +51,10 @@ def uniform(
 def drawn(
     kind: Callable[..., Module], *sizes: int, draw: Callable[..., Tensor]
 ) -> Module:
-    """Give a module of torch's, every parameter of which is drawn by `draw`.
+    """Build a module of torch with all parameters drawn by `draw`.
 
-    Its own initial values would come from torch's global generator, so it is built on
-    the meta device, which has none.
+    The module is built on the meta device, which holds no values: elsewhere torch would
+    draw initial values from its global generator.
     """
     like = draw(0)
     module = kind(*sizes, dtype=like.dtype, device="meta")

@@ -1,4 +1,4 @@
-"""SFM and A-SFM as modules of torch: one tick, and a whole sequence."""
+"""SFM and A-SFM as modules of torch: a cell for one tick, a layer for a sequence."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 READOUTS = ("amplitude", "amplitude+phase")
 UNTAPED = 256
-"""Ticks computed at once where no gradient is wanted."""
+"""Ticks per call where no gradient is needed."""
 
 
 class SFMCell(Cell[SFMState]):
@@ -36,15 +36,15 @@ class SFMCell(Cell[SFMState]):
         longest_period: of the `log` grid, in ticks.
         longest_memory: the horizon of the slowest state at birth, in ticks.
         adaptive: A-SFM: the frequencies move with the input.
-        reach: of A-SFM, how far a frequency may move, as a share of half the distance
-            to its neighbour on the grid.
+        reach: of A-SFM, the largest shift of a frequency, as a share of half the gap
+            to its nearest neighbour on the grid.
         readout: `amplitude` (the paper's) or `amplitude+phase`.
         seed: of the initial weights; None draws one from torch's global generator.
         dtype: of the parameters; None is torch's default.
         device: of the parameters; None is torch's default.
 
     Raises:
-        ConfigError: for sizes, a grid, a reach or a read-out that cannot be.
+        ConfigError: for invalid sizes, grid, reach or read-out.
 
     References:
         Hu & Qi, State-Frequency Memory Recurrent Neural Networks, ICML 2017.
@@ -109,7 +109,7 @@ class SFMCell(Cell[SFMState]):
         )
 
     def project(self, x: Tensor) -> Tensor:
-        """Compute what does not depend on the state, of a tick or of a sequence."""
+        """Compute the part of a tick or sequence that does not depend on the state."""
         return project(self.weights, x)
 
     def advance(
@@ -125,12 +125,12 @@ class SFMCell(Cell[SFMState]):
         self, x: Tensor, state: SFMState, elapsed: Tensor | None = None
     ) -> tuple[Tensor, SFMState]:
         """Give z [T, B, M] of every tick of x [T, B, N], and the state after."""
-        # The compiler fuses the general way itself; durations are rare in training.
+        # torch.compile fuses the general loop itself; durations are rare in training.
         if elapsed is not None or not x.numel() or _is_transformed():
             return super().run(x, state, elapsed)
         given = (x, *self.weights, *state)
         learns = torch.is_grad_enabled() and any(part.requires_grad for part in given)
-        # without a gradient no tape is needed, and few ticks leave a short one
+        # Without a gradient the tape is not needed: few ticks per call keep it short.
         length = len(x) if learns else UNTAPED
         parts: list[Tensor] = []
         for ticks in torch.split(x, length):
@@ -149,7 +149,7 @@ class SFMCell(Cell[SFMState]):
 class SFM(Layer[SFMState]):
     """SFM or A-SFM over a sequence, with the shape of `torch.nn.LSTM`.
 
-    The input products of all ticks are taken at once; the rest is a fold of the cell.
+    The input products of all ticks are computed at once; the rest is a loop over ticks.
 
     Args:
         input_size: N.
@@ -160,8 +160,8 @@ class SFM(Layer[SFMState]):
         longest_period: of the `log` grid, in ticks.
         longest_memory: the horizon of the slowest state at birth, in ticks.
         adaptive: A-SFM: the frequencies move with the input.
-        reach: of A-SFM, how far a frequency may move, as a share of half the distance
-            to its neighbour on the grid.
+        reach: of A-SFM, the largest shift of a frequency, as a share of half the gap
+            to its nearest neighbour on the grid.
         readout: `amplitude` (the paper's) or `amplitude+phase`.
         batch_first: sequences are [B, T, ...] instead of [T, B, ...].
         seed: of the initial weights; None draws one from torch's global generator.
@@ -169,7 +169,7 @@ class SFM(Layer[SFMState]):
         device: of the parameters; None is torch's default.
 
     Raises:
-        ConfigError: for sizes, a grid, a reach or a read-out that cannot be.
+        ConfigError: for invalid sizes, grid, reach or read-out.
 
     References:
         Hu & Qi, State-Frequency Memory Recurrent Neural Networks, ICML 2017.
@@ -220,9 +220,9 @@ class SFM(Layer[SFMState]):
 
 
 def _is_transformed() -> bool:
-    """Say whether torch compiles, or maps or differentiates functions (torch.func).
+    """Say whether torch compiles, or a transform of torch.func is active.
 
-    Of these the written-out gradient knows nothing.
+    The hand-written gradient does not support these.
     """
     active: bool = torch._C._are_functorch_transforms_active()  # noqa: SLF001 no other
     return active or torch.compiler.is_compiling()

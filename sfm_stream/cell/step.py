@@ -1,4 +1,4 @@
-"""One tick of SFM and A-SFM in torch: the definition of what all backends compute.
+"""One tick of SFM and A-SFM in torch: the definition that all backends follow.
 
 The memory is kept in the frame that turns with each frequency, R_t = S_t e^{-jωt}, so
 |R| = |S| and no absolute time appears: the cell is as exact at tick 1e9 as at tick 1.
@@ -16,7 +16,7 @@ from sfm_stream.errors import ShapeError
 
 
 class SFMState(NamedTuple):
-    """What one tick leaves to the next.
+    """The state of the cell after a tick.
 
     Attributes:
         re: Re R [..., K, D].
@@ -81,14 +81,14 @@ def step(
         z     = Σ_k o^k ∘ tanh(a^k W_z^k + b_z^k)
 
     Args:
-        weights: shared by the batch, or with leading dimensions of their own: one set
-            per stream. Their shapes say which read-out is meant.
+        weights: shared by the batch, or with leading dimensions: one set per stream.
+            The shape of `w_heads` determines the read-out.
         omega: ω [K] in radians per tick.
         delta: δ [K] in radians per tick for A-SFM; None for SFM.
         x: [..., N].
         state: before the tick; not modified.
         elapsed: τ [...], this tick's duration in units of the usual one; the rotation
-            becomes ωτ and the decay f^τ. None is 1.
+            becomes ωτ and the decay f^τ. None means 1.
 
     Returns:
         z [..., M], the state after the tick, and the values inside it.
@@ -121,8 +121,8 @@ def project(weights: Weights[Tensor], x: Tensor) -> Tensor:
     if x.shape[-1] != inputs:
         raise ShapeError("x", f"[..., {inputs}]", str(list(x.shape)))
     bias = weights.w_in[..., -1, :]
-    # Autocast makes products coarse; what follows must tell f = .999 from 1, so every
-    # product returns to the parameters' own type at once.
+    # Autocast lowers the precision of products, but the gates must tell f = .999 from
+    # 1: so every product is converted back to the type of the parameters at once.
     return _product(x, weights.w_in[..., :inputs, :]).to(bias.dtype) + bias
 
 

@@ -1,1 +1,1 @@
-"""The cells that the paper compares the State-Frequency Memory with."""
+"""The baseline cells with which the paper compares the State-Frequency Memory."""

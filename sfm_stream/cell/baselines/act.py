@@ -1,4 +1,4 @@
-"""Adaptive computation time: a network that decides how long to think about a tick."""
+"""Adaptive computation time: a network that chooses its number of steps per tick."""
 
 from __future__ import annotations
 
@@ -11,17 +11,16 @@ from torch import Tensor, nn
 from sfm_stream.cell.layer import Cell, at_least_one
 from sfm_stream.cell.seeding import Seed, drawn, generator, uniform
 
-# How much of the halting probability may be left, so that one step can be enough.
+# The steps stop when at most this halting probability is left, so one can be enough.
 SLACK = 0.01
 
 
 class ACTState(NamedTuple):
-    """What one tick leaves to the next.
+    """The state of the cell after a tick.
 
     Attributes:
         h: the output [..., H].
-        ponder: N + R of this tick [...], the cost of its steps; nothing reads it but
-            the loss.
+        ponder: N + R of this tick [...], the cost of its steps; only the loss reads it.
     """
 
     h: Tensor
@@ -29,7 +28,7 @@ class ACTState(NamedTuple):
 
 
 class ACTCell(Cell[ACTState]):
-    """One tick of a GRU that takes as many steps per tick as it wants.
+    """One tick of a GRU that takes a variable number of steps per tick.
 
         h^m = GRU([x, 1 if m = 1 else 0], h^{m-1})      from h^0 = h
         p^m = sig(h^m w + b)
@@ -37,23 +36,23 @@ class ACTCell(Cell[ACTState]):
         R   = 1 - p^1 - ... - p^{N-1}
         h   = Σ_{m<N} p^m h^m + R h^N
 
-    A loss adds a small part of `ponder` of every tick (see `Cell.trace`). Its gradient
-    is that of R alone: N counts.
+    A loss adds a small part of `ponder` of every tick (see `Cell.trace`). Only R has a
+    gradient: N is a count.
 
     Args:
         input_size: N.
         output_size: H.
-        longest: steps that a tick may take at most.
+        longest: the largest number of steps per tick.
         seed: of the initial weights; None draws one from torch's global generator.
         dtype: of the parameters; None is torch's default.
         device: of the parameters; None is torch's default.
 
     Raises:
-        ConfigError: for sizes that cannot be.
+        ConfigError: for invalid sizes.
 
     References:
         Graves, Adaptive Computation Time for Recurrent Neural Networks, 2016. The core
-        is a GRU, as the parameters on the slides have it.
+        is a GRU: it fits the parameter count on the slides.
     """
 
     def __init__(
@@ -80,13 +79,13 @@ class ACTCell(Cell[ACTState]):
         return ACTState(h, self.w_halt.new_zeros(tuple(batch)))
 
     def project(self, x: Tensor) -> Tensor:
-        """Give x itself: the core takes it anew at each step."""
+        """Give x itself: the core multiplies it at each step."""
         return x
 
     def advance(
         self, projected: Tensor, state: ACTState, elapsed: Tensor | None
     ) -> tuple[Tensor, ACTState]:
-        """Give z and the state after a tick; the batch steps until all halt."""
+        """Give z and the state after a tick; step until the whole batch has halted."""
         del elapsed
         h, mean = state.h, torch.zeros_like(state.h)
         left, steps = torch.ones_like(state.ponder), torch.zeros_like(state.ponder)

@@ -1,4 +1,4 @@
-"""The associative LSTM: a memory of complex numbers, written and read by keys."""
+"""The associative LSTM: a memory of complex numbers that keys write and read."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from sfm_stream.errors import ConfigError
 
 
 class AssociativeState(NamedTuple):
-    """What one tick leaves to the next.
+    """The state of the cell after a tick.
 
     Attributes:
         h: the output [..., M]: real parts, then imaginary ones.
@@ -35,20 +35,20 @@ class AssociativeCell(Cell[AssociativeState]):
         h   = o ∘ bound(mean_c (P_c r_o) ∘ C_c)
         bound(v) = v / max(1, |v|)
 
-    P_c is a fixed permutation per copy, so that the noise of what else is stored
-    differs between them and averages out.
+    P_c is a fixed permutation per copy, so that the noise from the other stored items
+    differs between the copies and averages out.
 
     Args:
         input_size: N.
         output_size: M, even.
-        copies: of the memory.
+        copies: number of copies of the memory.
         seed: of the initial weights and the permutations; None draws one from torch's
             global generator.
         dtype: of the parameters; None is torch's default.
         device: of the parameters; None is torch's default.
 
     Raises:
-        ConfigError: for sizes that cannot be.
+        ConfigError: for invalid sizes.
 
     References:
         Danihelka, Wayne, Uria, Kalchbrenner & Graves, Associative Long Short-Term
@@ -110,7 +110,7 @@ class AssociativeCell(Cell[AssociativeState]):
 
 
 def bound(v: Tensor) -> Tensor:
-    """Bring complex numbers outside of the unit circle onto it."""
+    """Project complex numbers outside the unit circle onto it."""
     return v / v.abs().clamp_min(1.0)
 
 

@@ -1,4 +1,4 @@
-"""The models of the slides' baseline table, by name and at the size they have there."""
+"""The models of the slides' baseline table, by name, in the sizes of the table."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from sfm_stream.errors import ConfigError
 
 
 class Task(NamedTuple):
-    """One of the paper's tasks, as its models see it.
+    """The sizes of the models for one task of the paper.
 
     Attributes:
         inputs: N.
         outputs: of the linear head.
-        parameters: about how many a model has, layer and head together.
+        parameters: about the number of parameters of a model, layer and head together.
         memory: states and frequencies of SFM and A-SFM.
     """
 
@@ -43,10 +43,11 @@ TASKS: Mapping[str, Task] = {
     "phonemes": Task(26, 61, 80_000, {"states": 30, "frequencies": 8}),
 }
 
-# Widths per task, in the order of `TASKS`. The slides leave M of SFM open: these make
-# its parameters fit, and so does one M less for A-SFM on music. Half of what the
-# associative LSTM holds is imaginary, so its width must be even: the slides' 15, 139
-# and 122, which they give the LSTM too, neither are nor fit the parameters.
+# Widths per task, in the order of `TASKS`. The slides do not give M of SFM: these
+# values match the number of parameters, with M smaller by 1 for A-SFM on music. The
+# output of the associative LSTM is half real, half imaginary, so its width must be
+# even. The slides give it 15, 139 and 122, the widths of the LSTM: not all of these are
+# even, and they do not match its number of parameters.
 WIDTHS: Mapping[str, tuple[int, int, int]] = {
     "lstm": (15, 139, 122),
     "gru": (18, 164, 141),
@@ -73,7 +74,7 @@ CELLS: Mapping[str, Callable[..., Cell[Any]]] = {
 
 
 class Headed(nn.Module, Generic[State]):
-    """A layer and a linear head on what it says at every tick.
+    """A layer and a linear head on its output at every tick.
 
     Args:
         layer: with M outputs.
@@ -89,7 +90,7 @@ class Headed(nn.Module, Generic[State]):
     def forward(
         self, x: Tensor, state: State | None = None, *, elapsed: Tensor | None = None
     ) -> tuple[Tensor, State]:
-        """Give the head's outputs at every tick, and the state, as the layer does."""
+        """Give the head's outputs at every tick, and the state after the last tick."""
         z, state = self.layer(x, state, elapsed=elapsed)
         return self.head(z), state
 
@@ -104,12 +105,12 @@ def model(
     dtype: torch.dtype | None = None,
     device: torch.device | str | None = None,
 ) -> Headed[Any]:
-    """Build a model of the slides' table at the size it has for a task.
+    """Build a model of the slides' table in its size for a task.
 
     Args:
         name: one of `CELLS`.
         task: one of `TASKS`.
-        options: of the cell, in place of the table's.
+        options: options of the cell, in place of those of the table.
         batch_first: sequences are [B, T, ...] instead of [T, B, ...].
         seed: of the initial weights; None draws one from torch's global generator.
         dtype: of the parameters; None is torch's default.
@@ -120,8 +121,8 @@ def model(
 
     References:
         Hu & Qi, State-Frequency Memory Recurrent Neural Networks, ICML 2017, table 1 as
-        the slides show it. Its counts include a head, a carry gate of the RHN's own and
-        a full recurrent matrix of the CW-RNN.
+        the slides show it. Its counts include the head, separate weights for the carry
+        gate of the RHN, and a full recurrent matrix of the CW-RNN.
     """
     _one_of("model", name, CELLS)
     _one_of("task", task, TASKS)

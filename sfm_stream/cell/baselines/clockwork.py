@@ -1,4 +1,4 @@
-"""The clockwork RNN: modules that step at periods of their own."""
+"""The clockwork RNN: each module steps at its own period."""
 
 from __future__ import annotations
 
@@ -15,11 +15,12 @@ from sfm_stream.errors import ConfigError
 
 
 class CWRNNState(NamedTuple):
-    """What one tick leaves to the next.
+    """The state of the cell after a tick.
 
     Attributes:
         h: the output [..., H].
-        tick: modulo the least common multiple of the periods, int64 [...].
+        tick: number of ticks, modulo the least common multiple of the periods, int64
+            [...].
     """
 
     h: Tensor
@@ -32,19 +33,19 @@ class CWRNNCell(Cell[CWRNNState]):
         h'_i = tanh(x W_i + Σ_j h_j U_ji + b_i)   over the modules j with T_j >= T_i
         h_i  = h'_i if t mod T_i = 0, else h_i
 
-    U has a place for all pairs of modules, as the slides count it; those from a faster
-    to a slower one are never read.
+    U has weights for all pairs of modules, as the slides count them; the weights from a
+    faster module to a slower one are never read.
 
     Args:
         input_size: N.
         output_size: H, a multiple of the number of periods.
-        periods: T_i in ticks, one per module, each module of equal width.
+        periods: T_i in ticks, one per module; all modules have the same width.
         seed: of the initial weights; None draws one from torch's global generator.
         dtype: of the parameters; None is torch's default.
         device: of the parameters; None is torch's default.
 
     Raises:
-        ConfigError: for sizes or periods that cannot be.
+        ConfigError: for invalid sizes or periods.
 
     References:
         Koutnik, Greff, Gomez & Schmidhuber, A Clockwork RNN, ICML 2014.
@@ -79,7 +80,7 @@ class CWRNNCell(Cell[CWRNNState]):
         self.register_buffer("heard", period[:, None] >= period)
 
     def initial_state(self, batch: Sequence[int] = ()) -> CWRNNState:
-        """Give the empty memory at the tick where every module steps."""
+        """Give the empty memory at a tick where every module steps."""
         h = self.b.new_zeros((*batch, self.output_size))
         return CWRNNState(h, self.period.new_zeros(tuple(batch)))
 

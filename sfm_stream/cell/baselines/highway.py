@@ -1,4 +1,4 @@
-"""The recurrent highway network: several gated layers from one tick to the next."""
+"""The recurrent highway network: several gated layers per tick."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from sfm_stream.cell.layer import Cell, at_least_one
 from sfm_stream.cell.parameters import FORGET_CAP
 from sfm_stream.cell.seeding import Seed, generator, uniform
 
-# At birth a layer mostly carries: sig(2) is .88 and sig(-2) is .12.
+# At birth a layer mostly carries its input: sig(2) is .88 and sig(-2) is .12.
 CARRY_BIAS = 2.0
 
 
 class RHNState(NamedTuple):
-    """What one tick leaves to the next.
+    """The state of the cell after a tick.
 
     Attributes:
         s: the output [..., H].
@@ -33,9 +33,9 @@ class RHNCell(Cell[RHNState]):
             [h, t, c] = s R^l + b^l      and for l = 1 also x W
             s = tanh(h) ∘ sig(t) + s ∘ (1 - 2^-12) sig(c)
 
-    The carry gate has weights of its own, as the parameters on the slides have it. It
-    stays below 1: with t beside it, c = 1 would let s grow for as long as the stream
-    lasts.
+    The carry gate has its own weights, which fits the parameter count on the slides. It
+    stays below 1: with a carry of 1 every tick would add to s, and s could grow without
+    bound.
 
     Args:
         input_size: N.
@@ -46,7 +46,7 @@ class RHNCell(Cell[RHNState]):
         device: of the parameters; None is torch's default.
 
     Raises:
-        ConfigError: for sizes that cannot be.
+        ConfigError: for invalid sizes.
 
     References:
         Zilly, Srivastava, Koutnik & Schmidhuber, Recurrent Highway Networks, ICML 2017.
@@ -77,7 +77,7 @@ class RHNCell(Cell[RHNState]):
         return RHNState(self.b.new_zeros((*batch, self.output_size)))
 
     def project(self, x: Tensor) -> Tensor:
-        """Compute x W [..., 3H], which the first layer alone reads."""
+        """Compute x W [..., 3H], which only the first layer reads."""
         return x @ self.w_x
 
     def advance(

@@ -1,4 +1,4 @@
-"""The phased LSTM: units that are open for a part of a rhythm of their own."""
+"""The phased LSTM: each unit is open for a part of its own period."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from sfm_stream.cell.layer import Cell
 from sfm_stream.cell.seeding import Seed, generator, uniform
 from sfm_stream.errors import ConfigError
 
-# What a closed gate lets through while training, so that its rhythm can be learned.
+# The leak of a closed gate in training, so that its period and shift get gradients.
 LEAK = 0.001
 
 
 class PhasedState(NamedTuple):
-    """What one tick leaves to the next.
+    """The state of the cell after a tick.
 
     Attributes:
         h: the output [..., H].
-        c: [..., H].
-        turned: how far each rhythm has turned, in turns of [0, 1) [..., H].
+        c: the memory [..., H].
+        turned: the phase of each unit without its shift, in turns of [0, 1) [..., H].
     """
 
     h: Tensor
@@ -31,7 +31,7 @@ class PhasedState(NamedTuple):
 
 
 class PhasedLSTMCell(Cell[PhasedState]):
-    """One tick of a phased LSTM; a tick may say how long it took.
+    """One tick of a phased LSTM; a tick may have a duration.
 
         turned = (turned + τ / e^period) mod 1        φ = (turned + shift) mod 1
         k  = 2φ/r if φ < r/2;  2 - 2φ/r if φ < r;  else leak φ
@@ -42,21 +42,21 @@ class PhasedLSTMCell(Cell[PhasedState]):
         c  = k c' + (1 - k) c
         h  = k o ∘ tanh(c') + (1 - k) h
 
-    leak is .001 in training and 0 after `eval()`. The phase is accumulated: computed
-    from the time since the start it would lose precision as that grows.
+    leak is .001 in training and 0 after `eval()`. The phase is accumulated: a phase
+    computed from the time since the start would lose precision as that time grows.
 
     Args:
         input_size: N.
         output_size: H.
         open_ratio: r, the part of its period in which a unit is open.
         periods: shortest and longest period at birth, log-uniform between, in units of
-            the usual tick (of `elapsed`, where it is given).
+            the usual tick (of `elapsed`, if it is given).
         seed: of the initial weights; None draws one from torch's global generator.
         dtype: of the parameters; None is torch's default.
         device: of the parameters; None is torch's default.
 
     Raises:
-        ConfigError: for sizes, a ratio or periods that cannot be.
+        ConfigError: for invalid sizes, ratio or periods.
 
     References:
         Neil, Pfeiffer & Liu, Phased LSTM, NIPS 2016; the periods are e^1 to e^3 there.
@@ -125,12 +125,12 @@ class PhasedLSTMCell(Cell[PhasedState]):
 
 
 def openness(phase: Tensor, open_ratio: float, leak: float) -> Tensor:
-    """Give how far a unit is open: up, down, then shut but for a leak.
+    """Compute the openness of a unit: it rises, falls, and is then closed with a leak.
 
     Args:
         phase: φ, in turns of [0, 1).
-        open_ratio: r, the part of the period in which it is open.
-        leak: times the phase, what a shut one lets through.
+        open_ratio: r, the part of the period in which the unit is open.
+        leak: factor of the phase for the openness of a closed unit.
 
     Returns:
         k, shaped as the phase.

@@ -1,4 +1,4 @@
-"""The State-Frequency Memory as it was published for stock prices."""
+"""The State-Frequency Memory of the paper on stock prices."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ FORGET_BIAS = 1.0
 
 
 class StockState(NamedTuple):
-    """What one tick leaves to the next.
+    """The state of the cell after a tick.
 
     Attributes:
         re: Re R [..., K, D], in the frame that turns with each frequency.
         im: Im R [..., K, D].
-        h: what the gates read [..., D].
+        h: the hidden state, which the gates read [..., D].
     """
 
     re: Tensor
@@ -39,9 +39,10 @@ class StockSFMCell(Cell[StockState]):
         a   = tanh(Σ_k u_k |S^k|² + b_a)
         h   = o ∘ a,       z = h W_p + b_p
 
-    It mixes the frequencies by one vector u that all states share, before a single
-    output gate, where the other SFM gives every frequency an output gate and a read-out
-    of its own; it reads squared amplitudes; and its gates see h of all states, not z.
+    This cell differs from the SFM of ICML 2017 in three points. One vector u, shared by
+    all states, mixes the frequencies before a single output gate; the other SFM has an
+    output gate and a read-out per frequency. This cell reads squared amplitudes. Its
+    gates see h of all states, not z.
 
     The memory is kept as R = S e^{-jωt}: |R| = |S|, and no absolute time appears.
 
@@ -55,12 +56,12 @@ class StockSFMCell(Cell[StockState]):
         device: of the parameters; None is torch's default.
 
     Raises:
-        ConfigError: for sizes that cannot be.
+        ConfigError: for invalid sizes.
 
     References:
         Zhang, Aggarwal & Qi, Stock Price Prediction via Discovering Multi-Frequency
-        Trading Patterns, KDD 2017. Squares, hard sigmoids and biases are those of the
-        code its authors released, which most public code follows.
+        Trading Patterns, KDD 2017. Squares, hard sigmoids and biases follow the code
+        that its authors released, as most public code does.
     """
 
     turn: Tensor
@@ -95,7 +96,7 @@ class StockSFMCell(Cell[StockState]):
 
     @property
     def widths(self) -> list[int]:
-        """The columns of i, ste, fre, o and c, side by side."""
+        """The numbers of columns of i, ste, fre, o and c, in this order."""
         return [self.states, self.states, self.frequencies, self.states, self.states]
 
     def initial_state(self, batch: Sequence[int] = ()) -> StockState:
@@ -105,7 +106,7 @@ class StockSFMCell(Cell[StockState]):
         return StockState(memory, memory.clone(), h)
 
     def project(self, x: Tensor) -> Tensor:
-        """Compute x W + b, of a tick or of a sequence."""
+        """Compute x W + b for a tick or a sequence."""
         return x @ self.w_x + self.b
 
     def advance(
@@ -127,5 +128,5 @@ class StockSFMCell(Cell[StockState]):
 
 
 def hard_sigmoid(x: Tensor) -> Tensor:
-    """Give .2x + .5 between 0 and 1; torch's own has a slope of 1/6."""
+    """Compute .2x + .5, clipped to [0, 1]; the hard sigmoid of torch has slope 1/6."""
     return (0.2 * x + 0.5).clamp(0.0, 1.0)

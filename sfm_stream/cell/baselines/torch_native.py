@@ -1,4 +1,4 @@
-"""torch's own recurrent layers behind the call of ours."""
+"""The recurrent layers of torch as cells of this package."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from sfm_stream.cell.seeding import Seed, drawn, generator, uniform
 
 
 class HiddenState(NamedTuple):
-    """What one tick of an RNN or a GRU leaves to the next.
+    """The state of an RNN or a GRU after a tick.
 
     Attributes:
         h: the output [..., H].
@@ -23,11 +23,11 @@ class HiddenState(NamedTuple):
 
 
 class LSTMState(NamedTuple):
-    """What one tick of an LSTM leaves to the next.
+    """The state of an LSTM after a tick.
 
     Attributes:
         h: the output [..., H].
-        c: [..., H].
+        c: the memory [..., H].
     """
 
     h: Tensor
@@ -38,7 +38,7 @@ State = TypeVar("State", HiddenState, LSTMState)
 
 
 class NativeCell(Cell[State]):
-    """One layer of torch's; a sequence is one call of it.
+    """One recurrent layer of torch, called once per sequence.
 
     Args:
         input_size: N.
@@ -48,7 +48,7 @@ class NativeCell(Cell[State]):
         device: of the parameters; None is torch's default.
 
     Raises:
-        ConfigError: for sizes that cannot be.
+        ConfigError: for invalid sizes.
     """
 
     kind: ClassVar[type[nn.RNNBase]]
@@ -76,13 +76,13 @@ class NativeCell(Cell[State]):
         return self.state(*parts)
 
     def project(self, x: Tensor) -> Tensor:
-        """Give x itself: torch's layer takes its own products."""
+        """Give x itself: the layer of torch multiplies it by its weights."""
         return x
 
     def advance(
         self, projected: Tensor, state: State, elapsed: Tensor | None
     ) -> tuple[Tensor, State]:
-        """Give z and the state after a tick, as a sequence of one."""
+        """Give z and the state after a tick, run as a sequence of one tick."""
         z, after = self.run(projected[None], state, elapsed)
         return z[0], after
 
@@ -91,7 +91,7 @@ class NativeCell(Cell[State]):
     ) -> tuple[Tensor, State]:
         """Give z [T, B, H] of every tick of x [T, B, N], and the state after."""
         del elapsed
-        # torch's states have an axis of layers, and come alone where there is one part
+        # States of torch have an axis of layers, and no tuple around a single part.
         before = tuple(part[None] for part in state)
         every, after = self.layer(x, before if len(before) > 1 else before[0])
         parts = after if isinstance(after, tuple) else (after,)

@@ -1,5 +1,6 @@
-"""Distributions of whole binary vectors, such as the notes that sound together.
+"""Joint distributions of binary vectors, such as notes that sound together.
 
-A head with one probability per element cannot say that two go together; these can. Each
-is conditional on a context, which a recurrent layer makes of the vectors before.
+A head with one independent probability per element cannot express that two elements
+occur together; these distributions can. Each is conditional on a context, which a
+recurrent layer computes from the earlier vectors.
 """

@@ -69,7 +69,7 @@ class NADE(nn.Module):
         """
         of_width("v", v, self.w_in.shape[0])
         of_width("z", z, self.visible_bias.in_features)
-        # a_i changes after a one alone, so it is computed once per one, not per bit
+        # a_i changes only after a bit that is 1, so it is computed once per such bit.
         before = v.cumsum(-1) - v
         most = int(v.sum(-1).max()) if v.numel() else 0
         ones = torch.arange(most + 1, device=v.device)[:, None]
@@ -78,7 +78,7 @@ class NADE(nn.Module):
         after = torch.sigmoid(seen) @ self.w_out.T
         found = after.gather(-2, before.long()[..., None, :]).squeeze(-2)
         logit = self.visible_bias(z) + found
-        # the log of sig(logit) for a one, of 1 - sig(logit) for a zero
+        # log sig(logit) for a bit 1, log (1 - sig(logit)) for a bit 0
         return nn.functional.logsigmoid(logit * (2.0 * v - 1.0)).sum(-1)
 
     @torch.no_grad()

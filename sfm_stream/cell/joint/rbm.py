@@ -1,6 +1,6 @@
 """The restricted Boltzmann machine over binary vectors.
 
-Its likelihood has a sum over all vectors in it, and is estimated here.
+The likelihood contains a sum over all binary vectors, so this module estimates it.
 """
 
 from __future__ import annotations
@@ -80,16 +80,16 @@ class RBM(nn.Module):
         return -(v * b).sum(-1) - hidden
 
     def contrast(self, v: Tensor, z: Tensor, steps: int, chance: Generator) -> Tensor:
-        """Compute what contrastive divergence descends, F(v | z) - F(v' | z).
+        """Compute the objective of contrastive divergence, F(v | z) - F(v' | z).
 
-        v' is v after some steps of Gibbs sampling. The gradient approximates that of
-        -log p(v | z); the value does not approximate it.
+        v' is v after some steps of Gibbs sampling. The gradient approximates the
+        gradient of -log p(v | z); the value does not approximate -log p(v | z).
 
         Args:
             v: zeros and ones [..., V].
             z: [..., M].
             steps: k of CD-k, at least 1.
-            chance: what v' is drawn with.
+            chance: the generator that draws v'.
 
         Returns:
             [...].
@@ -103,7 +103,7 @@ class RBM(nn.Module):
 
     @torch.no_grad()
     def gibbs(self, v: Tensor, z: Tensor, steps: int, chance: Generator) -> Tensor:
-        """Give v after steps of drawing the hidden units, then v from them.
+        """Draw the hidden units, then v from them, `steps` times; give the last v.
 
         Raises:
             ShapeError: if v or z does not fit.
@@ -121,15 +121,15 @@ class RBM(nn.Module):
     ) -> Tensor:
         """Estimate log p(v | z) by annealed importance sampling of Z(z).
 
-        The estimate of Z is unbiased; so that of log Z is too low on average, and the
-        likelihood looks better than it is, ever less with more chains and levels.
+        The estimate of Z is unbiased. So the estimate of log Z is too low on average,
+        and the likelihood is too high; the bias falls with more chains and levels.
 
         Args:
             v: zeros and ones [..., V].
             z: [..., M].
-            chains: independent ones per context.
-            levels: temperatures between no coupling and the full one.
-            chance: what the chains are drawn with.
+            chains: number of independent chains per context.
+            levels: number of temperatures between no coupling and full coupling.
+            chance: the generator that draws the chains.
 
         Returns:
             [...], in nats.
@@ -156,7 +156,7 @@ class RBM(nn.Module):
         b, c = self._biases(z)
         v = _bits(torch.sigmoid(b).expand(chains, *b.shape), chance)
         weight = v.new_zeros(v.shape[:-1])
-        # the hidden units' part grows from none, where the bits are independent
+        # The coupling to the hidden units grows from 0, where the bits are independent.
         for level in range(levels):
             cold, warm = level / levels, (level + 1) / levels
             field = self._fields(v, c)
@@ -185,5 +185,5 @@ def _softened(field: Tensor) -> Tensor:
 
 
 def _bits(p: Tensor, chance: Generator) -> Tensor:
-    # a third of the time of torch.bernoulli on a CPU
+    # takes a third of the time of torch.bernoulli on a CPU
     return torch.empty_like(p).uniform_(generator=chance).lt_(p)

@@ -1,4 +1,4 @@
-"""Sequences of binary vectors: a recurrent layer gives the next one's distribution."""
+"""Sequences of binary vectors: a recurrent layer predicts the next vector."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ Output = TypeVar("Output", NADE, RBM)
 
 
 class FrameState(NamedTuple, Generic[State]):
-    """What one vector leaves to the next.
+    """The state of the model after a vector.
 
     Attributes:
-        z: the context of the vector to come [..., M].
-        layer: the layer's own state.
+        z: the context of the next vector [..., M].
+        layer: the state of the layer.
     """
 
     z: Tensor
@@ -45,14 +45,15 @@ class FrameModel(nn.Module, Generic[State, Output]):
     def forward(
         self, frames: Tensor, state: FrameState[State] | None = None
     ) -> tuple[Tensor, FrameState[State]]:
-        """Give the context of every vector: what those before it say of it.
+        """Compute the context of every vector from the vectors before it.
 
         `output.log_likelihood(frames, contexts)` then scores NADE, and
         `output.contrast` or `output.estimated_log_likelihood` the RBM.
 
         Args:
             frames: zeros and ones, [T, B, V] as the layer takes them.
-            state: before the first vector; None is an empty memory and a zero context.
+            state: before the first vector; None means an empty memory and a zero
+                context.
 
         Returns:
             Contexts [T, B, M], and the state after the last vector.
@@ -80,7 +81,7 @@ def rnn(
     dtype: torch.dtype | None = None,
     device: torch.device | str | None = None,
 ) -> FrameModel[HiddenState, Output]:
-    """Build an RNN-NADE, whose likelihood is exact, or an RNN-RBM, whose is estimated.
+    """Build an RNN-NADE (exact likelihood) or an RNN-RBM (estimated likelihood).
 
     Args:
         output: `NADE` or `RBM`.
@@ -97,8 +98,8 @@ def rnn(
 
     References:
         Boulanger-Lewandowski, Bengio & Vincent, Modeling Temporal Dependencies in
-        High-Dimensional Sequences, ICML 2012; the Hessian-free training of the slides'
-        RNN-NADE-HF is not part of a model.
+        High-Dimensional Sequences, ICML 2012. The RNN-NADE-HF of the slides is this
+        RNN-NADE, trained by Hessian-free optimisation.
     """
     rng = generator(seed)
     cell = RNNCell(visible_size, recurrent, seed=rng, dtype=dtype, device=device)

@@ -1,1 +1,1 @@
-"""A whole sequence through a cell, one file per way of computing it."""
+"""Runs SFM over a whole sequence, with its gradient: one file per implementation."""

@@ -1,4 +1,4 @@
-"""What a gradient that is written out by hand cannot do for torch."""
+"""The check for the hand-written gradients: torch may not differentiate them."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from sfm_stream.errors import InvalidState
 
 
 def expect_one_gradient() -> None:
-    """Refuse a gradient of the gradient, which is written out for the first alone.
+    """Refuse a second derivative: only the first is written out.
 
     Raises:
-        InvalidState: if torch would differentiate what is computed now.
+        InvalidState: if torch would differentiate the gradient.
     """
     if torch.is_grad_enabled():
         problem = "gradient: expected create_graph=False, was True"

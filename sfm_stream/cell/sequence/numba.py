@@ -1,9 +1,9 @@
-"""A sequence of SFM on the CPU: tensors lent to machine code, with its gradient.
+"""SFM over a sequence on the CPU: machine code works on the tensors' memory.
 
-The same as `torch` beside it, for float32 on the CPU alone: no call of torch per tick.
-A large batch is cut into parts of one size, for as many threads as torch may use. What
-is said does not depend on their number; torch's products for the weights' gradients may
-be rounded differently.
+This computes the same as `torch` beside it, but only for float32 on the CPU, and
+without a call of torch per tick. A large batch is cut into parts of equal size, for as
+many threads as torch may use. The outputs do not depend on the number of threads; the
+products of torch for the gradients of the weights may round differently.
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ T = TypeVar("T")
 Lent: TypeAlias = "list[NDArray[Any]]"
 
 PART = 32
-"""Sequences of a batch that a thread takes together; two parts are worth a thread."""
+"""Sequences of a batch in one part; each thread computes one part at a time."""
 
 
 def suits(projected: Tensor) -> bool:
-    """Say whether a sequence is of the kind that is compiled."""
+    """Say whether the machine code can take a sequence: float32 on the CPU."""
     return projected.device.type == "cpu" and projected.dtype == torch.float32
 
 
 class Sweep(torch.autograd.Function):
-    """All ticks forth and back, called as the one of `torch` is."""
+    """All ticks forward and backward, called as `_Sweep` of `torch`."""
 
     @staticmethod
     def forward(
@@ -65,10 +65,10 @@ class Sweep(torch.autograd.Function):
         d_said: Tensor,
         d_last: Tensor,
     ) -> tuple[Tensor | None, ...]:
-        """Give the gradient of everything but ω and δ.
+        """Give the gradients of all arguments but ω and δ.
 
         Raises:
-            InvalidState: when that is asked to have a gradient itself.
+            InvalidState: if torch would differentiate the gradient.
         """
         expect_one_gradient()
         w_z, w_heads, shift = ctx.saved_tensors
@@ -87,7 +87,7 @@ class Sweep(torch.autograd.Function):
 
 
 class Trace(NamedTuple):
-    """What a part of the batch keeps for the way back, see `numba_kernels`.
+    """The values that a part of the batch keeps for the gradient, see `numba_kernels`.
 
     Attributes:
         gates: [T, G, B].
@@ -95,7 +95,7 @@ class Trace(NamedTuple):
         heads: [T, K, 2M, B].
         z: [T+1, M, B].
         turns: [T or 1, 2, K, B].
-        batch: the part's, without the lanes that were added.
+        batch: size of the part, without the padding to whole lanes.
     """
 
     gates: Tensor
@@ -116,14 +116,15 @@ class Trace(NamedTuple):
 
 
 class Slope(NamedTuple):
-    """Gradients that a part of the batch gives, without lanes that were added.
+    """The gradients from a part of the batch.
 
     Attributes:
         projected: [T, B, G].
         memory: [2, K, B, D].
         z: [B, M].
-        gates: that of `projected` as machine code has it [T, G, B], lanes included.
-        heads: that of what o and q are made from [T, K, 2M, B], lanes included.
+        gates: of `projected`, as the machine code writes it [T, G, B], padded lanes
+            included.
+        heads: of the pre-activations of o and q [T, K, 2M, B], padded lanes included.
     """
 
     projected: Tensor
@@ -138,7 +139,7 @@ def _forth(
 ) -> Trace:
     from sfm_stream.cell.sequence import numba_kernels
 
-    # its batch comes last: it lies in the lanes of a processor
+    # In the machine code the batch is the last axis and fills the processor's lanes.
     _, _, b_z, _, _ = weights
     (ticks, batch, _), (k, m) = projected.shape, b_z.shape
     gates = _widened(projected.transpose(1, 2))
@@ -178,9 +179,9 @@ def _back(trace: Trace, d_said: Tensor, d_last: Tensor, weights: Lent) -> Slope:
 
 
 def _summed(traces: list[Trace], slopes: list[Slope], seen: int) -> list[Tensor]:
-    """Give the gradients of w_z, w_heads and b_z; `seen` is how much q and o read.
+    """Sum the gradients of w_z, w_heads and b_z; o and q read `seen` values.
 
-    The parts are added in their order, whichever was done first.
+    The parts are added in their order, whichever finished first.
     """
     with torch.autocast("cpu", enabled=False):
         shares = [
@@ -195,12 +196,12 @@ def _summed(traces: list[Trace], slopes: list[Slope], seen: int) -> list[Tensor]
 
 
 def _cut(tensor: Tensor, axis: int) -> tuple[Tensor, ...]:
-    """Cut along the axis of the batch."""
+    """Cut a tensor into parts along the axis of the batch."""
     return torch.split(tensor, PART, axis)
 
 
 def _side_by_side(work: Callable[..., T], parts: Iterable[tuple[Any, ...]]) -> list[T]:
-    """Work at each part, on as many threads as torch has; give them in order."""
+    """Apply `work` to each part, on the number of threads that torch uses, in order."""
     given = list(parts)
     threads = min(len(given), torch.get_num_threads())
     if threads == 1:
@@ -210,7 +211,7 @@ def _side_by_side(work: Callable[..., T], parts: Iterable[tuple[Any, ...]]) -> l
 
 
 def _widened(parts: Tensor) -> Tensor:
-    """Give a copy whose last axis, the batch, fills whole lanes; zero beyond."""
+    """Copy a tensor and pad its last axis, the batch, with zeros to whole lanes."""
     from sfm_stream.jit.lanes import LANES
 
     batch = parts.shape[-1]
@@ -220,12 +221,12 @@ def _widened(parts: Tensor) -> Tensor:
 
 
 def _lanes_last(memory: Tensor) -> Tensor:
-    """Give Re R and Im R [2, K, B, D] as machine code has them [K, 2D, B]."""
+    """Rearrange Re R and Im R [2, K, B, D] for the machine code [K, 2D, B]."""
     return _widened(memory.permute(1, 0, 3, 2).flatten(1, 2))
 
 
 def _parts_first(memory: Tensor) -> Tensor:
-    """Undo `_lanes_last`, but for the lanes that were added."""
+    """Undo the rearrangement of `_lanes_last`; keep any padding."""
     k, _, batch = memory.shape
     return memory.reshape(k, 2, -1, batch).permute(1, 0, 3, 2)
 

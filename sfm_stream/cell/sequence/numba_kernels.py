@@ -1,15 +1,16 @@
-"""SFM and A-SFM over a sequence as machine code: all ticks forth, and back.
+"""SFM and A-SFM over a sequence as machine code: all ticks forward, and backward.
 
-Every array ends in the batch, B a multiple of eight, which lies in the lanes: a product
-with a weight is one number times eight of the batch, and no sum goes across lanes. The
-equations are those of `sfm_stream.cell.step`, which this is tested against.
+The last axis of every array is the batch, with B a multiple of eight. It fills the
+processor's lanes: a product multiplies one weight by eight sequences, and no sum
+crosses lanes. The equations are those of `sfm_stream.cell.step`; the tests compare the
+two.
 
-    gates   f_ste, f_fre, g, i, of A-SFM tanh of what moves ω, and what is given to o
-            [T, G, B]
-    read    A, Re R and Im R, the first before the first tick  [T+1, K, 3D, B]
+    gates   f_ste, f_fre, g, i, for A-SFM tanh(pre_ω), and pre_o  [T, G, B]
+    read    A, Re R and Im R; index 0 is the state before the first tick
+            [T+1, K, 3D, B]
     heads   o and q  [T, K, 2M, B]
-    z       the first before the first tick  [T+1, M, B]
-    turns   cos and sin of ω_t; of SFM one tick for all  [T, 2, K, B]
+    z       index 0 is the output before the first tick  [T+1, M, B]
+    turns   cos and sin of ω_t  [T, 2, K, B]; for SFM [1, 2, K, B], used at all ticks
 """
 
 from __future__ import annotations
@@ -39,13 +40,13 @@ def forth(gates, read, heads, z, turns, w_z, w_heads, b_z, omega, delta):
     """Advance by T ticks.
 
     Args:
-        gates: holds the pre-activations without what z adds; receives the gates.
-        read: its first holds the memory; receives the others.
+        gates: holds the pre-activations without the term of z; receives the gates.
+        read: index 0 holds the memory before the first tick; receives the later ones.
         heads: receives o and q.
-        z: its first holds the output before; receives the others.
+        z: index 0 holds the output before the first tick; receives the later ones.
         turns: receives cos and sin.
-        w_z: z to gates [M, G].
-        w_heads: what is read to o and q [K, Din, 2M], Din either D or 3D.
+        w_z: weights from z to the gates [M, G].
+        w_heads: weights from `read` to o and q [K, Din, 2M], Din is D or 3D.
         b_z: [K, M].
         omega: ω [K].
         delta: δ [K]; not read for SFM.
@@ -76,20 +77,21 @@ def back(
     """Carry the gradient from the last tick to the first.
 
     Args:
-        gates: as `forth` left them.
-        read: likewise.
-        heads: likewise.
-        turns: likewise.
-        z_back: w_z the other way [G, M].
-        heads_back: w_heads the other way [K, 2M, Din].
+        gates: as written by `forth`.
+        read: as written by `forth`.
+        heads: as written by `forth`.
+        turns: as written by `forth`.
+        z_back: w_z transposed [G, M].
+        heads_back: w_heads transposed [K, 2M, Din].
         delta: δ [K]; not read for SFM.
-        d_every: gradient of z from outside [T, M, B].
-        d_gates: receives that of the pre-activations [T, G, B].
-        d_heads: receives that of the pre-activations of o and q [T, K, 2M, B].
-        d_memory: holds that of Re R and Im R after the last tick, receives that of
-            those before the first [K, 2D, B].
-        d_z: receives that of z before the first tick [M, B].
-        d_read: room for that of what is read [3D, B].
+        d_every: gradient of z of every tick from the loss [T, M, B].
+        d_gates: receives the gradient of the pre-activations [T, G, B].
+        d_heads: receives the gradient of the pre-activations of o and q
+            [T, K, 2M, B].
+        d_memory: holds the gradient of Re R and Im R after the last tick, receives the
+            gradient of Re R and Im R before the first [K, 2D, B].
+        d_z: receives the gradient of z before the first tick [M, B].
+        d_read: work space for the gradient of `read` at one tick [3D, B].
     """
     (ticks, k, m, d), adaptive = sizes(heads, read), is_adaptive(gates, heads, read)
     first_o, seen = gates.shape[1] - k * m, heads_back.shape[2]
@@ -138,7 +140,7 @@ def add_weighted(w, u, out):
 
 @inline
 def six_by_two(w, u, out, j, b):
-    """Add to six rows of `out` from j on, and sixteen of the batch from b on."""
+    """Add to six rows of `out` from j on, for sixteen sequences from b on."""
     width, batch = out.shape
     at, right = j * batch + b, j * batch + b + LANES
     a0, a1 = load(out, at, LANES), load(out, right, LANES)
@@ -178,7 +180,7 @@ def six_by_two(w, u, out, j, b):
 
 @inline
 def six_by_one(w, u, out, j, b):
-    """Add to six rows of `out` from j on, and eight of the batch from b on."""
+    """Add to six rows of `out` from j on, for eight sequences from b on."""
     width, batch = out.shape
     at = j * batch + b
     p, q = load(out, at, LANES), load(out, at + batch, LANES)
@@ -205,14 +207,14 @@ def sizes(heads, read):
 
 @inline
 def is_adaptive(gates, heads, read):
-    """Give 1 for A-SFM, whose gates have rows that move ω, and 0 for SFM."""
+    """Give 1 for A-SFM, whose gates have rows for ω, and 0 for SFM."""
     _, k, m, d = sizes(heads, read)
     return int(gates.shape[1] > 3 * d + k * (1 + m))
 
 
 @inline
 def fill(out, number):
-    """Set all of `out`."""
+    """Set all elements of `out` to a number."""
     value = splat(number)
     for p in range(0, out.size, LANES):
         store(out, p, LANES, value)
@@ -227,7 +229,7 @@ def add(u, out):
 
 @inline
 def activate(gates, logistics, last):
-    """Squash the first rows (logistic), and the others up to `last` (tanh)."""
+    """Apply the logistic function to the first rows, tanh to the rows up to `last`."""
     batch = gates.shape[1]
     for p in range(0, logistics * batch, LANES):
         store(gates, p, LANES, logistic_lanes(load(gates, p, LANES)))
@@ -237,7 +239,7 @@ def activate(gates, logistics, last):
 
 @inline
 def turn_by(omega, turn):
-    """Write cos and sin of the same angles for all the batch [2, K, B]."""
+    """Write cos and sin of the angles ω, the same for the whole batch [2, K, B]."""
     for f in range(len(omega)):
         for b in range(turn.shape[2]):
             turn[0, f, b], turn[1, f, b] = math.cos(omega[f]), math.sin(omega[f])
@@ -245,7 +247,7 @@ def turn_by(omega, turn):
 
 @inline
 def turn_with(omega, delta, moved, turn):
-    """Write cos and sin of ω + δ moved [2, K, B]; moved has a row for each ω."""
+    """Write cos and sin of ω + δ moved [2, K, B], with moved [K, B]."""
     for f in range(len(omega)):
         for b in range(turn.shape[2]):
             angle = omega[f] + delta[f] * moved[f, b]
@@ -254,7 +256,7 @@ def turn_with(omega, delta, moved, turn):
 
 @jit
 def remember(f, k, d, gates, turn, past, now):
-    """Turn, forget and drive the memory of one frequency: past and now [3D, B]."""
+    """Rotate the memory of one frequency, forget, add the input: past, now [3D, B]."""
     batch = gates.shape[1]
     for b in range(0, batch, LANES):
         c, s = load(turn, f * batch + b, LANES), load(turn, (k + f) * batch + b, LANES)
@@ -274,7 +276,7 @@ def remember(f, k, d, gates, turn, past, now):
 
 @jit
 def listen(read, w_heads, bias, given, heads):
-    """Write o and q of one frequency [2M, B]: bias [M], given to o [M, B]."""
+    """Compute o and q of one frequency [2M, B]: bias [M]; given is pre_o [M, B]."""
     batch, half = given.shape[1], given.size
     for p in range(0, half, LANES):
         store(heads, p, LANES, load(given, p, LANES))
@@ -296,7 +298,7 @@ def speak(heads, z):
 
 @inline
 def unspeak(heads, d_z, d_heads, d_given):
-    """Split the gradient of z into those of o and q, and write o's twice."""
+    """Compute the gradients of o's and q's pre-activations from that of z; copy o's."""
     half = d_z.size
     for p in range(0, half, LANES):
         o, q = load(heads, p, LANES), load(heads, half + p, LANES)
@@ -309,10 +311,11 @@ def unspeak(heads, d_z, d_heads, d_given):
 
 @jit
 def recall(f, k, d, adaptive, gates, turn, read, d_read, d_memory, d_gates):
-    """Go back through the memory of one frequency.
+    """Carry the gradient back through the memory of one frequency.
 
-    Shapes: read and d_read [3D, B], d_memory [2D, B]. The gradients of log f, of g ∘ i
-    and of the angle are added to the rows of f, of g and of ω.
+    Shapes: read and d_read [3D, B], d_memory [2D, B]. The gradients of log f_ste and of
+    g ∘ i are added to the rows of f_ste and g; those of log f_fre and of the angle are
+    written to the rows of f_fre and ω.
     """
     batch = gates.shape[1]
     for b in range(0, batch, LANES):
@@ -329,7 +332,7 @@ def recall(f, k, d, adaptive, gates, turn, read, d_read, d_memory, d_gates):
             d_re, d_im = fma(through, re, d_re), fma(through, im, d_im)
             driven = (d + k) * batch + at
             g, i = load(gates, driven, LANES), load(gates, driven + d * batch, LANES)
-            re = re - g * i  # what was held
+            re = re - g * i  # Re R before the input was added
             d_f = fma(d_re, re, d_im * im)
             forgot = forgot + d_f
             turned = turned + (d_re * im - d_im * re)
@@ -346,7 +349,7 @@ def recall(f, k, d, adaptive, gates, turn, read, d_read, d_memory, d_gates):
 
 @inline
 def deactivate(k, d, gates, d_gates):
-    """Turn the gradients of log f and of g ∘ i into those of pre-activations."""
+    """Convert the gradients of log f and of g ∘ i to those of the pre-activations."""
     batch = gates.shape[1]
     for p in range(0, (d + k) * batch, LANES):
         f = load(gates, p, LANES)
@@ -360,7 +363,7 @@ def deactivate(k, d, gates, d_gates):
 
 @inline
 def unturn(delta, moved, d_moved):
-    """Turn the gradients of the angles into those of what moves them."""
+    """Convert the gradients of the angles to those of the pre-activations of ω."""
     batch = moved.shape[1]
     for f in range(len(delta)):
         for p in range(f * batch, (f + 1) * batch, LANES):
@@ -369,6 +372,6 @@ def unturn(delta, moved, d_moved):
             store(d_moved, p, LANES, load(d_moved, p, LANES) * slope)
 
 
-# Once in a process, before anything is loaded.
+# Once in a process, before compiled code is loaded from the cache.
 _entry: Any = forth
 cache.discard([_entry.stats.cache_path], SOURCES)

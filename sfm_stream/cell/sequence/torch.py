@@ -1,10 +1,10 @@
-"""SFM and A-SFM over a whole sequence, with the gradient written out.
+"""SFM and A-SFM over a whole sequence in torch, with a hand-written gradient.
 
-`step.step_projected` says what a tick is, and autograd could fold it; but the matrices
-are so small that recording some forty operations per tick and playing them back takes
-most of the time. Here a tick is half as many, which write where their results are kept,
-and what the gradient can take from all ticks at once, it does. In float32 on the CPU
-even these calls are left to machine code (`numba`).
+`step.step_projected` defines a tick, and autograd could differentiate a loop over it.
+But the matrices are so small that recording and replaying about forty operations per
+tick would take most of the time. Here a tick has half as many operations, which write
+directly to the tape, and the gradients of the weights are products over all ticks at
+once. For float32 on the CPU, machine code (`numba`) replaces even these calls.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from sfm_stream.cell.sequence.gradient import expect_one_gradient
 
 
 class Tape(NamedTuple):
-    """What the ticks leave to the gradient.
+    """The values of all ticks that the gradient needs.
 
     K comes before B, so that the heads of all frequencies are one product.
 
     Attributes:
         sigmoids: f_ste, f_fre and g side by side [T, B, 2D+K].
-        tanhs: i, and of A-SFM what moves ω [T, B, D(+K)].
+        tanhs: i, and for A-SFM tanh(pre_ω) [T, B, D(+K)].
         turns: (1 - 2^-12) f_fre times cos and sin of ω_t [T, 2, K, B, 1].
         kept: Re R before g ∘ i is added [T, K, B, D].
         memory: Re R and Im R [T, 2, K, B, D].
@@ -45,7 +45,7 @@ class Tape(NamedTuple):
     z: Tensor
 
     def ticks(self) -> list[Tape]:
-        """Give what is kept of each tick, without the axis T."""
+        """Give the values of each tick, without the axis T."""
         parts = zip(*(part.unbind() for part in self), strict=True)
         return [Tape(*tick) for tick in parts]
 
@@ -59,10 +59,10 @@ def run(
     im: Tensor,
     z: Tensor,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Advance by T ticks, as a fold of `step.step_projected` does.
+    """Advance by T ticks, with the result of a loop over `step.step_projected`.
 
-    Only a gradient backwards is known: none of a gradient, none forwards, no `vmap`.
-    Under autocast it computes in the parameters' own type.
+    Only the first derivative in reverse mode exists: no second derivative, no forward
+    mode, no `vmap`. Under autocast the computation keeps the type of the parameters.
 
     Args:
         weights: shared by the batch.
@@ -77,7 +77,7 @@ def run(
         z of every tick [T, ..., M], and Re R and Im R after the last.
 
     Raises:
-        InvalidState: when the gradient is asked to have a gradient itself.
+        InvalidState: in the backward pass, if torch would differentiate the gradient.
     """
     outputs = z.shape[-1]
     memory = torch.stack([re, im]).reshape(2, -1, *re.shape[-2:])
@@ -150,7 +150,7 @@ class _Sweep(torch.autograd.Function):
 def _blank(
     projected: Tensor, w_heads: Tensor, memory: Tensor, z: Tensor, *, adaptive: bool
 ) -> Tape:
-    """Give an empty tape for the state before the first tick."""
+    """Allocate a tape; the state before the first tick gives the sizes."""
     (ticks, batch, _), (_, k, _, d) = projected.shape, memory.shape
     new = memory.new_empty
     return Tape(
@@ -171,12 +171,12 @@ def _columns(tape: Tape, *, adaptive: bool) -> dict[str, slice]:
 
 
 def _basis(angle: Tensor) -> Tensor:
-    """Give cos and sin [2, K, ..., 1] of an angle [K, ...], a little shortened."""
+    """Give cos and sin [2, K, ..., 1] of an angle [K, ...], times `FORGET_CAP`."""
     return FORGET_CAP * torch.stack([angle.cos(), angle.sin()])[..., None]
 
 
 def _remember(now: Tape, at: dict[str, slice], basis: Tensor, memory: Tensor) -> None:
-    """Turn the memory before a tick, forget, and write: the memory after it."""
+    """Rotate the memory before a tick, forget, add the input; write it to the tape."""
     f_ste, f_fre, g = (now.sigmoids[:, at[name]] for name in ("f_ste", "f_fre", "g"))
     cos, sin = torch.mul(basis, f_fre.T[..., None], out=now.turns)
     (re, im), (re_after, im_after) = memory, torch.mul(memory, cos, out=now.memory)
@@ -188,7 +188,7 @@ def _remember(now: Tape, at: dict[str, slice], basis: Tensor, memory: Tensor) ->
 
 
 def _read_out(now: Tape, pre_o: Tensor, w_heads: Tensor, bias: Tensor) -> None:
-    """Give the z of a tick from the memory after it."""
+    """Compute z of a tick from the memory after it; write it to the tape."""
     re, im = now.memory
     (k, batch, d), m = re.shape, now.z.shape[-1]
     amplitude = torch.addcmul(re.new_tensor(EPSILON), re, re)
@@ -213,8 +213,9 @@ def _back(
     """Carry the gradient from the last tick to the first.
 
     Returns:
-        That of the pre-activations [T, B, G], of those of o and q [K, T, B, 2, M], of
-        the memory and of z before the first tick.
+        The gradients of the pre-activations of the gates [T, B, G], of the
+        pre-activations of o and q [K, T, B, 2, M], and of the memory and of z before
+        the first tick.
     """
     at = _columns(tape, adaptive=delta is not None)
     d_pre = _slopes(tape, at, delta)
@@ -237,7 +238,7 @@ def _back(
 
 
 def _from_heads(d_head: Tensor, heads: Tensor, d_z: Tensor) -> None:
-    """Put the gradient of the pre-activations of o and q where it is kept."""
+    """Write the gradient of the pre-activations of o and q to `d_head`."""
     (o, q), (d_o, d_q) = heads.unbind(2), d_head.unbind(2)
     through = o * d_z
     both = through * q
@@ -246,7 +247,7 @@ def _from_heads(d_head: Tensor, heads: Tensor, d_z: Tensor) -> None:
 
 
 def _from_seen(now: Tape, d_memory: Tensor, d_seen: Tensor) -> Tensor:
-    """Add to the gradient of a memory what reaches it through what the heads see."""
+    """Add to the gradient of the memory the part that comes from the heads' inputs."""
     d = now.memory.shape[-1]
     d_memory = d_memory.addcmul(now.memory, d_seen[..., :d] / now.seen[..., :d])
     if d_seen.shape[-1] > d:
@@ -255,9 +256,10 @@ def _from_seen(now: Tape, d_memory: Tensor, d_seen: Tensor) -> Tensor:
 
 
 def _slopes(tape: Tape, at: dict[str, slice], delta: Tensor | None) -> Tensor:
-    """Give what the gates' gradients are multiplied with [T, B, G]; o's is left blank.
+    """Compute the derivatives of the gates [T, B, G]; leave the columns of o unset.
 
-    For the forget gates that is of log f, as the memory holds the factor f already.
+    For the forget gates this is the derivative of log f: the memory already contains
+    the factor f.
     """
     sigmoids, tanhs, d = tape.sigmoids, tape.tanhs, at["f_ste"].stop
     slopes = sigmoids.new_empty(*sigmoids.shape[:2], at["o"].stop)
@@ -273,7 +275,7 @@ def _slopes(tape: Tape, at: dict[str, slice], delta: Tensor | None) -> Tensor:
 def _to_gates(
     d_gates: Tensor, at: dict[str, slice], now: Tape, d_memory: Tensor
 ) -> None:
-    """Multiply the slopes of a tick with the gradient that reaches its gates."""
+    """Multiply the derivatives of a tick's gates by the gradient that reaches them."""
     (d_re, d_im), im = d_memory, now.memory[1]
     forgot = (d_re * now.kept).addcmul_(d_im, im)
     d_gates[:, at["f_ste"]].mul_(forgot.sum(0))
@@ -287,7 +289,7 @@ def _to_gates(
 
 
 def _turned_back(now: Tape, at: dict[str, slice], d_memory: Tensor) -> Tensor:
-    """Give the gradient of the memory before a tick."""
+    """Compute the gradient of the memory before a tick."""
     cos, sin = now.turns
     held = d_memory * now.sigmoids[:, at["f_ste"]]
     re, im = held
