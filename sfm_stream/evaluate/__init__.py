@@ -1,1 +1,1 @@
-"""Our forecaster and others on the same ticks, by the same rules."""
+"""Comparisons of our forecaster with others, on the same ticks by the same rules."""

@@ -1,7 +1,7 @@
-"""One model on one stream of ticks: how well, how fast, and in how much memory.
+"""Measures a model on a feed's ticks: errors, pace and memory.
 
-All models meet the same ticks by the same rules: score, forecast, learn. What counts is
-folded from the scores they wrote down.
+All models get the same ticks by the same rules: score, forecast, learn. The figures
+come from the scores that each model wrote to disk.
 """
 
 from __future__ import annotations
@@ -35,22 +35,22 @@ if TYPE_CHECKING:
     from sfm_stream.sinks import ParquetSink
 
 LIVE = 5_000
-"""Events that are taken one by one to time a tick."""
+"""Events that the engine takes one by one to time a tick."""
 BLOCKS, STRETCHES = 20, 50
 SQUARED = ("mse", "naive_mse")
 KEPT = ("forecasts", "scores", "voided", "rejected")
 REFERENCE = ("naive_mse",)
-"""Metrics of the last value that skill already holds."""
+"""Metrics of the last value; skill already contains them."""
 FIGURES = (
     *(name for name in metrics.COMPARED if name not in REFERENCE),
     "skill", "block_median", "block_q10",
 )  # fmt: skip
-"""What is said of a model, beside its pace."""
+"""The figures of a model, beside its pace."""
 OVER_STREAMS = ("skill_median", "skill_worst")
-"""What is said too where there are several streams."""
+"""Further figures where there are several streams."""
 NS_PER_US, NS_PER_S = 1e3, 1e9
 Taken: TypeAlias = tuple[Mapping[str, int], int]
-"""Ticks per stream, and events in all."""
+"""Ticks per stream, and the number of all events."""
 
 
 def measure(
@@ -60,23 +60,24 @@ def measure(
     folder: Path,
     kinds: Sequence[str],
 ) -> dict[str, Any]:
-    """Take one model through all a feed has.
+    """Run one model over all ticks of a feed.
 
     Args:
-        config: of the ticks and the target; of the model too, where it is ours.
-        open_feed: opens the feed it names.
-        model: its name.
-        folder: where its records go.
-        kinds: of the records to keep; of a peer there are scores alone.
+        config: settings of the ticks and the target; also of the model, if it is ours.
+        open_feed: opens the feed that the settings name.
+        model: name of the model.
+        folder: for the records of the model.
+        kinds: kinds of records to keep, for our engine; a peer keeps scores and
+            rejected or voided records.
 
     Returns:
-        `horizons`, each with `FIGURES`; of several targets the mean, and each of them
-        under `targets`; `ticks_per_s`, `p50_us`, `p99_us`, `peak_rss_mib`; `account`,
-        what was not taken; `remarks`, why there are no figures where there are none;
-        `stretches`, its squared errors in order of time.
+        `horizons`, each with `FIGURES`; for several targets their mean, and each target
+        under `targets`; `ticks_per_s`, `p50_us`, `p99_us`, `peak_rss_mib`; `account` of
+        the events that were not accepted; `remarks`, the reasons for absent figures;
+        `stretches`, the squared errors in order of time.
 
     Raises:
-        FeedError: where the feed cannot be read on.
+        FeedError: if the feed cannot be read further.
         SinkError: if records cannot be written.
     """
     feed = open_feed(config)
@@ -84,7 +85,7 @@ def measure(
     if model in registry.ENGINES:
         settings = registry.ENGINES[model](config)
         taken, pace = _engine(settings, feed, sink, kinds)
-        # of another feed: this one's account is of the whole reading
+        # from a second feed, so that the account of the first covers one whole reading
         pace = {**pace, **_live(settings, open_feed(config))}
     else:
         taken, pace = _peers(config, feed, sink, registry.PEERS[model])
@@ -111,24 +112,24 @@ def measure_all(
     jobs: int = 1,
     say: Callable[[str], None] = lambda _: None,
 ) -> dict[str, Any]:
-    """Take models through all a feed has, each in a process of its own.
+    """Run models over all ticks of a feed, each in its own process.
 
     Args:
-        config: of the ticks, the target and our model.
-        open_feed: opens the feed it names.
+        config: settings of the ticks, the target and our model.
+        open_feed: opens the feed that the settings name.
         names: of the models.
-        folder: where each model's records go, in a folder of its name.
-        jobs: processes at work at the same time.
-        say: told when a model is done.
+        folder: for the records; each model gets a folder with its name.
+        jobs: number of processes that run at the same time.
+        say: receives a message when a model is done.
 
     Returns:
-        `{"models": {name: figures}}`, as `measure` gives them, `account`, the same
-        for all of them, and `remarks`, each once.
+        `{"models": {name: figures}}`, with the figures of `measure`; `account`, the
+        same for all models; and `remarks`, each once.
 
     Raises:
-        ConfigError: if a name is no model's, or a model cannot do the task.
-        SinkError: if the folder holds a comparison already.
-        FeedError, SinkError: as `measure` does.
+        ConfigError: if a model is unknown or cannot do the task.
+        SinkError: if the folder already holds a comparison.
+        FeedError, SinkError: as `measure` raises them.
         InvalidState: if a process was ended from outside.
     """
     registry.check(names)
@@ -145,14 +146,14 @@ def measure_all(
     accounts = {name: found[name].pop("account") for name in names}
     remarks = dict.fromkeys(r for name in names for r in found[name].pop("remarks"))
     for name in names:
-        del found[name]["stretches"]  # the report draws from all records
+        del found[name]["stretches"]  # the report reads the records instead
     models = {name: found[name] for name in names}
     account = accounts[names[0]]
     return {"models": models, "account": account, "remarks": list(remarks)}
 
 
 def _expect_room(folder: Path, names: Sequence[str]) -> None:
-    """Refuse a folder with the figures or records of a comparison."""
+    """Refuse a folder that holds the figures or records of a comparison."""
     there = [one for one in (results.NAME, *names) if (folder / one).exists()]
     if there:
         problem = f"holds a comparison already: {listed(there)}"
@@ -162,7 +163,7 @@ def _expect_room(folder: Path, names: Sequence[str]) -> None:
 def _engine(
     settings: Config, feed: Feed, sink: ParquetSink, kinds: Sequence[str]
 ) -> tuple[Taken, dict[str, float]]:
-    """Take our engine through the feed; give what it took, and its pace."""
+    """Run our engine over the feed; give the ticks taken and the pace."""
     room.expect(settings, feed.fields)
     precompile.call(settings, feed.fields)
     engine = _Clocked(settings, feed.fields)
@@ -177,7 +178,7 @@ def _engine(
 def _peers(
     config: Config, feed: Feed, sink: ParquetSink, create: Callable[[Task], Peer]
 ) -> tuple[Taken, dict[str, float]]:
-    """Take peers through the feed, one per stream and target."""
+    """Run peers over the feed, one per stream and target."""
     referee = Referee(config, feed.fields)
     settings = registry.ENGINES["sfm"](config)
     ours = layout.lay_out(settings, inputs.plan(settings, feed.fields))
@@ -207,10 +208,10 @@ def _peers(
 
 
 class _Clock:
-    """Times what peers do, tick by tick: labels first, then the tick of all targets.
+    """Times the calls of peers, tick by tick: first labels, then forecasts of targets.
 
     Attributes:
-        ns: spent on each tick.
+        ns: time spent on each tick.
     """
 
     def __init__(self, targets: int) -> None:
@@ -218,11 +219,11 @@ class _Clock:
         self._targets, self._spent = targets, 0
 
     def timed(self, peer: Peer, target: int) -> Peer:
-        """Give the peer under the clock."""
+        """Wrap a peer so that this clock times its calls."""
         return _TimedPeer(peer, self, is_last=target == self._targets - 1)
 
     def spend(self, ns: int, *, ends_tick: bool) -> None:
-        """Take note of time spent."""
+        """Add time spent to the current tick."""
         self._spent += ns
         if ends_tick:
             self.ns.append(self._spent)
@@ -230,13 +231,13 @@ class _Clock:
 
 
 class _TimedPeer:
-    """A peer under the clock."""
+    """A peer whose calls a clock times."""
 
     def __init__(self, peer: Peer, clock: _Clock, *, is_last: bool) -> None:
         self._peer, self._clock, self._is_last = peer, clock, is_last
 
     def forecast(self, seen: Seen) -> Floats:
-        """Time a forecast; that of the last target ends the tick."""
+        """Time a forecast; the forecast of the last target ends the tick."""
         begun = time.perf_counter_ns()
         means = self._peer.forecast(seen)
         spent = time.perf_counter_ns() - begun
@@ -244,17 +245,17 @@ class _TimedPeer:
         return means
 
     def learn(self, labels: Labels) -> None:
-        """Time what is learned."""
+        """Time the learning from labels."""
         begun = time.perf_counter_ns()
         self._peer.learn(labels)
         self._clock.spend(time.perf_counter_ns() - begun, ends_tick=False)
 
 
 class _Clocked(Engine):
-    """An engine that knows how long its blocks took.
+    """An engine that times its blocks.
 
     Attributes:
-        seconds: spent on them.
+        seconds: time spent on all blocks.
     """
 
     def __init__(self, settings: Config, fields: Sequence[str]) -> None:
@@ -262,7 +263,7 @@ class _Clocked(Engine):
         self.seconds = 0.0
 
     def run(self, block: Block) -> Records:
-        """Observe and learn every event of a block, on the clock."""
+        """Observe and learn every event of a block, and add the time it took."""
         begun = time.perf_counter()
         records = super().run(block)
         self.seconds += time.perf_counter() - begun
@@ -274,7 +275,7 @@ def _only(records: Records, kinds: Sequence[str]) -> Records:
 
 
 def _live(settings: Config, feed: Feed) -> dict[str, float]:
-    """Time the first ticks as a live feed would bring them, one by one."""
+    """Time the first ticks one by one, as a live feed brings them."""
     engine = Engine(settings, feed.fields)
     taken = []
     for event in next(feed.blocks(LIVE)).events():
@@ -288,7 +289,7 @@ def _live(settings: Config, feed: Feed) -> dict[str, float]:
 def percentiles(ns: Sequence[int]) -> dict[str, float]:
     """Give the median and the 99th percentile of nanoseconds, in microseconds.
 
-    NaN of none.
+    Without any values both are NaN.
     """
     if not ns:
         return dict.fromkeys(("p50_us", "p99_us"), math.nan)
@@ -297,7 +298,7 @@ def percentiles(ns: Sequence[int]) -> dict[str, float]:
 
 
 def _fold(folder: Path, first: Mapping[str, int]) -> dict[str, Any]:
-    """Fold scores into figures: per horizon, and per target where there are several."""
+    """Reduce scores to figures per horizon; for several targets also per target."""
     whole = metrics.fold_scores(folder, first, metrics.COMPARED)
     stretches = metrics.blocks(folder, first, BLOCKS)
     known = whole.get("targets") or dict.fromkeys(stretches, whole)
@@ -317,11 +318,11 @@ def _fold(folder: Path, first: Mapping[str, int]) -> dict[str, Any]:
 
 
 def _stretches(folder: Path, first: Mapping[str, int]) -> dict[str, list[float]]:
-    """Give squared errors of equal stretches, the model's and the last value's.
+    """Give squared errors of the model and of the last value, over equal stretches.
 
-    Each target and horizon counts alike: its errors are told as shares of all that the
-    last value made. So 1 - sum / sum is the mean of their skills. One with a square too
-    large for a float is left out.
+    Each target and horizon has the same weight: its errors are divided by the total
+    squared error of the last value. So 1 - sum(ours) / sum(theirs) is the mean of the
+    skills. A target and horizon with a square too large for a float is left out.
     """
     sums = np.zeros((2, STRETCHES))
     for horizons in metrics.blocks(folder, first, STRETCHES).values():

@@ -1,6 +1,6 @@
-"""Results kept in files, each under a key of all that decides it.
+"""Stores results in files, each with a key made of everything that determines it.
 
-So work that was stopped continues; after a change what it affects runs again.
+So stopped work continues, and after a change only the affected results run again.
 """
 
 from __future__ import annotations
@@ -16,25 +16,25 @@ from sfm_stream.storage import run_folder
 
 PACKAGE = Path(__file__).parents[1]
 FOLDERS = (PACKAGE, PACKAGE.parent / "connectors")
-"""Figures come from the code of these."""
+"""Folders whose code determines the figures."""
 SHELLS = (
     "cli", "cluster", "daemon", "evaluate/kept.py", "evaluate/pace",
     "evaluate/results.py", "evaluate/suite.py", "evaluate/sweep",
     "evaluate/workers.py", "paper", "report", "running/replay.py", "running/verify",
 )  # fmt: skip
-"""Rooms and files of the package from which no figure comes."""
+"""Folders and files of the package that do not affect any figure."""
 
 
 def key(*decides: object) -> str:
-    """Give the SHA-256 of all that decides a result, as plain values."""
+    """Give the SHA-256 of the values that determine a result."""
     return hashlib.sha256(msgspec.json.encode(decides)).hexdigest()
 
 
 def code(folders: Sequence[Path] = FOLDERS) -> str:
-    """Give a digest of the code that figures come from.
+    """Give a digest of the code that determines the figures.
 
     Args:
-        folders: of packages or rooms; in each, `SHELLS` are left out.
+        folders: of packages or parts of them; in each, `SHELLS` are left out.
     """
     digest = hashlib.sha256()
     for folder in folders:
@@ -45,19 +45,19 @@ def code(folders: Sequence[Path] = FOLDERS) -> str:
 
 
 def read(path: Path, key: str) -> dict[str, Any] | None:
-    """Give a result, if it is there and of this key."""
+    """Read a result; give None if it is absent, damaged, or has another key."""
     if not path.exists():
         return None
     try:
         found = msgspec.json.decode(path.read_bytes(), type=dict[str, Any])
     except msgspec.DecodeError:
-        return None  # torn by a power cut: run again
+        return None  # cut off by a power failure: run again
     result: dict[str, Any] = found["result"]
     return result if found.get("key") == key else None
 
 
 def write(path: Path, key: str, result: dict[str, Any]) -> None:
-    """Keep a result.
+    """Write a result with its key.
 
     Raises:
         SinkError: if the disk is full or refuses.

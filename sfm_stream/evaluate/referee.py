@@ -1,8 +1,9 @@
-"""The rules of a comparison: what a peer sees, and when it may learn.
+"""The rules of a comparison: the ticks a peer sees, and when it may learn.
 
-An engine that only ever says the last value takes in the same ticks. Its records tell
-which ticks were taken, folded or refused, when each label settled, and what a gap
-voided; so no peer can see a label earlier, or score another tick, than our own model.
+An engine that forecasts the last value takes the same events. Its records give the
+accepted, folded and rejected ticks, the moment when each label settles, and the
+forecasts that a gap voids. So a peer cannot see a label earlier than our model does, or
+score another tick.
 """
 
 from __future__ import annotations
@@ -34,11 +35,11 @@ class Seen(NamedTuple):
     """A tick as a peer sees it.
 
     Attributes:
-        stream: its number.
-        origin: its number in the stream, from 0.
+        stream: number of the stream.
+        origin: number of the tick in the stream, from 0.
         time: ns.
         values: float64 [S], the targets first, then the other fields.
-        fresh: whether it is the first of its stream or the first after a gap.
+        fresh: whether the tick is the first of its stream or the first after a gap.
     """
 
     stream: int
@@ -52,12 +53,12 @@ class Labels(NamedTuple):
     """The labels of one target that settled at the same moment.
 
     Attributes:
-        stream: its number.
-        target: its number.
+        stream: number of the stream.
+        target: number of the target.
         horizon: int64 [n], numbers of the horizons.
-        origin: int64 [n], the ticks at which they were forecast.
+        origin: int64 [n], the ticks at which the forecasts were made.
         truth: float64 [n].
-        rows: where they stand among the scores of the round.
+        rows: slice of these labels among the scores of the round.
     """
 
     stream: int
@@ -69,20 +70,20 @@ class Labels(NamedTuple):
 
 
 class Peer(Protocol):
-    """A forecaster of one target of one stream, beside whom ours is measured."""
+    """A forecaster of one target of one stream, for comparison with our model."""
 
     def forecast(self, seen: Seen) -> Floats:
         """Take a tick; give the means [Q] of the target at every horizon."""
 
     def learn(self, labels: Labels) -> None:
-        """Learn from labels that settled, before the tick that settled them is seen."""
+        """Learn from labels; the tick that settled them comes afterwards."""
 
 
 class Ring:
-    """Rows of numbers kept until no label can ask for them.
+    """A ring buffer of rows, kept until no label can need them.
 
     Args:
-        wait: ticks for which a row must be kept.
+        wait: number of ticks for which a row is kept.
         width: of a row.
     """
 
@@ -90,7 +91,7 @@ class Ring:
         self._rows = np.full((wait + 1, width), np.nan)
 
     def put(self, origin: int, row: Floats) -> None:
-        """Keep the row of a tick."""
+        """Store the row of a tick."""
         self._rows[origin % len(self._rows)] = row
 
     def at(self, origin: Ints, column: Ints | slice | int = slice(None)) -> Floats:
@@ -101,12 +102,12 @@ class Ring:
 
 @dataclass(frozen=True, slots=True)
 class Round:
-    """What followed from a block of events.
+    """The steps for peers that follow from a block of events.
 
     Attributes:
-        steps: in the order of one tick: first its labels, then the tick.
+        steps: ticks and labels in order; the labels that a tick settles come before it.
         scores: columns of scores, with the last value as forecast.
-        tables: texts of their codes.
+        tables: texts of the codes in these columns.
     """
 
     steps: Sequence[Seen | Labels]
@@ -114,23 +115,24 @@ class Round:
     tables: Mapping[str, tuple[str, ...]]
 
     def answered(self, means: Floats, judged: Judged) -> Records:
-        """Give the scores of other forecasts [n] in the place of the last values."""
+        """Give the scores with other forecasts [n] in place of the last values."""
         columns = {**self.scores, "mean": means, **judged._asdict()}
         return Records({"scores": columns}, self.tables)
 
 
 class Referee:
-    """Turns blocks of events into what peers see and learn.
+    """Turns blocks of events into the ticks and labels for peers.
 
     Attributes:
         targets: names [Tg].
-        values: names [S] of what a tick shows: the targets, then the other fields.
+        values: names [S] of the values of a tick: the targets, then the other fields.
         horizons: names [Q].
-        left_out: records of what the latest block had that was not taken or is voided.
+        left_out: records of the rejected events and voided forecasts of the latest
+            block.
         levels: of the intervals [L].
 
     Raises:
-        ConfigError: if a target names what the feed has not.
+        ConfigError: if a target names an unknown field.
     """
 
     def __init__(self, settings: Config, fields: Sequence[str]) -> None:
@@ -147,21 +149,21 @@ class Referee:
         self.levels = settings.forecast.levels
 
     def ring(self, width: int) -> Ring:
-        """Give room for rows that wait for their labels."""
+        """Make a ring for rows that wait for their labels."""
         return Ring(self._wait, width)
 
     @property
     def seq(self) -> int:
-        """Events so far."""
+        """Number of events so far."""
         return self._engine.seq
 
     @property
     def ticks(self) -> Mapping[str, int]:
-        """Ticks taken in so far, per stream."""
+        """Number of accepted ticks so far, per stream."""
         return self._engine.ticks
 
     def take(self, block: Block) -> Round:
-        """Take events; give what follows for the peers."""
+        """Take events; give the steps for the peers."""
         records = self._engine.run(block)
         self._note_gaps(records.columns["voided"])
         tables = {**records.tables, "target": self.targets}
@@ -175,20 +177,20 @@ class Referee:
         ):  # fmt: skip
             steps += made
             moments.append(when)
-        # a moment is an event and a time, as one event may close several bins; what
-        # is equal stays in order: labels first
+        # A moment is an event number and a time, as one event may close several bins.
+        # The sort is stable: at the same moment labels stay before the tick.
         seq, time = np.concatenate(moments, axis=1)
         order = np.lexsort((time, seq))
         return Round([steps[i] for i in order], scores, tables)
 
     def _ours(self, records: Records, kind: str) -> dict[str, NDArray[Any]]:
-        """Give the columns of a kind, without the values that are no targets."""
+        """Give the columns of a kind, only for the targets of the run."""
         columns = records.columns[kind]
         ours = columns["target"] < len(self.targets)
         return {name: column[ours] for name, column in columns.items()}
 
     def _note_gaps(self, voided: Columns) -> None:
-        """Keep the newest tick before each gap."""
+        """Remember the newest tick before each gap."""
         gap = voided["reason"] == GAP
         newest: dict[tuple[int, int], int] = {}
         columns = (voided[name][gap].tolist() for name in ("stream", "seq", "origin"))
@@ -198,7 +200,7 @@ class Referee:
 
     def _seen(self, forecasts: Columns) -> tuple[list[Seen], Ints]:
         """Give the ticks and their moments [2, n]."""
-        # a tick's forecasts stand together: by value, then by horizon
+        # The forecasts of a tick are adjacent: by value, then by horizon.
         width = len(self.values) * len(self.horizons)
         first = {name: forecasts[name][::width] for name in ("seq", "time")}
         values = forecasts["mean"][:: len(self.horizons)].reshape(-1, len(self.values))
@@ -238,12 +240,12 @@ def run_peers(
     create: Callable[[int, int], Peer],
     write: Callable[[Records], None],
 ) -> None:
-    """Feed blocks of events to peers: score, learn, forecast, tick by tick.
+    """Run peers over blocks of events: score, learn, forecast, tick by tick.
 
     Args:
         blocks: in order.
-        referee: says what a peer sees and when.
-        create: gives the peer of a stream and a target, by their numbers.
+        referee: makes the ticks and labels for the peers.
+        create: makes the peer of a stream and a target, by their numbers.
         write: takes the scores of a block as columns.
     """
     rows: dict[tuple[int, int], _Watched] = {}
@@ -266,7 +268,7 @@ def run_peers(
 
 
 class _Watched:
-    """A peer, what it said of each origin, and the widths of its intervals."""
+    """A peer, its pending forecasts, and the widths of its intervals."""
 
     def __init__(self, peer: Peer, referee: Referee) -> None:
         horizons, levels = len(referee.horizons), len(referee.levels)
@@ -276,12 +278,12 @@ class _Watched:
         self._said = referee.ring(horizons * levels)
 
     def forecast(self, seen: Seen) -> None:
-        """Keep what is said at a tick."""
+        """Store the forecasts and half-widths of a tick."""
         self._means.put(seen.origin, self._peer.forecast(seen))
         self._said.put(seen.origin, self._widths.say().ravel())
 
     def settle(self, labels: Labels) -> tuple[Floats, Floats]:
-        """Learn from labels; give the means [n] and half-widths [n, L] said of them."""
+        """Learn from labels; give their forecasts [n] and half-widths [n, L]."""
         means = self._means.at(labels.origin, labels.horizon)
         rows = self._said.at(labels.origin).reshape(len(means), -1, self._levels)
         said = rows[np.arange(len(means)), labels.horizon]

@@ -1,4 +1,4 @@
-"""Results of a comparison, as files and as Markdown."""
+"""Writes the results of a comparison as files and as Markdown."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def keep(found: Mapping[str, Any], folder: Path) -> None:
     """Write `figures.json`, and `figures.parquet` with a row per model and horizon.
 
     Args:
-        found: as `contest.measure_all` gives it.
+        found: the result of `contest.measure_all`.
         folder: of the comparison.
 
     Raises:
@@ -51,15 +51,16 @@ def markdown(
     found: Results,
     command: str,
 ) -> str:
-    """Give the suite's tables: errors of the published sets, skills of the others.
+    """Make the suite's tables: errors of the published sets, skills of the others.
 
-    Two more show the scores of the intervals: Winkler's, at the widest level, and CRPS.
+    Two more tables show the scores of the intervals: the Winkler score at the widest
+    level, and the CRPS.
 
     Args:
-        benchmarks: the sets; those that were left out are in no table.
+        benchmarks: the sets; a set without results is in no table.
         names: of the models.
-        found: as `suite.carry_out` gives it.
-        command: that made them.
+        found: the result of `suite.carry_out`.
+        command: the command that made the results.
     """
     tables, there = [], [b for b in benchmarks if b.name in found]
     for measure, head in (
@@ -109,7 +110,7 @@ def _score(value: float | None) -> str:
 
 
 def put(path: Path, text: str) -> None:
-    """Put Markdown between the two marks of a file.
+    """Replace the text between the two marks of a file.
 
     Raises:
         SinkError: if the file cannot be read or written, or lacks the marks.

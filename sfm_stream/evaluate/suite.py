@@ -1,6 +1,6 @@
-"""The benchmark suite: many sets, each with the configuration of its ticks.
+"""The benchmark suite: many data sets, each with its own configuration.
 
-A suite that was stopped continues; after a change what it affects runs again.
+A stopped suite continues, and after a change only the affected results run again.
 """
 
 from __future__ import annotations
@@ -33,21 +33,22 @@ if TYPE_CHECKING:
 
 SUITE = "suite.toml"
 KEPT = ("scores", "rejected")
-"""Where the code of models other than ours stands."""
+"""Kinds of records that a run of the suite keeps."""
 
 
 class Benchmark(Section, frozen=True):
-    """A set, what it is measured by, and what is known of it.
+    """A data set, its measure, and the best published figure.
 
     Attributes:
         name: of the set and of its configuration.
-        title: for people.
+        title: of the set in the tables.
         measure: mean of z-scored squared errors, skill, or the median stream's skill.
-        train: rows whose standard deviations z-scores are taken with.
-        files: globs, from the suite's folder; each file is a run. None: one run.
+        train: number of first rows that give the standard deviations for z-scores.
+        files: globs, relative to the suite's folder; each file is a run. Without globs
+            the set is one run.
         best: best published figure.
-        source: whose it is.
-        optional: whether it is left out where its file is absent; users bring it.
+        source: of the published figure.
+        optional: whether to leave out the set if its file is absent; users supply it.
     """
 
     name: str
@@ -61,7 +62,7 @@ class Benchmark(Section, frozen=True):
 
 
 class Suite(Section, frozen=True):
-    """What `suite.toml` holds."""
+    """The contents of `suite.toml`."""
 
     set: tuple[Benchmark, ...]
 
@@ -72,11 +73,11 @@ class Task:
 
     Attributes:
         benchmark: the set.
-        run: name of the file's run.
+        run: name of the run, from its file.
         model: name.
-        config: of the ticks, the target and our model.
-        path: where the result is kept.
-        key: of all that decides it.
+        config: settings of the ticks, the target and our model.
+        path: of the result's file.
+        key: digest of everything that determines the result.
     """
 
     benchmark: Benchmark
@@ -89,11 +90,11 @@ class Task:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """How configurations are read and feeds opened.
+    """The functions that read configurations and open feeds.
 
     Attributes:
         load: reads a configuration file with overrides.
-        open_feed: opens the feed it names.
+        open_feed: opens the feed that a configuration names.
     """
 
     load: Callable[[Path, list[str]], Config]
@@ -109,10 +110,10 @@ def read(folder: Path, chosen: Sequence[str] = ()) -> tuple[Benchmark, ...]:
 
     Args:
         folder: with `suite.toml` and the configuration of each set.
-        chosen: names of the sets wanted; all when empty.
+        chosen: names of the wanted sets; all sets if empty.
 
     Raises:
-        ConfigError: if it cannot be read or a name is none of its sets.
+        ConfigError: if `suite.toml` cannot be read, or a name is not one of its sets.
     """
     path = folder / SUITE
     try:
@@ -138,17 +139,18 @@ def carry_out(
     overrides: Sequence[str] = (),
     say: Callable[[str], None] = lambda _: None,
 ) -> Results:
-    """Run what is not known yet, and give all results.
+    """Run the tasks without a stored result, and give all results.
 
     Args:
         folder: of the suite.
-        benchmarks: its sets.
+        benchmarks: the sets to run.
         names: of the models.
-        source: of configurations and ticks.
+        source: reads configurations and opens feeds.
         out: folder of the results.
-        pool: where models are taken through their ticks, each in a process of its own.
-        overrides: settings to put over those of all sets.
-        say: told each figure as it becomes known, and where many rows were not taken.
+        pool: runs the models, each in its own process.
+        overrides: settings that override those of all sets.
+        say: receives each figure when it is known, and a message where many rows were
+            not accepted.
 
     Raises:
         ConfigError, FeedError: where a set cannot be read.
@@ -183,7 +185,7 @@ def carry_out(
 def _is_there(
     folder: Path, benchmark: Benchmark, source: Source, say: Callable[[str], None]
 ) -> bool:
-    """Say whether a set can be run; one that is not optional is read, and fails."""
+    """Say whether a set can run: False only if it is optional and a file is absent."""
     if not benchmark.optional:
         return True
     path = source.load(folder / f"{benchmark.name}.toml", []).feed.path
@@ -196,15 +198,15 @@ def _is_there(
 
 
 def summary(benchmark: Benchmark, each: Mapping[str, Any]) -> dict[str, Any]:
-    """Sum up the runs of one model on one set.
+    """Summarise the runs of one model on one set.
 
     Args:
         benchmark: the set.
-        each: results of its runs, with `value` where z-scores are taken.
+        each: result of each run, by name, with `z_mse` where the measure is `mse`.
 
     Returns:
-        `value`, `sign`, and `winkler` and `crps` in mean absolute moves, means over
-        runs; `worst` of the values; and the `runs`.
+        `value` and `sign`, means over runs; `winkler` and `crps` in mean absolute
+        moves; `worst`, the worst of the `values`; and the `runs`.
     """
     values = {run: _value(benchmark, result) for run, result in each.items()}
     known = [value for value in values.values() if value is not None]
@@ -229,7 +231,7 @@ def _value(benchmark: Benchmark, result: Mapping[str, Any]) -> float | None:
 
 
 def _in_moves(results: Iterable[Mapping[str, Any]], name: str) -> float | None:
-    """Give a score of intervals over the mean absolute move, a mean over all rows."""
+    """Give a score of intervals divided by the mean absolute move, a mean over rows."""
     trees = [
         tree
         for result in results
@@ -312,7 +314,7 @@ def _runs(
 def _results(
     tasks: Sequence[Task], source: Source, pool: Executor
 ) -> Iterator[tuple[Task, dict[str, Any]]]:
-    """Give results as they become known, those known before first."""
+    """Give the results as they become known; the stored ones come first."""
     unknown = []
     for task in tasks:
         known = kept.read(task.path, task.key)
@@ -338,7 +340,8 @@ def _measure(task: Task, open_feed: Callable[[Config], Feed]) -> dict[str, Any]:
 def z_mse(result: Mapping[str, Any], deviations: Mapping[str, float]) -> float | None:
     """Give the mean squared error in z-scores, over targets and horizons.
 
-    None if one of them has no error, or a target never moved in the training rows.
+    The result is None if a target and horizon has no error, or if a target never moved
+    in the training rows.
     """
     targets = result.get("targets") or dict.fromkeys(deviations, result)
     errors = [
@@ -352,7 +355,7 @@ def z_mse(result: Mapping[str, Any], deviations: Mapping[str, float]) -> float |
 
 
 def _deviations(task: Task, feed: Feed) -> dict[str, float]:
-    """Give the population standard deviation of each target in the first rows."""
+    """Give the population standard deviation of each target in the training rows."""
     train, rows = task.benchmark.train, np.empty((0, len(feed.fields)))
     for block in feed.blocks(train):
         rows = np.concatenate([rows, block.values[block.kind == TICK]])

@@ -1,9 +1,10 @@
-"""Intervals around the forecasts of peers, which give none themselves.
+"""Intervals around the forecasts of peers, which forecast only means.
 
-A half-width is that of normal errors whose variance forgets, times a factor that a
-quantile tracker calibrates: it grows after a miss and shrinks after a hit, so that the
-shares balance at the level (Gibbs and Candes, Adaptive conformal inference under
-distribution shift, NeurIPS 2021). So a peer with poor means still gets fair widths.
+A half-width is that of normal errors with a running variance, times a factor that a
+quantile tracker calibrates. The factor grows after a miss and shrinks after a hit, so
+that the share of hits settles at the level (Gibbs and Candes, Adaptive conformal
+inference under distribution shift, NeurIPS 2021). So a peer with poor means still gets
+calibrated widths.
 """
 
 from __future__ import annotations
@@ -22,13 +23,13 @@ if TYPE_CHECKING:
     from sfm_stream.events import Floats, Ints
 
 ENOUGH = 20
-"""Scores before an interval is stated, as ours."""
+"""Scores before the first interval, as for our model."""
 PACE, STEP = 0.02, 0.03
-"""Of the running variance, and of a tracker in standard deviations of hit or miss."""
+"""Rates of the running variance and of a tracker, in deviations of a hit or miss."""
 
 
 class Judged(NamedTuple):
-    """How intervals did: columns of scores, [n] each."""
+    """Scores of intervals, as columns [n]."""
 
     covered: NDArray[np.int8]
     winkler: Floats
@@ -40,7 +41,7 @@ class Widths:
 
     Args:
         horizons: Q.
-        levels: L of them, rising.
+        levels: of the intervals [L], rising.
     """
 
     def __init__(self, horizons: int, levels: Sequence[float]) -> None:
@@ -51,7 +52,7 @@ class Widths:
         self._factor = np.zeros((horizons, len(levels)))
 
     def say(self) -> Floats:
-        """Give the half-widths [Q, L]; NaN until enough is scored."""
+        """Give the half-widths [Q, L]; NaN until `ENOUGH` forecasts are scored."""
         deviation = np.sqrt(self._variance)[:, None]
         widths = self._usual * deviation * np.exp(self._factor)
         widths[self._scored < ENOUGH] = np.nan
@@ -59,11 +60,11 @@ class Widths:
         return known
 
     def learn(self, horizon: Ints, error: Floats, said: Floats) -> None:
-        """Take errors [n] of horizons [n], and the half-widths said of them [n, L]."""
+        """Learn from errors [n] of horizons [n], and their half-widths [n, L]."""
         for q, e, widths in zip(horizon.tolist(), error.tolist(), said, strict=True):
             self._scored[q] += 1
             pace = max(PACE, 1.0 / self._scored[q])
-            if math.isfinite(e * e):  # else there were no width ever after
+            if math.isfinite(e * e):  # else the variance would stay infinite
                 self._variance[q] += pace * (e * e - self._variance[q])
             inside = abs(e) <= widths
             spread = np.sqrt(self._levels * (1.0 - self._levels))
@@ -72,9 +73,9 @@ class Widths:
 
 
 def judge(levels: Sequence[float], error: Floats, said: Floats) -> Judged:
-    """Score intervals: errors [n], their half-widths [n, L], NaN where none was said.
+    """Score intervals by errors [n] and half-widths [n, L], NaN without an interval.
 
-    The scores are those of `kernels.experts.interval`, of intervals around a mean.
+    The scores are those of `kernels.experts.interval` for intervals around a mean.
     """
     tails = 1.0 - np.array(levels)
     away = np.abs(error)[:, None]

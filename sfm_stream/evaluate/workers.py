@@ -1,6 +1,6 @@
-"""Where models are taken through their ticks: processes of this machine, or of many.
+"""Executors that run models in processes of this machine or of a cluster.
 
-Both are executors in which each task has a process, and so a memory, of its own.
+In both, each task has its own process, and so its own memory.
 """
 
 from __future__ import annotations
@@ -33,18 +33,18 @@ Result = TypeVar("Result")
 
 @contextmanager
 def open_workers(address: str, jobs: int | None) -> Iterator[tuple[Executor, int]]:
-    """Open processes of this machine, or of a cluster's nodes.
+    """Open processes of this machine or of a cluster's nodes.
 
-    Where an error or an interruption ends their use, what waits is not begun, and what
-    runs is ended.
+    After an error or an interruption, waiting tasks do not begin and running tasks are
+    ended.
 
     Args:
-        address: of a cluster of Ray; empty: this machine.
-        jobs: tasks at the same time, or None: one here, and on a cluster as many as it
-            has processors.
+        address: of a Ray cluster; empty for this machine.
+        jobs: number of tasks at the same time; None means one on this machine, and the
+            number of processors on a cluster.
 
     Yields:
-        The executor, and the tasks at the same time.
+        The executor, and the number of tasks at the same time.
 
     Raises:
         ConfigError: if Ray is not installed, or no cluster is at the address.
@@ -71,14 +71,15 @@ def processes(
     tasks_of_each: int | None = 1,
     prepare: Callable[[], object] | None = None,
 ) -> Iterator[ProcessPoolExecutor]:
-    """Open processes of this machine, which end with this one, however that ends.
+    """Open processes of this machine, which end with this process, however it ends.
 
-    They end at once where an error or an interruption ends their use.
+    After an error or an interruption they end at once.
 
     Args:
-        jobs: tasks at the same time.
-        tasks_of_each: after which a process gives way to a new one; None: never.
-        prepare: is called once in each process.
+        jobs: number of tasks at the same time.
+        tasks_of_each: number of tasks after which a new process replaces one; None for
+            no limit.
+        prepare: called once in each process.
     """
     context = multiprocessing.get_context("spawn")
     theirs, ours = context.Pipe(duplex=False)  # a worker has `theirs`, never `ours`
@@ -99,10 +100,11 @@ def processes(
 def finished(
     running: Mapping[Future[Result], Of],
 ) -> Iterator[tuple[Of, Result]]:
-    """Give what each task was of, and its result, as they finish.
+    """Give the key and the result of each task when it finishes.
 
     Raises:
-        InvalidState: if processes were ended from outside, after what others gave.
+        InvalidState: if a process was ended from outside; the results of the others
+            come first.
     """
     broken: BrokenExecutor | None = None
     for future in as_completed(running):
@@ -119,7 +121,7 @@ def finished(
 
 
 def _begin(parent: Connection, prepare: Callable[[], object] | None) -> None:
-    """Watch the parent, which alone hears of an interruption, and get ready."""
+    """Prepare a worker: ignore interruptions, watch the parent, call `prepare`."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
     if prepare:
@@ -127,16 +129,16 @@ def _begin(parent: Connection, prepare: Callable[[], object] | None) -> None:
 
 
 def _end_with(parent: Connection) -> None:
-    """End this process when the other end is closed, as it is however a parent ends."""
+    """End this process when the pipe closes, which happens however the parent ends."""
     wait([parent])
     os._exit(1)
 
 
 def _settle(folder: str, code: str) -> None:
-    """Make a node's process like the one that asks: folder, code, compiled kernels.
+    """Prepare a process on a node: check the code, set the folder, compile kernels.
 
     Raises:
-        ConfigError: if the node has no such folder, or other code.
+        ConfigError: if the node lacks the folder or has other code.
     """
     node = os.uname().nodename
     if kept.code() != code:

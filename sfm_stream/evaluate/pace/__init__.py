@@ -1,1 +1,1 @@
-"""How fast the engine is, beside eager torch."""
+"""Benchmarks of the engine's pace, compared with torch."""

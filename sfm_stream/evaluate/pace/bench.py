@@ -1,7 +1,7 @@
-"""Measure the pace of the kernels, of eager torch beside them, and of whole replays.
+"""Measures the pace of the kernels, of eager torch, and of whole replays.
 
-All of it in one run on one thread, medians of several repeats, the first left out: so
-the numbers of two backends can be compared with each other.
+Everything runs on one thread in one run, and each figure is a median of several repeats
+without the first: so the figures of two backends are comparable.
 """
 
 from __future__ import annotations
@@ -35,36 +35,36 @@ US_PER_S = 1e6
 FIRST_PART = "records/forecasts-000000.parquet"
 SEED = 0
 FEATURES = 8
-"""Of a row for River."""
+"""Features of a row for River."""
 CELL = {"states": 32, "frequencies": 8, "outputs": 32}
 READOUT = "amplitude"
 WINDOW = 32
 INPUTS = 8
 FIELDS = 4
 SCHEDULES = ("staggered", "striped")
-# Live ticks, or rows, of one model in one go: a busy moment hits both that are
-# compared, and caches stay warm.
+# Live ticks or rows that one model takes before the other model's turn: a busy moment
+# of the machine then affects both models, and the processor's caches stay warm.
 IN_TURN = 512
-# Those of the paper that learn whole sequences, at their size for music, and how many
-# sequences they read side by side.
+# Models of the paper that learn whole sequences, in their size for music, and the
+# number of sequences in a batch.
 LEARNERS = ("sfm", "a-sfm", "lstm")
 SIDE_BY_SIDE = 16
-# One thread; and bytecode on disk after the first repeat, as an installed package has
-# it, even if this process may not write it.
+# One thread, and bytecode on disk after the first repeat, as an installed package has
+# it, even if this process does not write bytecode.
 ENVIRONMENT = {"POLARS_MAX_THREADS": "1", "PYTHONDONTWRITEBYTECODE": ""}
 
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """How much is measured.
+    """The sizes of the measurements.
 
     Attributes:
-        repeats: of each measurement, the first of which is left out.
+        repeats: of each measurement; the first is left out.
         ticks: per repeat of a kernel.
         eager_ticks: per repeat of eager torch, a multiple of the window.
-        live_ticks: observed and learned one by one.
+        live_ticks: number of ticks that are observed and learned one by one.
         file_ticks: in the replayed file.
-        sequence_ticks: of a sequence that is learned whole.
+        sequence_ticks: of a sequence that a model learns whole.
     """
 
     repeats: int = 7
@@ -79,8 +79,8 @@ def measure(say: Callable[[str], None], size: Size | None = None) -> dict[str, A
     """Measure everything on this machine.
 
     Args:
-        say: told what is being measured.
-        size: how much of it.
+        say: receives a message before each measurement.
+        size: of the measurements.
 
     Returns:
         As printed by `sfm-stream bench --json`: times in microseconds per tick or in
@@ -124,7 +124,7 @@ def measure(say: Callable[[str], None], size: Size | None = None) -> dict[str, A
 
 
 def _cell(size: Size) -> tuple[dict[str, float], dict[str, float]]:
-    """Time the cell with a linear head, in both backends, without and with learning."""
+    """Time the cell with a linear head, in numba and torch, frozen and learning."""
     import torch
 
     from sfm_stream.cell.parameters import Sizes
@@ -158,7 +158,7 @@ def _cell(size: Size) -> tuple[dict[str, float], dict[str, float]]:
 
 
 def _sequences(size: Size) -> dict[str, float]:
-    """Time a forward and a backward pass over sequences, per tick of all of them."""
+    """Time a forward and a backward pass over a batch of sequences, per tick."""
     import torch
 
     from sfm_stream.cell.baselines import catalogue
@@ -194,12 +194,12 @@ def _full_tick(size: Size) -> float:
 
 
 def _default(learn: Mapping[str, str]) -> Engine:
-    """Make the default model, but for some keys of `[learn]`."""
+    """Make the default model, with some keys of `[learn]` changed."""
     return Engine(from_tree({"learn": learn}), [f"field_{i}" for i in range(FIELDS)])
 
 
 def _run(engine: Engine, ticks: int) -> float:
-    """Give the microseconds per tick of the next block."""
+    """Run the next block; give the microseconds per tick."""
     block = _block(engine.seq, ticks, len(engine.fields))
     return _timed(lambda: engine.run(block)) / ticks
 
@@ -221,7 +221,7 @@ def _live(size: Size) -> dict[str, dict[str, float]]:
 
 
 def each_tick_us(engine: Engine, events: Sequence[Event]) -> list[float]:
-    """Give the microseconds that each event takes, observed and learned from."""
+    """Give the microseconds to observe and learn each event."""
     taken = []
     for event in events:
         begun = time.perf_counter_ns()
@@ -232,9 +232,9 @@ def each_tick_us(engine: Engine, events: Sequence[Event]) -> list[float]:
 
 
 def _river(size: Size) -> dict[str, float]:
-    """Time `predict_one` and `learn_one`, of ours and of River's linear model.
+    """Time `predict_one` and `learn_one` of our model and of River's linear model.
 
-    The two take turns; the ratio is the median one of two turns beside each other.
+    The two models take turns; the ratio is the median over pairs of adjacent turns.
     """
     from river import linear_model, preprocessing
 
@@ -269,7 +269,7 @@ def _river(size: Size) -> dict[str, float]:
 
 
 def _replay(folder: Path, size: Size) -> float:
-    """Give the pace of a replay with records, start of the process included."""
+    """Give the pace of a replay with records, including the start of the process."""
     config = _quotes(folder, size.file_ticks)
     begun = time.perf_counter()
     _replayed(folder, config)
@@ -277,9 +277,9 @@ def _replay(folder: Path, size: Size) -> float:
 
 
 def _warm_start(folder: Path, size: Size) -> float:
-    """Time a process until its first tick's forecast is on disk.
+    """Time a process from its start until the forecast of its first tick is on disk.
 
-    Kernels and bytecode are made before.
+    Kernels and bytecode are compiled before.
     """
     config = _quotes(folder, 1)
 
@@ -339,7 +339,7 @@ def _walk(ticks: int, width: int) -> Floats:
 def _medians(
     repeats: int, measured: Mapping[str, Callable[[], float]]
 ) -> dict[str, float]:
-    """Measure in turns, so that a busy moment of the machine hits all alike."""
+    """Measure in turns, so that a busy moment of the machine affects all equally."""
     taken: dict[str, list[float]] = {name: [] for name in measured}
     for _ in range(repeats):
         for name, once in measured.items():
@@ -348,7 +348,7 @@ def _medians(
 
 
 def _timed(call: Callable[[], object]) -> float:
-    """Give the microseconds of a call."""
+    """Give the microseconds that a call takes."""
     begun = time.perf_counter()
     call()
     return (time.perf_counter() - begun) * US_PER_S

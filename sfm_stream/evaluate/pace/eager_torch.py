@@ -1,8 +1,8 @@
-"""The cell as fast as eager torch does it, to measure the fused kernels against.
+"""The cell in eager torch, as fast as possible, for comparison with the kernels.
 
-It computes what `sfm_stream.cell.step` defines, for fixed frequencies and the read-out
-`amplitude`, with as few operations as we could find: one product for the inputs of a
-whole stretch of ticks, complex memory, one batched product for the heads.
+It computes the cell of `sfm_stream.cell.step`, for fixed frequencies and the read-out
+`amplitude`, with as few operations as we could find: one product for the inputs of many
+ticks, complex memory, one batched product for the heads.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 
 
 class Eager:
-    """A cell with a linear head, one forecast per tick, learned by truncated BPTT.
+    """A cell with a linear head, one forecast per tick, trained by truncated BPTT.
 
     Args:
         sizes: of the cell; neither adaptive nor with phase.
-        window: ticks gradients flow back through, and between updates.
+        window: ticks through which gradients flow back, and ticks between updates.
         lr: learning rate of Adam.
         clip: largest norm of the gradient.
         seed: of the weights at birth.
@@ -70,7 +70,7 @@ class Eager:
         """
         d, k, m = self.sizes.states, self.sizes.frequencies, self.sizes.outputs
         pre = torch.addmv(projected, self.w_z, self.z)
-        # one call for all gates costs less than three, though it squashes i for nothing
+        # One call for all gates takes less time than three, though that of i is unused.
         gates = torch.sigmoid(pre)
         drive = gates[d + k : 2 * d + k] * torch.tanh(pre[2 * d + k : 3 * d + k])
         forget = torch.outer(gates[d : d + k] * FORGET_CAP, gates[:d])
@@ -97,12 +97,12 @@ class Eager:
 
         Args:
             x: [T, N].
-            y: what was to be forecast [T].
+            y: labels [T].
 
         Returns:
             The loss of the last window.
         """
-        # what `predict` left behind was made without autograd and cannot enter it
+        # `predict` made these tensors in inference mode, which autograd refuses.
         self.memory, self.z = self.memory.clone(), self.z.clone()
         loss = torch.zeros(())
         windows = (torch.split(part, self._window) for part in (x, y))

@@ -1,8 +1,8 @@
-"""A module of ours that runs until its standard input ends.
+"""Runs a module of this package until its standard input ends.
 
     python -m sfm_stream.evaluate.pace.held MODULE ARGUMENTS...
 
-The input is a pipe of whoever started it, which closes however that process ends.
+The input is a pipe from the parent process. The pipe closes however the parent ends.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import threading
 
 
 def main() -> None:
-    """Run the module that the command line names, and end with the input."""
+    """Run the module that the command line names, until the input ends."""
     threading.Thread(target=_end_with_the_input, daemon=True).start()
     del sys.argv[0]
     runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)

@@ -1,9 +1,9 @@
-"""The highest pace at which a live process keeps up, from a socket to its records.
+"""Finds the highest pace at which a live process keeps up, from socket to records.
 
-A venue of its own sends at one pace after the other; a pace holds if the model takes
-nearly all that is sent, learns, loses nothing, and delivers 99 of 100 records within
-`PATIENCE` seconds of receipt. Beside it stand a replay of as many streams, and reading
-alone, in the same run: a busy machine disturbs all of them.
+A test venue sends at one pace after another. A pace holds if the model takes nearly all
+frames, keeps learning, has no gap, and delivers 99 of 100 records within `PATIENCE`
+seconds of receipt. The same run also measures a replay with the same number of streams,
+and the reading of the feed alone: a busy machine disturbs all three.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 PATIENCE, HELD = 0.05, 0.01
 QUANTILE = 0.99
 NEARLY = 0.97
-"""Share of what is sent that must be taken: the venue's own hiccups aside."""
+"""Share of the frames that the model must take; the rest allows for a late venue."""
 SETTLING, DRAINING, ASKING = 1.0, 30.0, 0.05
 TRIES = 2
 STARTING = 300.0
@@ -81,15 +81,15 @@ listen = "127.0.0.1:0"
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """How much is measured.
+    """The sizes of the measurements.
 
     Attributes:
         kinds: of frames.
-        streams: numbers of streams.
+        streams: numbers of streams to measure.
         first: the first pace, per second.
-        growth: factor from a pace that holds to the next one.
-        halvings: of the stretch between what holds and what does not.
-        seconds: that a pace must hold.
+        growth: factor from a pace that holds to the next pace.
+        halvings: of the range between a pace that holds and one that does not.
+        seconds: for which a pace must hold.
         file_ticks: in the replayed file.
     """
 
@@ -107,18 +107,18 @@ def measure(
     open_live: Callable[[Config], LiveFeed],
     size: Size | None = None,
 ) -> dict[str, Any]:
-    """Measure on this machine.
+    """Measure the paces on this machine.
 
     Args:
-        say: told what is being measured.
+        say: receives a message before each measurement.
         open_live: opens the live feed of a configuration in this process.
-        size: how much of it.
+        size: of the measurements.
 
     Returns:
         Per kind of frames and number of streams, in events per second: the highest
-        `live` pace that held, `reading` alone, the `replay` of as many streams, and the
-        `ratio` of live to replay. `held` is the share of looks at that pace at which
-        the loop came back more than 10 ms late.
+        `live` pace that held, `reading` alone, the `replay` with the same number of
+        streams, and the `ratio` of live to replay. `held` is the share of checks of the
+        event loop at that pace that came more than 10 ms late.
 
     Raises:
         InvalidState: if a process does not start.
@@ -142,10 +142,10 @@ def measure(
 
 
 def _live(folder: Path, kind: str, streams: int, size: Size) -> tuple[float, float]:
-    """Search the highest pace that holds, and how often the loop was held at it.
+    """Search for the highest pace that holds.
 
     Returns:
-        The pace, 0 if not even a low one holds; and the share of looks.
+        The pace, or 0 if no pace holds; and the share of late checks at that pace.
     """
     with _venue(kind, streams) as venue, _daemon(folder, kind, streams, venue) as pages:
         _settle(venue, pages, size.first)
@@ -162,9 +162,9 @@ def _live(folder: Path, kind: str, streams: int, size: Size) -> tuple[float, flo
 
 
 def _settle(venue: Sender, pages: str, pace: float) -> None:
-    """Wait for a second in which all streams exist and every tick is in time.
+    """Wait for a second in which every tick is in time.
 
-    The first ticks find machine code still being loaded and streams being made.
+    The first ticks are late: machine code is being loaded, and streams are being made.
     """
     venue.go(pace)
     end = time.monotonic() + DRAINING
@@ -179,10 +179,10 @@ def _settle(venue: Sender, pages: str, pace: float) -> None:
 
 
 def _tried(venue: Sender, pages: str, pace: float, seconds: float) -> float | None:
-    """Try a pace, a second time if it fails: one hiccup of the machine is no limit.
+    """Try a pace, a second time if it fails: the machine may have been busy.
 
     Returns:
-        How often the loop is held at it; None if the pace does not hold.
+        The share of late checks of the loop; None if the pace does not hold.
     """
     for _ in range(TRIES):
         if (found := _tried_once(venue, pages, pace, seconds)) is not None:
@@ -191,9 +191,9 @@ def _tried(venue: Sender, pages: str, pace: float, seconds: float) -> float | No
 
 
 def _tried_once(venue: Sender, pages: str, pace: float, seconds: float) -> float | None:
-    """Give how often the loop is held at a pace; None if the pace does not hold.
+    """Give the share of late checks of the loop; None if the pace does not hold.
 
-    What waits afterwards is then taken first.
+    If the pace does not hold, wait until the queued events are taken.
     """
     venue.go(pace)
     time.sleep(SETTLING)
@@ -217,7 +217,7 @@ def _tried_once(venue: Sender, pages: str, pace: float, seconds: float) -> float
 
 
 def _drain(venue: Sender, pages: str) -> None:
-    """Wait until nothing waits and the model learns again, for the next pace."""
+    """Wait until no events are queued and the model learns again."""
     venue.go(0.0)
     end = time.monotonic() + DRAINING
     events = -1.0
@@ -226,12 +226,12 @@ def _drain(venue: Sender, pages: str) -> None:
         if now["events_total"] == events and now["learning"] == 1.0:
             return
         events = now["events_total"]
-        venue.go(10.0)  # learning goes on with the first tick that is in time
+        venue.go(10.0)  # learning resumes with the first tick that is in time
         time.sleep(SETTLING)
 
 
 def _sample(pages: str) -> dict[str, float]:
-    """Read the metrics that have no labels, ticks in time and looks at a free loop."""
+    """Read the metrics without labels, the ticks in time and the checks in time."""
     text = _page(f"{pages}/metrics")
     found = {}
     for line in text.splitlines():
@@ -250,17 +250,17 @@ def _page(url: str) -> str:
 
 
 class Sender:
-    """A venue in a process of its own.
+    """A test venue in its own process.
 
     Attributes:
-        url: its address.
+        url: address of the venue.
     """
 
     def __init__(self, process: subprocess.Popen[str], url: str) -> None:
         self.url, self._process = url, process
 
     def go(self, pace: float) -> None:
-        """Send so many frames per second from now on."""
+        """Set the pace, in frames per second."""
         if self._process.stdin is not None:
             self._process.stdin.write(f"{pace}\n")
             self._process.stdin.flush()
@@ -278,7 +278,7 @@ def _venue(kind: str, streams: int) -> Iterator[Sender]:
 
 @contextmanager
 def _daemon(folder: Path, kind: str, streams: int, venue: Sender) -> Iterator[str]:
-    """Live on a venue; give the address of the pages once ticks come."""
+    """Run a daemon on a venue; give the address of its pages once it takes ticks."""
     place = Path(tempfile.mkdtemp(dir=folder))
     config = place / "live.toml"
     config.write_text(_config(kind, streams, venue.url))
@@ -306,7 +306,7 @@ def _expect(condition: Callable[[], bool]) -> None:
 
 @contextmanager
 def _process(*arguments: str) -> Iterator[subprocess.Popen[str]]:
-    """Run a module of ours until the block ends."""
+    """Run a module of this package until the `with` block ends."""
     with subprocess.Popen(  # noqa: S603 our own interpreter and package
         [sys.executable, "-P", "-m", *arguments],
         env=precompile.surroundings(),
@@ -336,7 +336,7 @@ def _config(kind: str, streams: int, url: str) -> str:
 def _reading(
     kind: str, streams: int, size: Size, open_live: Callable[[Config], LiveFeed]
 ) -> float:
-    """Give the events per second that a feed hands on when nobody works on them."""
+    """Give the events per second that a feed delivers when no model takes them."""
 
     async def read(config: Config) -> float:
         count, begun = 0, 0.0
@@ -354,7 +354,7 @@ def _reading(
 
 
 def _replay(folder: Path, kind: str, streams: int, ticks: int) -> float:
-    """Give the ticks per second of a replay of as many streams with its records."""
+    """Give the ticks per second of a replay of `streams` streams, with records."""
     import polars as pl
 
     price = 1_000 + 0.1 * np.random.default_rng(0).standard_normal(ticks).cumsum()

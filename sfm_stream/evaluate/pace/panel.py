@@ -1,7 +1,7 @@
-"""The pace of many streams side by side, on the CPU or on a GPU.
+"""Measures the pace of many streams in one engine, on the CPU or on a GPU.
 
-Whole calls of the engine are timed: sorting a block by row, the way to the device and
-back, and the records are part of it.
+The times are of whole calls of the engine. They include sorting a block by row, copies
+to the device and back, and the records.
 """
 
 from __future__ import annotations
@@ -22,17 +22,18 @@ from sfm_stream.settings.units import SECOND
 FIRST_TIME = 1_704_067_200 * 10**9
 """2024-01-01T00:00:00Z in ns."""
 SEED = 0
-# Of each stream in a block, at least, and events of a block: a replay's are as long or
-# longer.
+# The least number of ticks per stream in a block, and the usual number of events in a
+# block: blocks of a replay are as long or longer.
 TICKS, EVENTS = 32, 8_192
-# Blocks that are timed, one before them is not: at least and at most, and events of all
-# of them where that lies between.
+# The least and the largest number of timed blocks, after one without timing; between
+# these, the number of events in all timed blocks.
 LEAST, MOST, IN_ALL = 4, 400, 131_072
 CELL = {"states": 32, "frequencies": 8, "outputs": 32}
 READOUT = "amplitude"
 DEFAULT = "1,64,1024"
 ARCHITECTURES = ("sm_80", "sm_90", "sm_100")
-# What is measured: the cell with its head alone, without and with learning; all of it.
+# The measured models: the cell with its head alone, without and with learning; the
+# whole default model.
 MODELS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
     "forward": {"forecast": {"experts": ["sfm"]}, "learn": {"enabled": False}},
     "learn": {"forecast": {"experts": ["sfm"]}},
@@ -48,22 +49,22 @@ MODELS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
 def measure(
     say: Callable[[str], None], device: str, streams: Sequence[int]
 ) -> dict[str, Any]:
-    """Measure panels of so many streams on a device.
+    """Measure models with several numbers of streams on a device.
 
     Args:
-        say: told what is being measured.
-        device: as `run.device` has it.
-        streams: how many side by side, in turn.
+        say: receives a message before each measurement.
+        device: in the form of `run.device`.
+        streams: numbers of streams to measure.
 
     Returns:
-        `device`, and per model stream-ticks per second by number of streams, and
-        `round, us`: a block with one tick of each stream, median, microseconds. On the
-        CPU each is said of one core, and of all where there are more, with how many
-        times the pace all have: the median of pairs of blocks, one after the other; on
-        a GPU the cell of C0 in torch is measured beside.
+        `device`; per model, stream-ticks per second by number of streams; and `round,
+        us`, the median microseconds of a block with one tick of each stream. On the CPU
+        each figure is measured on one core, and on all cores if there are more; then
+        `times one` is the ratio of the two, the median over pairs of adjacent blocks.
+        On a GPU the cell of C0 in torch is measured too.
 
     Raises:
-        ConfigError: if the device is not there.
+        ConfigError: if the device is absent.
     """
     found: dict[str, Any] = {"device": device}
     on = _cores() if device == "cpu" else {"": {"device": device}}
@@ -89,7 +90,7 @@ def measure(
 def _compare(
     found: dict[str, Any], name: str, streams: int, taken: Mapping[str, Sequence[float]]
 ) -> None:
-    """Note how many times the pace of one core all cores have: the median pair's."""
+    """Add the ratio of the pace on all cores to one core, the median over pairs."""
     if len(taken) > 1:
         (_, one), (where, all_of_them) = taken.items()
         ratios = found.setdefault(f"{name}{where}, times one", {})
@@ -99,7 +100,7 @@ def _compare(
 def _in_torch(
     say: Callable[[str], None], device: str, streams: Sequence[int]
 ) -> dict[str, Any]:
-    """Measure the cell of C0 in torch, on the same panels."""
+    """Measure the cell of C0 in torch, with the same numbers of streams."""
     from sfm_stream.evaluate.pace import torch_panel
     from sfm_stream.state import inputs, layout
 
@@ -110,16 +111,16 @@ def _in_torch(
 
 
 def _cores() -> dict[str, dict[str, Any]]:
-    """Name settings of `[run]` for one core and for all."""
+    """Give the settings of `[run]` for one core and for all cores, by name."""
     named = {count: f" on {count} core{'s' * (count > 1)}" for count in (1, cores())}
     return {text: {"device": "cpu", "threads": n} for n, text in named.items()}
 
 
 def sizes(text: str) -> list[int]:
-    """Read numbers of streams as `1,64,1024`; empty text is `DEFAULT`.
+    """Read numbers of streams such as `1,64,1024`; empty text means `DEFAULT`.
 
     Raises:
-        ConfigError: for what is no list of whole numbers above 0.
+        ConfigError: if the text is not a list of whole numbers above 0.
     """
     parts = [part.strip() for part in (text or DEFAULT).split(",")]
     if not all(part.isdigit() and int(part) > 0 for part in parts):
@@ -129,10 +130,12 @@ def sizes(text: str) -> list[int]:
 
 
 def compiled(say: Callable[[str], None]) -> dict[str, Any]:
-    """Say what the cell's kernels need of a GPU, without one.
+    """Compile the cell's kernels for GPUs; give the resources they need.
+
+    This runs without a GPU.
 
     Args:
-        say: told what is being compiled.
+        say: receives a message before each compilation.
 
     Returns:
         By cell, architecture and kernel: registers of a thread, bytes spilled, threads
@@ -172,10 +175,10 @@ def _taken(
     on: Mapping[str, Mapping[str, Any]], tree: Mapping[str, Any], streams: int,
     ticks: int,
 ) -> dict[str, list[float]]:  # fmt: skip
-    """Give the seconds that each of some blocks takes, by where it is computed.
+    """Give the seconds of each timed block, by the settings that computed it.
 
-    Each block goes to all in turn, and every other one the other way round, so that
-    what else the machine does tells on all.
+    All engines take each block in turn, in alternating order, so that other work of the
+    machine affects all equally.
     """
     engines = {
         where: Engine(config.from_tree({**tree, "run": run}), ["value"])

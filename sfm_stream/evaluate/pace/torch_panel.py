@@ -1,8 +1,8 @@
-"""The cell of many streams in torch, to measure the kernels of the GPU against.
+"""The cell of many streams in torch, for comparison with the kernels of the GPU.
 
-A batch of cells, each with its own weights, goes over a window of ticks, back, and
-takes Adam's step: eagerly, by `torch.compile`, and as one CUDA graph. On the CPU only
-the first is measured.
+A batch of cells, each with its own weights, runs forward and backward over a window of
+ticks and takes a step of Adam: eagerly, by `torch.compile`, and as one CUDA graph. On
+the CPU only the eager mode is measured.
 """
 
 from __future__ import annotations
@@ -20,20 +20,20 @@ from sfm_stream.cell.parameters import Sizes, Weights, birth
 from sfm_stream.cell.step import SFMState, step
 
 BETA1, BETA2, EPSILON, LR, CLIP = 0.9, 0.999, 1e-8, 3e-3, 1.0
-# Passes before the clock is read, and while it is.
+# Passes before the timing, and timed passes.
 WARM, TIMED = 3, 5
 
 Pass: TypeAlias = Callable[[], Tensor]
 
 
 class Panel:
-    """Cells side by side, a linear head each, learned by truncated BPTT.
+    """A batch of cells, each with a linear head, trained by truncated BPTT.
 
     Args:
         sizes: of the cells; not adaptive.
-        streams: how many.
+        streams: number of cells.
         window: ticks of a pass.
-        device: as torch calls it.
+        device: name of the device in torch.
     """
 
     def __init__(self, sizes: Sizes, streams: int, window: int, device: str) -> None:
@@ -61,7 +61,7 @@ class Panel:
         self.y = torch.tensor(y, dtype=torch.float32, device=device)
 
     def forward(self) -> Tensor:
-        """Go over the window; give what is forecast [T, B]."""
+        """Run forward over the window; give the forecasts [T, B]."""
         weights, state = Weights(*self.blocks[:3]), self._state
         head, bias = self.blocks[3][:, :-1], self.blocks[3][:, -1]
         said = []
@@ -71,7 +71,7 @@ class Panel:
         return torch.stack(said)
 
     def learn(self) -> Tensor:
-        """Go over the window and back, take a step; give the losses [B]."""
+        """Run forward and backward over the window, step; give the losses [B]."""
         losses = (self.forward() - self.y).square().mean(0)
         gradients = torch.autograd.grad(losses.sum(), self.blocks)
         with torch.no_grad():
@@ -79,7 +79,7 @@ class Panel:
         return losses.detach()
 
     def _descend(self, gradients: Sequence[Tensor]) -> None:
-        """Take Adam's step of each stream, its gradient's norm clipped."""
+        """Take a step of Adam for each stream, with its gradient's norm clipped."""
         squares = torch.stack([g.square().flatten(1).sum(1) for g in gradients])
         shrink = CLIP / torch.clamp(torch.sqrt(squares.sum(0)), min=CLIP)
         parts = zip(self.blocks, self._moments, self._squares, gradients, strict=True)
@@ -94,17 +94,18 @@ def measure(
     say: Callable[[str], None], device: str, streams: Sequence[int],
     cell: Sizes, window: int,
 ) -> dict[str, dict[str, float]]:  # fmt: skip
-    """Measure panels of so many streams in torch.
+    """Measure panels with several numbers of streams in torch.
 
     Args:
-        say: told what is being measured.
-        device: `cpu`, or a GPU; without one that torch can use nothing is measured.
-        streams: how many side by side, in turn.
-        cell: its sizes.
-        window: ticks of a pass, and between updates.
+        say: receives a message before each measurement.
+        device: `cpu`, or a GPU; if torch sees no GPU, the result is empty.
+        streams: numbers of streams to measure.
+        cell: sizes of the cell.
+        window: ticks of a pass, and ticks between updates.
 
     Returns:
-        Stream-ticks per second by way, what is done, and number of streams.
+        Stream-ticks per second by mode, pass (`forward`, `learn`) and number of
+        streams.
     """
     there = device == "cpu" or torch.cuda.is_available()
     if not there:
@@ -123,7 +124,7 @@ def measure(
 
 
 def _ways(device: str) -> dict[str, Callable[[Pass], Pass]]:
-    """Name the ways to run a pass."""
+    """Give the modes in which a pass can run, by name."""
     if device == "cpu":
         return {"eager": lambda one: one}
     return {"eager": lambda one: one, "compiled": _compiled, "CUDA graph": _graph}
@@ -135,7 +136,7 @@ def _compiled(one: Pass) -> Pass:
 
 
 def _graph(one: Pass) -> Pass:
-    """Record a pass as a CUDA graph, after some on a stream beside."""
+    """Record a pass as a CUDA graph, after warm-up passes on a side stream."""
     beside: Any = torch.cuda.Stream()  # type: ignore[no-untyped-call]  # torch
     with torch.cuda.stream(beside):
         for _ in range(WARM):

@@ -1,10 +1,10 @@
-"""A made-up venue that sends as many frames per second as it is told.
+"""A test venue that sends frames at a given pace.
 
     python -m sfm_stream.evaluate.pace.venue KIND STREAMS
 
-prints its address, then reads a pace per line. It is a process of its own, and frames
-are put together by hand, so that sending costs little of what is measured. What its
-client does not take is not sent.
+prints its address, then reads a pace per line. It runs in its own process and builds
+frames by hand, so that sending takes little time of the measured process. Frames are
+skipped while too many bytes wait for the client.
 """
 
 from __future__ import annotations
@@ -26,19 +26,19 @@ if TYPE_CHECKING:
 STEP = 0.002
 """Seconds between writes."""
 ROOM = 2**18
-"""Bytes that may wait for the client."""
+"""The largest number of bytes that may wait for the client."""
 BURST = 0.05
-"""Seconds of frames that are made up for, where the venue itself was late."""
+"""The venue makes up for at most this many seconds of frames when it was late."""
 STEPS = 4_096
 SEED = 0
 TEXT, SHORT, LONGER = 0x81, 125, 126
-"""A final frame of text, the longest size told in a byte, and what tells of two."""
+"""Opcode of a final text frame, the largest size in one byte, the mark of two bytes."""
 
 Write = Callable[[int, int, float, int], bytes]
 
 
 def of_json(number: int, stream: int, price: float, now: int) -> bytes:
-    """Write a record of a feed that its configuration describes."""
+    """Write a record for the `json` connector."""
     return b'{"s":"s%d","t":%d,"v":%.4f,"n":%d}' % (stream, now, price, number)
 
 
@@ -54,7 +54,7 @@ KINDS: dict[str, Write] = {"json": of_json, "binance": of_binance}
 
 
 class Venue:
-    """Sends frames of streams that come in turn.
+    """Sends frames of several streams in turn.
 
     Attributes:
         pace: frames per second.
@@ -68,7 +68,7 @@ class Venue:
         self._prices = (1_000.0 + 0.1 * walk).tolist()
 
     def frames(self, count: int) -> bytes:
-        """Give the next frames."""
+        """Make the next `count` frames."""
         now, first = time.time_ns(), self.sent
         self.sent += count
         texts = (
@@ -78,7 +78,7 @@ class Venue:
         return b"".join(_framed(text) for text in texts)
 
     async def pour(self, socket: ServerConnection) -> None:
-        """Send to a client until it goes."""
+        """Send frames to a client until it disconnects."""
         with suppress(ConnectionClosed):
             await socket.recv()
             await socket.send('{"result":null,"id":1}')
@@ -95,7 +95,7 @@ class Venue:
 
 
 def _framed(text: bytes) -> bytes:
-    """Put the header of an unmasked text frame before it, as RFC 6455, 5.2 has it."""
+    """Add the header of an unmasked text frame (RFC 6455, section 5.2)."""
     size = len(text)
     if size <= SHORT:
         return bytes((TEXT, size)) + text
@@ -103,7 +103,7 @@ def _framed(text: bytes) -> bytes:
 
 
 async def _obeying(venue: Venue) -> None:
-    """Take a pace per line, until there are no more."""
+    """Read a pace per line until standard input ends."""
     loop = asyncio.get_running_loop()
     ear = asyncio.StreamReader()
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(ear), sys.stdin)

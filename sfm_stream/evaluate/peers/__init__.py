@@ -1,1 +1,1 @@
-"""The forecasters that ours is compared with."""
+"""The forecasters that our model is compared with."""

@@ -1,9 +1,9 @@
 """LSTM and GRU in torch, carried from tick to tick and trained as our cell is.
 
-Truncated back-propagation: every `learn.every` ticks the stored ticks are run again
-from the state they began with, with today's weights, and Adam takes a step on the
-labels that settled since the last one. The window is `learn.window` ticks up to the
-newest of them, or longer where an older one settled late.
+Truncated back-propagation: every `learn.every` ticks the stored ticks run again from
+their first state with the present weights, and Adam takes a step on the labels that
+settled since the last step. The window is the `learn.window` ticks up to the newest of
+these labels' origins, or longer if an older label settled late.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ GATES = {"LSTM": 4, "GRU": 3}
 
 
 def width(gates: int, inputs: int, horizons: int, weights: int) -> int:
-    """Give the width whose number of weights is nearest to `weights`.
+    """Find the width for which the number of weights is nearest to `weights`.
 
     Args:
-        gates: of the layer, each with two biases.
+        gates: number of gates of the layer, each with two biases.
         inputs: of the layer.
-        horizons: outputs of the head on it.
-        weights: of layer and head together.
+        horizons: number of outputs of the head.
+        weights: number of weights of layer and head together.
     """
 
     def count(units: int) -> int:
@@ -42,14 +42,14 @@ class Recurrent:
 
     Args:
         kind: `LSTM` or `GRU`.
-        task: what it has to forecast, with how many weights.
-        inputs: regressors of a tick.
+        task: the target, the horizons and the number of weights.
+        inputs: number of regressors of a tick.
     """
 
     def __init__(self, kind: str, task: Task, inputs: int) -> None:
         import torch
 
-        torch.set_num_threads(1)  # as our kernels have
+        torch.set_num_threads(1)  # as our kernels use
         horizons, learn = len(task.ahead), task.config.learn
         units = width(GATES[kind], inputs, horizons, task.weights)
         with torch.random.fork_rng():
@@ -62,7 +62,7 @@ class Recurrent:
         self._adam = torch.optim.Adam(self._learned, learn.lr)
         self._learn = learn
         self._state: Any = None
-        # inputs, and the state before them, of the ticks a label may still ask for
+        # the inputs and the state before them, of each tick that a label may still need
         kept = task.wait + learn.window + learn.every + 1
         self._tape: deque[tuple[Any, Any]] = deque(maxlen=kept)
         self._labels: list[tuple[Ints, Ints, Floats]] = []

@@ -1,4 +1,4 @@
-"""Every model that can be compared, by name: our engine in variants, and peers.
+"""All models for comparisons, by name: variants of our engine, and peers.
 
 To add a peer, write a function from a `Task` to a `referee.Peer`; name it in `PEERS`.
 """
@@ -71,7 +71,7 @@ ENGINES: Mapping[str, Callable[[Config], Config]] = {
     "sfm-shared": _shared,
     "no-cell": _no_cell,
 }
-"""Our engine: by name, the settings it is compared with."""
+"""Variants of our engine: by name, the function that changes the settings."""
 PEERS: Mapping[str, Callable[[Task], Peer]] = {
     "last": simple.Last,
     "mean": simple.Mean,
@@ -87,14 +87,14 @@ PEERS: Mapping[str, Callable[[Task], Peer]] = {
     "lstm": _recurrent("LSTM"),
     "gru": _recurrent("GRU"),
 }
-"""Others: by name, what makes one for a target of a stream."""
+"""Peers: by name, the function that makes one for a target of a stream."""
 
 
 def check(models: Sequence[str]) -> None:
     """Refuse names of unknown models.
 
     Raises:
-        ConfigError: naming the nearest that is one.
+        ConfigError: naming the most similar known model.
     """
     known = (*ENGINES, *PEERS)
     for name in models:

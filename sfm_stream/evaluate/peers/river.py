@@ -1,8 +1,8 @@
-"""Peers from River, the library of online learning: its models on our ticks.
+"""Peers from River, the library for online learning.
 
-Regressions see the same scaled regressors as least squares does. SNARIMAX sees scaled
-changes and Holt-Winters values, each as they come, and say the path ahead; a horizon
-in time has no place on it.
+Regressions get the same scaled regressors as least squares. SNARIMAX takes scaled
+changes, Holt-Winters takes values, and both forecast the next ticks one by one: so they
+cannot forecast a horizon in time.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ AUTOREGRESSIVE, MOVING_AVERAGE = 16, 4
 LEVEL, TREND = 0.3, 0.1
 SMOOTHING = 0.999
 LEARNING_RATE = 0.001
-"""At River's default, ten times this, both descents diverged on most of our sets."""
+"""Gradient descent diverged on most of our sets at ten times this, River's default."""
 STEADY_AFTER = 2
 
 
@@ -33,20 +33,20 @@ class Linear:
         self._models = models
 
     def predict(self, origin: int, x: Floats) -> Floats:
-        """Ask each horizon's model."""
+        """Predict with each horizon's model."""
         del origin
         named = dict(enumerate(x.tolist()))
         return np.array([float(model.predict_one(named)) for model in self._models])
 
     def learn(self, horizon: Ints, origin: Ints, x: Floats, y: Floats) -> None:
-        """Teach each horizon's model its label."""
+        """Update each horizon's model with its label."""
         del origin
         for q, regressors, label in zip(horizon, x, y.tolist(), strict=True):
             self._models[q].learn_one(dict(enumerate(regressors.tolist())), label)
 
 
 def linear(horizons: int) -> Linear:
-    """Linear regression by stochastic gradient descent."""
+    """Make linear regressions trained by stochastic gradient descent."""
     from river import linear_model, optim
 
     rate = LEARNING_RATE
@@ -55,7 +55,7 @@ def linear(horizons: int) -> Linear:
 
 
 def bayes(horizons: int) -> Linear:
-    """Bayesian linear regression that forgets."""
+    """Make Bayesian linear regressions with forgetting."""
     from river import linear_model
 
     return Linear([linear_model.BayesianLinearRegression(smoothing=SMOOTHING)
@@ -91,7 +91,7 @@ class Snarimax:
         return said
 
     def learn(self, labels: Labels) -> None:
-        """Learn nothing: a label is a tick, and was seen as such."""
+        """Do nothing: the model learns from each tick in `forecast`."""
         del labels
 
     def _take(self, change: float, clip: float) -> None:
@@ -127,12 +127,12 @@ class HoltWinters:
         return np.array(path, np.float64)[self._steps - 1]
 
     def learn(self, labels: Labels) -> None:
-        """Learn nothing: a label is a tick, and was seen as such."""
+        """Do nothing: the model learns from each tick in `forecast`."""
         del labels
 
 
 def _steps(task: Task, name: str) -> Ints:
-    """Give the ticks of the horizons, refusing those in time."""
+    """Give the ticks of the horizons; refuse horizons in time."""
     if (task.ahead == 0).any():
         problem = f"{name} forecasts ticks, target.horizons has a time"
         raise ConfigError("--models", problem, f"leave out {name}")

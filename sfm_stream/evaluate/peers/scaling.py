@@ -1,7 +1,7 @@
-"""A tick as scaled regressors, and the peer that forecasts from them.
+"""Scales a tick into regressors, and makes a peer that forecasts from them.
 
-Scaling is the engine's: running means and variances that forget over
-`features.scale` ticks, statistics up to the tick before, clipped. The target of a
+The scaling is that of the engine: running means and variances that forget over
+`features.scale` ticks, taken up to the tick before, and clipped values. The target of a
 regression is the change from the last value, in units of its running root mean square.
 """
 
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from sfm_stream.events import Floats, Ints
 
 LAGS = 24
-"""Own past changes given to a regression."""
+"""Past changes of the target among the regressors."""
 STEADY_AFTER = 50
-"""Values after which a wild one is held to the clip in what it does to the scale."""
+"""Number of values after which an outlier is clipped before it updates the scale."""
 DAY = 86_400 * 10**9
 """In ns."""
 HANDS = 4
@@ -31,14 +31,14 @@ HANDS = 4
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """What a peer has to forecast.
+    """The forecasting task of a peer.
 
     Attributes:
-        target: its number among the values of a tick.
+        target: index of the target among the values of a tick.
         values: number of values of a tick, S.
-        ahead: int64 [Q], ticks of each horizon; 0 for one in time.
-        wait: the most ticks a label can take to settle.
-        weights: learned weights of our model of the same target.
+        ahead: int64 [Q], ticks of each horizon; 0 for a horizon in time.
+        wait: the largest number of ticks until a label settles.
+        weights: number of learned weights of our model of the same target.
         config: of the run.
     """
 
@@ -51,7 +51,7 @@ class Task:
 
 
 class Regression(Protocol):
-    """A map from regressors to scaled changes, learned label by label."""
+    """A regression from regressors to scaled changes, updated label by label."""
 
     def predict(self, origin: int, x: Floats) -> Floats:
         """Give the scaled change [Q] at every horizon from regressors [P]."""
@@ -61,13 +61,12 @@ class Regression(Protocol):
 
 
 class Regressors:
-    """Scaled regressors of a tick: own moves, newest first; the rest; a constant.
+    """Scaled regressors of a tick: moves of the target, others, and a constant.
 
     Args:
-        task: whose target the moves are of.
-        lags: number of moves; with none there is no constant either.
-        rest: whether changes and levels of all values, and the time of day, stand
-            between.
+        task: its target gives the moves, newest first.
+        lags: number of moves; with 0 lags there is no constant either.
+        rest: whether to include changes and levels of all values, and the time of day.
     """
 
     def __init__(self, task: Task, lags: int, *, rest: bool) -> None:
@@ -114,13 +113,13 @@ class Regressors:
         scaled: Floats = np.clip(away / deviation, -self._clip, self._clip)
         self._mean += rate * away
         square = away**2
-        square[np.isinf(square)] = 0.0  # else nothing would be seen ever after
+        square[np.isinf(square)] = 0.0  # else the variance would stay infinite
         self._variance = (1.0 - rate) * (self._variance + rate * square)
         return scaled
 
 
 def hands(time: int) -> Floats:
-    """Give sine and cosine of the time of day and of twice its angle [4], as ours."""
+    """Give sine and cosine of the time of day and of twice its angle [4]."""
     angle = 2.0 * np.pi * (time % DAY) / DAY * np.array([1.0, 2.0])
     read: Floats = np.sqrt(2.0) * np.concatenate([np.sin(angle), np.cos(angle)])
     return read
@@ -130,9 +129,9 @@ class Regressed:
     """A peer that forecasts by a regression on scaled regressors.
 
     Args:
-        task: what it has to forecast.
-        regressors: of a tick.
-        regression: from them to scaled changes.
+        task: the forecasting task.
+        regressors: makes the regressors of a tick.
+        regression: maps regressors to scaled changes.
     """
 
     def __init__(
@@ -161,7 +160,7 @@ class Regressed:
 
     @np.errstate(over="ignore")
     def learn(self, labels: Labels) -> None:
-        """Learn from labels that settled."""
+        """Learn from settled labels."""
         horizon, origin = labels.horizon, labels.origin
         raw = labels.truth - self._origin.at(origin, 0)
         unit = self._origin.at(origin, 1 + horizon)

@@ -13,11 +13,11 @@ if TYPE_CHECKING:
 
 RIDGE = 1.0
 QUIET = 1e-9
-"""Below this x'Px nothing is learned: only forgetting would act."""
+"""Below this x'Px a label is skipped: the step would only forget."""
 
 
 class Last:
-    """Says that nothing changes."""
+    """Forecasts the last value."""
 
     def __init__(self, task: Task) -> None:
         self._target, self._horizons = task.target, len(task.ahead)
@@ -27,25 +27,25 @@ class Last:
         return np.full(self._horizons, seen.values[self._target])
 
     def learn(self, labels: Labels) -> None:
-        """Learn nothing."""
+        """Do nothing: there is nothing to learn."""
         del labels
 
 
 class Mean:
-    """Says the mean of all there was so far."""
+    """Forecasts the mean of all values so far."""
 
     def __init__(self, task: Task) -> None:
         self._target, self._horizons = task.target, len(task.ahead)
         self._mean, self._count = 0.0, 0
 
     def forecast(self, seen: Seen) -> Floats:
-        """Take the tick into the mean, and give it."""
+        """Add the tick to the mean, and give the mean."""
         self._count += 1
         self._mean += (seen.values[self._target] - self._mean) / self._count
         return np.full(self._horizons, self._mean)
 
     def learn(self, labels: Labels) -> None:
-        """Learn nothing: a label is a tick, and was seen as such."""
+        """Do nothing: the mean learns from each tick in `forecast`."""
         del labels
 
 
@@ -57,8 +57,8 @@ class LeastSquares:
 
     Args:
         horizons: Q.
-        size: of the regressors, P.
-        forgetting: 1 forgets nothing.
+        size: number of regressors, P.
+        forgetting: factor per step; 1 means no forgetting.
     """
 
     def __init__(self, horizons: int, size: int, forgetting: float) -> None:
@@ -72,7 +72,7 @@ class LeastSquares:
         return self._theta @ x
 
     def learn(self, horizon: Ints, origin: Ints, x: Floats, y: Floats) -> None:
-        """Take one step per horizon."""
+        """Take one step per label."""
         del origin
         for q, regressors, label in zip(horizon, x, y, strict=True):
             self._step(self._theta[q], self._cov[q], regressors, label)

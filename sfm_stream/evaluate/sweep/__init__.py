@@ -1,1 +1,1 @@
-"""Many settings of one model on the same ticks: which are best, and how surely."""
+"""Sweeps: many settings of one model on the same ticks, ranked with intervals."""

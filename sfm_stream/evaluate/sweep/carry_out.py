@@ -1,6 +1,6 @@
-"""Carries a sweep out, part by part, and keeps what each point gave.
+"""Carries out a sweep, part by part, and stores the result of each point.
 
-A point's result is a file of its own, so a sweep that was stopped goes on where it was.
+Each result has its own file, so a stopped sweep continues with the open points.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ if TYPE_CHECKING:
     from sfm_stream.feeds import Feed
 
 TOGETHER = 8
-"""Most points of a part: a bound of its memory, and of what a stop throws away."""
+"""Largest number of points in a part: bounds its memory, and the work a stop loses."""
 HERE = Path(__file__).parent
 OF_MODEL = ("features", "model", "learn", "forecast")
-"""Tables that say nothing of the ticks."""
+"""Tables of settings that do not affect the ticks."""
 
 
 class Point(NamedTuple):
@@ -32,8 +32,8 @@ class Point(NamedTuple):
 
     Attributes:
         settings: resolved.
-        path: where the result is kept.
-        key: of all that decides it.
+        path: of the result's file.
+        key: digest of everything that determines the result.
     """
 
     settings: Config
@@ -48,7 +48,7 @@ def points(
 
     Args:
         tried: settings, resolved.
-        open_feed: opens the feed a configuration names, to identify its source.
+        open_feed: opens the feed that a configuration names, to identify its source.
         out: folder of the sweep.
 
     Raises:
@@ -74,14 +74,14 @@ def carry_out(
     parts: int,
     done: Callable[[int], None] = lambda _: None,
 ) -> list[dict[str, Any]]:
-    """Measure what is not known yet, and give all results in order.
+    """Measure the points without a stored result, and give all results in order.
 
     Args:
         tried: points to measure.
-        open_feed: opens the feed a configuration names.
-        pool: where parts are carried out: processes of this machine, or others.
-        parts: at least so many, if there are as many points, to keep the pool busy.
-        done: told how many points are known.
+        open_feed: opens the feed that a configuration names.
+        pool: runs the parts in processes of this machine or of a cluster.
+        parts: least number of parts, to keep the pool busy, if there are enough points.
+        done: receives the number of points with a result.
 
     Raises:
         ConfigError, FeedError, SinkError: as in a replay.
@@ -103,7 +103,7 @@ def carry_out(
 
 
 def divide(some: Sequence[Point], parts: int) -> Iterator[list[Point]]:
-    """Put points of the same ticks together, few enough for so many parts."""
+    """Group points with the same ticks, in groups small enough for `parts` parts."""
     together: dict[bytes, list[Point]] = {}
     for one in some:
         together.setdefault(_ticks(one.settings), []).append(one)
@@ -114,7 +114,7 @@ def divide(some: Sequence[Point], parts: int) -> Iterator[list[Point]]:
 
 
 def _ticks(settings: Config) -> bytes:
-    """Give the settings that decide the ticks; a feed ignores the others."""
+    """Give the settings that determine the ticks; a feed ignores the others."""
     tree = config.to_tree(settings)
     kept = {name: table for name, table in tree.items() if name not in OF_MODEL}
     return msgspec.json.encode(kept)

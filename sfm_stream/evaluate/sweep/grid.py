@@ -1,4 +1,4 @@
-"""The points of a sweep: every way to take one value of each setting."""
+"""The points of a sweep: all combinations of the values of its settings."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Grid(NamedTuple):
 
     Attributes:
         fixed: `section.key=value`, the same for all points.
-        varied: name of a key, and its values as they were written.
+        varied: the values of each key, as they were written.
     """
 
     fixed: tuple[str, ...]
@@ -34,14 +34,14 @@ class Grid(NamedTuple):
 
 
 def read(settings: Sequence[str]) -> Grid:
-    """Read what to try.
+    """Read the settings of a sweep.
 
     Args:
         settings: `section.key=value`, or several values with commas between them; a
             comma in brackets or quotes belongs to the value.
 
     Raises:
-        ConfigError: if a key stands there twice or has no value.
+        ConfigError: if a key is given twice or has no value.
 
     Examples:
         >>> grid = read(["learn.lr=1e-3,3e-3", "target.values=['a', 'b']"])
@@ -67,7 +67,7 @@ def read(settings: Sequence[str]) -> Grid:
 
 
 def plain(value: str) -> object:
-    """Give a value as TOML reads it; text where it does not."""
+    """Parse a value as TOML; give the text itself if it is not valid TOML."""
     try:
         return tomllib.loads(f"v = {value}")["v"]
     except (ValueError, RecursionError):
@@ -75,7 +75,7 @@ def plain(value: str) -> object:
 
 
 def _values(text: str) -> Iterator[str]:
-    """Cut a text at its commas, but for those in brackets and quotes."""
+    """Cut a text at its commas, except those in brackets and quotes."""
     depth, quote, start = 0, "", 0
     for i, sign in enumerate(text):
         if quote:

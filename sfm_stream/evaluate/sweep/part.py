@@ -1,8 +1,8 @@
-"""A part of a sweep: some settings side by side through one pass of their ticks.
+"""A part of a sweep: several settings in one pass over their ticks.
 
-Each has an engine of its own, so it says what it would have said alone. A part knows
-nothing of other parts: it can be carried out in any process, on any machine that has
-the package and the source.
+Each setting has its own engine, so its result is the same as in a run alone. A part
+does not depend on other parts: it can run in any process, on any machine with the
+package and the source.
 """
 
 from __future__ import annotations
@@ -25,23 +25,23 @@ if TYPE_CHECKING:
 
 KINDS = ("scores", "voided", "rejected")
 STRETCHES = 50
-"""Of a run, to draw from."""
+"""Stretches of a run, from which the bootstrap draws."""
 
 
 def measure(
     configs: Sequence[Config], open_feed: Callable[[Config], Feed]
 ) -> list[dict[str, Any]]:
-    """Take settings through all their feed has.
+    """Run several settings over all ticks of their feed.
 
     Args:
-        configs: all with the same feed.
-        open_feed: opens it.
+        configs: settings, all with the same feed.
+        open_feed: opens the feed.
 
     Returns:
-        Of each, `cells`, one per target and horizon: `target`, `horizon`, the metrics
-        of `metrics.COMPARED`, `skill`, and `ours` and `theirs`, sums of squared errors
-        over `STRETCHES` stretches; `seconds` of computing; `account`, what was not
-        taken; `remarks`, why there are no figures where there are none.
+        For each setting `cells`, one per target and horizon: `target`, `horizon`, the
+        metrics of `metrics.COMPARED`, `skill`, and `ours` and `theirs`, sums of squared
+        errors over `STRETCHES` stretches; `seconds` of computing; `account` of the
+        events that were not accepted; `remarks`, the reasons for absent figures.
 
     Raises:
         ConfigError, FeedError, SinkError: as in a replay.
@@ -56,7 +56,7 @@ def measure(
 
 
 class _Run:
-    """One of the settings on its way through the ticks."""
+    """The run of one setting over the ticks."""
 
     def __init__(self, config: Config, feed: Feed, folder: Path) -> None:
         room.expect(config, feed.fields)
@@ -94,7 +94,7 @@ class _Run:
 def _cells(
     folder: Path, first: Mapping[str, int], whole: Mapping[str, Any]
 ) -> list[dict[str, Any]]:
-    """Give figures per target and horizon, and squared errors by stretches."""
+    """Give figures per target and horizon, and squared errors per stretch."""
     stretches = metrics.blocks(folder, first, STRETCHES)
     known = whole.get("targets") or dict.fromkeys(stretches, whole)
     return [

@@ -1,4 +1,4 @@
-"""The points of a sweep by skill, as a table for people and as Parquet for programs."""
+"""Ranks the points of a sweep by skill: a table for people, Parquet for programs."""
 
 from __future__ import annotations
 
@@ -28,14 +28,15 @@ TOLD = ("skill", "90 % interval", "behind the best", "seconds")
 
 
 class Place(NamedTuple):
-    """A point and how it did.
+    """A point with its skill and intervals.
 
     Attributes:
         values: of the settings that vary.
-        skill: mean over targets and horizons; None where nothing was scored.
-        interval: of the skill, 90 %.
-        behind: of how much less it is than the best point's, 90 %, stretch by stretch;
-            None where that is scored on other ticks, targets or horizons.
+        skill: mean over targets and horizons; None if no forecast was scored.
+        interval: 90 % interval of the skill.
+        behind: 90 % interval of the best point's skill minus this skill, from the same
+            draws of stretches; None if the two are scored on other ticks, targets or
+            horizons.
         seconds: of computing.
     """
 
@@ -53,7 +54,7 @@ def rank(
 
     Args:
         points: their values.
-        results: theirs, as `part.measure` gives them.
+        results: of the points, as `part.measure` gives them.
     """
     skills = [_skill(result) for result in results]
     drawn = [_draws(result["cells"]) for result in results]
@@ -73,7 +74,7 @@ def rank(
 
 
 def told(place: Place) -> list[str]:
-    """Give a point for people: its values, then a text for each of `TOLD`."""
+    """Give a row of the table: the point's values, then a text for each of `TOLD`."""
     skill = "-" if place.skill is None else f"{place.skill:.4f}"
     behind = "best" if place.behind == (0.0, 0.0) else _ends(place.behind)
     if place.interval is not None and place.behind is None:
@@ -85,11 +86,11 @@ def told(place: Place) -> list[str]:
 def remarks(
     points: Sequence[tuple[str, ...]], results: Sequence[Mapping[str, Any]]
 ) -> list[str]:
-    """Say why points have no figures, once for all of a reason, and which compare.
+    """Name the groups of comparable points, and the reasons for absent figures.
 
     Args:
         points: their values.
-        results: theirs, as `part.measure` gives them.
+        results: of the points, as `part.measure` gives them.
     """
     together: dict[str, list[str]] = {}
     for point, result in zip(points, results, strict=True):
@@ -109,7 +110,7 @@ def remarks(
 def _apart(
     points: Sequence[tuple[str, ...]], results: Sequence[Mapping[str, Any]]
 ) -> Iterator[str]:
-    """Name the groups of points whose skills do not compare with each other's."""
+    """Name the groups of points if skills are comparable only within groups."""
     groups: dict[str, list[str]] = {}
     for point, result in zip(points, results, strict=True):
         if _skill(result) is not None:
@@ -124,9 +125,9 @@ def _apart(
 
 
 def _scored_on(cells: Sequence[Mapping[str, Any]]) -> list[tuple[Any, ...]]:
-    """Give what points have in common that were scored on the same truths.
+    """Give a value that is equal for points that were scored on the same truths.
 
-    Errors of the last value know nothing of the model.
+    The errors of the last value do not depend on the model.
     """
     return [(c["target"], c["horizon"], c["scored"], c["theirs"]) for c in cells]
 
@@ -136,19 +137,19 @@ def _ends(interval: Interval) -> str:
 
 
 def identities(tried: Sequence[Config]) -> list[str]:
-    """Give what tells points apart, whatever varies: a digest of all settings."""
+    """Give the identity of each point: a digest of all its settings."""
     return [kept.key(config.to_tree(one)) for one in tried]
 
 
 def expect_own(folder: Path, own: Sequence[str]) -> None:
-    """Refuse a folder with results that this sweep would not give again.
+    """Refuse a folder with results of points that are not in this sweep.
 
     Args:
         folder: of the sweep.
-        own: its points, as `identities` gives them.
+        own: identities of this sweep's points, from `identities`.
 
     Raises:
-        SinkError: naming the way out.
+        SinkError: saying what to do.
     """
     import polars as pl
 
@@ -172,10 +173,10 @@ def keep(
 
     Args:
         folder: of the sweep.
-        chosen: what varied: a column each.
+        chosen: the settings that vary; each gets a column.
         points: their values.
-        results: as `part.measure` gives them.
-        own: as `identities` gives them; `expect_own` reads them back.
+        results: of the points, as `part.measure` gives them.
+        own: identities of the points; `expect_own` reads them back.
 
     Raises:
         SinkError: if the disk is full or refuses.
@@ -204,7 +205,7 @@ def _last_if_none(skill: float | None) -> float:
 
 
 def _draws(cells: Sequence[Mapping[str, Any]]) -> Floats:
-    """Give the mean skill over targets and horizons of each draw."""
+    """Give the skill of each draw, the mean over targets and horizons."""
     sums = [
         [cell["ours"], cell["theirs"]] for cell in cells if cell["skill"] is not None
     ]
@@ -216,7 +217,7 @@ def _draws(cells: Sequence[Mapping[str, Any]]) -> Floats:
 
 
 def _named(chosen: Grid, point: Sequence[str]) -> dict[str, object]:
-    """Give the values of a point by key: numbers where all of a key's are numbers."""
+    """Give a point's values by key, as numbers if all values of the key are numbers."""
     named: dict[str, object] = {}
     for (key, values), value in zip(chosen.varied.items(), point, strict=True):
         kinds = {type(grid.plain(one)) for one in values}
