@@ -32,6 +32,7 @@ class Log:
 
     def __init__(self):
         self.mark, self.synced, self.disk = "00" * 32, 0, lambda: None
+        self.position = 10**9
 
     def expect_present(self):
         """Do nothing: it is there."""
@@ -128,6 +129,19 @@ def test_no_more_than_asked_for_are_kept(rig):
         rig.saver.begin({"records": Sink()}).result(10)
     kept = sorted(path.name for path in rig.run.checkpoints.iterdir())
     assert kept == ["000000000010", "000000000015"]
+
+
+def test_a_checkpoint_ahead_of_the_journal_counts_once_the_journal_goes_on(rig):
+    rig.live(0, 5)
+    rig.saver.begin({"records": Sink()}).result(10)
+    rig.journal.position = 5
+    rig.live(5, 9)
+    rig.saver.note()
+    rig.time.seconds = 3.0
+    rig.saver.begin({"records": Sink()}, "ff" * 32).result(10)
+    assert (rig.saver.saved.seq, rig.saver.waited()) == (5, 3.0)
+    rig.saver.joined()
+    assert (rig.saver.saved.seq, rig.saver.waited()) == (9, 0.0)
 
 
 def test_a_sink_that_answers_after_the_end_is_not_heard(rig):

@@ -391,6 +391,30 @@ def test_after_a_full_disk_the_journal_goes_on_behind_a_checkpoint(
     again.worker.close()
 
 
+def test_without_a_journal_no_checkpoint_pushes_out_those_that_fit(
+    tmp_path, monkeypatch
+):
+    daemon = {**AT_EVERY_BATCH, "disk_full": "go-on", "checkpoints": 1}
+    rig = Rig(tmp_path, daemon=daemon)
+    rig.worker.take(block(ticks(0, 5)))
+    rig.worker.saver.begin(rig.worker.deliveries).result(10)
+    with monkeypatch.context() as patch:
+        for call in ("append", "skip_to"):
+            patch.setattr(Journal, call, refuse_journal)
+        rig.worker.take(block(ticks(5, 8)))
+        for start in (8, 9, 10):
+            rig.worker.take(block(ticks(start, start + 1)))
+            rig.worker.beat()
+        rig.worker.obey(replace(rig.config, sink=settings_of(
+            sink=[{"kind": "jsonl"}]).sink))  # fmt: skip
+        assert not rig.worker.saver.busy
+        assert rig.worker.saver.saved.seq == 5
+        rig.worker.close()
+    again = Rig(tmp_path, daemon=daemon)
+    assert (again.engine.seq, again.worker.recovered) == (5, 0)
+    again.worker.close()
+
+
 @pytest.mark.parametrize("limit", [2, writer.SEGMENT_BYTES])
 def test_a_sync_that_failed_once_costs_no_event(tmp_path, monkeypatch, limit):
     rig = Rig(tmp_path, daemon={**AT_EVERY_BATCH, "disk_full": "go-on"})

@@ -117,6 +117,16 @@ def test_only_the_newest_are_kept(tmp_path):
     assert names(tmp_path) == ["000000000100", "000000001000"]
 
 
+def test_snapshots_ahead_of_the_journal_push_out_none_that_fit(tmp_path):
+    for seq in (5, 20):
+        checkpoint.save(tmp_path, seq, ARRAYS, {}, 2, journalled=seq)
+    for seq in (30, 40, 50):
+        checkpoint.save(tmp_path, seq, ARRAYS, {}, 2, journalled=20)
+    assert names(tmp_path) == ["000000000005", "000000000020", "000000000050"]
+    checkpoint.save(tmp_path, 60, ARRAYS, {}, 2, journalled=60)
+    assert names(tmp_path) == ["000000000050", "000000000060"]
+
+
 def test_saving_below_a_damaged_newer_one_keeps_what_was_saved(tmp_path):
     checkpoint.save(tmp_path, 100, ARRAYS, {}, keep=1)
     checkpoint.save(tmp_path, 50, ARRAYS, {}, keep=1)

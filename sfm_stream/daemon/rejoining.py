@@ -52,6 +52,7 @@ def rejoined(
         why = _waited(written, hindered)
         written.result(0.0)
         stepper.go_on_journalled(mark)
+        saver.joined()
     except NOT_SAVED as failed:
         return str(failed) or why or f"no checkpoint came to an end in {LONGEST:g} s"
     return ""

@@ -48,6 +48,10 @@ class Journal(Protocol):
     """The log of the events that the engine has seen."""
 
     @property
+    def position(self) -> int:
+        """Number of events it holds."""
+
+    @property
     def mark(self) -> str:
         """Name of all events so far, by their content."""
 
@@ -94,6 +98,7 @@ class Pending:
 
     Attributes:
         seq: events it is taken after.
+        position: events that the journal held then; fewer while it cannot be written.
         begun: when that was, seconds that never run backwards.
         moment: the engine's state then.
         meta: what its manifest holds besides the sinks' positions.
@@ -102,6 +107,7 @@ class Pending:
     """
 
     seq: int
+    position: int
     begun: float
     moment: Moment
     meta: Mapping[str, Any]
@@ -157,7 +163,7 @@ class Saver:
 
     Attributes:
         keep: how many checkpoints are kept; may be changed at any time.
-        saved: the latest one.
+        saved: the latest one that the journal leads up to.
         problem: why the latest try failed, or empty.
         finite: whether what the latest one holds of weights is finite.
     """
@@ -181,6 +187,7 @@ class Saver:
         self._lock, self._closed = threading.Lock(), False
         self._room: Future[Octets] | None = None
         self.saved = Saved(saved, elapsed(), 0.0)
+        self._loose: Saved | None = None
         self.problem, self.finite = "", True
         self._tried = float("-inf")
         # arrival of the oldest event in no checkpoint, and in none but the one begun
@@ -226,6 +233,8 @@ class Saver:
     def begin(self, deliveries: Mapping[str, Delivery], mark: str = "") -> Future[None]:
         """Hold the engine's state, and save it when every sink has caught up.
 
+        While the journal lacks events, a checkpoint counts only once it has `joined`.
+
         Args:
             deliveries: the sinks by name, one of them `RECORDS`.
             mark: what the journal will be marked with here, if it does not hold all
@@ -246,13 +255,19 @@ class Saver:
         seq = self._engine.seq
         moment, engine = self._engine.hold(self._taken_room())
         meta = {"engine": engine, history.MARK: mark or self._journal.mark}
-        pending = Pending(seq, self._tried, moment, meta, journalled, written)
+        at = self._journal.position
+        pending = Pending(seq, at, self._tried, moment, meta, journalled, written)
         self._writing = written
         answers = _Answers(deliveries, partial(self._submit, pending))
         self._answers = answers
         for name, delivery in deliveries.items():
             delivery.mark(partial(answers.take, name))
         return written
+
+    def joined(self) -> None:
+        """Count the latest checkpoint: the journal goes on from there."""
+        if self._loose is not None:
+            self._count(self._loose)
 
     def forget(self, name: str) -> None:
         """Wait no longer for a sink that is gone."""
@@ -280,10 +295,17 @@ class Saver:
         except Exception as error:  # noqa: BLE001 or no further one would be begun
             self._fail(pending.written, error)
             return
-        self.problem, self._begun = "", None
         taken = self._elapsed() - pending.begun
-        self.saved = Saved(pending.seq, pending.begun, taken)
+        saved = Saved(pending.seq, pending.begun, taken)
+        self.problem = ""
+        if pending.seq > pending.position:
+            self._loose = saved
+        else:
+            self._count(saved)
         pending.written.set_result(None)
+
+    def _count(self, saved: Saved) -> None:
+        self.saved, self._loose, self._begun = saved, None, None
 
     def _put_on_disk(
         self, pending: Pending, positions: Mapping[str, Mapping[str, Any]]
@@ -296,7 +318,7 @@ class Saver:
             checkpoint.save(
                 self._run.checkpoints, pending.seq, arrays,
                 {**pending.meta, **_places(positions)}, self.keep,
-                self._journal.expect_present,
+                self._journal.expect_present, pending.position,
             )  # fmt: skip
         finally:
             pending.moment.end()

@@ -226,14 +226,15 @@ class Worker:
         """
         for name in self._sinks.obey(config):
             self.saver.forget(name)
-        sinks_changed = config.sink != self._config.sink
+        # a restart must know which sinks there are; without a journal none could
+        is_to_save = config.sink != self._config.sink and not self.stepper.problem
         if config.learn.enabled != self._config.learn.enabled:
             action = "learn" if config.learn.enabled else "freeze"
             self.stepper.decide(Control("", self._now(), action))
         if config.daemon != self._config.daemon:
             self.stepper.obey(config.daemon)
         self._read(config)
-        if sinks_changed:  # a restart must know which sinks there are
+        if is_to_save:
             self.save()
 
     def sinks(self) -> list[Status]:

@@ -59,6 +59,7 @@ def save(
     manifest: Mapping[str, Any],
     keep: int = 3,
     guard: Callable[[], None] = lambda: None,
+    journalled: int | None = None,
 ) -> Path:
     """Write a snapshot and drop all but the newest ones.
 
@@ -70,6 +71,8 @@ def save(
         keep: number of snapshots to keep, this one included, at least 1.
         guard: called right before the snapshot gets its name; an error that it raises
             stops the snapshot.
+        journalled: number of events in the journal, if there is one. A snapshot after
+            more events does not count as kept; an earlier one of these is dropped.
 
     Returns:
         The snapshot's own folder.
@@ -93,7 +96,7 @@ def save(
         temporary.rename(final)
         atomic.sync(folder)
         _remove_replaced(folder)
-        for old in _numbered(folder, up_to=seq)[keep:]:
+        for old in _superseded(folder, seq, keep, journalled):
             _discard(old)
     except OSError as e:
         raise CheckpointError(str(final), *atomic.explain(e)) from e
@@ -318,6 +321,18 @@ def _numbered(folder: Path, up_to: int | None = None) -> list[Path]:
 
 def _seq(path: Path) -> int:
     return int(path.name.removesuffix(BEFORE))
+
+
+def _superseded(
+    folder: Path, seq: int, keep: int, journalled: int | None
+) -> list[Path]:
+    """List the snapshots to drop after one of `seq` events was saved."""
+    paths = _numbered(folder, up_to=seq)
+    if journalled is None:
+        return paths[keep:]
+    fit = [path for path in paths if _seq(path) <= journalled]
+    loose = [path for path in paths if journalled < _seq(path) < seq]
+    return [*fit[keep:], *loose]
 
 
 def _discard(path: Path) -> None:
