@@ -1,4 +1,4 @@
-"""What pages draw with: uPlot, charts, style; shared by report and daemon."""
+"""Drawing code of pages (uPlot, charts, style), shared by reports and the daemon."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ __all__ = ["asset"]
 
 
 def asset(name: str, room: str = __name__) -> str:
-    """Give a file that lies beside code as text.
+    """Read a text file that is part of a package.
 
     Args:
-        name: e.g. `draw.js`, `uplot/uPlot.min.css`.
-        room: the package it lies in, if it is not this one.
+        name: of the file, e.g. `draw.js`, `uplot/uPlot.min.css`.
+        room: the package that contains the file.
     """
     return resources.files(room).joinpath(name).read_text(encoding="utf-8")
