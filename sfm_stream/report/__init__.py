@@ -1,1 +1,1 @@
-"""What people look at: tables, charts and pages."""
+"""Tables, charts and pages that show results to people."""

@@ -1,6 +1,6 @@
-"""Pictures of a run or of a comparison, drawn from its records.
+"""Draws pictures of a run or of a comparison from its records.
 
-matplotlib draws them; it is an extra, `plot`, and loaded when a picture is wanted.
+It uses matplotlib, which is the extra `plot` and is loaded only when needed.
 """
 
 from __future__ import annotations
@@ -30,40 +30,40 @@ SIZE, DOTS = (10.0, 7.0), 150
 POINTS, COLUMNS = 2_000, 600
 SHOWN_TICKS = 300
 CONSTANT = 1e-12
-"""Radians per tick below which a frequency is none."""
+"""A frequency below this many radians per tick counts as constant."""
 
 
 def expect(path: Path) -> None:
-    """Refuse a picture that cannot be drawn, before the work for it begins.
+    """Check that a picture can be drawn, before the work for it begins.
 
     Raises:
-        ConfigError: if the file is of no known kind, or matplotlib is absent.
+        ConfigError: if the file's ending is unknown, or matplotlib is absent.
     """
     if path.suffix not in KINDS:
         problem = f"expected a file ending in {', '.join(KINDS)}, was {str(path)!r}"
         raise ConfigError("--plot", problem)
     try:
-        import matplotlib as mpl  # noqa: F401 only whether it is there
+        import matplotlib as mpl  # noqa: F401 only to check that it is installed
     except ImportError as e:
         hint = "install it: pip install 'sfm-stream[plot]'"
         raise ConfigError("--plot", "matplotlib is absent", hint) from e
 
 
 def draw_run(folder: Path, path: Path) -> None:
-    """Draw the last forecasts of a run beside the truth, and its spectrogram.
+    """Draw the last forecasts of a run with the truth, and its spectrogram.
 
     Args:
         folder: of the run.
         path: of the picture.
 
     Raises:
-        SinkError: if records cannot be read, or the picture not be written.
+        SinkError: if records cannot be read, or the picture cannot be written.
     """
     _save(run_figure(folder), path)
 
 
 def run_figure(folder: Path) -> Figure:
-    """Draw what `draw_run` writes, as a figure of matplotlib.
+    """Draw the picture of `draw_run` as a figure of matplotlib.
 
     Raises:
         SinkError: if records cannot be read.
@@ -79,16 +79,16 @@ def run_figure(folder: Path) -> Figure:
 def draw_comparison(
     folder: Path, names: Sequence[str], frequencies: Sequence[float], path: Path
 ) -> None:
-    """Draw the cumulative error of each model, and the spectrogram of ours.
+    """Draw the cumulative error of each model, and the spectrogram of our model.
 
     Args:
         folder: of the comparison, with the records of each model.
-        names: of the models, the best known one last on top.
+        names: of the models, in the order of drawing: the last one is on top.
         frequencies: of our cell, radians per tick.
         path: of the picture.
 
     Raises:
-        SinkError: if records cannot be read, or the picture not be written.
+        SinkError: if records cannot be read, or the picture cannot be written.
     """
     from matplotlib import colormaps
 
@@ -128,7 +128,7 @@ def _save(figure: Figure, path: Path) -> None:
 
 
 def _first(folder: Path) -> tuple[str, str]:
-    """Name the first target and horizon of some scores."""
+    """Give the target and horizon of the first score."""
     for part in sinks.read(folder, "scores", ["target", "horizon"]):
         for target, horizon in part.rows():
             return str(target), str(horizon)
@@ -174,7 +174,7 @@ def _draw_cumulative(axes: Axes, scores: pl.DataFrame, name: str) -> None:
 
 
 def _draw_forecasts(axes: Axes, records: Path, target: str, horizon: str) -> None:
-    """Draw the last truths, what was forecast for them, and the interval."""
+    """Draw the last truths with their forecasts and intervals."""
     bounds = _chosen(
         records, "forecasts", ("origin", "lower", "upper"), target, horizon
     )
@@ -200,7 +200,7 @@ def _has_amplitudes(folder: Path) -> bool:
 def _draw_spectrogram(
     axes: Axes, records: Path, target: str, frequencies: Sequence[float]
 ) -> None:
-    """Draw amplitude by time and frequency, slowest below."""
+    """Draw the amplitude by time and frequency, the slowest at the bottom."""
     time, amplitude = amplitudes(records, target)
     order = np.argsort(frequencies)
     image = axes.imshow(

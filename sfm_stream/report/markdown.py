@@ -1,4 +1,4 @@
-"""Figures as tables in Markdown, and the commit that made them."""
+"""Writes figures as tables in Markdown, and names the commit that made them."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ PACKAGE = Path(__file__).parents[1]
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Give a table; all columns but the first are numbers."""
+    """Write a table; all columns but the first hold numbers."""
     lines = [head, ["---", *["--:"] * (len(head) - 1)], *rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def commit() -> str:
-    """Name the commit of this code, and whether it was changed since.
+    """Name the commit of this code, and whether files have changed since.
 
-    It is `unknown` where there is no repository, or no git.
+    The name is `unknown` without a repository or without git.
     """
     try:
         said = subprocess.run(
-            ["git", "describe", "--always", "--dirty"],  # noqa: S607 whichever git there is
+            ["git", "describe", "--always", "--dirty"],  # noqa: S607 any installed git
             cwd=PACKAGE, capture_output=True, text=True, check=False,
         )  # fmt: skip
     except OSError:

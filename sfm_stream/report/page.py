@@ -1,4 +1,4 @@
-"""The file of a report: data, drawing code and style, all inside; and its writing."""
+"""Writes a report as one HTML file that contains data, drawing code and style."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from sfm_stream import drawing
 from sfm_stream.storage import run_folder
 
 MODULE_LINES = re.compile(r"(?ms)^(import .*? from .*?;|export \{.*?\};)\n")
-"""What joins modules that are files; in one file they see each other."""
+"""Imports and exports of the modules, which one file does not need."""
 
 
 def write(
@@ -23,17 +23,17 @@ def write(
     """Write the page of a report.
 
     Args:
-        room: the package that the script lies in.
-        script: name of the module that writes the page with `draw.js`.
+        room: the package that contains the script.
+        script: name of the JavaScript module that draws the page with `draw.js`.
         title: of the page.
-        content: plain data, that the script finds in the page.
+        content: plain data; the script reads it from the page.
         to: the file.
 
     Returns:
         The file.
 
     Raises:
-        SinkError: if it cannot be written.
+        SinkError: if the file cannot be written.
     """
     html = assemble(title, content, drawing.asset(script, room))
     run_folder.write(to, html.encode())
@@ -41,12 +41,12 @@ def write(
 
 
 def assemble(title: str, content: dict[str, Any], script: str) -> str:
-    """Put content, code and style into one page that asks no other host.
+    """Put content, code and style into one page that loads nothing from other hosts.
 
     Args:
         title: of the page.
-        content: plain data, that the script finds in the page.
-        script: a module that writes the page with `draw.js`.
+        content: plain data; the script reads it from the page.
+        script: code of a JavaScript module that draws the page with `draw.js`.
     """
     data = msgspec.json.encode(content).decode().replace("</", "<\\/")
     code = drawing.asset("draw.js") + script

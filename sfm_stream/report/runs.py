@@ -1,4 +1,4 @@
-"""A run in Python: its figures, its records as frames, its pictures."""
+"""Reads a run in Python: its figures, its records as data frames, its pictures."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ SPARK_POINTS, SPARK_WIDTH, SPARK_HEIGHT = 200, 600.0, 80.0
 
 
 class Run:
-    """What a replay or a daemon left in its folder.
+    """A run of a replay or a daemon, read from its folder.
 
     Args:
         folder: of the run.
@@ -50,13 +50,13 @@ class Run:
 
     @classmethod
     def last(cls, runs: str | Path = RUNS) -> Run:
-        """Load the run that was begun last.
+        """Load the run that began last.
 
         Args:
             runs: folder of runs, as `sfm-stream replay` fills it.
 
         Raises:
-            ConfigError: if there is none.
+            ConfigError: if the folder holds no run.
         """
         found = sorted(
             Path(runs).glob(f"*/{run_folder.INFO}"), key=lambda p: p.stat().st_mtime
@@ -68,13 +68,13 @@ class Run:
 
     @property
     def summary(self) -> dict[str, Any]:
-        """Figures of the run; empty while it is not at its end."""
+        """Figures of the run; empty until the run has ended."""
         return content.summary(self._run)
 
     def scores(self) -> pl.LazyFrame:
-        """Give all scores: truth, mean, last value, whether the interval held it.
+        """Give all scores: truth, mean, last value, coverage of the interval.
 
-        Without scores it is a table of no rows.
+        Without scores the table has no rows.
         """
         return self._frame("scores")
 
@@ -95,7 +95,7 @@ class Run:
         return (self._nothing(kind) if found is None else found).lazy()
 
     def _nothing(self, kind: str) -> pl.DataFrame:
-        """Give the columns of a kind of which nothing was said."""
+        """Give a table without rows for a kind of which there are no records."""
         info, levels = self._run.info, self._run.config.forecast.levels
         names = {name: tuple(info[f"{name}s"]) for name in ("target", "horizon")}
         tables = {"stream": (), "experts": tuple(info["experts"]), **names}

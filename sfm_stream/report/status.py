@@ -1,4 +1,4 @@
-"""What a person sees of a live process: its status as tables, on standard output."""
+"""Shows the status of a live process as tables on standard output."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ SHOWN_HAPPENINGS = 12
 
 @contextmanager
 def watching() -> Iterator[Callable[[Answer], None]]:
-    """Give what shows a live process, on standard output; in place on a terminal."""
+    """Give a function that shows a live process's answer, in place on a terminal."""
     console = Console(highlight=False)
     if not console.is_terminal:
         yield lambda answer: console.print(_status(answer))
@@ -94,7 +94,7 @@ def _streams(streams: Mapping[str, Stream]) -> Table:
 
 
 def _connections(connections: Iterable[Connection]) -> Table:
-    """Show connections, those that bring no data first."""
+    """Show connections, those without live data first."""
     table = Table()
     table.add_column("connection", overflow="fold")
     for name in ("state", "for, s", "data, s ago"):
@@ -107,7 +107,7 @@ def _connections(connections: Iterable[Connection]) -> Table:
 
 
 def _happened(connections: Iterable[Connection]) -> Table:
-    """Show what happened to connections of late, the latest first."""
+    """Show the latest incidents of connections, the newest first."""
     table = Table()
     table.add_column("time, UTC", no_wrap=True)
     table.add_column("connection", overflow="fold")
@@ -121,7 +121,7 @@ def _happened(connections: Iterable[Connection]) -> Table:
     for one, label in happened[:SHOWN_HAPPENINGS]:
         when = datetime.fromtimestamp(one.time / 1e9, UTC)
         detail = one.detail
-        if not detail.startswith(one.kind):  # as "closed: 1002" says it itself
+        if not detail.startswith(one.kind):  # "closed: 1002" already has its kind
             detail = f"{one.kind}: {detail}" if detail else one.kind
         table.add_row(f"{when:%m-%d %H:%M:%S}", Text(label), Text(detail))
     return table

@@ -1,4 +1,4 @@
-"""What a person sees: progress and tables, on standard error."""
+"""Shows progress and tables in the terminal, mostly on standard error."""
 
 from __future__ import annotations
 
@@ -32,29 +32,29 @@ from sfm_stream.storage import run_folder
 
 SHOWN_FREQUENCIES, SHOWN_STREAMS = 3, 6
 WIDEST = 10_000
-"""Columns of what is no terminal."""
+"""Columns assumed where the output is not a terminal."""
 BESIDE = 3
 """Characters of a column beside its texts: a space on each side and a border."""
 CONSTANT = 1e-12
-"""Radians per tick below which a frequency is none."""
+"""A frequency below this many radians per tick counts as constant."""
 
 
 class _Pace(ProgressColumn):
-    """How many per second lately; nothing while it is less than one."""
+    """The recent number of items per second; empty below 1."""
 
     def render(self, task: Task) -> Text:
-        """Give the pace, or nothing before it is known."""
+        """Give the pace, or an empty text before it is known."""
         speed = task.speed or 0.0
         return Text(f"{speed:,.0f}/s" if speed >= 1 else "")
 
 
 @contextmanager
 def watch(total: int | None, counted: str = "events") -> Iterator[Watch]:
-    """Tell a person how a run gets on; the bar is for terminals only.
+    """Show the progress of a run; the bar appears only on terminals.
 
     Args:
-        total: how many there are, if known.
-        counted: what of.
+        total: number of items, if known.
+        counted: name of the items.
     """
     console, say = people()
     if not sys.stderr.isatty():
@@ -73,7 +73,7 @@ def watch(total: int | None, counted: str = "events") -> Iterator[Watch]:
 
 
 def people() -> tuple[Console, Callable[[str], None]]:
-    """Give the console that people read, and how a line is put there."""
+    """Give the console on standard error, and a function that prints a line to it."""
     console = Console(stderr=True, soft_wrap=True, highlight=False)
 
     def say(line: str) -> None:
@@ -84,7 +84,7 @@ def people() -> tuple[Console, Callable[[str], None]]:
 
 @contextmanager
 def showing(folder: Path) -> Iterator[None]:
-    """Show a run's tables when it ended, also by an error of its feed.
+    """Show a run's tables when it ends, also after an error of its feed.
 
     Args:
         folder: of the run.
@@ -141,15 +141,15 @@ def _show_figures(folder: Path, summary: Mapping[str, Any]) -> None:
 
 
 def _chosen(summary: Mapping[str, Any]) -> str:
-    """Name what was forecast, and from which fields."""
+    """Name the targets and the fields of a run."""
     return f"target {listed(summary['target'])}; fields {listed(summary['fields'])}"
 
 
 def periods(summary: Mapping[str, Any]) -> list[str]:
-    """Say how targets repeat, and in which streams, each in a sentence.
+    """Write a sentence for each period of a target, with its streams.
 
     Args:
-        summary: of a run; those of earlier versions know no periods.
+        summary: of a run; summaries of earlier versions have no periods.
     """
     told = []
     for target, found in summary.get("period", {}).items():
@@ -163,10 +163,10 @@ def periods(summary: Mapping[str, Any]) -> list[str]:
 
 
 def show_remarks(remarks: Iterable[str]) -> None:
-    """Show why there are no figures where there are none.
+    """Show the reasons for absent figures.
 
     Args:
-        remarks: as `judgement.remarks` gives them.
+        remarks: from `judgement.remarks`.
     """
     console = Console(stderr=True, highlight=False)
     for line in remarks:
@@ -174,10 +174,10 @@ def show_remarks(remarks: Iterable[str]) -> None:
 
 
 def show_account(found: Mapping[str, Any]) -> None:
-    """Show what was not taken, loudest first; nothing if all is well.
+    """Show the account of lost events, its first line in red if many are lost.
 
     Args:
-        found: as `judgement.account` gives it.
+        found: from `judgement.account`.
     """
     console = Console(stderr=True, highlight=False)
     for i, line in enumerate(judgement.lines(found)):
@@ -186,7 +186,7 @@ def show_account(found: Mapping[str, Any]) -> None:
 
 
 def show_bench(found: Mapping[str, Any]) -> None:
-    """Show what was measured."""
+    """Show the figures of a benchmark."""
     rows = []
     for name, value in found.items():
         parts = value if isinstance(value, Mapping) else {"": value}
@@ -197,7 +197,7 @@ def show_bench(found: Mapping[str, Any]) -> None:
 
 
 def show_comparison(models: Mapping[str, Mapping[str, Any]]) -> None:
-    """Show models side by side, a table per horizon and one of their pace."""
+    """Show models side by side: a table per horizon, and one for the pace."""
     labels = {"mse": "MSE", "mae": "MAE",
               "block_median": "block median", "block_q10": "block 10 %",
               "winkler": "Winkler", "crps": "CRPS",
@@ -217,14 +217,14 @@ def show_table(
     rows: Iterable[Sequence[str]],
     title: str = "",
 ) -> None:
-    """Show rows under names, numbers always whole.
+    """Show a table without cutting off any number.
 
-    Columns that a terminal has no room for go on below. What is no terminal has room
-    for all.
+    Columns that do not fit a terminal follow in further tables below. If the output is
+    not a terminal, one table has all columns.
 
     Args:
-        head: of the first columns, which are texts.
-        numbers: of the others, which are numbers.
+        head: names of the first columns, which hold texts.
+        numbers: names of the other columns, which hold numbers.
         rows: texts of all columns.
         title: of the table.
     """
@@ -249,12 +249,12 @@ def show_table(
 
 
 def _width(name: str, cells: Iterable[str]) -> int:
-    """Give the characters that a column takes at least, its border with it."""
+    """Give the least width of a column in characters, with its border."""
     return max(map(cell_len, (*cells, name))) + BESIDE
 
 
 def _fitting(widths: Sequence[int], room: int) -> Iterator[slice]:
-    """Cut columns into runs that have room side by side, of one column at least."""
+    """Divide columns into runs that fit side by side, each of at least one column."""
     begin = used = 0
     for i, width in enumerate(widths):
         if used + width > room and i > begin:
@@ -275,7 +275,7 @@ def _side_by_side(
 
 
 def show_feeds(files: Iterable[str], venues: Mapping[str, Mapping[str, Any]]) -> None:
-    """Show what there is to read: on standard output, as it is what was asked for."""
+    """Show connectors, channels and fields, on standard output as the result."""
     table = Table("connector", "channel", "fields")
     for name in files:
         table.add_row(name, "", "as in the file")
@@ -301,11 +301,11 @@ def show_options(name: str, keys: Iterable[tuple[str, str, str]]) -> None:
 
 
 def show_live(statuses: Iterable[Any], counters: Mapping[str, int]) -> None:
-    """Show how a live feed fared: its connections, its topics, and what it counted.
+    """Show the connections, topics and counters of a live feed.
 
     Args:
-        statuses: one per connection, as the feed gives them.
-        counters: what became of frames and connections.
+        statuses: one per connection, from the feed.
+        counters: counts of frames and connections by outcome.
     """
     console = Console(stderr=True, highlight=False)
     table = Table("connection", "topic", "state", "data, s ago")
@@ -318,7 +318,7 @@ def show_live(statuses: Iterable[Any], counters: Mapping[str, int]) -> None:
 
 
 def counted(counters: Mapping[str, int]) -> str:
-    """Write counters in a line, by their names."""
+    """Write counters in a line, sorted by name."""
     return ", ".join(f"{name} {count:,}" for name, count in sorted(counters.items()))
 
 
@@ -346,12 +346,12 @@ def _show_frequencies(strongest: Iterable[tuple[float, float]]) -> None:
 
 
 def number(value: float | None) -> str:
-    """Write a number to four digits, and `-` where there is none."""
+    """Write a number with four digits, or `-` for None and NaN."""
     return "-" if value is None or math.isnan(value) else f"{value:.4g}"
 
 
 def _strongest(folder: Path) -> list[tuple[float, float]]:
-    """Give frequency and mean amplitude of the last forecasts, strongest first."""
+    """Give frequency and mean amplitude in the last forecasts, the strongest first."""
     run = run_folder.load(folder)
     last = None
     for part in sinks.read(run.records, "forecasts"):

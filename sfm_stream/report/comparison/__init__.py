@@ -1,4 +1,4 @@
-"""The report of a comparison: the same page as a run's, with models side by side."""
+"""The report of a comparison: an HTML page that shows several models side by side."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def write(
         The file.
 
     Raises:
-        SinkError: if the records cannot be read or the file not be written.
+        SinkError: if the records cannot be read or the file cannot be written.
     """
     found = content.gather(folder, names, warmup, paces)
     return page.write(__name__, "comparison.js", folder.name, found, folder / NAME)

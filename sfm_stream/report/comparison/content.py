@@ -1,4 +1,4 @@
-"""What the report of a comparison says, as plain data."""
+"""The content of the report of a comparison, as plain data."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ if TYPE_CHECKING:
     from sfm_stream.events import Floats
 
 STEPS = 300
-"""Moments at which skill so far is told."""
+"""Number of moments in the curves of skill since the start."""
 FEW = 20
-"""Scores below which a curve says nothing yet."""
+"""Curves begin after this many scores."""
 NS_PER_S = 1e9
 PACES = ("ticks_per_s", "peak_rss_mib")
 COLUMNS = ("stream", "target", "horizon", "origin", "time",
            "truth", "mean", "naive", "covered")  # fmt: skip
 
 
-@np.errstate(over="ignore")  # what is too large for a float is shown as none
+@np.errstate(over="ignore")  # a value too large for a float is not shown
 def gather(
     folder: Path, names: Sequence[str], warmup: float, paces: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """Gather all that the report shows.
+    """Gather the content of the report.
 
     Args:
         folder: with the records of each model in a folder of its name.
@@ -45,7 +45,7 @@ def gather(
         Plain data: `name`, `stream`, `models` and `parts`, one per target and horizon.
 
     Raises:
-        SinkError: if there is no score to report on, or records cannot be read.
+        SinkError: if there are no scores, or records cannot be read.
     """
     scores = {name: _scores(folder / name, warmup) for name in names}
     some = scores[names[0]]
@@ -62,7 +62,7 @@ def gather(
 
 
 def _scores(folder: Path, warmup: float) -> pl.DataFrame:
-    """Read the scores of a model behind the warm-up, of which there must be some."""
+    """Read the scores of a model after the warm-up; fail if there are none."""
     import polars as pl
 
     scores = sinks.whole(folder, "scores", COLUMNS)
@@ -109,7 +109,7 @@ def _parts(
 
 
 def _size(horizon: str) -> tuple[int, str]:
-    """Order horizons by the number they begin with."""
+    """Give a sort key for a horizon: the number in its name, then the name."""
     digits = "".join(c for c in horizon if c.isdigit())
     return (int(digits or 0), horizon)
 
@@ -127,7 +127,7 @@ def _figures(table: pl.DataFrame) -> dict[str, Any]:
 
 
 def _so_far(tables: Mapping[str, pl.DataFrame]) -> dict[str, Any]:
-    """Give skill since the start at the same moments for all models."""
+    """Give the skill since the start, at the same moments for all models."""
     longest = max(tables.values(), key=len)
     at = np.unique(np.linspace(0, len(longest) - 1, STEPS).astype(np.int64))
     times = longest["time"].to_numpy()[at] / NS_PER_S
@@ -149,7 +149,7 @@ def _at(times: Floats, table: pl.DataFrame) -> list[float | None]:
 
 
 def _last(tables: Mapping[str, pl.DataFrame]) -> dict[str, Any]:
-    """Give the last truths, and what each model forecast for them."""
+    """Give the last truths, and the forecasts of each model for them."""
     import polars as pl
 
     longest = max(tables.values(), key=len).tail(curves.ZOOM)
@@ -167,7 +167,7 @@ def _last(tables: Mapping[str, pl.DataFrame]) -> dict[str, Any]:
 
 
 def _number(value: float | None) -> float | None:
-    """Give a number with six digits; None for NaN."""
+    """Round a number to six significant digits; None for NaN and infinite values."""
     if value is None or not math.isfinite(value):
         return None
     return float(f"{value:.6g}")

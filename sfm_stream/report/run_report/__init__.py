@@ -1,4 +1,4 @@
-"""The report of a run: one HTML file that opens anywhere, without a network."""
+"""The report of a run: one HTML file that needs no network."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ def write(run: run_folder.Run, out: Path | None = None) -> Path:
     """Write the report of a run.
 
     Args:
-        run: that has come to its end.
-        out: the file; if absent, `report.html` in the run's folder.
+        run: a run that has ended.
+        out: the file; None means `report.html` in the run's folder.
 
     Returns:
         The file.
 
     Raises:
-        SinkError: if the records cannot be read or the file not be written.
+        SinkError: if the records cannot be read or the file cannot be written.
     """
     path = run.folder / NAME if out is None else out
     found = content.gather(run)

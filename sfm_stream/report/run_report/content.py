@@ -1,4 +1,4 @@
-"""What the report of a run says, as plain data: tables, curves and the verdict."""
+"""The content of the report of a run, as plain data: tables, curves and a verdict."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ SHOWN_STREAMS = 200
 STEPS = 400
 """Points of slow curves: rolling skill, coverage, weights."""
 ROLLING = 50
-"""Parts of a run over which rolling figures average one."""
+"""Rolling figures average over one part of this many parts of a run."""
 FEW = 20
-"""Scores below which a curve says nothing yet."""
+"""Curves begin after this many scores."""
 NS_PER_S = 10**9
 DAY_S, HOUR_S, HOURS, DAYS = 86_400, 3_600, 24, 7
 EPOCH_WEEKDAY = 3
@@ -42,9 +42,9 @@ COUNTED = {"voided": "reason", "rejected": "reason", "updates": "skipped",
            "decisions": "action"}  # fmt: skip
 
 
-@np.errstate(over="ignore")  # what is too large for a float is shown as none
+@np.errstate(over="ignore")  # a value too large for a float is not shown
 def gather(run: run_folder.Run) -> dict[str, Any]:
-    """Gather all that the report shows.
+    """Gather the content of the report.
 
     Args:
         run: with records and a summary.
@@ -54,7 +54,7 @@ def gather(run: run_folder.Run) -> dict[str, Any]:
         `weights`, `spectrogram`, `counts`.
 
     Raises:
-        SinkError: if there is no score to report on, or records cannot be read.
+        SinkError: if there are no scores, or records cannot be read.
     """
     scores = _behind_warm_up(run, _all(run, "scores", SCORES))
     if not len(scores):
@@ -73,7 +73,7 @@ def gather(run: run_folder.Run) -> dict[str, Any]:
 
 
 def _all(run: run_folder.Run, kind: str, columns: Sequence[str]) -> pl.DataFrame:
-    """Give all rows of a kind, of which there must be some."""
+    """Read all records of a kind; fail if there are none."""
     found = sinks.whole(run.records, kind, columns)
     if found is None:
         raise _none(run, kind)
@@ -81,7 +81,7 @@ def _all(run: run_folder.Run, kind: str, columns: Sequence[str]) -> pl.DataFrame
 
 
 def _none(run: run_folder.Run, kind: str) -> SinkError:
-    """Say that a report needs records that are not there, and why they are not."""
+    """Make the error for absent records, with the reasons for their absence."""
     done = summary(run)
     idle = [] if not done or done["ticks"] else ["no tick was taken"]
     causes = done.get("account", {}).get("causes", ()) if idle else ()
@@ -91,7 +91,7 @@ def _none(run: run_folder.Run, kind: str) -> SinkError:
 
 
 def summary(run: run_folder.Run) -> dict[str, Any]:
-    """Give the figures of a run; none while it is not at its end."""
+    """Read the figures of a run; the dict is empty until the run has ended."""
     path = run.folder / run_folder.SUMMARY
     if not path.exists():
         return {}
@@ -115,7 +115,7 @@ def _about(run: run_folder.Run, shown: str) -> dict[str, Any]:
 
 
 def _changed(tree: Mapping[str, Any]) -> dict[str, Any]:
-    """Give the settings that are not the defaults, by their key."""
+    """Give the settings that differ from the defaults, by key."""
     usual = dict(config.leaves(config.to_tree(config.Config())))
     return {
         key: value
@@ -137,7 +137,7 @@ def _behind_warm_up(run: run_folder.Run, scores: pl.DataFrame) -> pl.DataFrame:
 
 
 def _ticks(run: run_folder.Run) -> dict[str, int]:
-    """Count the ticks of each stream: every one of them is an origin."""
+    """Count the ticks of each stream: each tick is an origin of forecasts."""
     import polars as pl
 
     lasts: dict[str, int] = {}
@@ -154,7 +154,7 @@ def _longest(scores: pl.DataFrame) -> str:
 
 
 def _streams(scores: pl.DataFrame) -> list[dict[str, Any]]:
-    """Give figures per stream, the least skilled first."""
+    """Give figures per stream, the lowest skill first."""
     import polars as pl
 
     error, naive = pl.col("truth") - pl.col("mean"), pl.col("truth") - pl.col("naive")
@@ -171,7 +171,7 @@ def _streams(scores: pl.DataFrame) -> list[dict[str, Any]]:
 def _parts(
     run: run_folder.Run, scores: pl.DataFrame, shown: str
 ) -> Iterator[dict[str, Any]]:
-    """Give curves and figures per target and horizon, of one stream."""
+    """Give curves and figures of one stream per target and horizon."""
     import polars as pl
 
     targets, horizons = run.info["targets"], run.info["horizons"]
@@ -271,7 +271,7 @@ def _over_time(rows: pl.DataFrame, squared: Floats, naive: Floats) -> dict[str, 
 
 
 def _where(rows: pl.DataFrame) -> dict[str, float]:
-    """Say which share of truths fell into which part of the interval."""
+    """Give the share of truths in each part of the interval and outside it."""
     known = rows.drop_nulls(["lower", "upper"])
     if not len(known):
         return {}
@@ -307,7 +307,7 @@ def _by_clock(
 
 
 def _weights(run: run_folder.Run, shown: str) -> dict[str, Any]:
-    """Give the experts' mean weights over time, of the first target and horizon."""
+    """Give the experts' mean weights over time for the first target and horizon."""
     import polars as pl
 
     experts = run.info["experts"]
@@ -367,7 +367,7 @@ def _counts(run: run_folder.Run, kind: str, by: str) -> dict[str, int]:
 
 
 def _number(value: Any, digits: int = 5) -> float | None:  # noqa: ANN401 as polars gives it
-    """Give a number with so many significant digits; None for NaN."""
+    """Round a number to `digits` significant digits; None if it is not finite."""
     if value is None or not math.isfinite(value):
         return None
     return float(f"{value:.{digits}g}")

@@ -1,4 +1,4 @@
-"""Curves of millions of points, drawn from a few thousand."""
+"""Computes the curves of a report, and thins out those of millions of points."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ ZOOM = 300
 
 
 def extremes(values: Floats, buckets: int) -> Ints:
-    """Choose the rows that hold the least and the greatest value of each bucket.
+    """Choose the rows with the least and the greatest value of each bucket.
 
     Args:
         values: float64 [n].
-        buckets: stretches of equal length.
+        buckets: number of stretches of equal length.
 
     Returns:
-        Rows in order, at most 2 x buckets; all n where there are no more.
+        Rows in order, at most 2 x buckets; all n rows if n is no larger.
     """
     if len(values) <= 2 * buckets:
         return np.arange(len(values))
@@ -41,7 +41,7 @@ def extremes(values: Floats, buckets: int) -> Ints:
 
 
 def squares(rows: pl.DataFrame) -> tuple[Floats, Floats]:
-    """Give the squared errors of the forecast and of the last value [n] of scores."""
+    """Give the squared errors of the forecasts and of the last values of scores [n]."""
     truth = rows["truth"].to_numpy()
     missed, moved = truth - rows["mean"].to_numpy(), truth - rows["naive"].to_numpy()
     return np.square(missed), np.square(moved)
@@ -56,7 +56,7 @@ def mean_error(rows: pl.DataFrame) -> float | None:
 def rolling(values: Floats, width: int) -> Floats:
     """Average the last `width` values at each row; fewer at the beginning [n].
 
-    NaN where one of them is infinite.
+    The average is NaN where one of these values is infinite.
     """
     endless = np.isinf(values)
     known = np.where(endless, 0.0, values)
@@ -70,9 +70,10 @@ def rolling(values: Floats, width: int) -> Floats:
 
 
 def ratio_skill(squared: Floats, naive: Floats) -> Floats:
-    """Give 1 - squared / naive; NaN where the last value was never wrong.
+    """Compute 1 - squared / naive.
 
-    NaN too where either is infinite.
+    The result is NaN where `naive` is 0, that is where the last value was never wrong,
+    and where either argument is infinite.
     """
     where = (naive > 0) & np.isfinite(naive) & np.isfinite(squared)
     skill = np.full(len(naive), np.nan)
@@ -95,13 +96,13 @@ def skill_interval(
     """Give the skill and its 90 % interval by the block bootstrap.
 
     Args:
-        squared: the forecast's squared errors [n].
-        naive: the last value's [n].
-        blocks: stretches of equal length.
+        squared: squared errors of the forecasts [n].
+        naive: squared errors of the last values [n].
+        blocks: number of stretches of equal length.
 
     Returns:
-        Skill, lower and upper end; None with fewer than 20 scores, where the last
-        value was never wrong, or where squares are too large for a float.
+        Skill, lower and upper end; None with fewer than 20 scores, if the last value
+        was never wrong, or if squares are too large for a float.
     """
     total, missed = float(naive.sum()), float(squared.sum())
     if len(squared) < 20 or total <= 0 or not math.isfinite(total + missed):

@@ -1,4 +1,4 @@
-"""The report of a suite: the same page as a comparison's, with a part for each set."""
+"""The report of a suite: an HTML page with a part for each data set."""
 
 from __future__ import annotations
 
@@ -25,10 +25,11 @@ def write(
 
     Args:
         folder: of the results.
-        sets: `name`, `title`, `measure`, `best` and `source` of each.
+        sets: `name`, `title`, `measure`, `best` and `source` of each set.
         names: of the models.
-        found: per set and model, as the suite gives it; sets left out are absent.
-        command: that made it.
+        found: results per set and model, from `suite.carry_out`; sets left out are
+            absent.
+        command: the command that made the results.
 
     Returns:
         The file.

@@ -1,8 +1,8 @@
-"""What the report of a suite says, as plain data.
+"""The content of the report of a suite, as plain data.
 
-Skills are the mean over a set's files, targets and horizons. Their intervals, and those
-of how far a model is behind the best, come from draws of stretches: the same draws for
-all models, so what is hard for all of them cancels.
+A skill is the mean over a set's files, targets and horizons. The intervals of a skill,
+and of its distance to the best skill, come from draws of stretches. All models get the
+same draws, so the effect of stretches that are hard for all models cancels.
 """
 
 from __future__ import annotations
@@ -31,14 +31,15 @@ def gather(
     found: Mapping[str, Mapping[str, Any]],
     command: str,
 ) -> dict[str, Any]:
-    """Gather all that the report shows.
+    """Gather the content of the report.
 
     Args:
         name: of the suite's folder.
-        sets: `SET` of each.
+        sets: the keys of `SET` for each set.
         names: of the models.
-        found: per set and model, as the suite gives it; sets left out are absent.
-        command: that made it.
+        found: results per set and model, from `suite.carry_out`; sets left out are
+            absent.
+        command: the command that made the results.
 
     Returns:
         Plain data: `name`, `models`, `made` and `sets`.
@@ -80,16 +81,16 @@ def _set(found: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
 
 
 def _sums(runs: Mapping[str, Any]) -> tuple[Floats, Floats]:
-    """Give the squared errors, and the last value's, [files, stretches]."""
+    """Give the squared errors of a model and of the last value [files, stretches]."""
     told = [run["stretches"] for run in runs.values()]
     ours = np.array([one["ours"] for one in told], np.float64)
     theirs = np.array([one["theirs"] for one in told], np.float64)
-    moved = theirs.sum(axis=-1) > 0  # a file where nothing moves measures nothing
+    moved = theirs.sum(axis=-1) > 0  # skill is undefined for a file without moves
     return ours[moved], theirs[moved]
 
 
 def _drawn(ours: Floats, theirs: Floats) -> Floats:
-    """Give the mean skill over files of each draw."""
+    """Give the skill of each draw, the mean over files."""
     if not len(ours):
         return np.full(bootstrap.DRAWS, np.nan)
     mean: Floats = bootstrap.skills(ours, theirs).mean(axis=0)
@@ -103,7 +104,7 @@ def _skill(ours: Floats, theirs: Floats) -> float | None:
 
 
 def _so_far(ours: Floats, theirs: Floats) -> list[float | None]:
-    """Give the mean skill over files since the start, behind each stretch."""
+    """Give the skill since the start after each stretch, the mean over files."""
     each = [
         curves.ratio_skill(np.cumsum(mine), np.cumsum(naive))
         for mine, naive in zip(ours, theirs, strict=True)
@@ -122,7 +123,7 @@ def _shares(so_far: Mapping[str, Sequence[float | None]]) -> list[float]:
 
 
 def _pace(runs: Sequence[Mapping[str, Any]]) -> dict[str, float]:
-    """Give the pace of the slowest file, and the most memory of any."""
+    """Give the lowest pace and the highest memory of all files."""
     return {
         "ticks_per_s": min(run["ticks_per_s"] for run in runs),
         "peak_rss_mib": max(run["peak_rss_mib"] for run in runs),
