@@ -1,8 +1,7 @@
-"""The command line: the one place where configurations, feeds and shells meet.
+"""The command line: reads options and settings, and calls the other rooms.
 
-Heavy libraries are imported by the command that needs them, so `--help` answers at
-once. What a program reads goes to standard output, what a person reads to standard
-error.
+Each command imports its heavy libraries itself, so `--help` answers at once. Results
+for programs go to standard output, messages for people to standard error.
 """
 
 from __future__ import annotations
@@ -40,11 +39,11 @@ COLLECT_AFTER = 50_000
 
 
 def main() -> None:
-    """Run the command line; any error of ours is one line and exit code 1."""
-    # imports make objects that stay: to look at them again and again costs 0.15 s
+    """Run the command line; an `SFMStreamError` is one line and exit code 1."""
+    # imports make objects that stay: collecting over them again costs 0.15 s
     gc.set_threshold(COLLECT_AFTER)
     warnings.showwarning = _tell
-    if type(sys.stdout) is TextIOWrapper:  # a test's is another; None after `>&-`
+    if type(sys.stdout) is TextIOWrapper:  # tests replace it; it is None after `>&-`
         sys.stdout = output(sys.stdout)
     try:
         try:
@@ -64,7 +63,7 @@ def _tell(
     file: TextIO | None = None,
     line: str | None = None,
 ) -> None:
-    """Print a warning as a line of ours, without code; its place is for a report."""
+    """Print a warning as one line; foreign warnings with their place, for a report."""
     del file, line
     is_ours = issubclass(category, FutureWarning)
     place = "" if is_ours else f" ({category.__name__} in {filename}:{lineno})"

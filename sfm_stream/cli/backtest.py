@@ -1,4 +1,4 @@
-"""Commands on feeds that can be read again: replay, resume, verify, bench."""
+"""Commands on feeds that can be read again: replay, resume, verify, repair, bench."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def _carry_out(
     folder: Path, go: Callable[[], dict[str, Any]], plot: Path | None,
     *, strict: bool, as_json: bool,
 ) -> None:  # fmt: skip
-    """Carry a run to its end; draw it and print its summary if asked."""
+    """Finish a run; draw it and print its summary if the options say so."""
     from sfm_stream.running import judgement
 
     if plot is not None:
@@ -183,7 +183,7 @@ def bench(
 
 
 def _begun(folder: Path, settings: Config, start: Path | None) -> dict[str, Any]:
-    """Make a new run and show how it ended."""
+    """Make a new run, show its result, and give its summary."""
     from sfm_stream.jit import blas
 
     blas.leave_out()
@@ -198,7 +198,7 @@ def _begun(folder: Path, settings: Config, start: Path | None) -> dict[str, Any]
 
 
 def _resumed(folder: Path, *, trust: bool) -> dict[str, Any]:
-    """Resume a run and show how it ended."""
+    """Resume a run, show its result, and give its summary."""
     from sfm_stream.jit import blas
 
     blas.leave_out()

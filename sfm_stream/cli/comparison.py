@@ -1,4 +1,4 @@
-"""The command that runs models side by side."""
+"""The command `compare`, which runs several models on the same ticks."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 COMPARED = ("sfm", "a-sfm", "no-cell", "last", "mean", "rls", "ewls", "snarimax",
             "holtwinters", "linear", "bayes", "lstm", "gru")  # fmt: skip
-"""Models that are compared when none is named."""
+"""Models to compare by default."""
 
 
 @app.command()
@@ -99,7 +99,7 @@ def _suite(
     overrides: list[str] | None,
     write: Path | None,
 ) -> dict[str, Any]:
-    """Run a suite, show its tables and write them into a file if asked."""
+    """Run a suite and show its tables; write them into the file `write`, if given."""
     from msgspec import to_builtins
 
     from connectors import open_feed
@@ -127,7 +127,7 @@ def _compared(
     settings: Config, names: list[str], out: Path, jobs: int, plot: Path | None,
     *, strict: bool,
 ) -> dict[str, Any]:  # fmt: skip
-    """Compare models on one feed, and show how they did."""
+    """Compare models on one feed, and show the results."""
     from connectors import open_feed
     from sfm_stream.evaluate import contest, results
     from sfm_stream.report import comparison, terminal

@@ -1,4 +1,4 @@
-"""Commands on live feeds: list, show, record, and play back on a socket."""
+"""Commands on live feeds: list, print, record, and play back on a socket."""
 
 from __future__ import annotations
 
@@ -154,7 +154,7 @@ def _follow(
     feed: LiveFeed, show: Callable[[Event], None], count: int | None, lasting: str,
     *, strict: bool,
 ) -> None:  # fmt: skip
-    """Follow a live feed as long as asked, and show how it went."""
+    """Follow a live feed for a count or duration, and show its status at the end."""
     from sfm_stream.events import Tick
     from sfm_stream.report import terminal
     from sfm_stream.running import judgement
@@ -181,7 +181,7 @@ def _follow(
 
 
 def _run(work: Coroutine[Any, Any, Any]) -> None:
-    """Run until it ends or is interrupted, which is no error of a live feed."""
+    """Run work until it ends or is interrupted; an interruption is no error."""
     import asyncio
 
     try:
@@ -191,10 +191,10 @@ def _run(work: Coroutine[Any, Any, Any]) -> None:
 
 
 async def _until_told(work: Coroutine[Any, Any, Any]) -> None:
-    """Let SIGTERM cancel some work, as asyncio lets SIGINT.
+    """Let SIGTERM cancel the work, as asyncio does with SIGINT.
 
-    An exception out of a signal's handler may come between two callbacks of the loop.
-    One of them is lost then, and who waits for it waits for ever.
+    An exception raised in a signal handler may come between two callbacks of the loop.
+    Then a callback is lost, and a task that waits for it would wait for ever.
     """
     import asyncio
     import signal

@@ -1,4 +1,4 @@
-"""What all commands share: the application, its options and its messages."""
+"""The application, and the options and messages that all commands share."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 INTERRUPTED = 130
 PATH_OVERRIDE = "feed.path"
 PIPE = "-"
-"""`feed.path` of what is piped in."""
+"""`feed.path` that means standard input."""
 
 app = typer.Typer(
     help="Forecast what comes next, one tick at a time, and learn from each outcome.",
@@ -61,14 +61,14 @@ Overrides = Annotated[
 
 
 def expect_picture(path: Path) -> None:
-    """Refuse a picture that cannot be drawn, before the work is done."""
+    """Refuse a picture that cannot be drawn, before the work begins."""
     from sfm_stream.report import charts
 
     charts.expect(path)
 
 
 def load(path: Path, overrides: list[str] | None) -> Config:
-    """Read a configuration for what is read to its end: so is what is piped in."""
+    """Read a configuration for a backtest; standard input is first read to its end."""
     from msgspec.structs import replace
 
     config = load_live(path, overrides)
@@ -83,8 +83,8 @@ def load(path: Path, overrides: list[str] | None) -> Config:
 def load_live(path: Path, overrides: list[str] | None) -> Config:
     """Read a configuration and make its `feed.path` absolute.
 
-    In a file that is the file's folder, after `--set` it is the working directory. So
-    the resolved path is absolute, and a run can be resumed from anywhere.
+    A path in the file is relative to the file's folder, a path after `--set` to the
+    working directory. It is made absolute, so that a run can be resumed anywhere.
     """
     from msgspec.structs import replace
 
@@ -119,9 +119,9 @@ def _absolute(folder: Path, path: str) -> str:
 
 
 def expect_trusted(config: Config, run: Path, *, trust: bool) -> None:
-    """Refuse to import the classes that a run's settings name, unless it is trusted.
+    """Refuse settings that import classes, unless the user trusts the run's folder.
 
-    Whoever wrote such a folder decides what code runs here.
+    The author of the folder decides which code these settings run.
 
     Raises:
         ConfigError: naming the classes.
@@ -140,7 +140,7 @@ def expect_trusted(config: Config, run: Path, *, trust: bool) -> None:
 
 
 def opened(config: Config) -> Feed:
-    """Open a feed that can be read again, and say what it chose."""
+    """Open a feed that can be read again, and print the choices it made."""
     from connectors import open_feed
     from sfm_stream.feeds import Explained
     from sfm_stream.running import judgement
@@ -154,10 +154,10 @@ def opened(config: Config) -> Feed:
 
 @contextmanager
 def placed(out: Path | None, config: Path) -> Iterator[Path]:
-    """Give the folder for what a command makes: the one asked for, or the next number.
+    """Give the folder for a command's results: `out`, or the next numbered folder.
 
-    The next number's is made at once, so that no other command takes it. It goes again
-    if nothing comes into it.
+    The numbered folder is made at once, so that no other command takes it. It is
+    removed again if it stays empty.
     """
     if out is not None:
         yield out
@@ -166,7 +166,7 @@ def placed(out: Path | None, config: Path) -> Iterator[Path]:
     try:
         yield folder
     finally:
-        with suppress(OSError):  # what holds something stays
+        with suppress(OSError):  # a folder with files stays
             folder.rmdir()
             folder.parent.rmdir()
 
@@ -183,7 +183,7 @@ def _next_folder(config: Path) -> Path:
 
 
 def listed(text: str) -> list[str]:
-    """Give the names of a list that is written with commas."""
+    """Split a list of names at its commas."""
     return [name.strip() for name in text.split(",") if name.strip()]
 
 
@@ -200,20 +200,20 @@ def say(line: str) -> None:
 
 
 def fail(error: SFMStreamError) -> NoReturn:
-    """Print an error of ours as one line, and exit."""
-    # one line, whatever a library's message holds
+    """Print an error as one line, and exit with code 1."""
+    # one line, even if a library's message has several
     say(f"error: {' '.join(str(error).split())}")
     sys.exit(1)
 
 
 class _Output(io.FileIO):
-    """Standard output, whose refusals are errors of ours."""
+    """Standard output; a failed write raises `SFMStreamError`."""
 
     def write(self, data: ReadableBuffer, /) -> int:
         try:
             return super().write(data)
         except OSError as error:
-            # what waits is let go, or the interpreter would complain once more
+            # drop buffered output, or the interpreter would report the error again
             os.dup2(os.open(os.devnull, os.O_WRONLY), self.fileno())
             reason = (error.strerror or str(error)).lower()
             problem = f"standard output: cannot be written: {reason}"
@@ -221,10 +221,10 @@ class _Output(io.FileIO):
 
 
 def output(given: io.TextIOWrapper) -> io.TextIOWrapper:
-    """Give standard output such that a full disk or a closed pipe is an error of ours.
+    """Wrap standard output: a full disk or a closed pipe raises `SFMStreamError`.
 
     Args:
-        given: as the interpreter opened it; nothing is written to it any more.
+        given: the stream that the interpreter opened; do not write to it afterwards.
     """
     return io.TextIOWrapper(
         io.BufferedWriter(_Output(given.fileno(), "wb", closefd=False)),

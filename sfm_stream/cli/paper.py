@@ -1,4 +1,4 @@
-"""Commands that carry out the paper's experiments."""
+"""Commands that run the paper's experiments."""
 
 from __future__ import annotations
 
@@ -228,26 +228,26 @@ def everything(
 
 @contextmanager
 def _ordered(out: Path, models: str, seeds: str, processes: int = 1) -> Iterator[Order]:
-    """Give what experiments are told: where to, which models and seeds, who watches."""
+    """Give the order for experiments: folder, models, seeds, device, progress bar."""
     import torch
 
     from sfm_stream.paper.output import figures, progress
     from sfm_stream.paper.training.trials import Order
 
     figures.expect()
-    torch.set_num_threads(1)  # for matrices so small a second one costs time
+    torch.set_num_threads(1)  # matrices are so small that a second thread costs time
     device = "cuda" if torch.cuda.is_available() else "cpu"
     with progress.show() as watch:
         yield Order(out, listed(models), _numbers(seeds), device, watch, processes)
 
 
 def _seeds(quick: bool) -> str:
-    """Give the seeds of a run where none are named."""
+    """Give the default seeds of a run."""
     return "0" if quick else "0,1,2"
 
 
 def _numbers(seeds: str) -> list[int]:
-    """Give the seeds that are listed."""
+    """Parse a list of seeds."""
     try:
         numbers = [int(seed) for seed in listed(seeds)]
     except ValueError:
@@ -259,7 +259,7 @@ def _numbers(seeds: str) -> list[int]:
 
 
 def _say(found: Mapping[str, Any], *, as_json: bool) -> None:
-    """Show the table to a person, and the figures to a program that asks."""
+    """Print the table for people, and with `as_json` the figures for programs."""
     typer.echo(found["text"], err=True)
     if as_json:
         print_json(found)

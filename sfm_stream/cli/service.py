@@ -1,4 +1,4 @@
-"""Commands on the live process: run it, and stop it."""
+"""The commands `daemon` and `stop`, for the live process."""
 
 from __future__ import annotations
 
@@ -78,16 +78,16 @@ def daemon(
 def order(
     read: Callable[[], Config], part: Shard, folder: Path, start: Run | None = None
 ) -> Given:
-    """Give what the daemon of a shard is started with.
+    """Give all that the daemon of a shard needs to start.
 
     Args:
         read: reads the configuration of all shards.
-        part: whose order it is.
-        folder: of its run.
-        start: a run that a new one starts warm from.
+        part: the shard.
+        folder: folder of its run.
+        start: a run to start warm from, if the run is new.
 
     Raises:
-        ConfigError: if no stream is the shard's, or a feed is piped in.
+        ConfigError: if the shard has no stream, or a feed is piped in.
     """
     from functools import partial
 
@@ -139,7 +139,7 @@ def stop(
 
 
 def _run_at(url: str) -> Path:
-    """Find the run of the daemon at an address, which must be of this machine."""
+    """Find the run folder of the daemon at an address; it must be on this machine."""
     from sfm_stream.daemon.host import pid_file
     from sfm_stream.daemon.http.client import ask
 

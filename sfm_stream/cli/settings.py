@@ -1,4 +1,4 @@
-"""Commands on settings: check a configuration, explain a key."""
+"""The commands `check`, for a configuration, and `explain`, for a key."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ WRITTEN = {
     "Duration": "a number and one of ns, us, ms, s, m, h, d, such as `100ms`, or empty",
     "Horizons": "a list of ticks (`1`), ranges of them (`1..24`) and times (`1s`)",
 }
-"""How values are written that have types of their own."""
+"""The syntax of values that have types of their own."""
 
 
 @app.command()
@@ -80,14 +80,14 @@ def check(
 
 
 def _inputs(names: Mapping[str, Sequence[str]]) -> list[str]:
-    """Say what some of the targets see; `--json` says all."""
+    """Write the inputs of the first targets as lines; `--json` gives all."""
     told = [f"# inputs for {target}: {listed(seen)}" for target, seen in names.items()]
     more = f"# and of {len(told) - SHOWN:,} more targets: --json has them"
     return [*told[:SHOWN], more] if len(told) > SHOWN else told
 
 
 def _needs(mib: float, most: float, settings: Config) -> str:
-    """Say how much memory the model takes, and how much at most."""
+    """Say how much memory the model needs at the start, and at most."""
     from sfm_stream.running import room
 
     told = f"# the model needs {mib:,.1f} MiB for {room.streams(settings)} stream(s)"
@@ -98,7 +98,7 @@ def _needs(mib: float, most: float, settings: Config) -> str:
 
 
 def _judge(found: Mapping[str, Any] | None, source: str, *, strict: bool) -> None:
-    """Say how many of the first rows can be read, and fail if too few can."""
+    """Say how many of the first rows can be taken; fail if too few can."""
     from sfm_stream.report import terminal
     from sfm_stream.running import judgement
 
@@ -110,7 +110,7 @@ def _judge(found: Mapping[str, Any] | None, source: str, *, strict: bool) -> Non
 
 
 def _shown(tree: dict[str, Any], given: Mapping[str, Any], *, everything: bool) -> str:
-    """Give settings as TOML: what was written, or all with a mark at what was."""
+    """Give settings as TOML: only the written keys, or all keys with those marked."""
     from sfm_stream.storage import toml
 
     if everything:
@@ -124,7 +124,7 @@ def _shown(tree: dict[str, Any], given: Mapping[str, Any], *, everything: bool) 
 
 
 def _only(full: Any, given: Any) -> Any:  # noqa: ANN401 any value of TOML
-    """Keep of resolved values those that were written."""
+    """Keep only the written keys of resolved settings."""
     if isinstance(given, Mapping) and isinstance(full, Mapping):
         return {key: _only(full[key], one) for key, one in given.items() if key in full}
     if isinstance(full, list | tuple) and full and isinstance(full[0], Mapping):
@@ -133,7 +133,7 @@ def _only(full: Any, given: Any) -> Any:  # noqa: ANN401 any value of TOML
 
 
 def _marked(text: str, given: Any) -> str:  # noqa: ANN401 any value of TOML
-    """Mark the lines of a table, or of several, whose keys were written."""
+    """Mark the lines of one or several tables whose keys were written."""
     tables = list(given) if isinstance(given, list | tuple) else [given]
     lines, number = [], -1
     for line in text.splitlines():
@@ -172,7 +172,7 @@ def explain(
 
 
 def _options(name: str) -> dict[tuple[str, str, str], dict[str, Any]]:
-    """Find an option of connectors: key, default and meaning, and who has it."""
+    """Find an option: key, default, description, and the connectors that have it."""
     from connectors import FEEDS, options_of
     from connectors.venues.protocol import VENUES
     from sfm_stream.config import keys
@@ -193,7 +193,7 @@ def _tell(key: str, default: str, text: str, kind: Any) -> None:  # noqa: ANN401
 
 
 def _kind(table: Any, name: str) -> Any:  # noqa: ANN401 msgspec's types
-    """Find the type of a key, its description taken off."""
+    """Find the type of a key, without its description."""
     from msgspec import inspect
 
     kind: Any = inspect.type_info(table)
@@ -206,7 +206,7 @@ def _kind(table: Any, name: str) -> Any:  # noqa: ANN401 msgspec's types
 
 
 def _allowed(kind: Any) -> str:  # noqa: ANN401 msgspec's types
-    """Say in words which values a type takes."""
+    """Describe the allowed values of a type."""
     from msgspec import inspect
 
     words: Mapping[type, str] = {

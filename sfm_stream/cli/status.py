@@ -1,4 +1,4 @@
-"""The command that shows the status of daemons."""
+"""The command `status`, which shows the status of daemons."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The command that tries many settings on the same ticks."""
+"""The command `sweep`, which tries many settings on the same ticks."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def sweep(
 def _results(
     tried: list[Config], folder: Path, pool: Executor, most: int, *, strict: bool
 ) -> list[dict[str, Any]]:
-    """Measure all points, on a bar."""
+    """Measure all points, and show a progress bar."""
     from connectors import open_feed
     from sfm_stream.evaluate.sweep import carry_out
     from sfm_stream.report import terminal

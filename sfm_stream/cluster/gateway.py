@@ -1,8 +1,8 @@
-"""One address for several daemons: it asks them all and keeps nothing.
+"""The gateway: one address that answers for several daemons and stores no data.
 
-/status  /readyz   all shards as one        /shards   each of them
-/metrics           of all, with a label `shard`
-/records           the websocket over all
+/status  /readyz   all shards as one        /shards   each shard
+/metrics           of all shards, with a label `shard`
+/records           the websocket over all shards
 """
 
 from __future__ import annotations
@@ -47,17 +47,17 @@ async def run(
     hosts: Sequence[str],
     say: Callable[[str], None],
 ) -> None:
-    """Serve a gateway until told to stop, by SIGTERM or SIGINT.
+    """Serve a gateway until SIGTERM or SIGINT.
 
     Args:
         urls: addresses of the shards.
         listen: `host:port`, as `daemon.listen`.
-        hosts: further names under which it may be asked, as `daemon.hosts`.
+        hosts: further host names that requests may use, as `daemon.hosts`.
         say: takes a line for people.
 
     Raises:
         ConfigError: if the address is invalid.
-        AddressError: if no one can listen there, or a shard's is none of http.
+        AddressError: if the address cannot be used, or a shard's is no HTTP address.
     """
     told = asyncio.Event()
     for number in STOPS:
@@ -69,10 +69,10 @@ async def run(
 
 
 def pages(urls: Sequence[str], settings: Daemon) -> Pages:
-    """Give what a gateway answers.
+    """Give the pages of a gateway.
 
     Raises:
-        AddressError: if a shard's address is none of http.
+        AddressError: if a shard's address is no HTTP address.
     """
     places = [address_of(url) for url in urls]
 
@@ -113,12 +113,12 @@ async def _answer(
 ) -> Body:
     try:
         return tell(whole(await ask()))
-    except AddressError as error:  # not one of them
+    except AddressError as error:  # no shard answers
         return readiness_body([str(error)])
 
 
 def _each(answers: Answers) -> dict[str, Any]:
-    """Tell each shard in some words."""
+    """Summarise each shard."""
     return {
         url: {"ready": False, "reasons": [str(one)]}
         if isinstance(one, AddressError)
@@ -132,7 +132,7 @@ def _each(answers: Answers) -> dict[str, Any]:
 
 
 def _metrics(places: Sequence[str]) -> list[Metric]:
-    """Give the metrics of all shards that answer, and which do."""
+    """Give the metrics of all shards, and for each whether it answers."""
     with ThreadPoolExecutor(len(places)) as threads:
         texts = dict(zip(places, threads.map(_metrics_of, places), strict=True))
     up = Metric("sfm_stream_shard_up", "1 while the shard answers", "gauge")
@@ -155,7 +155,7 @@ def _metrics_of(place: str) -> str:
 
 
 def _labelled(text: str, place: str) -> Iterator[Metric]:
-    """Read metrics, and put the shard's address to their labels."""
+    """Parse metrics, and add the shard's address to their labels."""
     for family in text_string_to_metric_families(text):
         family.samples = [
             sample._replace(labels={**sample.labels, "shard": place})

@@ -1,4 +1,4 @@
-"""Ray, imported when it is asked for and not before, and the cluster it joins."""
+"""Imports Ray when it is needed, and joins a Ray cluster."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ def found() -> ModuleType:
 
 
 def joined(address: str) -> ModuleType:
-    """Give Ray; join a cluster first if this process is in none.
+    """Join a cluster, unless this process is in one, and give the module `ray`.
 
     Args:
-        address: of the cluster; empty: one of its own on this machine.
+        address: address of the cluster; empty: start one on this machine.
 
     Raises:
         ConfigError: if Ray is not installed, or no cluster is at the address.
@@ -46,10 +46,10 @@ def joined(address: str) -> ModuleType:
 
 
 def _knock(address: str) -> None:
-    """See whether anybody is at an address: Ray would try for minutes in silence.
+    """Connect to an address once: Ray would retry for minutes without a message.
 
     Raises:
-        OSError: if nobody is.
+        OSError: if nothing listens there.
     """
     host, colon, port = address.removeprefix("ray://").rpartition(":")
     if colon:

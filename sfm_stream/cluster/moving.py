@@ -1,10 +1,11 @@
-"""Streams move from one run to another, while no process works on either.
+"""Moves streams from one run to another, while no process works on either.
 
-    old home    a gap for each stream, so that nothing waits; then its rows are taken
-    new home    what they learned is kept, and a marker is journalled: now it counts
-    both        the next start finds it in the journals, and so does every replay
+    old run     journals a gap for each stream, which ends its open forecasts
+    new run     stores the state of the streams, then journals a marker: the move counts
+    both        the next start and every replay find the move in the journals
 
-Stopped at any step, a move has happened in both runs or in none; to ask again is safe.
+If it stops at any step, the move has happened in both runs or in neither; it is safe to
+run it again.
 """
 
 from __future__ import annotations
@@ -36,11 +37,11 @@ BATCH = 4_096
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """A run that nobody else works on.
+    """A run that this process alone works on.
 
     Attributes:
         run: its folder and settings.
-        journal: open for more.
+        journal: its journal, open for appending.
         guard: raises `Fenced` if another process has taken the run.
     """
 
@@ -50,10 +51,10 @@ class Held:
 
 
 class Feed:
-    """What a new run is told of the feed it will have: that of another run.
+    """Stands in for the feed of a new run: names the fields and source of another run.
 
     Args:
-        run: the other one.
+        run: the other run.
     """
 
     def __init__(self, run: Run) -> None:
@@ -74,20 +75,20 @@ def move(
     say: Callable[[str], None],
     now: Callable[[], int] = time.time_ns,
 ) -> None:
-    """Have streams go on in another run, with all that they have learned.
+    """Move streams to another run, with their learned state.
 
     Args:
-        streams: their names.
-        origin: folder of the run they are at home in.
-        home: folder of the run they move to; made if absent.
-        lease: seconds for which a process that may still work there must be silent.
-        say: told what a person should know.
+        streams: names of the streams.
+        origin: folder of the run that they are in.
+        home: folder of the run that they move to; made if absent.
+        lease: seconds that a process which may still work on a run must be silent.
+        say: takes a message for people.
         now: gives the time of day, ns.
 
     Raises:
         StorageError: if a process works on one of the runs.
-        CheckpointMismatch: if the runs are of different models.
-        ConfigError: if a stream is not at home there, or the runs are one.
+        CheckpointMismatch: if the models of the runs differ.
+        ConfigError: if a stream is not in the run, or both runs are the same.
     """
     if origin.resolve() == home.resolve():
         raise ConfigError("--to", f"expected another run, was {home}")
@@ -108,18 +109,18 @@ def rebalance(
     say: Callable[[str], None],
     now: Callable[[], int] = time.time_ns,
 ) -> int:
-    """Move every stream to its shard, of so many.
+    """Move each stream to the run of its shard, for a new number of shards.
 
     Args:
         runs: the folder of all shards' runs.
-        shards: how many there are to be.
+        shards: new number of shards.
         group: as `daemon.group`.
-        lease: seconds for which a process that may still work there must be silent.
-        say: told what a person should know.
+        lease: seconds that a process which may still work on a run must be silent.
+        say: takes a message for people.
         now: gives the time of day, ns.
 
     Returns:
-        How many streams moved.
+        Number of streams that moved.
 
     Raises:
         ConfigError: if there is no run.
@@ -150,7 +151,7 @@ def _leave(
     lease: float,
     now: int,
 ) -> None:
-    """Have streams leave for a run, which is made if it is not there."""
+    """Move streams to a run, which is made if absent."""
     with _held(home, lease, old.run) as new:
         _expect_alike(old.run, new.run)
         _hand_over(streams, old, new, engine, now)
@@ -159,7 +160,7 @@ def _leave(
 def _homes(
     streams: Sequence[str], shards: int, group: str, runs: Path
 ) -> Mapping[Path, list[str]]:
-    """Give the streams of each run that there is to be."""
+    """Group streams by the run of their new shard."""
     found: dict[Path, list[str]] = {}
     for name in streams:
         shard = Shard(owner(key_of(name, group), shards), shards)
@@ -175,7 +176,7 @@ def _expect_live(path: Path) -> None:
     """Expect the folder of a live run.
 
     Raises:
-        ConfigError: if it is none.
+        ConfigError: if it is the folder of no live run.
         JournalError: if its journal is gone.
     """
     history.expect_live(run_folder.load(path).folder, "name the run of a daemon")
@@ -183,7 +184,7 @@ def _expect_live(path: Path) -> None:
 
 @contextmanager
 def _held(folder: Path, lease: float, like: Run | None = None) -> Iterator[Held]:
-    """Work on a run alone; one that is absent is made like another."""
+    """Take a run for this process alone; make an absent one like `like`."""
     with ExitStack() as opened:
         own = opened.enter_context(epoch.take(folder, lease))
         guard = own.expect_own
@@ -203,7 +204,7 @@ def _like(run: Run) -> Engine:
 
 
 def _recovered(held: Held, say: Callable[[str], None]) -> Engine:
-    """Bring an engine to the end of a run's journal; its records are there already."""
+    """Give an engine in the state at the end of a run's journal; write no records."""
     run, journal = held.run, held.journal
     engine = _like(run)
     prepare(run.config, run.info["fields"], say)
@@ -239,7 +240,7 @@ def _expect_alike(old: Run, new: Run) -> None:
 def _hand_over(
     streams: Sequence[str], old: Held, new: Held, engine: Engine, now: int
 ) -> None:
-    """Carry a move out, step by step; it counts when the marker is journalled."""
+    """Carry out a move; it counts once the marker is in the new journal."""
     leaving = [Gap(name, now, f"moves to {new.run.folder.name}") for name in streams]
     old.journal.append(leaving)
     old.journal.sync()

@@ -1,9 +1,9 @@
-"""Shards on a cluster of Ray: one actor per shard, with the daemon inside.
+"""Shards on a Ray cluster: one actor per shard, which runs the daemon.
 
-Ray places the actors, and starts one again elsewhere when its node is lost; the shard
-then goes on from journal and checkpoint on the storage that all nodes share. No tick
-crosses a call. An actor of a lost node may still be alive: it is fenced by its epoch as
-any other process. Ray is imported when a cluster is asked for, not before.
+Ray places the actors, and restarts an actor on another node when its node is lost; the
+shard then continues from journal and checkpoint on the storage that all nodes share. No
+tick passes through a Ray call. An actor of a lost node may still be alive: its epoch
+fences it like any other process. Ray is imported only when a cluster is used.
 """
 
 from __future__ import annotations
@@ -31,15 +31,15 @@ AWAY = "does not answer; it is started elsewhere if its node is lost"
 
 
 class Told(NamedTuple):
-    """What an actor says of its daemon.
+    """The state of a daemon, as its actor reports it.
 
     Attributes:
-        state: of the daemon.
-        address: of its pages, or empty.
-        problem: why it has ended, or empty.
+        state: state of the daemon.
+        address: address of its pages, or empty.
+        problem: error that ended it, or empty.
         machine: name of the machine.
-        node: Ray's name of it.
-        pid: of the process.
+        node: Ray's name of the node.
+        pid: id of the process.
     """
 
     state: str
@@ -51,10 +51,10 @@ class Told(NamedTuple):
 
 
 class Holder:
-    """An actor: a daemon in a thread of its own, from the actor's birth to its end.
+    """An actor: it runs a daemon in a thread of its own, from its start to its end.
 
     Args:
-        given: what the daemon is started with.
+        given: what the daemon needs to start.
     """
 
     def __init__(self, given: Given) -> None:
@@ -65,7 +65,7 @@ class Holder:
         self._living.start()
 
     def told(self) -> Told:
-        """Say how the daemon is."""
+        """Give the state of the daemon."""
         process = self._process
         state, address = (
             ("starting", "") if process is None else (process.state, process.address)
@@ -75,7 +75,7 @@ class Holder:
         return Told(state, address, self._problem, machine, node, pid)
 
     def stop(self) -> Told:
-        """Stop the daemon in order, and wait for its end."""
+        """Stop the daemon in order, wait for its end, and give its last state."""
         if self._process is not None:
             self._loop.call_soon_threadsafe(self._process.stop)
         self._living.join()
@@ -84,7 +84,7 @@ class Holder:
     def _live(self) -> None:
         try:
             self._loop.run_until_complete(self._lived())
-        except Exception as error:  # noqa: BLE001 whoever asks is told, whatever it is
+        except Exception as error:  # noqa: BLE001 `told` reports any error
             known = isinstance(error, SFMStreamError)
             self._problem = str(error) if known else repr(error)
 
@@ -94,18 +94,18 @@ class Holder:
 
 
 def _say(line: str) -> None:
-    """Print a line, which Ray brings to whoever has started the cluster."""
+    """Print a line; Ray forwards it to the terminal that started the cluster."""
     print(line, flush=True)  # noqa: T201 an actor has no other log
 
 
 @dataclass(slots=True)
 class Placed:
-    """A shard, as it was seen last.
+    """A shard and its last known state.
 
     Attributes:
         actor: Ray's handle.
-        said: what was said of it last.
-        last: what it told last, or None.
+        said: the last message about it.
+        last: the last state it reported, or None.
     """
 
     actor: Any
@@ -117,10 +117,10 @@ class Cluster:
     """The actors of all shards.
 
     Args:
-        orders: what each shard is started with, by number.
-        address: of Ray; empty: one of its own on this machine.
+        orders: what each shard needs to start, by number.
+        address: address of Ray; empty: start it on this machine.
         say: takes a line for people.
-        options: further options of each actor.
+        options: options of each actor, in place of one processor.
 
     Raises:
         ConfigError: if Ray is not installed, or no cluster is at the address.
@@ -136,8 +136,8 @@ class Cluster:
         self._ray, self._say = joining.joined(address), say
         kind = self._ray.remote(Holder).options(
             max_restarts=-1,
-            max_task_retries=0,  # what was asked of a lost actor is not asked again
-            max_concurrency=2,  # to be asked while it stops
+            max_task_retries=0,  # calls to a lost actor are not repeated
+            max_concurrency=2,  # `told` must answer while `stop` runs
             scheduling_strategy="SPREAD",
             **(options or {"num_cpus": 1}),
         )
@@ -145,18 +145,18 @@ class Cluster:
         self._drains = [given.config.daemon.drain.seconds for given in orders.values()]
 
     def look(self) -> None:
-        """See how every shard is, say what is new, and start anew those that ended."""
+        """Ask every shard for its state, report changes, and restart ended shards."""
         asked = {n: one.actor.told.remote() for n, one in self.shards.items()}
         for number, answer in asked.items():
             self._note(number, answer)
 
     def addresses(self) -> Sequence[str]:
-        """Give the addresses of the shards' pages, as far as they are known."""
+        """Give the known addresses of the shards' pages."""
         lasts = (one.last for one in self.shards.values())
         return [last.address for last in lasts if last is not None and last.address]
 
     def stop(self) -> list[Told]:
-        """Stop all shards in order; give what became of those that answer."""
+        """Stop all shards in order; give the last states of those that answer."""
         stopping = [one.actor.stop.remote() for one in self.shards.values()]
         ended = []
         for answer in stopping:
@@ -190,15 +190,15 @@ class Cluster:
 def run(
     orders: Mapping[int, Given], address: str, say: Callable[[str], None]
 ) -> list[Told]:
-    """Keep shards on a cluster until told to stop, by SIGTERM or SIGINT.
+    """Keep shards running on a cluster until SIGTERM or SIGINT.
 
     Args:
-        orders: what each shard is started with, by number.
-        address: of Ray; empty: one of its own on this machine.
+        orders: what each shard needs to start, by number.
+        address: address of Ray; empty: start it on this machine.
         say: takes a line for people.
 
     Returns:
-        What became of the shards.
+        The last states of the shards that answered.
 
     Raises:
         ConfigError: if Ray is not installed, or no cluster is at the address.

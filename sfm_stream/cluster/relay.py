@@ -1,9 +1,9 @@
-"""The websocket over all shards: what each of them says goes to every client.
+"""The websocket of the gateway: relays between each client and all shards.
 
-A client's words go to every shard, and every shard's frames to the client as they come;
-nothing is kept but the client's last words, which a shard is told again when it comes
-back. A client that is too slow holds up its own connections alone: each shard then
-sends it the latest forecasts, and says how many lines it left out.
+A client's message goes to every shard, and every shard's frames to the client as they
+come. Only the client's last message is kept: a shard gets it again when it reconnects.
+A client that is too slow delays only its own connections: each shard then sends it the
+latest forecasts, and the number of lines that it left out.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ if TYPE_CHECKING:
 
 BETWEEN_S = 1.0
 LARGEST = 2**24
-"""Bytes of a frame."""
+"""Most bytes of a frame."""
 
 
 class Relay:
-    """All clients of a gateway.
+    """The clients of a gateway.
 
     Args:
         urls: addresses of the shards.
@@ -44,7 +44,7 @@ class Relay:
         return len(self._clients)
 
     async def serve(self, socket: ServerConnection) -> None:
-        """Serve a client until it goes."""
+        """Serve a client until it disconnects."""
         client = Client(socket)
         self._clients.add(client)
         try:
@@ -63,7 +63,7 @@ class Client:
     """One client, and its connections to the shards.
 
     Args:
-        socket: of the client.
+        socket: connection to the client.
     """
 
     def __init__(self, socket: ServerConnection) -> None:
@@ -72,14 +72,14 @@ class Client:
         self._shards: set[ClientConnection] = set()
 
     async def speak(self, words: str | bytes) -> None:
-        """Tell every shard what the client says."""
+        """Send the client's message to every shard."""
         self._words = words
         for shard in tuple(self._shards):
             with suppress(ConnectionClosed):
                 await shard.send(words)
 
     async def hear(self, url: str) -> None:
-        """Give the client what a shard says, and find it again when it was away."""
+        """Pass a shard's frames on to the client; reconnect when the shard is lost."""
         away = False
         while True:
             try:
@@ -106,5 +106,5 @@ class Client:
         await self._send(msgspec.json.encode(notice).decode())
 
     async def _send(self, frame: str | bytes) -> None:
-        with suppress(ConnectionClosed):  # the task that reads will see it leave
+        with suppress(ConnectionClosed):  # the task that reads notices the end
             await self._socket.send(frame)

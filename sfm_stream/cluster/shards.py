@@ -1,8 +1,8 @@
-"""Which shard has which stream: rendezvous hashing of the streams' names.
+"""Assigns streams to shards by rendezvous hashing of their names.
 
-Each shard gets a number from a hash of its place and the name, and the largest one has
-the stream (Thaler and Ravishankar, 1998). A further shard takes its part from all
-others, and no stream moves between two that were there before.
+Each shard gets a hash of its number and the name; the shard with the largest hash has
+the stream (Thaler and Ravishankar, 1998). A new shard takes its streams from all
+others, and no stream moves between two old shards.
 """
 
 from __future__ import annotations
@@ -25,16 +25,16 @@ if TYPE_CHECKING:
 AT = "--shard"
 FORM = re.compile(r"(\d+)/(\d+)")
 MOST = 4_096
-"""Most shards: a name is hashed once for each of them."""
+"""Most shards: a name is hashed once per shard."""
 HASH_BYTES = 8
 
 
 class Shard(NamedTuple):
-    """One of several daemons.
+    """A shard: the daemon of one part of the streams.
 
     Attributes:
-        number: its place, from 1.
-        total: how many there are.
+        number: number of the shard, from 1.
+        total: number of shards.
     """
 
     number: int
@@ -45,7 +45,7 @@ def parse(text: str) -> Shard:
     """Read `I/N`.
 
     Raises:
-        ConfigError: if it is no place among so many.
+        ConfigError: unless 1 <= I <= N.
 
     Examples:
         >>> parse("2/4")
@@ -60,7 +60,7 @@ def parse(text: str) -> Shard:
 
 
 def folder(runs: Path, shard: Shard) -> Path:
-    """Give the folder of a shard's run, in that of all; a single shard's is that."""
+    """Give the folder of a shard's run; a single shard uses the folder of all runs."""
     return runs if shard.total == 1 else runs / f"shard-{shard.number}"
 
 
@@ -68,8 +68,8 @@ def owner(key: str, count: int) -> int:
     """Give the number of the shard that has a stream, from 1.
 
     Args:
-        key: as `key_of` gives it.
-        count: how many shards there are.
+        key: the stream's key, as `key_of` gives it.
+        count: number of shards.
 
     Examples:
         >>> [owner("btcusdt", count) for count in (1, 2, 3, 4)]
@@ -84,10 +84,10 @@ def _weight(key: bytes, number: int) -> bytes:
 
 
 def key_of(stream: str, group: str) -> str:
-    r"""Give what of a stream's name decides its shard.
+    r"""Give the part of a stream's name that decides its shard.
 
     Args:
-        stream: its name, with the prefix of its feed.
+        stream: name of the stream, with the prefix of its feed.
         group: regular expression, as `daemon.group`; empty: the whole name decides.
 
     Examples:
@@ -101,15 +101,15 @@ def key_of(stream: str, group: str) -> str:
 def share(
     config: Config, shard: Shard, topics: Callable[[Config], Sequence[str]]
 ) -> Config:
-    """Give the configuration of one shard: it subscribes to its own streams alone.
+    """Give the configuration of one shard, which subscribes only to its own streams.
 
     Args:
-        config: of all shards.
-        shard: whose part is wanted.
-        topics: names the streams of a configuration with one feed, with their prefix.
+        config: configuration of all shards.
+        shard: the shard.
+        topics: gives the streams of a configuration with one feed, with their prefix.
 
     Raises:
-        ConfigError: if no stream is the shard's.
+        ConfigError: if the shard has no stream.
     """
     feeds = []
     for one in each_feed(config):
@@ -124,5 +124,5 @@ def share(
 
 
 def mine(streams: Sequence[str], shard: Shard, group: str) -> list[str]:
-    """Give the streams that are a shard's, in the order they were given."""
+    """Give the streams of a shard, in the given order."""
     return [s for s in streams if owner(key_of(s, group), shard.total) == shard.number]

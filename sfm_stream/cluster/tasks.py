@@ -1,7 +1,7 @@
-"""Tasks on a cluster of Ray, as an executor: each in a process of its own on a node.
+"""An executor that runs tasks on a Ray cluster, each in a process of its own.
 
-A task of a lost node is carried out again on another one, so it must change nothing but
-what it gives. Errors of a task are raised here as they were raised there.
+A task of a lost node is run again on another node, so it must have no effect but its
+result. Errors of a task are raised here as they were raised there.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ from sfm_stream.cluster import joining
 P = ParamSpec("P")
 T = TypeVar("T")
 AGAIN = 3
-"""Times that a task is carried out again when its node or process is lost."""
+"""Times that a task is repeated when its node or process is lost."""
 
 
 class Tasks(ThreadPoolExecutor):
-    """Carries tasks out on the nodes; a thread here waits for each.
+    """Runs tasks on the nodes; a local thread waits for each.
 
     Args:
-        ray: joined to a cluster.
-        most: tasks at the same time.
-        before: what each task does first on its node.
+        ray: the module `ray`, joined to a cluster.
+        most: most tasks at the same time.
+        before: called on the node before each task.
     """
 
     def __init__(self, ray: Any, most: int, before: Callable[[], None]) -> None:  # noqa: ANN401 a module without types
@@ -33,7 +33,7 @@ class Tasks(ThreadPoolExecutor):
         self._ray, self._before = ray, before
         on_a_node = ray.remote(
             num_cpus=1,
-            max_calls=1,  # a process of its own tells its memory from others'
+            max_calls=1,  # one process per task, so that its memory can be measured
             max_retries=AGAIN,
             scheduling_strategy="SPREAD",
         )
@@ -43,11 +43,11 @@ class Tasks(ThreadPoolExecutor):
     def submit(
         self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs
     ) -> Future[T]:
-        """Have a function called on a node; it and all it is given are pickled."""
+        """Call a function on a node; the function and its arguments are pickled."""
         return super().submit(self._given, fn, args, kwargs)
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
-        """Take no more tasks; `cancel_futures` ends those that are at work, too."""
+        """Accept no more tasks; with `cancel_futures` end running tasks, too."""
         if cancel_futures:
             for asked in tuple(self._asked):
                 self._ray.cancel(asked, force=True)
@@ -74,15 +74,15 @@ class Tasks(ThreadPoolExecutor):
 def open_tasks(
     address: str, jobs: int | None, before: Callable[[], None]
 ) -> Iterator[tuple[Tasks, int]]:
-    """Join a cluster, and leave it in the end; the executor is the caller's to shut.
+    """Join a cluster, and leave it at the end; the caller shuts down the executor.
 
     Args:
-        address: of the cluster.
-        jobs: tasks at the same time, or None: as many as it has processors.
-        before: what each task does first on its node.
+        address: address of the cluster.
+        jobs: most tasks at the same time; None: one per processor of the cluster.
+        before: called on the node before each task.
 
     Yields:
-        The executor, and the tasks at the same time.
+        The executor, and the most tasks at the same time.
 
     Raises:
         ConfigError: if Ray is not installed, or no cluster is at the address.

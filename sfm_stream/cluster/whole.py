@@ -1,4 +1,4 @@
-"""How several daemons are, told as if they were one."""
+"""Combines the status of several daemons into one."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ Answers: TypeAlias = Mapping[str, Answer | AddressError]
 
 
 def ask_all(urls: Sequence[str]) -> dict[str, Answer | AddressError]:
-    """Ask several daemons at once; give for each what it answered, or why it did not.
+    """Ask several daemons at once; give each answer, or the error in its place.
 
     Args:
-        urls: their addresses.
+        urls: addresses of the daemons.
     """
     with ThreadPoolExecutor(len(urls)) as threads:
         return dict(zip(urls, threads.map(_ask, urls), strict=True))
@@ -49,15 +49,15 @@ def _ask(url: str) -> Answer | AddressError:
 
 
 def whole(answers: Answers) -> Answer:
-    """Tell several daemons as one: sums of what counts, the worst of what lasts.
+    """Combine the status of several daemons: sums of counts, the worst of durations.
 
-    A single one is told as it is.
+    The status of a single daemon is not changed.
 
     Args:
-        answers: by address, as `ask_all` gives them.
+        answers: answers by address, as `ask_all` gives them.
 
     Raises:
-        AddressError: if none of them answers.
+        AddressError: if no daemon answers.
     """
     found = {url: one for url, one in answers.items() if isinstance(one, Answer)}
     absent = [one for one in answers.values() if isinstance(one, AddressError)]
@@ -117,7 +117,7 @@ def _joined(parts: Sequence[Vitals]) -> Vitals:
 
 
 def _streams(parts: Sequence[Vitals]) -> dict[str, Stream]:
-    """Give all streams; of one that is in two parts, the part with more ticks."""
+    """Give all streams; for a stream of two shards, the status with more ticks."""
     found: dict[str, Stream] = {}
     for one in parts:
         for name, stream in one.streams.items():
@@ -142,7 +142,7 @@ def _problems(told: Iterable[str]) -> str:
 
 
 def _slowest(parts: Sequence[Percentiles | None]) -> Percentiles | None:
-    """Give the longest of each percentile: no part was slower."""
+    """Give the largest value of each percentile: no shard was slower."""
     found = [one for one in parts if one is not None]
     if not found:
         return None

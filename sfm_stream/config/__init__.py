@@ -1,4 +1,4 @@
-"""Settings read from TOML; unknown keys and invalid values are refused."""
+"""Reads settings from TOML; refuses unknown keys and invalid values."""
 
 from __future__ import annotations
 

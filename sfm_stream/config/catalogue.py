@@ -1,4 +1,4 @@
-"""What keys there are, and what a table holds under them."""
+"""Lists all keys of the settings, with their types, defaults and descriptions."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ MORE_FEEDS = "more_feeds"
 def keys(
     table: type[msgspec.Struct] = Config, at: str = ""
 ) -> Iterator[tuple[str, str, str]]:
-    """Give name, default and description of every key of a table.
+    """Yield the name, default and description of every key of a table.
 
     Args:
-        table: whose fields are annotated with `msgspec.Meta(description=...)`.
-        at: put before the names.
+        table: a struct with fields annotated with `msgspec.Meta(description=...)`.
+        at: prefix of the names.
     """
     hints = hints_of(table)
     defaults = {f.name: f.default for f in msgspec.structs.fields(table)}
@@ -39,12 +39,12 @@ def keys(
 
 
 def hints_of(table: type[msgspec.Struct]) -> dict[str, Any]:
-    """Give the types of a table's keys, with what is said about them."""
+    """Give the types of a table's keys, with their annotations."""
     return get_type_hints(table, include_extras=True)
 
 
 def table_of(hint: object) -> type[msgspec.Struct] | None:
-    """Say which table a key holds, or a list of them, if it holds one of ours."""
+    """Give the type of the table, or list of tables, under a key; else None."""
     inner = (get_args(hint) or (hint,))[0] if get_origin(hint) is tuple else hint
     return (
         inner if isinstance(inner, type) and issubclass(inner, msgspec.Struct) else None
@@ -52,7 +52,7 @@ def table_of(hint: object) -> type[msgspec.Struct] | None:
 
 
 def leaves(tree: Mapping[str, Any], at: str = "") -> Iterator[tuple[str, Any]]:
-    """Give the keys of nested tables with their values; a list counts as one value."""
+    """Yield the keys and values of nested tables; a list counts as one value."""
     for name, value in tree.items():
         key = f"{at}.{name}".lstrip(".")
         if isinstance(value, Mapping):

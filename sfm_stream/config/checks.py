@@ -1,4 +1,4 @@
-"""Values that are valid alone but not together are refused."""
+"""Refuses values that are valid alone but not together."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from sfm_stream.errors import ConfigError, did_you_mean
 from sfm_stream.settings import EXPERTS, Config, Daemon
 
 LEAST_LEASE_S = 1.0
-"""A process shows itself four times in a second."""
+"""Seconds; a process renews its lease four times per second."""
 
 
 def check(config: Config) -> None:
-    """Refuse values that are possible alone but not together."""
+    """Refuse values that are valid alone but not together."""
     longest = max(h.ticks for h in config.target.horizons)
     if longest > config.learn.max_pending:
         raise ConfigError(

@@ -1,6 +1,6 @@
-"""What is wrong with a value, in plain words: where it is, what it may be, what it is.
+"""Explains an invalid value in plain words: its key, the expected and the given value.
 
-msgspec finds the value; it names types as JSON does, and often not the value itself.
+msgspec finds the value, but names types as JSON does, and often omits the value.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from sfm_stream.config.catalogue import hints_of, table_of
 STEP = re.compile(r"\[(\d+|\.\.\.)\]|([^.\[\]]+)")
 TYPE = re.compile(r"`([^`]+)`")
 ANY = "..."
-"""What msgspec says in place of a key that a person chose."""
+"""What msgspec writes in a path in place of a key that the user chose."""
 WORDS = {
     "int": "a whole number", "float": "a number", "str": "text", "array": "a list",
     "bool": "true or false", "object": "a table", "null": "nothing",
@@ -25,12 +25,12 @@ KINDS = {"list": "array", "tuple": "array", "dict": "object", "NoneType": "null"
 
 
 class Fault(NamedTuple):
-    """What is wrong with a value.
+    """An invalid value.
 
     Attributes:
-        at: its key.
-        problem: what was expected, and what it is.
-        hint: what to do, or empty.
+        at: key of the value.
+        problem: the expected and the given value.
+        hint: how to mend it, or empty.
     """
 
     at: str
@@ -39,7 +39,7 @@ class Fault(NamedTuple):
 
 
 class _Spot(NamedTuple):
-    """A value, where it stands, and of what type it must be."""
+    """A value, its key, and its expected type."""
 
     at: str
     value: Any
@@ -49,13 +49,13 @@ class _Spot(NamedTuple):
 def explained(
     problem: str, at: str, tree: Mapping[str, Any], table: type[msgspec.Struct]
 ) -> Fault:
-    """Say in plain words what msgspec found.
+    """Translate an error of msgspec into plain words.
 
     Args:
-        problem: its words.
-        at: where, in its words.
-        tree: in which it was found.
-        table: what the tree must be.
+        problem: msgspec's message.
+        at: msgspec's path to the value.
+        tree: the tree that was converted.
+        table: the expected type of the tree.
     """
     spot = _Spot("", tree, table)
     for index, key in STEP.findall(at):
@@ -74,7 +74,7 @@ def explained(
 
 
 def _inner(spot: _Spot, step: str) -> _Spot:
-    """Go one step to what lies within a value."""
+    """Follow one step of the path into a value."""
     inner = get_args(spot.hint)
     if step == ANY:
         step = next(k for k, v in spot.value.items() if not _fits(v, inner[1]))
@@ -94,19 +94,19 @@ def _fits(value: object, hint: Any) -> bool:  # noqa: ANN401 any type
 
 
 def _bare(hint: Any) -> Any:  # noqa: ANN401 any type
-    """Give a type without what is said about it."""
+    """Give a type without its annotations."""
     return get_args(hint)[0] if get_origin(hint) is Annotated else hint
 
 
 def _worded(text: str) -> str:
-    """Put the names of types in words."""
+    """Replace the names of types with plain words."""
     return TYPE.sub(
         lambda found: " or ".join(WORDS.get(n, n) for n in found[1].split(" | ")), text
     )
 
 
 def _way_out(spot: _Spot) -> str:
-    """Say how a list of tables is written where one table stands."""
+    """Give the syntax of a list of tables, if one table stands in its place."""
     if isinstance(spot.value, Mapping) and table_of(spot.hint):
         return f"write it as [[{spot.at}]] in the file"
     return ""

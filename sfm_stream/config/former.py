@@ -1,4 +1,4 @@
-"""Keys of former versions, put where they belong now, with a warning."""
+"""Moves keys of former versions to their present places, with a warning."""
 
 from __future__ import annotations
 
@@ -10,24 +10,25 @@ from typing import Any
 from sfm_stream.errors import ConfigError
 from sfm_stream.settings import Feed
 
-# How near an unknown key must be to one of [feed] to be a slip of the keyboard.
+# similarity above which an unknown key counts as a misspelt key of [feed]
 A_SLIP = 0.8
 ONCE_SHARED = {
     "venue": "binance", "url": "", "channel": "", "dataset": "WaterFlow",
     "signal": "tones", "ticks": 20_000, "noise": 0.1, "seed": 0,
 }  # fmt: skip
-"""Keys that all feeds once had. A run wrote down these defaults; they are left out."""
+"""Keys that all feeds once had, with their defaults. Old runs wrote these defaults into
+their settings; they are dropped."""
 FORMER = "json"
 """The table in [feed] that held the options of the connector of this name."""
 
 
 def as_now(tree: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Put keys of former versions where they belong now, with a warning."""
+    """Move keys of former versions to their present places, with a warning."""
     return _with_forecast(_with_options(tree))
 
 
 def _with_forecast(tree: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Read one level as a list of one; leave out the ridge `sfm-rls` had to itself."""
+    """Turn `level` into a list; drop `loose`, the former ridge of `sfm-rls`."""
     forecast = tree.get("forecast")
     if not isinstance(forecast, Mapping) or not forecast.keys() & {"level", "loose"}:
         return tree
@@ -44,7 +45,7 @@ def _with_forecast(tree: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _with_options(tree: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Move keys of a connector that stand in [feed], with a warning."""
+    """Move a connector's keys from [feed] to [feed.options], with a warning."""
     feeds = tree.get("feed")
     if isinstance(feeds, Mapping):
         return {**tree, "feed": _placed(feeds, "feed")}
@@ -55,7 +56,7 @@ def _with_options(tree: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _placed(feed: object, at: str) -> object:
-    """Move what no feed shares into the table `options`."""
+    """Move keys that not all feeds have into the table `options`."""
     if isinstance(feed, Mapping):
         feed = {k: v for k, v in feed.items() if ONCE_SHARED.get(k) != v}
         feed = _without_former(feed, at) if FORMER in feed else feed
@@ -76,7 +77,7 @@ def _placed(feed: object, at: str) -> object:
 
 
 def _without_former(feed: Mapping[str, Any], at: str) -> dict[str, Any]:
-    """Move what once had a table of its own into the table `options`."""
+    """Move the former table `json` into the table `options`."""
     former = feed[FORMER]
     if not isinstance(former, Mapping):
         problem = f"expected a table [{at}.{FORMER}], was {former!r}"

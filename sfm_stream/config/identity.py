@@ -1,4 +1,4 @@
-"""Which settings decide a model and its records: what must be equal to go on."""
+"""The settings that decide a model and its records; a resumed run needs equal ones."""
 
 from __future__ import annotations
 
@@ -26,22 +26,22 @@ LATER = (
     ("features", "helpers"),
     ("features", "screened"),
 )
-"""Table and key of settings younger than the first runs, whose digests must last."""
+"""Table and key of settings newer than the first runs, whose digests must last."""
 TOGETHER = "together"
-"""How streams learned before `learn.schedule` was there."""
+"""The schedule of runs older than the key `learn.schedule`."""
 STRIPED = "striped"
-"""The schedule whose state no other can go on with."""
+"""The schedule whose state does not fit the other schedules."""
 FIRST_EXPERTS = ("last", "rls", "rls-fast", "sfm", "sfm-rls")
 
 
 def digest(config: Config) -> str:
-    """Give the SHA-256 of what decides the records: all but feed paths and run pace."""
+    """Give the SHA-256 of the settings that decide the records."""
     keep = msgspec.json.encode(_deciding(config), order="sorted")
     return hashlib.sha256(keep).hexdigest()
 
 
 def changes(before: Config, after: Config) -> list[tuple[str, Any, Any]]:
-    """Give key and both values of what decides other records; None for no value."""
+    """Give key and both values of settings that change the records; None if absent."""
     old, new = (dict(leaves(_deciding(one))) for one in (before, after))
     names = dict.fromkeys([*old, *new])
     return [(n, old.get(n), new.get(n)) for n in names if old.get(n) != new.get(n)]
@@ -52,18 +52,18 @@ def _deciding(config: Config) -> dict[str, Any]:
     keep = {k: tree[k] for k in ("stream", "target", "features", "model", "learn",
                                  "forecast")}  # fmt: skip
     keep["seed"] = config.run.seed
-    for table, key in LATER:  # at its default, it decides what was decided before
+    for table, key in LATER:  # at its default it changes no record
         if keep[table][key] in (None, getattr(getattr(Config(), table), key)):
             del keep[table][key]
     if config.learn.schedule != STRIPED:
-        del keep["learn"]["schedule"]  # a run keeps its own, and a state fits either
-    if len(config.forecast.levels) == 1:  # the only form of the first runs
+        del keep["learn"]["schedule"]  # a state fits both other schedules
+    if len(config.forecast.levels) == 1:  # the first runs had only `level`
         (keep["forecast"]["level"],) = keep["forecast"].pop("levels")
     return keep
 
 
 def of_first_runs(config: Config) -> Config:
-    """Give these settings as the first runs had them, with the defaults of then."""
+    """Replace present defaults with the defaults of the first runs."""
     usual, forecast, every = Config(), config.forecast, config.learn.every
     as_usual = forecast.experts == usual.forecast.experts
     return replace(
@@ -79,11 +79,11 @@ def of_first_runs(config: Config) -> Config:
 
 
 def of_model(config: Config) -> Config:
-    """Give the settings that decide the model, with the defaults of those that do not.
+    """Give the settings that decide the model; reset the others to their defaults.
 
-    Which streams it has and whether it learns may change from one run to the next, and
-    within a live one; nor does it matter whether they stood side by side in a file, or
-    each in one of its own.
+    The names of the streams and whether the model learns may change between runs, and
+    within a live run. It does not matter either whether the streams are columns of one
+    file or files of their own.
     """
     return replace(
         config,

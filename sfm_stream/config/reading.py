@@ -1,4 +1,4 @@
-"""Settings read from TOML or from tables, and given back as tables."""
+"""Reads settings from TOML or from tables, and turns them back into tables."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ def parse(text: str, overrides: Sequence[str] = ()) -> Config:
     """Read a configuration from TOML text.
 
     Args:
-        text: the file's content.
-        overrides: `section.key=value`, the value in TOML.
+        text: content of the file.
+        overrides: texts `section.key=value`, the value in TOML.
 
     Raises:
         ConfigError: naming the key, the value and the fix.
@@ -37,7 +37,7 @@ def parse(text: str, overrides: Sequence[str] = ()) -> Config:
 def _tree(text: str, overrides: Sequence[str], where: str) -> dict[str, Any]:
     try:
         tree = tomllib.loads(text)
-    except ValueError as e:  # of TOML, or of a number with thousands of digits
+    except ValueError as e:  # bad TOML, or a number with thousands of digits
         raise ConfigError(where, f"not valid TOML: {e}") from e
     except RecursionError as e:
         raise ConfigError(where, "expected few levels of tables, was nested") from e
@@ -56,7 +56,7 @@ def load(path: str | Path, overrides: Sequence[str] = ()) -> Config:
 
 
 def written(path: str | Path, overrides: Sequence[str] = ()) -> dict[str, Any]:
-    """Give the tables of a file as they were written, with what overrides them.
+    """Give the tables of a file as they were written, with the overrides applied.
 
     Raises:
         ConfigError: if it cannot be read.
@@ -102,7 +102,7 @@ def read_table(tree: Mapping[str, Any], table: type[T], at: str) -> T:
     Args:
         tree: the table as it was written.
         table: its keys, types and defaults, as a frozen msgspec struct.
-        at: where it stands, to blame.
+        at: key of the table, for errors.
 
     Raises:
         ConfigError: naming the key, the value and the fix.
@@ -145,7 +145,7 @@ def each_feed(config: Config) -> tuple[Config, ...]:
 
 
 def _with_one_feed(tree: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Put the first of several feeds where a single one stands."""
+    """Split a list of feeds into the first, under `feed`, and the others."""
     feeds = tree.get("feed")
     if not isinstance(feeds, list | tuple):
         return tree
@@ -199,7 +199,7 @@ def _refuse_unknown(
 
 
 def _tables(at: str, value: object) -> list[tuple[str, object]]:
-    """Name a table, or each of a list of them."""
+    """Give the key and value of a table, or of each table in a list."""
     if not isinstance(value, list | tuple):
         return [(at, value)]
     return [(f"{at}[{i}]", one) for i, one in enumerate(value)]

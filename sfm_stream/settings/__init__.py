@@ -1,4 +1,4 @@
-"""All settings, as one frozen tree of tables."""
+"""All settings, as a frozen tree of tables."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Values derived from the fields of a tick, by name, and the fields each is made of."""
+"""Names of the values derived from the fields of a tick, and the fields they need."""
 
 from __future__ import annotations
 

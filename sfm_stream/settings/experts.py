@@ -1,4 +1,4 @@
-"""The experts: what each sees, and how much it is trusted at birth."""
+"""The experts: the regressors and the initial trust of each."""
 
 from __future__ import annotations
 
@@ -7,21 +7,23 @@ from typing import Literal, NamedTuple, get_args
 
 Part = Literal["cell", "inputs", "lags", "errors", "one", "season"]
 PARTS: tuple[str, ...] = get_args(Part)
-"""What experts of least squares see, side by side in this order."""
+"""Parts of the regressors of least-squares experts, in the order of the columns."""
 
 
 class Expert(NamedTuple):
-    """One of those that forecast at each tick.
+    """An expert, which forecasts at each tick.
 
     Attributes:
-        trust: share of the trust at the start. Least squares learn first; where they
-            find nothing to learn, the last value soon takes their share.
-        sees: first and last part of the regressors, one of `PARTS`; () of one that is
-            not an expert of least squares.
+        trust: initial weight, relative to the other experts. Least-squares experts
+            learn first; where there is nothing to learn, the last value soon takes
+            their share.
+        sees: first and last part of its regressors, of `PARTS`; () if it is not a
+            least-squares expert.
         forgets: key of `[forecast]` that holds its forgetting factor.
-        clips: key of `[forecast]` at which what it sees and learns is clipped.
-        careful: whether it begins with the ridge of `[forecast]`; else with 1 for all,
-            and follows the first labels at once. The ridge bounds both from then on.
+        clips: key of `[forecast]` that holds the clip of its inputs and labels.
+        careful: whether it begins with the ridge of `[forecast]`; else it begins with a
+            ridge of 1 and follows the first labels at once. Afterwards the ridge of
+            `[forecast]` bounds both.
     """
 
     trust: float
@@ -39,4 +41,4 @@ EXPERTS: Mapping[str, Expert] = {
     "sfm-rls": Expert(2.0, ("cell", "season")),
     "sfm-rls-wide": Expert(2.0, ("cell", "season"), "soon", "wide_clip", careful=False),
 }
-"""All experts; one more line is one more expert of least squares."""
+"""All experts; a further line adds a least-squares expert."""

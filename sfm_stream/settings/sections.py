@@ -1,4 +1,4 @@
-"""What every table of settings is made with."""
+"""The base class and the types of the tables of settings."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from sfm_stream.settings.units import Duration
 
 Positive = Annotated[int, Meta(ge=1)]
 Count = Annotated[int, Meta(ge=0)]
-Few = Meta(le=1_000_000)  # squares of sizes are counted in 64 bits
+Few = Meta(le=1_000_000)  # the square of a size must fit into 64 bits
 NONE = Duration("")
 
 

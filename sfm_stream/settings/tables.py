@@ -1,6 +1,6 @@
-"""All settings, as one frozen tree of tables.
+"""The tables of settings: keys, types, defaults and descriptions.
 
-Each key's description stands here and nowhere else; its page is made from it.
+Each key is described only here; the page of keys is made from these descriptions.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ RecordKind = Literal[
 
 
 class Feed(Section, frozen=True):
-    """Where ticks come from."""
+    """The source of ticks."""
 
     connector: Annotated[
         str,
@@ -85,7 +85,7 @@ class Feed(Section, frozen=True):
 
 
 class Stream(Section, frozen=True):
-    """What a tick is."""
+    """The streams, and the fields of a tick."""
 
     name: Annotated[str, doc("name of a stream without one")] = "main"
     fields: Annotated[
@@ -122,7 +122,7 @@ class Stream(Section, frozen=True):
 
 
 class Target(Section, frozen=True):
-    """What is forecast."""
+    """The forecast values and horizons."""
 
     values: Annotated[
         tuple[str, ...],
@@ -138,7 +138,7 @@ class Target(Section, frozen=True):
 
 
 class Features(Section, frozen=True):
-    """What the model sees of a tick."""
+    """The inputs of the model."""
 
     inputs: Annotated[
         tuple[str, ...],
@@ -240,7 +240,7 @@ class Learn(Section, frozen=True):
 
 
 class Forecast(Section, frozen=True):
-    """How experts become forecasts."""
+    """The experts, and how they are combined into forecasts."""
 
     experts: Annotated[
         tuple[str, ...],
@@ -275,7 +275,7 @@ class Forecast(Section, frozen=True):
 
 
 class Run(Section, frozen=True):
-    """How a run is carried out."""
+    """The execution of a run: backend, device, blocks and checkpoints."""
 
     warmup: Annotated[
         int | float, doc("first ticks (count or share) that are not scored")
@@ -301,7 +301,7 @@ class Run(Section, frozen=True):
 
 
 class Sink(Section, frozen=True):
-    """One more place for a daemon's records."""
+    """A further place where a daemon writes records."""
 
     kind: Annotated[
         str,
@@ -325,7 +325,7 @@ class Sink(Section, frozen=True):
 
 
 class Daemon(Section, frozen=True):
-    """How a live process looks after itself."""
+    """The live process: address, checkpoints, overload and limits."""
 
     listen: Annotated[
         str,
@@ -383,8 +383,7 @@ class Daemon(Section, frozen=True):
 class Config(Section, frozen=True):
     """All settings of a run.
 
-    Several feeds are written `[[feed]]`, each in a table of its own, and sinks
-    `[[sink]]`.
+    Several feeds are written as tables `[[feed]]`, and sinks as tables `[[sink]]`.
     """
 
     feed: Feed = Feed()

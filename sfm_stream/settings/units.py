@@ -1,4 +1,4 @@
-"""Durations and horizons: read once from the text of a setting, typed from then on."""
+"""Types for durations and horizons, parsed from the text of a setting."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from sfm_stream.errors import ConfigError
 UNIT_NS = {"ns": 1, "us": 10**3, "ms": 10**6, "s": 10**9, "m": 6 * 10**10,
            "h": 3600 * 10**9, "d": 86400 * 10**9}  # fmt: skip
 SECOND = 10**9
-# A century: the time of a tick and a duration add up in int64.
+# a century: the sum of a tick's time and a duration must fit into int64
 LONGEST_NS = 3_155_760_000 * SECOND
 DURATION = re.compile(r"\s*([0-9]+(?:\.[0-9]+)?)\s*(ns|us|ms|s|m|h|d)\s*")
-# Beyond this a range is a slip of the keyboard.
+# a longer range is taken for a typing error
 MOST_HORIZONS = 10_000
 TICK_RANGE = re.compile(r"\s*([0-9]+)\s*\.\.\s*([0-9]+)\s*")
 Kind = TypeVar("Kind")
@@ -26,7 +26,7 @@ def duration_ns(at: str, text: str) -> int:
     """Read a duration like `100ms`.
 
     Args:
-        at: key to blame.
+        at: key named in the error.
         text: a number and one of ns, us, ms, s, m, h, d.
 
     Raises:
@@ -39,10 +39,10 @@ def duration_ns(at: str, text: str) -> int:
 
 
 class Duration:
-    """A length of time, and how it was written; empty text is none.
+    """A length of time, with its text; an empty text is no duration.
 
     Attributes:
-        text: as it was written, e.g. `100ms`.
+        text: the text as written, e.g. `100ms`.
         ns: nanoseconds; 0 for an empty text.
 
     Raises:
@@ -74,10 +74,10 @@ class Duration:
 
 
 class Horizon(NamedTuple):
-    """How far ahead a forecast looks.
+    """The distance from a forecast to its target, in ticks or in time.
 
     Attributes:
-        label: its name in records, e.g. `10` or `1s`.
+        label: name in records, e.g. `10` or `1s`.
         ticks: number of ticks, or 0 for a horizon in time.
         ns: nanoseconds, or 0 for a horizon in ticks.
     """
@@ -88,13 +88,14 @@ class Horizon(NamedTuple):
 
 
 class Horizons:
-    """Horizons in the order given, without repeats, and how they were written.
+    """Horizons in the given order, without repeats.
 
     Attributes:
-        written: ticks (`1`), ranges (`"1..24"`) and times (`"1s"`).
+        written: the setting's values: ticks (`1`), ranges (`"1..24"`), times (`"1s"`).
 
     Raises:
-        ValueError: if one is neither ticks, a range nor a time, or there is none.
+        ValueError: if a value is neither ticks, a range nor a time, or if there is no
+            value.
     """
 
     __slots__ = ("_each", "written")
@@ -122,26 +123,26 @@ class Horizons:
 
 
 def read(kind: type[Kind], value: Any) -> Kind:  # noqa: ANN401 whatever TOML holds
-    """Give a typed value for plain data, as msgspec asks for it.
+    """Turn plain data into a typed value; a `dec_hook` of msgspec.
 
     Raises:
-        ValueError: if it is not of that kind.
+        ValueError: if the data is invalid for that type.
     """
     plain: Any = str if kind is Duration else tuple[int | str, ...]
     convert: Any = kind
     try:
         typed: Kind = convert(msgspec.convert(value, plain))
     except msgspec.ValidationError as e:
-        # msgspec adds where the value stands, not where its part does.
+        # msgspec itself adds the path of the value, but not of its part
         raise ValueError(str(e).partition(" - at ")[0]) from e
     return typed
 
 
 def write(value: object) -> object:
-    """Give plain data for a typed value, as msgspec asks for it.
+    """Turn a typed value into plain data; an `enc_hook` of msgspec.
 
     Raises:
-        NotImplementedError: for a value of another kind.
+        NotImplementedError: for a value of another type.
     """
     if isinstance(value, Duration):
         return value.text
