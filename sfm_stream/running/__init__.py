@@ -1,1 +1,1 @@
-"""Driving an engine: the loops, and what begins, resumes and checks a run."""
+"""Drives an engine: the loops, and how a run begins, resumes and is verified."""

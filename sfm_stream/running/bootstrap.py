@@ -1,7 +1,7 @@
-"""How sure a skill is: stretches of a run, drawn again and again.
+"""The uncertainty of a skill, by a block bootstrap over stretches of a run.
 
-Errors near each other in time are alike, so whole stretches are drawn, not single
-errors (Kuensch, 1989).
+Errors near each other in time are correlated, so whole stretches are resampled, not
+single errors (Kuensch, 1989).
 """
 
 from __future__ import annotations
@@ -19,18 +19,18 @@ QUANTILES = (0.05, 0.95)
 
 
 def skills(ours: Floats, theirs: Floats, draws: int = DRAWS) -> Floats:
-    """Draw the stretches of a run again, and give the skill of each draw.
+    """Resample the stretches of a run, and give the skill of each draw.
 
-    The draws are the same for all arrays of equally many stretches, so skills of two
-    models can be compared draw by draw.
+    The draws are the same for all arrays with the same number of stretches, so skills
+    of two models can be compared draw by draw.
 
     Args:
         ours: sums of squared errors of the forecast [..., stretches].
-        theirs: of the last value, likewise.
-        draws: how often; seeded, so the same run has the same interval.
+        theirs: sums of squared errors of the last value [..., stretches].
+        draws: number of draws; the seed is fixed, so a run has always the same draws.
 
     Returns:
-        [..., draws]; NaN where the last value was never wrong, or where squares are
+        Skills [..., draws]; NaN where the last value was never wrong, or where a sum is
         too large for a float.
     """
     blocks = ours.shape[-1]

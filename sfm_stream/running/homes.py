@@ -1,4 +1,4 @@
-"""A run's events, with the streams that come and go between them."""
+"""Replays a run's events, with the streams that moved in or out between them."""
 
 from __future__ import annotations
 
@@ -27,17 +27,17 @@ def carried_out(
     run: Run,
     seen: Seen = lambda *_: None,
 ) -> Iterator[Block]:
-    """Give the events of a run, and have streams come and go where they did.
+    """Yield the events of a run; move streams into and out of the engine between them.
 
     Args:
-        blocks: the events from the engine's on, in order.
-        engine: takes in all that is given before it asks for more.
-        run: whose streams they are.
-        seen: told of streams that leave, with the arrays they take along.
+        blocks: the events from the engine's position on, in order.
+        engine: must have run each part before the next one is requested.
+        run: the run.
+        seen: called with each departure and the state of its streams.
 
     Raises:
-        CheckpointCorrupt: if what streams brought cannot be read.
-        CheckpointMismatch: if that is another model's.
+        CheckpointCorrupt: if the state of arriving streams cannot be read.
+        CheckpointMismatch: if that state is of another model.
     """
     coming = {one.seq: one for one in moves.arrivals(run)}
     going = {one.seq: one for one in moves.departures(run)}
@@ -55,17 +55,17 @@ def carried_out(
 
 
 def origins(run: Run) -> list[Path]:
-    """Give the folders of the runs that streams of a run came from, each once."""
+    """List the folders of the runs that streams of a run came from, without repeats."""
     found = (run.folder / one.origin.run for one in moves.arrivals(run))
     return list(dict.fromkeys(path.resolve() for path in found))
 
 
 def with_origins(run: Run, say: Callable[[str], None]) -> list[Run]:
-    """Give a run and all before it that its streams were at home in, each once.
+    """List a run and all earlier runs of its streams, without repeats.
 
     Args:
-        run: the one to begin with.
-        say: told of those that are no longer there.
+        run: the run to begin with.
+        say: takes a message for each run that is gone.
     """
     found: dict[Path, Run | None] = {run.folder.resolve(): run}
     waiting = origins(run)
@@ -83,13 +83,13 @@ def with_origins(run: Run, say: Callable[[str], None]) -> list[Run]:
 
 
 def _let_go(leaving: Departure | None, engine: Engine, seen: Seen) -> None:
-    """Take out streams that are still here: the checkpoint is older than the move."""
+    """Remove leaving streams, unless the engine's checkpoint is newer than the move."""
     if leaving is not None and all(name in engine.ticks for name in leaving.streams):
         seen(leaving, handover.release(engine, leaving.streams))
 
 
 def _let_in(arriving: Arrival | None, events: Block, engine: Engine, run: Run) -> None:
-    """Let streams in if the marker of their move is the next event."""
+    """Add arriving streams, if the next event is the marker of their move."""
     if arriving is None:
         return
     if moves.is_marker(next(events[:1].events()), arriving.marker):

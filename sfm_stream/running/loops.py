@@ -1,8 +1,8 @@
-"""The loops that feed the engine: the only ones.
+"""The loops that feed events to the engine; there are no others.
 
-Single events are observed, their records written, and only then learned from, so a
-forecast leaves before any back-propagation. Blocks go through the same compiled tick
-and say the same records.
+A single event is observed, its records are written, and only then is it learned from,
+so a forecast leaves before any back-propagation. Blocks go through the same compiled
+tick and give the same records.
 """
 
 from __future__ import annotations
@@ -34,10 +34,10 @@ def run(events: Iterable[Event], engine: Engine, write: WriteRecords) -> None:
     """Feed single events to the engine.
 
     Args:
-        events: in order.
+        events: the events, in order.
         engine: observes and learns them.
-        write: takes the records of each event, first what was said, then what was
-            learned.
+        write: takes the records of each event, first those of `observe`, then those of
+            `learn`.
     """
     for event in events:
         write(engine.observe(event))
@@ -45,13 +45,13 @@ def run(events: Iterable[Event], engine: Engine, write: WriteRecords) -> None:
 
 
 def step(block: Block, engine: Engine, write: Callable[[Records], None]) -> None:
-    """Feed what came together to the engine; the last event's answer leaves first.
+    """Feed a batch to the engine; write its forecasts before learning the last event.
 
     Args:
-        block: in order.
-        engine: observes and learns it.
-        write: takes records as columns, first what was said, then what was learned
-            from the last event.
+        block: the events, in order.
+        engine: observes and learns them.
+        write: takes records as columns, first those of the batch, then those of
+            learning from its last event.
     """
     write(engine.observe_block(block))
     write(engine.learn_block())
@@ -61,11 +61,11 @@ async def arun(
     batches: AsyncGenerator[Block, None],
     take: Callable[[Block], Awaitable[None]],
 ) -> None:
-    """Hand over batches of live events, one after the other.
+    """Pass batches of live events on, one after the other.
 
     Args:
-        batches: in order, none of them empty; closed in the end.
-        take: called with each of them.
+        batches: non-empty batches in order; closed at the end.
+        take: called with each batch.
     """
     async with aclosing(batches):
         async for batch in batches:
@@ -75,14 +75,14 @@ async def arun(
 async def in_rounds(
     batches: AsyncGenerator[Block, None], seconds: float
 ) -> AsyncGenerator[Block, None]:
-    """Join the batches that come within so long of the first one.
+    """Join the batches that come within a time after the first one.
 
     Thousands of streams that tick one after another then take one step together. No
-    event waits longer for its step than that.
+    event waits longer than `seconds` for its step.
 
     Args:
-        batches: in order, none of them empty; closed in the end.
-        seconds: that a round's first event waits for others; 0 for not at all.
+        batches: non-empty batches in order; closed at the end.
+        seconds: time that the first event of a round waits for others; 0: none.
     """
     clock = asyncio.get_running_loop().time
     async with aclosing(batches):
@@ -104,13 +104,13 @@ async def in_rounds(
 
 
 def _more(coming: asyncio.Future[Block | None]) -> Block | None:
-    """Give what has come; None for an end or an error, which the next turn meets."""
+    """Give the batch that came; None for an end or error: the next turn handles it."""
     failed = coming.cancelled() or coming.exception() is not None
     return None if failed else coming.result()
 
 
 async def _comes(coming: asyncio.Future[Block | None], seconds: float) -> bool:
-    """Say whether it is there within so many seconds."""
+    """Wait at most this many seconds for a batch; say whether it came."""
     if seconds > 0:
         await asyncio.wait([coming], timeout=seconds)
     return seconds > 0 and coming.done()
@@ -125,11 +125,11 @@ def run_blocks(
     """Feed blocks of events to the engine.
 
     Args:
-        blocks: in order.
+        blocks: blocks of events, in order.
         engine: observes and learns every event of a block.
         write: takes the records of a block as columns.
-        after_block: called when a block's records are written; the engine stands
-            still meanwhile, so this is the moment for a checkpoint.
+        after_block: called when a block's records are written; the engine does not
+            change meanwhile, so a checkpoint can be taken.
     """
     for block in blocks:
         write(engine.run(block))
@@ -140,9 +140,9 @@ def cut(blocks: Iterable[Block], seq: int, every: int) -> Iterator[Block]:
     """Cut blocks so that one ends at each multiple of `every` events.
 
     Args:
-        blocks: in order.
-        seq: number of events before them.
-        every: events between cuts.
+        blocks: blocks of events, in order.
+        seq: number of events before the first block.
+        every: number of events between cuts.
     """
     for block in blocks:
         start = 0
@@ -163,16 +163,16 @@ async def show_live(
     """Show live events.
 
     Args:
-        feed: closed in the end.
+        feed: the feed; closed at the end.
         show: called with each event.
-        count: events after which to end.
-        seconds: after which to end.
+        count: number of events after which to end.
+        seconds: time after which to end.
 
     Returns:
-        the number of events.
+        Number of events.
 
     Raises:
-        FeedError: when no try can help any more.
+        FeedError: if the feed gives up.
     """
     shown = 0
     with suppress(TimeoutError):

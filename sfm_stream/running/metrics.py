@@ -1,7 +1,7 @@
 """Prequential metrics, as folds over scores.
 
-To add a metric, write a function from columns of scores to the values its mean is taken
-over, and name it in `METRICS`: every summary has it from then on.
+To add a metric, write a function from columns of scores to the values to average, and
+name it in `METRICS`; then every summary has it.
 
 Skill is 1 - MSE / MSE of the last value at the origin, over the same scores.
 """
@@ -33,7 +33,7 @@ class Scores(NamedTuple):
 
     Attributes:
         truth: float64 [n].
-        mean: float64 [n], what was forecast.
+        mean: float64 [n], the forecast.
         naive: float64 [n], the last value at the origin.
         covered: int8 [n], whether the interval held the truth; -1 without one.
         winkler: float64 [n], interval score; NaN without an interval.
@@ -73,7 +73,7 @@ def naive_absolute(scores: Scores) -> NDArray[Any]:
 
 
 def covered(scores: Scores) -> NDArray[Any]:
-    """Whether the truth lay in the interval, of the forecasts that had one."""
+    """Whether the truth lay in the interval, for forecasts with an interval."""
     answers = scores.covered
     return answers[answers >= 0]
 
@@ -89,7 +89,7 @@ def crps(scores: Scores) -> NDArray[Any]:
 
 
 def sign(scores: Scores) -> NDArray[Any]:
-    """Whether the forecast went the way the target went, of those that moved."""
+    """Whether forecast and target moved the same way, for targets that moved."""
     went = np.sign(scores.truth - scores.naive)
     said = np.sign(scores.mean - scores.naive)
     moved: NDArray[np.bool_] = went != 0
@@ -107,7 +107,7 @@ METRICS: Mapping[str, Metric] = {
 }
 OF_A_STREAM: Mapping[str, Metric] = {"mse": squared, "naive_mse": naive_squared}
 MANY = 2
-"""Streams from which on each is summed up for itself as well."""
+"""With at least this many streams, each has a summary of its own too."""
 COMPARED: Mapping[str, Metric] = {**METRICS, "sign": sign}
 
 
@@ -115,7 +115,7 @@ class Fold:
     """Sums over the scores of one target and horizon.
 
     Args:
-        metrics: by name, what the mean is taken over.
+        metrics: metrics by name.
     """
 
     def __init__(self, metrics: Mapping[str, Metric] = METRICS) -> None:
@@ -125,7 +125,7 @@ class Fold:
         self._counts = dict.fromkeys(metrics, 0)
 
     def add(self, scores: Scores) -> None:
-        """Take scores."""
+        """Add scores."""
         self._scored += len(scores.truth)
         with np.errstate(over="ignore"):  # a mean too large for a float is None
             self._sum_up(scores)
@@ -154,7 +154,7 @@ def first_scored(warmup: float, ticks: Mapping[str, int]) -> dict[str, int]:
 
     Args:
         warmup: `run.warmup`, a count (int) or a share (float) of each stream's ticks.
-        ticks: per stream.
+        ticks: number of ticks per stream.
     """
     if isinstance(warmup, float):
         return {name: int(warmup * count) for name, count in ticks.items()}
@@ -166,19 +166,20 @@ def fold_scores(
     warmup: Mapping[str, int],
     metrics: Mapping[str, Metric] = METRICS,
 ) -> dict[str, Any]:
-    """Sum up the scores of a run, part by part.
+    """Summarise the scores of a run, part by part.
 
     Args:
-        folder: where a `ParquetSink` wrote.
+        folder: folder of a `ParquetSink`.
         warmup: per stream, the first origin that counts; 0 where absent.
-        metrics: by name, what the mean is taken over.
+        metrics: metrics by name.
 
     Returns:
-        `{"horizons": {horizon: summary}}` in the order of the run's tables; of several
-        targets the mean over them, and `"targets": {target: {"horizons": ...}}`. Of
-        several streams a summary has `skill_median` and `skill_worst` over them too,
-        and each target `"skills": {horizon: {stream: skill}}`: a pooled skill is
-        decided by the streams with the largest moves.
+        `{"horizons": {horizon: summary}}` in the order of the run's tables. With
+        several targets this is the mean over them, and there is
+        `"targets": {target: {"horizons": ...}}`. With several streams a summary also
+        has `skill_median` and `skill_worst` over them, and each target
+        `"skills": {horizon: {stream: skill}}`: streams with the largest moves dominate
+        a pooled skill.
 
     Raises:
         SinkError: if the records cannot be read.
@@ -208,7 +209,7 @@ def fold_scores(
 def _of_target(
     folds: Mapping[str, Fold], streams: Mapping[str, Mapping[str, Fold]]
 ) -> dict[str, Any]:
-    """Sum up one target; of several streams, the skill of each beside the pooled."""
+    """Summarise one target; with several streams, also the skill of each."""
     horizons = {h: fold.summary() for h, fold in folds.items()}
     skills = {
         h: {name: fold.summary()["skill"] for name, fold in sorted(own.items())}
@@ -227,7 +228,7 @@ def mean_over(targets: Mapping[str, Any]) -> dict[str, Summary]:
     """Average each metric, skill too, over the targets; `scored` is the total.
 
     Args:
-        targets: as `fold_scores` gives them, all with the same horizons and metrics.
+        targets: summaries as `fold_scores` gives them, with equal horizons and metrics.
     """
     trees = [tree["horizons"] for tree in targets.values()]
     return {
@@ -240,18 +241,18 @@ def mean_over(targets: Mapping[str, Any]) -> dict[str, Summary]:
 def blocks(
     folder: Path, warmup: Mapping[str, int], count: int = 20
 ) -> dict[str, dict[str, list[Summary]]]:
-    """Sum up the scores of equal stretches of a run.
+    """Summarise the scores of equal stretches of a run.
 
-    Each stream is cut, per target and horizon, into stretches of equally many scores;
-    the same stretch of all streams is summed up as one.
+    Each stream is cut, per target and horizon, into stretches with the same number of
+    scores; the same stretch of all streams has one summary.
 
     Args:
-        folder: where a `ParquetSink` wrote.
+        folder: folder of a `ParquetSink`.
         warmup: per stream, the first origin that counts; 0 where absent.
         count: number of stretches.
 
     Returns:
-        Per target and horizon, `count` summaries in order of time.
+        `count` summaries per target and horizon, in order of time.
 
     Raises:
         SinkError: if the records cannot be read.
@@ -275,13 +276,13 @@ def blocks(
 
 
 def total(stretch: Summary, name: str) -> float:
-    """Give the sum of squares of which a summary holds the mean; 0 of nothing.
+    """Give the sum behind a mean of a summary; 0 without scores.
 
-    It is infinite where it is too large for a float.
+    The sum is infinite where it is too large for a float.
 
     Args:
         stretch: a summary.
-        name: of a metric that is a mean over all scores.
+        name: name of a metric that is a mean over all scores.
     """
     scored, mean = stretch["scored"] or 0, stretch[name]
     return scored * (math.inf if mean is None else mean) if scored else 0.0
@@ -290,7 +291,7 @@ def total(stretch: Summary, name: str) -> float:
 def _skill(mse: float | None, naive_mse: float | None) -> float | None:
     if mse is None or naive_mse is None:
         return None
-    if naive_mse == 0:  # nothing moved: as good as the last value, or without measure
+    if naive_mse == 0:  # no value moved: the skill is 0 or undefined
         return 0.0 if mse == 0 else None
     return 1 - mse / naive_mse
 
@@ -307,12 +308,12 @@ def _mean(values: Sequence[float | None]) -> float | None:
 def counted(
     folder: Path, warmup: Mapping[str, int], values: Sequence[str] = Scores._fields
 ) -> Iterator[pl.DataFrame]:
-    """Give the scores behind the warm-up, part by part.
+    """Yield the scores after the warm-up, part by part.
 
     Args:
-        folder: where a `ParquetSink` wrote.
+        folder: folder of a `ParquetSink`.
         warmup: per stream, the first origin that counts; 0 where absent.
-        values: columns beside those that say whose scores they are.
+        values: columns beside stream, target, horizon and origin.
 
     Raises:
         SinkError: if the records cannot be read.
@@ -331,7 +332,7 @@ def counted(
 def _know(
     folds: dict[str, dict[str, T]], part: pl.DataFrame, make: Callable[[], T]
 ) -> None:
-    """Make a fold for each target and horizon of the tables, scored or not."""
+    """Make a fold for each target and horizon of the run, even without scores."""
     for target in _table(part, "target"):
         for horizon in _table(part, "horizon"):
             folds.setdefault(target, {}).setdefault(horizon, make())

@@ -1,9 +1,9 @@
-"""Kernels ready before the first tick, compiled apart from the process that runs them.
+"""Compiles the kernels before the first tick, in a process of its own.
 
-A process that has just compiled the kernels says records whose last bits differ from
-those of every process that loads the same kernels from disk; probably it calls the
-stages it compiled one by one, and the others the copies inside the composed tick. So
-compilation is left to a process of its own, and every run loads from disk.
+A process that has just compiled the kernels gives records whose last bits differ from
+the records of processes that load the same kernels from disk. Probably it calls each
+stage as it was compiled alone, and the other processes call the copies inlined into the
+tick. So another process compiles, and every run loads the kernels from disk.
 """
 
 from __future__ import annotations
@@ -36,12 +36,12 @@ print(time.perf_counter() - begun)
 
 
 def prepare(config: Config, fields: Sequence[str], say: Callable[[str], None]) -> None:
-    """Have the kernels compiled if they never were, and load them.
+    """Load the kernels; compile them first if that was never done.
 
     Args:
-        config: of the run.
-        fields: of its ticks.
-        say: told before a compilation.
+        config: settings of the run.
+        fields: fields of its ticks.
+        say: takes a message before a compilation.
     """
     if not is_ready(config):
         compile_apart(say)
@@ -56,19 +56,19 @@ def is_ready(config: Config) -> bool:
 def compile_apart(say: Callable[[str], None]) -> None:
     """Compile the kernels in a process of its own.
 
-    Should that fail, the first call compiles them here, and says what is wrong.
+    If that fails, the first call compiles them in this process and raises the error.
     """
     say(NOTICE)
     child(["-c", COMPILE])
 
 
 def call(config: Config, fields: Sequence[str]) -> None:
-    """Run the smallest event through the kernels of an engine made for this alone."""
+    """Run one heartbeat through the kernels of a new engine."""
     Engine(config, fields).run(Block.of([Heartbeat("", 0)], len(fields)))
 
 
 def call_panel(config: Config, fields: Sequence[str]) -> None:
-    """Run ticks of two streams through the kernels that only a block of many needs."""
+    """Run ticks of two streams through the kernels that only large blocks use."""
     from sfm_stream.backends.spread import LEAST_EVENTS
 
     values = (0.0,) * len(fields)
@@ -79,11 +79,11 @@ def call_panel(config: Config, fields: Sequence[str]) -> None:
 def child(
     arguments: Sequence[str], environment: Mapping[str, str] | None = None
 ) -> subprocess.CompletedProcess[str]:
-    """Run this Python, with this package, in a process of its own.
+    """Run this Python interpreter, with this package, in a process of its own.
 
     Args:
-        arguments: of the interpreter.
-        environment: variables to add.
+        arguments: arguments of the interpreter.
+        environment: environment variables to add.
     """
     return subprocess.run(  # noqa: S603 our own interpreter and package
         [sys.executable, "-P", *arguments],
@@ -95,7 +95,7 @@ def child(
 
 
 def surroundings() -> dict[str, str]:
-    """Give the variables with which another Python finds this package."""
+    """Give the environment variables with which another Python finds this package."""
     root = str(Path(__file__).parents[2])
     paths = [root, *filter(None, [os.environ.get("PYTHONPATH")])]
     return {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}

@@ -1,4 +1,4 @@
-"""Build the records of a run anew from its events, when files of them are lost."""
+"""Rebuilds the records of a run from its events, when files of records are lost."""
 
 from __future__ import annotations
 
@@ -29,15 +29,15 @@ REBUILT, DAMAGED = "records.rebuilt", "records.damaged"
 def repair(
     run: Run, open_feed: Callable[[Config], Feed], *, watch: Watch = SILENT
 ) -> dict[str, int]:
-    """Replay a run up to its newest checkpoint and put the records in place of its own.
+    """Replay a run up to its newest checkpoint, and replace its records.
 
-    The old folder stays beside it as `records.damaged-<n>`.
+    The old folder is kept as `records.damaged-<n>`.
 
     Args:
-        run: that no process works on.
+        run: a run that no process works on.
         open_feed: opens the feed of its settings; not called for a live run, which has
             a journal.
-        watch: told how it gets on.
+        watch: informed about the progress.
 
     Returns:
         Number of records, per kind.
@@ -46,9 +46,9 @@ def repair(
         JournalError: if a process works on a live run, or the journal does not reach
             back to its first event.
         CheckpointError: if the run has no checkpoint that can be read.
-        SourceChanged: if the source is not the one the run was made from.
+        SourceChanged: if the source differs from the source of the run.
         SinkError: if a process works on a run without a journal; if the records cannot
-            be written, or are not those of the checkpoint.
+            be written, or their number differs from the checkpoint's.
     """
     with ExitStack() as opened:
         if run.journal.is_dir():
@@ -71,7 +71,7 @@ def repair(
         rows: dict[str, int] = sink.position()["rows"]
         was = held.manifest["sink"]
         _expect_rows(run, rows, Counter(was["rows"]) + Counter(was.get("lost", {})))
-        if was.get("lost"):  # it counts from a later beginning
+        if was.get("lost"):  # the checkpoint counts rows since a later beginning
             _save_at(run, held, sink.position())
         _exchange(run, watch.say)
     return rows
@@ -86,8 +86,8 @@ def _expect_beginning(run: Run) -> None:
 
 
 def _rebuilding(run: Run, engine: Engine) -> sinks.ParquetSink:
-    """Open an empty folder of records beside the run's own."""
-    # an empty position drops what a repair that was stopped has left
+    """Open an empty folder for records beside the run's own."""
+    # an empty position drops the records of a repair that was stopped
     return sinks.ParquetSink(run.folder / REBUILT, {"experts": engine.experts}, {})
 
 
@@ -99,7 +99,7 @@ def _expect_rows(run: Run, rows: dict[str, int], expected: Counter[str]) -> None
 
 
 def _save_at(run: Run, held: checkpoint.Snapshot, position: dict[str, Any]) -> None:
-    """Have a checkpoint say where the rebuilt records end."""
+    """Save the checkpoint again, with the position of the rebuilt records."""
     ours = {k: v for k, v in held.manifest.items() if k not in checkpoint.OURS}
     seq, manifest = int(held.manifest["seq"]), {**ours, "sink": position}
     keep = len(list(run.checkpoints.iterdir()))
@@ -107,7 +107,7 @@ def _save_at(run: Run, held: checkpoint.Snapshot, position: dict[str, Any]) -> N
 
 
 def _exchange(run: Run, say: Callable[[str], None]) -> None:
-    """Put the rebuilt records in place of the run's own."""
+    """Replace the run's records with the rebuilt ones."""
     damaged = atomic.unused(str(run.folder / DAMAGED))
     try:
         if run.records.exists():

@@ -1,7 +1,7 @@
-"""The backtest: a file's ticks in, a RUN folder with records and a summary out.
+"""The backtest: reads the ticks of a file, writes a run with records and a summary.
 
 A checkpoint holds the engine's state and the sink's position after the same event, so a
-run that was stopped, or ran out of disk, goes on as if nothing had happened.
+run that was stopped, or ran out of disk, resumes without a difference.
 """
 
 from __future__ import annotations
@@ -36,11 +36,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Watch:
-    """Who is told how a run gets on.
+    """Receives messages and progress of a run.
 
     Attributes:
         say: takes a line for the user.
-        progress: takes the number of events done, after each block.
+        progress: takes the number of processed events, after each block.
     """
 
     say: Callable[[str], None] = lambda _: None
@@ -58,25 +58,25 @@ def replay(
     start: Run | None = None,
     watch: Watch = SILENT,
 ) -> dict[str, Any]:
-    """Make a new run of all a feed has.
+    """Make a new run of all ticks of a feed.
 
     Args:
-        config: of the run.
-        feed: opened by it.
+        config: settings of the run.
+        feed: the feed, opened with these settings.
         out: folder of the run.
-        start: a run whose newest checkpoint this one starts warm from.
-        watch: told how it gets on.
+        start: a run, to start warm from its newest checkpoint.
+        watch: informed about the progress.
 
     Returns:
         The summary, as in `summary.json`.
 
     Raises:
-        FeedError: where the feed cannot be read on; what came before is recorded,
-            checkpointed and summed up.
-        SinkError: if another process uses the folder, it holds other things, or
-            records cannot be written; `resume` goes on from the last checkpoint.
+        FeedError: if the feed cannot be read further; the ticks before are recorded,
+            checkpointed and summarised.
+        SinkError: if another process uses the folder, it holds other files, or records
+            cannot be written; `resume` continues from the last checkpoint.
         CheckpointError: if a checkpoint cannot be written or used.
-        KeyboardInterrupt: when interrupted, after a checkpoint.
+        KeyboardInterrupt: if interrupted, after a checkpoint.
     """
     run_folder.expect_free(out)
     room.expect(config, feed.fields)
@@ -92,19 +92,19 @@ def replay(
 
 
 def resume(run: Run, feed: Feed, *, watch: Watch = SILENT) -> dict[str, Any]:
-    """Go on with a run from its newest good checkpoint.
+    """Continue a run from its newest good checkpoint.
 
     Args:
-        run: which was stopped, or whose source ended in an error.
-        feed: opened by the run's settings.
-        watch: told how it gets on.
+        run: a run that was stopped, or whose source ended in an error.
+        feed: the feed, opened with the run's settings.
+        watch: informed about the progress.
 
     Returns:
         The summary, as in `summary.json`.
 
     Raises:
-        SourceChanged: if the feed is not the one the run was made from.
-        FeedError, SinkError, CheckpointError, KeyboardInterrupt: as `replay` does.
+        SourceChanged: if the source differs from the source of the run.
+        FeedError, SinkError, CheckpointError, KeyboardInterrupt: as in `replay`.
     """
     run_folder.expect_source(run, feed)
     with run_folder.held(run.folder):
@@ -112,7 +112,7 @@ def resume(run: Run, feed: Feed, *, watch: Watch = SILENT) -> dict[str, Any]:
 
 
 def _resumed(run: Run, feed: Feed, watch: Watch) -> _Session:
-    """Bring a run to its newest good checkpoint."""
+    """Restore a run from its newest good checkpoint."""
     engine = Engine(run.config, feed.fields)
     if run_folder.differences(run, engine.backend):
         watch.say("this is another machine or version: records may differ in detail")
@@ -130,7 +130,7 @@ def _resumed(run: Run, feed: Feed, watch: Watch) -> _Session:
 
 
 class _Session:
-    """A run from where it stands to the end of its feed."""
+    """A run from its present position to the end of its feed."""
 
     def __init__(
         self,
@@ -146,8 +146,8 @@ class _Session:
         self._seconds = seconds
 
     def carry_out(self) -> dict[str, Any]:
-        """Feed all that is left to the engine and sum up."""
-        # compiling is not the model's pace, so it comes before the clock starts
+        """Feed the remaining events to the engine, and summarise the run."""
+        # compile before the clock starts: it does not count as the model's pace
         prepare(self._run.config, self._feed.fields, self._watch.say)
         self._begun = time.perf_counter() - self._seconds
         try:
@@ -175,7 +175,7 @@ class _Session:
             self._save()
 
     def _save(self) -> None:
-        """Have a checkpoint of now written when the records before it are on disk."""
+        """Take a snapshot; it is saved once the records before it are on disk."""
         arrays, meta = self._engine.snapshot()
         seconds = time.perf_counter() - self._begun
         folder, seq = self._run.checkpoints, self._engine.seq
@@ -227,7 +227,7 @@ def _summary(run: Run, engine: Engine, seconds: float, rejected: int) -> dict[st
 
 
 def _periods(engine: Engine) -> dict[str, dict[str, int]]:
-    """Give how targets repeat, in ticks, per target and stream."""
+    """Give the detected periods, in ticks, per target and stream."""
     memory = engine.config.features.scale
     return periods.found(engine.view, engine.targets, engine.ticks, memory)
 
@@ -249,17 +249,17 @@ def _mean_weights(records: Path, experts: Iterable[str]) -> dict[str, float | No
 
 @contextmanager
 def _interruptible() -> Iterator[Callable[[], bool]]:
-    """Note a first interrupt instead of raising it: a block must not end half-way."""
+    """Note the first interrupt instead of raising it, so that the block is finished."""
     noted = threading.Event()
     if threading.current_thread() is not threading.main_thread():
-        yield noted.is_set  # only the main thread hears signals
+        yield noted.is_set  # only the main thread receives signals
         return
     before = signal.getsignal(signal.SIGINT)
 
     def note(number: int, frame: object) -> None:
         del number, frame
         noted.set()
-        signal.signal(signal.SIGINT, before)  # a second interrupt ends it at once
+        signal.signal(signal.SIGINT, before)  # a second interrupt ends the run at once
 
     signal.signal(signal.SIGINT, note)
     try:

@@ -1,4 +1,4 @@
-"""Whether a model fits, said before memory is touched, and how long a tick takes."""
+"""Memory that a model needs, checked before a run, and the time of a tick."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ LESS = (
     "number of targets or streams"
 )
 TIMED = 16
-"""Ticks of a stream that are timed, as many as are learned from together."""
+"""Number of ticks that are timed."""
 
 
 def streams(settings: Config) -> int:
@@ -37,14 +37,15 @@ def streams(settings: Config) -> int:
 
 
 def expect(settings: Config, fields: Sequence[str]) -> float:
-    """Give the MiB that a model begins with, if this machine has them.
+    """Give the MiB that a model needs at the start; refuse more than is available.
 
     Args:
-        settings: of the run.
-        fields: of its ticks.
+        settings: settings of the run.
+        fields: fields of its ticks.
 
     Raises:
-        ConfigError: if it has not, or a target or input names what is not there.
+        ConfigError: if the machine lacks the memory, or a target or input names an
+            unknown field.
     """
     plan, count = inputs.plan(settings, fields), streams(settings)
     needed = _mib(settings, plan, ring.first(settings))
@@ -60,9 +61,9 @@ def expect(settings: Config, fields: Sequence[str]) -> float:
 
 
 def most(settings: Config, fields: Sequence[str]) -> float:
-    """Give the MiB that a model has grown to when `learn.max_pending` forecasts wait.
+    """Give the MiB that a model needs when `learn.max_pending` forecasts are pending.
 
-    Where no horizon is a time it does not grow.
+    Without a horizon in time a model does not grow.
     """
     return _mib(settings, inputs.plan(settings, fields), ring.whole(settings))
 
@@ -73,14 +74,14 @@ def _mib(settings: Config, plan: Plan, slots: int) -> float:
 
 
 def tick_us(settings: Config, fields: Sequence[str]) -> float | None:
-    """Measure how long a tick of one stream takes, here and now, on made-up values.
+    """Measure the time of a tick of one stream on this machine, with random values.
 
     Args:
-        settings: of the run.
-        fields: of its ticks.
+        settings: settings of the run.
+        fields: fields of its ticks.
 
     Returns:
-        Microseconds, updates shared out among ticks; None until kernels are compiled.
+        Mean microseconds per tick, updates included; None until kernels are compiled.
     """
     engine = Engine(settings, fields)
     if not engine.backend.is_ready():

@@ -1,4 +1,4 @@
-"""How much memory this process has held, and how much there is."""
+"""Memory of this process, and memory available on the machine."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ KIB_PER_MIB = 1024
 
 
 def peak_rss_mib() -> float:
-    """Give the most memory this process has held, MiB."""
+    """Give the peak resident memory of this process, MiB."""
     if STATUS.exists():
         for line in STATUS.read_text().splitlines():
             if line.startswith("VmHWM:"):
@@ -21,7 +21,7 @@ def peak_rss_mib() -> float:
 
 
 def rss_mib() -> float:
-    """Give the resident memory of this process now; its highest where unknown."""
+    """Give the resident memory of this process, MiB; its peak where unknown."""
     statm = Path("/proc/self/statm")
     if not statm.exists():
         return peak_rss_mib()
@@ -29,11 +29,11 @@ def rss_mib() -> float:
 
 
 def available_mib(machine: Path = MACHINE, group: Path = GROUP) -> float | None:
-    """Give the memory that can still be had, MiB; None where the system does not say.
+    """Give the memory still available, MiB; None where the system does not report it.
 
     Args:
-        machine: what the kernel says of all memory.
-        group: limits of the control group, as a container has them.
+        machine: the kernel's file about all memory.
+        group: folder of the control group, with the limits of a container.
     """
     said = [_in_group(group)]
     if machine.exists():

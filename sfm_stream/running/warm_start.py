@@ -1,4 +1,4 @@
-"""How an engine begins a run: cold, or with what another run has learned."""
+"""Starts an engine: cold, or warm with the learned state of another run."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ if TYPE_CHECKING:
 
 
 def adopt(engine: Engine, other: Run, warn: Callable[[str], None]) -> None:
-    """Take over what another run has learned.
+    """Give an engine the learned state of another run.
 
     Args:
-        engine: a new one.
-        other: its newest good checkpoint is used.
-        warn: told of every damaged one that is passed over.
+        engine: a new engine.
+        other: the run; its newest good checkpoint is used.
+        warn: called with a message for each damaged checkpoint that is skipped.
 
     Raises:
-        CheckpointError: if there is none.
-        CheckpointMismatch: if it is another model's, naming the settings that differ.
+        CheckpointError: if the run has no good checkpoint.
+        CheckpointMismatch: if the models differ, naming the settings that differ.
     """
     held = checkpoint.newest_good(other.checkpoints, warn)
     if held is None:
@@ -45,7 +45,7 @@ def adopt(engine: Engine, other: Run, warn: Callable[[str], None]) -> None:
 
 
 def keep(run: Run, engine: Engine) -> None:
-    """Keep in a run's folder what it began with.
+    """Save the state that a run begins with in its folder.
 
     Raises:
         CheckpointError: if it cannot be written.
@@ -55,10 +55,10 @@ def keep(run: Run, engine: Engine) -> None:
 
 
 def restore(run: Run, engine: Engine) -> None:
-    """Bring an engine to where a run began: cold, or warm from another run.
+    """Restore the state that a run began with: a cold start leaves the engine as it is.
 
     Raises:
-        CheckpointError: if the checkpoint it began with is damaged.
+        CheckpointError: if the checkpoint that it began with is damaged.
     """
     path = checkpoint.latest(run.start)
     if path is not None:

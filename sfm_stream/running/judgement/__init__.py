@@ -1,4 +1,4 @@
-"""What a run did not take, and what of it has no score: counts, reasons, causes."""
+"""Explains rejected rows and missing scores of a run: counts, reasons, causes."""
 
 from sfm_stream.running.judgement.aims import expect_targets
 from sfm_stream.running.judgement.scored import remarks

@@ -1,4 +1,4 @@
-"""Targets that a file has as columns, and that are no fields."""
+"""Refuses targets that are columns of the file but no fields of the feed."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ if TYPE_CHECKING:
 
 
 def expect_targets(config: Config, feed: Feed) -> None:
-    """Refuse a target that is a column of the file but no field, saying why it is none.
+    """Refuse a target that is a column of the file but no field, and say why.
 
-    A value of the same name that could be derived is not what was meant.
+    A derived value of the same name is not used in its place.
 
     Raises:
-        ConfigError: naming the target, and what to do.
+        ConfigError: naming the target and the fix.
     """
     if not isinstance(feed, Explained):
         return

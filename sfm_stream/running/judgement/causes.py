@@ -1,4 +1,4 @@
-"""What is probably behind events and frames that were not taken, and what to set."""
+"""Likely causes of rejected events and frames, and the settings that mend them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ FRAMES = {
     "no numbers": "feed.columns says where each field stands; is one of them text?",
     "dropped": "the model is slower than the feed: fewer streams, or a larger queue",
 }
-"""What is probably behind what a live feed counted."""
+"""Likely causes of a live feed's counters."""
 
 
 OVERLAPPING = (
@@ -38,17 +38,17 @@ KEYS = {
     STRANGER: "stream.symbols names the streams that are kept",
     CROWD: "stream.max_streams says how many streams are kept at most",
 }
-"""What is to be set behind rejections that have one cause."""
+"""Settings that mend rejections, for reasons with a single cause."""
 
 
 class Reason(msgspec.Struct, frozen=True):
-    """Why events were rejected.
+    """The events rejected for one reason.
 
     Attributes:
-        count: of them.
-        first: number of the first, from 0.
-        field: the field to blame in it, or empty.
-        span: ns between the earliest and the latest of them.
+        count: number of events.
+        first: number of the first event, from 0.
+        field: the field that caused its rejection, or empty.
+        span: ns between the earliest and the latest event.
     """
 
     count: int
@@ -58,20 +58,20 @@ class Reason(msgspec.Struct, frozen=True):
 
 
 def of_frames(counters: Mapping[str, int]) -> list[str]:
-    """Say what is probably behind what a live feed counted."""
+    """List the likely causes of a live feed's counters."""
     return [cause for why, cause in FRAMES.items() if counters.get(why)]
 
 
 def of_events(
     reasons: Mapping[str, Reason], total: int, counts: Mapping[str, int], unread: str
 ) -> Iterator[str]:
-    """Say what is probably behind rejections, likeliest first.
+    """Yield the likely causes of rejections, the likeliest first.
 
     Args:
-        reasons: of the events that were rejected.
-        total: events, those that were taken too.
-        counts: what the feed counted.
-        unread: where the first time is that could not be read, and how it is written.
+        reasons: the rejected events by reason.
+        total: number of events, the accepted ones included.
+        counts: counters of the feed.
+        unread: place and text of the first time that could not be read.
     """
     back, bad = reasons.get(BACKWARD), reasons.get(UNREADABLE)
     if back and OVERLAP in counts:
@@ -90,7 +90,7 @@ def of_events(
 
 
 def _of_backward(back: Reason, total: int) -> str:
-    """Say what is probably behind times that go back."""
+    """Give the likely cause of times that go back."""
     if back.count >= NEARLY_ALL * (total - 1):
         return (
             f"{back.count:,} of {total:,} ticks are earlier than the last one taken; "

@@ -1,4 +1,4 @@
-"""Why targets and horizons have no figures, or such as mislead, each in a sentence."""
+"""Remarks on targets and horizons whose figures are missing or misleading."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ Cell: TypeAlias = tuple[str, str]
 CELL = ("target", "horizon")
 NAMED = 6
 LARGEST = math.sqrt(sys.float_info.max)
-"""A larger number has no square."""
+"""The square of a larger number overflows."""
 SMALLEST = sys.float_info.min
-"""A smaller number has lost digits."""
+"""A smaller number is subnormal: it has lost digits."""
 GAP, CROWDED, _ = VOIDED_REASONS
 MUCH = 0.01
-"""Share of forecasts thrown away from which on a run says so."""
+"""A run reports dropped forecasts above this share."""
 
 
 def remarks(
@@ -42,14 +42,14 @@ def remarks(
     ticks: Mapping[str, int],
     figures: Mapping[str, Any],
 ) -> list[str]:
-    """Say where there are no figures, or such as mislead; nothing if all is well.
+    """List remarks on missing or misleading figures; empty if all is well.
 
     Args:
-        records: folder where a `ParquetSink` wrote, scores and voided forecasts.
-        config: of the run.
-        fields: of its ticks.
-        ticks: that were taken, per stream.
-        figures: of the run, as `metrics.fold_scores` gives them.
+        records: folder of a `ParquetSink`, with scores and voided forecasts.
+        config: settings of the run.
+        fields: fields of its ticks.
+        ticks: number of accepted ticks, per stream.
+        figures: figures of the run, as `metrics.fold_scores` gives them.
 
     Raises:
         SinkError: if the records cannot be read.
@@ -79,7 +79,7 @@ def remarks(
 
 
 def _is_still(figures: Mapping[str, Any]) -> bool:
-    """Say whether next to nothing moved within a horizon, as far as was scored."""
+    """Say whether the scored values hardly moved within a horizon."""
     moved = figures.get("naive_mse")
     return bool(figures.get("scored")) and moved is not None and moved < SMALLEST
 
@@ -96,7 +96,7 @@ def _counts(parts: Iterator[pl.DataFrame], *by: str) -> Counter[tuple[str, ...]]
 def _unscored(
     records: Path, config: Config, total: int, cells: Sequence[Cell]
 ) -> Iterator[str]:
-    """Say what became of all forecasts of targets and horizons without a score."""
+    """Say what became of the forecasts of targets and horizons without a score."""
     early = _counts(sinks.read(records, "scores", CELL))
     voided = _counts(sinks.read(records, "voided", [*CELL, "reason"]), "reason")
     pause = config.stream.max_gap.text
@@ -119,7 +119,7 @@ def _unscored(
 def _crowded(
     records: Path, config: Config, total: int, cells: Sequence[Cell]
 ) -> Iterator[str]:
-    """Say of which targets and horizons many forecasts could not wait to be scored."""
+    """Name targets and horizons with many forecasts dropped from a full queue."""
     voided = _counts(sinks.read(records, "voided", [*CELL, "reason"]), "reason")
     together: dict[int, list[str]] = {}
     for name, horizon in cells:
@@ -137,7 +137,7 @@ def _crowded(
 def _short(
     config: Config, ticks: Mapping[str, int], first: Mapping[str, int]
 ) -> Iterator[str]:
-    """Name the streams that end within the warm-up, where others do not."""
+    """Name the streams that end within the warm-up, if other streams do not."""
     short = [name for name, count in ticks.items() if 0 < count <= first[name]]
     if short and len(short) < len(ticks):
         yield (
@@ -148,7 +148,7 @@ def _short(
 
 
 def _absent(config: Config, ticks: Mapping[str, int]) -> Iterator[str]:
-    """Name the streams that were asked for and never came."""
+    """Name the streams of `stream.symbols` that had no tick."""
     absent = [name for name in config.stream.symbols if not ticks.get(name)]
     if absent:
         yield f"no tick of {listed(absent, NAMED)}, which stream.symbols names"
@@ -157,7 +157,7 @@ def _absent(config: Config, ticks: Mapping[str, int]) -> Iterator[str]:
 def _unmoved(
     records: Path, config: Config, first: Mapping[str, int], cells: Sequence[Cell]
 ) -> Iterator[str]:
-    """Say why nothing moved within a horizon, where the target itself did."""
+    """Say why values did not move within a horizon although the target moved."""
     import polars as pl
 
     truth, errors = pl.col("truth"), (pl.col("truth") - pl.col("mean", "naive")).abs()
@@ -194,7 +194,7 @@ def _unmoved(
 def _too_large(
     records: Path, first: Mapping[str, int], names: Sequence[str]
 ) -> Iterator[str]:
-    """Say how many values of targets have no square, and when the first was."""
+    """Count the values of targets that are too large to square, with the first time."""
     import polars as pl
 
     errors = (pl.col("truth") - pl.col(name) for name in ("mean", "naive"))

@@ -1,7 +1,7 @@
-"""What a run did not take: how much, why, where first, and what is probably behind it.
+"""The account of a run: accepted and rejected rows, by reason, with likely causes.
 
-A fold over the run's records and over what its feed counted, where the feed is one that
-is `Explained` or `Counting`.
+It is computed from the run's records and from the counters of its feed, if the feed is
+`Explained` or `Counting`.
 """
 
 from __future__ import annotations
@@ -30,17 +30,17 @@ if TYPE_CHECKING:
 
 UNREADABLE, OUTSIDE, BACKWARD, INFINITE, MISSING, STRANGER, CROWD = REJECTED_REASONS
 LOUD = 0.1
-"""Share of rows not taken from which on a run says so loudly."""
+"""A run warns above this share of rejected rows."""
 PREVIEWED = 1_000
-"""Rows that are looked at before a run."""
+"""Rows that are checked before a run."""
 
 
 class Reading(NamedTuple):
-    """What became of frames.
+    """Counters of a feed's frames.
 
     Attributes:
-        counters: how often, by reason.
-        examples: the first frame of a reason.
+        counters: number of frames by reason.
+        examples: the first frame of each reason.
     """
 
     counters: Mapping[str, int]
@@ -50,14 +50,14 @@ class Reading(NamedTuple):
 def of_run(
     records: Path, feed: Feed, config: Config, ticks: int, events: int
 ) -> dict[str, Any]:
-    """Account for a run.
+    """Give the account of a run.
 
     Args:
-        records: folder where a `ParquetSink` wrote.
-        feed: whose reading the run was.
-        config: of the run.
-        ticks: that were taken.
-        events: that the feed gave.
+        records: folder of a `ParquetSink`.
+        feed: the feed of the run.
+        config: settings of the run.
+        ticks: number of accepted ticks.
+        events: number of events from the feed.
 
     Returns:
         As `account`.
@@ -78,15 +78,15 @@ def of_live(
     ticks: int,
     rejections: Mapping[str, tuple[int, str]] = MappingProxyType({}),
 ) -> dict[str, Any]:
-    """Account for a live feed by what it counted.
+    """Give the account of a live feed, from its counters.
 
     Args:
-        feed: its counters, and the first frame of a reason.
-        ticks: that were handed on.
-        rejections: of them by the engine: how many, and the first, by reason.
+        feed: its counters, and the first frame of each reason.
+        ticks: number of ticks handed to the engine.
+        rejections: ticks that the engine rejected, by reason: number, and the first.
 
     Returns:
-        As `account`; what is normal in a live feed, as heartbeats, is left out.
+        As `account`; normal frames of a live feed, e.g. heartbeats, are left out.
     """
     told = {why: feed.counters[why] for why in TROUBLES if feed.counters.get(why)}
     rejected = sum(count for count, _ in rejections.values())
@@ -105,7 +105,7 @@ def of_live(
 def reading_of(
     counters: Mapping[str, int], connections: Iterable[Connection]
 ) -> Reading:
-    """Give what became of frames on all connections of a feed."""
+    """Combine a feed's counters with the examples of its connections."""
     examples: dict[str, str] = {}
     for one in connections:
         examples = one.examples | examples
@@ -113,7 +113,7 @@ def reading_of(
 
 
 def lost_frames(counters: Mapping[str, int]) -> int:
-    """Count what was data of which nothing was taken."""
+    """Count the frames of data from which no tick was read."""
     return sum(_lost(counters).values())
 
 
@@ -131,15 +131,15 @@ def _counted(
 
 
 def preview(config: Config, feed: Feed, rows: int = PREVIEWED) -> dict[str, Any]:
-    """Account for the first rows of a feed by the engine's rules, before a run.
+    """Give the account of the first rows of a feed by the engine's rules, before a run.
 
     Args:
-        config: of the run.
-        feed: opened by it.
-        rows: to look at.
+        config: settings of the run.
+        feed: the feed of the run.
+        rows: number of rows to check.
 
     Returns:
-        As `account`, and `rows`: how many were looked at.
+        As `account`, and `rows`: number of rows checked.
     """
     reasons: dict[str, Reason] = {}
     taken = seen = 0
@@ -162,19 +162,19 @@ def preview(config: Config, feed: Feed, rows: int = PREVIEWED) -> dict[str, Any]
 def account(
     reasons: Mapping[str, Reason], feed: Feed, ticks: int, config: Config
 ) -> dict[str, Any]:
-    """Say what was not taken.
+    """Count accepted and rejected rows, with reasons and likely causes.
 
     Args:
-        reasons: of the events that were rejected.
-        feed: whose events they were.
-        ticks: that were taken.
-        config: of the run.
+        reasons: the rejected events by reason.
+        feed: the feed of the events.
+        ticks: number of accepted ticks.
+        config: settings of the run.
 
     Returns:
-        `taken`; `not_taken`, a count, without what was asked for; `rejections` and
-        `feed`, each `{reason: {"count", "rows", "first"}}`, of events and of what the
-        feed itself could not take as it stood: how often, and how many of them are
-        rows that are among those not taken; `causes`, what is probably behind it,
+        `taken`, number of accepted ticks; `not_taken`, number of lost rows, without
+        those that the settings exclude; `rejections`, by the engine, and `feed`,
+        problems of the feed, each `{reason: {"count", "rows", "first"}}`, where `rows`
+        is the part of `count` that is in `not_taken`; `causes`, the likely causes, the
         likeliest first.
     """
     tally, place = (
@@ -203,20 +203,20 @@ def account(
 
 
 def _asked_for(config: Config) -> Sequence[str]:
-    """Name the reasons that are no fault of the data: the settings ask for them."""
-    # where columns are streams, rows have values for some of them
+    """List the reasons that are no fault of the data: the settings ask for them."""
+    # where columns are streams, a row may have values for only some streams
     return (STRANGER, MISSING) if config.stream.columns == "streams" else (STRANGER,)
 
 
 def lines(found: Mapping[str, Any]) -> list[str]:
-    """Give what people should read of an account, loudest first; none if all is well.
+    """Write an account as lines for people; empty if all is well.
 
     Args:
         found: as `account` gives it.
 
     Returns:
-        A line of all that was not taken; one for each reason why rows were lost; and
-        one for each of what was noticed in rows, lost ones or not.
+        A line with the total of lost rows; a line for each reason why rows were lost;
+        and a line for each other problem of the feed.
     """
     total = found["taken"] + found["not_taken"]
     told = []
@@ -240,13 +240,13 @@ def lines(found: Mapping[str, Any]) -> list[str]:
 
 
 def is_loud(found: Mapping[str, Any]) -> bool:
-    """Say whether more than a tenth was not taken."""
+    """Say whether more than a tenth of the rows were not taken."""
     total = found["taken"] + found["not_taken"]
     return bool(found["not_taken"] > LOUD * total)
 
 
 def refuse(found: Mapping[str, Any], source: str, *, strict: bool) -> None:
-    """Refuse a run that took nothing, and with `strict` one that took too little.
+    """Refuse a run that took no tick; with `strict` also one that took too few.
 
     Raises:
         FeedError: naming counts, reasons and likely causes.
@@ -265,13 +265,13 @@ def refuse(found: Mapping[str, Any], source: str, *, strict: bool) -> None:
 
 
 def _nowhere(event: int) -> str:
-    """Give nothing: the feed does not say where an event came from."""
+    """Give an empty place, for a feed that does not know where events come from."""
     del event
     return ""
 
 
 def _first(found: Reason, place: Callable[[int], str]) -> str:
-    """Say where the first of some events was, and which field is to blame."""
+    """Describe the place of the first rejected event, and the field that caused it."""
     where = place(found.first) or f"event {found.first + 1}"
     return f"{where} field {found.field!r}" if found.field else where
 
@@ -300,11 +300,11 @@ def _refused(
     block: Block, i: int, config: Config, fields: Sequence[str],
     last: dict[str, tuple[int, int, int]],
 ) -> tuple[str, str]:  # fmt: skip
-    """Say why the engine will reject a tick, and for which field; empty if it takes it.
+    """Give the reason and field for which the engine will reject a tick, or "".
 
-    The rules are those of `kernels.inputs.accept`, one tick at a time. `last` holds of
-    each stream the time of its last tick, ticks since that go back and go on among
-    themselves, and the time of the last of these.
+    The rules are those of `kernels.inputs.accept`, for one tick. `last` holds for each
+    stream the time of its last accepted tick, the number of ticks in a row since then
+    that are earlier but in order among themselves, and the time of the last of these.
     """
     stream = block.streams[int(block.stream[i])]
     time, values = int(block.time[i]), block.values[i]
@@ -327,7 +327,7 @@ def _refused(
 
 
 def _goes_back(last: dict[str, tuple[int, int, int]], stream: str, time: int) -> bool:
-    """Say whether a tick goes back, and not so that its stream begins anew."""
+    """Say whether a tick is too early; a row of `RESTART` such ticks is accepted."""
     latest, run, back = last[stream]
     if time >= latest:
         last[stream] = latest, 0, 0

@@ -1,8 +1,8 @@
-"""Replay a run from its beginning and compare, record by record, in bounded memory.
+"""Verifies a run: replays it from its start and compares each record.
 
-Where version, settings, backend and processor are those of the run, every record must
-be the same to the last bit. Elsewhere numbers may differ a little, because the order of
-sums and the instructions differ; `comparing` holds the tolerances.
+With the version, settings, backend and processor of the run, every record must be equal
+to the last bit. Otherwise numbers may differ a little, because the order of sums and
+the instructions differ; `comparing` holds the tolerances. Memory is bounded.
 """
 
 from sfm_stream.running.verify.replaying import (

@@ -1,4 +1,4 @@
-"""Records of a run beside those of its replay: equal, or equal within tolerances."""
+"""Compares the records of a run with its replay: exactly, or within tolerances."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ if TYPE_CHECKING:
     Compare: TypeAlias = Callable[[str, int, pl.DataFrame, pl.DataFrame], None]
 
 SPREAD_TOLERANCE = 1e-3
-"""Allowed under another fingerprint, in standard deviations of the column."""
+"""Difference allowed under another fingerprint, in deviations of the column."""
 RELATIVE_TOLERANCE = 1e-6
-"""Allowed besides, as a share of the number itself."""
+"""Difference allowed besides, as a share of the number."""
 DECIDED = ("covered",)
-"""Columns decided by comparing numbers: within tolerances they may differ."""
+"""Columns that compare two numbers; with tolerances they may differ."""
 ROWS_AT_ONCE = 65_536
 
 
 class Comparison:
-    """What is replayed, beside what the run says."""
+    """Compares replayed records with the records of a run, in order."""
 
     def __init__(
         self,
@@ -58,7 +58,7 @@ class Comparison:
             self._take(kind, frame)
 
     def finish(self) -> dict[str, int]:
-        """Expect that the run has no more to say, and count what was compared."""
+        """Expect that the run has no more records; count the compared ones per kind."""
         for kind, rows in self._rows.items():
             done = self._done[kind]
             if done < rows:
@@ -77,14 +77,14 @@ class Comparison:
 
 
 class _Rows:
-    """The records of a kind, some at a time, in order."""
+    """Reads the records of a kind in order, in pieces of any size."""
 
     def __init__(self, folder: Path, kind: str) -> None:
         self._parts = sinks.read(folder, kind)
         self._rest: pl.DataFrame | None = None
 
     def take(self, count: int) -> pl.DataFrame:
-        """Give the next rows: as many as asked for, or all there are."""
+        """Give the next `count` rows, or all that are left."""
         import polars as pl
 
         found: list[pl.DataFrame] = []
@@ -101,7 +101,7 @@ class _Rows:
 def _frames(
     records: Records, experts: tuple[str, ...]
 ) -> Iterator[tuple[str, pl.DataFrame]]:
-    """Give records as a run's files give them back: so both sides are alike."""
+    """Yield records as they read back from files, so that both sides are alike."""
     with tempfile.TemporaryDirectory(prefix="sfm-stream-") as folder:
         sink = sinks.ParquetSink(Path(folder), {"experts": experts})
         sink.write(records)
@@ -112,23 +112,23 @@ def _frames(
 
 
 def identical(kind: str, row: int, said: pl.DataFrame, was: pl.DataFrame) -> None:
-    """Expect the same rows to the last bit; NaN is NaN.
+    """Expect equal rows to the last bit; NaN equals NaN.
 
     Raises:
-        ReplayMismatch: at the first row, and its first column, that differs.
+        ReplayMismatch: naming the first row, and its first column, that differs.
     """
     if not said.equals(was):
         _expect(kind, row, said, was, _unequal)
 
 
 class Tolerances:
-    """Compares rows as `identical` does, numbers within the tolerances of this module.
+    """Compares rows like `identical`, but numbers within the tolerances of this module.
 
-    They are of a column's deviation over the whole run: over a quiet stretch alone it
-    would be next to nothing.
+    A tolerance is relative to a column's deviation over the whole run: over a quiet
+    stretch alone the deviation would be almost 0.
 
     Args:
-        folder: of the run's records.
+        folder: folder of the run's records.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -138,10 +138,10 @@ class Tolerances:
     def __call__(
         self, kind: str, row: int, said: pl.DataFrame, was: pl.DataFrame
     ) -> None:
-        """Expect the same rows.
+        """Expect equal rows.
 
         Raises:
-            ReplayMismatch: at the first row and column that differ by more.
+            ReplayMismatch: naming the first row and column that differ by more.
         """
         if kind not in self._spreads:
             self._spreads[kind] = _spreads(sinks.read(self._folder, kind))
@@ -155,7 +155,7 @@ class Tolerances:
 
 
 def _spreads(frames: Iterable[pl.DataFrame]) -> dict[str, float]:
-    """Give the standard deviation of each column of reals, of its finite values."""
+    """Give the standard deviation of the finite values of each column of floats."""
     moments: dict[str, _Moments] = {}
     for frame in frames:
         for name, column in _flat(frame).items():
@@ -166,13 +166,13 @@ def _spreads(frames: Iterable[pl.DataFrame]) -> dict[str, float]:
 
 
 class _Moments:
-    """Count, mean and squared deviations of values that come in parts."""
+    """Running count, mean and sum of squared deviations."""
 
     def __init__(self) -> None:
         self._count, self._mean, self._squares = 0, 0.0, 0.0
 
     def add(self, values: NDArray[np.float64]) -> None:
-        """Take in a part (Chan, Golub and LeVeque, 1983)."""
+        """Add values (Chan, Golub and LeVeque, 1983)."""
         values = values[np.isfinite(values)]
         if not len(values):
             return
@@ -184,7 +184,7 @@ class _Moments:
         self._count = count
 
     def deviation(self) -> float:
-        """Give the standard deviation, 0 without values."""
+        """Give the standard deviation; 0 without values."""
         return float(np.sqrt(self._squares / self._count)) if self._count else 0.0
 
 
@@ -212,7 +212,7 @@ def _expect(
 
 
 def _flat(frame: pl.DataFrame) -> dict[str, pl.Series]:
-    """Give columns of single values: texts as such, arrays one column per place."""
+    """Split into columns of scalars: enums as texts, arrays by element."""
     import polars as pl
 
     found: dict[str, pl.Series] = {}

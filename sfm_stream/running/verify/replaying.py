@@ -1,4 +1,4 @@
-"""A run replayed from its beginning, and what is compared with it."""
+"""Replays a run, and compares its records and moves with the replay."""
 
 from __future__ import annotations
 
@@ -37,15 +37,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What was found to be the same.
+    """The result of a verification without a mismatch.
 
     Attributes:
         events: number of events replayed.
         records: number of records compared, per kind.
-        differences: of the fingerprints, name to (in the run, now); when there are
-            none, the records are identical, else they agree within tolerances.
-        unchecked: events of the journal behind the newest checkpoint, of which no
-            record was compared.
+        differences: parts of the fingerprint that differ, name to (in the run, now).
+            Without a difference the records are identical, else they agree within
+            tolerances.
+        unchecked: number of events of the journal after the newest checkpoint, whose
+            records were not compared.
     """
 
     events: int
@@ -59,19 +60,19 @@ def verify(
 ) -> Verdict:
     """Replay a run up to its newest checkpoint and compare all records.
 
-    Where a live run's journal does not reach back to the start, because old segments
-    were deleted or a full disk left a hole, it is replayed from the oldest checkpoint
-    that all later events are there for.
+    If a live run's journal does not reach back to the start, because old segments were
+    deleted or a full disk left a hole, the replay begins at the oldest checkpoint after
+    which no event is missing.
 
     Args:
-        run: to be verified.
+        run: the run.
         open_feed: opens the feed of its settings; not called for a live run, which has
             a journal.
-        watch: told how it gets on.
+        watch: informed about the progress.
 
     Raises:
-        ReplayMismatch: at the first difference.
-        SourceChanged: if the source is not the one the run was made from.
+        ReplayMismatch: naming the first difference.
+        SourceChanged: if the source differs from the source of the run.
         CheckpointError: if the run has no checkpoint that can be read.
         SinkError: if its records cannot be read.
     """
@@ -98,7 +99,7 @@ def verify(
     blocks = homes.carried_out(given, engine, run, seen)
     run_blocks(blocks, engine, comparison.take, after_block)
     counted = engine.seq - began
-    # what left since the checkpoint must have arrived as it left
+    # streams that left after the checkpoint must have arrived with the same state
     last = max((one.seq for one in moves.departures(run)), default=0)
     given = first(last - engine.seq, blocks_of(run, engine.seq, open_feed))
     blocks = homes.carried_out(given, engine, run, seen)
@@ -109,14 +110,14 @@ def verify(
 
 
 def misfit(run: Run) -> Misfit:
-    """Give what says why a checkpoint is not of the run's journal."""
+    """Give a function that says why a checkpoint does not fit the run's journal."""
     if not run.journal.is_dir():
         return lambda _: ""
     return history.misfit(run.journal, journal.end(run.journal))
 
 
 def _begin(run: Run, engine: Engine, watch: Watch) -> Mapping[str, int]:
-    """Bring an engine to where the replay can begin; give the rows written before."""
+    """Restore an engine for the start of the replay; give the rows written before."""
     since = journal.unbroken(run.journal) if run.journal.is_dir() else 0
     if since == 0:
         warm_start.restore(run, engine)
@@ -134,7 +135,7 @@ def _begin(run: Run, engine: Engine, watch: Watch) -> Mapping[str, int]:
 def blocks_of(
     run: Run, began: int, open_feed: Callable[[Config], Feed]
 ) -> Iterator[Block]:
-    """Give a run's events after so many: from its journal, or else its feed."""
+    """Yield a run's events from a position on: from its journal, or else its feed."""
     size = run.config.run.block
     if run.journal.is_dir():
         width = len(run.info["fields"])
@@ -146,7 +147,7 @@ def blocks_of(
 
 
 def first(count: int, blocks: Iterator[Block]) -> Iterator[Block]:
-    """Give that many events and read no further: the feed may end in an error there."""
+    """Yield `count` events and read no further: the feed may fail after them."""
     while count > 0 and (block := next(blocks, None)) is not None:
         yield block[:count]
         count -= len(block)
@@ -155,11 +156,11 @@ def first(count: int, blocks: Iterator[Block]) -> Iterator[Block]:
 def _expect_kept(
     run: Run, differs: bool, departure: Departure, arrays: Mapping[str, NDArray[Any]]
 ) -> None:
-    """Expect that streams came to their new home with what they left with.
+    """Expect that streams arrived in their new run with the state they left with.
 
     Raises:
         ReplayMismatch: if an array differs.
-        CheckpointCorrupt: if what they came with cannot be read.
+        CheckpointCorrupt: if the state that arrived cannot be read.
     """
     home = run.folder / departure.home.run
     came = moves.brought(run_folder.load(home), departure.home.seq)
