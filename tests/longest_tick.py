@@ -16,7 +16,7 @@ import numpy as np
 
 from sfm_stream.config import from_tree
 from sfm_stream.engine import Engine
-from sfm_stream.evaluate.pace.bench import each_tick_us
+from sfm_stream.evaluate.pace.one_by_one import each_tick_us
 from sfm_stream.events import Block
 
 START = 1_704_067_200 * 10**9

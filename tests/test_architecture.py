@@ -155,6 +155,8 @@ TESTED_IN = {
     "cli.service": "test_pages_commands.py",
     "cli.paper": "test_paper_tasks_signals.py",
     "evaluate.pace.eager_torch": "test_evaluate_pace_bench.py",
+    "evaluate.pace.one_by_one": "test_evaluate_contest.py",
+    "evaluate.pace.subject": "test_evaluate_pace_bench.py",
     "cell.sequence.gradient": "test_cell_sequence_torch.py",
     "cell.sfm": "test_cell.py",
     "cell.step": "test_cell.py",

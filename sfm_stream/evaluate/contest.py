@@ -18,6 +18,11 @@ from sfm_stream import sinks
 from sfm_stream.engine import Engine
 from sfm_stream.errors import SinkError, listed
 from sfm_stream.evaluate import results, workers
+from sfm_stream.evaluate.pace.one_by_one import (
+    NS_PER_US,
+    each_tick_us,
+    percentiles,
+)
 from sfm_stream.evaluate.peers import registry
 from sfm_stream.evaluate.peers.scaling import Task
 from sfm_stream.evaluate.referee import Referee, run_peers
@@ -48,7 +53,7 @@ FIGURES = (
 """The figures of a model, beside its pace."""
 OVER_STREAMS = ("skill_median", "skill_worst")
 """Further figures where there are several streams."""
-NS_PER_US, NS_PER_S = 1e3, 1e9
+NS_PER_S = 1e9
 Taken: TypeAlias = tuple[Mapping[str, int], int]
 """Ticks per stream, and the number of all events."""
 
@@ -204,7 +209,8 @@ def _peers(
     ticks = referee.ticks
     spent = sum(clock.ns) / NS_PER_S
     pace = sum(ticks.values()) / spent if spent else math.nan
-    return (ticks, referee.seq), {"ticks_per_s": pace, **percentiles(clock.ns)}
+    figures = {"ticks_per_s": pace, **percentiles([ns / NS_PER_US for ns in clock.ns])}
+    return (ticks, referee.seq), figures
 
 
 class _Clock:
@@ -277,24 +283,7 @@ def _only(records: Records, kinds: Sequence[str]) -> Records:
 def _live(settings: Config, feed: Feed) -> dict[str, float]:
     """Time the first ticks one by one, as a live feed brings them."""
     engine = Engine(settings, feed.fields)
-    taken = []
-    for event in next(feed.blocks(LIVE)).events():
-        begun = time.perf_counter_ns()
-        engine.observe(event)
-        engine.learn()
-        taken.append(time.perf_counter_ns() - begun)
-    return percentiles(taken)
-
-
-def percentiles(ns: Sequence[int]) -> dict[str, float]:
-    """Give the median and the 99th percentile of nanoseconds, in microseconds.
-
-    Without any values both are NaN.
-    """
-    if not ns:
-        return dict.fromkeys(("p50_us", "p99_us"), math.nan)
-    p50, p99 = np.percentile(ns, [50, 99]) / NS_PER_US
-    return {"p50_us": float(p50), "p99_us": float(p99)}
+    return percentiles(each_tick_us(engine, next(feed.blocks(LIVE)).events()))
 
 
 def _fold(folder: Path, first: Mapping[str, int]) -> dict[str, Any]:

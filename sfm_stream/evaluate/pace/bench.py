@@ -9,7 +9,7 @@ from __future__ import annotations
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -20,24 +20,21 @@ import numpy as np
 from sfm_stream.config import from_tree
 from sfm_stream.engine import Engine
 from sfm_stream.errors import InvalidState
+from sfm_stream.evaluate.pace.one_by_one import each_tick_us
+from sfm_stream.evaluate.pace.subject import CELL, FIRST_TIME, READOUT, SEED
 from sfm_stream.events import Block
 from sfm_stream.running import precompile
 from sfm_stream.settings.units import SECOND
 
 if TYPE_CHECKING:
-    from sfm_stream.events import Event, Floats
+    from sfm_stream.events import Floats
 
 Call: TypeAlias = Callable[..., object]
 
-FIRST_TIME = 1_704_067_200 * 10**9
-"""2024-01-01T00:00:00Z in ns."""
 US_PER_S = 1e6
 FIRST_PART = "records/forecasts-000000.parquet"
-SEED = 0
 FEATURES = 8
 """Features of a row for River."""
-CELL = {"states": 32, "frequencies": 8, "outputs": 32}
-READOUT = "amplitude"
 WINDOW = 32
 INPUTS = 8
 FIELDS = 4
@@ -218,17 +215,6 @@ def _live(size: Size) -> dict[str, dict[str, float]]:
         name: {f"p{q}": float(np.percentile(times, q)) for q in (50, 99)}
         for name, times in taken.items()
     }
-
-
-def each_tick_us(engine: Engine, events: Sequence[Event]) -> list[float]:
-    """Give the microseconds to observe and learn each event."""
-    taken = []
-    for event in events:
-        begun = time.perf_counter_ns()
-        engine.observe(event)
-        engine.learn()
-        taken.append((time.perf_counter_ns() - begun) / 1000)
-    return taken
 
 
 def _river(size: Size) -> dict[str, float]:

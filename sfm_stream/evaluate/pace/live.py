@@ -25,6 +25,7 @@ import numpy as np
 
 from sfm_stream.config import Config, parse
 from sfm_stream.errors import InvalidState
+from sfm_stream.evaluate.pace.subject import FIRST_TIME
 from sfm_stream.running import precompile
 from sfm_stream.settings.units import SECOND
 
@@ -45,7 +46,6 @@ BUCKETS = {
 }
 BATCH = 512
 PREFIX = "sfm_stream_"
-FIRST_TIME = 1_704_067_200 * 10**9
 CONFIGS = {
     "json": """
 [feed]

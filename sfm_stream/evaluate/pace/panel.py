@@ -16,20 +16,16 @@ from sfm_stream import config
 from sfm_stream.backends.spread import cores
 from sfm_stream.engine import Engine
 from sfm_stream.errors import ConfigError
+from sfm_stream.evaluate.pace.subject import CELL, FIRST_TIME, READOUT, SEED
 from sfm_stream.events import Block
 from sfm_stream.settings.units import SECOND
 
-FIRST_TIME = 1_704_067_200 * 10**9
-"""2024-01-01T00:00:00Z in ns."""
-SEED = 0
 # The least number of ticks per stream in a block, and the usual number of events in a
 # block: blocks of a replay are as long or longer.
 TICKS, EVENTS = 32, 8_192
 # The least and the largest number of timed blocks, after one without timing; between
 # these, the number of events in all timed blocks.
 LEAST, MOST, IN_ALL = 4, 400, 131_072
-CELL = {"states": 32, "frequencies": 8, "outputs": 32}
-READOUT = "amplitude"
 DEFAULT = "1,64,1024"
 ARCHITECTURES = ("sm_80", "sm_90", "sm_100")
 # The measured models: the cell with its head alone, without and with learning; the

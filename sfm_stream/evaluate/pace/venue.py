@@ -20,6 +20,8 @@ import numpy as np
 from websockets.asyncio.server import serve
 from websockets.exceptions import ConnectionClosed
 
+from sfm_stream.evaluate.pace.subject import SEED
+
 if TYPE_CHECKING:
     from websockets.asyncio.server import ServerConnection
 
@@ -30,7 +32,6 @@ ROOM = 2**18
 BURST = 0.05
 """The venue makes up for at most this many seconds of frames when it was late."""
 STEPS = 4_096
-SEED = 0
 TEXT, SHORT, LONGER = 0x81, 125, 126
 """Opcode of a final text frame, the largest size in one byte, the mark of two bytes."""
 
