@@ -14,6 +14,7 @@ from contextlib import suppress
 from types import MappingProxyType
 
 import pytest
+from msgspec.structs import replace
 
 from sfm_stream.daemon import feeding, process
 from sfm_stream.daemon.process import Given, Process
@@ -158,6 +159,17 @@ def test_told_to_stop_it_takes_what_waits_and_saves(rig):
     asyncio.run(rig.lived(life))
     assert rig.process.state == "stopped"
     assert len(rig.events()) == rig.saved() == 305
+
+
+def test_a_feed_that_falls_silent_after_a_late_batch_leaves_no_lag(rig):
+    async def life(process, feeds):
+        late = [replace(one, received=one.received - 10**11) for one in now_ticks(0, 5)]
+        feeds[0].queue.put_nowait(late)
+        await taken(process, 1)
+        await until(lambda: process.vitals().lag_s == 0.0)
+        process.stop()
+
+    asyncio.run(rig.lived(life))
 
 
 def test_a_feed_that_no_try_can_help_ends_it_after_a_checkpoint(rig):

@@ -107,6 +107,18 @@ def test_learning_pauses_while_the_oldest_event_is_too_old(rig):
     assert list(map(repr, rig.said)) == list(map(repr, rig.replayed()))
 
 
+def test_when_no_event_waits_nothing_is_late_and_learning_goes_on(rig):
+    rig.stepper.take(block(ticks(0, 64)))
+    rig.time.seconds = 2.5
+    rig.stepper.take(block(ticks(64, 128)))
+    rig.stepper.rest()
+    rig.stepper.rest()
+    assert (rig.stepper.lag, rig.stepper.catching_up) == (0.0, False)
+    assert rig.engine.learning
+    assert rig.actions() == ["catch-up", "caught-up"]
+    assert list(map(repr, rig.said)) == list(map(repr, rig.replayed()))
+
+
 def test_an_operators_decision_comes_before_the_next_batch(rig):
     rig.stepper.decide(Control("", START, "freeze"))
     rig.stepper.take(block(ticks(0, 20)))

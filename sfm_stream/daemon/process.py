@@ -306,6 +306,8 @@ class Process:
         while True:
             await asyncio.sleep(BEAT)
             await self._in_model(worker.beat)
+            if not self._feeding.waiting:
+                await self._in_model(worker.stepper.rest)
             counted = await self._in_model(worker.stepper.totals)
             self._refusals.look(*counted, self._feeding.counters)
             self._tell_connections()

@@ -110,7 +110,7 @@ class Stepper:
 
     Attributes:
         counts: what came so far.
-        lag: age of the oldest event of the latest batch, seconds.
+        lag: age of the oldest event of the latest batch, seconds; 0 while none waits.
         catching_up: whether learning pauses for it.
         problem: why events are not journalled, or empty.
         latencies: seconds from receipt of ticks until their records were delivered.
@@ -167,6 +167,16 @@ class Stepper:
             if left_out is not None:
                 self.counts.note_shut_out(left_out)
             self._carry_out(decided, let_in)
+
+    def rest(self) -> None:
+        """Note that no event waits: nothing is late, and learning goes on.
+
+        Raises:
+            JournalError: as `take` does.
+        """
+        if self.catching_up:
+            self.take(self._block([]))
+        self.lag = 0.0
 
     def totals(self) -> tuple[int, dict[str, int]]:
         """Count ticks since the start: those taken, and those refused by reason."""

@@ -161,7 +161,7 @@ class Vitals(Outline, frozen=True, kw_only=True):
         rejected: of them, by the engine or because their stream is shut out.
         gaps: losses the feeds told of since the start.
         streams: by name.
-        lag_s: age of the oldest event taken last, seconds.
+        lag_s: age of the oldest event of the latest batch, seconds; 0 while none waits.
         checkpoint: the latest one.
         journal: the event log.
         learning: whether the weights may change.
