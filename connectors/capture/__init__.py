@@ -1,1 +1,1 @@
-"""Recorded frames: written, read again, and served as a venue would."""
+"""Recorded frames: record them, read them again, and serve them like a venue."""

@@ -1,7 +1,7 @@
-"""Faults of a venue, on demand.
+"""Faults of a venue, simulated on demand.
 
-A fault is written `name[:argument][@number | %chance]`: at the message or connection of
-that number, or by a seeded chance at each; without either, always.
+A fault is written `name[:argument][@number | %chance]`. It strikes at the message or
+connection with that number, or at each with that chance (seeded), or else always.
 """
 
 from __future__ import annotations
@@ -20,40 +20,40 @@ LATEST = 1000
 
 
 class Sort(NamedTuple):
-    """A sort of fault: what its argument means and is by default, and what it does."""
+    """A sort of fault: the default of its argument, and its meaning."""
 
     argument: float
     meaning: str
 
 
 MESSAGES = {
-    "drop": Sort(0, "break all connections off"),
+    "drop": Sort(0, "abort all connections"),
     "close": Sort(1001, "close all connections with the code"),
-    "mute": Sort(0, "say nothing more on the connections that stand"),
-    "missing": Sort(1, "leave so many messages out"),
-    "duplicate": Sort(1, "send it so many times more"),
-    "reorder": Sort(1, "send it after so many that follow"),
-    "snapshot": Sort(20, "send the latest so many once more"),
-    "oversize": Sort(5, "send so many MiB of blanks before it"),
-    "garbage": Sort(64, "send so many random bytes before it"),
-    "slow": Sort(0.05, "wait so many seconds before it"),
+    "mute": Sort(0, "send nothing more on the open connections"),
+    "missing": Sort(1, "leave out this number of messages"),
+    "duplicate": Sort(1, "send the message this number of times more"),
+    "reorder": Sort(1, "send the message after this number of later ones"),
+    "snapshot": Sort(20, "send this number of the latest messages again"),
+    "oversize": Sort(5, "send this number of MiB of blanks before the message"),
+    "garbage": Sort(64, "send this number of random bytes before the message"),
+    "slow": Sort(0.05, "wait this number of seconds before the message"),
 }
 CONNECTIONS = {
     "http": Sort(429, "answer the handshake with the status"),
     "accept-close": Sort(1008, "close right after the handshake with the code"),
-    "mute-after-ack": Sort(0, "confirm subscriptions and say nothing more"),
+    "mute-after-ack": Sort(0, "confirm subscriptions and send nothing more"),
 }
 SORTS = MESSAGES | CONNECTIONS
 
 
 class Fault(msgspec.Struct, frozen=True):
-    """A fault and when it strikes.
+    """A fault, and when it strikes.
 
     Attributes:
         name: one of `SORTS`.
-        argument: what it needs to know.
-        number: at which message or connection, counted from 1; or None.
-        chance: at each one; or None.
+        argument: its argument, as in `SORTS`.
+        number: the message or connection at which it strikes, from 1; or None.
+        chance: probability to strike at each message or connection; or None.
     """
 
     name: str
@@ -62,17 +62,17 @@ class Fault(msgspec.Struct, frozen=True):
     chance: float | None = None
 
     def strikes(self, number: int, random: Random) -> bool:
-        """Say whether it strikes at the message or connection of a number."""
+        """Say whether the fault strikes at the message or connection of a number."""
         if self.chance is not None:
             return random.random() < self.chance
         return self.number is None or self.number == number
 
 
 def parse(text: str) -> Fault:
-    """Read a fault.
+    """Parse a fault.
 
     Raises:
-        ConfigError: if there is no such fault, or its numbers are none.
+        ConfigError: if there is no such fault, or a number is invalid.
     """
     body, at, number = text.partition("@")
     body, percent, chance = body.partition("%")
@@ -93,11 +93,11 @@ def parse(text: str) -> Fault:
 
 
 class Faults:
-    """The faults of a venue.
+    """Applies the faults of a venue.
 
     Args:
-        faults: that may strike.
-        seed: of chance.
+        faults: the faults that may strike.
+        seed: seed for faults that strike by chance.
     """
 
     def __init__(self, faults: Sequence[Fault], seed: int) -> None:
@@ -108,7 +108,7 @@ class Faults:
         self._latest: deque[bytes] = deque(maxlen=LATEST)
 
     def struck(self, number: int, sorts: dict[str, Sort]) -> dict[str, float]:
-        """Give name and argument of the faults that strike at a number."""
+        """Give the names and arguments of the faults that strike at a number."""
         return {
             fault.name: fault.argument
             for fault in self._faults
@@ -116,11 +116,11 @@ class Faults:
         }
 
     def frames(self, frame: bytes, struck: dict[str, float]) -> list[bytes]:
-        """Say what is sent in a message's place.
+        """Give the frames to send in place of a message.
 
         Args:
             frame: the message.
-            struck: faults that strike at it.
+            struck: names and arguments of the faults that strike at it.
         """
         if "missing" in struck:
             self._skip = int(struck["missing"])
@@ -143,7 +143,7 @@ class Faults:
         return sent
 
     def _due(self) -> list[bytes]:
-        """Give the messages that have been held back for long enough."""
+        """Give the delayed messages that are due now."""
         self._later = [(left - 1, frame) for left, frame in self._later]
         due = [frame for left, frame in self._later if left <= 0]
         self._later = [(left, frame) for left, frame in self._later if left > 0]

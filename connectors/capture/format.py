@@ -1,17 +1,17 @@
-"""The format of recorded lines, written and read.
+"""The format of recordings: write and read its lines.
 
-    <ns> <frame>                 a frame as it was received, and when
-    <ns>* <base64>               the same, of a frame that holds a line's end
-    <label> <-> <ns>             a connection opened
-    <label> <- <ns>: <frame>     what was sent
-    <label> </> <ns>: <reason>   it closed
-    <label> <> <ns>              frames below came through this one
+    <ns> <frame>                 a received frame with its time of receipt
+    <ns>* <base64>               the same for a frame that contains a line end
+    <label> <-> <ns>             the connection opened
+    <label> <- <ns>: <frame>     a frame was sent
+    <label> </> <ns>: <reason>   the connection closed
+    <label> <> <ns>              the frames below came through this connection
     <label> <!> <ns>: <gap>      a loss of data was noticed, as JSON
     sfm-stream:// <*> <ns>: <version>   recording began; data before it is missing
 
-A label is the address, and `#n` where a feed has several connections. Frames belong to
-the label named last. cryptofeed's files are read too: its times are seconds, and its
-received lines read `<s>: <frame>`.
+A label is the address of a connection, with `#n` if the feed has several connections.
+Frames belong to the label named last. Files of cryptofeed are read too: their times are
+in seconds, and a received frame reads `<s>: <frame>`.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ US = "sfm-stream://"
 
 
 class Kind(Enum):
-    """What a line says; the values of marks stand in it."""
+    """The kind of a line; the value of a mark is its text in the line."""
 
     FRAME = b""
     OPENED = b"<->"
@@ -56,10 +56,10 @@ class Line(msgspec.Struct, frozen=True, gc=False):
     """A line of a recording.
 
     Attributes:
-        kind: what it says.
-        label: of its connection; empty for frames.
-        time: when, ns; 0 for garbage.
-        body: frame, reason or gap.
+        kind: kind of the line.
+        label: label of its connection; empty for frames.
+        time: time of the line, ns; 0 for garbage.
+        body: the frame, the reason or the gap.
     """
 
     kind: Kind
@@ -69,32 +69,32 @@ class Line(msgspec.Struct, frozen=True, gc=False):
 
 
 def label(url: str, number: int | None) -> str:
-    """Name a connection by its address, without what may be secret in one."""
+    """Name a connection by its address, without the parts that may be secret."""
     parts = urlsplit(url)
     place = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
     return place if number is None else f"{place}#{number}"
 
 
 def received(frame: bytes, time: int) -> bytes:
-    """Write a frame."""
+    """Write the line of a received frame."""
     if len(frame.splitlines()) == 1 and frame[-1:] not in b"\r\n":
         return b"%d %b\n" % (time, frame)
     return b"%d* %b\n" % (time, base64.b64encode(frame))
 
 
 def mark(kind: Kind, label: str, time: int, body: bytes = b"") -> bytes:
-    """Write what happened to a connection."""
+    """Write the line of a mark: what happened to a connection."""
     tail = b": " + b" ".join(body.splitlines()) if body else b""
     return b"%b %b %d%b\n" % (label.encode(), kind.value, time, tail)
 
 
 def gap(label: str, gap: Gap) -> bytes:
-    """Write a loss of data."""
+    """Write the line of a loss of data."""
     return mark(Kind.GAP, label, gap.time, msgspec.json.encode(gap))
 
 
 def read(path: str) -> Iterator[Line]:
-    """Give the lines of a file that are not blank.
+    """Give all lines of a file except blank ones.
 
     Raises:
         FeedError: if the file is damaged, or its last line is cut off.
@@ -111,7 +111,7 @@ def read(path: str) -> Iterator[Line]:
 
 
 def parse(line: bytes) -> Line:
-    """Read a line, whatever it holds."""
+    """Parse a line; one that does not fit the format is garbage."""
     head, _, rest = line.partition(b" ")
     if b"://" in head:
         return _marked(head, rest)
@@ -132,7 +132,7 @@ def parse(line: bytes) -> Line:
 def _marked(head: bytes, rest: bytes) -> Line:
     sign, _, tail = rest.partition(b" ")
     kind = MARKS.get(sign)
-    # cryptofeed writes seconds, and nothing that matters after them
+    # cryptofeed writes seconds, and nothing of use after them
     when, _, body = tail.partition(b": ")
     time = stamp(when) or stamp(when + b":") or 0
     if kind is None or (kind is Kind.GAP and read_gap(body) is None):
@@ -142,7 +142,7 @@ def _marked(head: bytes, rest: bytes) -> Line:
 
 
 def read_gap(body: bytes) -> Gap | None:
-    """Read a loss of data, None if it is not one."""
+    """Read a loss of data; None if the text is not a gap."""
     try:
         return GAP.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
@@ -150,7 +150,7 @@ def read_gap(body: bytes) -> Gap | None:
 
 
 def stamp(head: bytes) -> int | None:
-    """Read `ns` or `s:` into ns by its digits; float64 holds no ns of today."""
+    """Read `ns` or `s:` into ns by its digits; float64 cannot hold present ns."""
     if head.isdigit() and len(head) <= STAMP_DIGITS:
         ns = int(head)
     else:
@@ -164,7 +164,7 @@ def stamp(head: bytes) -> int | None:
 
 
 def _split_torn(text: bytes) -> tuple[bytes, bool]:
-    """Take the last line of a file away if it was cut off."""
+    """Remove the last line of a file if it is cut off; say whether it was."""
     before, line = files.last_lines(text)
     if not line or line.endswith(b"\n"):
         return text, False

@@ -1,7 +1,7 @@
-"""A feed of recorded frames, read by the protocol that reads them live.
+"""A feed of recorded frames, read by the same protocol as live frames.
 
-What came through each connection is read by a protocol of its own, as it was live, and
-a loss that was noticed live is the same gap here.
+The frames of each connection are read by a protocol of their own, as live, and a loss
+that was noticed live gives the same gap here.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 
 class CaptureOptions(Section, frozen=True):
-    """What a recording adds to the options of the venue that was recorded."""
+    """Options of a recording, in addition to those of the recorded venue."""
 
     venue: Annotated[
         str, doc("venue that was recorded; its own options stand beside this one")
@@ -45,8 +45,8 @@ class Capture:
         config: feed and stream are used.
 
     Raises:
-        ConfigError: if venue or channel is unknown.
-        FeedError: if a file is missing or a field is not of the channel.
+        ConfigError: if the venue or the channel is unknown.
+        FeedError: if a file is missing, or the channel lacks a wanted field.
     """
 
     options = CaptureOptions
@@ -64,12 +64,12 @@ class Capture:
 
     @property
     def counters(self) -> Counter[str]:
-        """What was not turned into ticks in the latest reading, by reason."""
+        """Counts of lines and records of the latest reading, by reason."""
         return sum((v.counters for v in self._venues.values()), self._lines)
 
     @property
     def examples(self) -> dict[str, str]:
-        """The first frame of a reason."""
+        """The first frame of each reason."""
         found: dict[str, str] = {}
         for venue in self._venues.values():
             if isinstance(venue.counters, Noting):
@@ -77,7 +77,7 @@ class Capture:
         return found
 
     def source(self) -> dict[str, Any]:
-        """Give connector, venue, channel and files."""
+        """Give the connector, the venue, the channel and the files."""
         return {
             "connector": "capture",
             "venue": self._venue,
@@ -86,16 +86,16 @@ class Capture:
         }
 
     def total(self) -> int | None:
-        """Give None: events are counted by reading them."""
+        """Give None: the number of events is not known before reading."""
         return None
 
     def blocks(self, size: int, after: int = 0) -> Iterator[Block]:
-        """Give the events of all files as blocks of at most `size`.
+        """Give the events of all files as blocks of at most `size` events.
 
-        The protocol reads the left-out ones too, for it remembers their ids.
+        The protocol reads the skipped frames too, because it remembers their ids.
 
         Raises:
-            FeedError: where a file is cut off or damaged, after what came before.
+            FeedError: if a file is cut off or damaged, after all earlier events.
         """
         self._lines.clear()
         self._venues.clear()
@@ -119,7 +119,7 @@ class Capture:
         return open_venue(self._config, self._venue)
 
     def _said(self) -> Iterator[list[Event]]:
-        """Give what each line of all files amounts to."""
+        """Give the events of each line of all files."""
         venue = self._joined("")
         begun = False
         for line in chain.from_iterable(map(recording.read, self._paths)):
@@ -135,13 +135,13 @@ class Capture:
             yield self._marked(line, venue)
 
     def _joined(self, label: str) -> Venue:
-        """Give the protocol of a connection."""
+        """Give the protocol that reads a connection, by the connection's label."""
         if label not in self._venues:
             self._venues[label] = self._protocol()
         return self._venues[label]
 
     def _marked(self, line: Line, venue: Venue) -> list[Event]:
-        """Take note of what is no frame."""
+        """Handle a line that is not a frame; give the events in it."""
         match line.kind:
             case Kind.OPENED:
                 self._lines["connections"] += 1
@@ -159,7 +159,7 @@ class Capture:
 
 
 def _columns(events: Sequence[Event], width: int) -> Block:
-    """Turn events into columns: the usual case, ticks alone, by whole columns."""
+    """Turn events into columns; the usual case of ticks only is fast."""
     ticks = [event for event in events if isinstance(event, Tick)]
     if len(ticks) < len(events):
         return Block.of(events, width)

@@ -1,9 +1,9 @@
 """A recorder of frames that never delays the reader.
 
-Lines wait in memory for a thread, which each second compresses what there is into one
-complete gzip member at the end of the current segment. So a process that is killed
-loses its last second at most. Segments end by size and age, and the oldest ones go when
-all of them together exceed the quota.
+Lines are queued in memory. Each second a thread compresses the queued lines into one
+complete gzip member at the end of the current segment. So a killed process loses at
+most its last second. Segments end by size and age; the oldest are deleted when all
+segments together exceed the quota.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from sfm_stream.events import Gap
 MIB = 2**20
 FLUSH = 1.0
 SYNC = 10
-"""Flushes between those that are forced to the disk."""
+"""Every flush of this number is forced to the disk by fsync."""
 SEGMENT, AGE = 64 * MIB, 3600 * SECOND
 QUOTA_SEGMENTS = 4
 WAITING = 256 * MIB
@@ -35,17 +35,17 @@ LEVEL = 6
 
 
 class Recorder:
-    """A folder of segments `<UTC time>-<number>.gz`, in the form `recording` tells.
+    """Writes a folder of segments `<UTC time>-<number>.gz`, in the format of `format`.
 
     Args:
-        folder: made if it is not there; what it holds is kept.
+        folder: the folder, made if missing; existing segments are kept.
         quota: most bytes of all its segments.
-        segment: bytes after which a segment ends.
+        segment: size in bytes at which a segment ends.
         flush: seconds between flushes.
 
     Attributes:
         counters: lines and bytes written, segments begun and removed; lines lost
-            because the disk did not keep up.
+            because the disk was too slow.
 
     Raises:
         StorageError: if the folder cannot be made.
@@ -78,7 +78,7 @@ class Recorder:
         self._thread.start()
 
     def opened(self, label: str, time: int) -> None:
-        """Note that a connection opened."""
+        """Record that a connection opened."""
         if not self._begun:
             self._begun = True
             self._write(
@@ -88,32 +88,32 @@ class Recorder:
         self._write(recording.mark(Kind.OPENED, label, time), time)
 
     def sent(self, label: str, time: int, frame: bytes) -> None:
-        """Note what was sent."""
+        """Record a sent frame."""
         self._label = label
         self._write(recording.mark(Kind.SENT, label, time, frame), time)
 
     def received(self, label: str, time: int, frame: bytes) -> None:
-        """Note what came."""
+        """Record a received frame."""
         if label != self._label:
             self._label = label
             self._write(recording.mark(Kind.SWITCHED, label, time), time)
         self._write(recording.received(frame, time), time)
 
     def closed(self, label: str, time: int, reason: str) -> None:
-        """Note that a connection closed."""
+        """Record that a connection closed."""
         self._label = label
         self._write(recording.mark(Kind.CLOSED, label, time, reason.encode()), time)
 
     def gap(self, label: str, gap: Gap) -> None:
-        """Note a loss of data."""
+        """Record a loss of data."""
         self._label = label
         self._write(recording.gap(label, gap), gap.time)
 
     def check(self) -> None:
-        """Make sure that it still writes.
+        """Check that the recording has not stopped.
 
         Raises:
-            StorageError: if it could not.
+            StorageError: if writing failed.
         """
         if self._error is not None:
             why = getattr(self._error, "strerror", None) or self._error
@@ -121,17 +121,17 @@ class Recorder:
             raise StorageError(str(self._folder), problem)
 
     def close(self) -> None:
-        """Write what waits, and end.
+        """Write the queued lines, and end the thread.
 
         Raises:
-            StorageError: if it could not.
+            StorageError: if writing failed.
         """
         self._stop.set()
         self._thread.join()
         self.check()
 
     def _write(self, line: bytes, time: int) -> None:
-        """Leave a line for the thread."""
+        """Queue a line for the thread; count it as lost if the queue is full."""
         if self._taken - self._written > WAITING or self._error is not None:
             self.counters["lost"] += 1
             return
@@ -143,7 +143,7 @@ class Recorder:
         self._taken += len(line)
 
     def _work(self) -> None:
-        """Flush once in a while, until told to stop: the thread's whole life."""
+        """Flush at intervals until told to stop; this is the thread's main function."""
         flushes = 0
         try:
             while not self._stop.wait(self._flush):
@@ -157,7 +157,7 @@ class Recorder:
                 self._file.close()
 
     def _drain(self, *, sync: bool) -> None:
-        """Write all that waits as one gzip member."""
+        """Write all queued lines as one gzip member."""
         lines = [self._lines.popleft() for _ in range(len(self._lines))]
         if lines:
             label, time, _ = lines[0]
@@ -188,7 +188,7 @@ class Recorder:
         return self._file
 
     def _segments(self) -> list[Path]:
-        """Give the segments that are there, oldest first."""
+        """Give the existing segments, oldest first."""
         return sorted(self._folder.glob(SEGMENTS), key=lambda path: path.name)
 
     def _keep_within(self, quota: int) -> None:
@@ -205,7 +205,7 @@ class Recorder:
 
 
 def _append(file: FileIO, text: bytes) -> int:
-    """Write one complete gzip member; give its bytes."""
+    """Write one complete gzip member; give its size in bytes."""
     member = gzip.compress(text, LEVEL, mtime=0)
     left = memoryview(member)
     while left:

@@ -1,6 +1,6 @@
-"""What venues answer to subscriptions and pings, for the simulator.
+"""The venues' replies to subscriptions and pings, for the simulator.
 
-A venue is a row of a table. `plain` answers nothing and sends everything.
+Each venue is an entry of a table. `plain` answers no requests and sends all frames.
 """
 
 from __future__ import annotations
@@ -20,14 +20,15 @@ STREAM = re.compile(rb'\{"stream":"([^"]+)"')
 
 
 class Replies(msgspec.Struct, frozen=True, kw_only=True):
-    """What a venue says to those who connect.
+    """The replies of a venue to its clients.
 
     Attributes:
-        topics: what a request subscribes to; empty if it is another one.
-        answers: what is said to a request, be it a subscription or a ping.
-        subject: which topic a message is of, or None if that cannot be told.
-        ids: finds key and number of what only rises, times too, to repeat a capture.
-        unasked: whether all is said to whoever connects.
+        topics: gives the topics of a subscription; empty for other requests.
+        answers: gives the answers to a request, such as a subscription or a ping.
+        subject: gives the topic of a message, or None if it is not known.
+        ids: finds key and number of each id or time, which must rise when a capture is
+            repeated.
+        unasked: whether a client receives all messages without a subscription.
     """
 
     topics: Callable[[Request], tuple[str, ...]] = lambda _: NOTHING
@@ -147,14 +148,14 @@ KNOWN = {
     "okx": Replies(topics=_okx_topics, answers=_okx_answers),
 }
 TEXTS = {b"ping": b"pong"}
-"""What is no JSON, and its answer."""
+"""Requests that are not JSON, with their answers."""
 
 
 def replies_of(name: str) -> Replies:
-    """Find how a venue replies.
+    """Give the replies of a venue.
 
     Raises:
-        ConfigError: if there is none of that name.
+        ConfigError: if the venue is unknown.
     """
     if name not in KNOWN:
         problem = f"expected a venue or plain, was {name!r}"
@@ -163,11 +164,11 @@ def replies_of(name: str) -> Replies:
 
 
 def heard(how: Replies, frame: bytes) -> tuple[tuple[str, ...], list[bytes]]:
-    """Take a client's message: what it subscribes to, and what it is answered.
+    """Read a client's request; give the topics it subscribes to, and the answers.
 
     Args:
-        how: those of who is asked.
-        frame: as it came; what cannot be understood gets no answer.
+        how: the replies of the venue.
+        frame: the request as received; an unreadable request gets no answer.
     """
     if frame in TEXTS:
         return NOTHING, [TEXTS[frame]]

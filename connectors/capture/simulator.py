@@ -1,8 +1,8 @@
 """A local exchange: serves a capture over a real websocket, with faults on demand.
 
-It listens on 127.0.0.1 alone. Like an exchange it has one time for all who are
-connected: a client that comes late has missed what was before. At the greatest speed it
-goes as fast as its clients read, and stands still while there are none.
+It listens on 127.0.0.1 only. Like an exchange it plays the capture once for all
+clients: a client that connects late misses the earlier frames. With speed 0 it sends as
+fast as its clients read, and pauses while no client is connected.
 """
 
 from __future__ import annotations
@@ -30,15 +30,15 @@ HOST = "127.0.0.1"
 GOING_AWAY = 1001
 LARGEST = 2**24
 TURN = 64
-"""Messages after which others have their turn, where the pace cannot be kept."""
+"""Number of messages after which other tasks run if the pace cannot be kept."""
 
 
 class Client:
-    """Someone who is connected.
+    """A connected client.
 
     Attributes:
-        topics: what was subscribed to; None before anything was.
-        mute: whether nothing more is sent.
+        topics: topics that it has subscribed to; None before the first subscription.
+        mute: whether to send it no more messages.
     """
 
     def __init__(self, socket: ServerConnection) -> None:
@@ -54,20 +54,20 @@ class Client:
 
 
 class Simulator:
-    """Plays a capture to all who connect and subscribe.
+    """Plays a capture to all clients that connect and subscribe.
 
     Args:
-        frames: pairs of time in ns and frame, in order, as often as it is iterated.
-        replies: those of a venue.
-        speed: times the recorded pace; 0 is as fast as they read.
-        loop: whether it begins again at the end; ids go on rising.
-        faults: that may strike.
-        seed: of chance.
-        clock: keeps the pace.
+        frames: pairs of time in ns and frame, in order; may be iterated repeatedly.
+        replies: the replies of a venue.
+        speed: multiple of the recorded pace; 0 is as fast as the clients read.
+        loop: whether to start again at the end; ids continue to rise.
+        faults: the faults that may strike.
+        seed: seed for faults that strike by chance.
+        clock: the clock that keeps the pace.
 
     Attributes:
-        sent: messages of the capture played so far.
-        connections: handshakes asked for so far.
+        sent: number of messages of the capture played so far.
+        connections: number of handshakes requested so far.
     """
 
     def __init__(
@@ -92,10 +92,10 @@ class Simulator:
 
     @asynccontextmanager
     async def listening(self, port: int) -> AsyncIterator[str]:
-        """Listen while the context lasts; gives the address.
+        """Listen while the context lasts; give the address.
 
         Args:
-            port: to listen on; 0 for any that is free.
+            port: port to listen on; 0 for any free port.
 
         Raises:
             OSError: if the port is taken.
@@ -112,7 +112,7 @@ class Simulator:
             yield f"ws://{HOST}:{_port(server)}"
 
     async def play(self) -> None:
-        """Send the capture, from when the first client has subscribed to its end."""
+        """Wait until a client has subscribed, then send the capture to its end."""
         await self._someone.wait()
         start = self._clock.elapsed()
         for time, frame in self._timed():
@@ -128,7 +128,7 @@ class Simulator:
         await self._close_all(GOING_AWAY, "the capture has ended")
 
     def _timed(self) -> Iterator[tuple[float, bytes]]:
-        """Give seconds from the start and frames, over and over if it loops."""
+        """Give frames with their seconds from the start, repeatedly if it loops."""
         ids = Ids(self._replies)
         begun = at = 0.0
         for turn in count():
@@ -158,7 +158,7 @@ class Simulator:
                 self._left(client)
 
     async def _break(self, struck: dict[str, float]) -> None:
-        """Let the faults of connections strike at those that stand."""
+        """Apply the faults that break, close or mute the open connections."""
         if "drop" in struck:
             for client in tuple(self._clients):
                 client.socket.transport.abort()
@@ -181,14 +181,14 @@ class Simulator:
         self._counted()
 
     def _counted(self) -> None:
-        """See whether there is anyone to talk to."""
+        """Note whether any client is there to receive messages."""
         if any(c.topics is not None and not c.mute for c in self._clients):
             self._someone.set()
         else:
             self._someone.clear()
 
     def _handshake(self, socket: ServerConnection, _: Request) -> Response | None:
-        """Count a connection, and refuse it if that is what is to happen."""
+        """Count a connection, and refuse it if a fault says so."""
         self.connections += 1
         struck = self._faults.struck(self.connections, CONNECTIONS)
         if "http" in struck:
@@ -197,7 +197,7 @@ class Simulator:
         return None
 
     async def _serve(self, socket: ServerConnection) -> None:
-        """Listen to a client until it leaves."""
+        """Serve a client until it disconnects."""
         struck = self._struck.pop(socket)
         if "accept-close" in struck:
             await socket.close(int(struck["accept-close"]), "simulated")
@@ -224,10 +224,10 @@ class Simulator:
 
 
 class Ids:
-    """The numbers of a capture that only rise, and go on rising when it is repeated.
+    """Raises the rising numbers of a capture so that they still rise in a repetition.
 
     Args:
-        replies: say which numbers these are.
+        replies: the replies of a venue, whose `ids` finds these numbers.
     """
 
     def __init__(self, replies: Replies) -> None:
@@ -235,9 +235,9 @@ class Ids:
         self._ranges: dict[tuple[str | None, bytes], tuple[int, int]] = {}
 
     def renewed(self, frame: bytes, turn: int) -> bytes:
-        """Give a frame as it is to be in a turn, counted from 0.
+        """Give a frame with the numbers of a repetition, counted from 0.
 
-        The first turn is looked at, so that later ones follow on from it.
+        Repetition 0 is the recording itself; its range of numbers gives the offset.
         """
         pattern = self._replies.ids
         if pattern is None:
@@ -255,17 +255,17 @@ class Ids:
 
 
 class Tape:
-    """The frames of a capture, read anew each time.
+    """The frames of a capture, read from its files in each iteration.
 
     Args:
-        paths: of its files, in order.
+        paths: paths of its files, in order.
     """
 
     def __init__(self, paths: Sequence[str]) -> None:
         self._paths = paths
 
     def __iter__(self) -> Iterator[tuple[int, bytes]]:
-        """Give time in ns and content of each frame.
+        """Give the time in ns and the content of each frame.
 
         Raises:
             FeedError: if a file cannot be read.
@@ -281,13 +281,13 @@ async def serve_until_played(
     """Serve until the capture has ended.
 
     Args:
-        simulator: whose capture.
-        port: to listen on; 0 for any that is free.
-        say: is told the address once it can be connected to.
+        simulator: the simulator with the capture.
+        port: port to listen on; 0 for any free port.
+        say: called with the address once clients can connect.
 
     Raises:
-        ConfigError: if the port cannot be had.
-        FeedError: if the capture cannot be read on.
+        ConfigError: if the port is not available.
+        FeedError: if the capture cannot be read further.
     """
     try:
         async with simulator.listening(port) as url:

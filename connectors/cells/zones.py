@@ -78,7 +78,7 @@ class Local:
         return found
 
     def _next(self, local: Ints) -> Ints:
-        """Turn the next local times into UTC, where each row has one."""
+        """Turn the next local times into UTC; none of them is missing."""
         early, late = (
             _utc(local, self._zone, which) for which in ("earliest", "latest")
         )

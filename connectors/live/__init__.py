@@ -1,1 +1,1 @@
-"""Live feeds: the only room with sockets."""
+"""Live feeds: connections to venues, piped inputs, and processes that read them."""

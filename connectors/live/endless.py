@@ -1,4 +1,4 @@
-"""What live feeds have in common: no end that is known, and events one by one too."""
+"""The base of live feeds: the end is not known; events come in blocks or one by one."""
 
 from __future__ import annotations
 
@@ -8,29 +8,29 @@ from contextlib import aclosing
 from sfm_stream.events import Block, Event
 
 BREATH = 64
-"""Events after which other tasks get their turn, however fast the consumer is."""
+"""Number of events after which other tasks run, however fast the consumer is."""
 
 
 class Endless:
     """A live feed that gives its events as blocks."""
 
     def batches(self, most: int) -> AsyncGenerator[Block, None]:
-        """Give the events as they come, as blocks of at most so many."""
+        """Give the events as they arrive, in blocks of at most `most` events."""
         raise NotImplementedError
 
     def events(self) -> AsyncGenerator[Event, None]:
-        """Give the events as they come, as `batches` does, one by one."""
+        """Give the events as they arrive, one by one."""
         return _one_by_one(self.batches(BREATH))
 
     def total(self) -> int | None:
-        """Give None: nobody knows when it ends."""
+        """Give None: the number of events is not known."""
         return None
 
 
 async def _one_by_one(
     batches: AsyncGenerator[Block, None],
 ) -> AsyncGenerator[Event, None]:
-    """Give the events of batches; closing the iterator closes them."""
+    """Give the events of batches one by one; closing this iterator closes `batches`."""
     async with aclosing(batches):
         async for batch in batches:
             for event in batch.events():

@@ -1,4 +1,4 @@
-"""A feed of live events from a venue, over as many connections as it takes."""
+"""A feed of live events from a venue, over as many connections as its topics need."""
 
 from __future__ import annotations
 
@@ -37,19 +37,20 @@ CONNECTOR = "feed.connector"
 
 
 class Live(Endless):
-    """The events of a venue as they come.
+    """The events of a venue as they arrive.
 
     Args:
         config: feed and stream are used.
-        records: are told of connections, frames and losses.
-        clock: for stamps and durations.
-        random: for jitter.
-        budgets: connections per host; hand the same to feeds that share an address.
-        sharers: processes that read from the same hosts and share what these allow.
-        alone: whether no other feed speaks to the same model, so that a loss of all
-            its streams is a loss of everything.
+        records: observers of connections, frames and losses.
+        clock: the clock for stamps and durations.
+        random: the generator for jitter.
+        budgets: budgets of connections by host; pass the same dict to all feeds that
+            share an address.
+        sharers: number of processes that share the limits of the same hosts.
+        alone: whether this is the model's only feed, so that a loss of all its streams
+            is a gap in all streams.
         gather: least seconds between batches of few events.
-        pause: seconds between reads of a busy socket, where nothing is recorded.
+        pause: seconds between reads of a busy socket, if frames are not recorded.
 
     Attributes:
         fields: names of a tick's values.
@@ -57,7 +58,7 @@ class Live(Endless):
     Raises:
         ConfigError: if venue, channel or address is invalid, or no symbol is
             named.
-        FeedError: if a field is not of the channel.
+        FeedError: if the channel lacks a wanted field.
     """
 
     def __init__(
@@ -99,22 +100,22 @@ class Live(Endless):
 
     @property
     def counters(self) -> Counter[str]:
-        """What became of frames and connections, by reason."""
+        """Counts of frames and of what happened to the connections, by reason."""
         parts = [self._queue.counters, *(s.counters for s in self._supervisors)]
         return sum(parts, Counter())
 
     @property
     def topics(self) -> tuple[str, ...]:
-        """Names of the streams asked for."""
+        """Names of the streams that the feed subscribes to."""
         return tuple(self._config.feed.prefix + topic for topic in self._topics)
 
     @property
     def waiting(self) -> int:
-        """Events that wait in the queue."""
+        """Number of events in the queue."""
         return len(self._queue)
 
     def source(self) -> dict[str, Any]:
-        """Give venue, channel, address and topics."""
+        """Give the venue, the channel, the address and the topics."""
         feed = self._config.feed
         return {
             "connector": feed.connector,
@@ -128,13 +129,13 @@ class Live(Endless):
         return [supervisor.status() for supervisor in self._supervisors]
 
     async def batches(self, most: int) -> AsyncGenerator[Block, None]:
-        """Give the events as they come; closing the iterator closes the connections.
+        """Give the events as they arrive; closing the iterator closes the connections.
 
         Args:
-            most: events given at once, of those that wait.
+            most: largest number of events in a block.
 
         Raises:
-            FeedError: when no try can help any more.
+            FeedError: if no further attempt to connect can succeed.
         """
         if self._stopped:
             return
@@ -154,7 +155,7 @@ class Live(Endless):
             raise FeedError(self._url, reasons, "no further try can help")
 
     def stop(self) -> None:
-        """Close the connections; what waits is still given, then the events end."""
+        """Close the connections; give the queued events, then end the iteration."""
         self._stopped = True
         if self._running is not None:
             self._running.cancel()
@@ -165,7 +166,7 @@ class Live(Endless):
         return [task.result() for task in tasks]
 
     def _told(self, block: Block) -> Block:
-        """Give events with the fields and the streams' names that were asked for."""
+        """Select the wanted fields, and add the prefix to the streams' names."""
         if not self._whole:
             values = np.ascontiguousarray(block.values[:, self._chosen])
             block = replace(block, values=values)
@@ -178,7 +179,7 @@ class Live(Endless):
         return replace(block, streams=self._names[1])
 
     def _distributed(self, limits: Limits) -> list[Supervisor]:
-        """Share the topics out among as few connections as may carry them."""
+        """Distribute the topics over as few connections as the venue's limits allow."""
         parts = shared_out(self._topics, limits)
         several = len(parts) > 1
         return [
@@ -205,19 +206,19 @@ class Live(Endless):
             liveness=Liveness(topics, quiet),
             logs=self._records,
             wanted=self._wanted(),
-            # a record keeps the moment of each frame
+            # a recording needs the exact time of each frame
             pause=0.0 if self._records else self._pause,
         )
         whole = number is None and self._alone
         return Supervisor(shard, self._records, protocol, whole=whole)
 
     def _wanted(self) -> frozenset[str] | None:
-        """Give the streams to hand on: those asked for, whatever else a venue sends."""
+        """Give the streams whose ticks are handed on, or None for all streams."""
         stream = self._config.stream
         return frozenset((*self._topics, stream.name)) if stream.symbols else None
 
     def _budget(self, url: str, limit: tuple[int, float]) -> Budget:
-        """Give the budget of connections to a host, the same for all of them."""
+        """Give the budget of connections to a host, shared by all connections to it."""
         host = urlsplit(url).netloc
         if host not in self._budgets:
             count, seconds = limit
@@ -227,7 +228,7 @@ class Live(Endless):
 
 
 def shared_out(topics: Sequence[str], limits: Limits) -> list[tuple[str, ...]]:
-    """Cut topics into parts of which a connection may carry one each."""
+    """Divide topics into parts, each within the limits of one connection."""
     most, besides = limits.characters or (0, 0)
     parts: list[tuple[str, ...]] = []
     part: list[str] = []
@@ -242,15 +243,15 @@ def shared_out(topics: Sequence[str], limits: Limits) -> list[tuple[str, ...]]:
 
 
 def _renamed(fields: tuple[str, ...], columns: Mapping[str, str]) -> list[str]:
-    """Give the fields of a venue the names they are to have here."""
+    """Rename the fields of a venue as `feed.columns` says."""
     if set(columns) <= set(fields):
-        return list(fields)  # its protocol has given them these names
+        return list(fields)  # the protocol uses these names already
     names = {column: field for field, column in columns.items()}
     return [names.get(field, field) for field in fields]
 
 
 def _expect_address(url: str) -> None:
-    """Refuse what no websocket can be opened to."""
+    """Refuse an address that is not valid for a websocket."""
     try:
         parts = urlsplit(url)
         host = (parts.hostname or "").encode("idna")

@@ -1,4 +1,4 @@
-"""Several live feeds as one, for a model that learns from all of them."""
+"""Merge several live feeds into one, for a model that learns from all of them."""
 
 from __future__ import annotations
 
@@ -19,28 +19,28 @@ from sfm_stream.events import ALL_STREAMS, Block
 from sfm_stream.feeds import Connection, LiveFeed
 
 CAPACITY = 4_096
-"""Events of all feeds that wait where they meet; each feed's queue holds the rest."""
+"""Most events in the common queue; further events stay in the feeds' own queues."""
 
 
 class Named(LiveFeed, Protocol):
-    """A live feed that says which streams it brings."""
+    """A live feed that knows the names of its streams."""
 
     @property
     def topics(self) -> tuple[str, ...]:
-        """Names of the streams asked for."""
+        """Names of the streams that the feed subscribes to."""
 
 
 class Merged(Endless):
-    """The events of several feeds in the order in which they come.
+    """The events of several feeds in the order in which they arrive.
 
-    A feed that ends is left out from then on; its last status stays.
+    When a feed ends, the others continue; its last status is kept.
 
     Args:
-        feeds: at least one, each opened as one of several.
-        source: what they are as a whole, if that is not what each of them is.
+        feeds: at least one feed, each opened as one of several.
+        source: description of the whole; by default the list of the feeds' own.
 
     Attributes:
-        fields: names of a tick's values, the same for all of them.
+        fields: names of a tick's values, the same for all feeds.
 
     Raises:
         ConfigError: if the fields differ, or two feeds have a stream of one name.
@@ -69,21 +69,21 @@ class Merged(Endless):
 
     @property
     def topics(self) -> tuple[str, ...]:
-        """Names of the streams asked for."""
+        """Names of the streams that the feeds subscribe to."""
         return tuple(topic for feed in self._feeds for topic in feed.topics)
 
     @property
     def counters(self) -> Counter[str]:
-        """What became of frames and connections, by reason."""
+        """Counts of frames and of what happened to the connections, by reason."""
         return sum((Counter(feed.counters) for feed in self._feeds), Counter())
 
     @property
     def waiting(self) -> int:
-        """Events that wait in the queues."""
+        """Number of events in the queues."""
         return len(self._queue) + sum(feed.waiting for feed in self._feeds)
 
     def source(self) -> dict[str, Any]:
-        """Give what each of the feeds is."""
+        """Describe the source of each feed."""
         if self._source is not None:
             return dict(self._source)
         return {"feeds": [feed.source() for feed in self._feeds]}
@@ -93,13 +93,13 @@ class Merged(Endless):
         return [status for feed in self._feeds for status in feed.status()]
 
     async def batches(self, most: int) -> AsyncGenerator[Block, None]:
-        """Give the events as they come; closing the iterator closes the connections.
+        """Give the events as they arrive; closing the iterator closes the connections.
 
         Args:
-            most: events given at once, of those that wait.
+            most: largest number of events in a block.
 
         Raises:
-            FeedError: when no try of any feed can help any more.
+            FeedError: if all feeds have ended and none can connect any more.
         """
         following = asyncio.create_task(self._follow_all(most))
         try:
@@ -115,7 +115,7 @@ class Merged(Endless):
             raise self._ends[0]
 
     def stop(self) -> None:
-        """Close the connections; what waits is still given, then the events end."""
+        """Close the connections; give the queued events, then end the iteration."""
         for feed in self._feeds:
             feed.stop()
 
@@ -139,7 +139,7 @@ class Merged(Endless):
 
 
 class Table:
-    """One table of names for the blocks of several feeds, that each have their own."""
+    """A common table of stream names for the blocks of several feeds."""
 
     def __init__(self) -> None:
         self._streams: tuple[str, ...] = ()
@@ -147,7 +147,7 @@ class Table:
         self._latest: dict[int, tuple[tuple[str, ...], NDArray[np.int32]]] = {}
 
     def renumbered(self, feed: int, block: Block) -> Block:
-        """Give a block of a feed, told by its number, with the common table."""
+        """Convert a block of the feed with a number to the common table."""
         names, numbers = self._latest.get(feed, (None, None))
         if numbers is None or names is not block.streams:
             found = [self._number(name) for name in block.streams]

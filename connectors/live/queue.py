@@ -1,9 +1,9 @@
 """The bounded queue between the reader of a feed and the model.
 
-Events come one by one and leave as blocks of columns. What happens when it is full has
-a name: `block` lets the reader wait, and TCP the venue; `conflate` keeps the latest
-tick of each stream; `drop_oldest` forgets the oldest quarter and says so in a `Gap`.
-Ticks alone are ever dropped.
+Events are added one by one and leave as blocks of columns. A setting decides what
+happens when the queue is full: `block` lets the reader wait, and through TCP the venue;
+`conflate` keeps the latest tick of each stream; `drop_oldest` drops the oldest quarter
+and reports it in a `Gap`. Only ticks are ever dropped.
 """
 
 from __future__ import annotations
@@ -22,19 +22,19 @@ from sfm_stream.events.columns import Growing
 GATHER = 0.001
 """Least seconds between batches of few events."""
 DROPPED = 4
-"""One part in so many is dropped at a time, so that gaps stay few."""
+"""One part out of this number is dropped at a time, so that there are few gaps."""
 
 
 class Queue:
-    """Events in order, and as many of them as fit.
+    """A bounded queue of events.
 
     Args:
         width: number of values of a tick.
-        capacity: most events that wait, a few gaps aside.
-        overload: what to do when one more comes.
+        capacity: most events in the queue, not counting a few gaps.
+        overload: what to do with a further event when the queue is full.
 
     Attributes:
-        counters: ticks conflated and dropped, and how often a reader waited.
+        counters: numbers of ticks conflated and dropped, and of waits of a reader.
     """
 
     def __init__(
@@ -56,11 +56,11 @@ class Queue:
 
     @property
     def full(self) -> bool:
-        """Whether a reader that can wait should."""
+        """Whether a reader that is able to wait should wait."""
         return self._overload == "block" and self._count >= self._capacity
 
     def put(self, event: Event) -> None:
-        """Add an event; a reader that does not mind `full` makes it grow."""
+        """Add an event; with `block` the queue grows if the reader ignores `full`."""
         if self._count >= self._capacity and self._overload != "block":
             self._make_room()
         self._growing.add(event)
@@ -69,7 +69,7 @@ class Queue:
             self._some.set()
 
     def put_block(self, block: Block) -> None:
-        """Add events that came together; a reader that waits when it is `full` does."""
+        """Add events that came together; with `block` the reader should heed `full`."""
         self._gather()
         self._blocks.append(block)
         self._count += len(block)
@@ -78,7 +78,11 @@ class Queue:
         self._some.set()
 
     async def take(self, most: int) -> Block:
-        """Take the oldest events, at most so many; none when there will be no more."""
+        """Wait for events, and take the oldest; give none if the queue is closed.
+
+        Args:
+            most: largest number of events to take.
+        """
         await self._coming()
         self._gather()
         taken = self._first(most)
@@ -90,15 +94,15 @@ class Queue:
     async def batches(
         self, most: int, gather: float = GATHER
     ) -> AsyncGenerator[Block, None]:
-        """Give what waits, again and again, until it is closed and empty.
+        """Give the queued events in batches until the queue is closed and empty.
 
-        What comes soon after a batch waits for the next one, so that many ticks share
-        the cost of a batch; a tick that comes alone waits for nothing. Other tasks get
-        their turn in between.
+        Events that come soon after a batch are gathered for the next batch, so that
+        many ticks share the cost of a batch; a single tick after a pause is given at
+        once. Other tasks run between batches.
 
         Args:
-            most: events given at once.
-            gather: least seconds between batches, unless one more is full already.
+            most: largest number of events in a batch.
+            gather: least seconds between batches, unless the next one is full already.
         """
         now = asyncio.get_running_loop().time
         while batch := await self.take(most):
@@ -112,7 +116,7 @@ class Queue:
                 await asyncio.sleep(rest)
 
     async def room(self) -> None:
-        """Wait until half of the queue is free, or it is closed."""
+        """Wait until half of the queue is free, or the queue is closed."""
         if self.closed:
             return
         self.counters["blocked"] += 1
@@ -120,24 +124,24 @@ class Queue:
         await self._room.wait()
 
     def close(self) -> None:
-        """Let all who wait go: nothing more comes, or nobody takes it any more."""
+        """Release all waiting tasks: no more events are added, or nobody takes them."""
         self.closed = True
         self._some.set()
         self._room.set()
 
     async def _coming(self) -> None:
-        """Wait until there is an event, or will be no more."""
+        """Wait until there is an event, or the queue is closed."""
         while not self._count and not self.closed:
             self._some.clear()
             await self._some.wait()
 
     def _gather(self) -> None:
-        """Turn the events that came one by one into a block."""
+        """Turn the events that were added one by one into a block."""
         if len(self._growing):
             self._blocks.append(self._growing.take())
 
     def _first(self, most: int) -> Block:
-        """Take blocks of one table, and of the last one as much as is wanted."""
+        """Take the first `most` events as one block."""
         taken: list[Block] = []
         count = 0
         while self._blocks and count < most:
@@ -157,18 +161,18 @@ class Queue:
             self._drop_oldest()
 
     def _conflate(self) -> None:
-        """Keep the latest tick of each stream, where it stands."""
+        """Keep the latest tick of each stream in its place; drop the other ticks."""
         block = concatenate(self._blocks)
         ticks = np.flatnonzero(block.kind == TICK)
         latest = np.full(len(block.streams), -1)
-        latest[block.stream[ticks]] = ticks  # of several the last one stays
+        latest[block.stream[ticks]] = ticks  # the last tick of a stream wins
         keep = block.kind != TICK
         keep[latest[latest >= 0]] = True
         self._become(select(block, keep))
         self.counters["conflated"] += int(len(keep) - keep.sum())
 
     def _drop_oldest(self) -> None:
-        """Turn the oldest events into one gap per stream."""
+        """Replace the oldest ticks and gaps by one gap per stream."""
         block = concatenate(self._blocks)
         count = max(1, len(block) // DROPPED)
         ticks = np.flatnonzero(block.kind == TICK)[:count]
@@ -178,13 +182,13 @@ class Queue:
         self._become(gaps, block[cut:])
 
     def _become(self, *blocks: Block) -> None:
-        """Hold these blocks instead."""
+        """Replace the content of the queue by these blocks."""
         self._blocks = deque(blocks)
         self._count = sum(map(len, blocks))
 
 
 def _gaps(block: Block) -> list[Event]:
-    """Say in one gap per stream what events there were; others than ticks stay."""
+    """Join the ticks and gaps of a block into one gap per stream; keep other events."""
     gaps: dict[str, Gap] = {}
     others: list[Event] = []
     for event in block.events():

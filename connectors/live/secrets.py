@@ -1,11 +1,11 @@
-"""What a configuration must not hold in clear: tokens of addresses and subscriptions.
+"""Replace references to secrets, such as tokens in addresses and subscriptions.
 
     {env:NAME}     the environment variable NAME
-    {file:PATH}    the content of a file, without the space around it
+    {file:PATH}    the content of a file, without surrounding space
 
-stand for the secret in a text, or `env:NAME` and `file:PATH` for a whole one. They are
-replaced where a connection is opened or a frame is sent, and nowhere else: whatever is
-written down holds the reference.
+A text may contain these references, or be `env:NAME` or `file:PATH` as a whole. They
+are replaced only when a connection is opened or a frame is sent: all that is stored or
+logged has the reference, not the secret.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ MARKS = (b"env:", b"file:")
 
 
 def reveal(text: str, at: str) -> str:
-    """Put the secrets into a text.
+    """Replace the references in a text by the secrets.
 
     Args:
-        text: with references.
-        at: key to blame.
+        text: text with references.
+        at: the setting's key, for errors.
 
     Raises:
         ConfigError: if a variable is not set or a file cannot be read.
@@ -38,7 +38,7 @@ def reveal(text: str, at: str) -> str:
 
 
 def reveal_frame(frame: bytes, at: str) -> bytes:
-    """Put the secrets into a frame of JSON, escaped as its strings are.
+    """Replace the references in a JSON frame by the secrets, escaped as JSON strings.
 
     Raises:
         ConfigError: if a variable is not set or a file cannot be read.

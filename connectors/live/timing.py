@@ -1,4 +1,4 @@
-"""Clock, budgets and waiting: the only place of the feeds that reads the time."""
+"""The clock of live feeds, budgets and paces of actions, and waiting for tasks."""
 
 from __future__ import annotations
 
@@ -10,28 +10,28 @@ from typing import Any
 
 
 class Clock:
-    """The machine's clock; a test brings its own."""
+    """The machine's clock; tests use their own."""
 
     def now(self) -> int:
-        """Give the time of day, ns since the epoch; it may step."""
+        """Give the wall-clock time, ns since the epoch; it may step."""
         return time.time_ns()
 
     def elapsed(self) -> float:
-        """Give seconds since some moment; they never run backwards."""
+        """Give the seconds since a fixed moment; they never decrease."""
         return time.monotonic()
 
     async def sleep(self, seconds: float) -> None:
-        """Let other tasks go on meanwhile."""
+        """Wait for some seconds; other tasks run meanwhile."""
         await asyncio.sleep(seconds)
 
 
 class Budget:
-    """At most so many in any stretch of that length: the next one waits.
+    """Allows at most `count` actions in any period of `seconds`; more have to wait.
 
     Args:
-        clock: measures, and waits.
-        count: most of them.
-        seconds: length of the stretch.
+        clock: the clock that measures and waits.
+        count: most actions in a period.
+        seconds: length of the period.
     """
 
     def __init__(self, clock: Clock, count: int, seconds: float) -> None:
@@ -39,38 +39,38 @@ class Budget:
         self._times: deque[float] = deque(maxlen=count)
 
     async def take(self) -> None:
-        """Take one, when there is one."""
+        """Wait until one more action is allowed."""
         now = self._clock.elapsed()
         full = len(self._times) == self._times.maxlen
         at = max(now, self._times[0] + self._seconds) if full else now
-        # It is taken before the wait, so that whoever asks meanwhile comes after.
+        # Note the action before the wait, so that later calls queue behind it.
         self._times.append(at)
         if at > now:
             await self._clock.sleep(at - now)
 
 
 class Pace:
-    """So many in a busy second, and those after a quiet moment without a wait.
+    """Limits the average rate of actions; after a quiet period some need not wait.
 
     Args:
-        pause: seconds from one to the next on the average of a busy moment.
-        ahead: seconds by which one may come too early, after as long a quiet.
+        pause: average seconds between actions while busy.
+        ahead: seconds of quiet that can be saved up for actions without a wait.
     """
 
     def __init__(self, pause: float, ahead: float) -> None:
         self._pause, self._ahead, self._next = pause, ahead, 0.0
 
     def note(self, now: float) -> None:
-        """Count one."""
+        """Note one action."""
         self._next = max(self._next, now - self._ahead) + self._pause
 
     def wait(self, now: float) -> float:
-        """Give the seconds until the next one; 0 or less: it is time."""
+        """Give the seconds until the next action; 0 or less if it is due."""
         return self._next - now
 
 
 async def first_of(*waited: asyncio.Task[Any] | Coroutine[Any, Any, Any]) -> None:
-    """Wait for the first to be done; tasks go on, coroutines are cancelled."""
+    """Wait until one is done; other tasks go on, other coroutines are cancelled."""
     tasks = [asyncio.ensure_future(one) for one in waited]
     try:
         await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)

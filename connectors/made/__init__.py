@@ -1,1 +1,1 @@
-"""Feeds that need no file and no network."""
+"""Feeds that need no files and no network: generated signals, data sets of River."""

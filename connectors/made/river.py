@@ -25,7 +25,7 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class RiverOptions(Section, frozen=True):
-    """Which of River's data sets is read."""
+    """The options of a data set of River."""
 
     dataset: Annotated[str, doc("name of a data set that River ships")] = "WaterFlow"
 
@@ -33,14 +33,14 @@ class RiverOptions(Section, frozen=True):
 class River:
     """Ticks from a data set of River.
 
-    Those that come with River need no network; another must have been downloaded.
+    Data sets that River ships need no network; others must be downloaded before.
 
     Args:
         config: feed and stream are used.
 
     Raises:
         ConfigError: if River has no such data set.
-        FeedError: if it must be downloaded first, or a field is no number.
+        FeedError: if the data set is not downloaded, or a field is not a number.
     """
 
     options = RiverOptions
@@ -61,7 +61,7 @@ class River:
         self._values(first, 0)
 
     def source(self) -> dict[str, Any]:
-        """Give connector, data set and the version of River."""
+        """Give the connector, the data set and the version of River."""
         return {
             "connector": "river",
             "dataset": self._dataset,
@@ -69,14 +69,14 @@ class River:
         }
 
     def total(self) -> int | None:
-        """Give the number of instances, where River knows it."""
+        """Give the number of instances, or None if River does not know it."""
         return self._total
 
     def blocks(self, size: int, after: int = 0) -> Iterator[Block]:
         """Give the instances as blocks of at most `size` ticks.
 
         Raises:
-            FeedError: at a field that is no number.
+            FeedError: if a field is not a number.
         """
         with _reading(_opened(self._dataset)) as rows:
             rest = islice(enumerate(rows), after, None)
@@ -97,7 +97,7 @@ class River:
 
 
 def _opened(name: str) -> Any:  # noqa: ANN401 River has no types
-    """Make the data set of that name."""
+    """Make the data set with a name."""
     from river import datasets
     from river.datasets import base
 
@@ -122,8 +122,8 @@ def _opened(name: str) -> Any:  # noqa: ANN401 River has no types
 def _reading(dataset: Iterable[Any]) -> Iterator[Iterator[Any]]:
     """Read a data set, or only its beginning.
 
-    River closes its file at the end only; if we stop earlier, Python closes it and
-    warns.
+    River closes its file only at the end; if we stop earlier, Python closes the file
+    and warns.
     """
     rows = iter(dataset)
     try:
@@ -136,7 +136,7 @@ def _reading(dataset: Iterable[Any]) -> Iterator[Iterator[Any]]:
 
 
 def _named(x: Mapping[str, Any], y: object) -> dict[str, Any]:
-    """Give the target its place after the features."""
+    """Join features and target into one row, with the target last."""
     return {**{str(name): value for name, value in x.items()}, TARGET: y}
 
 
@@ -151,7 +151,7 @@ def _number(value: object, name: str, source: str, row: int) -> float:
 
 
 def _nanoseconds(value: object) -> int:
-    """Turn a date into ns exactly; UTC where it names no zone."""
+    """Turn a date into ns exactly; a date without a zone is in UTC."""
     if not isinstance(value, date):
         return NO_TIME
     if not isinstance(value, datetime):

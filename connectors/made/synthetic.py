@@ -1,7 +1,7 @@
 """Generated signals: the same ticks for the same seed, from any tick on.
 
-Signals are made chunk by chunk. Whatever is random in a chunk comes from a generator
-seeded by seed and chunk, so no tick depends on where reading began.
+Signals are made in chunks. The random numbers of a chunk come from a generator seeded
+by seed and chunk, so no tick depends on where reading began.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ CHUNK = 1024
 WHOLE_SIGNAL, NOISE, REGIME, JUMP = range(4)
 FULL_TURN = 2 * np.pi
 TONES = ((1.0, 8.0, 12.0), (0.7, 20.0, 32.0), (0.5, 60.0, 90.0))
-"""Amplitude, and range of the period in ticks."""
+"""Amplitude and range of the period, in ticks, of each tone."""
 DRIFT_PERIOD = (2_000.0, 6_000.0)
 DRIFT = 0.1
 SWEEP = 4_096
@@ -35,7 +35,7 @@ WAVE_DUTY = (0.25, 0.75)
 
 
 class SyntheticOptions(Section, frozen=True):
-    """What a generated signal alone has."""
+    """The options of a generated signal."""
 
     signal: Annotated[
         Literal["tones", "chirp", "regimes", "square", "sawtooth"],
@@ -50,13 +50,13 @@ class SyntheticOptions(Section, frozen=True):
 
 
 class Synthetic:
-    """A generated signal with one field, `value`; or several, each of its own seed.
+    """A generated signal with one field, `value`; or several, each with its own seed.
 
     Args:
         config: feed and stream are used.
 
     Raises:
-        FeedError: if another field is asked for.
+        FeedError: if a wanted field does not exist.
     """
 
     options = SyntheticOptions
@@ -70,7 +70,7 @@ class Synthetic:
         self._period = config.feed.period
 
     def source(self) -> dict[str, Any]:
-        """Give connector, seed and parameters."""
+        """Give the connector, the seed and the parameters."""
         made = self._made
         return {
             "connector": "synthetic",
@@ -113,7 +113,7 @@ def _random(seed: int, purpose: int, index: int = 0) -> np.random.Generator:
 
 
 def _tones(ticks: Ints, seed: int) -> Floats:
-    """Three sines whose frequencies drift by a tenth, slowly, each at its own pace."""
+    """Three sines whose frequencies drift by a tenth, slowly, each with its period."""
     random = _random(seed, WHOLE_SIGNAL)
     value = np.zeros(len(ticks))
     for amplitude, shortest, longest in TONES:
@@ -127,20 +127,20 @@ def _tones(ticks: Ints, seed: int) -> Floats:
 
 
 def _chirp(ticks: Ints, seed: int) -> Floats:
-    """A sine whose frequency rises for SWEEP ticks, falls as long, and so on."""
+    """A sine whose frequency rises for SWEEP ticks, then falls for SWEEP ticks, etc."""
     begin = _random(seed, WHOLE_SIGNAL).uniform(0, FULL_TURN)
     slowest, fastest = SWEEP_TURNS
     at = (ticks % (2 * SWEEP)) / SWEEP
     rise = np.minimum(at, 1)
     fall = np.maximum(at - 1, 0)
-    # Each sweep holds a whole number of turns, so the phase may start at 0 each time.
+    # Each sweep has a whole number of turns, so the phase can start at 0 each time.
     turns = slowest * rise + (fastest - slowest) * rise**2 / 2
     turns += fastest * fall - (fastest - slowest) * fall**2 / 2
     return np.sin(FULL_TURN * turns + begin)
 
 
 def _regimes(ticks: Ints, seed: int) -> Floats:
-    """Two sines and a level that all jump at a random moment of each chunk."""
+    """Two sines and a level that all change at a random tick of each chunk."""
     index = int(ticks[0]) // CHUNK
     jump = _random(seed, JUMP, index).integers(CHUNK)
     before, since = (_regime(ticks, seed, i) for i in (index, index + 1))
@@ -170,7 +170,7 @@ def _sawtooth(ticks: Ints, seed: int) -> Floats:
 
 
 def _wave(ticks: Ints, seed: int) -> tuple[float, Floats, float]:
-    """Draw amplitude and duty, and give the phase in turns, 0 to 1."""
+    """Draw amplitude and duty; give them and the phase in turns, from 0 to 1."""
     random = _random(seed, WHOLE_SIGNAL)
     amplitude = random.uniform(*WAVE_AMPLITUDE)
     turns = ticks / random.uniform(*WAVE_PERIOD) + random.uniform()

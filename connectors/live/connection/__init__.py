@@ -1,1 +1,1 @@
-"""One connection kept standing: opened, watched, replaced, and what was lost."""
+"""Keep one connection open: connect, watch, replace it, and report lost data."""

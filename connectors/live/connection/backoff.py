@@ -1,7 +1,8 @@
-"""How long to wait before the next try, and whether there is one.
+"""Decide whether to connect again after an error, and how long to wait before that.
 
-The delay is drawn from all of what lies below a doubling ceiling, so that many clients
-do not come back at once; the draw stays as wide when the ceiling no longer grows.
+The delay is drawn uniformly between a floor and a ceiling that doubles with each
+failure (full jitter), so that many clients do not come back at the same time. The range
+stays wide when the ceiling no longer grows.
 """
 
 from __future__ import annotations
@@ -25,10 +26,10 @@ FATAL = {401, 404}
 
 
 class Backoff:
-    """Delays of repeated tries, s.
+    """Delays between attempts to connect, s.
 
     Args:
-        random: draws them.
+        random: the generator that draws the delays.
     """
 
     def __init__(self, random: Random) -> None:
@@ -41,17 +42,18 @@ class Backoff:
         return self._random.uniform(FLOOR, ceiling)
 
     def reset(self) -> None:
-        """Start anew: data came."""
+        """Reset the ceiling, as data came."""
         self._failures = 0
 
 
 class End(msgspec.Struct, frozen=True):
-    """Why a connection ended, and what follows.
+    """Why a connection ended, and whether to connect again.
 
     Attributes:
-        reason: in a few words.
-        kind: `retry`; `slow`, with a wait of its own; `fatal`, as no try can help.
-        wait: least seconds before the next try.
+        reason: the cause, in a few words.
+        kind: `retry`; `slow`, with a wait of its own; `fatal`, if no further attempt
+            can succeed.
+        wait: least seconds before the next attempt.
     """
 
     reason: str
@@ -60,10 +62,10 @@ class End(msgspec.Struct, frozen=True):
 
 
 def judge(error: BaseException, now: float) -> End:
-    """Say what an error of the network means.
+    """Decide what follows from an error of the network.
 
     Args:
-        error: raised by connecting, sending or receiving.
+        error: the error that connecting, sending or receiving raised.
         now: seconds since the epoch, for a `Retry-After` that names a date.
     """
     if isinstance(error, InvalidStatus):
@@ -87,21 +89,21 @@ def _of_status(response: Response, now: float) -> End:
 
 
 def _retry_after(text: str, now: float) -> float:
-    """Read seconds or a date; what cannot be read asks for nothing."""
+    """Read seconds or a date as seconds from now; 0 if it cannot be read."""
     if text.isdecimal():
         return min(float(text), LONGEST)
     try:
         date = parsedate_to_datetime(text)
     except ValueError:
         return 0.0
-    if date.tzinfo is None:  # HTTP's dates are of UTC
+    if date.tzinfo is None:  # HTTP's dates are in UTC
         date = date.replace(tzinfo=UTC)
     seconds = (date - datetime.fromtimestamp(now, UTC)).total_seconds()
     return min(max(0.0, seconds), LONGEST)
 
 
 def _closing(error: ConnectionClosed) -> str:
-    """Tell who closed a connection, with the code and words given."""
+    """Describe who closed a connection, with code and reason."""
     if error.rcvd is None and error.sent is None:
         return "broken off"
     by_them = error.rcvd if error.rcvd_then_sent or error.sent is None else None

@@ -1,10 +1,11 @@
-"""A websocket whose frames are read together, as many as lie in the socket's buffer.
+"""A websocket that reads all frames in the socket's buffer at once.
 
-A loop that is woken for each frame spends more on waking than on the frame. So a busy
-socket is left alone for a moment after each read, and the next read takes what came
-meanwhile; a frame that comes alone, and the first ones after a quiet moment, wait for
-nothing. Whole unmasked data frames, almost all that a venue sends, are cut out here;
-every other frame goes to the library's protocol, one at a time, in order.
+An event loop that is woken for each frame spends more time on waking than on the frame.
+So reading from a busy socket pauses for a moment after each read, and the next read
+takes all frames that came meanwhile. A single frame, and the first frames after a quiet
+period, are read without delay. Complete unmasked data frames, almost all that a venue
+sends, are cut out here; every other frame goes to the library's protocol, one at a
+time, in order.
 """
 
 from __future__ import annotations
@@ -21,22 +22,22 @@ from websockets.protocol import State
 from connectors.live.timing import Pace
 
 PAUSE, AHEAD = 0.003, 0.1
-"""Seconds between reads of a busy socket, and by how many reads may come too early."""
+"""Seconds between reads of a busy socket, and seconds of quiet that can be saved up."""
 PLAIN = (0x81, 0x82)
-"""First byte of a message of one frame, text or bytes, not compressed."""
+"""First byte of an uncompressed message of one frame, of text or bytes."""
 FINAL, OPCODE, MASKED = 0x80, 0x0F, 0x80
 SHORT, MEDIUM = 125, 126
-"""A size up to 125 is the second byte; 126 says that 2 bytes hold it, 127 that 8 do."""
+"""The second byte is a size up to 125, or 126 for a size in 2 bytes, 127 for 8."""
 DATA = (Opcode.CONT, Opcode.TEXT, Opcode.BINARY)
 HEAD_END = b"\r\n\r\n"
 
 
 class Other(NamedTuple):
-    """A frame for the library, as it came.
+    """A frame for the library, unchanged.
 
     Attributes:
         frame: its bytes.
-        ends: whether a message is complete behind it.
+        ends: whether it completes a message.
     """
 
     frame: bytes
@@ -47,13 +48,13 @@ def cut(data: bytes, largest: int) -> tuple[list[bytes | Other], bytes]:
     """Cut bytes into frames.
 
     Args:
-        data: begins with a frame.
-        largest: bytes a frame may have; one of more is given with all behind it, for
-            the library to refuse.
+        data: bytes that begin with a frame.
+        largest: most bytes of a frame; a larger one is given with all bytes after it,
+            for the library to refuse.
 
     Returns:
-        payloads of plain frames and other frames, in order; and the beginning of the
-        next one.
+        The payloads of plain frames and other frames, in order; and the bytes of the
+        next, incomplete frame.
     """
     frames: list[bytes | Other] = []
     at, size = 0, len(data)
@@ -83,13 +84,13 @@ def cut(data: bytes, largest: int) -> tuple[list[bytes | Other], bytes]:
 
 
 class Gathering(ClientConnection):
-    """A client's connection that gives all messages at hand at once.
+    """A client's connection that gives all received messages at once.
 
     Args:
-        protocol: the library's, without I/O.
-        largest: bytes a message may have.
-        pause: seconds between reads, on the average of a busy moment.
-        options: the library's.
+        protocol: the library's protocol, without I/O.
+        largest: most bytes of a message.
+        pause: average seconds between reads while busy.
+        options: options of the library's connection.
     """
 
     def __init__(
@@ -98,7 +99,7 @@ class Gathering(ClientConnection):
         *,
         largest: int,
         pause: float,
-        **options: Any,  # noqa: ANN401 handed through
+        **options: Any,  # noqa: ANN401 passed on
     ) -> None:
         super().__init__(protocol, **options)
         self._largest = largest
@@ -110,10 +111,10 @@ class Gathering(ClientConnection):
         self._pace = Pace(pause, AHEAD)
 
     async def messages(self) -> list[bytes]:
-        """Give the messages that came, at least one.
+        """Wait for messages; give all that have arrived, at least one.
 
         Raises:
-            ConnectionClosed: when it is closed and all that came was given.
+            ConnectionClosed: if the connection is closed and all messages were given.
         """
         while not self._ready and self._cuts and self.state is not State.CLOSED:
             self._came = self.loop.create_future()
@@ -132,13 +133,13 @@ class Gathering(ClientConnection):
     async def close(
         self, code: CloseCode | int = CloseCode.NORMAL_CLOSURE, reason: str = ""
     ) -> None:
-        """Close it; what comes before the other end closes too is read at once."""
+        """Close the connection; read without pauses until the other end closes too."""
         self._waits = False
         self.transport.resume_reading()
         await super().close(code, reason)
 
     def data_received(self, data: bytes) -> None:
-        """Take what lay in the socket's buffer."""
+        """Take the bytes of the socket's buffer."""
         if self._head is not None:
             data = self._past_head(data)
         if not self._cuts:
@@ -158,12 +159,12 @@ class Gathering(ClientConnection):
         self._wake()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Let whoever waits know that nothing more comes."""
+        """Wake the waiting reader, as no more messages come."""
         super().connection_lost(exc)
         self._wake()
 
     def _past_head(self, data: bytes) -> bytes:
-        """Hand on what belongs to the handshake; give what came behind it."""
+        """Pass the handshake's bytes to the library; give the bytes after them."""
         before = self._head or b""
         end = (before + data).find(HEAD_END)
         length = len(data) if end < 0 else end + len(HEAD_END) - len(before)
@@ -175,15 +176,15 @@ class Gathering(ClientConnection):
         return data[length:]
 
     def _hand_on(self, other: Other) -> None:
-        """Hand a frame to the library, which closes if it is the last or invalid."""
+        """Pass a frame to the library, which closes on a closing or invalid frame."""
         super().data_received(other.frame)
         if other.ends:
             self._ready.append(None)
-        # when we close, the other end may still say what is left
+        # while we close, the other end may still send data
         self._cuts = self.state is State.OPEN or not self._waits
 
     def _read_on(self) -> None:
-        """Read again, when it is time."""
+        """Resume reading, after the pause if one is due."""
         wait = self._pace.wait(self.loop.time())
         if wait > 0:
             self.loop.call_later(wait, self.transport.resume_reading)

@@ -1,4 +1,4 @@
-"""What happened to a connection of late, for people to see."""
+"""The recent history of a connection, for people."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from collections.abc import Mapping
 from sfm_stream.feeds import TROUBLES, Happening
 
 KEPT = 16
-"""How many happenings are remembered."""
+"""Number of entries that are kept."""
 
 
 class History:
-    """The latest happenings of a connection."""
+    """The latest entries in the history of a connection."""
 
     def __init__(self) -> None:
         self._happened: deque[Happening] = deque(maxlen=KEPT)
@@ -20,25 +20,25 @@ class History:
 
     @property
     def latest(self) -> tuple[Happening, ...]:
-        """What happened, oldest first."""
+        """The entries, oldest first."""
         return tuple(self._happened)
 
     def note(self, time: int, kind: str, detail: str = "") -> None:
-        """Remember a happening.
+        """Add an entry.
 
         Args:
-            time: when, ns.
-            kind: what, in a word or two.
-            detail: e.g. why.
+            time: time of the entry, ns.
+            kind: its kind, in a word or two.
+            detail: details such as the cause, or empty.
         """
         self._happened.append(Happening(time, kind, detail))
 
     def note_failed(self, time: int, reason: str) -> None:
-        """Remember that no connection came to be, once per reason until one is live.
+        """Add a failure to connect, once for each reason until a connection is live.
 
         Args:
-            time: when, ns.
-            reason: why not.
+            time: time of the failure, ns.
+            reason: its cause.
         """
         for one in reversed(self._happened):
             if one.kind == "live":
@@ -50,12 +50,12 @@ class History:
     def count(
         self, time: int, counters: Mapping[str, int], examples: Mapping[str, str]
     ) -> None:
-        """Note the reasons for which frames are not taken, each when it is new.
+        """Add the reasons for which frames were dropped or changed, each only once.
 
         Args:
-            time: when, ns.
-            counters: of the frames.
-            examples: the first frame of a reason.
+            time: time of the entry, ns.
+            counters: counts of frames by reason.
+            examples: the first frame of each reason.
         """
         news = [
             name for name in TROUBLES if counters.get(name) and name not in self._told

@@ -1,9 +1,10 @@
-"""Silence on a connection and per topic, and what it means.
+"""Detect stale and dead data, on a connection and per topic, by the length of silence.
 
-Only data counts: a connection may answer every ping and bring nothing. Silence beyond
-`quiet` is stale, twice that is dead. A topic that was silent for longer before, and
-then spoke on the same connection, is given more time: its market is quiet. The same
-holds for a topic that a new connection did not help.
+Only data counts: a connection may answer every ping and still send no data. Data is
+stale after a silence longer than `quiet`, and dead after twice that time. Both limits
+are longer for a topic that was silent for longer before and then had data on the same
+connection, as its market is quiet. Where a new connection did not help, data counts as
+dead only after a longer silence.
 """
 
 from __future__ import annotations
@@ -20,14 +21,14 @@ PATIENCE = 64
 
 
 class Age(msgspec.Struct):
-    """Silence of a topic: since when on this connection, and what is usual; s.
+    """The current silence of a topic, and its usual length; s.
 
     Attributes:
-        heard: when data last came, None before.
-        start: when the silence began: then, or when the connection opened.
-        usual: the longest silence of late that ended by itself.
-        between: the longest time of late between data, over all connections.
-        patience: how many times as long to wait, as other connections did not help.
+        heard: time of the latest data, None before the first.
+        start: start of the silence: the latest data, or the opening of the connection.
+        usual: longest recent silence after which data came on the same connection.
+        between: longest recent time between data, over all connections.
+        patience: factor for the wait, raised when a new connection did not help.
     """
 
     heard: float | None = None
@@ -38,11 +39,11 @@ class Age(msgspec.Struct):
 
 
 class Liveness:
-    """The ages of a connection's data.
+    """The silences of a connection and of its topics.
 
     Args:
-        topics: that are expected to speak.
-        quiet: a silence that is stale, s.
+        topics: topics with expected data.
+        quiet: length of a silence after which data is stale, s.
     """
 
     def __init__(self, topics: Iterable[str], quiet: float) -> None:
@@ -51,18 +52,18 @@ class Liveness:
         self._all = Age()
 
     def opened(self, now: float) -> None:
-        """Let all silences begin: a connection opened."""
+        """Start all silences, as a connection opened."""
         for age in (self._all, *self._ages.values()):
             age.start = now
 
     def data(self, topic: str, now: float) -> None:
-        """Data of a topic came."""
+        """Note data of a topic."""
         _end(self._all, now)
         if age := self._ages.get(topic):
             _end(age, now)
 
     def heard(self, topic: str = CONNECTION) -> float | None:
-        """Give the moment of the latest data of a topic, or of all."""
+        """Give the time of the latest data of a topic, or of any topic."""
         return self._of(topic).heard
 
     def silence(self, now: float, topic: str = CONNECTION) -> float:
@@ -70,24 +71,24 @@ class Liveness:
         return now - self._of(topic).start
 
     def stale(self, now: float, topic: str = CONNECTION) -> bool:
-        """Say whether the silence is longer than it should be."""
+        """Say whether the silence is longer than usual."""
         return self.silence(now, topic) > self._limit(self._of(topic))
 
     def expected(self) -> float:
-        """Give the seconds between data that are no trouble, whatever connects.
+        """Give the normal time between data in seconds, over all connections.
 
-        A candle that comes every five minutes is worth waiting for, on a connection
-        that was opened because of the silence too.
+        A candle that comes every five minutes may be awaited, even on a connection
+        that was opened because of the silence.
         """
         return max(self.quiet, USUAL * self._all.between)
 
     def dead(self, now: float, topic: str = CONNECTION) -> bool:
-        """Say whether the silence is so long that another connection must help."""
+        """Say whether the silence is so long that a new connection is needed."""
         age = self._of(topic)
         return now - age.start > DEAD * age.patience * self._limit(age)
 
     def gave_up(self, topic: str = CONNECTION) -> None:
-        """Wait twice as long the next time, unless data comes before."""
+        """Double the wait for the next new connection, unless data comes before."""
         age = self._of(topic)
         age.patience = min(PATIENCE, 2 * age.patience)
 

@@ -1,4 +1,4 @@
-"""Where a supervisor stands, and what leads from one state to the next: one table.
+"""The states of a supervisor, and the steps from one state to the next, as one table.
 
 init -> connecting -> subscribing -> live <-> stale
              ^             |           |        |
@@ -15,7 +15,7 @@ from sfm_stream.errors import InvalidState
 
 
 class State(Enum):
-    """Where a supervisor stands."""
+    """The state of a supervisor."""
 
     INIT = "init"
     CONNECTING = "connecting"
@@ -27,14 +27,14 @@ class State(Enum):
 
 
 class Step(Enum):
-    """What happens to a supervisor."""
+    """A step of a supervisor, which may change its state."""
 
     TRY = "a connection is tried"
-    STAND = "its handshake is done"
+    STAND = "the handshake is done"
     SPEAK = "data came"
     HUSH = "no data came for longer than usual"
     END = "the connection ended"
-    STOP = "no further one is tried"
+    STOP = "no further connection is tried"
 
 
 HELD = MappingProxyType(
@@ -45,7 +45,7 @@ HELD = MappingProxyType(
         Step.STOP: State.CLOSED,
     }
 )
-"""What follows while a connection stands."""
+"""The next states while a connection is open."""
 TRANSITIONS: Mapping[State, Mapping[Step, State]] = MappingProxyType(
     {
         State.INIT: {Step.TRY: State.CONNECTING, Step.STOP: State.CLOSED},
@@ -64,10 +64,10 @@ TRANSITIONS: Mapping[State, Mapping[Step, State]] = MappingProxyType(
 
 
 def after(state: State, step: Step) -> State:
-    """Give the state that follows.
+    """Give the state that follows from a step.
 
     Raises:
-        InvalidState: if this cannot happen in that state.
+        InvalidState: if the step is not possible in the state.
     """
     following = TRANSITIONS[state].get(step)
     if following is None:

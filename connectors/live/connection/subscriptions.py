@@ -1,4 +1,4 @@
-"""Which of the topics asked for are confirmed, and which are refused."""
+"""The answers to subscriptions: which topics are confirmed, refused or pending."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from connectors.venues.protocol import Refused, Subscribed
 
 
 class Subscriptions:
-    """The topics of a connection between question and answer.
+    """The subscriptions of a connection and their answers.
 
-    A venue may confirm each topic, or each question; data of a topic confirms it too.
-    A refusal that names no topic leaves all in doubt that the question was about, so
-    they are to be asked for one at a time.
+    A venue may confirm each topic or each request; data of a topic confirms it too. If
+    a refusal names no topic, it is not known which topics of the request are refused,
+    so they must be requested one at a time.
 
     Args:
-        topics: that are wanted.
+        topics: the wanted topics.
 
     Attributes:
         pending: topics without an answer, in order.
-        refused: topics refused, and why.
+        refused: refused topics, each with the reason.
         answers: number of answers so far.
     """
 
@@ -33,21 +33,21 @@ class Subscriptions:
 
     @property
     def answered(self) -> bool:
-        """Whether there is nothing more to expect of the latest question."""
+        """Whether the latest requests need no further answers."""
         return self._open <= 0 or not any(t in self.pending for t in self._asked)
 
     @property
     def all_refused(self) -> bool:
-        """Whether there is nothing left to listen to."""
+        """Whether all topics are refused."""
         return 0 < self._wanted == len(self.refused)
 
     def ask(self, topics: Sequence[str], questions: int) -> None:
-        """Expect answers to so many questions about some topics."""
+        """Expect answers to `questions` requests for topics."""
         self._asked = tuple(topics)
         self._open, self._doubt = questions, False
 
     def hear(self, notice: Subscribed | Refused) -> None:
-        """Take an answer."""
+        """Note an answer."""
         self.answers += 1
         if not notice.topic:
             self._open -= 1
@@ -59,7 +59,7 @@ class Subscriptions:
             self._doubt = True
 
     def data(self, topic: str) -> None:
-        """Data of a topic came, which says that it is subscribed."""
+        """Note data of a topic, which confirms its subscription."""
         self.pending.pop(topic, None)
 
     def _confirm(self, topic: str) -> None:

@@ -1,10 +1,10 @@
-"""Keeps a shard of topics connected, and reports what was lost.
+"""Keep a shard of topics connected, and report lost data.
 
-A connection that must go is replaced before it goes: the new one's frames are held
-until it has data for every topic and a grace has passed; then the old one is closed and
-read to its end, and the held frames follow through the same protocol, whose ids drop
-what both have brought. A connection that breaks is a `Gap`, and the next one waits its
-turn.
+A connection that will be closed is replaced before that: the frames of the new
+connection are held until it has data for every topic and a grace period has passed.
+Then the old connection is closed and read to its end, and the held frames go through
+the same protocol, which drops by their ids the records that both have sent. A broken
+connection is a `Gap`, and the next attempt waits for the backoff and the budget.
 """
 
 from __future__ import annotations
@@ -26,19 +26,19 @@ from sfm_stream.events import Gap
 from sfm_stream.feeds import TROUBLES, Connection
 
 GRACE = 2.0
-"""Seconds both connections stand side by side, so that the slower one catches up."""
+"""Seconds during which both connections are open, so that the slower catches up."""
 PATIENCE = 30.0
-"""Seconds a replacement may take until it has data for every topic."""
+"""Most seconds until a replacement has data for every topic."""
 STEADY = 30.0
-"""Seconds of data after which the first try comes at once."""
+"""Seconds a connection with data must last for the next attempt to be immediate."""
 BEAT = 1.0
 BEATS_PER_SILENCE = 4
 LIFE = (0.92, 0.96)
-"""Shares of a venue's lifetime between which a connection is replaced."""
+"""Range of the share of a venue's lifetime after which a connection is replaced."""
 
 
 class Record(Log, Protocol):
-    """A log that hears of the ends too."""
+    """A log that also notes ends of connections and losses."""
 
     def closed(self, label: str, time: int, reason: str) -> None:
         """Note that a connection closed."""
@@ -48,16 +48,17 @@ class Record(Log, Protocol):
 
 
 class Supervisor:
-    """Keeps the topics of a shard coming.
+    """Keeps the topics of a shard connected.
 
     Args:
         shard: topics, protocol and budgets.
-        records: are told of connections and losses, in the order of events.
-        protocol: makes a protocol like the shard's, to look at held frames.
-        whole: whether the shard has all topics of the feed, so that one gap will do.
+        records: observers of connections and losses, in the order of events.
+        protocol: makes a protocol like the shard's, to inspect held frames.
+        whole: whether the shard has all topics of the model, so that one gap covers
+            all streams.
 
     Attributes:
-        state: where it stands.
+        state: the current state.
         reason: why the latest connection ended, or empty.
     """
 
@@ -80,7 +81,7 @@ class Supervisor:
         self._renew: float | None = None
 
     async def run(self) -> End:
-        """Keep connected until no try can help; say why."""
+        """Keep connected until no further attempt can succeed; give the last error."""
         async with asyncio.TaskGroup() as group:
             watching = group.create_task(self._watch())
             try:
@@ -95,11 +96,11 @@ class Supervisor:
 
     @property
     def counters(self) -> Counter[str]:
-        """What became of frames and connections, by reason."""
+        """Counts of frames and of what happened to the connections, by reason."""
         return self._shard.counters + self._shard.venue.counters
 
     def status(self) -> Connection:
-        """Give what is known now."""
+        """Give the present state of the connection and its topics."""
         now = self._shard.clock.elapsed()
         topics = {
             topic: (self._standing(topic, now), self._age(now, topic))
@@ -120,12 +121,12 @@ class Supervisor:
         )
 
     def _down(self, now: float) -> str:
-        """Say that it has been down for long, and why; or nothing."""
+        """Give the alarm if the connection has been down for long, or empty."""
         past = self._outage.seconds(now)
         return f"down for {past:.0f} s: {self.reason or 'no answer'}" if past else ""
 
     def _examples(self) -> dict[str, str]:
-        """Give the first frame of each trouble; outside venues may not keep them."""
+        """Give the first frame of each trouble; not all venues keep these."""
         counters = self._shard.venue.counters
         examples = counters.examples if isinstance(counters, Noting) else {}
         return {why: examples[why] for why in TROUBLES if why in examples}
@@ -143,7 +144,7 @@ class Supervisor:
         return "stale" if self._shard.liveness.stale(now, topic) else "live"
 
     async def _once(self) -> End:
-        """Hold a connection, and those that replace it, until none stands."""
+        """Keep a connection, and those that replace it, until the last one ends."""
         self._enter(Step.TRY)
         await self._shard.connects.take()
         try:
@@ -172,14 +173,14 @@ class Supervisor:
         return link
 
     async def _follow(self, link: Link) -> None:
-        """Name the states on the way to the first data."""
+        """Enter the states from the handshake to the first data."""
         await link.standing.wait()
         self._enter(Step.STAND)
         await link.speaking.wait()
         self._enter(Step.SPEAK)
 
     async def _replaced(self, group: asyncio.TaskGroup, old: Link) -> Link:
-        """Open another connection; give whichever of both is to be held."""
+        """Open a new connection; give the new one, or the old one if it must stay."""
         shard = self._shard
         reason, heard = old.reason, shard.liveness.heard()
         old.leaving.clear()
@@ -208,7 +209,7 @@ class Supervisor:
         return new
 
     async def _kept(self, old: Link, new: Link) -> Link:
-        """Go on with the old connection, as no new one came to be."""
+        """Keep the old connection, as the new one did not work."""
         if not new.task.done():
             await new.close(End("the replacement brought no data"))
         self._shard.counters["not replaced"] += 1
@@ -216,7 +217,7 @@ class Supervisor:
         return old
 
     def _ended(self, link: Link, end: End) -> None:
-        """Take note of an end: what it means for the data, and for the next try."""
+        """Handle the end of a connection: backoff, history and gap."""
         shard = self._shard
         self.reason = end.reason
         shard.counters["ended"] += 1
@@ -232,12 +233,12 @@ class Supervisor:
             self._lose(end.reason)
 
     def _give_up(self, reason: str) -> None:
-        """Say that no further try can help."""
+        """Report that no further attempt to connect can succeed."""
         self._history.note(self._shard.clock.now(), "given up", reason)
         self._alarm = f"given up, as no further try can help: {reason}"
 
     def _delay(self) -> float:
-        """Give the wait before the next try; none after a steady connection."""
+        """Give the wait before the next attempt; 0 after a steady connection."""
         link, now = self._link, self._shard.clock.elapsed()
         opened = link.opened if link and link.heard else None
         if opened is not None and now - opened > STEADY:
@@ -251,7 +252,7 @@ class Supervisor:
             record.closed(self._shard.label, time, reason)
 
     def _lose(self, reason: str, streams: tuple[str, ...] = ()) -> None:
-        """Say that data was lost."""
+        """Report a loss of data: put a gap in each stream."""
         time = self._shard.clock.now()
         self._history.note(time, "gap", reason)
         for stream in streams or self._streams:
@@ -261,7 +262,7 @@ class Supervisor:
             self._shard.queue.put(gap)
 
     def _enter(self, step: Step) -> None:
-        """Go where a step leads."""
+        """Enter the state to which a step leads."""
         state = after(self.state, step)
         if state is self.state:
             return
@@ -276,7 +277,7 @@ class Supervisor:
             self._history.note(shard.clock.now(), state.value)
 
     async def _watch(self) -> None:
-        """Look at the ages now and then."""
+        """Check ages, counters and outage at intervals."""
         quiet = self._shard.liveness.quiet
         while True:
             await self._shard.clock.sleep(min(BEAT, quiet / BEATS_PER_SILENCE))
@@ -314,7 +315,7 @@ class Supervisor:
         self._look_at_topics(link, now)
 
     def _look_at_topics(self, link: Link, now: float) -> None:
-        """Replace a connection on which a topic is dead while others speak."""
+        """Replace a connection on which a topic is dead while others have data."""
         liveness = self._shard.liveness
         if len(self._shard.topics) == 1 or liveness.stale(now):
             return

@@ -1,9 +1,9 @@
-"""One websocket to a venue, from handshake to close: the only file that opens one.
+"""One websocket to a venue, from handshake to close; no other file opens one.
 
-The reader stamps a frame, records it, lets the protocol say what it means, and puts the
-events into the feed's queue. It does so at once, because what the venue has confirmed
-and how old the data is must be known however slow the other end of the queue is; a
-protocol takes some microseconds. Nothing else happens in the reader.
+The reader stamps a frame, records it, lets the protocol turn it into events, and puts
+these into the feed's queue. It does so at once, because confirmations and the age of
+the data must be known however slow the model is; a protocol takes a few microseconds.
+The reader does nothing else.
 """
 
 from __future__ import annotations
@@ -43,44 +43,44 @@ from sfm_stream.events import Tick
 
 SUBSCRIBE = "feed.options.subscribe"
 ANSWER = 10.0
-"""Seconds in which a venue should answer a subscription."""
+"""Seconds to wait for the answer to a subscription."""
 ROUNDS = 3
 OPEN, CLOSE, PING = 10.0, 2.0, 20.0
 BUFFERED = (1024, 256)
 SLICE = 0.002
-"""Seconds of reading after which other tasks get their turn, whatever still waits."""
+"""Seconds of reading after which other tasks run, even if frames are left."""
 
 
 class Log(Protocol):
-    """Who writes down what happens on connections; must not wait."""
+    """A log of connections and frames; its methods must not block."""
 
     def opened(self, label: str, time: int) -> None:
         """Note that a connection opened."""
 
     def sent(self, label: str, time: int, frame: bytes) -> None:
-        """Note what was sent."""
+        """Note a sent frame."""
 
     def received(self, label: str, time: int, frame: bytes) -> None:
-        """Note what came."""
+        """Note a received frame."""
 
 
 @dataclass(frozen=True, slots=True)
 class Shard:
-    """Some topics of a feed, and what their connections have in common.
+    """Some topics of a feed, and the objects that their connections share.
 
     Attributes:
         label: its name in recordings and errors.
-        venue: the protocol, which lives on from one connection to the next.
-        topics: what is subscribed to.
-        clock: for stamps and durations.
-        random: for jitter.
+        venue: the protocol, which is kept from one connection to the next.
+        topics: the topics to subscribe to.
+        clock: the clock for stamps and durations.
+        random: the generator for jitter.
         connects: budget of connections to the host.
-        queue: where events go.
-        liveness: ages of the data.
-        logs: who else is told.
-        wanted: names of the streams whose ticks are handed on; None: all.
+        queue: the queue for events.
+        liveness: silences of the connection and the topics.
+        logs: logs of connections and frames.
+        wanted: names of the streams whose ticks are handed on; None for all.
         pause: seconds between reads of a busy socket.
-        counters: what happened, by name.
+        counters: counts of what happened, by name.
     """
 
     label: str
@@ -101,20 +101,20 @@ class Link:
     """A connection of a shard.
 
     Args:
-        shard: whose topics it carries.
+        shard: the shard with the topics.
         scout: a protocol of its own, for a connection whose frames are held until it
             replaces another one; without it events go to the queue at once.
 
     Attributes:
-        subscriptions: what the venue has answered so far.
+        subscriptions: the subscriptions and their answers so far.
         opened: when the handshake was done, s of the clock; None before.
         heard: whether data came.
         blocked: whether the reader waits for room in the queue.
         standing: set when the handshake is done.
         speaking: set when the first data came.
-        ready: set when nothing is missing to replace another connection.
-        leaving: set when it should be replaced.
-        reason: why it should be.
+        ready: set when the connection has data and all topics are answered.
+        leaving: set when the connection should be replaced.
+        reason: why it should be replaced.
     """
 
     task: asyncio.Task[End]
@@ -136,7 +136,7 @@ class Link:
         self._end: End | None = None
 
     async def run(self) -> End:
-        """Connect, subscribe, and read until the connection ends; say why it did."""
+        """Connect, subscribe, and read until the connection ends; give the cause."""
         end = End("cancelled")
         limits = self._shard.venue.limits
         try:
@@ -167,13 +167,13 @@ class Link:
         return end
 
     def _connection(self) -> type[Gathering]:
-        """Give what makes a connection; the library calls it like a class."""
+        """Give the factory of connections, which the library calls like a class."""
         largest = self._shard.venue.limits.largest
         made = partial(Gathering, largest=largest, pause=self._shard.pause)
         return cast("type[Gathering]", made)
 
     async def close(self, end: End) -> None:
-        """Close the connection for a reason of ours; what came before is still read."""
+        """Close the connection for our own reason; frames before the end are read."""
         self._end = end
         if self._socket is None:
             self.task.cancel()
@@ -182,12 +182,12 @@ class Link:
         await first_of(self.task)
 
     def replace(self, reason: str) -> None:
-        """Ask for another connection in this one's place."""
+        """Ask for a new connection to replace this one."""
         self.reason = reason
         self.leaving.set()
 
     def promote(self) -> None:
-        """Let the held frames through, and all that come from now on."""
+        """Hand on the held frames, and all later frames at once."""
         held, self._held = self._held or [], None
         shard = self._shard
         self._venue = shard.venue
@@ -199,7 +199,7 @@ class Link:
                 log.sent(shard.label, time, frame)
         for frame, received in held:
             for notice in self._pass(frame, received):
-                if isinstance(notice, History):  # the others were noted when they came
+                if isinstance(notice, History):  # other notices were handled before
                     self._note(notice)
 
     def _begin(self) -> None:
@@ -231,12 +231,12 @@ class Link:
                 self.blocked = True
                 await queue.room()
                 self.blocked = False
-            if elapsed() - begun > SLICE:  # frames at hand would hold the loop
+            if elapsed() - begun > SLICE:  # many frames would block the event loop
                 await asyncio.sleep(0)
                 begun = elapsed()
 
     def _pass(self, frame: bytes, received: int) -> list[Notice]:
-        """Record a frame and hand on the events in it; give the notices."""
+        """Record a frame, and put its events into the queue; give the notices."""
         shard = self._shard
         notices: list[Notice] = []
         for log in shard.logs:
@@ -255,7 +255,7 @@ class Link:
         return notices
 
     def _scouted(self, frame: bytes, received: int) -> list[Notice]:
-        """Look what a held frame will say; give the notices."""
+        """Read a held frame with the scout protocol; give the notices."""
         notices: list[Notice] = []
         for said in self._venue.receive(frame, received):
             if isinstance(said, NOTICES):
@@ -265,7 +265,7 @@ class Link:
         return notices
 
     def _hear(self, stream: str) -> None:
-        """Data came, which answers a subscription too."""
+        """Note data of a stream, which confirms its subscription too."""
         if not self.heard:
             self.heard = True
             self.speaking.set()
@@ -276,14 +276,14 @@ class Link:
             self._answered()
 
     def _note(self, notice: Notice) -> None:
-        """Act on what the venue says about the connection."""
+        """Act on a notice of the venue about the connection."""
         match notice:
             case Subscribed() | Refused():
                 self.subscriptions.hear(notice)
                 self._answered()
             case Departing():
                 self.replace(f"the venue announced {notice.reason}")
-            case Alive() if notice.topic:  # it says that nothing has changed
+            case Alive() if notice.topic:  # the topic's data has not changed
                 self._hear(notice.topic)
                 if self._held is None:
                     now = self._shard.clock.elapsed()
@@ -298,9 +298,9 @@ class Link:
             self.ready.set()
 
     async def _subscribe(self) -> None:
-        """Ask for the topics, and again, one at a time, for those without an answer.
+        """Subscribe to the topics, then one at a time to those without an answer.
 
-        A venue that answers nothing at all is not asked again: some never answer.
+        If the venue has sent no answer at all, stop: some venues never answer.
         """
         subscriptions = self.subscriptions
         await self._ask(tuple(subscriptions.pending))
@@ -316,7 +316,7 @@ class Link:
             )
 
     async def _ask(self, topics: tuple[str, ...]) -> None:
-        """Send subscriptions and wait for the answer, but not for ever."""
+        """Send subscriptions, and wait for the answers at most `ANSWER` seconds."""
         frames = self._venue.subscribe(topics)
         self.subscriptions.ask(topics, len(frames))
         self._answer.clear()
@@ -326,7 +326,7 @@ class Link:
         await first_of(self._answer.wait(), self._shard.clock.sleep(ANSWER))
 
     async def _ping(self) -> None:
-        """Send what keeps a connection alive, where a venue wants it."""
+        """Send the venue's own pings at intervals, if it requires them."""
         if self._shard.venue.limits.ping is None:
             return
         every, frame = self._shard.venue.limits.ping
@@ -346,14 +346,14 @@ class Link:
             self._sent.append((frame, time))
 
     async def _give_up(self, end: End) -> None:
-        """Close from within: the reader ends when the socket has."""
+        """Close the connection from one of its own tasks; the reader then ends."""
         self._end = end
         if self._socket is not None:
             await self._socket.close()
 
 
 def _first(errors: BaseExceptionGroup[BaseException]) -> BaseException:
-    """Give the first error of a tree of them."""
+    """Give the first error of a tree of exception groups."""
     error: BaseException = errors
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]

@@ -1,1 +1,1 @@
-"""Ticks that another program writes into this one, line by line."""
+"""A live feed from a pipe, into which another program writes ticks line by line."""

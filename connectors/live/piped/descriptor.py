@@ -1,4 +1,4 @@
-"""What a file descriptor gives: whole lines, as they come."""
+"""Read whole lines from a file descriptor as they arrive."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from connectors.live.piped.lines import Lines
 
 PIECE = 1 << 16
 BEAT = 0.25
-"""Seconds between looks whether it is to stop."""
+"""Seconds between checks whether to stop."""
 MORE = 0.1
-"""Seconds after a line in which others count as coming with it."""
+"""Seconds after a line within which further lines belong to the same lot."""
 LONGEST = 1 << 22
-"""Bytes of a line, as of a venue's frame."""
+"""Most bytes of a line, the same as of a venue's frame."""
 
 
 class Descriptor:
-    """Reads lines until the input ends, or until it is to stop.
+    """Reads lines until the input ends or `stop` is called.
 
     Args:
         place: the file descriptor; `close` closes it.
-        lost: is told the beginning of a line that is left out, as it is too long.
+        lost: called with the beginning of each line that is left out as too long.
 
     Attributes:
-        stopped: whether it was told to stop.
+        stopped: whether `stop` was called.
     """
 
     def __init__(self, place: int, lost: Callable[[bytes], None]) -> None:
@@ -34,22 +34,22 @@ class Descriptor:
         self._ended = self.stopped = False
 
     def lots(self, most: int) -> Iterator[bytes]:
-        """Wait for a line, give it with those that come at once; so until the end.
+        """Give lots of lines: a line and those that arrive within `MORE` seconds.
 
         Args:
-            most: lines that are waited for at once.
+            most: number of lines at which a lot is complete.
         """
         while not self._ended:
             yield self._lot(most)
 
     def pieces(self) -> Iterator[bytes]:
-        """Give what comes, until the end or until it is to stop."""
+        """Give the lines as they arrive, until the input ends or `stop` is called."""
         while not (self.stopped or self._ended):
             if text := self._next(BEAT):
                 yield text
 
     def stop(self) -> None:
-        """Read no further."""
+        """Stop reading."""
         self.stopped = True
 
     def close(self) -> None:
@@ -70,7 +70,7 @@ class Descriptor:
         return b"".join(found)
 
     def _next(self, seconds: float) -> bytes:
-        """Wait so long for what comes next; give the lines that are whole then."""
+        """Wait at most some seconds for input; give the lines that are complete."""
         ready, _, _ = select.select([self._place], [], [], seconds)
         if not ready:
             return b""

@@ -1,8 +1,8 @@
-"""Which column is what in an input that is no file, by its first lines.
+"""Decide the role of each column of a piped input from its first lines.
 
-A record of JSON names its values, so one alone decides which fields there are: the
-first that has what the settings name, or what most have of those that come at once.
-Rows of CSV name none, so those that follow at once help to tell.
+A record of JSON names its values, so a single record decides the fields: the first that
+has the names in the settings; if several come together, the fields that most of them
+have. Rows of CSV have no names, so rows that come together decide together.
 """
 
 from __future__ import annotations
@@ -35,21 +35,21 @@ if TYPE_CHECKING:
 KINDS = {"csv": Csv, "jsonl": Jsonl}
 LABEL = "standard input"
 ENOUGH = 1_000
-"""First lines that are seen at most."""
+"""Most lines to read for the decision."""
 
 
 def first_lines(
     config: Config, lots: Iterable[bytes], odd: Tally
 ) -> tuple[bytes, LineTable]:
-    """Read lines until they tell how ticks are laid out.
+    """Read lines until they show the layout of the ticks.
 
     Args:
         config: feed, stream and target are used.
-        lots: lines that come together, until the input ends.
-        odd: counts records that are passed over.
+        lots: groups of lines that come together, until the input ends.
+        odd: counts the records that are skipped.
 
     Returns:
-        The lines that were read, without those passed over, and the layout.
+        The lines that were read, without the skipped records, and the layout.
 
     Raises:
         NoRows: if there is no row.
@@ -57,16 +57,16 @@ def first_lines(
     """
     lay_out = partial(_laid_out, config, spooled(io.BytesIO()))
     told = partial(_told_by, config, lay_out)
-    # where the settings name the fields, an odd record adds none
+    # if the settings name the fields, an unusual record adds none
     if _is_json(config) and not config.stream.fields:
         head, table = _by_one_record(config, lots, told, odd)
     else:
         head, table = _by_all(lots, told)
-    return head, table or lay_out(head)  # the latter says what is lacking
+    return head, table or lay_out(head)  # the latter raises the error
 
 
 def _by_all(lots: Iterable[bytes], told: Told) -> Tried:
-    """Give the lines up to those that tell, and the layout they tell together."""
+    """Read lines until all of them together show the layout; give both."""
     head = b""
     for lot in lots:
         head += lot
@@ -79,7 +79,7 @@ def _by_all(lots: Iterable[bytes], told: Told) -> Tried:
 def _by_one_record(
     config: Config, lots: Iterable[bytes], told: Told, odd: Tally
 ) -> Tried:
-    """Give the lines up to a record that tells, and the layout that most tell."""
+    """Read lines until a record shows a layout; give them and the commonest layout."""
     tried: list[Tried] = []
     for lot in lots:
         tried += _each_alone(config, lot, told)
@@ -91,7 +91,7 @@ def _by_one_record(
 
 
 def _each_alone(config: Config, text: bytes, told: Told) -> Iterator[Tried]:
-    """Give each line, and how ticks are laid out by it alone, if it tells."""
+    """Give each line, and the layout that it alone shows, or None."""
     known: dict[frozenset[str], LineTable] = {}
     for line in text.splitlines(keepends=True):
         keys = _keys(line)
@@ -104,7 +104,7 @@ def _each_alone(config: Config, text: bytes, told: Told) -> Iterator[Tried]:
 
 
 def _agreed(tried: Sequence[Tried], odd: Tally) -> tuple[bytes, LineTable]:
-    """Take the fields that most have; leave out what stands above and has none."""
+    """Choose the most common fields; skip records above that have none of them."""
     tables = [table for _, table in tried if table]
     ((most, _),) = Counter(table.fields for table in tables).most_common(1)
     chosen = next(table for table in tables if table.fields == most)
@@ -112,7 +112,7 @@ def _agreed(tried: Sequence[Tried], odd: Tally) -> tuple[bytes, LineTable]:
     kept = []
     for line, table in tried[:first]:
         has_one = table and not {*most}.isdisjoint(table.fields)
-        if has_one or not _keys(line):  # what is no record is counted later
+        if has_one or not _keys(line):  # a line that is no record is counted later
             kept.append(line)
         else:
             shown = repr(line.strip()[:SHOWN].decode(errors="replace"))
@@ -123,14 +123,14 @@ def _agreed(tried: Sequence[Tried], odd: Tally) -> tuple[bytes, LineTable]:
 def _told_by(
     config: Config, lay_out: Callable[[bytes], LineTable], text: bytes
 ) -> LineTable | None:
-    """Lay ticks out by some lines; None where they lack what is needed."""
+    """Find the layout from lines; None if they lack rows or needed columns."""
     try:
         return lay_out(text)
     except NoRows:
         return None
     except FeedError as error:
         if _is_json(config) and error.column not in _keys(text):
-            return None  # a record of another kind may have it
+            return None  # a record of another kind may have the column
         raise
 
 
@@ -145,7 +145,7 @@ def _laid_out(config: Config, path: str, head: bytes) -> LineTable:
 
 
 def _of_input(error: FeedError, head: bytes) -> FeedError:
-    """Blame the input, and not the file that its first lines are kept in."""
+    """Name the input in an error, not the temporary file with its first lines."""
     problem = error.problem
     if isinstance(error, NoRows) and head.strip():
         first = head.lstrip().splitlines()[0][:SHOWN].decode(errors="replace")
@@ -161,7 +161,7 @@ def _has_targets(config: Config, table: LineTable) -> bool:
 
 
 def _keys(text: bytes) -> frozenset[str]:
-    """Give the keys of the records in some lines."""
+    """Give the keys of all records in lines."""
     rows, _ = records(text.splitlines())
     return frozenset(chain.from_iterable(rows))
 

@@ -1,4 +1,4 @@
-"""Whole lines of what comes in pieces, none of which is longer than it may be."""
+"""Join pieces of bytes into whole lines, and leave out lines that are too long."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ SHOWN = 60
 
 
 class Lines:
-    """Cuts what comes into whole lines; the last one waits for its end.
+    """Joins pieces into whole lines; keeps an incomplete line until its end comes.
 
     Args:
-        longest: bytes of a line that may wait for its end.
-        lost: is told the beginning of a line that is left out, as it is longer.
+        longest: most bytes of a line that comes in several pieces.
+        lost: called with the beginning of each line that is left out as too long.
     """
 
     def __init__(self, longest: int, lost: Callable[[bytes], None]) -> None:
@@ -21,7 +21,7 @@ class Lines:
         self._size = 0
 
     def cut(self, piece: bytes) -> bytes:
-        """Take a piece; give the lines that it ends, the one begun before included."""
+        """Add a piece; give the lines that it completes."""
         end = piece.find(b"\n") + 1
         if not end:
             self._keep(piece)
@@ -33,7 +33,7 @@ class Lines:
         return whole
 
     def rest(self) -> bytes:
-        """Give the line that was begun, unless it is too long; nothing waits then."""
+        """Give the incomplete line and forget it; give nothing if it is too long."""
         line, size = b"".join(self._parts), self._size
         self._parts, self._size = [], 0
         if size <= self._longest:

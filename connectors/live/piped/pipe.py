@@ -1,10 +1,10 @@
-"""What is piped in, live: one tick per line of CSV or JSON, until the input ends.
+"""A live feed from a pipe: one tick per line of CSV or JSON, until the input ends.
 
     mosquitto_sub -t hall | sfm-stream daemon hall.toml --set feed.path=-
 
-The first line with values is waited for, as it says which column is what. Then each
-line is a tick when it comes. While the model is slow the pipe fills, and whoever writes
-waits.
+It waits for the first line with values, which decides the role of each column. Then
+each line is a tick as soon as it arrives. While the model is slow the pipe fills, and
+the writing program waits.
 """
 
 from __future__ import annotations
@@ -58,11 +58,11 @@ REASONS = {
     NO_FIELD: "left out",
     LATE: "left out",
 }
-"""What live feeds call the reasons that files have."""
+"""For each reason of files, the counter of live feeds."""
 
 
 def standard_input() -> int:
-    """Take standard input away, so that nobody else reads from it; give where it is."""
+    """Move standard input to a new descriptor, which nothing else reads; give it."""
     taken = os.dup(0)
     nothing = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nothing, 0)
@@ -71,23 +71,23 @@ def standard_input() -> int:
 
 
 class Pipe(Endless):
-    """The rows of what is piped in, as they come.
+    """The rows of a piped input, as they arrive.
 
     Opening waits for the first rows.
 
     Args:
         config: feed, stream and target are used.
-        place: the file descriptor to read, which is closed in the end.
-        clock: for stamps.
+        place: the file descriptor to read; closed at the end.
+        clock: the clock for stamps.
         gather: least seconds between batches of few events.
 
     Attributes:
         fields: names of a tick's values.
-        notes: what was chosen and left out, for people.
+        notes: notes for people on what was chosen and left out.
 
     Raises:
-        NoRows: if the input ends before there is one.
-        FeedError: if its first rows lack a column, or have two readings.
+        NoRows: if the input ends before the first row.
+        FeedError: if the first rows lack a column, or have two readings.
     """
 
     def __init__(
@@ -116,13 +116,13 @@ class Pipe(Endless):
 
     @property
     def topics(self) -> tuple[str, ...]:
-        """Names of the streams, where the settings name them."""
+        """Names of the streams; empty if only a column of the input names them."""
         named = self._config.stream.symbols or self._table.streams
         return tuple(self._config.feed.prefix + name for name in named)
 
     @property
     def counters(self) -> Counter[str]:
-        """What became of lines, by the reasons that all live feeds have."""
+        """Counts of lines, by the reasons that all live feeds use."""
         counts = self._queue.counters + self._odd.counts
         counts["lines taken"] = self._ticks
         for why, count in tuple(self._table.tally.counts.items()):
@@ -131,15 +131,15 @@ class Pipe(Endless):
 
     @property
     def waiting(self) -> int:
-        """Events that wait in the queue."""
+        """Number of events in the queue."""
         return len(self._queue)
 
     def source(self) -> dict[str, Any]:
-        """Give connector and path."""
+        """Give the connector and the path."""
         return {"connector": self._config.feed.connector, "path": "-"}
 
     def status(self) -> list[Connection]:
-        """Give how the input is."""
+        """Give the state of the input."""
         now = self._clock.elapsed()
         age = None if self._heard is None else now - self._heard
         state = "live" if self._heard is not None else "pending"
@@ -157,10 +157,10 @@ class Pipe(Endless):
         ]
 
     async def batches(self, most: int) -> AsyncGenerator[Block, None]:
-        """Give the events as they come, until the input ends.
+        """Give the events as they arrive, until the input ends.
 
         Args:
-            most: events given at once, of those that wait.
+            most: largest number of events in a block.
         """
         self._enter(State.LIVE)
         self._reading = asyncio.create_task(self._read())
@@ -170,12 +170,12 @@ class Pipe(Endless):
                     yield batch
         finally:
             self.stop()
-            self._queue.close()  # or the reader waits for room for ever
+            self._queue.close()  # else the reader waits for room forever
             await asyncio.wait([self._reading])
         self._reading.result()
 
     def stop(self) -> None:
-        """Read no further; what waits is still given, then the events end."""
+        """Stop reading; give the queued events, then end the iteration."""
         self._input.stop()
 
     async def _read(self) -> None:
@@ -203,7 +203,7 @@ class Pipe(Endless):
         self._odd.add("garbage", 1, told)
 
     def _told(self, block: Block) -> Block:
-        """Give events with the time of their receipt, and names as asked for."""
+        """Add the times of receipt, and the prefix to the streams' names."""
         now = self._clock.now()
         self._heard = self._clock.elapsed()
         self._ticks += len(block)
@@ -213,7 +213,7 @@ class Pipe(Endless):
         return replace(block, streams=names, time=time, received=received)
 
     def _plausible(self, block: Block, now: int) -> Ints:
-        """Give the times, those of receipt where a stream cannot have come so far."""
+        """Give the times, with implausible ones replaced as for a venue."""
         times = block.time.tolist()
         for i, code in enumerate(block.stream.tolist()):
             if times[i] == NO_TIME:
@@ -230,7 +230,7 @@ class Pipe(Endless):
     def _examples(self) -> dict[str, str]:
         found = dict(self._odd.examples)
         for why, example in tuple(self._table.tally.examples.items()):
-            # nobody knows the file that the first lines are kept in
+            # people do not know the temporary file with the first lines
             told = LABEL + example.removeprefix(self._table.paths[0])
             found.setdefault(REASONS.get(why, why), told)
         return {why: found[why] for why in TROUBLES if why in found}

@@ -1,1 +1,1 @@
-"""Processes that read live feeds, and the end that takes what they read."""
+"""Separate processes that read live feeds, and the feed that receives their events."""

@@ -1,15 +1,16 @@
-"""The process that reads: a live feed whose blocks leave through a socket.
+"""The reader process: reads a live feed and sends its blocks through a socket.
 
-What goes through the socket is a row of messages, `length u32, kind u8, payload`:
+It sends a sequence of messages, `length u32, kind u8, payload`:
 
     names     the table of stream names, whenever it has grown
     block     events; their streams are numbers in the latest table
-    report    how the connections are, now and then
-    end       why no further try can help
+    report    the state of the connections, at intervals
+    end       the error after which no further attempt to connect can succeed
 
-The other end says `stop`, once, or is closed: then its process has ended, and this one
-ends too. A slow taker lets the socket fill, then the feed's queue, and then the venue
-waits, or ticks are conflated or dropped as `feed.overload` says.
+The model's process sends `stop` once, or closes its end of the socket when it ends;
+then this process ends too. If the model is slow, first the socket fills, then the
+feed's queue; then the venue waits, or ticks are conflated or dropped as `feed.overload`
+says.
 """
 
 from __future__ import annotations
@@ -39,29 +40,30 @@ if TYPE_CHECKING:
 
 HEAD = struct.Struct("<IB")
 MOST = 512
-"""Events of a block."""
+"""Largest number of events in a block."""
 BEAT = 0.25
 """Seconds between reports."""
 STOP = b"s"
 FAILED = 1
-"""Exit code of a process that cannot report or obey any more."""
+"""Exit code of a process that can no longer report or receive `stop`."""
 ENDS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-"""What a terminal or a service manager sends to all processes: the taker decides."""
+"""Signals that a terminal or a service manager sends to all processes; they are ignored
+here, as the model's process decides when to stop."""
 
 
 class Kind(IntEnum):
-    """What a message holds."""
+    """The kind of a message."""
 
     NAMES, BLOCK, REPORT, END = range(4)
 
 
 class Report(msgspec.Struct, frozen=True, array_like=True):
-    """How the connections are.
+    """The state of the connections.
 
     Attributes:
-        status: of each of them.
-        counters: what became of frames and connections, by reason.
-        waiting: events that wait in this process.
+        status: status of each connection.
+        counters: counts of frames and of what happened to the connections, by reason.
+        waiting: number of events queued in this process.
     """
 
     status: list[Connection] = []
@@ -70,7 +72,7 @@ class Report(msgspec.Struct, frozen=True, array_like=True):
 
 
 class End(msgspec.Struct, frozen=True, array_like=True):
-    """An error of the feed that no try can help, in the words of `FeedError`."""
+    """A final error of the feed, with the parts of a `FeedError`."""
 
     where: str
     problem: str
@@ -78,12 +80,12 @@ class End(msgspec.Struct, frozen=True, array_like=True):
 
 
 def read(open_feed: Callable[[Config], Named], config: Config, end: socket) -> None:
-    """Read a feed until it ends, or the other end says so: a process's whole life.
+    """Read a feed until it ends or is told to stop; the process's main function.
 
     Args:
         open_feed: opens the feed in this process.
-        config: of the feed.
-        end: the socket that blocks leave through.
+        config: configuration of the feed.
+        end: the socket to which blocks are sent.
     """
     for number in ENDS:
         signal.signal(number, signal.SIG_IGN)
@@ -104,14 +106,14 @@ async def _serve(feed: Named, door: socket) -> None:
     reporting.cancel()
     obeying.cancel()
     _tell(mouth, Kind.REPORT, _reported(feed))
-    if end is not None:  # the last word: nothing is heard behind it
+    if end is not None:  # the last message: the receiver reads nothing after it
         _tell(mouth, Kind.END, end)
     mouth.close()
     await mouth.wait_closed()
 
 
 async def _tell_all(mouth: asyncio.StreamWriter, feed: Named) -> None:
-    """Send the blocks of a feed, each behind the names that it needs."""
+    """Send the blocks of a feed, and the table of names whenever it has changed."""
     names: tuple[str, ...] = ()
     async with aclosing(feed.batches(MOST)) as batches:
         async for block in batches:
@@ -133,7 +135,7 @@ def _reported(feed: Named) -> Report:
 
 
 async def _obey(ear: asyncio.StreamReader, feed: Named) -> None:
-    """Stop the feed when told to, and end at once when nobody is there any more."""
+    """Stop the feed when told to; end this process when the socket is closed."""
     with suppress(ConnectionError):
         while await ear.read(1) == STOP:
             feed.stop()
@@ -141,7 +143,7 @@ async def _obey(ear: asyncio.StreamReader, feed: Named) -> None:
 
 
 def _end_if_failed(task: asyncio.Task[None]) -> None:
-    """End this process if a task failed: the model's starts another, and says so."""
+    """End this process if a task failed; the model's process then starts another."""
     error = None if task.cancelled() else task.exception()
     if error is not None:
         traceback.print_exception(error)

@@ -1,8 +1,9 @@
 """Live feeds that are read in processes of their own.
 
-Sockets, TLS, decompression and decoding are the reader's; what comes out of its pipe is
-put into a short queue. A reader that dies, or hangs, is started again, and what it held
-is a `Gap`. While the model is slow nothing is taken from the pipe.
+The reader process does the work of sockets, TLS, decompression and decoding. Here its
+blocks are received and put into a short queue. A reader that dies or hangs is started
+again, and the loss of its events is a `Gap`. While the queue is full, no blocks are
+received.
 """
 
 from __future__ import annotations
@@ -41,32 +42,32 @@ if TYPE_CHECKING:
 
 LOST = "readers lost"
 LOOK = 1.0
-"""Seconds between looks whether a reader has said anything. It reports four times as
-often, whatever its venue does."""
+"""Seconds between checks whether a reader has sent a message. It sends a report four
+times as often, whatever its venue does."""
 LATE = 5
-"""Looks in vain after which a reader's last report is not taken as the present."""
+"""Number of checks without a message after which a reader's last report is outdated."""
 HUNG = 30
-"""Looks in vain after which a reader is replaced. They are counted, not timed: a
-machine that was suspended has lost one look, and on a busy one this process must have
-had 30 turns while the reader had none. A process starts in far less."""
+"""Number of checks without a message after which a reader is replaced. Checks are
+counted, not timed: a suspended machine misses only one, and on a busy machine this
+process must have run 30 times while the reader did not. A reader starts much faster."""
 
 
 class Remote(Endless):
     """A live feed that another process reads.
 
     Args:
-        config: of the feed; it goes to the process.
-        open_feed: opens the feed; called in the process, so it must be importable.
-        feed: the same feed, opened here to be asked for its names and how it is until
-            a process reads it; never read.
-        alone: whether no other feed speaks to the same model, so that a loss of all
-            its streams is a loss of everything.
-        clock: for stamps and waits.
-        random: for jitter.
+        config: configuration of the feed; it is sent to the process.
+        open_feed: opens the feed in the process, so it must be importable.
+        feed: the same feed, opened here for its names, and for its status until a
+            process reports; it is never read.
+        alone: whether this is the model's only feed, so that a loss of all its streams
+            is a gap in all streams.
+        clock: the clock for stamps and waits.
+        random: the generator for jitter.
 
     Attributes:
         fields: names of a tick's values.
-        topics: names of the streams asked for.
+        topics: names of the streams that the feed subscribes to.
     """
 
     def __init__(
@@ -95,22 +96,23 @@ class Remote(Endless):
 
     @property
     def counters(self) -> Counter[str]:
-        """What became of frames, connections and readers, by reason."""
+        """Counts of frames, and of what happened to connections and readers."""
         return self._before + Counter(self._report.counters)
 
     @property
     def waiting(self) -> int:
-        """Events that wait, here or in the process that reads."""
+        """Number of events queued here and in the reader process."""
         return len(self._queue) + self._report.waiting
 
     def source(self) -> dict[str, Any]:
-        """Give what the feed is, wherever it is read."""
+        """Describe the source, in the same way as a feed read in this process."""
         return self._source
 
     def status(self) -> list[Connection]:
         """Give the state of each connection and topic, as last reported.
 
-        A reader that has said nothing since is an alarm, and its data are old.
+        If the reader is silent for too long, each status has an alarm, and its age
+        includes the silence.
         """
         found = self._connections()
         if self._missed < LATE:
@@ -119,7 +121,7 @@ class Remote(Endless):
         return [_silent(one, silence) for one in found]
 
     def _connections(self) -> list[Connection]:
-        """Give those last reported; the first also has what happened to the reader."""
+        """Give the last report; add the reader's history to the first connection's."""
         found = self._report.status or self._feed.status()
         if not self._happened:
             return list(found)
@@ -128,13 +130,13 @@ class Remote(Endless):
         return [msgspec.structs.replace(first, happened=tuple(happened)), *others]
 
     async def batches(self, most: int) -> AsyncGenerator[Block, None]:
-        """Give the events as they come; closing the iterator ends the process.
+        """Give the events as they arrive; closing the iterator ends the process.
 
         Args:
-            most: events given at once, of those that wait.
+            most: largest number of events in a block.
 
         Raises:
-            FeedError: when no try can help any more.
+            FeedError: if no further attempt to connect can succeed.
         """
         self._running = asyncio.create_task(self._keep())
         try:
@@ -149,13 +151,13 @@ class Remote(Endless):
             self._running.result()
 
     def stop(self) -> None:
-        """Have the connections closed; what waits is still given, then it ends."""
+        """Have the connections closed; give queued events, then end the iteration."""
         self._told_to_stop = True
         if self._mouth is not None:
             self._mouth.write(reading.STOP)
 
     async def _keep(self) -> None:
-        """Keep a process reading until told to stop, or no try can help."""
+        """Keep a reader process running until told to stop or a final error."""
         backoff = Backoff(self._random)
         try:
             while not self._told_to_stop:
@@ -169,10 +171,10 @@ class Remote(Endless):
             self._queue.close()
 
     async def _once(self) -> bool:
-        """Start a process and take what it says; say whether it had any data.
+        """Start a process and receive its messages; say whether there were any events.
 
         Raises:
-            FeedError: if no try can help, in the process's words.
+            FeedError: the process's own, if it reports a final error.
         """
         process, ear, self._mouth = await self._started()
         if self._told_to_stop:
@@ -186,7 +188,7 @@ class Remote(Endless):
             watching.cancel()
             self._mouth.close()
             self._mouth = None
-            process.kill()  # it may not know yet that nobody listens
+            process.kill()  # it may not have noticed yet that the socket is closed
             process.join()
         if not self._told_to_stop:
             hung = self._missed >= HUNG
@@ -195,7 +197,7 @@ class Remote(Endless):
         return heard
 
     async def _watch(self, process: SpawnProcess) -> None:
-        """Count the looks at which a reader had said nothing; end one that hangs."""
+        """Count the checks without a message; kill a reader that hangs."""
         while self._missed < HUNG:
             await self._clock.sleep(LOOK)
             self._missed += self._listening
@@ -206,7 +208,7 @@ class Remote(Endless):
         process.kill()
 
     def _note(self, kind: str, detail: str) -> None:
-        """Remember what happened to the reader."""
+        """Add an entry to the reader's history."""
         latest = [*self._happened, Happening(self._clock.now(), kind, detail)]
         self._happened = latest[-KEPT:]
 
@@ -216,12 +218,12 @@ class Remote(Endless):
         ours, theirs = socketpair()
         with theirs:
             process = _process(self._open, self._config, theirs)
-            # to start a process takes longer than the loop may be held
+            # starting a process takes longer than the event loop may be blocked
             await asyncio.to_thread(process.start)
         return process, *(await asyncio.open_connection(sock=ours))
 
     async def _listen(self, ear: asyncio.StreamReader) -> bool:
-        """Take messages until the other end is closed; say whether data came."""
+        """Receive messages until the socket is closed; say whether events came."""
         names: tuple[str, ...] = ()
         heard = False
         with suppress(asyncio.IncompleteReadError, ConnectionError):
@@ -246,14 +248,14 @@ class Remote(Endless):
         return heard
 
     async def _room(self) -> None:
-        """Wait until more may be taken; meanwhile it is we who do not listen."""
+        """Wait until the queue has room; silence in this time is not the reader's."""
         self._listening = False
         if self._queue.full:
             await self._queue.room()
         self._listening = True
 
     def _note_lost(self, reason: str) -> None:
-        """Say that what the process held is lost."""
+        """Report a gap, as the events in the process are lost."""
         time = self._clock.now()
         gaps: list[Event] = [Gap(stream, time, reason) for stream in self._lost]
         self._queue.put_block(Block.of(gaps, len(self.fields)))
@@ -273,11 +275,11 @@ class Remote(Endless):
 
 
 def divided(config: Config, processes: int) -> list[Config]:
-    """Divide the symbols of each feed among processes; give what each one reads.
+    """Divide the symbols of each feed among processes; give each one's configuration.
 
     Args:
-        config: with at least one feed.
-        processes: most of them; none is left without a symbol.
+        config: configuration with at least one feed.
+        processes: most processes; each gets at least one symbol.
     """
     feeds = (config.feed, *config.more_feeds)
     shares = []
@@ -298,9 +300,9 @@ def divided(config: Config, processes: int) -> list[Config]:
 def _part(
     config: Config, place: int, processes: int, number: int
 ) -> tuple[str, ...] | None:
-    """Give the symbols of a feed that one of the processes reads; None if it has none.
+    """Give the symbols of a feed that a process reads; None if it reads none.
 
-    A feed without symbols is read whole, by one of them.
+    A feed without symbols is read by one process.
     """
     feed = (config.feed, *config.more_feeds)[place]
     symbols = feed.symbols or config.stream.symbols
@@ -320,7 +322,7 @@ def _process(
 
 
 def _silent(one: Connection, seconds: float) -> Connection:
-    """Give a connection of a reader that has said nothing for some time."""
+    """Update the status of a connection whose reader has been silent for `seconds`."""
     reason = f"the reader has said nothing for {seconds:.0f} s"
     live = one.state == State.LIVE.value
     return msgspec.structs.replace(
