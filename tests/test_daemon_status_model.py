@@ -4,7 +4,9 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
+from sfm_stream.config import keys
 from sfm_stream.daemon.status.model import (
+    LONGEST,
     Checkpoint,
     Journal,
     Vitals,
@@ -123,3 +125,8 @@ def test_people_are_told_all_but_the_streams_with_the_limits_of_the_settings():
         "sink_s": 10.0,
     }
     assert (tree["count"], tree["unready"]) == (2, [])
+
+
+def test_the_key_tells_after_which_multiple_of_it_a_checkpoint_is_due():
+    told = {name: text for name, _, text in keys()}["daemon.checkpoint_every"]
+    assert f"the longest is {LONGEST} times that" in told

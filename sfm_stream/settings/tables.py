@@ -342,7 +342,7 @@ class Daemon(Section, frozen=True):
         ),
     ] = ()
     checkpoint_every: Annotated[
-        Duration, doc("least time between checkpoints; the longest is 20 times that")
+        Duration, doc("least time between checkpoints; the longest is 60 times that")
     ] = Duration("15s")
     checkpoints: Annotated[Positive, doc("how many checkpoints are kept")] = 3
     retention: Annotated[
