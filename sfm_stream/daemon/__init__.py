@@ -1,1 +1,1 @@
-"""The live process: feeds in, forecasts out, learning as it goes, for months."""
+"""The live process: reads feeds, forecasts and learns, and runs for months."""

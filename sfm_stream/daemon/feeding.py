@@ -1,6 +1,6 @@
-"""The feed of a live process: opened when it starts, and followed by others.
+"""The feed of a live process, which a reload may replace with another feed.
 
-What the feeds before have counted stays counted.
+Counters run on over all feeds since the start.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ if TYPE_CHECKING:
     from sfm_stream.feeds import Connection, LiveFeed
 
 MOST = 512
-"""Events taken at once: many share the cost of a batch, and none waits for long."""
+"""Most events per batch: many share the cost of a batch, and none waits for long."""
 SOON = 1.0
-"""Seconds that opening may take before people hear what is waited for."""
+"""Seconds that opening may take before the log names what it waits for."""
 CHANGED = "the subscriptions were changed"
 
 
 class Feeding:
-    """Feeds that follow each other, as one.
+    """Feeds that replace each other, as one feed.
 
     Args:
         open_feed: opens the feed of a configuration.
@@ -49,10 +49,10 @@ class Feeding:
 
     @property
     def feed(self) -> LiveFeed:
-        """The feed that is read.
+        """The feed that is read now.
 
         Raises:
-            InvalidState: if none is open yet.
+            InvalidState: if no feed is open yet.
         """
         if self._now is None:
             raise InvalidState("the feed: expected to be open, was not yet")
@@ -65,21 +65,21 @@ class Feeding:
 
     @property
     def counters(self) -> Mapping[str, int]:
-        """What became of frames and connections since the start, by reason."""
+        """Numbers of frames and connections since the start, by outcome."""
         return self._before + Counter(self._now.counters if self._now else {})
 
     def status(self) -> list[Connection]:
         """Give the state of each connection, with its counts since the start.
 
-        Feeds that share an address have connections of one label: those after the
-        first are numbered, so that no two of a process have the same.
+        Feeds that share an address have connections with the same label: those after
+        the first get a number, so that labels are unique.
         """
         found = self._now.status() if self._now else ()
         before = self._connections
         return [_after(before.get(one.label), one) for one in _numbered(found)]
 
     async def begin(self, config: Config) -> None:
-        """Open the first feed; a thread waits for what is piped in.
+        """Open the first feed; a thread waits for piped input.
 
         Raises:
             SFMStreamError: if it cannot be opened.
@@ -91,7 +91,7 @@ class Feeding:
         self._now = await opening
 
     def opened(self, config: Config) -> LiveFeed:
-        """Open a feed that could take the place of this one.
+        """Open a feed that may replace this one.
 
         Raises:
             SFMStreamError: if it cannot be opened, or has other fields.
@@ -103,21 +103,21 @@ class Feeding:
         return feed
 
     def follow(self, feed: LiveFeed) -> None:
-        """Let another feed take the place of this one, once it has given all it has."""
+        """Stop this feed; another one replaces it once its events are taken."""
         self._next = feed
         self.feed.stop()
 
     def settle(self) -> None:
-        """Let no other feed follow."""
+        """Let no other feed replace this one."""
         self._stopped = True
 
     def stop(self) -> None:
-        """End the events, once those that wait are taken; no other feed follows."""
+        """Stop the feed; waiting events are still taken, and no other feed follows."""
         self.settle()
         self.feed.stop()
 
     async def batches(self) -> AsyncGenerator[Block, None]:
-        """Give the events of the feed, and of those that take its place."""
+        """Yield the events of the feed, and of the feeds that replace it."""
         while True:
             async with aclosing(self.feed.batches(MOST)) as batches:
                 async for batch in batches:
@@ -135,7 +135,7 @@ class Feeding:
 
 
 def _numbered(connections: Iterable[Connection]) -> Iterator[Connection]:
-    """Give connections with a number behind a label that is taken: `x`, `x (2)`."""
+    """Yield connections; repeated labels get a number: `x`, `x (2)`."""
     count = Counter[str]()
     for one in connections:
         count[one.label] += 1
@@ -144,7 +144,7 @@ def _numbered(connections: Iterable[Connection]) -> Iterator[Connection]:
 
 
 def _after(before: Connection | None, now: Connection) -> Connection:
-    """Give a connection with what the one of its label before it has counted."""
+    """Add the counters and examples of an earlier connection with the same label."""
     if before is None:
         return now
     counters = Counter(before.counters) + Counter(now.counters)

@@ -1,4 +1,4 @@
-"""When each stream was heard last, as far as a model remembers."""
+"""The time of each stream's last tick, from the model's state."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ if TYPE_CHECKING:
 
 
 def heard(engine: Engine, now: int) -> dict[str, int]:
-    """Say when each stream was heard last as far as a model remembers, ns.
+    """Give the time of each stream's last tick, from the model's state, ns.
 
     Args:
         engine: the model.
-        now: when it begins to live: for streams of no tick, and those of clocks ahead.
+        now: time of the start; used for streams without a tick or with a later time.
     """
     latest = engine.latest
     return {name: min(latest.get(name, now), now) for name in engine.streams}

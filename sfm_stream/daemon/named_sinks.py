@@ -19,18 +19,20 @@ if TYPE_CHECKING:
     from sfm_stream.config import Config
 
 RECORDS = "records"
-"""Name of the sink that is the run's own records."""
+"""Name of the sink for the run's own records."""
 OWN = Settings(kind="parquet", path=RECORDS)
 SPILL = "spill"
-"""Folder of the run in which records wait that a sink is too slow for."""
+"""Folder of the run for spilled records, which wait for a slow sink."""
 SPILL_BYTES = 4
 
 
 def named(config: Config) -> dict[str, Settings]:
-    """Name the sinks of a live run by kind and place; the run's own records come first.
+    """Give the settings of a live run's sinks by name, its own records first.
+
+    A name is made of kind and path.
 
     Raises:
-        ConfigError: if there is no such sink, or two of them share a place.
+        ConfigError: if there is no such sink, or two sinks share a path.
     """
     expect_sinks((OWN, *config.sink))
     found = {RECORDS: OWN}
@@ -44,10 +46,10 @@ class NamedSinks:
     """The open sinks of a live run, each behind a queue of its own.
 
     Args:
-        sinks: open ones, by name.
-        settings: of each of them, by name.
-        folder: of the run.
-        experts: their names.
+        sinks: the open sinks, by name.
+        settings: their settings, by name.
+        folder: folder of the run.
+        experts: names of the experts.
         say: takes a line for the log.
         guard: raises `Fenced` if another process has taken the run.
 
@@ -66,7 +68,7 @@ class NamedSinks:
     ) -> None:
         self._folder, self._tables = folder, {"experts": experts}
         self._say, self._guard = say, guard
-        # of this process alone: a fenced process that wakes may still spill
+        # only for this process: a fenced process that wakes may still spill
         self._spill = folder / SPILL / secrets.token_hex(SPILL_BYTES)
         self.deliveries: Mapping[str, Delivery] = {}
         self._sinks: dict[str, Chosen] = {}
@@ -75,14 +77,14 @@ class NamedSinks:
             self._add(name, sink, settings[name])
 
     def obey(self, config: Config) -> list[str]:
-        """Go by the sinks of another configuration; name those that are gone.
+        """Apply the sinks of another configuration; give the names of removed sinks.
 
-        A sink of the same kind and place stays open and takes its new settings behind
-        the records that wait.
+        A sink of the same kind and path stays open; new settings apply to it after its
+        queued records.
 
         Raises:
-            SinkError: if a new sink cannot be opened; then nothing has changed.
-            ConfigError: if there is no such sink, or two of them share a place.
+            SinkError: if a new sink cannot be opened; then no sink has changed.
+            ConfigError: if there is no such sink, or two sinks share a path.
         """
         wanted = named(config)
         new = {name: s for name, s in wanted.items() if name not in self._settings}
@@ -99,7 +101,7 @@ class NamedSinks:
         return gone
 
     def close(self, seconds: float) -> None:
-        """Deliver what waits and close the sinks, within these seconds in all."""
+        """Deliver the queued records and close the sinks, within a total time."""
         end = time.monotonic() + seconds
         for name, delivery in self.deliveries.items():
             self._close(name, delivery, max(end - time.monotonic(), 0.0))
@@ -123,14 +125,11 @@ class NamedSinks:
         delivery, sink = self.deliveries[name], self._sinks[name]
         self._settings[name] = settings
         delivery.obey(settings)
-        # in the sink's thread, and records offered before are of the choice before
+        # called in the sink's thread; records offered before are of the old choice
         delivery.mark(lambda _: sink.choose(settings.records, settings.streams))
 
     def _part_with(self, name: str, drain: float) -> None:
-        """Let a sink go: in a thread of its own, for it may be blocked.
-
-        Ticks go on, and a checkpoint that waits for it waits no longer.
-        """
+        """Remove a sink; a thread closes it, because it may be blocked."""
         rest = dict(self.deliveries)
         delivery = rest.pop(name)
         self.deliveries = rest

@@ -1,13 +1,13 @@
-"""The live process itself: its parts, and the order in which they start and stop.
+"""The live process: its parts, its threads, and the order of start and stop.
 
-    loop      sockets, timers, signals; batches that are soon done
-    model     batches that are not, recovery, beats: whatever may take long
+    loop      sockets, timers, signals; short batches
+    model     long batches, recovery, beats
     others    sinks, checkpoints, the journal's fsync and compression
 
-A batch goes to the model's thread only if it would hold the loop for too long: handing
-over costs more than processing a short batch. Either way it is one batch at a time.
+A batch goes to the model's thread only if it would block the loop for too long: the
+hand-over costs more than a short batch. In both cases one batch runs at a time.
 
-Start is recovery, then live. Stop is: feeds, what waits, checkpoint, sinks, journal.
+Start: recovery, then live. Stop: feeds, waiting events, checkpoint, sinks, journal.
 """
 
 from __future__ import annotations
@@ -62,26 +62,26 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 HOLD = 0.004
-"""Seconds a batch may be expected to hold the loop."""
+"""Seconds that a batch may block the loop, by estimate."""
 BEAT = 0.25
-"""Seconds between looks at what time alone changes."""
+"""Seconds between beats, which do the work that is due by time."""
 PATIENCE = 30.0
-"""Seconds after which it counts as started even without data: a venue may be down."""
+"""Seconds after which the process counts as started even without data."""
 SWITCH = 0.0005
-"""Seconds after which a thread that waits for the interpreter gets it."""
+"""Seconds after which a waiting thread gets the interpreter."""
 
 
 @dataclass(frozen=True, slots=True)
 class Given:
-    """What a process is started with.
+    """What a process needs to start.
 
     Attributes:
         config: its settings.
-        folder: of its run.
+        folder: folder of its run.
         open_feed: opens the feed of a configuration.
-        read: reads the configuration anew.
-        start: a run that a new one starts warm from.
-        strict: whether it is an error if more than a tenth was not taken.
+        read: reads the configuration again.
+        start: a run to start warm from, if the run is new.
+        strict: whether it is an error if more than a tenth of the rows was not taken.
     """
 
     config: Config
@@ -93,17 +93,18 @@ class Given:
 
 
 class Process:
-    """A model that lives on a feed.
+    """The live process of a run.
 
     Args:
         given: settings, folder and feed.
         say: takes a line for the log.
-        environment: in which a service manager may have left its address.
+        environment: environment variables, with the address of a service manager if
+            there is one.
 
     Attributes:
         state: `starting`, `compiling`, `recovering`, `live`, `stopping` or `stopped`.
-        address: of its pages, once it is served.
-        failures: of its parts besides the model.
+        address: address of its pages, once they are served; else empty.
+        failures: failures of parts other than the model.
     """
 
     def __init__(
@@ -133,10 +134,10 @@ class Process:
         self._own: Epoch | None = None
 
     async def run(self) -> None:
-        """Recover, live until told to stop, and leave everything in order.
+        """Recover, run until told to stop, and close everything in order.
 
         Raises:
-            SFMStreamError: if it cannot start, or cannot go on.
+            SFMStreamError: if the process cannot start or cannot continue.
         """
         sys.setswitchinterval(SWITCH)
         async with AsyncExitStack() as served:
@@ -156,18 +157,18 @@ class Process:
             await self._recover_and_live(own)
 
     def vitals(self) -> Vitals:
-        """Say how it is now; waits for the batch at work."""
+        """Give the status; waits for the running batch."""
         if self._gallery.watcher is not None:
             self._gallery.watcher.fold()
         return complete(*self._outline())
 
     async def vitals_soon(self) -> Vitals:
-        """Say how it is now, and leave the loop free while the model is at work."""
+        """Give the status; a thread waits for the running batch, not the loop."""
         self._fold_some()
         return await asyncio.to_thread(complete, *self._outline())
 
     def _outline(self) -> tuple[Outline, Worker | None, dict[str, dict[str, Any]]]:
-        """Gather what the loop knows, for `complete`."""
+        """Gather the parts of the status that belong to the loop, for `complete`."""
         others = (self._hub.state(),) if self._config.daemon.listen else ()
         watcher, held = self._gallery.watcher, self._pulse.late
         alarms = (self._own.problem if self._own else "", self._refusals.alarm)
@@ -177,7 +178,7 @@ class Process:
         return found, self._worker, watcher.judged() if watcher else {}
 
     def stop(self) -> None:
-        """Stop in order: no new events, those that wait, a checkpoint, the end."""
+        """Stop in order: take no new events, finish waiting ones, save, and end."""
         self._notifier.stopping()
         self._feeding.settle()
         self._told_to_stop.set()
@@ -187,7 +188,7 @@ class Process:
         if self._worker is None:
             self._say(warning("not reloaded: it is still recovering"))
             return
-        async with self._reloading:  # the settings read last are those gone by
+        async with self._reloading:  # the settings read last must apply
             self._notifier.reloading()
             try:
                 config = self._given.read()
@@ -201,7 +202,7 @@ class Process:
             self._notifier.ready(self.state)
 
     def _take_over(self, own: Epoch) -> None:
-        """Put the run out of the reach of a process that was silent for too long."""
+        """Take the run away from a process that was silent for too long."""
         told = f"the process before was silent: epoch {own.number} takes its place"
         self._say(warning(told))
         pid_file.take_over(self._given.folder)
@@ -251,7 +252,7 @@ class Process:
                 watcher, found.sinks[RECORDS], found.run.records,
                 found.engine.streams, failed,
             )  # fmt: skip
-        # not before: a page takes a history that is empty as one that began anew
+        # not earlier: a page would take an empty history for a new one
         meters.watcher = self._gallery.watcher = watcher
         witness = Witness(
             self._publish, meters.observe_latencies, meters.observe_step, watcher.see
@@ -259,11 +260,11 @@ class Process:
         worker = Worker(found, self._config, witness, self._say)
         worker.begin()
         gc.collect()
-        gc.freeze()  # objects made by now stay: no need to look at them again
+        gc.freeze()  # objects made so far stay: do not collect over them again
         return worker
 
     async def _live(self, worker: Worker) -> None:
-        """Feed the worker until told to stop; then give it what still waits."""
+        """Feed the worker until told to stop; then feed it the waiting events."""
         self.state = "live"
         take = partial(self._take, worker)
         batches = self._feeding.batches()
@@ -315,14 +316,14 @@ class Process:
                 self._announce()
 
     def _announce(self) -> None:
-        """Say that it is up, once it has data, or has tried for long enough."""
+        """Report that the process is up, once it has data or `PATIENCE` has passed."""
         waited = time.monotonic() - self._birth.elapsed > PATIENCE
         if waited or any(one.state == LIVE for one in self._feeding.status()):
             self._announced = True
             self._notifier.ready(self.state)
 
     def _tell_connections(self) -> None:
-        """Log what happened to connections, and mark it where people look."""
+        """Log what happened to connections, and add marks to the page."""
         watcher = self._gallery.watcher
         for label, one in self._telling.tell(self._feeding.status()):
             if watcher is not None and one.kind != "gap":
@@ -332,7 +333,7 @@ class Process:
         self._fold_some()
 
     def _publish(self, records: Records) -> None:
-        """Show records to those who watch; their failures must not reach the model."""
+        """Pass records to the websocket, metrics and views; note their failures."""
         try:
             self._hub.publish(records)
             self._meters.observe_records(records)
@@ -345,19 +346,19 @@ class Process:
         self._loop.call_soon_threadsafe(self._fold_some)
 
     def _fold_some(self) -> None:
-        """Fold a piece, and the next one when others have had their turn."""
+        """Fold a piece, and schedule the next one after the loop's other work."""
         watcher = self._gallery.watcher
         if watcher is not None and watcher.fold_some():
             self._loop.call_soon(self._fold_some)
 
     async def _told(self) -> object:
-        """Say how the process is, for those who look."""
+        """Give the status for the page."""
         vitals = await self.vitals_soon()
         latencies, refused = self._meters.latencies(), {"refused": listed(vitals)}
         return told(vitals, self._settings(), latencies) | refused
 
     def _shut(self) -> Mapping[str, float]:
-        """Give the streams that are shut out."""
+        """Give the streams in quarantine, with the seconds left."""
         if self._worker is None:
             return {}
         return self._worker.stepper.quarantine.shut(time.monotonic())
@@ -366,10 +367,10 @@ class Process:
         return self._config.daemon
 
     async def _obey(self, worker: Worker, config: Config) -> None:
-        """Apply a configuration in which only changeable settings changed.
+        """Apply a configuration in which only reloadable settings changed.
 
         Raises:
-            SFMStreamError: if it cannot be; then nothing has changed.
+            SFMStreamError: if it cannot be applied; then no setting has changed.
         """
         feed = None
         if _subscriptions(config) != _subscriptions(self._config):

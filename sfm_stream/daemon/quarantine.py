@@ -1,4 +1,4 @@
-"""Streams that send only garbage are shut out for a while; the others go on."""
+"""Quarantine: streams whose ticks are all rejected are shut out for a while."""
 
 from __future__ import annotations
 
@@ -13,28 +13,26 @@ from sfm_stream.events.blocks import select
 from sfm_stream.records import Records
 
 LONGEST = 3600.0
-"""Seconds: a longer term would forget a stream that has been repaired."""
+"""Seconds; a longer term would keep out a stream that was repaired."""
 
 
 @dataclass(slots=True)
 class _Term:
-    """How long a stream is shut out, and until when, in seconds."""
+    """A stream's time in quarantine, and its end on the clock, in seconds."""
 
     seconds: float
     until: float
 
 
 class Quarantine:
-    """Decides which streams are let in.
+    """Decides which streams are in quarantine.
 
-    A stream is shut out when so many of its ticks were rejected one after the other,
-    and let in again when its term is over; each further term is twice as long, until a
-    tick of it is taken in.
+    A stream is shut out after `after` rejected ticks in a row, and let in again when
+    its term is over. Each further term is twice as long, until a tick is accepted.
 
     Args:
-        after: ticks rejected in a row.
-        seconds: the first term.
-
+        after: number of rejected ticks in a row.
+        seconds: length of the first term.
     """
 
     def __init__(self, after: int, seconds: float) -> None:
@@ -43,33 +41,33 @@ class Quarantine:
         self.obey(after, seconds)
 
     def obey(self, after: int, seconds: float) -> None:
-        """Go by other limits from now on; terms that have begun stay as they are."""
+        """Apply new limits; running terms are not changed."""
         self._after, self._seconds = after, seconds
 
     def shut(self, elapsed: float) -> Mapping[str, float]:
-        """Give the streams that are shut out, and for how many seconds still.
+        """Give the streams in quarantine, with the seconds left.
 
-        Any thread may ask, also while another one decides.
+        Any thread may call this, also while another one decides.
         """
         terms = self._terms.copy().items()
         return {s: t.until - elapsed for s, t in terms if t.until > elapsed}
 
     def decide(self, now: int, elapsed: float) -> list[Event]:
-        """Give what is decided now: who is let in, and who is shut out.
+        """Decide which streams are let in and which are shut out; give the events.
 
         Args:
-            now: time of day, ns, for the decisions.
-            elapsed: seconds that never run backwards, for the terms.
+            now: time of day, ns, for the events.
+            elapsed: seconds of a monotonic clock, for the terms.
         """
         if not (self._terms or self._rejected):
             return []
         return [*self._released(now, elapsed), *self._shut_out(now, elapsed)]
 
     def admit(self, block: Block, elapsed: float) -> tuple[Block, Block | None]:
-        """Part the events that are let in from the ticks of streams that are shut out.
+        """Separate the ticks of streams in quarantine from all other events.
 
         Returns:
-            Both, each in order; None while no stream is shut out.
+            The other events, and these ticks or None; both in order.
         """
         shut = self.shut(elapsed)
         if not shut:
@@ -79,11 +77,11 @@ class Quarantine:
         return select(block, ~out), select(block, out)
 
     def note(self, ticks: Mapping[str, int], rejected: Mapping[str, int]) -> None:
-        """Learn from what became of ticks.
+        """Note how many ticks the engine rejected.
 
         Args:
-            ticks: how many there were of each stream.
-            rejected: how many of them the engine rejected.
+            ticks: number of ticks per stream.
+            rejected: number of rejected ones among them, per stream.
         """
         if not (rejected or self._rejected or self._terms):
             return

@@ -1,8 +1,7 @@
-"""How a daemon returns to where it was: checkpoint, the journal's tail, then live.
+"""Recovery of a live run: restore the checkpoint, then replay the journal's tail.
 
-There is one way to start, whatever came before: a first start has no checkpoint and an
-empty journal. The journal is opened first, and its lock held, so that two processes
-never work on one run.
+Every start takes the same way: a first start has no checkpoint and an empty journal.
+The journal is opened and locked first, so that two processes never work on one run.
 """
 
 from __future__ import annotations
@@ -44,13 +43,13 @@ class Recovered:
 
     Attributes:
         run: its folder and settings.
-        engine: has observed all that was journalled.
-        journal: open for more.
-        sinks: by name, the run's own records first; they hold what the engine said.
-        events: how many events were taken from the journal.
-        saved: events that the checkpoint begun with was taken after; 0 without one.
-        aside: the checkpoints that were set aside at this start, and why.
-        lost: what is gone of the journal or the sinks' records, each in words.
+        engine: the engine, after all journalled events.
+        journal: its journal, open for appending.
+        sinks: sinks by name, the run's own records first; they hold all records so far.
+        events: number of events replayed from the journal.
+        saved: number of events before the restored checkpoint; 0 without one.
+        aside: messages about checkpoints that were set aside at this start.
+        lost: messages about lost parts of the journal or of the sinks' records.
         guard: raises `Fenced` if another process has taken the run.
     """
 
@@ -65,10 +64,10 @@ class Recovered:
     guard: Callable[[], None] = lambda: None
 
     def write(self, records: Records) -> None:
-        """Hand records to every sink, and wait for it.
+        """Write records to every sink, and wait for it.
 
         Raises:
-            SinkError: if one could not take them.
+            SinkError: if a sink could not write them.
             Fenced: if another process has taken the run.
         """
         self.guard()
@@ -85,22 +84,22 @@ def recover(
     say: Say,
     guard: Callable[[], None] = lambda: None,
 ) -> Recovered:
-    """Begin a live run, or come back to where it was.
+    """Begin a live run, or restore it to the end of its journal.
 
     Args:
-        config: of the process; what decides the model must be the run's.
-        feed: which fields ticks have.
-        folder: of the run; made if absent.
-        start: a run that a new one starts warm from.
-        say: told what a person should know.
+        config: settings of the process; those of the model must equal the run's.
+        feed: the feed, for the fields of its ticks.
+        folder: folder of the run; made if absent.
+        start: a run to start warm from, if the run is new.
+        say: takes messages for people.
         guard: raises `Fenced` if another process has taken the run.
 
     Raises:
         JournalError: if another process works on the run, or the journal is damaged
             or gone.
-        CheckpointMismatch: if the settings are not those of the run.
-        ConfigError: if the folder is not one of a live run, if fields differ, or if
-            there is no such sink.
+        CheckpointMismatch: if the settings of the model differ from the run's.
+        ConfigError: if the folder is not of a live run, if fields differ, or if there
+            is no such sink.
         SinkError: if a sink cannot be opened.
         RecordsLost: if files of the run's own records are gone that a repair can
             bring back.
@@ -124,7 +123,7 @@ def recover(
         positions = _restored(found, say)
         tail = _tail(journal, engine)
         for name, settings in wanted.items():
-            guard()  # opening a sink cuts off what came later
+            guard()  # opening a sink cuts off later records
             sink = _open(settings, found, positions, name, say)
             found.sinks[name] = opened.enter_context(closing(sink))
         moves.settle(run)
@@ -144,7 +143,7 @@ def _model(
     say: Say,
     guard: Callable[[], None],
 ) -> tuple[Run, Engine]:
-    """Make a run and its engine, or load the run and make an engine for it."""
+    """Make a run or load it; give the run and a new engine for it."""
     settings = of_model(config)
     if not (folder / run_folder.INFO).exists():
         room.expect(settings, feed.fields)
@@ -172,9 +171,9 @@ def _model(
 
 
 def _restored(found: Recovered, say: Say) -> Mapping[str, Any]:
-    """Bring the engine to the newest good checkpoint; give the sinks' positions.
+    """Restore the newest good checkpoint; give the sinks' positions.
 
-    A checkpoint of events that the journal does not hold is set aside for good.
+    A checkpoint of events that the journal does not hold is renamed and not used again.
     """
     run, position = found.run, found.journal.position
     found.aside = tuple(history.set_aside(run.checkpoints, run.journal, position))
@@ -191,9 +190,9 @@ def _restored(found: Recovered, say: Say) -> Mapping[str, Any]:
 
 
 def _tail(journal: Journal, engine: Engine) -> Iterator[Block]:
-    """Give the events after the engine's, the first of them read already.
+    """Give the events after the engine's position; read the first block at once.
 
-    So a journal that does not reach back far enough is refused before any sink is cut.
+    So a journal that does not reach back far enough is refused before a sink is cut.
     """
     if journal.position == engine.seq:
         return iter(())
@@ -208,7 +207,7 @@ def _open(
     name: str,
     say: Say,
 ) -> Chosen:
-    """Open a sink where the checkpoint left it, or anew if what it had is gone.
+    """Open a sink at its position in the checkpoint, or anew if its records are gone.
 
     Without a checkpoint it may hold records of the journal's events; the replay writes
     all of them again.
@@ -221,7 +220,7 @@ def _open(
         return open_sink(settings, found.run.folder, tables, held)
     except RecordsLost as lost:
         if name == RECORDS and not unbroken(found.run.journal):
-            raise  # a repair brings them back
+            raise  # `repair` brings them back
         problem = f"sink {name}: {lost.path}: {lost.problem}"
     found.lost.append(f"{problem}; it goes on anew from event {found.engine.seq}")
     say(error(found.lost[-1]))

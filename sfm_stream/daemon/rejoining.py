@@ -1,7 +1,7 @@
-"""How a run journals again after its disk was full: behind a checkpoint of that moment.
+"""Resumes the journal after a full disk, from a checkpoint taken at that moment.
 
-The model waits for it, as no event may come between. Where a sink cannot come to an
-end, waiting is of no use.
+The model waits for the checkpoint, as no event may come between. If a sink cannot
+finish, the wait ends at once.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
     from sfm_stream.sinks import Delivery
 
 LONGEST = 5.0
-"""Seconds that the checkpoint may take."""
+"""Most seconds for the checkpoint."""
 LOOK = 0.02
-"""Seconds between looks at whether a sink hinders it."""
+"""Seconds between checks for a failing sink."""
 NOT_SAVED = (CheckpointError, JournalError, TimeoutError)
-"""What a checkpoint may end with."""
+"""Errors that a checkpoint may raise."""
 
 
 def rejoined(
@@ -33,17 +33,14 @@ def rejoined(
     mark: str,
     hindered: Callable[[], str],
 ) -> str:
-    """Save, and journal again from there.
+    """Take a checkpoint, and resume the journal after it.
 
     Args:
-        stepper: is told when that is so.
+        stepper: resumes the journal.
         saver: takes the checkpoint.
-        deliveries: the sinks, which it waits for.
-        mark: of the journal from there on.
-        hindered: says why there is no use in waiting, or nothing.
-
-    Returns:
-        Why there is still no journal, or nothing.
+        deliveries: the sinks, which the checkpoint waits for.
+        mark: mark of the journal at the checkpoint.
+        hindered: gives why the checkpoint cannot succeed, or an empty text.
     """
     if why := hindered():
         return why
@@ -59,13 +56,13 @@ def rejoined(
 
 
 def hindrance(deliveries: Mapping[str, Delivery]) -> str:
-    """Say which sink cannot come to an end and why, or nothing."""
+    """Give the name and error of a failing sink, or an empty text."""
     states = (one.state() for one in deliveries.values())
     return next((f"sink {s.name}: {s.error}" for s in states if s.error), "")
 
 
 def _waited(written: Future[None], hindered: Callable[[], str]) -> str:
-    """Wait for a checkpoint as long as there is use in it; say why there is none."""
+    """Wait until a checkpoint is written, hindered or late; give the hindrance."""
     end = time.monotonic() + LONGEST
     while not written.done() and time.monotonic() < end:
         if why := hindered():

@@ -1,4 +1,4 @@
-"""Which settings of a live process may change while it runs."""
+"""The settings that a live process may change while it runs."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from sfm_stream.config import Config, digest, leaves, of_model, to_tree
 from sfm_stream.errors import ConfigError
 
 HOT = ("feed", "stream.symbols", "learn.enabled", "sink", "daemon")
-"""Keys, and tables, that may change."""
+"""Keys and tables that may change."""
 COLD = ("daemon.listen",)
-"""Among them, those that may not."""
+"""Keys within these tables that may not change."""
 ANEW = "change it back, or start the process anew"
 OTHER = "a run keeps its model: change it back, or start a new run with --from"
 
 
 def expect_hot(before: Config, after: Config) -> None:
-    """Refuse a configuration of which more has changed than may.
+    """Refuse a configuration in which other settings changed.
 
     Raises:
         ConfigError: naming every key that may not change, with both values.
@@ -33,7 +33,7 @@ def expect_hot(before: Config, after: Config) -> None:
 
 
 def differences(before: Config, after: Config) -> list[tuple[str, Any, Any]]:
-    """Give key and both values of what differs; None where a key is absent."""
+    """Give key and both values of each difference; None where a key is absent."""
     old, new = dict(leaves(to_tree(before))), dict(leaves(to_tree(after)))
     names = dict.fromkeys([*old, *new])
     return [(n, old.get(n), new.get(n)) for n in names if old.get(n) != new.get(n)]

@@ -1,10 +1,9 @@
-"""Checkpoints of a live process, written while it goes on.
+"""Checkpoints of a live process, written while it runs on.
 
-The engine's state is held between two batches: until it is written, the rows that
-change are copied before they do. Each sink is asked how far it has come when it has
-written all records of before; the checkpoint is written once the last sink has
-answered, in a thread of its own. So a sink that is slow delays checkpoints, and nothing
-else.
+The engine's state is held between two batches: until it is written, rows are copied
+before they change. Each sink reports its position when it has written all records
+before the checkpoint. Once the last sink has reported, a thread writes the checkpoint.
+So a slow sink delays only checkpoints.
 """
 
 from __future__ import annotations
@@ -39,9 +38,9 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 PAGE = 4096
-"""Bytes that the system hands out at once, at least."""
+"""Bytes of a page, the unit in which the system hands out memory."""
 WEIGHTS = ("weights", "theta")
-"""Arrays of what is learned: of the cell, and of least squares."""
+"""Names of the learned arrays: of the cell, and of least squares."""
 
 
 class Journal(Protocol):
@@ -49,14 +48,14 @@ class Journal(Protocol):
 
     @property
     def position(self) -> int:
-        """Number of events it holds."""
+        """Number of events in the journal."""
 
     @property
     def mark(self) -> str:
-        """Name of all events so far, by their content."""
+        """Hash of all events so far."""
 
     def expect_present(self) -> None:
-        """Expect that the folder is still the one that was opened.
+        """Expect that the folder is still the opened one.
 
         Raises:
             JournalError: if it was removed or replaced.
@@ -64,10 +63,10 @@ class Journal(Protocol):
         """
 
     def syncing(self) -> Callable[[], None]:
-        """Give a call that waits until all appended so far is on disk.
+        """Give a function that waits until all events appended so far are on disk.
 
         Raises:
-            JournalError: if there are no more descriptors.
+            JournalError: if the process has no free file descriptor.
         """
 
 
@@ -75,16 +74,16 @@ class Delivery(Protocol):
     """A sink behind a queue."""
 
     def mark(self, done: Callable[[Mapping[str, Any]], None]) -> None:
-        """Call `done` with the sink's position when all of before is written."""
+        """Call `done` with the sink's position when all records so far are written."""
 
 
 class Saved(msgspec.Struct, frozen=True):
     """The latest checkpoint.
 
     Attributes:
-        seq: events it is taken after.
-        at: when it was taken, seconds that never run backwards.
-        seconds: how long it took until it was on disk.
+        seq: number of events before it.
+        at: when it was taken, in seconds of a monotonic clock.
+        seconds: time until it was on disk.
     """
 
     seq: int
@@ -94,16 +93,17 @@ class Saved(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class Pending:
-    """A checkpoint that was begun.
+    """A checkpoint that is not written yet.
 
     Attributes:
-        seq: events it is taken after.
-        position: events that the journal held then; fewer while it cannot be written.
-        begun: when that was, seconds that never run backwards.
+        seq: number of events before it.
+        position: number of events in the journal then; fewer while it cannot be
+            written.
+        begun: when it was begun, in seconds of a monotonic clock.
         moment: the engine's state then.
-        meta: what its manifest holds besides the sinks' positions.
+        meta: content of its manifest besides the sinks' positions.
         journalled: waits until the journal is on disk up to there.
-        written: done when it is on disk, or has failed.
+        written: done when the checkpoint is on disk, or has failed.
     """
 
     seq: int
@@ -116,11 +116,11 @@ class Pending:
 
 
 class _Answers:
-    """How far the sinks have come, and what is done once all have said so.
+    """Collects the positions of the sinks, and calls a function when all have reported.
 
     Args:
-        names: of the sinks.
-        done: called once with the positions of all that are still there.
+        names: names of the sinks.
+        done: called once with the positions of all sinks that were not forgotten.
     """
 
     def __init__(
@@ -140,7 +140,7 @@ class _Answers:
                 self._strike(name)
 
     def forget(self, name: str) -> None:
-        """Leave a sink out; the last one missing may have been this."""
+        """Do not wait for a sink any more; call `done` if it was the last."""
         with self._lock:
             if name in self._missing:
                 self._strike(name)
@@ -152,20 +152,21 @@ class _Answers:
 
 
 class Saver:
-    """Saves the engine now and then.
+    """Takes checkpoints of the engine.
 
     Args:
-        run: whose folder takes the checkpoints.
-        engine: stands still while `begin` is called.
-        journal: of the engine's events; it is on disk before a checkpoint is.
-        saved: the checkpoint that was begun with, or one of nothing.
-        elapsed: gives seconds that never run backwards.
+        run: the run; its folder takes the checkpoints.
+        engine: the engine; it must not change while `begin` is called.
+        journal: journal of its events; it is on disk before a checkpoint is.
+        keep: as the attribute.
+        saved: number of events before the restored checkpoint; 0 without one.
+        elapsed: gives the seconds of a monotonic clock.
 
     Attributes:
-        keep: how many checkpoints are kept; may be changed at any time.
-        saved: the latest one that the journal leads up to.
-        problem: why the latest try failed, or empty.
-        finite: whether what the latest one holds of weights is finite.
+        keep: number of checkpoints to keep; may be changed at any time.
+        saved: the latest checkpoint that the journal reaches.
+        problem: why the latest attempt failed, or empty.
+        finite: whether all weights in the latest checkpoint are finite.
     """
 
     def __init__(
@@ -190,25 +191,25 @@ class Saver:
         self._loose: Saved | None = None
         self.problem, self.finite = "", True
         self._tried = float("-inf")
-        # arrival of the oldest event in no checkpoint, and in none but the one begun
+        # arrival of the oldest event in no checkpoint, and in the pending one
         self._fresh: float | None = None
         self._begun: float | None = None
 
     @property
     def busy(self) -> bool:
-        """Whether one is being saved."""
+        """Whether a checkpoint is pending."""
         return self._writing is not None and not self._writing.done()
 
     def age(self) -> float:
-        """Give the seconds since the latest one was taken."""
+        """Give the seconds since the latest checkpoint was taken."""
         return self._elapsed() - self.saved.at
 
     def since_tried(self) -> float:
-        """Give the seconds since one was begun; infinite if none was."""
+        """Give the seconds since a checkpoint was begun; infinite before the first."""
         return self._elapsed() - self._tried
 
     def note(self) -> None:
-        """Remember that there is something new to save."""
+        """Note that there are new events to save."""
         if self._fresh is None:
             self._fresh = self._elapsed()
 
@@ -218,9 +219,9 @@ class Saver:
         return 0.0 if since is None else self._elapsed() - since
 
     def has_room(self) -> bool:
-        """Say whether there is memory for rows that change; if not, have it made.
+        """Say whether memory for copies of rows is ready; if not, allocate it.
 
-        The system takes its time to hand it out, which `begin` then need not wait for.
+        A thread allocates it, so that `begin` need not wait for the system.
         """
         if self._room is None:
             self._room = self._writer.submit(_room, self._engine.nbytes)
@@ -231,17 +232,16 @@ class Saver:
         return room.result() if room is not None and room.done() else NO_ROOM
 
     def begin(self, deliveries: Mapping[str, Delivery], mark: str = "") -> Future[None]:
-        """Hold the engine's state, and save it when every sink has caught up.
+        """Hold the engine's state, and save it when all sinks reported their positions.
 
-        While the journal lacks events, a checkpoint counts only once it has `joined`.
+        While the journal lacks events, a checkpoint counts only after `joined`.
 
         Args:
             deliveries: the sinks by name, one of them `RECORDS`.
-            mark: what the journal will be marked with here, if it does not hold all
-                events.
+            mark: mark that the journal will get here, if it lacks events; else empty.
 
         Returns:
-            Done when it is on disk, or has failed.
+            Done when the checkpoint is on disk, or has failed.
         """
         self._tried, written = self._elapsed(), Future[None]()
         try:
@@ -265,17 +265,17 @@ class Saver:
         return written
 
     def joined(self) -> None:
-        """Count the latest checkpoint: the journal goes on from there."""
+        """Let the latest checkpoint count: the journal continues from it."""
         if self._loose is not None:
             self._count(self._loose)
 
     def forget(self, name: str) -> None:
-        """Wait no longer for a sink that is gone."""
+        """Do not wait for a sink that was removed."""
         if self._answers is not None:
             self._answers.forget(name)
 
     def close(self) -> None:
-        """Wait for what is being written; a sink that answers later is not heard."""
+        """Wait for a checkpoint that is being written; later reports are ignored."""
         with self._lock:
             self._closed = True
         self._writer.shutdown()
@@ -283,7 +283,7 @@ class Saver:
     def _submit(
         self, pending: Pending, positions: Mapping[str, Mapping[str, Any]]
     ) -> None:
-        with self._lock:  # of sinks' threads
+        with self._lock:  # called in the sinks' threads
             if not self._closed:
                 self._writer.submit(self._write, pending, positions)
 
@@ -330,14 +330,14 @@ class Saver:
 
 
 def _room(size: int) -> Octets:
-    """Make room, and touch each page: only then the system hands it out."""
+    """Allocate memory, and touch each page so that the system hands it out."""
     room = np.empty(size, np.uint8)
     room[::PAGE] = 0
     return room
 
 
 def _settle(journalled: Callable[[], None], run: Run) -> None:
-    """Wait until the journal is on disk: no checkpoint may be ahead of it.
+    """Wait until the journal is on disk: a checkpoint must not be ahead of it.
 
     Raises:
         CheckpointError: if the disk refuses.
@@ -349,7 +349,7 @@ def _settle(journalled: Callable[[], None], run: Run) -> None:
 
 
 def _explained(error: Exception, run: Run) -> SFMStreamError:
-    """Give an error of ours for any error; the log has the trace of a foreign one."""
+    """Turn any error into an `SFMStreamError`; log the trace of a foreign one."""
     if isinstance(error, SFMStreamError):
         log.error("a checkpoint was not taken", extra={"problem": str(error)})
         return error

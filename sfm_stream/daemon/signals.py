@@ -1,4 +1,4 @@
-"""A live process stopped and told to read its configuration anew, by signals."""
+"""Runs a live process that signals stop or reload."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from sfm_stream.notices import Say, info
 
 STOPS = (signal.SIGTERM, signal.SIGINT)
 AT_ONCE = 1
-"""Exit code of a process that was told twice."""
+"""Exit code after a second signal."""
 NOT_YET_LIVE = ("starting", COMPILING, "recovering")
 
 
 async def live(given: Given, say: Say, environment: Mapping[str, str]) -> None:
-    """Run a process until it is told to stop, by SIGTERM or SIGINT.
+    """Run a process until SIGTERM or SIGINT.
 
-    A second signal ends it at once; the journal has what is lost then. SIGHUP reads the
-    configuration anew.
+    A second signal ends it at once; the journal holds all events for the next start.
+    SIGHUP reloads the configuration.
 
     Raises:
-        SFMStreamError: if it cannot start, or cannot go on.
+        SFMStreamError: if the process cannot start or cannot continue.
     """
     loop = asyncio.get_running_loop()
     process = Process(given, say, environment)

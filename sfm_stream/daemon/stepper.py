@@ -1,8 +1,7 @@
-"""What happens to a batch of live events: decide, journal, score, forecast, learn.
+"""Processes a batch of live events: decide, journal, score, forecast, learn.
 
-All of it happens in one thread, batch after batch, so the socket's loop never waits for
-a disk or a kernel. Whatever depends on load or clock is decided before the journal and
-written into it: a replay decides nothing.
+One batch is processed at a time. Decisions that depend on load or clock are taken
+before the batch is journalled, and are written into the journal: a replay repeats them.
 """
 
 from __future__ import annotations
@@ -33,19 +32,20 @@ if TYPE_CHECKING:
 
 SHUT_OUT = "stream is shut out"
 CALM = 0.25
-"""Share of the age at which learning paused below which it goes on."""
+"""Learning resumes below this share of the age at which it pauses."""
 
 
 class Counts(msgspec.Struct):
-    """What came so far.
+    """Counts of events since the start.
 
     Attributes:
-        ticks: per stream.
-        rejected: of them, by the engine or because the stream is shut out.
-        reasons: of these: how many, and the first of them in words.
-        gaps: losses told by the feeds.
-        received: when the latest tick of each stream reached us, ns; of one that had
-            none since the start, what the model remembers.
+        ticks: number of ticks per stream.
+        rejected: number of rejected ticks per stream, by the engine or because the
+            stream is shut out.
+        reasons: number and first of the rejected ticks, by reason.
+        gaps: number of gaps reported by the feeds.
+        received: receipt of each stream's latest tick, ns; for a stream without a tick
+            since the start, the time from the model's state.
     """
 
     ticks: Counter[str] = msgspec.field(default_factory=Counter)
@@ -59,7 +59,7 @@ class Counts(msgspec.Struct):
 
         Args:
             block: the events.
-            received: when each of its ticks reached us, ns.
+            received: receipt of each of its ticks, ns.
         """
         streams, names = block.stream, block.streams
         if len(received) < len(block):
@@ -75,14 +75,14 @@ class Counts(msgspec.Struct):
         return ticks
 
     def note_shut_out(self, block: Block) -> None:
-        """Count ticks that were left out because their streams are shut out."""
+        """Count ticks that were dropped because their streams are shut out."""
         for name, count in self.note(block, block.received).items():
             self.rejected[name] += count
             before, first = self.reasons.get(SHUT_OUT, (0, ""))
             self.reasons[SHUT_OUT] = before + count, first or f"stream {name!r}"
 
     def note_rejected(self, records: Records) -> None:
-        """Count the ticks the engine rejected, by stream and by reason."""
+        """Count the ticks that the engine rejected, by stream and by reason."""
         if not records.count("rejected"):
             return
         self.rejected.update(rejections(records))
@@ -95,18 +95,20 @@ class Counts(msgspec.Struct):
 
 
 class Stepper:
-    """Takes batches of events, one after the other.
+    """Processes batches of events, one after the other.
 
     Args:
-        engine: observes and learns them.
-        journal: takes them before the engine does.
-        settings: when learning pauses, who is shut out, what a full disk means.
+        engine: observes and learns the events.
+        journal: takes the events before the engine does.
+        settings: limits for pausing learning and for quarantine, and the choice at a
+            full disk.
         deliver: takes the records, without waiting.
-        watch: told of latencies, seconds [T] from receipt of each tick until its
-            records were delivered.
-        see: told of events before the engine observes them, and of the first's number.
+        watch: takes latencies, seconds [T] from receipt of each tick until its records
+            were delivered.
+        see: takes the number of a batch's first event, and the batch, before the
+            engine observes it.
         now: gives the time of day, ns.
-        elapsed: gives seconds that never run backwards.
+        elapsed: gives the seconds of a monotonic clock.
 
     Attributes:
         counts: what came so far.
@@ -114,7 +116,7 @@ class Stepper:
         catching_up: whether learning pauses for it.
         problem: why events are not journalled, or empty.
         latencies: seconds from receipt of ticks until their records were delivered.
-        quarantine: who is let in.
+        quarantine: decides which streams are shut out.
         lock: held while the engine works.
     """
 
@@ -142,21 +144,21 @@ class Stepper:
         self.obey(settings)
 
     def decide(self, event: Event) -> None:
-        """Take an operator's decision before the next batch."""
+        """Add a decision, to be processed before the next batch."""
         self._decided.append(event)
 
     def obey(self, settings: Daemon) -> None:
-        """Go by other settings from now on; streams that are shut out stay so."""
+        """Apply new settings; streams in quarantine stay there."""
         self._settings = settings
         self._patience = settings.catch_up_after.seconds
         self.quarantine.obey(*_limits(settings))
 
     def take(self, batch: Block) -> None:
-        """Take the next events.
+        """Process the next batch.
 
         Raises:
-            JournalError: if they cannot be journalled and are to be; then the engine
-                has not seen them.
+            JournalError: if the events cannot be journalled and `daemon.disk_full` is
+                `halt`; then the engine has not seen them.
         """
         with self.lock:
             now, elapsed = self._now(), self._elapsed()
@@ -179,16 +181,16 @@ class Stepper:
         self.lag = 0.0
 
     def totals(self) -> tuple[int, dict[str, int]]:
-        """Count ticks since the start: those taken, and those refused by reason."""
+        """Count ticks since the start: accepted ones, and refused ones by reason."""
         counts = self.counts
         refused = {why: count for why, (count, _) in counts.reasons.items()}
         return counts.ticks.total() - counts.rejected.total(), refused
 
     def go_on_journalled(self, mark: str) -> None:
-        """Journal again, from here on; a checkpoint of here and now must be saved.
+        """Resume the journal at the present position, where a checkpoint was saved.
 
         Args:
-            mark: that the checkpoint was saved with.
+            mark: mark that the checkpoint was saved with.
 
         Raises:
             JournalError: if the disk is still full.
@@ -198,10 +200,10 @@ class Stepper:
         self.take(self._block([Control("", self._now(), "journalled")]))
 
     def sync(self) -> None:
-        """Have what was journalled put on disk; wait only where a segment ends.
+        """Start a sync of the journal; wait for it only where a segment ends.
 
         Raises:
-            JournalError: if the disk refused before, and events are to be journalled.
+            JournalError: if the disk refused before and `daemon.disk_full` is `halt`.
         """
         if self.problem:
             return
@@ -212,7 +214,7 @@ class Stepper:
             self._decided += self._unjournalled(error)
 
     def _carry_out(self, decided: Sequence[Event], events: Block) -> None:
-        """Journal and step what was decided, and the events behind it."""
+        """Journal and process the decisions, then the events."""
         width = len(self._engine.fields)
         if events.values.shape[1] != width:  # refused before it is journalled
             raise ShapeError("events", f"(T, {width})", str(events.values.shape))
@@ -236,7 +238,7 @@ class Stepper:
 
         def deliver(records: Records) -> None:
             self._deliver(records)
-            if not said:  # what is learned comes later
+            if not said:  # later records are of learning
                 self._measure(received)
             said.append(records)
 
@@ -246,7 +248,7 @@ class Stepper:
         self.quarantine.note(ticks, rejections(said[0]))
 
     def _paced(self, batch: Block, now: int) -> list[Event]:
-        """Decide by the age of the oldest tick whether there is time to learn."""
+        """Pause or resume learning by the age of the oldest tick."""
         received = _received(batch)
         self.lag = max(now - int(received[0]), 0) / SECOND if len(received) else 0.0
         if not self.catching_up and self.lag > self._patience:
@@ -258,7 +260,7 @@ class Stepper:
         return []
 
     def _unjournalled(self, error: JournalError) -> list[Event]:
-        """Decide to go on without a journal, if that is wanted."""
+        """Continue without a journal, or raise the error if the settings say `halt`."""
         if self._settings.disk_full == "halt":
             raise error
         self.problem = str(error)
@@ -273,12 +275,12 @@ class Stepper:
 
 
 def _limits(settings: Daemon) -> tuple[int, float]:
-    """Give how many rejected ticks in a row shut a stream out, and for how long."""
+    """Give the rejected ticks in a row and the first term of a quarantine."""
     return settings.quarantine_after, settings.quarantine.seconds
 
 
 def _told(records: Records, at: int) -> str:
-    """Say which tick was rejected, and for which field."""
+    """Describe a rejected tick: its stream, event and field."""
     columns = records.columns["rejected"]
     stream = records.tables["stream"][int(columns["stream"][at])]
     field = records.tables["rejected.field"][int(columns["field"][at])]
@@ -287,6 +289,6 @@ def _told(records: Records, at: int) -> str:
 
 
 def _received(block: Block) -> Ints:
-    """Give when the ticks of a block reached us, ns."""
+    """Give the receipt times of the ticks of a block, ns."""
     received = block.received
     return received if block.holds_ticks_alone else received[block.kind == TICK]

@@ -1,7 +1,7 @@
-"""The model's side of the daemon: everything that runs in the model's thread.
+"""The worker: keeps the model, its journal, its checkpoints and its sinks going.
 
-Batches and beats come from the loop, one after the other; nothing here waits for a
-sink, and for a disk only the journal's write.
+Batches and beats come from the loop, one after the other. They do not wait for a sink,
+and for the disk only to write the journal.
 """
 
 from __future__ import annotations
@@ -31,34 +31,35 @@ if TYPE_CHECKING:
     from sfm_stream.sinks import Delivery, Status
 
 SYNC = 1.0
-"""Seconds between syncs of the journal: what a power cut may cost."""
+"""Seconds between syncs of the journal: a power cut may lose events of this time."""
 OVERHEAD = 10
-"""What a batch costs whatever its size, in events."""
+"""Fixed cost of a batch, in events."""
 BIRTH = 0.005
-"""Seconds that a new stream may take: its weights are drawn, others may be moved."""
+"""Seconds for a new stream: its weights are drawn, and arrays may be moved."""
 FORGET = 0.05
 REPLAY = 7.0
-"""Seconds of work after which a checkpoint is due: a recovery repeats it, and is to
-take 10 s at most."""
+"""Seconds of work after which a checkpoint is due: a recovery repeats this work, and
+should take at most 10 s."""
 ROW_BYTES = 80
-"""About what a record takes on disk."""
+"""Approximate bytes of a record on disk."""
 MARK_BYTES = 32
 SERIOUS = {"unjournalled": error, "catch-up": warning, "quarantine": warning}
-"""Decisions that tell of a trouble."""
+"""Decisions that are logged as warnings or errors."""
 OF_LAG = ("catch-up", "caught-up")
 RESTARTED = "the process was restarted"
 
 
 @dataclass(frozen=True, slots=True)
 class Witness:
-    """Who is told of what happens, in the thread where it does.
+    """Callbacks that watch the worker; they are called in the worker's thread.
 
     Attributes:
-        records: of what the engine says.
-        latencies: seconds [T] from receipt of ticks until their records were delivered.
-        step: of the seconds a batch took.
-        events: of the events of a batch before the engine observes them, and of the
-            first one's number.
+        records: takes the records of the engine.
+        latencies: takes seconds [T] from receipt of ticks until their records were
+            delivered.
+        step: takes the seconds that a batch took.
+        events: takes the number of a batch's first event, and the batch, before the
+            engine observes it.
     """
 
     records: Callable[[Records], None] = lambda _: None
@@ -69,13 +70,13 @@ class Witness:
 
 @dataclass(slots=True)
 class Since:
-    """What came since the latest checkpoint was begun.
+    """Work since the latest checkpoint was begun.
 
     Attributes:
         written: bytes that the journal had written by then.
-        rows: of records.
-        seconds: that a recovery would take: it joins batches, so what each of them
-            costs whatever its size is left out.
+        rows: number of records since.
+        seconds: time that a recovery would take for the events since; without the
+            fixed cost of batches, because a recovery joins them.
     """
 
     written: int
@@ -84,25 +85,25 @@ class Since:
 
 
 class Worker:
-    """Keeps a recovered model going.
+    """Runs a recovered model.
 
     Args:
-        found: what recovery came to.
-        config: of the process.
-        witness: told of all that happens; must not wait.
+        found: the recovered run.
+        config: settings of the process.
+        witness: callbacks; they must not wait.
         say: takes a line for the log.
         now: gives the time of day, ns.
 
     Attributes:
         engine: the model.
-        journal: of its events.
-        recovered: events that were taken from the journal.
-        aside: checkpoints that recovery set aside, and why.
-        lost: what recovery no longer found of the journal or the sinks' records.
+        journal: journal of its events.
+        recovered: number of events replayed from the journal.
+        aside: messages about checkpoints that recovery set aside.
+        lost: messages about lost parts of the journal or of the sinks' records.
         problem: why old segments of the journal could not be deleted, or empty.
-        stepper: takes the batches.
+        stepper: processes the batches.
         saver: takes the checkpoints.
-        steps: batches taken so far.
+        steps: number of batches so far.
     """
 
     def __init__(
@@ -148,7 +149,7 @@ class Worker:
         return self._sinks.deliveries
 
     def begin(self) -> Future[None]:
-        """Take up where recovery left off, and save that.
+        """Add the decisions of a restart, and begin a checkpoint.
 
         Returns:
             Done when the checkpoint is on disk, or has failed.
@@ -163,11 +164,12 @@ class Worker:
         return self.saver.begin(self.deliveries)
 
     def take(self, batch: Block) -> None:
-        """Take the next events.
+        """Process the next batch.
 
         Raises:
-            JournalError: if they cannot be journalled and are to be.
-            Fenced: if another process has taken the run; then nothing is said of them.
+            JournalError: if the events cannot be journalled and `daemon.disk_full` is
+                `halt`.
+            Fenced: if another process has taken the run; then it gives no records.
         """
         begun = time.perf_counter()
         self.stepper.take(batch)
@@ -179,7 +181,7 @@ class Worker:
         self.steps += 1
 
     def is_due(self) -> bool:
-        """Say whether it is time to save; what no journal leads up to is not saved."""
+        """Say whether a checkpoint is due; without a journal none is."""
         new = self.engine.seq > self.saver.saved.seq
         return (
             new
@@ -189,22 +191,22 @@ class Worker:
         )
 
     def save(self) -> None:
-        """Begin a checkpoint, and drop the journal's segments that are old enough."""
+        """Begin a checkpoint, and delete journal segments beyond the retention."""
         self._since = Since(self.journal.written)
         self.saver.begin(self.deliveries)
         if self._retention is not None:
             self._drop_old(time.monotonic() - self._retention)
 
     def expected(self, batch: Block) -> float:
-        """Give the seconds a batch may take, by those before."""
+        """Estimate the seconds that a batch takes, from the batches before."""
         born = BIRTH * self.engine.births(batch)
         return born + self._pace * (OVERHEAD + len(batch))
 
     def beat(self) -> None:
-        """Do what is due by time alone.
+        """Do the work that is due by time: sync the journal, resume it, or save.
 
         Raises:
-            JournalError: if the disk refuses, and events are to be journalled; or if
+            JournalError: if the disk refuses and `daemon.disk_full` is `halt`; or if
                 the run's folder was removed or replaced.
             Fenced: if another process has taken the run.
         """
@@ -218,15 +220,15 @@ class Worker:
             self.save()
 
     def obey(self, config: Config) -> None:
-        """Go by settings of which only those have changed that may.
+        """Apply a configuration in which only reloadable settings changed.
 
         Raises:
-            SinkError: if a new sink cannot be opened; then nothing has changed.
-            ConfigError: if there is no such sink, or two of them share a place.
+            SinkError: if a new sink cannot be opened; then no setting has changed.
+            ConfigError: if there is no such sink, or two sinks share a path.
         """
         for name in self._sinks.obey(config):
             self.saver.forget(name)
-        # a restart must know which sinks there are; without a journal none could
+        # a restart must know the present sinks; without a journal it could not
         is_to_save = config.sink != self._config.sink and not self.stepper.problem
         if config.learn.enabled != self._config.learn.enabled:
             action = "learn" if config.learn.enabled else "freeze"
@@ -238,14 +240,14 @@ class Worker:
             self.save()
 
     def sinks(self) -> list[Status]:
-        """Say how every sink gets on."""
+        """Give the state of every sink."""
         return [delivery.state() for delivery in self.deliveries.values()]
 
     def close(self) -> None:
-        """Save, empty the sinks, and let go of everything.
+        """Save, drain the sinks, and close everything.
 
         Raises:
-            JournalError: if what was journalled could not be put on disk.
+            JournalError: if the journal could not be synced.
         """
         try:
             if self._is_ours():
@@ -257,13 +259,13 @@ class Worker:
     def _empty(self) -> None:
         """Save and close the sinks."""
         if self.stepper.problem:
-            self._rejoin(str)  # the last try: a sink may yet come round
+            self._rejoin(str)  # the last attempt: a sink may have recovered
         else:
             self._save_last()
         self._sinks.close(self._drain)
 
     def _is_ours(self) -> bool:
-        """Say whether the folder is the one that was opened, and of this process."""
+        """Say whether the folder is the opened one and belongs to this process."""
         try:
             self.journal.expect_present()
         except (JournalError, Fenced):
@@ -271,7 +273,7 @@ class Worker:
         return True
 
     def _deliver(self, records: Records) -> None:
-        if not records.columns:  # most ticks leave nothing to learn
+        if not records.columns:  # most ticks are not followed by an update
             return
         self._since.rows += len(records)
         for delivery in self.deliveries.values():
@@ -281,7 +283,7 @@ class Worker:
             self._tell(records)
 
     def _tell(self, records: Records) -> None:
-        """Log what was decided: rare, and what a person wants to know."""
+        """Log the decisions: they are rare, and people want to know them."""
         lag = f"lag {self.stepper.lag:.3g} s"
         for record in records.rows():
             if isinstance(record, Decision):
@@ -306,10 +308,10 @@ class Worker:
         return self.saver.since_tried() >= self._every and not self.saver.busy
 
     def _is_worth_it(self) -> bool:
-        """Say whether a checkpoint is worth what it writes.
+        """Say whether a checkpoint is worth its bytes.
 
         It is if a recovery without it would take long, if journal and records have
-        grown by as much as it takes itself, or if the last one is old.
+        grown by its own size, or if the last one is old.
         """
         since = self._since
         grown = self.journal.written - since.written + since.rows * ROW_BYTES
@@ -320,7 +322,7 @@ class Worker:
         )
 
     def _drop_old(self, limit: float) -> None:
-        """Drop the segments that were covered by a checkpoint before a moment."""
+        """Delete the segments that a checkpoint covered before a time."""
         if not self._covered or self._covered[-1].seq < self.saver.saved.seq:
             self._covered.append(self.saver.saved)
         seq = 0
@@ -328,14 +330,14 @@ class Worker:
             seq = self._covered.popleft().seq
         try:
             self.journal.delete_before(seq)
-        except JournalError as failed:  # they are in no one's way but the disk's
+        except JournalError as failed:  # they only take space on the disk
             self.problem = f"old segments stay: {failed}"
             self._say(warning(self.problem))
         else:
             self.problem = ""
 
     def _save_last(self) -> None:
-        """Save what there is, if the sinks come to an end in time."""
+        """Save a last checkpoint, if the sinks finish in time."""
         try:
             self.saver.begin(self.deliveries).result(self._drain)
         except rejoining.NOT_SAVED as failed:
@@ -344,8 +346,8 @@ class Worker:
             self._say(warning(told))
 
     def _rejoin(self, hindrance: Callable[[], str]) -> None:
-        """Save, and journal again from there, unless something hinders it."""
-        # what was not journalled has no content to be named by: a name of its own
+        """Save, and resume the journal from there, unless a hindrance is found."""
+        # events that were not journalled cannot be hashed: a random mark
         lacks = self.journal.position != self.engine.seq
         mark = secrets.token_hex(MARK_BYTES) if lacks else self.journal.mark
         why = rejoining.rejoined(

@@ -1,1 +1,1 @@
-"""What the daemon shares with its machine: logs and the service manager."""
+"""The daemon on its machine: log, process file and service manager."""

@@ -1,9 +1,9 @@
-"""The daemon's log: one JSON object per line, repeats held back.
+"""The daemon's log: one JSON object per line; repeats are suppressed.
 
     {"time": "2026-11-24T10:30:00.123456Z", "level": "info", "event": "live", ...}
 
-Each call gives a constant text, and its values as `extra`; the same text is a repeat,
-unless it is of another `connection` or has another `detail`.
+Each call gives a constant text, and its values as `extra`. The same text is a repeat,
+unless its `connection` or `detail` differs.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from typing import TextIO, TypeAlias
 import msgspec
 
 LONGEST = 2_000
-"""Characters of a value; what is cut off is counted."""
+"""Most characters of a value; a longer one is cut, with the number of the rest."""
 OURS = ("sfm_stream", "connectors")
 BURST, WINDOW = 5, 10.0
-"""Lines of the same text in so many seconds; those beyond are counted."""
+"""Most lines with the same text, in a window of seconds; further ones are counted."""
 APART = ("connection", "detail")
-"""Values by which lines of one text are told apart."""
+"""Values that distinguish lines with the same text."""
 TEXTS = 1_024
-"""Texts whose repeats are told apart."""
+"""Most texts whose repeats are counted at the same time."""
 PLAIN = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime"}
 
 Text: TypeAlias = tuple[str, str, str, str]
@@ -38,12 +38,12 @@ def logging_to(
     level: int = logging.INFO,
     elapsed: Callable[[], float] = time.monotonic,
 ) -> Iterator[None]:
-    """Have all logs and warnings written to a stream as long as this lasts.
+    """Write all logs and warnings to a stream within a `with` block.
 
     Args:
         stream: e.g. standard error.
-        level: below which we log nothing; libraries only warn.
-        elapsed: gives seconds that never run backwards.
+        level: least level of our own logs; libraries log only warnings and errors.
+        elapsed: gives the seconds of a monotonic clock.
     """
     root, lines = logging.getLogger(), Lines(stream, elapsed)
     before = {name: logging.getLogger(name).level for name in OURS}
@@ -62,7 +62,7 @@ def logging_to(
 
 
 class _Window:
-    """Lines of one text since a moment."""
+    """A time window: counts the lines with one text."""
 
     def __init__(self, since: float, level: str) -> None:
         self.since, self.level = since, level
@@ -74,14 +74,14 @@ class _Window:
 
 
 class Lines(logging.StreamHandler[TextIO]):
-    """Writes records as lines of JSON, and counts what is said too often.
+    """Writes log records as lines of JSON, and suppresses frequent repeats.
 
-    The count follows as a line of its own, with the next line after the window or at
-    the end.
+    The number of suppressed lines is a line of its own, before the next line after the
+    window or at the end.
 
     Args:
-        stream: written to.
-        elapsed: gives seconds that never run backwards.
+        stream: the stream to write to.
+        elapsed: gives the seconds of a monotonic clock.
     """
 
     def __init__(self, stream: TextIO, elapsed: Callable[[], float]) -> None:
@@ -90,7 +90,7 @@ class Lines(logging.StreamHandler[TextIO]):
         self._windows: OrderedDict[Text, _Window] = OrderedDict()
 
     def format(self, record: logging.LogRecord) -> str:
-        """Give a record as JSON."""
+        """Turn a log record into JSON."""
         line = {
             "time": _stamp(record.created),
             "level": record.levelname.lower(),
@@ -104,7 +104,7 @@ class Lines(logging.StreamHandler[TextIO]):
         return _json({name: _cut(value) for name, value in line.items()})
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Write a record, unless its text was said too often of late."""
+        """Write a log record, unless its text was repeated too often in the window."""
         now = self._elapsed()
         self._tell_suppressed(now - WINDOW, record.created)
         whose, why = (str(getattr(record, key, "")) for key in APART)
@@ -119,12 +119,12 @@ class Lines(logging.StreamHandler[TextIO]):
             super().emit(record)
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 its name
-        """Tell standard error of a line that could not be written, if that is open."""
+        """Report a line that could not be written on standard error, if it is open."""
         with suppress(ValueError):
             super().handleError(record)
 
     def close(self) -> None:
-        """Tell what was suppressed, and end."""
+        """Write the numbers of suppressed lines, and close."""
         self.acquire()
         try:
             self._tell_suppressed(float("inf"), time.time())
@@ -133,12 +133,12 @@ class Lines(logging.StreamHandler[TextIO]):
         super().close()
 
     def _tell_suppressed(self, until: float, moment: float) -> None:
-        """End the windows that began by then; the oldest stands first."""
+        """End the windows that began before a time; the dict holds the oldest first."""
         while self._windows and next(iter(self._windows.values())).since <= until:
             self._forget_oldest(moment)
 
     def _forget_oldest(self, moment: float) -> None:
-        """End a window; a count has the moment of the line that it stands before."""
+        """End the oldest window; its count has the time of the line that follows it."""
         (name, text, *apart), window = self._windows.popitem(last=False)
         if window.suppressed:
             told: dict[str, object] = {
@@ -162,7 +162,7 @@ def _json(line: dict[str, object]) -> str:
 
 
 def _cut(value: object) -> object:
-    """Cut what is long; numbers and short texts stay what they are.
+    """Cut long values; numbers and short texts are not changed.
 
     Bytes that are no UTF-8, as in a file's name, are written as escapes.
     """

@@ -1,8 +1,8 @@
-"""The file that names the process of a run, and says how the last one ended.
+"""The pid file of a run: the process that works on it, and how the last one ended.
 
-RUN/daemon.pid is locked for as long as its process lives, so a number that was given to
-another process since is never mistaken for ours: the system frees the lock of a process
-that was killed. Its first line is the process, its second how that one ended in order.
+The process holds a lock on RUN/daemon.pid while it lives, so a pid that the system gave
+to another process later is never taken for ours: the system releases the lock of a
+killed process. The first line is the pid, the second how that process ended in order.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ HINT = "name the folder of its run, or the address that its daemon.listen names"
 
 
 class End(NamedTuple):
-    """What became of a process that was asked to stop.
+    """The end of a process that was asked to stop.
 
     Attributes:
-        pid: of the process.
-        seconds: it took.
-        how: `stopped`, or what went wrong; empty if it said nothing, as when killed.
+        pid: id of the process.
+        seconds: time until it ended.
+        how: `stopped`, or what went wrong; empty if it wrote nothing, as when killed.
     """
 
     pid: int
@@ -41,13 +41,13 @@ class End(NamedTuple):
 
 @contextmanager
 def held(folder: Path) -> Iterator[None]:
-    """Hold a run's file while this process lives on it, and say how that ended.
+    """Hold a run's pid file within a `with` block; write at the end how it went.
 
     Args:
-        folder: of the run; made if it is not there.
+        folder: folder of the run; made if absent.
 
     Raises:
-        StorageError: if another process lives there, or the file cannot be written.
+        StorageError: if another process holds it, or the file cannot be written.
     """
     path = folder / NAME
     try:
@@ -68,7 +68,7 @@ def held(folder: Path) -> Iterator[None]:
 
 
 def sign(folder: Path, how: str) -> None:
-    """Say in the file of a run how this process ends, if it lives there.
+    """Write into a run's pid file how this process ends, if it holds the file.
 
     Raises:
         StorageError: if the disk is full or refuses.
@@ -84,7 +84,7 @@ def sign(folder: Path, how: str) -> None:
 
 
 def take_over(folder: Path) -> None:
-    """Let another process in, though one that was silent still holds the file.
+    """Remove the pid file, so that a new process need not wait for a silent holder.
 
     Raises:
         StorageError: if the disk refuses.
@@ -96,7 +96,7 @@ def take_over(folder: Path) -> None:
 
 
 def _sign(handle: int, path: Path, how: str) -> None:
-    # by its handle: at its name another process's file may stand by now
+    # by its handle: the path may name another process's file by now
     try:
         os.pwrite(handle, f"{how}\n".encode(), os.fstat(handle).st_size)
     except OSError as e:
@@ -117,7 +117,7 @@ def _own(handle: int, path: Path) -> None:
 
 
 def owner(folder: Path) -> int | None:
-    """Give the process that lives on a run; None if none does.
+    """Give the pid of the process that works on a run, or None.
 
     Raises:
         StorageError: if the file cannot be read.
@@ -141,22 +141,22 @@ def owner(folder: Path) -> int | None:
 
 
 def _said(path: Path) -> tuple[int, str]:
-    """Read the process, 0 in the moment before it is written, and how it ended."""
+    """Read the pid, 0 just before it is written, and how that process ended."""
     lines = [*path.read_text(encoding="utf-8").splitlines(), "", ""]
     return int(lines[0] or 0), lines[1]
 
 
 def stop(folder: Path, patience: float) -> End:
-    """Ask the process that lives on a run to stop, and wait until it is gone.
+    """Send SIGTERM to the process that works on a run, and wait until it has ended.
 
     Args:
-        folder: of the run.
-        patience: seconds to wait at most.
+        folder: folder of the run.
+        patience: most seconds to wait.
 
     Raises:
-        AddressError: if none lives there, it may not be asked, or it is not gone in
-            time.
-        StorageError: if the run's file cannot be read.
+        AddressError: if no process works there, it belongs to another user, or it does
+            not end in time.
+        StorageError: if the run's pid file cannot be read.
     """
     pid = owner(folder)
     if not pid:
@@ -165,7 +165,7 @@ def stop(folder: Path, patience: float) -> End:
     try:
         os.kill(pid, signal.SIGTERM)
     except ProcessLookupError:
-        pass  # it ended by itself meanwhile
+        pass  # it has ended by itself
     except PermissionError as e:
         problem = f"process {pid} belongs to another user"
         raise AddressError(str(folder), problem, "ask as that user") from e

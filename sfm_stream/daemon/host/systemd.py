@@ -15,15 +15,15 @@ from sfm_stream.notices import Say, warning
 SOCKET, WATCHDOG, WATCHDOG_PID = "NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID"
 US = 10**6
 SIGNS = 2
-"""Signs of life in the time after which a process counts as stuck."""
+"""Watchdog messages within the time after which a process counts as stuck."""
 
 
 class Progress(NamedTuple):
-    """How far the model has come.
+    """The progress of the model.
 
     Attributes:
-        steps: things it has done so far.
-        waiting: events that wait for it.
+        steps: number of batches it has processed.
+        waiting: number of events that wait for it.
     """
 
     steps: int
@@ -31,17 +31,17 @@ class Progress(NamedTuple):
 
 
 class Notifier:
-    """Tells the service manager that started this process, if one did.
+    """Sends messages to the service manager, if one started this process.
 
     Args:
-        environment: of the process, read here and never again.
-        say: told once if nothing can be sent.
+        environment: environment of the process, read only here.
+        say: takes one message if sending fails.
 
     Attributes:
-        interval: seconds between signs of life that are wanted; None: none are.
+        interval: seconds between watchdog messages; None if none are wanted.
 
     Raises:
-        ConfigError: if the environment makes no sense.
+        ConfigError: if a variable of the environment is invalid.
     """
 
     def __init__(self, environment: Mapping[str, str], say: Say) -> None:
@@ -50,24 +50,24 @@ class Notifier:
         self.interval = _interval(environment) if self._address else None
 
     def ready(self, status: str) -> None:
-        """Say that it is up, or reloaded, and how it stands."""
+        """Report that the process is up, or reloaded, with its state."""
         self._send(f"READY=1\nSTATUS={_line(status)}")
 
     def status(self, status: str) -> None:
-        """Say in a line how it stands."""
+        """Report the state in one line."""
         self._send(f"STATUS={_line(status)}")
 
     def reloading(self) -> None:
-        """Say that it reads its settings anew; `ready` ends that."""
+        """Report that the process reloads its settings; `ready` ends that."""
         now = time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1_000
         self._send(f"RELOADING=1\nMONOTONIC_USEC={now}")
 
     def stopping(self) -> None:
-        """Say that it is on its way out."""
+        """Report that the process is stopping."""
         self._send("STOPPING=1")
 
     def alive(self) -> None:
-        """Give a sign of life."""
+        """Send a watchdog message."""
         self._send("WATCHDOG=1")
 
     def _send(self, message: str) -> None:
@@ -78,7 +78,7 @@ class Notifier:
                 there.setblocking(False)
                 there.sendto(message.encode(), self._address)
         except OSError as e:
-            if not self._failed:  # it would fail the same way each second
+            if not self._failed:  # it would fail each second in the same way
                 why = e.strerror or e
                 self._say(warning(f"the service manager cannot be told: {why}"))
             self._failed = True
@@ -89,15 +89,15 @@ async def watch(
     progress: Callable[[], Progress],
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
 ) -> None:
-    """Give signs of life while the model gets on, or has nothing to do.
+    """Send watchdog messages while the model makes progress, or no event waits.
 
-    It runs until cancelled, or ends at once if no signs are asked for. A venue that
-    is away leaves nothing to do: a restart would not bring it back.
+    It runs until cancelled, or ends at once if no messages are wanted. A venue that is
+    down is no reason to stop them: a restart would not bring it back.
 
     Args:
-        notifier: gives the signs.
-        progress: says how far the model has come.
-        sleep: waits for so many seconds.
+        notifier: sends the messages.
+        progress: gives the progress of the model.
+        sleep: sleeps for a number of seconds.
     """
     if notifier.interval is None:
         return
@@ -111,7 +111,7 @@ async def watch(
 
 
 def _address(path: str) -> str:
-    """Give the address as the kernel knows it: an abstract one begins with a zero."""
+    """Give the socket's address; an abstract one begins with a zero byte."""
     if path and path[0] not in "/@":
         problem = f"expected a path or an abstract name, was {path!r}"
         raise ConfigError(SOCKET, problem, "unset it to tell no one")
