@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import msgspec
+from msgspec.structs import replace
 
 from sfm_stream.errors import FeedError, did_you_mean
 
@@ -192,6 +194,15 @@ class LiveFeed(Source, Protocol):
 
     def stop(self) -> None:
         """Close the connections; give the queued events, then end the iteration."""
+
+
+def counted_on(before: Connection | None, now: Connection) -> Connection:
+    """Add the counters and examples of an earlier connection in the same place."""
+    if before is None:
+        return now
+    counters = Counter(before.counters) + Counter(now.counters)
+    examples = now.examples | before.examples
+    return replace(now, counters=dict(counters), examples=examples)
 
 
 def chosen(there: Sequence[str], wanted: Sequence[str], source: str) -> list[int]:

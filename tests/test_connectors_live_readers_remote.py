@@ -100,11 +100,14 @@ def test_a_reader_that_is_killed_is_a_gap_and_another_goes_on():
             async with aclosing(feed.batches(8)) as batches:
                 events = await taken(batches, 1)
                 [process] = readers()
+                await until(lambda: feed.status()[0].counters.get("live") == 1)
                 os.kill(process.pid, signal.SIGKILL)
                 events += await taken(batches, 1)
-                return events, feed.counters
+                await until(lambda: feed.status()[0].state == "live")
+                return events, feed.counters, feed.status()
 
-    events, counters = asyncio.run(run())
+    events, counters, [status] = asyncio.run(run())
+    assert status.counters["live"] == counters["live"] == 2
     first, gap, second = events
     assert (first.values, second.values) == ((1.0,), (2.0,))
     assert (gap.stream, gap.reason) == ("", "the reader was ended by SIGKILL")

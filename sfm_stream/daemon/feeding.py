@@ -16,6 +16,7 @@ from msgspec.structs import replace
 
 from sfm_stream.errors import ConfigError, InvalidState
 from sfm_stream.events import Block, Gap
+from sfm_stream.feeds import counted_on
 from sfm_stream.notices import Say, info
 
 if TYPE_CHECKING:
@@ -76,7 +77,7 @@ class Feeding:
         """
         found = self._now.status() if self._now else ()
         before = self._connections
-        return [_after(before.get(one.label), one) for one in _numbered(found)]
+        return [counted_on(before.get(one.label), one) for one in _numbered(found)]
 
     async def begin(self, config: Config) -> None:
         """Open the first feed; a thread waits for piped input.
@@ -141,12 +142,3 @@ def _numbered(connections: Iterable[Connection]) -> Iterator[Connection]:
         count[one.label] += 1
         number = count[one.label]
         yield one if number == 1 else replace(one, label=f"{one.label} ({number})")
-
-
-def _after(before: Connection | None, now: Connection) -> Connection:
-    """Add the counters and examples of an earlier connection with the same label."""
-    if before is None:
-        return now
-    counters = Counter(before.counters) + Counter(now.counters)
-    examples = now.examples | before.examples
-    return replace(now, counters=dict(counters), examples=examples)

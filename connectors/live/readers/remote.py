@@ -15,6 +15,7 @@ from collections import Counter
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing, suppress
 from dataclasses import replace
+from itertools import chain, repeat
 from random import Random
 from socket import socket, socketpair
 from typing import TYPE_CHECKING, Any
@@ -33,7 +34,7 @@ from connectors.live.timing import Clock
 from sfm_stream.errors import FeedError
 from sfm_stream.events import Block, Event, Gap
 from sfm_stream.events.blocks import unpack
-from sfm_stream.feeds import Connection, Happening
+from sfm_stream.feeds import Connection, Happening, counted_on
 
 if TYPE_CHECKING:
     from multiprocessing.context import SpawnProcess
@@ -89,6 +90,7 @@ class Remote(Endless):
         self._feed, self._report = feed, Report([])
         self._happened: list[Happening] = []
         self._before: Counter[str] = Counter()
+        self._earlier: list[Connection] = []
         self._running: asyncio.Task[None] | None = None
         self._mouth: asyncio.StreamWriter | None = None
         self._missed, self._listening = 0, True
@@ -122,12 +124,18 @@ class Remote(Endless):
 
     def _connections(self) -> list[Connection]:
         """Give the last report; add the reader's history to the first connection's."""
-        found = self._report.status or self._feed.status()
+        found = self._counted()
         if not self._happened:
-            return list(found)
+            return found
         first, *others = found
         happened = sorted((*first.happened, *self._happened), key=lambda one: one.time)
         return [msgspec.structs.replace(first, happened=tuple(happened)), *others]
+
+    def _counted(self) -> list[Connection]:
+        """Give the last report, with the counts of earlier readers."""
+        found = self._report.status or self._feed.status()
+        earlier = chain(self._earlier, repeat(None))
+        return [counted_on(b, one) for b, one in zip(earlier, found, strict=False)]
 
     async def batches(self, most: int) -> AsyncGenerator[Block, None]:
         """Give the events as they arrive; closing the iterator ends the process.
@@ -260,6 +268,7 @@ class Remote(Endless):
         gaps: list[Event] = [Gap(stream, time, reason) for stream in self._lost]
         self._queue.put_block(Block.of(gaps, len(self.fields)))
         self._before = self.counters + Counter({LOST: 1})
+        self._earlier = self._counted()
         closed = Happening(time, "closed", reason)
         status = [
             msgspec.structs.replace(
@@ -267,9 +276,10 @@ class Remote(Endless):
                 state=State.BACKOFF.value,
                 reason=reason,
                 alarm=reason,
+                counters={},  # the next reader's begin at 0
                 happened=(*one.happened, closed)[-KEPT:],
             )
-            for one in self._report.status or self._feed.status()
+            for one in self._earlier
         ]
         self._report, self._missed = Report(status), 0
 
