@@ -88,6 +88,15 @@ def test_what_happens_to_connections_is_logged_once(caplog):
     assert {record.connection for record in caplog.records} == {"wss://venue"}
 
 
+def test_a_clock_that_is_set_back_mutes_nothing(caplog):
+    telling, live = Telling(), Happening(3_600, "live")
+    telling.tell([replace(FEED, happened=(live,), counters={})])
+    closed = Happening(5, "closed", "why")
+    for _ in range(2):
+        telling.tell([replace(FEED, happened=(live, closed), counters={})])
+    assert [r.getMessage() for r in caplog.records] == ["connection: closed"]
+
+
 def test_frames_that_were_not_taken_are_logged_by_reason_and_not_without_end():
     stream, telling = io.StringIO(), Telling()
     with logging_to(stream):

@@ -58,7 +58,7 @@ class Telling:
     """Logs what is new of each connection; the log cuts what repeats too often."""
 
     def __init__(self) -> None:
-        self._until: dict[str, int] = {}
+        self._told: dict[str, tuple[Happening, ...]] = {}
         self._counted: dict[str, Counter[str]] = {}
 
     def tell(self, connections: Iterable[Connection]) -> list[tuple[str, Happening]]:
@@ -74,11 +74,11 @@ class Telling:
         return news
 
     def _tell_happened(self, one: Connection) -> Iterator[Happening]:
-        until = self._until.get(one.label, 0)
+        # not by time: the clock may have been set back
+        told, self._told[one.label] = self._told.get(one.label, ()), one.happened
         for happened in one.happened:
-            if happened.time <= until or happened.kind == "not taken":
+            if happened in told or happened.kind == "not taken":
                 continue
-            self._until[one.label] = happened.time
             level = LEVELS.get(happened.kind, logging.WARNING)
             extra = {"connection": one.label, "detail": happened.detail}
             log.log(level, f"connection: {happened.kind}", extra=extra)
