@@ -33,6 +33,13 @@ def test_a_long_error_is_cut_in_the_alarm():
     assert len(failures.alarms()[0]) < LONGEST + 60
 
 
+def test_of_a_group_of_errors_the_first_one_is_told():
+    inner = ExceptionGroup("inner", [OSError("gone"), KeyError("x")])
+    failures = Failures()
+    failures.note("reload", ExceptionGroup("outer", [inner]))
+    assert failures.alarms() == ["reload: OSError: gone (failures so far: 1)"]
+
+
 def test_the_log_has_the_part_the_problem_and_the_trace():
     stream = io.StringIO()
     with logging_to(stream):

@@ -86,6 +86,8 @@ class Failures:
 
 
 def words(error: BaseException) -> str:
-    """Tell an error in a line."""
+    """Tell an error in a line; of a group of errors, the first one."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
     told = f"{type(error).__name__}: {error}".rstrip(": ")
     return told if len(told) <= LONGEST else f"{told[:LONGEST]}..."
