@@ -83,7 +83,7 @@ def _by_file(kind: Callable[[Config], object], config: Config) -> Feed:
     return by_file(kind, config)
 
 
-def _feed(name: str) -> Any:  # noqa: ANN401 anyone's class
+def _feed(name: str) -> Any:  # noqa: ANN401 any package's class
     """Find the class of a connector that is not live."""
     return class_of(name, "feed.connector", OF_A_FEED)
 
@@ -189,7 +189,7 @@ def open_readers(config: Config, *, shards: int = 1) -> Live | Merged | Pipe | R
     processes = max(given) if given else min(1, len(os.sched_getaffinity(0)) - 1)
     whole = open_live(config, shards=shards)
     if not processes or any(map(is_piped, each_feed(config))):
-        return whole  # a pipe can be read by one process alone
+        return whole  # only one process can read a pipe
     from connectors.live.merged import Merged
     from connectors.live.readers.remote import Remote, divided
 

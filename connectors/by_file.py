@@ -138,7 +138,7 @@ class ByFile:
         return ""
 
     def _before(self, owners: NDArray[Any], event: int, owner: int) -> int:
-        """Count the events of a file before one that stands in some part."""
+        """Count the events of a file before the position `event` of a block."""
         count = 0
         for part in self._owners:
             if part is owners:
@@ -150,7 +150,7 @@ class ByFile:
         """Give the rows of all files by time, as blocks of at most `size` ticks.
 
         Raises:
-            FeedError: where a file is cut off or damaged, after all earlier rows.
+            FeedError: if a file is cut off or damaged, after all earlier rows.
         """
         self._owners.clear()
         given = 0

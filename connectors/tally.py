@@ -19,7 +19,7 @@ class Noting(Counter[str]):
 
     # Counter's deletion is written in Python, which would make every write slow.
     __setitem__ = dict.__setitem__
-    __delitem__ = dict.__delitem__  # type: ignore[assignment] # takes texts alone
+    __delitem__ = dict.__delitem__  # type: ignore[assignment] # takes only texts
 
     def __init__(self) -> None:
         super().__init__()

@@ -20,7 +20,7 @@ class Sort:
         offers: names of the attributes that such a class must have.
         says_more: the class or page that documents this kind.
         own: our classes by name, each as `package.module:Class`.
-        others: further valid names, for hints alone.
+        others: further valid names, used only in hints.
         group: group of entry points for classes of installed packages, or empty.
     """
 
@@ -32,7 +32,7 @@ class Sort:
     group: str = ""
 
 
-def class_of(name: str, at: str, sort: Sort) -> Any:  # noqa: ANN401 anyone's class
+def class_of(name: str, at: str, sort: Sort) -> Any:  # noqa: ANN401 any package's class
     """Find the class that a setting names.
 
     Args:

@@ -167,7 +167,7 @@ def _parsed(cells: pl.Series, form: str) -> Ints:
 
 def _first_days(cells: pl.Series, form: str) -> tuple[pl.Series, str]:
     """Add the first day to months without a day; give the form of the result too."""
-    if form in YEAR_FIRST:  # polars 1 panics at a short name of a month behind a year
+    if form in YEAR_FIRST:  # polars 1 panics at a short name of a month after a year
         cells, form = cells.str.replace(YEAR_MONTH, "$2 $1"), "%B %Y"
     return cells + " 01", f"{form} %d"
 

@@ -72,7 +72,7 @@ class Local:
             local: int64 [T], ns as if they were UTC.
         """
         found = np.full(len(local), NO_TIME, np.int64)
-        there = local != NO_TIME  # the others say nothing of where clocks change
+        there = local != NO_TIME  # missing times do not show a change of clocks
         if there.any():
             found[there] = self._next(local[there])
         return found

@@ -335,7 +335,7 @@ def _is_header(cells: Sequence[str], below: Sequence[Line]) -> bool:
         data = sum(bool(DATA.match(c)) for c in column)
         if data * 2 > len(column) and cells[i] not in column[:1]:
             return True
-    # columns of words only decide nothing; data in the line itself does
+    # the columns do not decide: a line without any data is the header
     there = [r.cells for r in below]
     return not there or not any(DATA.match(c) for c in cells)
 

@@ -187,7 +187,7 @@ class Table(ABC):
         return Reading(zones.Local(clock.zone) if clock and clock.zone else None)
 
     def _events(self, piece: Piece, reading: Reading) -> Block:
-        """Turn rows into events, and count the rows that become none."""
+        """Turn rows into events, and count the rows that become no event."""
         taken = self._cut(self._of_streams(piece), reading.position)
         self._note(taken, reading.position)
         self._watch(taken)
@@ -226,7 +226,7 @@ class Table(ABC):
                 self._count(LATE, ~np.isnan(values), column, piece)
 
     def _note(self, piece: Piece, position: int) -> None:
-        """Remember where events come from, and count the rows that become none."""
+        """Remember the rows of events, and count the rows that became no event."""
         frame = piece.frame.clear()
         kept = Piece(piece.source, piece.row, frame, piece.lost, piece.step)
         self._places.append((position, kept))

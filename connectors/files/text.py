@@ -73,7 +73,7 @@ def found(path: str | tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _expect_utf8(path: str) -> None:
-    """Refuse a path that cannot be written down with what a run was made from."""
+    """Refuse a path that cannot be stored in a run's description of its source."""
     try:
         path.encode()
     except UnicodeEncodeError as e:

@@ -78,7 +78,7 @@ class Queue:
         self._some.set()
 
     async def take(self, most: int) -> Block:
-        """Wait for events, and take the oldest; give none if the queue is closed.
+        """Wait for events, and take the oldest; give an empty block after the end.
 
         Args:
             most: largest number of events to take.

@@ -1,1 +1,1 @@
-"""The venues' protocols: frames in, events out. None opens a socket."""
+"""The venues' protocols: frames in, events out; no sockets."""

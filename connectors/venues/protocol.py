@@ -169,7 +169,7 @@ def open_venue(config: Config, name: str, at: str = "feed.options.venue") -> Ven
     return venue
 
 
-def venue_class(name: str, at: str) -> Any:  # noqa: ANN401 anyone's class
+def venue_class(name: str, at: str) -> Any:  # noqa: ANN401 any package's class
     """Find the class of a venue's protocol.
 
     Raises:

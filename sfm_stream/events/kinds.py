@@ -22,7 +22,7 @@ CONTROLS = (
 UNFREEZE, FREEZE, ADAPT, CATCH_UP, CAUGHT_UP = range(5)
 # The code of a tick that comes too late for its bin.
 LATE = 1
-# The code of a gap after which a stream's times begin anew, earlier than before.
+# The code of a gap after which a stream's times start again, earlier than before.
 ANEW = -2
 
 
@@ -33,7 +33,7 @@ class Tick(msgspec.Struct, frozen=True, tag="tick", gc=False):
         stream: name of the stream.
         time: when it happened at the source, ns.
         values: one float per field, in the feed's order; NaN where missing.
-        received: when it reached us, ns; not assumed to be after `time`.
+        received: time of receipt, ns; not assumed to be after `time`.
     """
 
     stream: str

@@ -47,7 +47,7 @@ LEAST_STEPS = 2
 EXCEL_DAYS = 36_526, 73_051
 """The range from 2000 to 2100 in Excel's days."""
 HOURLIKE = re.compile(r"(?i)^(hour|hr|he|hour[ _]?ending|hour[ _]?of[ _]?day)$")
-"""Names of columns of hours beside one of dates."""
+"""Names of columns with the hour of the day, which complete a column of dates."""
 WORDED = r"^\d{1,2}[\s./-]+\pL{3,}[\s./-]+\d{4}\b"
 """A date with a word in its middle."""
 PARTS = ("year", "month", "day", "hour", "minute", "second")

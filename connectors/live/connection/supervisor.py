@@ -297,7 +297,7 @@ class Supervisor:
         if link.opened is None or link.task.done():
             return
         self._outage.stands(now, link.opened)
-        if link.blocked:  # our own reader is behind
+        if link.blocked:  # the reader waits for room in the queue
             shard.liveness.opened(now)
             return
         if shard.liveness.dead(now):
