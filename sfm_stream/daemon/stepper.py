@@ -111,9 +111,9 @@ class Stepper:
         elapsed: gives the seconds of a monotonic clock.
 
     Attributes:
-        counts: what came so far.
+        counts: counts of events since the start.
         lag: age of the oldest event of the latest batch, seconds; 0 while none waits.
-        catching_up: whether learning pauses for it.
+        catching_up: whether learning is paused because of the lag.
         problem: why events are not journalled, or empty.
         latencies: seconds from receipt of ticks until their records were delivered.
         quarantine: decides which streams are shut out.

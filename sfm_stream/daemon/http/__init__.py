@@ -1,1 +1,1 @@
-"""The daemon on the network: pages, metrics and the stream of records."""
+"""The daemon's HTTP server: pages, metrics and the websocket of records."""

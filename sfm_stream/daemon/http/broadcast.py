@@ -1,14 +1,14 @@
-"""Records for the clients of the websocket; a slow client never delays the model.
+"""Sends records to the clients of the websocket; a slow client never delays the model.
 
-    model's thread    publish: leaves the records, wakes the loop once
-    loop              chooses rows, encodes each once, shares the lines out
-    client            lines that wait for it, bounded; the latest forecasts win
+    model's thread    publish: queues the records, wakes the loop once
+    loop              chooses rows, encodes each once, gives the lines to the clients
+    client            a bounded queue of lines; when full, only latest forecasts stay
 
 A client sends `{"streams": [...], "records": [...], "targets": [...],
-"horizons": [...], "hz": 0}`, each of which may be absent, and is sent frames of JSON
-lines, those of `JsonlSink`. A line `{"dropped": n}` tells it how many it was too slow
-for. A client that sends `{"view": ...}` is shown what pictures are drawn from instead:
-see `viewers`.
+"horizons": [...], "hz": 0}`, where each key may be absent. It receives frames of JSON
+lines, as `JsonlSink` writes them. A line `{"dropped": n}` is the number of lines that
+were dropped because the client was too slow. A client that sends `{"view": ...}`
+receives data for charts instead: see `viewers`.
 """
 
 from __future__ import annotations
@@ -33,16 +33,16 @@ if TYPE_CHECKING:
     from websockets.asyncio.server import ServerConnection
 
 CAPACITY = 4_096
-"""Lines that wait for a client."""
+"""Most lines queued for a client."""
 FRAME = 512
 """Most lines of a frame."""
 FRAMES = 2_000
-"""Frames a second for all clients together: the more there are, the more lines each
-frame has, and the loop's time stays about the same."""
+"""Frames per second over all clients: with more clients each frame has more lines, and
+the load of the loop stays about the same."""
 PATIENCE = 10.0
-"""Seconds a client may take over a frame."""
+"""Most seconds that a client may take to receive a frame."""
 BLOCKS = 1_024
-"""Blocks of records that wait for the loop, which is never away for long."""
+"""Most blocks of records queued for the loop."""
 NAME = "websocket"
 UNSERVED = "this could not be served; the alarms of /status say why"
 
@@ -51,16 +51,16 @@ Line: TypeAlias = tuple[Key | None, bytes]
 
 
 class Client:
-    """Lines that wait for one client.
+    """A client, with its queue of lines.
 
     Args:
-        capacity: most of them.
+        capacity: most lines in the queue.
 
     Attributes:
-        some: set while any wait.
-        subscription: what it wants; None before it said so.
-        dropped: lines it was too slow for.
-        views: what it looks at, by the view's name.
+        some: set while the queue has lines.
+        subscription: the wanted records; None before the client sent it.
+        dropped: number of lines dropped because the client was too slow.
+        views: the tasks that send views, by the view's name.
     """
 
     def __init__(self, capacity: int) -> None:
@@ -76,11 +76,11 @@ class Client:
         return len(self._lines)
 
     def add(self, lines: Sequence[Line], lost: int = 0) -> None:
-        """Have lines wait; if they are too many, only the latest forecasts do.
+        """Queue lines; if they are too many, keep only the latest forecasts.
 
         Args:
-            lines: for this client.
-            lost: how many before them never came.
+            lines: lines for this client.
+            lost: number of lines before them that were lost.
         """
         self._lines.extend(lines)
         self.dropped += lost
@@ -90,19 +90,19 @@ class Client:
             self.some.set()
 
     def tell(self, notice: object) -> None:
-        """Send a notice first; it replaces one that still waits."""
+        """Queue a notice before all lines; it replaces a queued notice."""
         self._notice = msgspec.json.encode(notice, order="deterministic")
         self.some.set()
 
     @property
     def pause(self) -> float:
-        """Least seconds between its frames."""
+        """Least seconds between frames for the client."""
         return self.subscription.pause if self.subscription else 0.0
 
     def take(self) -> tuple[bytes, int]:
-        """Give the next frame, and how many records it holds.
+        """Give the next frame, and the number of records in it.
 
-        A client that wants few frames a second gets the latest forecasts alone.
+        A client that limits its frames per second gets only the latest forecasts.
         """
         if self.pause:
             self._thin()
@@ -117,19 +117,19 @@ class Client:
         return b"\n".join([*notices, *lines]), count
 
     def _conflate(self) -> None:
-        """Keep the latest forecast of each stream, target and horizon, no more."""
+        """Keep only the latest forecast of each stream, target and horizon."""
         before = len(self._lines)
         latest: dict[Key, bytes] = {}
         for key, line in reversed(self._lines):
             if key is not None:
                 latest.setdefault(key, line)
-        # leave as much room again, or each further line would need this
+        # free half of the queue, or each further line would conflate again
         newest = list(islice(latest.items(), self._capacity // 2))
         self._lines = deque(reversed(newest))
         self.dropped += before - len(newest)
 
     def _thin(self) -> None:
-        """Leave out forecasts that a later one replaced, as the client asked."""
+        """Drop forecasts that a later one replaces, as the client asked."""
         seen: set[Key] = set()
         kept: deque[Line] = deque()
         for key, line in reversed(self._lines):
@@ -143,13 +143,13 @@ class Client:
 class Hub:
     """All clients of the websocket.
 
-    `publish` belongs to the model's thread, all else to the loop it is made in.
+    Only the model's thread calls `publish`; all else runs in the loop.
 
     Args:
-        capacity: most lines that wait for a client.
-        patience: seconds a client may take over a frame.
-        gallery: what there is to look at.
-        failed: told of what could not be served.
+        capacity: most lines queued for a client.
+        patience: most seconds that a client may take to receive a frame.
+        gallery: sends the views.
+        failed: called with errors of serving.
     """
 
     def __init__(
@@ -168,14 +168,14 @@ class Hub:
         self._listening: dict[Subscription, set[Client]] = {}
         self._blocks: deque[Records] = deque()
         self._woken = False
-        self._lost = self._told = 0  # records that found no room among the blocks
+        self._lost = self._told = 0  # records dropped from a full queue
         self._written = self._dropped = 0
 
     def __len__(self) -> int:
         return len(self._clients)
 
     def publish(self, records: Records) -> None:
-        """Take records, without waiting; those no one listens for are forgotten."""
+        """Queue records, without waiting; without a subscription they are dropped."""
         if not self._listening:
             return
         if len(self._blocks) >= BLOCKS:
@@ -187,7 +187,7 @@ class Hub:
             self._loop.call_soon_threadsafe(self._share)
 
     def state(self) -> Status:
-        """Say how the clients get on: as one sink, that never fails."""
+        """Give the state of all clients together, as a sink that never fails."""
         return Status(
             name=NAME,
             kind=NAME,
@@ -200,12 +200,12 @@ class Hub:
         )
 
     async def serve(self, socket: ServerConnection) -> None:
-        """Serve a client until it goes, is too slow, or cannot be served."""
+        """Serve a client until it disconnects, is too slow, or an error occurs."""
         client = Client(self._capacity)
         self._clients.add(client)
         try:
             await self._attend(socket, client)
-        except Exception as error:  # noqa: BLE001 the client is told, and comes again
+        except Exception as error:  # noqa: BLE001 the client is told, and can reconnect
             self._failed(error)
             await socket.close(CloseCode.INTERNAL_ERROR, UNSERVED)
         finally:
@@ -214,7 +214,7 @@ class Hub:
             self._dropped += client.dropped
 
     async def _attend(self, socket: ServerConnection, client: Client) -> None:
-        """Write and show to a client what it asks for, until it goes."""
+        """Send a client its records and views, until it disconnects."""
         async with asyncio.TaskGroup() as group:
             writing = group.create_task(self._write(socket, client))
             with suppress(ConnectionClosed):
@@ -226,7 +226,10 @@ class Hub:
                 task.cancel()
 
     def _hear(self, client: Client, message: str | bytes) -> Wish | None:
-        """Take what a client wants; an invalid wish is answered with the reason."""
+        """Handle a client's message: give a wish for a view, or set its subscription.
+
+        An invalid message is answered with the reason.
+        """
         try:
             wish = wish_of(message)
             if wish is not None:
@@ -251,7 +254,7 @@ class Hub:
         wish: Wish,
         socket: ServerConnection,
     ) -> None:
-        """Begin to show a client what it wishes, instead of what that view showed."""
+        """Start the task of a view, in place of the view's former task."""
         before = client.views.pop(wish.view, None)
         if before is not None:
             before.cancel()
@@ -263,7 +266,7 @@ class Hub:
         async def show() -> None:
             with suppress(ConnectionClosed, TimeoutError):
                 await self._gallery.show(wish, send)
-            socket.transport.abort()  # it would not read a close frame either
+            socket.transport.abort()  # the client would not read a close frame
 
         client.views[wish.view] = group.create_task(show())
 
@@ -275,11 +278,11 @@ class Hub:
                 del self._listening[wanted]
 
     def _share(self) -> None:
-        """Encode a block of records, and give each client what it wants.
+        """Encode a block of records, and queue for each client the lines it wants.
 
-        A block that cannot be encoded counts as one line that they lack.
+        A block that cannot be encoded counts as one lost line.
         """
-        # cleared before looking: what comes from now on wakes the loop again
+        # cleared before the queue is read: later blocks wake the loop again
         self._woken = False
         if not self._blocks:
             return
@@ -293,11 +296,11 @@ class Hub:
         for wanted, lines in chosen.items():
             for client in self._listening[wanted]:
                 client.add(lines, lost)
-        if self._blocks:  # others have their turn first
+        if self._blocks:  # after the loop's other work
             self._loop.call_soon(self._share)
 
     def _chosen(self, records: Records) -> dict[Subscription, list[Line]]:
-        """Encode the records that someone wants, each once."""
+        """Encode each record that a client wants once."""
         chosen: dict[Subscription, list[Line]] = {w: [] for w in self._listening}
         for record, takers in self._choice.rows(records, self._listening):
             line = _key(record), self._encode(record)
@@ -317,11 +320,11 @@ class Hub:
                     break
                 self._written += count
                 await asyncio.sleep(max(client.pause, len(self) / FRAMES))
-            socket.transport.abort()  # it would not read a close frame either
+            socket.transport.abort()  # the client would not read a close frame
 
 
 def _key(record: Record) -> Key | None:
-    """Say what a forecast is about; other records replace none."""
+    """Give stream, target and horizon of a forecast; None for other records."""
     if isinstance(record, Forecast):
         return (record.stream, record.target, record.horizon)
     return None

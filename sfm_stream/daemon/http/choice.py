@@ -1,7 +1,7 @@
-"""Which records a client of the websocket wants, chosen before anything is encoded.
+"""Chooses the records that a client of the websocket wants, before they are encoded.
 
-Rows are chosen by their stream's code in the columns: a client of one stream among a
-thousand costs a look at a column, and the encoding of its own rows alone.
+Rows are chosen by the code of their stream in the columns: for a client of one stream
+among a thousand, only its own rows are encoded.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ FASTEST = 1_000.0
 
 
 class Subscription(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What a client wants.
+    """The records that a client wants.
 
     Attributes:
-        streams: their names; empty: all.
+        streams: names of streams; empty: all.
         records: kinds of records; empty: all.
-        targets: their names; empty: all. Records that have none are wanted too.
-        horizons: the same.
-        hz: most frames a second, with the latest forecasts alone; 0: all of them.
+        targets: names of targets; empty: all. Records without a target always pass.
+        horizons: names of horizons, in the same way.
+        hz: most frames per second, with only the latest forecasts; 0: all forecasts.
     """
 
     streams: frozenset[str] = frozenset()
@@ -44,7 +44,7 @@ class Subscription(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return 1 / self.hz if self.hz else 0.0
 
     def wants(self, record: Record) -> bool:
-        """Say whether a record is of a stream, kind, target and horizon wanted."""
+        """Say whether a record's stream, kind, target and horizon are wanted."""
         return (
             (not self.streams or not record.stream or record.stream in self.streams)
             and (not self.records or KIND[type(record)] in self.records)
@@ -54,7 +54,7 @@ class Subscription(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Choice:
-    """Chooses rows, and remembers which codes the wanted streams have."""
+    """Chooses rows, and remembers the codes of the wanted streams."""
 
     def __init__(self) -> None:
         self._codes: dict[str, tuple[tuple[str, ...], frozenset[str], Any]] = {}
@@ -62,7 +62,7 @@ class Choice:
     def rows(
         self, records: Records, wanted: Collection[Subscription]
     ) -> Iterator[tuple[Record, list[Subscription]]]:
-        """Give the records that someone wants, in order, with those who do."""
+        """Yield the wanted records in order, each with the subscriptions to it."""
         of_all = [one for one in wanted if not one.streams]
         by_stream: dict[str, list[Subscription]] = {}
         for one in wanted:
@@ -79,7 +79,7 @@ class Choice:
                 yield record, takers
 
     def _of_streams(self, records: Records, names: frozenset[str]) -> Records:
-        """Give the records of some streams, and those of all."""
+        """Give the records of some streams, and the records about all streams."""
         columns: dict[str, Mapping[str, NDArray[Any]]] = {}
         for kind, there in records.columns.items():
             if not len(there["seq"]):
@@ -92,7 +92,7 @@ class Choice:
     def _wanted(
         self, kind: str, records: Records, names: frozenset[str]
     ) -> NDArray[np.bool_]:
-        """Say of each code of a stream whether it is wanted."""
+        """Give for each code of a stream whether the stream is wanted."""
         own = f"{kind}.stream"
         name = own if own in records.tables else "stream"
         table = records.tables[name]

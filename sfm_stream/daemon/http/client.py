@@ -1,4 +1,4 @@
-"""Ask a daemon for its status, from another process."""
+"""An HTTP client that asks a daemon for its status."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ PATIENCE_S = 5.0
 SCHEMES = ("http://", "https://")
 UNREADY = 503
 LONGEST = 2**26
-"""Bytes of an answer; a thousand streams need a fraction."""
+"""Most bytes of an answer; a thousand streams need a fraction of it."""
 HINT = "start one, or name the address that its daemon.listen names"
 
 
 class Answer(NamedTuple):
-    """What a live process answered.
+    """The answer of a live process.
 
     Attributes:
-        vitals: how it is.
-        reasons: why it is not ready; empty if it is.
+        vitals: its status.
+        reasons: why it is not ready; empty if it is ready.
     """
 
     vitals: Vitals
@@ -34,19 +34,19 @@ class Answer(NamedTuple):
 
 
 class _Readiness(msgspec.Struct):
-    """What `/readyz` answers."""
+    """The answer of `/readyz`."""
 
     reasons: list[str]
 
 
 def ask(url: str) -> Answer:
-    """Ask a live process how it is, and whether it is ready.
+    """Ask a live process for its status, and whether it is ready.
 
     Args:
-        url: its address, `http://` may be left out.
+        url: address of the process; `http://` may be omitted.
 
     Raises:
-        AddressError: if none answers there.
+        AddressError: if no process answers there.
     """
     place = address_of(url)
     vitals = _read(f"{place}/status", Vitals)
@@ -54,10 +54,10 @@ def ask(url: str) -> Answer:
 
 
 def address_of(url: str) -> str:
-    """Give the address of a live process as its pages' begin.
+    """Complete an address with `http://`, and remove slashes from its end.
 
     Raises:
-        AddressError: if it is none of http.
+        AddressError: if it is no HTTP address.
     """
     whole = url if "://" in url else f"http://{url}"
     if not whole.startswith(SCHEMES):
@@ -78,9 +78,9 @@ def fetch(url: str) -> bytes:
     """Read a page of a live process.
 
     Raises:
-        AddressError: if none answers there, or it has no such page.
+        AddressError: if no process answers there, or it has no such page.
     """
-    # a proxy of the environment could not reach this machine's own addresses
+    # a proxy from the environment could not reach addresses of this machine
     opener = build_opener(ProxyHandler({}))
     try:
         with opener.open(url, timeout=PATIENCE_S) as answer:

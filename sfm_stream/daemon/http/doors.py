@@ -1,10 +1,10 @@
-"""How many connections a live process holds, so that they never exhaust it.
+"""Limits the connections of a live process, so that they never use up its open files.
 
 A process has a limit of open files, and its journal and checkpoints need some of them.
-At most `MOST` connections are held. When one more comes, the oldest one that is not yet
-a websocket is closed: an idle connection cannot keep a monitor out. A connection whose
-file number lies in the reserve below the limit is closed at once; the system gives the
-lowest free number, so such a number means that the files are nearly used up.
+At most `MOST` connections are kept. When one more comes, the oldest connection that is
+not yet a websocket is closed, so an idle connection cannot keep a monitor out. A
+connection whose file number lies in the reserve below the limit is closed at once: the
+system gives the lowest free number, so such a number means that few are left.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from websockets.exceptions import InvalidMessage
 from websockets.protocol import State
 
 MOST = 128
-"""Connections held at once; more than there may be websockets."""
+"""Most connections at the same time; more than the most websockets."""
 BACKLOG = 16
-"""Connections accepted in one turn of the loop; four turns may pass unnoticed."""
+"""Connections accepted per turn of the loop; four turns may pass before they count."""
 RESERVE = 96
 """Files kept for journal, checkpoints and sinks, beyond four turns of `BACKLOG`."""
 SHARE = 3
-"""Of a low limit, one part in so many is the reserve."""
+"""Under a low limit, the reserve is one part in `SHARE` of it."""
 
 BAD_REQUEST = (
     b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n"
@@ -37,7 +37,7 @@ WITH_A_BODY = (
     b"expected GET or HEAD without a body\n"
 )
 BODIES = ("unsupported request body", "transfer codings aren't supported")
-"""What the library says of a request that has a body."""
+"""The library's errors for a request with a body."""
 
 log = logging.getLogger(__name__)
 
@@ -46,11 +46,11 @@ class Doors:
     """The connections of one server.
 
     Args:
-        most: how many are held.
-        limit: open files of the process; None: as the system says.
+        most: most connections at the same time.
+        limit: most open files of the process; None: the system's limit.
 
     Attributes:
-        closed: connections closed because there were too many.
+        closed: number of connections closed because there were too many.
     """
 
     def __init__(self, most: int = MOST, limit: int | None = None) -> None:
@@ -67,7 +67,7 @@ class Doors:
         return len(self._held)
 
     def enter(self, connection: ServerConnection) -> None:
-        """Hold a connection; close one if there are too many."""
+        """Add a connection; close one if there are too many."""
         self._held[connection] = None
         number = connection.transport.get_extra_info("socket").fileno()
         if self._last is not None and number >= self._last:
@@ -77,7 +77,7 @@ class Doors:
             self._close(next(waiting), "there are too many")
 
     def leave(self, connection: ServerConnection) -> None:
-        """Forget a connection that ended."""
+        """Remove a connection that ended."""
         self._held.pop(connection, None)
 
     def _close(self, connection: ServerConnection, reason: str) -> None:
@@ -88,10 +88,10 @@ class Doors:
 
 
 def through(doors: Doors) -> type[ServerConnection]:
-    """Make the kind of connection that enters and leaves by these doors."""
+    """Make a class of connections that count themselves at these doors."""
 
     class Visitor(ServerConnection):
-        """A connection that is counted, and told when its request cannot be read."""
+        """A connection that is counted, and gets an answer to an unreadable request."""
 
         _is_told = False
 
@@ -100,8 +100,8 @@ def through(doors: Doors) -> type[ServerConnection]:
             doors.enter(self)
 
         def send_data(self) -> None:
-            # the library would close without a word; it also calls this for each piece
-            # that comes after that, when nothing can be written any more
+            # the library would close without an answer; it also calls this for each
+            # later piece of data, when nothing can be written any more
             failed = self.protocol.handshake_exc
             if isinstance(failed, InvalidMessage) and not self._is_told:
                 self._is_told = True

@@ -1,6 +1,6 @@
-"""The files of the page that people look at, read once when the process starts.
+"""The files of the daemon's page, read once when the process starts.
 
-They lie in `page/` and in the room `drawing`; nothing else is ever given out.
+They are in `page/` and in the room `drawing`; no other file is ever served.
 """
 
 from __future__ import annotations
@@ -28,15 +28,15 @@ POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
     "img-src 'self' data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
-"""What the page may do: load and ask this address alone, and run no script but ours."""
+"""Limits of the page: it loads only from this address, and runs only our scripts."""
 
 
 class File(NamedTuple):
     """A file of the page.
 
     Attributes:
-        kind: its content type.
-        body: its bytes.
+        kind: content type.
+        body: bytes of the file.
     """
 
     kind: str
@@ -44,7 +44,7 @@ class File(NamedTuple):
 
 
 def read() -> Mapping[str, File]:
-    """Read all files, by the path each is served at; `/` is the page itself."""
+    """Read all files, by the path at which each is served; `/` is the page itself."""
     own = resources.files("sfm_stream.daemon.http").joinpath("page")
     found = {
         one.name: one.read_text(encoding="utf-8")
@@ -57,7 +57,7 @@ def read() -> Mapping[str, File]:
 
 
 def wants_html(accept: str) -> bool:
-    """Say whether whoever asks is a browser, by the content types it names."""
+    """Say whether the client is a browser, by its accepted content types."""
     return "text/html" in accept
 
 

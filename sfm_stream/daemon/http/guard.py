@@ -1,8 +1,9 @@
-"""Who may read a live process: which host is asked for, and whose page asks.
+"""Decides which requests a live process serves, by their host and origin.
 
-A site can let its name point to this machine and so have a reader's browser ask here
-(DNS rebinding). The browser then names that site as the host. So only this machine's
-names, the one we listen on, those of `daemon.hosts` and numeric addresses are served.
+A site can let its name point to this machine, so that a reader's browser sends requests
+here (DNS rebinding). The browser then names that site as the host. So only this
+machine's names, the host of `daemon.listen`, the names of `daemon.hosts` and numeric
+addresses are served.
 """
 
 from __future__ import annotations
@@ -41,16 +42,16 @@ def address(listen: str) -> tuple[str, int]:
 
 
 def names(settings: Daemon) -> frozenset[str]:
-    """Give the names under which a process may be asked."""
+    """Give the host names that requests may use."""
     hosts = (name.lower() for name in settings.hosts)
     return frozenset((*HERE, address(settings.listen)[0], *hosts))
 
 
 def expect_one(headers: Headers, name: str) -> str:
-    """Give the value of a header that must come once (RFC 9112, section 3.2).
+    """Give the value of a header that must occur once (RFC 9112, section 3.2).
 
     Raises:
-        ValueError: if it is absent or comes twice.
+        ValueError: if it is absent or occurs more than once.
     """
     values = headers.get_all(name)
     if len(values) != 1:
@@ -62,33 +63,33 @@ def host_of(text: str) -> str:
     """Give the host that a Host header names, without its port.
 
     Raises:
-        ValueError: if it names none.
+        ValueError: if it names no host.
     """
     parts = urlsplit(f"//{text}")
-    _ = parts.port  # refuses a port that is no number
+    _ = parts.port  # raises for a port that is no number
     if not parts.hostname or parts.netloc != text or "@" in text:
         raise ValueError(f"expected a host, was {text!r}")
     return parts.hostname
 
 
 def is_ours(host: str, known: Collection[str]) -> bool:
-    """Say whether a host is one we serve: a known name, or a number.
+    """Say whether a host is served: a known name, or a numeric address.
 
-    A number cannot be another site's name.
+    A numeric address cannot be the name of another site.
     """
     return host in known or _is_number(host)
 
 
 def is_friend(origin: str, host: str, known: Collection[str]) -> bool:
-    """Say whether a page of a site may read what a browser here can reach.
+    """Say whether a page of this origin may use the websocket.
 
-    Pages of known names may, and those from the very address they ask, if it is a
-    number.
+    Pages of known names may, and pages from the requested address itself, if it is
+    numeric.
 
     Args:
-        origin: of the page, as browsers send it.
+        origin: the Origin header.
         host: the Host header.
-        known: names of ours.
+        known: host names that requests may use.
     """
     try:
         asking = urlsplit(origin)

@@ -1,7 +1,7 @@
 """The daemon's metrics for Prometheus.
 
-Gauges and counters are made from the vitals when someone asks; only what no one could
-ask for later, latencies, scores and updates, is noted as it happens.
+Gauges and counters are made from the status and the watcher's figures at each request.
+Only times and updates are counted as they happen.
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ if TYPE_CHECKING:
     from sfm_stream.records import Records
 
 BUCKETS = (1e-4, 2e-4, 5e-4, 1e-3, 2e-3, 5e-3, 1e-2, 2e-2, 5e-2, 0.1, 0.2, 0.5, 1.0)
-"""Upper bounds, seconds."""
+"""Upper bounds of the buckets, seconds."""
 MOST_SERIES = 1_000
-"""Streams, and their targets by horizon, that are told apart: a page stays small."""
+"""Most streams, and most series of scores, so that the page stays small."""
 STATES = (
     "starting", COMPILING, "recovering", LIVE, "catching up", "stopping", "stopped",
 )  # fmt: skip
@@ -51,13 +51,13 @@ Family: TypeAlias = type[GaugeMetricFamily] | type[CounterMetricFamily]
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """One number of a thing.
+    """The definition of a metric.
 
     Attributes:
-        name: after `sfm_stream_`; of a counter without `_total`.
-        description: what it is.
-        value: reads it.
-        family: gauge, or counter of what only rises.
+        name: name after `sfm_stream_`; of a counter without `_total`.
+        description: description of the metric.
+        value: reads the value from an object.
+        family: gauge, or counter for a value that only rises.
     """
 
     name: str
@@ -101,7 +101,7 @@ OF_PROCESS = (
         "journalled", "1 while events are journalled", lambda v: v.journal.journalled
     ),
     Figure("learning", "1 while the weights may change", lambda v: v.learning),
-    Figure("finite", "1 while the whole state is finite", lambda v: v.finite),
+    Figure("finite", "1 while the saved weights are finite", lambda v: v.finite),
     Figure("alarms", "alarms that are up", lambda v: len(v.alarms)),
     Figure("memory_bytes", "resident memory", lambda v: v.memory_mib * BYTES_PER_MIB),
 )
@@ -175,9 +175,9 @@ class Errors(NamedTuple):
 
 
 class Spread:
-    """How often values fell into each bucket.
+    """A histogram of values.
 
-    The library's histogram takes a lock per value, which for a tick is a lot.
+    The library's histogram takes a lock per value, which is slow at each tick.
     """
 
     def __init__(self) -> None:
@@ -185,14 +185,14 @@ class Spread:
         self._total = 0.0
 
     def add(self, values: Iterable[float]) -> None:
-        """Take values, seconds."""
+        """Add values, seconds."""
         counts = self._counts
         for value in values:
             counts[bisect_left(BUCKETS, value)] += 1
             self._total += value
 
     def counts(self) -> list[float]:
-        """Give how many values fell into each bucket, the last without an end."""
+        """Give the number of values in each bucket; the last one has no upper bound."""
         return list(self._counts)
 
     def family(self, name: str, description: str) -> Metric:
@@ -206,7 +206,7 @@ class Spread:
 
 
 class _Once(Collector):
-    """Metrics that are there, as the library asks for them."""
+    """Wraps given metrics as a collector of the library."""
 
     def __init__(self, metrics: Iterable[Metric]) -> None:
         self._metrics = metrics
@@ -219,15 +219,15 @@ class _Once(Collector):
 
 
 class Meters:
-    """Metrics of one process, in no registry that others share.
+    """Metrics of one process, without a shared registry.
 
-    `observe_*` belong to the model's thread, `page` to any.
+    Only the model's thread calls `observe_*`; any thread may call `page`.
 
     Args:
-        most_series: streams, and their targets by horizon, that are told apart.
+        most_series: most streams, and most series of scores.
 
     Attributes:
-        watcher: knows how good forecasts were; None before the model is recovered.
+        watcher: holds the figures of the forecasts; None before recovery is done.
     """
 
     def __init__(self, *, most_series: int = MOST_SERIES) -> None:
@@ -239,8 +239,8 @@ class Meters:
     def metrics(self, vitals: Vitals) -> Iterator[Metric]:
         """Give all metrics of a process.
 
-        The loop's thread calls this, because the watcher belongs to it; any thread may
-        read the result.
+        Only the loop's thread may call this, because the watcher belongs to it; any
+        thread may read the result.
         """
         return self._metrics(vitals, *self._judged())
 
@@ -294,30 +294,30 @@ class Meters:
         )
 
     def observe_latencies(self, seconds: Floats) -> None:
-        """Note latencies, seconds [T]."""
+        """Add latencies, seconds [T]."""
         self._latency.add(seconds.tolist())
 
     def observe_step(self, seconds: float) -> None:
-        """Note how long a batch of events took."""
+        """Add the time of a batch of events, seconds."""
         self._step.add((seconds,))
 
     def observe_held(self, seconds: float) -> None:
-        """Note how much later than asked for the loop came back."""
+        """Add a delay of the loop beyond a requested pause, seconds."""
         self._held.add((seconds,))
 
     def observe_records(self, records: Records) -> None:
-        """Note updates among records."""
+        """Count the updates in records."""
         if records.count("updates"):
             texts = records.tables["updates.skipped"]
             codes = records.columns["updates"]["skipped"].tolist()
             self._updates.update(texts[code] or TAKEN for code in codes)
 
     def latencies(self) -> dict[str, list[float]]:
-        """Give the bounds of the latencies' buckets, s, and how many fell there."""
+        """Give the upper bounds of the latencies' buckets, s, and the counts."""
         return {"bounds": list(BUCKETS), "counts": self._latency.counts()}
 
     def _judged(self) -> tuple[dict[Key, Errors], int]:
-        """Give the figures of what was scored, as many as may be told apart."""
+        """Give the figures of the first scored series, and the number left out."""
         watcher = self.watcher
         if watcher is None:
             return {}, 0
@@ -337,7 +337,7 @@ class Meters:
         return found, len(rows) - len(found)
 
     def _listed(self, streams: Mapping[str, Stream]) -> dict[Key, Stream]:
-        """Give as many streams as may be told apart, the first ones."""
+        """Give the first streams, at most `most_series`."""
         pairs = zip(range(self._most), streams.items(), strict=False)
         return {(name,): stream for _, (name, stream) in pairs}
 
@@ -361,7 +361,7 @@ def _by_name(sinks: Iterable[Status]) -> dict[Key, Status]:
 def _families(
     figures: Iterable[Figure], labels: Key, things: Mapping[Key, object]
 ) -> Iterator[Metric]:
-    """Give each figure of all things, told apart by their labels."""
+    """Yield each metric of all objects, with their labels."""
     for figure in figures:
         yield _family(figure, labels, things)
 
@@ -382,11 +382,11 @@ def page(metrics: Iterable[Metric], accept: str = "") -> tuple[bytes, str]:
     """Give metrics as text, and its content type.
 
     Args:
-        metrics: of a process.
-        accept: content types whoever asks can read, as in HTTP's header.
+        metrics: metrics of a process.
+        accept: accepted content types, as in the HTTP header.
 
     Raises:
-        ValueError: if that cannot be read.
+        ValueError: if `accept` is invalid.
     """
     try:
         encode, kind = choose_encoder(accept)

@@ -1,11 +1,11 @@
-"""The daemon's one address: pages for people and monitors, and the websocket.
+"""The daemon's HTTP server: pages for people and monitors, and the websocket.
 
     /                                       the page for a browser, else this list
     /healthz  /readyz  /status  /metrics    GET or HEAD
     /records                                the websocket
 
-There is no password: whoever reaches the address may read. So it is this machine's
-alone unless the settings say otherwise, and `guard` keeps pages of foreign sites out.
+There is no password: everyone who reaches the address may read. So by default only this
+machine reaches it, and `guard` keeps pages of foreign sites out.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ if TYPE_CHECKING:
 RECORDS = "/records"
 MOST_CLIENTS = 64
 LONGEST_MESSAGE = 2**16
-"""Bytes of a subscription."""
+"""Most bytes of a client's message."""
 HANDSHAKE_S, CLOSING_S = 5.0, 1.0
 METHODS = ("GET", "HEAD")
 TEXT, JSON = "text/plain; charset=utf-8", "application/json"
@@ -80,24 +80,24 @@ Handler: TypeAlias = "Callable[[Request], Awaitable[Body]]"
 
 
 class Clients(Protocol):
-    """Those who listen on the websocket."""
+    """The clients of the websocket."""
 
     def __len__(self) -> int:
-        """Count them."""
+        """Count the clients."""
 
     async def serve(self, socket: ServerConnection) -> None:
-        """Serve one more until it goes."""
+        """Serve a client until it disconnects."""
 
 
 class Pages:
-    """What each path answers.
+    """Answers the requests for each path.
 
     Args:
-        ask: gives the vitals.
-        settings: gives the settings of now.
-        meters: what Prometheus reads.
+        ask: gives the status.
+        settings: gives the present settings.
+        meters: makes the metrics.
         hub: serves the websocket.
-        others: what answers further paths, or some of these in another way.
+        others: handlers of further paths, or in place of the handlers here.
     """
 
     def __init__(
@@ -120,7 +120,7 @@ class Pages:
         }
 
     async def answer(self, _: ServerConnection, request: Request) -> Response | None:
-        """Answer a request; None: it is for the websocket."""
+        """Answer a request; None if it is for the websocket."""
         try:
             path, host = _target(request), expect_one(request.headers, "Host")
             name = host_of(host)
@@ -139,7 +139,7 @@ class Pages:
         return response
 
     async def _page(self, request: Request, path: str, host: str) -> Body | None:
-        """Give what stands at a path; None: the websocket."""
+        """Give the answer for a path; None for the websocket."""
         if path == RECORDS:
             return self._refused_client(request, host)
         if request.method not in METHODS:
@@ -153,14 +153,14 @@ class Pages:
         return await page(request)
 
     def _refusal(self, host: str) -> Body | None:
-        """Say why no page may be read under this name, if none may."""
+        """Refuse a host name that is not served; None if it is served."""
         if is_ours(host, names(self._settings())):
             return None
         problem = f"expected a name of this process, was {host!r}; see daemon.hosts"
         return _text(HTTPStatus.FORBIDDEN, problem)
 
     def _refused_client(self, request: Request, host: str) -> Body | None:
-        """Say why a client may not have the websocket, if it may not."""
+        """Refuse a websocket by origin or number of clients; None if it may open."""
         for origin in request.headers.get_all("Origin"):
             if not is_friend(origin, host, names(self._settings())):
                 problem = f"pages of {origin} may not read this"
@@ -175,7 +175,7 @@ class Pages:
         return HTTPStatus.OK, file.kind, file.body
 
     async def _index(self, request: Request) -> Body:
-        """Give the page to a browser, and a list of what there is to others."""
+        """Give the page to a browser, and a list of the paths to other clients."""
         if files.wants_html(",".join(request.headers.get_all("Accept"))):
             return self._file("/")
         lines = [path for path in self._pages if path != "/"]
@@ -193,21 +193,21 @@ class Pages:
 
     async def _metrics(self, request: Request) -> Body:
         metrics = self._meters.metrics(await self._ask())
-        # with a thousand streams it is a long text: the loop has no time for it
+        # a long text with a thousand streams: a thread makes it, not the loop
         return await asyncio.to_thread(metrics_body, metrics, request)
 
 
 @asynccontextmanager
 async def serving(listen: str, pages: Pages) -> AsyncIterator[str]:
-    """Serve pages and the websocket as long as this lasts; give the address.
+    """Serve pages and the websocket within a `with` block; give the address.
 
     Args:
-        listen: `host:port`, as `daemon.listen`; port 0: any that is free.
-        pages: what is served.
+        listen: `host:port`, as `daemon.listen`; port 0: any free port.
+        pages: the pages.
 
     Raises:
         ConfigError: if the address is invalid.
-        AddressError: if no one can listen there.
+        AddressError: if the address cannot be used.
     """
     host, port = address(listen)
     try:
@@ -215,7 +215,7 @@ async def serving(listen: str, pages: Pages) -> AsyncIterator[str]:
             pages.hub.serve, host, port,
             process_request=pages.answer,
             max_size=LONGEST_MESSAGE,
-            compression=None,  # a third of a MiB per client, and time for each line
+            compression=None,  # it takes a third of a MiB per client, and time per line
             open_timeout=HANDSHAKE_S,
             close_timeout=CLOSING_S,
             backlog=BACKLOG,
@@ -237,7 +237,7 @@ def _target(request: Request) -> str:
     """Give the path of a request.
 
     Raises:
-        ValueError: if it names none.
+        ValueError: if it names no path.
     """
     if not request.path.startswith("/"):
         raise ValueError(f"expected a path, was {request.path!r}")
@@ -253,18 +253,18 @@ def _text(status: HTTPStatus, text: str) -> Body:
 
 
 def json_body(tree: object, status: HTTPStatus = HTTPStatus.OK) -> Body:
-    """Give what a page of JSON answers."""
+    """Give an answer of JSON."""
     return status, JSON, msgspec.json.encode(tree)
 
 
 def readiness_body(reasons: Sequence[str]) -> Body:
-    """Give what `/readyz` answers: 503 with the reasons, or 200 without any."""
+    """Give the answer of `/readyz`: 503 with the reasons, or 200 without any."""
     status = HTTPStatus.SERVICE_UNAVAILABLE if reasons else HTTPStatus.OK
     return json_body({"ready": not reasons, "reasons": reasons}, status)
 
 
 def metrics_body(metrics: Iterable[Metric], request: Request) -> Body:
-    """Give what `/metrics` answers, in the format that is asked for."""
+    """Give the answer of `/metrics`, in the requested format."""
     accept = ",".join(request.headers.get_all("Accept"))
     try:
         text, kind = page(metrics, accept)

@@ -1,8 +1,8 @@
-"""Clients of the websocket that look: at all streams, or at one.
+"""Views over the websocket: a table of all streams, or the chart of one stream.
 
-Each view is a task that beats for its client alone. What is new since its cursor is
-taken from what the watcher keeps, so nothing waits in memory for a slow client: its
-next frame comes later and holds more, or has lost the oldest.
+Each view is a task for one client. At each beat it sends the data that are new since
+its last frame, from the watcher's history. So no data are queued for a slow client: its
+next frame comes later and holds more, or lacks the oldest points.
 """
 
 from __future__ import annotations
@@ -28,22 +28,22 @@ WISHES: Mapping[str, type[OverviewWish | StreamWish]] = {
 PROCESS_S = 1.0
 """Seconds between messages about the process."""
 AGAIN_S = 0.5
-"""Seconds until what is not there is looked for again."""
+"""Seconds until a missing watcher or stream is looked for again."""
 HINT = 'send {"view": "overview"} or {"view": "stream", "stream": "..."}'
 
 
 class _Named(msgspec.Struct):
-    """Which view a message is about, if it is about one."""
+    """The view that a message names, if any."""
 
     view: str = ""
 
 
 def wish_of(message: str | bytes) -> Wish | None:
-    """Read a wish to look; None: it is a subscription to records.
+    """Parse a wish for a view; None if the message is a subscription to records.
 
     Raises:
-        ValueError: if it is no view that there is.
-        msgspec.DecodeError: if it is invalid.
+        ValueError: if there is no such view.
+        msgspec.DecodeError: if the message is invalid.
         RecursionError: if it is nested too deeply.
     """
     try:
@@ -64,14 +64,14 @@ async def _nothing() -> object:
 
 
 class Gallery:
-    """What there is to look at.
+    """Sends views to clients.
 
     Args:
         told: gives a message about the process, sent with the overview.
-        shut: gives the streams that are shut out.
+        shut: gives the streams in quarantine.
 
     Attributes:
-        watcher: of the streams; None before the model is recovered.
+        watcher: holds the history of the streams; None before recovery is done.
     """
 
     def __init__(
@@ -84,13 +84,13 @@ class Gallery:
         self.watcher: Watcher | None = None
 
     def expect_there(self, **wanted: frozenset[str]) -> None:
-        """Refuse names that the model does not have, once it is there.
+        """Refuse names that the model does not have, once it is recovered.
 
         Args:
             wanted: names of `targets` and `horizons`.
 
         Raises:
-            ValueError: if one is of none.
+            ValueError: if a name is unknown.
         """
         if self.watcher is None:
             return
@@ -101,10 +101,10 @@ class Gallery:
                 raise ValueError(f"{what}: expected some of {told}, was {odd!r}")
 
     async def show(self, wish: Wish, send: Send) -> None:
-        """Show a client what it wishes to see, beat by beat, until cancelled.
+        """Send a client the frames of a view, beat by beat, until cancelled.
 
         Args:
-            wish: of the client.
+            wish: the client's wish.
             send: takes a frame, and waits until the client can take more.
         """
         looking = _Looking(wish)
@@ -118,7 +118,7 @@ class Gallery:
             await asyncio.sleep(max(pause, 0))
 
     async def words(self, now: float) -> str:
-        """Give the message about the process, which all clients share for a while."""
+        """Give the message about the process; it is cached for all clients."""
         if now - self._told_at >= PROCESS_S / 2:
             self._words = msgspec.json.encode({"process": await self._told()}).decode()
             self._told_at = now
@@ -141,7 +141,7 @@ class Gallery:
 
 
 class _Looking:
-    """A client's look at something, which may not be there yet."""
+    """A client's view; its watcher or stream may not exist yet."""
 
     def __init__(self, wish: Wish) -> None:
         self.wish, self.pause = wish, AGAIN_S
@@ -156,10 +156,10 @@ class _Looking:
         return due
 
     def view(self, watcher: Watcher) -> Overview | OneStream:
-        """Give the view.
+        """Give the view; make it at the first call.
 
         Raises:
-            ValueError: if what is wished for is not there.
+            ValueError: if the stream, target or horizon is unknown.
         """
         if self._view is None:
             wish = self.wish
@@ -171,7 +171,7 @@ class _Looking:
         return self._view
 
     def complaint(self, problem: str) -> Iterator[str]:
-        """Say once what is not there."""
+        """Give a message about a problem, once."""
         if problem != self._complained:
             self._complained = problem
             yield msgspec.json.encode({"error": problem}).decode()

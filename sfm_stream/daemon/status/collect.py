@@ -1,4 +1,4 @@
-"""The daemon's status, gathered from its parts at one moment."""
+"""Gathers the daemon's status from its parts at one moment."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ CATCHING_UP = "catching up"
 
 
 class Heard(Protocol):
-    """What a feed says of itself, open or not."""
+    """The status of a feed, open or not."""
 
     @property
     def waiting(self) -> int:
@@ -41,7 +41,7 @@ class Heard(Protocol):
 
     @property
     def counters(self) -> Mapping[str, int]:
-        """What became of frames and connections, by reason."""
+        """Numbers of frames and connections, by outcome."""
 
     def status(self) -> Sequence[Connection]:
         """Give the state of each connection and topic."""
@@ -49,12 +49,12 @@ class Heard(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Birth:
-    """What of a process never changes.
+    """The run and the start of a process.
 
     Attributes:
         run: folder of its run.
-        wall: when it started, ns.
-        elapsed: the same, in seconds that never run backwards.
+        wall: time of the start, ns.
+        elapsed: the same, in seconds of a monotonic clock.
     """
 
     run: Path
@@ -71,18 +71,18 @@ def outline(
     failures: Failures | None = None,
     alarms: Sequence[str] = (),
 ) -> Outline:
-    """Gather what a live process says of itself without its model.
+    """Gather the status of a live process, without its model.
 
-    It belongs to the loop's thread, as the feed does.
+    Only the loop's thread may call this, because the feed belongs to it.
 
     Args:
-        birth: what never changes.
-        state: of the process.
+        birth: run and start of the process.
+        state: state of the process.
         feed: its feed.
-        others: what takes records besides the worker's sinks.
-        held: seconds that the loop was held for.
-        failures: of parts besides the model.
-        alarms: what else a person should look at; those that are empty are none.
+        others: states of further sinks, besides the worker's.
+        held: delays of the loop, seconds.
+        failures: failures of parts other than the model.
+        alarms: further alarms; empty texts are left out.
     """
     feeds = tuple(feed.status())
     found = [alarm for alarm in alarms if alarm]
@@ -111,14 +111,14 @@ def complete(
     worker: Worker | None,
     judged: Mapping[str, Mapping[str, Any]] = MappingProxyType({}),
 ) -> Vitals:
-    """Add what the model's side knows.
+    """Add the status of the model.
 
-    It waits for the batch at work, so the loop asks a thread to do it.
+    It waits for the running batch, so the loop calls it in a thread.
 
     Args:
-        outlined: what is known without it.
-        worker: the model; None until it is recovered.
-        judged: figures of streams, by name.
+        outlined: the status without the model.
+        worker: the worker; None until the model is recovered.
+        judged: figures of the streams, by name.
     """
     if worker is None:
         return _without_model(outlined)
@@ -127,7 +127,7 @@ def complete(
 
 
 def _without_model(before: Outline) -> Vitals:
-    """Say of a model that is not there yet that it has seen nothing."""
+    """Add the status of a model that is not recovered yet."""
     return Vitals(
         **asdict(before),
         seq=0,
@@ -148,7 +148,7 @@ def _without_model(before: Outline) -> Vitals:
 def _with_model(
     before: Outline, worker: Worker, judged: Mapping[str, Mapping[str, Any]]
 ) -> Vitals:
-    """Add what the model's side knows; the model stands still meanwhile."""
+    """Add the status of the model, while its lock is held."""
     stepper, saver = worker.stepper, worker.saver
     counts, saved = stepper.counts, saver.saved
     sinks, streams = worker.sinks(), _streams(stepper, judged)
@@ -220,7 +220,7 @@ def _alarms(
     streams: dict[str, model.Stream],
     sinks: Iterable[Status],
 ) -> list[str]:
-    """Say what a person should look at; what a client misses raises no alarm."""
+    """List the alarms of the model's side; lines that a client missed are none."""
     found = [problem for problem in problems if problem]
     found += [
         f"stream {name} is shut out for {stream.quarantined_s:.0f} s still"

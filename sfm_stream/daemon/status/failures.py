@@ -1,8 +1,8 @@
-"""What failed beside the model, told where people look.
+"""Failures of parts other than the model: counted, logged and shown as alarms.
 
-A live process has tasks, callbacks and threads whose end nobody waits for. Whatever is
-raised there is counted by the part it was raised in and goes to the log with its trace.
-It stays an alarm: the part may go on, but something is missing.
+A live process has tasks, callbacks and threads that no other code waits for. An error
+raised there is counted for its part, and logged with its trace. The alarm stays: the
+part may go on, but something is missing.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ from typing import Any
 log = logging.getLogger(__name__)
 
 LONGEST = 200
-"""Characters of an error in an alarm; the log has more."""
+"""Most characters of an error in an alarm; the log has the whole error."""
 LOOP = "loop"
 
 
 class Failures:
-    """Counts failures by part; any thread may tell of one.
+    """Counts failures by part; any thread may report one.
 
     Attributes:
-        counts: how many there were, by part.
+        counts: number of failures, by part.
     """
 
     def __init__(self) -> None:
@@ -44,7 +44,7 @@ class Failures:
         log.error("a part of the process failed", exc_info=error, extra=extra)
 
     def alarms(self) -> list[str]:
-        """Say of each part how often it failed, and how at last."""
+        """Give for each part its last error and the number of failures."""
         with self._lock:
             return [
                 f"{part}: {self._latest[part]} (failures so far: {count})"
@@ -52,7 +52,7 @@ class Failures:
             ]
 
     def watch(self, task: asyncio.Task[Any], part: str) -> asyncio.Task[Any]:
-        """Have the error that a task ends with noted; give the task."""
+        """Note the error of a task when it ends; give the task."""
 
         def look(ended: asyncio.Task[Any]) -> None:
             error = None if ended.cancelled() else ended.exception()
@@ -64,7 +64,7 @@ class Failures:
 
     @contextmanager
     def overheard(self) -> Iterator[None]:
-        """Note what the loop and threads would only print, as long as this lasts."""
+        """Note unhandled errors of the loop and of threads within a `with` block."""
         loop = asyncio.get_running_loop()
         handled, printed = loop.get_exception_handler(), threading.excepthook
 

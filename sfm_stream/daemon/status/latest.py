@@ -1,4 +1,4 @@
-"""The latest of many numbers, e.g. latencies, of which someone may want percentiles."""
+"""A ring buffer of the latest numbers, e.g. latencies, for percentiles."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ MOST = 8_192
 
 
 class Latest:
-    """Keeps so many numbers; the oldest make room.
+    """A ring buffer of numbers.
 
     Args:
-        most: how many are kept.
+        most: most numbers to keep.
 
     Attributes:
-        count: of those that ever came.
+        count: number of all numbers added so far.
     """
 
     def __init__(self, most: int = MOST) -> None:
@@ -24,7 +24,7 @@ class Latest:
         self.count = 0
 
     def add(self, values: Floats) -> None:
-        """Take numbers [T]."""
+        """Add numbers [T]."""
         most = len(self._kept)
         self.count += max(len(values) - most, 0)
         values = values[-most:]
@@ -38,5 +38,5 @@ class Latest:
         self.count += len(values)
 
     def values(self) -> Floats:
-        """Copy those that are kept, in no order."""
+        """Give a copy of the kept numbers, in no order."""
         return self._kept[: min(self.count, len(self._kept))].copy()

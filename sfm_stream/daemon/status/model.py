@@ -1,4 +1,4 @@
-"""The daemon's status as plain data, and what makes it not ready."""
+"""The daemon's status as plain data, and the reasons why it is not ready."""
 
 from __future__ import annotations
 
@@ -14,29 +14,31 @@ from sfm_stream.sinks import Status
 LIVE, COMPILING = "live", "compiling"
 AT_WORK = (LIVE, "catching up")
 MEANING = {COMPILING: "(the kernels, about a minute, once)"}
-"""What a state says to those who never met it."""
+"""Explanations of states whose names do not explain themselves."""
 HELD = ("subscribing", "stale")
-"""States of a connection that stands and brings nothing."""
+"""States of a connection that is open but brings no data."""
 BLOCKED_S = 10.0
-"""Seconds a sink may take over one thing before that is a trouble."""
+"""Most seconds of a sink's call before the process is not ready."""
 LONGEST = 60
-"""Multiple of `daemon.checkpoint_every` after which a checkpoint is due."""
+"""A checkpoint is due after `daemon.checkpoint_every` times this."""
 GRACE_S = 10.0
-"""Seconds a checkpoint may be late, besides a period of its own."""
+"""Seconds that a checkpoint may be late."""
 
 
 class Stream(msgspec.Struct, frozen=True):
-    """One stream.
+    """The status of a stream.
 
     Attributes:
-        ticks: that came since the start.
-        rejected: of them, by the engine or because the stream is shut out.
-        age_s: seconds since the latest one. While none came since the start, since the
-            time of the last one before, or since the start if there was none. Or None.
-        quarantined_s: seconds it is shut out still, or None if it is not.
-        scored: forecasts of the first target and horizon that were compared with the
-            truth since the start.
-        skill: of them, 1 - MSE / MSE of the last value; None before there are enough.
+        ticks: number of ticks since the start.
+        rejected: number of rejected ticks among them, by the engine or because the
+            stream is shut out.
+        age_s: seconds since the latest tick. Without a tick since the start: seconds
+            since the time of the last one before, or else since the start. Or None.
+        quarantined_s: seconds left in quarantine, or None.
+        scored: number of scored forecasts of the first target and horizon since the
+            start.
+        skill: their skill, 1 - MSE / MSE of the last value; None before there are
+            enough.
         coverage: share of their truths inside the interval, or None.
     """
 
@@ -53,9 +55,9 @@ class Refused(msgspec.Struct, frozen=True):
     """Ticks that were rejected for one reason.
 
     Attributes:
-        count: of them.
-        first: stream, event and field of the first one, in words; of a stream that is
-            shut out, the stream alone.
+        count: number of ticks.
+        first: stream, event and field of the first one, as text; only the stream, if
+            it is shut out.
     """
 
     count: int
@@ -66,12 +68,13 @@ class Checkpoint(msgspec.Struct, frozen=True):
     """The latest checkpoint.
 
     Attributes:
-        seq: events it is taken after.
+        seq: number of events before it.
         age_s: seconds since it was taken.
-        seconds: how long it took until it was on disk.
-        problem: why the latest try failed, or empty.
+        seconds: time until it was on disk.
+        problem: why the latest attempt failed, or empty.
         waited_s: seconds that the oldest unsaved event has waited, or 0.
-        set_aside: those that did not belong to the journal at the start, and why.
+        set_aside: messages about checkpoints that did not belong to the journal at the
+            start.
     """
 
     seq: int
@@ -83,12 +86,12 @@ class Checkpoint(msgspec.Struct, frozen=True):
 
 
 class Journal(msgspec.Struct, frozen=True):
-    """The event log.
+    """The status of the journal.
 
     Attributes:
-        position: events it holds.
-        journalled: whether events still go into it.
-        problem: why they do not, or empty.
+        position: number of events in it.
+        journalled: whether new events are written to it.
+        problem: why they are not, or empty.
     """
 
     position: int
@@ -97,14 +100,14 @@ class Journal(msgspec.Struct, frozen=True):
 
 
 class Percentiles(msgspec.Struct, frozen=True):
-    """How long the latest of something took, microseconds.
+    """Percentiles of the latest times, microseconds.
 
     Attributes:
         p50: median.
         p99: 99th percentile.
         p999: 99.9th percentile.
-        max: the longest of them.
-        count: how many were measured since the start.
+        max: longest of the latest times.
+        count: number of times measured since the start.
     """
 
     p50: float
@@ -115,24 +118,24 @@ class Percentiles(msgspec.Struct, frozen=True):
 
 
 class Outline(msgspec.Struct, frozen=True, kw_only=True):
-    """How a live process is at one moment, its model apart.
+    """The status of a live process, without its model.
 
     Attributes:
-        version: of this project.
-        pid: of the process.
+        version: version of this project.
+        pid: id of the process.
         run: folder of its run.
         state: `starting`, `compiling` (the kernels, about a minute, once),
             `recovering`, `live`, `catching up`, `stopping` or `stopped`.
-        since: when it started, ns.
-        uptime_s: seconds since then.
+        since: time of the start, ns.
+        uptime_s: seconds since the start.
         feeds: connections of all feeds.
-        waiting: events that wait to be taken.
-        counters: what became of frames, ticks and connections of all feeds, by reason.
-        sinks: what takes records, clients of the websocket as one of them.
-        alarms: what a person should know, newest last.
+        waiting: number of events that wait to be taken.
+        counters: numbers of frames, ticks and connections of all feeds, by outcome.
+        sinks: states of the sinks; the clients of the websocket are one of them.
+        alarms: messages that need a person's attention.
         memory_mib: resident memory.
-        held_us: how much later than asked for the loop came back, or None at first.
-        failures: how often parts besides the model failed since the start.
+        held_us: delays of the loop beyond requested pauses, or None at first.
+        failures: failures of parts other than the model since the start, by part.
     """
 
     version: str
@@ -152,22 +155,23 @@ class Outline(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Vitals(Outline, frozen=True, kw_only=True):
-    """How a live process is at one moment.
+    """The status of a live process.
 
     Attributes:
-        seq: events the engine has seen, over all starts.
-        recovered: events of the journal replayed at the start.
-        ticks: that came since the start.
-        rejected: of them, by the engine or because their stream is shut out.
-        gaps: losses the feeds told of since the start.
-        streams: by name.
+        seq: number of events the engine has seen, over all starts.
+        recovered: number of events replayed from the journal at the start.
+        ticks: number of ticks since the start.
+        rejected: number of rejected ticks among them, by the engine or because their
+            stream is shut out.
+        gaps: number of gaps reported by the feeds since the start.
+        streams: streams by name.
         lag_s: age of the oldest event of the latest batch, seconds; 0 while none waits.
-        checkpoint: the latest one.
-        journal: the event log.
+        checkpoint: the latest checkpoint.
+        journal: the journal.
         learning: whether the weights may change.
-        finite: whether all of the state is finite.
+        finite: whether all weights in the latest checkpoint are finite.
         latency_us: from receipt of a tick until its records were delivered, or None
-            before the first one.
+            before the first tick.
         rejections: the rejected ticks, by reason.
     """
 
@@ -187,16 +191,12 @@ class Vitals(Outline, frozen=True, kw_only=True):
 
 
 def unready(vitals: Vitals, settings: Daemon) -> list[str]:
-    """Say why no one should rely on its forecasts now; nothing if one may.
-
-    Raises:
-        ConfigError: if a duration of the settings is none.
-    """
+    """List the reasons why the process is not ready; empty if it is ready."""
     return list(_reasons(vitals, settings))
 
 
 def state_of(vitals: Vitals) -> str:
-    """Name the state, and say what it means where its name does not."""
+    """Name the state, with an explanation if the name needs one."""
     meaning = MEANING.get(vitals.state, "")
     return f"{vitals.state} {meaning}".strip()
 
@@ -222,12 +222,12 @@ def _reasons(vitals: Vitals, settings: Daemon) -> Iterator[str]:
 def told(
     vitals: Vitals, settings: Daemon, latencies: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """Say how a process is, for people who look: without its streams, with limits.
+    """Give the status for the page: without the streams, with limits.
 
     Args:
-        vitals: of now.
-        settings: that the limits come from.
-        latencies: how often each came.
+        vitals: the present status.
+        settings: settings with the limits.
+        latencies: histogram of the latencies.
     """
     tree: dict[str, Any] = {
         name: getattr(vitals, name)
@@ -250,7 +250,7 @@ def told(
 
 
 def _brings_data(one: Connection) -> bool:
-    """Say whether a connection is live, or silent no longer than it usually is."""
+    """Say whether a connection is live, or silent no longer than usual."""
     if one.alarm:
         return False
     if one.state not in HELD or one.age is None or one.usual is None:
@@ -259,11 +259,11 @@ def _brings_data(one: Connection) -> bool:
 
 
 def _about_disk(vitals: Vitals, settings: Daemon) -> Iterator[str]:
-    """Say why a crash would cost more than it should."""
+    """Give the reasons why a crash would lose more than it should."""
     saved = vitals.checkpoint
     period = settings.checkpoint_every.seconds
     most = (2 if saved.problem else LONGEST) * period + GRACE_S
-    # a feed that was silent has nothing to save: what counts is how long events wait
+    # a silent feed has nothing to save: what counts is how long events wait
     if saved.waited_s > most:
         why = f": {saved.problem}" if saved.problem else ""
         waited = f"expected within {most:.3g} s, was {saved.waited_s:.3g} s"

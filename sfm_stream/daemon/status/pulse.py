@@ -1,6 +1,6 @@
-"""How long the loop is held: how much later than asked a timer fires.
+"""Measures delays of the loop: how much later than requested a timer fires.
 
-Sockets, pages and timers wait while something holds the loop. Look here first when a
+Sockets, pages and timers wait while a call blocks the loop. Look here first when a
 process is slow and its processor is not busy.
 """
 
@@ -15,19 +15,19 @@ import numpy as np
 from sfm_stream.daemon.status.latest import Latest
 
 PAUSE = 0.01
-"""Seconds between two looks: what is held for less is seen in part."""
+"""Seconds between two measurements: shorter delays are seen only in part."""
 
 
 class Pulse:
-    """Asks the loop again and again to come back soon.
+    """Measures delays of the loop with a repeated timer.
 
     Args:
-        watch: told of each look, seconds that the loop came back later than asked.
-        sleep: waits so many seconds.
-        elapsed: gives seconds that never run backwards.
+        watch: takes each delay, seconds.
+        sleep: sleeps for a number of seconds.
+        elapsed: gives the seconds of a monotonic clock.
 
     Attributes:
-        late: the latest of these.
+        late: the latest delays, seconds.
     """
 
     def __init__(
@@ -40,7 +40,7 @@ class Pulse:
         self.late = Latest()
 
     async def beat(self) -> None:
-        """Look until cancelled."""
+        """Measure until cancelled."""
         while True:
             asked = self._elapsed() + PAUSE
             await self._sleep(PAUSE)

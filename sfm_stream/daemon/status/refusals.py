@@ -1,7 +1,7 @@
-"""What a live process did not take: since the start, by reason; and whether of late.
+"""Refused ticks and frames of a live process, by reason; an alarm if they are most.
 
-Refused are ticks that the engine rejects, those of streams that are shut out, and what
-of a connection's frames could not be read.
+Refused are ticks that the engine rejects, ticks of streams that are shut out, and
+frames of a connection that could not be read.
 """
 
 from __future__ import annotations
@@ -22,23 +22,23 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 WINDOW_S = 60.0
-"""Seconds that "of late" is."""
+"""Seconds of the window for the alarm."""
 MOST = 0.5
-"""Share that may be refused in that time."""
+"""Share of refused arrivals in the window above which the alarm is raised."""
 FEW = 10
-"""Arrivals in that time below which nothing is said."""
+"""Arrivals in the window below which no alarm is raised."""
 NAMED = 3
 """Reasons that an alarm names."""
 
 
 class Refusals:
-    """Looks again and again whether most of what arrives is refused.
+    """Raises an alarm while most arrivals of the last minute are refused.
 
     Args:
-        elapsed: gives seconds that never run backwards.
+        elapsed: gives the seconds of a monotonic clock.
 
     Attributes:
-        alarm: that it is so, and why; or empty.
+        alarm: the alarm with its reasons, or empty.
     """
 
     def __init__(self, elapsed: Callable[[], float] = time.monotonic) -> None:
@@ -48,12 +48,12 @@ class Refusals:
     def look(
         self, taken: int, refused: Mapping[str, int], frames: Mapping[str, int]
     ) -> None:
-        """Take totals since the start.
+        """Compare the totals since the start with those at the start of the window.
 
         Args:
-            taken: ticks.
-            refused: ticks, by reason.
-            frames: what became of frames, by reason.
+            taken: number of accepted ticks.
+            refused: number of refused ticks, by reason.
+            frames: number of frames, by outcome.
         """
         lost = {why: frames[why] for why in LOST if frames.get(why)}
         now, counts = self._elapsed(), Counter(refused) + Counter(lost)
@@ -77,24 +77,24 @@ class Refusals:
 
 
 def account(vitals: Vitals) -> dict[str, Any]:
-    """Say what was not taken since the start, as `judgement.account`."""
+    """Give the account of all rows since the start, as `judgement.account`."""
     reading = judgement.reading_of(vitals.counters, vitals.feeds)
     refused = {why: (one.count, one.first) for why, one in vitals.rejections.items()}
     return judgement.of_live(reading, vitals.ticks, refused)
 
 
 def notices_of(found: Mapping[str, Any]) -> list[Notice]:
-    """Say what a person should read of an account."""
+    """Write an account as notices for the log."""
     make = warning if judgement.is_loud(found) else info
     return [make(line) for line in judgement.lines(found)]
 
 
 def listed(vitals: Vitals) -> dict[str, Any]:
-    """Say the same for people who look.
+    """Give the account for the page.
 
     Returns:
-        `count` of `of`, whether it is `loud`, and the `reasons`: each with its
-        connection (empty: the model), how often, and the first.
+        `count`, refused rows; `of`, all rows; `loud`, whether to warn; and `reasons`,
+        each with its connection (empty: the model), its count, and the first row.
     """
     found = account(vitals)
     return {

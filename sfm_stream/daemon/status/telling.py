@@ -1,4 +1,4 @@
-"""What a live feed went through, told to the log: connections, losses, odd frames."""
+"""Logs the events of a live feed: connections, losses, unreadable frames."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ LEVELS = {
     "given up": logging.ERROR,
     "down": logging.ERROR,
 }
-"""Levels of what happened; all else is a warning."""
+"""Log levels by kind of event; all other kinds are warnings."""
 
 
 def ending(
@@ -28,12 +28,12 @@ def ending(
     is_at_end: bool,
     connections: Iterable[Connection],
 ) -> Notice | None:
-    """Say why a process goes on no longer; nothing if it was told to stop.
+    """Give the reason why a process ends by itself; None if it was told to stop.
 
     Args:
-        tasks: that it lives by.
-        is_at_end: whether its feed gives nothing more.
-        connections: of the feed.
+        tasks: the tasks that the process needs.
+        is_at_end: whether its feed has ended.
+        connections: connections of the feed.
     """
     for task in tasks:
         failed = task.exception() if task.done() and not task.cancelled() else None
@@ -46,7 +46,7 @@ def ending(
 
 
 def stopped(vitals: Vitals) -> Notice:
-    """Say how far a process that has closed its run came, and what is saved."""
+    """Give the last event of a process that has ended, and the last saved one."""
     at, saved = vitals.seq, vitals.checkpoint
     if saved.seq == at:
         return info(f"stopped at event {at}, saved")
@@ -55,17 +55,17 @@ def stopped(vitals: Vitals) -> Notice:
 
 
 class Telling:
-    """Logs what is new of each connection; the log cuts what repeats too often."""
+    """Logs the news of each connection; the log suppresses frequent repeats."""
 
     def __init__(self) -> None:
         self._told: dict[str, tuple[Happening, ...]] = {}
         self._counted: dict[str, Counter[str]] = {}
 
     def tell(self, connections: Iterable[Connection]) -> list[tuple[str, Happening]]:
-        """Log what has happened since the last call; give it with its connection.
+        """Log the news since the last call; give each with the label of its connection.
 
         Args:
-            connections: no two of one label.
+            connections: connections with unique labels.
         """
         news: list[tuple[str, Happening]] = []
         for one in connections:

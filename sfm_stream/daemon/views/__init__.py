@@ -1,1 +1,1 @@
-"""What people and programs look at: history, running figures, marks, as frames."""
+"""The data behind the page: history, running figures and marks, sent as frames."""

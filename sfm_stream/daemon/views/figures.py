@@ -1,8 +1,8 @@
-"""Running figures of each stream, target and horizon, from scores as columns.
+"""Running figures of each stream, target and horizon, from columns of scores.
 
-Sums since the start, and the same over the latest scores: these lie in blocks, and the
-oldest block makes room for the next one, so that what was there leaves no trace. Scores
-of values that are absurd beside the others enter no figure, and are counted.
+There are sums since the start, and sums over the latest scores. The latter are kept in
+blocks; the next block replaces the oldest one. Scores with values far beyond the usual
+size are left out of the figures and counted as absurd.
 """
 
 from __future__ import annotations
@@ -16,37 +16,37 @@ if TYPE_CHECKING:
     from sfm_stream.events import Floats, Ints
 
 FEW = 100
-"""Scores below which nothing is said of skill and coverage."""
+"""Scores below which skill and coverage are NaN."""
 LATELY = 1_000
-"""Scores over which the recent figures reach back at most."""
+"""Most scores in the recent figures."""
 BLOCKS = 5
-"""Parts that they come and go in: at least four fifths of `LATELY` are there."""
+"""Blocks of the recent scores: at least four fifths of `LATELY` are included."""
 BLOCK = LATELY // BLOCKS
 ABSURD = 1e6
-"""Multiple of the usual size of a stream's values beyond which one is no truth."""
+"""A value larger than the usual size times this is absurd."""
 LARGEST = 1e100
-"""Sizes beyond are absurd in any stream: sums of their squares would not be finite."""
+"""Any larger value is absurd: sums of its squares would not be finite."""
 PARTS = 10
-"""Equal parts of an interval in which truths are counted, besides below and above."""
+"""Number of equal parts of an interval, to count in which part the truths lie."""
 FIRST_ROWS = 16
 SUMS = ("squared", "naive", "absolute", "naive absolute", "asked", "covered", "winkler",
         "count", "size")  # fmt: skip
-"""The last two are of all scores, absurd ones too, and say what is usual."""
+"""The last two include absurd scores, and give the usual size."""
 NOTHING = np.array([[0.0], [0.0], [0.0], [-1.0], [0.0]])
-"""A score that adds nothing."""
+"""A score that adds 0 to each sum."""
 
 
 class Figures:
     """Sums over scores.
 
     Args:
-        horizons: Q, of each row (a stream and target).
+        horizons: number of horizons Q of each row (a stream and target).
 
     Attributes:
-        scored: [rows, Q] since the start.
-        absurd: [rows, Q], those left out since the start.
-        places: [rows, Q, 12], truths below, in ten equal parts of, and above the
-            interval.
+        scored: [rows, Q], number of scores since the start.
+        absurd: [rows, Q], number of scores left out since the start.
+        places: [rows, Q, 12], number of truths below the interval, in its ten equal
+            parts, and above it.
     """
 
     def __init__(self, horizons: int) -> None:
@@ -74,13 +74,13 @@ class Figures:
     def add(
         self, rows: Ints, horizons: Ints, scores: NDArray[Any], bounds: Floats
     ) -> None:
-        """Take scores.
+        """Add scores.
 
         Args:
-            rows: [n].
-            horizons: [n], their numbers.
-            scores: [5, n]: truth, mean, last value; whether it was covered, -1 for
-                "without an interval"; interval score.
+            rows: [n], numbers of the rows.
+            horizons: [n], numbers of the horizons.
+            scores: [5, n]: truth, mean, last value; whether the interval covered the
+                truth, -1 without an interval; interval score.
             bounds: [n, 2], lower and upper; NaN where unknown.
         """
         self.know(int(rows.max(initial=-1)) + 1)
@@ -104,21 +104,21 @@ class Figures:
         return sums
 
     def skill(self, *, lately: bool = False) -> Floats:
-        """Give 1 - squared errors / those of the last value [rows, Q].
+        """Give the skill, 1 - MSE / MSE of the last value [rows, Q].
 
-        NaN before there are enough scores, and while nothing moved.
+        NaN before there are enough scores, and while no value moved.
         """
         found: Floats = 1 - self._ratio("squared", "naive", lately=lately)
         return found
 
     def coverage(self, *, lately: bool = False) -> Floats:
-        """Give the share of truths inside the interval [rows, Q]; NaN at first."""
+        """Give the share of truths inside the interval [rows, Q]; NaN before enough."""
         return self._ratio("covered", "asked", lately=lately)
 
     def winkler(self, *, lately: bool = False) -> Floats:
-        """Give the mean interval score [rows, Q]: width, and what missing it cost.
+        """Give the mean interval score [rows, Q]: the width, plus penalties for misses.
 
-        Winkler (1972): a miss costs 2 / (1 - level) times how far it was.
+        Winkler (1972): the penalty is 2 / (1 - level) times the distance of the miss.
         """
         return self._ratio("winkler", "asked", lately=lately)
 
@@ -136,16 +136,16 @@ class Figures:
         return found
 
     def _most(self, at: Ints) -> Floats:
-        """Give how large a value may be beside those of late, for scores [n]."""
+        """Give the largest size that is not absurd, for scores [n]."""
         sizes = self._recent[-2:].reshape(2, BLOCKS, -1)
         count, size = sizes[:, :, at].sum(axis=1)
         usual = np.divide(size, count, out=np.zeros(len(at)), where=count > 0)
         return np.where(usual > 0, np.minimum(ABSURD * usual, LARGEST), LARGEST)
 
     def _places_of(self, at: Ints) -> tuple[Ints, NDArray[np.bool_]]:
-        """Give where the sums of late take each score [n], and which are of late.
+        """Give the place of each score [n] in the recent sums, and which are recent.
 
-        A block that begins with one of them is emptied.
+        A block that begins with one of these scores is set to 0 first.
         """
         came = (self.scored + self.absurd).reshape(-1)[at]
         rank, total = _ranks(at)
@@ -155,7 +155,7 @@ class Figures:
         return place, block > (came + total - 1) // BLOCK - BLOCKS
 
     def _place(self, at: Ints, truth: Floats, bounds: Floats) -> None:
-        """Count in which part of its interval each truth fell."""
+        """Count in which part of its interval each truth lies."""
         lower, upper = bounds.T
         wide = upper - lower
         asked = (wide > 0) & np.isfinite(wide)
@@ -165,7 +165,7 @@ class Figures:
 
 
 def _terms(scores: NDArray[Any], size: Floats) -> Floats:
-    """Give what each score adds to the sums, in their order [9, n]."""
+    """Give the terms that each score adds to the sums [9, n], in the order of SUMS."""
     truth, mean, naive, covered, winkler = scores
     missed, moved, asked = truth - mean, truth - naive, covered >= 0
     return np.array([
@@ -180,14 +180,14 @@ def known(value: float) -> float | None:
 
 
 def _size(scores: NDArray[Any]) -> Floats:
-    """Say how large what each score tells is [n]; infinite where it is no number."""
+    """Give the largest absolute value of each score [n]; inf if one is not finite."""
     known = np.isfinite(scores[:3]).all(axis=0)
     size = np.fmax.reduce(np.abs(scores[[0, 1, 2, 4]]))
     return np.where(known, size, np.inf)
 
 
 def _ranks(at: Ints) -> tuple[Ints, Ints]:
-    """Say how many of the same place come before each one, and how many there are."""
+    """Give for each place the number of equal ones before it, and of all equal ones."""
     order = np.argsort(at, kind="stable")
     ordered = at[order]
     first = np.searchsorted(ordered, ordered, "left")

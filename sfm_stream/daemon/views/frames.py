@@ -1,13 +1,13 @@
-"""What is sent to those who look: a table of all streams, or the points of one.
+"""The frames of a view: a table of all streams, or the points of one stream.
 
-Binary frames are little-endian and begin with four whole numbers of four bytes:
+Binary frames are little endian and begin with four uint32 numbers:
 
     1, rows, 0, 0                 then the rows, see `ROW`
     2, points, missed, begins     then `ahead`: time, value, forecasts [Q, 3], float64;
                                   then the points, laid out as the hello frame says
 
-`missed` counts points the client was too slow for, `begins` is 1 where history begins
-anew. All else is JSON, one object per frame.
+`missed` is the number of points that the client was too slow for; `begins` is 1 where
+the history begins anew. All other frames are JSON, one object each.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ if TYPE_CHECKING:
     from sfm_stream.daemon.views.watcher import Watcher
 
 FASTEST = 50.0
-"""Most frames a second."""
+"""Most frames per second."""
 FIGURES_S = 1.0
-"""Seconds between figures of a stream that is looked at."""
+"""Seconds between frames of figures."""
 TABLE, POINTS = 1, 2
 HEAD = struct.Struct("<4I")
 NS_PER_S = 1e9
@@ -41,7 +41,7 @@ STATES = (
     "", "too few scores", "nothing since a gap",
     "nothing since the start; the age is from the time of its last tick", "shut out",
 )  # fmt: skip
-"""What they say of a stream."""
+"""Texts of the states of a stream."""
 ROW = np.dtype([
     ("value", "<f8"), ("age", "<f4"), ("skill", "<f4"), ("coverage", "<f4"),
     ("winkler", "<f4"), ("state", "u1"),
@@ -54,9 +54,9 @@ class OverviewWish(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     Attributes:
         view: `overview`.
-        target: whose figures; empty: the first.
-        horizon: the same.
-        hz: frames a second at most.
+        target: target of the figures; empty: the first.
+        horizon: horizon of the figures; empty: the first.
+        hz: most frames per second.
     """
 
     view: str
@@ -70,10 +70,10 @@ class StreamWish(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     Attributes:
         view: `stream`.
-        stream: its name.
-        target: which; empty: the first.
-        horizons: which; empty: all.
-        hz: frames a second at most.
+        stream: name of the stream.
+        target: name of a target; empty: the first.
+        horizons: names of horizons; empty: all.
+        hz: most frames per second.
     """
 
     view: str
@@ -87,8 +87,8 @@ class Overview:
     """The table of all streams, for one client.
 
     Args:
-        watcher: what is shown.
-        wish: of the client.
+        watcher: holds the data.
+        wish: the client's wish.
 
     Raises:
         ValueError: if there is no such target or horizon.
@@ -110,10 +110,10 @@ class Overview:
         }
 
     def beat(self, shut: Mapping[str, float]) -> Iterator[bytes | str]:
-        """Give the frames of now.
+        """Yield the frames of a beat.
 
         Args:
-            shut: streams that are shut out.
+            shut: streams in quarantine.
         """
         names = self._watcher.streams
         if self._hello or len(names) > self._named:
@@ -151,8 +151,8 @@ class OneStream:
     """The points of one stream and target, for one client.
 
     Args:
-        watcher: what is shown.
-        wish: of the client.
+        watcher: holds the data.
+        wish: the client's wish.
 
     Raises:
         ValueError: if there is no such stream, target or horizon.
@@ -179,10 +179,10 @@ class OneStream:
         watcher.history.look(self._row)
 
     def beat(self, elapsed: float) -> Iterator[bytes | str]:
-        """Give the frames of what is new.
+        """Yield the frames with new data.
 
         Args:
-            elapsed: seconds that never run backwards.
+            elapsed: seconds of a monotonic clock.
         """
         marks = list(self._watcher.marks.since(self._mark, self._stream))
         if self._is_new:
@@ -196,7 +196,7 @@ class OneStream:
             yield _json({"figures": self._figures()})
 
     def _points(self) -> Iterator[bytes]:
-        """Give new points, all of them at first."""
+        """Yield a frame of new points; the first frame has all points."""
         history = self._watcher.history
         found = (
             history.whole(self._row)
@@ -214,7 +214,7 @@ class OneStream:
             yield head + self._ahead(history.latest(self._row)) + points.tobytes()
 
     def _ahead(self, latest: Points) -> bytes:
-        """Give what is forecast now: time, value, forecasts [Q, 3]."""
+        """Give the latest forecasts: time, value, forecasts [Q, 3]."""
         told = np.full((2 + 3 * len(self._horizons)), np.nan)
         if len(latest):
             value = float(latest["value"][0])
@@ -278,7 +278,7 @@ def _number(what: str, name: str, names: Sequence[str]) -> int:
     """Give the number of a name; an empty one is the first.
 
     Raises:
-        ValueError: if it is not there.
+        ValueError: if the name is unknown.
     """
     if not name:
         return 0

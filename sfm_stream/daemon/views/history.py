@@ -1,16 +1,16 @@
-"""The latest ticks of each stream and target, then fewer and fewer of those before.
+"""The history of each stream and target: all latest ticks, and extremes of older ones.
 
-    600 ticks         all of them; 300 where there are more rows than have room so
-    2,048 ticks       2 of each 32: where the value was least and where greatest
+    600 ticks         all ticks; 300 if there are too many rows for 600
+    2,048 ticks       2 of each 32: the ticks with the least and the greatest value
     32,768 ticks      2 of each 512
 
-A point that is given out has the forecasts that were *due* at its tick, so it can be
-drawn as it is; the rings of all ticks hold the forecasts *made* there.
+Points are given with the forecasts that were *due* at their tick, ready to be drawn.
+The ring of all ticks holds the forecasts that were *made* there.
 
-The rings of a row (a stream and target) take `points x size` bytes; there is room for
-`MOST_BYTES` of them. Points are kept packed, see `points.pack`. A row that comes when
-that is full has none until someone looks at it: then it takes the place of the row that
-nobody has looked at for longest.
+The rings of a row (a stream and target) take `points x size` bytes; all rings together
+take at most `MOST_BYTES`. Points are kept packed, see `points.pack`. A row that comes
+when the memory is used up has no ring until a client views it: then it takes the ring
+of the row that was not viewed for the longest time.
 """
 
 from __future__ import annotations
@@ -42,13 +42,13 @@ if TYPE_CHECKING:
 ALL, FEW = 600, 128
 """Points of the finest ring, and of each coarser one."""
 LEAST = ALL // 2
-"""Points of the finest ring where there are many rows."""
+"""Points of the finest ring if there are many rows."""
 BUCKETS = (32, 512)
-"""Ticks of which the coarser rings keep two."""
+"""Ticks of a bucket; the coarser rings keep two points per bucket."""
 MOST_BYTES = 32 * 2**20
 FIRST_PLACES = 16
 CLOSED, CLOSED_BY_TIME = 64, 16
-"""Buckets closed at once, and where a horizon is a time: 1 or 2 ms of processor."""
+"""Buckets closed at once, without and with a horizon in time: 1 to 2 ms of work."""
 NOWHERE = -1
 
 
@@ -56,11 +56,11 @@ class History:
     """Rings of points, by row.
 
     Args:
-        shape: of the points.
-        most_bytes: that all rings may take.
+        shape: shape of the points.
+        most_bytes: most bytes of all rings.
 
     Attributes:
-        most: rows there is room for.
+        most: most rows with rings.
         all: points of the finest ring.
     """
 
@@ -82,7 +82,7 @@ class History:
         return sum(ring.nbytes for ring in self._rings)
 
     def look(self, row: int) -> None:
-        """Have a place for a row that someone looks at."""
+        """Give a ring to a row that a client views."""
         self._know(np.array([row]))
         self._looked += 1
         self._last_look[row] = self._looked
@@ -96,13 +96,13 @@ class History:
             self._newest[self._place[row]] = -1
 
     def add(self, rows: Ints, points: Points) -> None:
-        """Take points with the forecasts made at them.
+        """Add points with the forecasts made at them.
 
         Args:
-            rows: [n]; ticks of a row in order.
+            rows: [n], the row of each point; points of a row are in order.
             points: [n].
         """
-        bears = self.all - BUCKETS[0]  # or the ring is overwritten before it is closed
+        bears = self.all - BUCKETS[0]  # more would overwrite buckets not yet closed
         if len(rows) > bears and np.bincount(rows).max() > bears:
             self._add_in_turns(rows, points)
             return
@@ -117,7 +117,7 @@ class History:
         self._full += zip(places[full].tolist(), origins[full].tolist(), strict=True)
 
     def _add_in_turns(self, rows: Ints, points: Points) -> None:
-        """Take one half after the other, and close buckets between."""
+        """Add the points in two halves, and close buckets between."""
         half = len(rows) // 2
         for part in (slice(None, half), slice(half, None)):
             self.add(rows[part], points[part])
@@ -125,13 +125,13 @@ class History:
 
     @property
     def is_open(self) -> bool:
-        """Whether buckets are full that the coarser rings have nothing of."""
+        """Whether full buckets are still missing in the coarser rings."""
         return bool(self._full)
 
     def close_some(self) -> None:
-        """Move the extremes of some full buckets into the coarser rings.
+        """Copy the extremes of some full buckets into the coarser rings.
 
-        Streams that tick together have full buckets together, and each takes time.
+        Only some per call: streams that tick together fill their buckets together.
         """
         most = CLOSED if all(self._shape.ticks) else CLOSED_BY_TIME
         some = [self._full.popleft() for _ in range(min(most, len(self._full)))]
@@ -142,14 +142,14 @@ class History:
             self._close_middle(int(place), int(last))
 
     def note_skill(self, rows: Ints, origins: Ints, skill: NDArray[np.float32]) -> None:
-        """Write the skill [n, Q] as it is now at points that were added."""
+        """Write the present skill [n, Q] to points that were added."""
         places = self._place[rows]
         kept = places != NOWHERE
         at = places[kept], origins[kept] % self.all
         self._rings[0]["skill"][at] = skill[kept].clip(-LARGEST, LARGEST)
 
     def forecast(self, rows: Ints, origins: Ints, horizons: Ints) -> Floats:
-        """Give what was forecast at origins: mean and bounds [n, 3]; NaN if unknown."""
+        """Give forecasts made at origins: mean and bounds [n, 3]; NaN if unknown."""
         self._know(rows)
         return self._forecast(self._place[rows], origins, horizons)
 
@@ -161,14 +161,14 @@ class History:
     def since(self, row: int, origin: int) -> Points:
         """Give the points after an origin, with the forecasts due at them."""
         place = self._place[row] if row < len(self._place) else NOWHERE
-        if place == NOWHERE or self._newest[place] <= origin:  # most beats find nothing
+        if place == NOWHERE or self._newest[place] <= origin:  # the usual case
             return unpack(self._rings[0][0, :0], self._plain)
         origins = self._of(row)[1]
         origins = origins[np.searchsorted(origins, origin, "right") :]
         return self._due(np.full(len(origins), place), origins)
 
     def whole(self, row: int) -> Points:
-        """Give all points of a row, coarse ones first, in order of time."""
+        """Give all points of a row in order of time, the coarse ones first."""
         found = self.since(row, -1)
         parts = [found] if len(found) else []
         for ring in self._rings[1:] if parts else ():
@@ -180,7 +180,7 @@ class History:
         return np.concatenate(parts) if parts else found
 
     def note_values(self, rows: Ints, origins: Ints, values: Floats) -> None:
-        """Write the values of ticks that became known only with their scores."""
+        """Write values of ticks that became known only with their scores."""
         places, slots = self._place[rows], origins % self.all
         ring = self._rings[0]
         there = (places != NOWHERE) & (ring["origin"][places, slots] == origins)
@@ -200,12 +200,12 @@ class History:
         ring = self._rings[0][place]
         origins = ring["origin"][ring["origin"] != ABSENT].astype(np.int64)
         origins.sort()
-        if len(origins):  # older ones are of the round before
+        if len(origins):  # older ones are left from the last turn of the ring
             origins = origins[origins > origins[-1] - self.all]
         return ring, origins
 
     def _forecast(self, places: Ints, origins: Ints, horizons: Ints | int) -> Floats:
-        """Give what was forecast by place: mean and bounds [n, 3]; NaN if unknown."""
+        """Give the forecasts made at places: mean and bounds [n, 3]; NaN if unknown."""
         slots, ring = origins % self.all, self._rings[0]
         known = (places != NOWHERE) & (origins >= 0)
         known &= ring["origin"][places, slots] == origins
@@ -225,7 +225,7 @@ class History:
         return found
 
     def _before(self, places: Ints, times: Floats, horizon: int) -> Ints:
-        """Give the last origins from which a horizon in time had passed."""
+        """Give the last origins at least a horizon in time before."""
         made = np.empty(len(places), np.int64)
         for place in set(places.tolist()):
             here = places == place
@@ -234,9 +234,9 @@ class History:
         return made
 
     def _close(self, places: Ints, lasts: Ints) -> None:
-        """Keep the least and the greatest of full buckets [n], by their last origins.
+        """Copy the least and greatest points of full buckets [n] into the middle ring.
 
-        A bucket of which no value is known leaves nothing.
+        A bucket without a known value is skipped.
         """
         fine = BUCKETS[0]
         bucket = lasts[:, None] + np.arange(1 - fine, 1)
@@ -255,7 +255,7 @@ class History:
         self._rings[1][places[some, None], slots] = kept
 
     def _close_middle(self, place: int, last: int) -> None:
-        """Keep the extremes of what the middle ring has of a full bucket."""
+        """Copy the extremes of a full bucket from the middle into the coarsest ring."""
         size = BUCKETS[1]
         ring = self._rings[1][place]
         inside = ring["origin"].astype(np.int64) // size == last // size
@@ -267,7 +267,7 @@ class History:
             self._rings[2][place, at : at + 2] = pack(known[sorted(ends)], self._kind)
 
     def _know(self, rows: Ints) -> None:
-        """Give places to rows that have none, as long as there is room."""
+        """Give rings to new rows, as long as there is memory."""
         top = int(rows.max(initial=-1)) + 1
         if top > len(self._place):
             more = np.full(max(top, 2 * len(self._place)), NOWHERE, np.int64)
@@ -291,12 +291,12 @@ class History:
             self._rings = more_rings
 
     def _capacity(self, length: int) -> int:
-        """Give the rows there is room for with a finest ring of so many points."""
+        """Give the number of rows that fit with this length of the finest ring."""
         size = self._kind.itemsize * (length + FEW * len(BUCKETS))
         return max(self._most_bytes // size, 1)
 
     def _shorten(self) -> None:
-        """Have shorter finest rings, with the latest points of those there were."""
+        """Shorten the finest rings to `LEAST`; keep their latest points."""
         self._close_all()
         old, *coarser = self._rings
         self.all = LEAST
@@ -318,7 +318,7 @@ class History:
 
 
 def _made_before(ring: Points, times: Floats, ns: int) -> Ints:
-    """Give the last origins from which a horizon in time had passed; -1 for none."""
+    """Give the last origins at least a horizon in time before; -1 for none."""
     held = ring[ring["origin"] != ABSENT]
     held = held[np.argsort(held["origin"])]
     at = np.searchsorted(held["time"], times - ns / NS_PER_MS, "right") - 1

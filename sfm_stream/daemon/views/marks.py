@@ -1,4 +1,4 @@
-"""What happened beside ticks: gaps, connections that came and went, learning paused."""
+"""Marks for the chart: gaps, changes of connections, and decisions."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from collections.abc import Iterator
 import msgspec
 
 MOST = 512
-"""Marks that are kept, the latest."""
+"""Number of the latest marks that are kept."""
 
 
 class Mark(msgspec.Struct, frozen=True):
-    """One thing that happened.
+    """A mark.
 
     Attributes:
-        number: from 1 on.
+        number: number of the mark, from 1.
         time: ms since 1970.
         kind: `gap`, `connection` or `decision`.
-        what: in a few words.
-        stream: of which; empty: all of them.
+        what: short text.
+        stream: name of the stream; empty: all streams.
     """
 
     number: int
@@ -30,10 +30,10 @@ class Mark(msgspec.Struct, frozen=True):
 
 
 class Marks:
-    """The latest marks, in the order they were made.
+    """The latest marks, in order.
 
     Attributes:
-        last: number of the latest one; 0 before it.
+        last: number of the latest mark; 0 before the first.
     """
 
     def __init__(self) -> None:
@@ -41,12 +41,12 @@ class Marks:
         self._marks: deque[Mark] = deque(maxlen=MOST)
 
     def add(self, time: float, kind: str, what: str, stream: str = "") -> None:
-        """Make a mark."""
+        """Add a mark."""
         self.last += 1
         self._marks.append(Mark(self.last, time, kind, what, stream))
 
     def since(self, number: int, stream: str) -> Iterator[Mark]:
-        """Give those after a number that concern a stream."""
+        """Yield the marks after a number that concern a stream."""
         for mark in self._marks:
             if mark.number > number and mark.stream in {"", stream}:
                 yield mark

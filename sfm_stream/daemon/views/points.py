@@ -1,8 +1,9 @@
-"""One tick as it goes over the wire, and as it is kept for looking at.
+"""The layout of a point (a tick with its forecasts), as sent and as kept in memory.
 
-A forecast is told less the value beside it: so four bytes tell it to seven digits of
-how far it is away, whatever the size of the value. Kept are two bytes of each, in parts
-of the farthest one of the tick, and two of skill and lag: what a picture can show.
+A forecast is sent as its difference from the value, so that four bytes hold the
+difference to seven digits, for values of any size. In memory each difference takes two
+bytes, scaled by the largest one of the tick, and skill and lag take two bytes each:
+enough for a chart.
 """
 
 from __future__ import annotations
@@ -19,19 +20,19 @@ if TYPE_CHECKING:
     from sfm_stream.events import Floats
 
 FARTHEST, UNKNOWN = 32_767, -32_768
-"""Of a kept forecast: parts to the farthest one of its tick; that of none."""
+"""A kept difference in parts: of the largest one of a tick, and of an unknown one."""
 LARGEST = float(np.finfo(np.float16).max)
 FARTHEST_TOLD = 1e38
-"""What four bytes can tell; beyond, a number is as good as unknown."""
+"""A larger number is sent as NaN."""
 LEAST_UNIT = float(np.finfo(np.float32).tiny)
 ABSENT = np.iinfo(np.uint32).max
-"""Origin of a place that nothing was written to."""
+"""Origin of an empty place."""
 PARTS = 255
-"""A weight of 1."""
+"""The byte for a weight of 1."""
 STEPS, MIDDLE = 16, 128
-"""Of a byte of an amplitude: its logarithm to base 2 in sixteenths, around 1."""
+"""The byte of an amplitude: `MIDDLE` plus its logarithm to base 2 times `STEPS`."""
 CONSTANT = 1e-12
-"""Radians per tick below which a frequency is none."""
+"""A frequency below this many radians per tick counts as constant."""
 NS_PER_MS = 1e6
 OF_HORIZONS = ("forecast", "skill", "weights")
 
@@ -40,16 +41,16 @@ Bytes = NDArray[np.uint8]
 
 
 class Shape(NamedTuple):
-    """What the points of a run consist of.
+    """The names and sizes behind the points of a run.
 
     Attributes:
-        targets: names [Tg].
-        horizons: names [Q].
-        ticks: of each horizon; 0 for one in time.
-        ns: of each horizon; 0 for one in ticks.
-        experts: names [E].
-        periods: of the frequencies [K], in ticks; None for the constant one.
-        level: share of truths that the interval should hold.
+        targets: names of the targets [Tg].
+        horizons: names of the horizons [Q].
+        ticks: ticks of each horizon; 0 for a horizon in time.
+        ns: nanoseconds of each horizon; 0 for a horizon in ticks.
+        experts: names of the experts [E].
+        periods: periods of the frequencies [K], in ticks; None for the constant one.
+        level: nominal coverage of the interval.
     """
 
     targets: tuple[str, ...]
@@ -62,7 +63,7 @@ class Shape(NamedTuple):
 
 
 def shape_of(engine: Engine) -> Shape:
-    """Give the shape of what an engine says."""
+    """Give the shape of an engine's points."""
     horizons = engine.config.target.horizons
     return Shape(
         targets=tuple(engine.targets),
@@ -78,11 +79,11 @@ def shape_of(engine: Engine) -> Shape:
 
 
 def point(shape: Shape, horizons: int | None = None) -> np.dtype[np.void]:
-    """Give the layout of a point.
+    """Give the layout of a point as it is sent.
 
     Args:
-        shape: of the run.
-        horizons: how many; None: all of the run's.
+        shape: shape of the run's points.
+        horizons: number of horizons; None: all of the run.
 
     Returns:
         `time` (event's, ms), `value`, `forecast` [Q, 3] (mean and bounds less the
@@ -99,19 +100,19 @@ def point(shape: Shape, horizons: int | None = None) -> np.dtype[np.void]:
 
 
 def nothing(kind: np.dtype[np.void], places: int, length: int) -> Points:
-    """Give points [places, length], kept ones or not, at which nothing was written."""
+    """Give empty points [places, length], in either layout."""
     made: Points = np.zeros((places, length), kind)
     made["origin"] = ABSENT
     return made
 
 
 def kept_point(shape: Shape) -> np.dtype[np.void]:
-    """Give the layout of a point as it is kept.
+    """Give the layout of a point as it is kept in memory.
 
     Returns:
-        As `point`, but for `base` (the value, or where it is unknown what forecasts are
-        less of), `unit` (of a part, below 0 where the value is unknown), and `parts`
-        [Q, 3] of the forecasts.
+        As `point`, but with `base` (the value, or a forecast where it is unknown) in
+        place of the value, and `parts` [Q, 3] times `unit` in place of the differences.
+        `unit` is negative where the value is unknown.
     """
     q = len(shape.horizons)
     return np.dtype([
@@ -123,11 +124,11 @@ def kept_point(shape: Shape) -> np.dtype[np.void]:
 
 
 def pack(points: Points, kind: np.dtype[np.void]) -> Points:
-    """Give points as they are kept.
+    """Pack points for memory.
 
     Args:
-        points: of any shape, laid out as `point` says.
-        kind: `kept_point` of the same shape of a run.
+        points: points in the layout of `point`, of any shape.
+        kind: layout of `kept_point`.
     """
     kept: Points = np.zeros(points.shape, kind)
     for name in ("time", "origin", "weights", "amplitude"):
@@ -147,11 +148,11 @@ def pack(points: Points, kind: np.dtype[np.void]) -> Points:
 
 
 def unpack(kept: Points, kind: np.dtype[np.void]) -> Points:
-    """Give kept points as they go over the wire.
+    """Unpack points for sending.
 
     Args:
-        kept: of any shape, as `pack` gave them.
-        kind: `point` of the same shape of a run.
+        kept: points as `pack` gives them, of any shape.
+        kind: layout of `point`.
     """
     points: Points = np.zeros(kept.shape, kind)
     for name in ("time", "origin", "weights", "amplitude", "skill", "lag"):
@@ -165,17 +166,17 @@ def unpack(kept: Points, kind: np.dtype[np.void]) -> Points:
 
 
 def offsets(parts: NDArray[Any], unit: NDArray[Any]) -> Floats:
-    """Give forecasts less their base; NaN where there is none."""
+    """Give the differences of forecasts from their base; NaN where unknown."""
     return np.where(parts == UNKNOWN, np.nan, parts * np.abs(unit.astype(np.float64)))
 
 
 def narrow(numbers: NDArray[Any]) -> NDArray[np.float32]:
-    """Give numbers as four bytes each; NaN for those that are too large for that."""
+    """Turn numbers into float32; NaN if too large."""
     return np.where(np.abs(numbers) <= FARTHEST_TOLD, numbers, np.nan).astype("f4")
 
 
 def layout(kind: np.dtype[np.void]) -> dict[str, Any]:
-    """Say where each field of a point lies, for those who read the bytes."""
+    """Give type, offset and shape of each field, for clients that read the bytes."""
     fields: Mapping[str, Any] = kind.fields or {}
     return {
         "size": kind.itemsize,
@@ -187,12 +188,12 @@ def layout(kind: np.dtype[np.void]) -> dict[str, Any]:
 
 
 def shares(weights: Floats) -> Bytes:
-    """Give weights from 0 to 1 as bytes."""
+    """Turn weights from 0 to 1 into bytes."""
     return np.rint(np.clip(weights, 0, 1) * PARTS).astype(np.uint8)
 
 
 def loudness(amplitudes: NDArray[Any]) -> Bytes:
-    """Give amplitudes as bytes: 2 ** ((byte - 128) / 16); 0 for none."""
+    """Turn amplitudes into bytes b with amplitude 2 ** ((b - 128) / 16); 0 for 0."""
     known = np.where(amplitudes > 0, amplitudes, np.nan)
     steps = np.rint(STEPS * np.log2(known) + MIDDLE)
     found: Bytes = np.nan_to_num(np.clip(steps, 1, PARTS)).astype(np.uint8)
@@ -200,12 +201,12 @@ def loudness(amplitudes: NDArray[Any]) -> Bytes:
 
 
 def some(points: Points, kind: np.dtype[np.void], horizons: list[int]) -> Points:
-    """Give points with these horizons alone.
+    """Give points with only some horizons.
 
     Args:
         points: [n], with all horizons.
-        kind: layout with as many as are wanted.
-        horizons: their numbers.
+        kind: layout with the number of chosen horizons.
+        horizons: numbers of the chosen horizons.
     """
     chosen: Points = np.zeros(points.shape, kind)
     for name in kind.names or ():

@@ -1,8 +1,8 @@
-"""What the process before has said, read back from the records of its run.
+"""Reads the history before a restart back from the records of the run.
 
-So whoever looks after a restart sees what was before it. Values of ticks are those that
-scores compared with; a tick whose forecasts are not settled has none yet. Figures are
-not recalled: they are of this process.
+So the page shows the points before the restart too. Values of ticks are taken from
+scores; a tick whose forecasts are not scored yet has no value. Figures are not
+restored: they count from the start of this process.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from sfm_stream.sinks import Sink
 
 MOST = 131_072
-"""Most forecasts that are read, so that a start takes a second longer at most."""
+"""Most forecasts to read, so that a start takes at most a second longer."""
 ORIGIN = ("stream", "target", "origin")
 
 Columns: TypeAlias = Mapping[str, NDArray[Any]]
@@ -39,29 +39,29 @@ def show_before(
     names: tuple[str, ...],
     failed: Callable[[Exception], None],
 ) -> None:
-    """Have a watcher show what was before the start, if it can be read.
+    """Load the history before the start into a watcher, if it can be read.
 
     Args:
-        watcher: has seen nothing yet.
-        sink: of the run's own records; flushed.
-        folder: of these.
-        names: of the streams, by number.
-        failed: told of an error: to live without that is better than not to live.
+        watcher: a new watcher.
+        sink: sink of the run's own records; it is flushed.
+        folder: folder of these records.
+        names: names of the streams, by number.
+        failed: called with an error; the process then starts without this history.
     """
     try:
         sink.flush()
         recall(watcher, folder, names)
-    except Exception as error:  # noqa: BLE001 told of, and lived without
+    except Exception as error:  # noqa: BLE001 noted; the process starts without it
         failed(error)
 
 
 def recall(watcher: Watcher, folder: Path, names: tuple[str, ...]) -> None:
-    """Have a watcher show what records tell of the ticks before.
+    """Load the history from records into a watcher.
 
     Args:
-        watcher: has seen nothing yet.
-        folder: of the run's own records, all of them written.
-        names: of the streams, by number.
+        watcher: a new watcher.
+        folder: folder of the run's own records, all on disk.
+        names: names of the streams, by number.
 
     Raises:
         SinkError: if the records cannot be read.
@@ -81,7 +81,7 @@ def recall(watcher: Watcher, folder: Path, names: tuple[str, ...]) -> None:
 
 
 def _with_values(forecasts: pl.DataFrame, scores: pl.DataFrame | None) -> pl.DataFrame:
-    """Give forecasts with the target at their origin, null where it is unknown."""
+    """Add to forecasts the target's value at their origin; null where unknown."""
     import polars as pl
 
     if scores is None:
@@ -91,7 +91,7 @@ def _with_values(forecasts: pl.DataFrame, scores: pl.DataFrame | None) -> pl.Dat
 
 
 def _columns(frame: pl.DataFrame, shape: Shape, names: tuple[str, ...]) -> Columns:
-    """Give the rows of streams that are known, as the engine gives forecasts."""
+    """Give the rows of known streams as columns, as the engine gives forecasts."""
     import polars as pl
 
     known = frame.filter(pl.col("stream").is_in(list(names)))
@@ -109,7 +109,7 @@ def _columns(frame: pl.DataFrame, shape: Shape, names: tuple[str, ...]) -> Colum
 
 
 def _amplitudes(frame: pl.DataFrame, count: int) -> NDArray[Any]:
-    """Give the amplitudes [n, K]; 0 where none are stated."""
+    """Give the amplitudes [n, K]; 0 where unknown."""
     told = np.zeros((len(frame), count))
     if "amplitude" in frame.columns:
         stated = frame["amplitude"].is_not_null()

@@ -1,6 +1,6 @@
-"""What targets were at ticks, from the ticks' values as columns.
+"""Computes the targets at ticks from columns of the ticks' values.
 
-The compiled tick computes the same one by one and says it only with a score.
+The compiled tick computes the same for each tick, but gives it only with a score.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ from sfm_stream.state.inputs import (
 
 
 class Signals:
-    """How targets follow from the values of ticks.
+    """Computes targets from the values of ticks.
 
     Args:
-        config: the settings; of ticks folded into bins nothing is known.
+        config: the settings; with ticks folded into bins, targets are unknown.
         fields: names of a tick's values.
     """
 
@@ -69,7 +69,7 @@ def _microprice(bid: Floats, ask: Floats, bid_qty: Floats, ask_qty: Floats) -> F
 
 
 def _share(part: Floats, total: Floats, nothing: Floats) -> Floats:
-    """Give part / total, and what stands for it where the total is 0."""
+    """Give part / total, or a substitute where the total is 0."""
     return np.where(total != 0, part / np.where(total != 0, total, 1), nothing)
 
 
@@ -80,4 +80,4 @@ FORMULAS: Mapping[int, Callable[..., Floats]] = {
     IMBALANCE: _imbalance,
     MICROPRICE: _microprice,
 }
-"""How a signal follows from its operands, by its code."""
+"""Formulas of the signals, by code."""

@@ -1,7 +1,7 @@
-"""Watches events and records go by, and keeps what people want to see of them.
+"""Keeps history, figures and marks of a live process, for its page and metrics.
 
-The model's thread only leaves them here (`see`, `hear`); `fold`, of the loop, takes
-what lies there as columns, many ticks at once, before anyone looks and at each beat.
+The model's thread only queues events and records (`see`, `hear`). The loop folds the
+queue (`fold`), as columns of many ticks, at each beat and before data are read.
 """
 
 from __future__ import annotations
@@ -30,16 +30,16 @@ if TYPE_CHECKING:
     from sfm_stream.engine import Engine
 
 PIECE = 512
-"""About how many events are folded at once; history bears no more."""
+"""Approximate number of events folded at once; the history takes no more."""
 MOST_WAITING = 4_096
-"""Blocks and records that wait to be folded; the loop is never away for so long."""
+"""Most blocks and records in the queue."""
 MADE = ("seq", "stream", "target", "origin", "time", "mean", "lower", "upper",
         "weights", "amplitude")  # fmt: skip
 JUDGED = ("truth", "mean", "naive", "covered", "winkler")
 SCORED = ("stream", "target", "horizon", "origin", *JUDGED)
 """Columns that are folded."""
 absurd_is_unknown = partial(np.errstate, over="ignore", invalid="ignore")
-"""What values of absurd size add up to is no number, and shown as unknown."""
+"""Sums of absurd values overflow without a warning, and are shown as unknown."""
 DECIDED = {"catch-up": "learning paused: late", "caught-up": "learning goes on",
            "freeze": "learning paused", "learn": "learning goes on",
            "unjournalled": "without a journal", "journalled": "journalled again",
@@ -47,11 +47,11 @@ DECIDED = {"catch-up": "learning paused: late", "caught-up": "learning goes on",
 
 
 Left: TypeAlias = "tuple[int, Block] | Records"
-"""What waits to be folded: events and the first one's number, or records."""
+"""An item of the queue: a block and the number of its first event, or records."""
 
 
 class Seen(NamedTuple):
-    """Events as far as they tell more than the records: by number, in order."""
+    """Number, receipt and values of the latest events, which records do not hold."""
 
     seq: Ints
     received: Ints
@@ -59,26 +59,27 @@ class Seen(NamedTuple):
 
 
 class Watcher:
-    """What a live process shows of its streams.
+    """Keeps the data that a live process shows of its streams.
 
-    A row is a stream and a target: number of the stream x targets + that of the target.
+    A row is a stream and a target: number of the stream x targets + number of the
+    target.
 
     Args:
-        engine: what is watched; only names, settings and latest times are read.
-        wake: has `fold` called soon, from any thread.
-        failed: told of what could not be folded, and is left out.
+        engine: the engine; only names, settings and latest times are read.
+        wake: schedules a call of `fold`; may be called in any thread.
+        failed: called with errors of folding; the data are left out.
         now: gives the time of day, ns.
 
     Attributes:
-        shape: of the points.
+        shape: shape of the points.
         history: the latest points of each row.
-        figures: of each row and horizon.
+        figures: figures of each row and horizon.
         marks: gaps, connections, decisions.
-        streams: names, by number.
-        received: when the latest tick of each stream reached us, ns; of one that had
-            none since the start, its time, or when the stream became known.
+        streams: names of the streams, by number.
+        received: receipt of each stream's latest tick, ns; for a stream without a tick
+            since the start, the tick's time before, or when the stream became known.
         values: the latest value of each row.
-        lost: blocks that found no room.
+        lost: number of blocks dropped because the queue was full.
     """
 
     def __init__(
@@ -101,7 +102,7 @@ class Watcher:
         self._signals = Signals(engine.config, engine.fields)
         self._wake, self._failed = wake, failed
         self._waiting, self._size = deque[tuple[Left, int]](), 0
-        # never empty, so that there is always a place to look at
+        # never empty, so that a search always finds a place
         nothing = np.full((1, len(engine.fields)), np.nan)
         self._seen = Seen(np.array([-1]), np.zeros(1, np.int64), nothing)
         self._folding, self._now, self._begun = threading.Lock(), now, engine.seq
@@ -109,23 +110,23 @@ class Watcher:
         self.received[:] = list(heard(engine, now()).values())
 
     def see(self, first: int, block: Block) -> None:
-        """Leave events that the engine is about to observe, from this number on."""
+        """Queue events, the first with this number, before the engine observes them."""
         self._leave((first, block), len(block))
 
     def hear(self, records: Records) -> None:
-        """Leave what the engine said of them."""
+        """Queue records of the engine."""
         if records.columns:
             self._leave(records, 0)
 
     def fold(self) -> None:
-        """Take all that lies here."""
+        """Fold the whole queue."""
         while self.fold_some():
             pass
 
     def fold_some(self) -> bool:
-        """Take about `PIECE` events of what lies here; say whether more is left.
+        """Fold about `PIECE` events of the queue; say whether more are left.
 
-        What cannot be taken is left out and told of: the next piece may be all right.
+        A piece that raises an error is left out and reported.
         """
         with self._folding, absurd_is_unknown():
             try:
@@ -133,15 +134,15 @@ class Watcher:
                     self.history.close_some()
                 elif self._waiting:
                     self._fold_piece()
-            except Exception as error:  # noqa: BLE001 whoever looks must not stop ticks
+            except Exception as error:  # noqa: BLE001 views must not stop ticks
                 self._failed(error)
             return bool(self._waiting) or self.history.is_open
 
     def recall(self, names: tuple[str, ...], told: Mapping[str, NDArray[Any]]) -> None:
-        """Take forecasts of before that tell the `value` at their origin themselves.
+        """Add forecasts of before the start, with the `value` at their origin.
 
         Args:
-            names: of the streams, by number.
+            names: names of the streams, by number.
             told: columns of about `PIECE` ticks, in order.
         """
         with self._folding, absurd_is_unknown():
@@ -152,7 +153,7 @@ class Watcher:
                 self.history.close_some()
 
     def number(self, stream: str) -> int | None:
-        """Give the number of a stream, if it is known."""
+        """Give the number of a stream; None if unknown."""
         return self.numbers.get(stream)
 
     def judged(self) -> dict[str, dict[str, Any]]:
@@ -169,12 +170,12 @@ class Watcher:
         }
 
     def in_gap(self) -> NDArray[np.bool_]:
-        """Say of each stream whether nothing has come since its latest gap."""
+        """Give for each stream whether no tick came since its latest gap."""
         broken: NDArray[np.bool_] = self._broken > self._ticked
         return broken
 
     def unheard(self) -> NDArray[np.bool_]:
-        """Say of each stream whether nothing has come since the start."""
+        """Give for each stream whether no tick came since the start."""
         silent: NDArray[np.bool_] = self._ticked < self._begun
         return silent
 
@@ -189,7 +190,7 @@ class Watcher:
             self._wake()
 
     def _fold_piece(self) -> None:
-        """Take about as many events as history bears at once, and their records."""
+        """Fold about `PIECE` events and their records."""
         blocks, said = self._next_piece()
         if said:
             self._know(said[-1].tables["stream"])
@@ -207,7 +208,7 @@ class Watcher:
                 self._note_decisions(records)
 
     def _next_piece(self) -> tuple[list[tuple[int, Block]], list[Records]]:
-        """Take what comes next from where it lies; it never comes again."""
+        """Remove the next piece from the queue."""
         blocks: list[tuple[int, Block]] = []
         said: list[Records] = []
         size = 0
@@ -224,7 +225,7 @@ class Watcher:
         return blocks, said
 
     def _know(self, names: tuple[str, ...]) -> None:
-        """Have room for all streams; a table that has not grown is the same."""
+        """Make room for all streams; a table that has not grown is the same object."""
         if names is self.streams:
             return
         more = len(names) - len(self.received)
@@ -236,7 +237,7 @@ class Watcher:
         targets = len(self.shape.targets)
         self.values = np.pad(self.values, (0, more * targets), constant_values=np.nan)
         self.figures.know(len(names) * targets)
-        self.streams = names  # last: a reader that sees it relies on the room
+        self.streams = names  # assigned last: readers of the names rely on the room
 
     def _note_events(self, blocks: Sequence[tuple[int, Block]]) -> None:
         """Keep events until their records come, and mark gaps."""
@@ -267,7 +268,7 @@ class Watcher:
             self.marks.add(float(block.time[i]) / NS_PER_MS, "gap", what, stream)
 
     def _note_forecasts(self, made: Mapping[str, NDArray[Any]]) -> tuple[Ints, Ints]:
-        """Take forecasts as points; give their rows and origins."""
+        """Add forecasts as points; give their rows and origins."""
         q = len(self.shape.horizons)
         seq, time, target = (made[name][::q] for name in ("seq", "time", "target"))
         at, known = self._place_of(seq)
@@ -279,7 +280,7 @@ class Watcher:
     def _add(
         self, made: Mapping[str, NDArray[Any]], value: Floats, received: Ints
     ) -> tuple[Ints, Ints]:
-        """Add points: forecasts, and the value and receipt of each one's tick."""
+        """Add points made of forecasts, and the value and receipt of their ticks."""
         q = len(self.shape.horizons)
         first = {name: column[::q] for name, column in made.items()}
         streams = first["stream"].astype(np.int64)
@@ -301,7 +302,7 @@ class Watcher:
         return rows, first["origin"]
 
     def _place_of(self, seq: Ints) -> tuple[Ints, NDArray[np.bool_]]:
-        """Find events by number; say which are still known."""
+        """Find events by number; give their places, and which are still known."""
         at = np.searchsorted(self._seen.seq, seq).clip(max=len(self._seen.seq) - 1)
         return at, self._seen.seq[at] == seq
 
@@ -329,7 +330,7 @@ class Watcher:
 def _gathered(
     said: Sequence[Records], kind: str, names: Sequence[str]
 ) -> Mapping[str, NDArray[Any]]:
-    """Give columns of a kind of many records, one after another; {} for none."""
+    """Concatenate the columns of a kind from several records; {} without any."""
     parts = [records.columns[kind] for records in said if records.count(kind)]
     if not parts:
         return {}
