@@ -1,1 +1,1 @@
-"""The experiments of the paper, as its slides show them."""
+"""The experiments of the paper, following its slides."""

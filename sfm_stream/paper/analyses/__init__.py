@@ -1,1 +1,1 @@
-"""What the paper's networks do inside, and what their parts are worth."""
+"""Analyses of the paper's networks: their memory, and ablations of their parts."""

@@ -1,8 +1,8 @@
-"""What each part of SFM is worth: one thing changed, on every task and on two streams.
+"""Ablations of SFM: one part changed at a time, on every task and on two streams.
 
-Offline, the slides' cell is trained on a task as any other model is. Online, the engine
+Offline, the slides' cell is trained on a task like any other model. Online, the engine
 forecasts a stream with that cell and the last value alone: with least squares beside
-it, little of what the cell does would be seen.
+it, the effect of the cell would hardly show.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from sfm_stream.feeds import Feed
     from sfm_stream.paper.tasks.registry import Task
 
-# The generated tones of the demo, and hourly flow through a pipe: both are at hand
-# wherever this runs.
+# The generated tones of the demo, and hourly water flow through a pipe: both are
+# available on every machine.
 STREAMS: Mapping[str, Mapping[str, Any]] = {
     "tones": {
         "feed": {"connector": "synthetic", "signal": "tones", "ticks": 20_000},
@@ -51,20 +51,20 @@ def carry_out(
     open_feed: Callable[[Config], Feed],
     order: Order,
 ) -> dict[str, Any]:
-    """Try every variant on the tasks, and those that the engine offers on the streams.
+    """Run every variant on the tasks, and those that the engine offers on the streams.
 
     Args:
-        tasks: by name, what is known of each and what makes it.
-        open_feed: opens the feed a configuration names.
-        order: which variants, named as in `VARIANTS`, and seeds; and where to.
+        tasks: by name, the task and the function that makes its experiment.
+        open_feed: opens the feed that a configuration names.
+        order: the variants, named as in `VARIANTS`, the seeds, and the results folder.
 
     Returns:
-        `variants`: by name, `parameters` by task, and `scores` by task and stream as
-        `tables.spread` gives them, null where the engine does not offer it. `text`, the
-        table in Markdown. The folder has it as `ablations.json` and `.md`.
+        `variants`: by name, `parameters` by task, and `scores` by task and stream from
+        `tables.spread`, null where the engine does not offer the variant. `text`, the
+        table in Markdown. Both are written to `ablations.json` and `ablations.md`.
 
     Raises:
-        ConfigError: for a variant that there is not.
+        ConfigError: for an unknown variant.
         SinkError: if results cannot be read or written.
         FeedError: if a stream cannot be read.
     """
@@ -98,10 +98,10 @@ def _named(order: Order) -> list[str]:
 
 
 def changed(make: Maker) -> Experiment:
-    """Give a task with the variants for models, trained as it trains SFM or A-SFM.
+    """Make a task with the variants as models, trained as SFM or A-SFM.
 
     Args:
-        make: gives the task.
+        make: makes the experiment of the task.
     """
     experiment, contenders = make(), {}
     for name, variant in VARIANTS.items():
@@ -146,7 +146,7 @@ def _forecast(
     open_feed: Callable[[Config], Feed],
     order: Order,
 ) -> float:
-    """Replay a stream, or recall what it gave."""
+    """Replay a stream and give the skill, or read it from an earlier result."""
     seed = settings.run.seed
 
     def make() -> Result:

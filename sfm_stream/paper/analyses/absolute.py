@@ -1,7 +1,8 @@
 """A-SFM as the slides write it: the phase of tick t is ω_t t, not the sum of all ω.
 
-For short sequences and comparison only: its phase moves by t times what the frequency
-moves by, so it grows noisier, and its gradients larger, with every tick.
+This cell is only for short sequences and comparison: a change of the frequency changes
+the phase t times as much. So the phase grows noisier, and its gradients larger, with
+every tick.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from sfm_stream.errors import ConfigError
 
 
 class AbsoluteState(NamedTuple):
-    """What one tick leaves to the next.
+    """The state of the cell after a tick.
 
     Attributes:
         re: Re R [..., K, D], in the frame that turns with the phase.
@@ -40,13 +41,13 @@ class AbsoluteState(NamedTuple):
 class AbsoluteCell(Cell[AbsoluteState]):
     """One tick of A-SFM with the phase φ_t = ω_t t, on the weights of another cell.
 
-    The frame turns by φ_t - φ_{t-1}, whatever that is.
+    The frame turns by φ_t - φ_{t-1}.
 
     Args:
-        cell: an adaptive one; its parameters become this cell's.
+        cell: an adaptive cell; this cell shares its parameters.
 
     Raises:
-        ConfigError: for a cell whose frequencies are fixed: both phases are the same.
+        ConfigError: for a cell with fixed frequencies, where both phases are the same.
 
     References:
         Hu & Qi, State-Frequency Memory Recurrent Neural Networks, ICML 2017.
@@ -69,7 +70,7 @@ class AbsoluteCell(Cell[AbsoluteState]):
         return AbsoluteState(*memory, memory.z.new_zeros(tuple(batch)), phase)
 
     def project(self, x: Tensor) -> Tensor:
-        """Compute what does not depend on the state, of a tick or of a sequence."""
+        """Compute the part of a tick or sequence that does not depend on the state."""
         return self.cell.project(x)
 
     def advance(

@@ -1,11 +1,11 @@
 """The memory of a sequence, and its expansion into a windowed Fourier transform.
 
-Unrolled from an empty memory, the update of the slides says
+Unrolled from an empty memory, the update of the slides is
 
     S_t = Σ_{s<=t} W_{s,t} ∘ (g_s ∘ i_s) e^{jφ_s}        W_{s,t} = Π_{r=s+1..t} f_r
 
-a Fourier transform of what each state was given, through a window that the gates set,
-one window per state and frequency.
+a Fourier transform of each state's input, through a window that the gates set, one
+window per state and frequency.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ Complexes = NDArray[np.complex128]
 
 
 class Trace(NamedTuple):
-    """What the memory of one sequence was given and how it was kept.
+    """The values inside the memory over one sequence.
 
     Attributes:
         forget: f, of every tick [T, K, D].
-        drive: g ∘ i, what each state is given [T, D].
+        drive: g ∘ i, the input of each state [T, D].
         omega: ω, radians per tick [T, K].
-        rest: ω of the grid, from which A-SFM moves them [K].
+        rest: ω of the grid, from which A-SFM moves the frequencies [K].
         memory: S in absolute time, R e^{jφ} [T, K, D].
     """
 
@@ -49,7 +49,7 @@ class Trace(NamedTuple):
 
 
 def trace(cell: SFMCell, x: Tensor) -> Trace:
-    """Run a cell over a sequence in float64, and keep what happens inside.
+    """Run a cell over a sequence in float64, and keep the values inside the memory.
 
     Args:
         cell: not modified.
@@ -73,11 +73,11 @@ def trace(cell: SFMCell, x: Tensor) -> Trace:
 
 
 def window(seen: Trace, t: int) -> Floats:
-    """Give what is left at tick t of what came at tick s <= t: W [t + 1, K, D].
+    """Compute the share of each tick's input that is left at tick t: W [t + 1, K, D].
 
     Args:
-        seen: the sequence.
-        t: counted from 0.
+        seen: the values inside the memory.
+        t: the tick, counted from 0.
     """
     # the product of the gates after s, for s = t, t - 1, ..., 0
     later = np.ones_like(seen.forget[: t + 1])
@@ -86,15 +86,15 @@ def window(seen: Trace, t: int) -> Floats:
 
 
 def expand(seen: Trace, t: int) -> Complexes:
-    """Sum the windowed Fourier transform of the drive up to tick t [K, D]."""
+    """Compute the windowed Fourier transform of the drive up to tick t [K, D]."""
     given = window(seen, t) * seen.drive[: t + 1, None, :]
     return np.asarray(np.einsum("skd,sk->kd", given, np.exp(1j * seen.phase[: t + 1])))
 
 
 def error(seen: Trace) -> float:
-    """Give the largest difference between memory and expansion, of all ticks.
+    """Give the largest difference between memory and expansion over all ticks.
 
-    It is relative to the largest amplitude.
+    The difference is relative to the largest amplitude.
     """
     ticks = range(len(seen.forget))
     gap = max(float(np.abs(expand(seen, t) - seen.memory[t]).max()) for t in ticks)
@@ -104,23 +104,23 @@ def error(seen: Trace) -> float:
 def lengths(seen: Trace, t: int) -> Floats:
     """Give the effective window of each frequency and state, in ticks [K, D].
 
-    It is the sum of the window's weights: the length of a rectangular window that
-    keeps as much of a steady input.
+    It is the sum of the window's weights: the length of the rectangular window that
+    keeps the same amount of a steady input.
     """
     return np.asarray(window(seen, t).sum(0))
 
 
 def transform(seen: Trace, t: int, k: int, d: int, omega: Floats) -> Floats:
-    """Give the amplitude of the windowed Fourier transform at any frequency.
+    """Compute the amplitude of the windowed Fourier transform at any frequencies.
 
-    At ω = ω_k of a cell with fixed frequencies it is the amplitude of the memory.
+    At ω = ω_k of a cell with fixed frequencies it equals the amplitude of the memory.
 
     Args:
-        seen: the sequence.
-        t: the tick at which it is taken.
+        seen: the values inside the memory.
+        t: the last tick of the transform, counted from 0.
         k: the frequency whose window is used.
         d: the state.
-        omega: where, radians per tick [n].
+        omega: the frequencies, radians per tick [n].
 
     Returns:
         [n].

@@ -1,4 +1,4 @@
-"""Pictures of one memory: its amplitudes, windows, transform and frequencies."""
+"""Draws pictures of a memory: its amplitudes, windows, transform and frequencies."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ if TYPE_CHECKING:
 SHOWN_STATES = 5
 POINTS = 721
 DECADES = 3.0
-"""How far below the largest amplitude the colours reach."""
+"""Range of the colours below the largest amplitude, in powers of ten."""
 TICKS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
 SMALL = 1e-5
-"""Radians per tick below which a frequency is none; 2π in float32 is off by 2e-7."""
+"""Below this many radians per tick a frequency is constant; float32 2π is off 2e-7."""
 
 
 def amplitudes(seen: Mapping[str, Trace], name: str, out: Path) -> None:
     """Draw |S| [K, D] at T/4, T/2, 3T/4 and T, a row of pictures per model.
 
-    States stand in the order of their windows at the end, the shortest left. The
+    States are in the order of their windows at the end, the shortest on the left. The
     colours are logarithmic, as the constant is often far above the rest.
 
     Args:
-        seen: by model.
+        seen: traces by model.
         name: of the files.
         out: their folder.
     """
@@ -59,10 +59,10 @@ def amplitudes(seen: Mapping[str, Trace], name: str, out: Path) -> None:
 
 
 def windows(seen: Mapping[str, Trace], name: str, out: Path) -> None:
-    """Draw what is left at the end of each tick, and how long that makes the windows.
+    """Draw the share of each tick's input that is left at the end, and window lengths.
 
     Args:
-        seen: by model.
+        seen: traces by model.
         name: of the files.
         out: their folder.
     """
@@ -92,12 +92,12 @@ def windows(seen: Mapping[str, Trace], name: str, out: Path) -> None:
 
 
 def transform(seen: Trace, name: str, out: Path) -> None:
-    """Draw how one state's drive becomes its amplitudes, for fixed frequencies.
+    """Draw one state's drive and its amplitudes, for fixed frequencies.
 
-    The state is the one with the largest amplitude at the end.
+    The picture shows the state with the largest amplitude at the end.
 
     Args:
-        seen: of SFM.
+        seen: trace of SFM.
         name: of the files.
         out: their folder.
     """
@@ -131,10 +131,10 @@ def transform(seen: Trace, name: str, out: Path) -> None:
 
 
 def frequencies(seen: Trace, x: Floats, name: str, out: Path) -> None:
-    """Draw where A-SFM's frequencies go, below the first input.
+    """Draw the frequencies of A-SFM over time, below the first input.
 
     Args:
-        seen: of A-SFM.
+        seen: trace of A-SFM.
         x: [T, N].
         name: of the files.
         out: their folder.
@@ -171,18 +171,18 @@ def by_window(seen: Trace) -> NDArray[np.int64]:
 def period(omega: float) -> str:
     """Name a frequency by its period in ticks.
 
-    Above π it is the one that turns the other way, marked by a minus; 2π turns wholly,
-    and is none.
+    A frequency above π equals one that turns the other way, which is marked by a minus.
+    A frequency of 2π turns wholly at each tick and is constant.
     """
     turn = math.remainder(omega - SMALL, math.tau) + SMALL
     if abs(turn) < SMALL:
         return "constant"
-    # half a turn is the same both ways; the small step keeps it from rounding over
+    # Half a turn is the same both ways; the small step keeps its sign from rounding.
     return f"period {math.tau / turn:.3g}"
 
 
 def _label_frequencies(axes: Axes, seen: Trace | None) -> None:
-    """Write the period of the grid at each row, or nothing."""
+    """Label each row with its period of the grid, or with nothing without a trace."""
     if seen is None:
         axes.set_yticks([])
         return

@@ -1,4 +1,4 @@
-"""The slides' figure 5, and what the gates make of the memory: windows, frequencies."""
+"""The slides' figure 5, and the windows and frequencies that the gates produce."""
 
 from __future__ import annotations
 
@@ -18,15 +18,16 @@ MODELS = ("sfm", "a-sfm")
 
 
 def carry_out(experiment: Experiment, order: Order) -> dict[str, Any]:
-    """Train SFM and A-SFM on a task where that is not done, and look inside.
+    """Train SFM and A-SFM on a task, if not done before, and analyse their memories.
 
     Args:
-        experiment: the task; the first sequence of its test split is looked at.
-        order: where to, and the seed, the first of its seeds; its models do not count.
+        experiment: the task; the analysis uses the first sequence of its test split.
+        order: the results folder, and the seed, the first of its seeds; its models are
+            ignored.
 
     Returns:
-        `task`, `seed`, `models` with the figures of each, `text`, the table. The folder
-        has it as `spectra-<task>.json` and `.md`, and four pictures.
+        `task`, `seed`, `models` with the figures of each, `text`, the table. They are
+        written to `spectra-<task>.json` and `.md`, with four pictures.
 
     Raises:
         SinkError: if results cannot be read or written.
@@ -53,12 +54,13 @@ def carry_out(experiment: Experiment, order: Order) -> dict[str, Any]:
 
 
 def figures(seen: Trace) -> dict[str, Any]:
-    """Give what the pictures show, as numbers.
+    """Give the figures behind the pictures.
 
     Returns:
         `expansion_error`, relative; `window`, ticks, the shortest, median and longest
-        of all states and frequencies at the end; `omega`, radians per tick, of each
-        frequency the grid's, the lowest and the highest; `amplitude`, by tick, [K, D].
+        of all states and frequencies at the end; `omega`, radians per tick, for each
+        frequency its value on the grid, its lowest and its highest value; `amplitude`,
+        by tick, [K, D].
     """
     last = len(seen.forget) - 1
     lengths = expansion.lengths(seen, last)

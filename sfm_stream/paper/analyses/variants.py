@@ -1,4 +1,4 @@
-"""SFM and A-SFM with one thing changed: what each part of them is worth."""
+"""Variants of SFM and A-SFM with one part changed, for ablations."""
 
 from __future__ import annotations
 
@@ -17,25 +17,25 @@ from sfm_stream.cell.sfm import SFMCell
 from sfm_stream.errors import ConfigError
 from sfm_stream.paper.analyses.absolute import AbsoluteCell
 
-# What biases of 1 in both gates make of the forget gate: a memory of two ticks.
+# Bias of both forget gates in published models: the memory is two ticks then.
 USUAL_BIAS = 1.0
 
 
 def born_as_it_is(cell: SFMCell) -> Cell[Any]:
-    """Leave a cell as it was born."""
+    """Give a cell unchanged."""
     return cell
 
 
 def without_basis(cell: SFMCell) -> Cell[Any]:
-    """Stop every frequency: e^{jωt} is 1, as in the code that the authors released."""
+    """Set every frequency to 0: e^{jωt} is 1, as in the code the authors released."""
     cell.omega.zero_()
     return cell
 
 
 def born_usual(cell: SFMCell) -> Cell[Any]:
-    """Give both forget gates the bias 1, as published models do: f starts at .53.
+    """Set the bias of both forget gates to 1, as published models do: f starts at .53.
 
-    The heads lose the scale that goes with long memories.
+    The heads lose the scale that belongs to long memories.
     """
     at, sizes = columns(cell.sizes), cell.sizes
     memory = torch.tensor(horizons(sizes)).to(cell.w_heads)
@@ -47,9 +47,10 @@ def born_usual(cell: SFMCell) -> Cell[Any]:
 
 
 def for_stocks(cell: SFMCell) -> Cell[Any]:
-    """Give the form of the stock-price paper, with as many states as fit its size.
+    """Make the cell of the stock-price paper, with about as many parameters.
 
-    Its gates read every state, so they cost more where there are few outputs.
+    It gets the largest number of states that does not exceed the size of the cell. Its
+    gates read every state, so it has fewer states if there are few outputs.
     """
     sizes, states = cell.sizes, 1
     born = partial(
@@ -68,10 +69,10 @@ class Variant(NamedTuple):
     """One change of SFM or A-SFM.
 
     Attributes:
-        name: of the model of the slides' table that is changed.
+        name: of the changed model of the slides' table.
         options: of its cell, in place of the paper's.
-        change: what is done to the cell after birth; chance is torch's, seeded.
-        online: the same as settings of the engine; None where it has none.
+        change: function that changes the cell after birth; torch's generator is seeded.
+        online: the same change as settings of the engine; None if it has none.
     """
 
     name: str
@@ -80,14 +81,14 @@ class Variant(NamedTuple):
     online: Mapping[str, Any] | None
 
     def build(self, born: Callable[[int], nn.Module], seed: int) -> nn.Module:
-        """Give a model of a task with the changed cell in place of its own.
+        """Build a model of a task with the changed cell in place of its own.
 
         Args:
-            born: gives the model as the task has it.
+            born: builds the model of the task.
             seed: of both cells.
 
         Raises:
-            ConfigError: if its cell is no SFM.
+            ConfigError: if the model's cell is not an SFM cell.
         """
         net = born(seed)
         layer, replaced = layer_of(net), cell_of(net)
@@ -113,7 +114,7 @@ def layer_of(net: nn.Module) -> Layer[Any]:
     """Give the layer of a model of the slides' table.
 
     Raises:
-        ConfigError: if it is not of that make.
+        ConfigError: if the model is not a `Headed`.
     """
     if not isinstance(net, Headed):
         problem = f"expected a layer and its head, was {type(net).__name__}"
@@ -125,7 +126,7 @@ def cell_of(net: nn.Module) -> SFMCell:
     """Give the cell of an SFM of the slides' table.
 
     Raises:
-        ConfigError: if there is no such variant.
+        ConfigError: if the model's cell is not an SFM cell.
     """
     cell = layer_of(net).cell
     if not isinstance(cell, SFMCell):
@@ -135,7 +136,7 @@ def cell_of(net: nn.Module) -> SFMCell:
 
 
 def _paper(**changed: Any) -> Mapping[str, Any]:  # noqa: ANN401 settings are of any kind
-    """Give the paper's cell as settings of the engine, with changes."""
+    """Give the settings of the engine for the paper's cell, with changes."""
     return {"grid": "paper", "readout": "amplitude", **changed}
 
 

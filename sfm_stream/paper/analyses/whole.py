@@ -1,4 +1,4 @@
-"""Every experiment of the paper, one after the other, and the page of them all."""
+"""Runs all experiments of the paper in turn, and writes the page with their results."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from sfm_stream.config import Config
     from sfm_stream.feeds import Feed
 
-# Folds cost as many trainings as there are pairs of speakers.
+# Only these models run on folds, which take one training per pair of speakers.
 OF_FOLDS = ("lstm", "gru", "sfm", "a-sfm")
 SMALL = (
     "This is the quick run: little data, few epochs. It shows how fast a model "
@@ -48,12 +48,12 @@ PORTRAITS = {
 
 
 class Wanted(NamedTuple):
-    """What all experiments are told.
+    """The settings for all experiments.
 
     Attributes:
-        data: the folder with the folders music and phonemes.
-        quick: whether the size of minutes is meant.
-        order: seeds, and where to; its models do not count.
+        data: the folder that contains the folders music and phonemes.
+        quick: whether to run the size that takes minutes.
+        order: seeds and results folder; its models are ignored.
     """
 
     data: Path
@@ -62,11 +62,11 @@ class Wanted(NamedTuple):
 
 
 def carry_out(wanted: Wanted, open_feed: Callable[[Config], Feed]) -> Path:
-    """Carry out every experiment whose data is there, and say where the page is.
+    """Run every experiment whose data is present; give the path of the page.
 
     Args:
-        wanted: what, how much, and where to.
-        open_feed: opens the feed a configuration names.
+        wanted: data, size, seeds and results folder.
+        open_feed: opens the feed that a configuration names.
 
     Raises:
         FeedError: if data cannot be used.
@@ -88,7 +88,7 @@ def carry_out(wanted: Wanted, open_feed: Callable[[Config], Feed]) -> Path:
 
 
 def _makers(wanted: Wanted) -> list[Maker]:
-    """Give all that is trained but the folds, which have models of their own."""
+    """Give the makers of all experiments but the folds, which have other models."""
     there = registry.present(list(registry.TASKS), wanted.data)
     made = {
         name: registry.find(name).maker(wanted.data, wanted.quick) for name in there

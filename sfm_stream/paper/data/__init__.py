@@ -1,1 +1,1 @@
-"""The data of the paper's tasks: made, read and cut into sequences."""
+"""The data of the paper's tasks: generates, reads and cuts it into sequences."""

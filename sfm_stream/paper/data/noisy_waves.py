@@ -1,9 +1,8 @@
-"""Signals that no rule on repeated values tells apart: noise, an offset, a slow swing.
+"""Disturbed signals: squares and sawtooths with noise, an offset and a slow swing.
 
-In the paper's signals, neighbouring values alone give the kind away. Here they do not:
-no value repeats, both kinds have the same power, sawtooths rise or fall, every signal
-has several periods, an offset of its own, a slow swing on which it rides, and its own
-amount of noise.
+In the paper's signals, neighbouring values alone reveal the kind. In these they do not:
+no value repeats, both kinds have the same power, sawtooths rise or fall, and every
+signal has several periods, its own offset, a slow swing, and its own amount of noise.
 """
 
 from __future__ import annotations
@@ -24,19 +23,19 @@ EQUAL_POWER = 3.0**0.5
 def disturbed(
     count: int, seed: int | np.random.Generator, *, samples: int = 500
 ) -> Waves:
-    """Draw signals as `waves` does, but disturbed, and of periods U(5, 25).
+    """Draw signals as `waves` does, with disturbances and periods of U(5, 25).
 
-    Each has an offset of U(-1, 1), a sine of height U(.25, .75) and period U(30, 125)
-    added, and white noise with a deviation of U(.2, .6). A sawtooth is √3 times as
-    high, and rises or falls by chance.
+    Each signal has an offset of U(-1, 1), an added sine of height U(.25, .75) and
+    period U(30, 125), and white noise with a deviation of U(.2, .6). A sawtooth is √3
+    times as high, and rises or falls at random.
 
     Args:
         count: B, even.
-        seed: of everything drawn.
+        seed: of all random draws.
         samples: T.
 
     Raises:
-        ConfigError: as `waves` does.
+        ConfigError: as `waves` raises it.
     """
     rng = np.random.default_rng(seed)
     plain = waves(count, rng, samples=samples, period=PERIOD)

@@ -1,7 +1,7 @@
-"""Piano rolls, the data of the paper's second task: which of 88 keys sound when.
+"""Reads piano rolls, the data of the paper's second task: the sounding keys per frame.
 
-The files are those that came with RNN-RBM as pickles and with TCN as `.mat`: three
-lists of pieces, each a matrix of frames and keys.
+The data was published with RNN-RBM as pickles, and with TCN as the `.mat` files that
+this module reads: three lists of pieces, each piece a matrix of frames and 88 keys.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from sfm_stream.paper.data.sequences import Sequences
 from sfm_stream.paper.training.loop import Splits
 
 KEYS = 88
-# By the names of the slides' table, in its order.
+# File of each set, by the names and in the order of the slides' table.
 FILES: Mapping[str, str] = {
     "muse-data": "MuseData.mat",
     "jsb": "JSB_Chorales.mat",
@@ -36,7 +36,7 @@ def present(folder: Path) -> list[str]:
     """Name the sets whose files are in a folder.
 
     Raises:
-        FeedError: if there is none.
+        FeedError: if the folder has no such file.
     """
     names = [name for name, file in FILES.items() if (folder / file).is_file()]
     if not names:
@@ -48,17 +48,17 @@ def present(folder: Path) -> list[str]:
 def load(
     name: str, folder: Path, pieces: int | None = None, frames: int | None = None
 ) -> Splits:
-    """Read a set: of each piece all frames but the last, and what comes after each.
+    """Read a set: for each piece, all frames but the last, and their next frames.
 
     Args:
         name: one of `FILES`.
-        folder: where its file is.
-        pieces: take so many of each split, the first; None takes all.
-        frames: take so many of each piece, the first; None takes all.
+        folder: that contains the file.
+        pieces: number of first pieces of each split to take; None takes all.
+        frames: number of first frames of each piece to take; None takes all.
 
     Raises:
-        ConfigError: for another name, or where scipy is absent.
-        FeedError: if the file is absent, damaged, or holds no piano rolls.
+        ConfigError: for another name, or if scipy is absent.
+        FeedError: if the file is absent, damaged, or has no piano rolls.
     """
     if name not in FILES:
         problem = f"expected some of {', '.join(FILES)}, was {name!r}"

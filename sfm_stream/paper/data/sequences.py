@@ -1,4 +1,4 @@
-"""Sequences of any length, and the padded batches that models read."""
+"""Sequences of different lengths, and the padded batches that models read."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ class Sequences(NamedTuple):
 
     Attributes:
         x: inputs of each sequence [T_i, N].
-        y: what is asked of each: a label [], or one thing per tick [T_i, ...].
-        elapsed: duration of every tick [T_i], or empty where all are alike.
+        y: labels of each sequence: one label [], or one per tick [T_i, ...].
+        elapsed: duration of every tick [T_i], or empty if all durations are equal.
     """
 
     x: Sequence[Tensor]
@@ -28,13 +28,13 @@ class Sequences(NamedTuple):
 
 
 class Batch(NamedTuple):
-    """Some sequences side by side, time first; the shorter end in zeros.
+    """A batch of sequences, time first; shorter sequences are padded with zeros.
 
     Attributes:
         x: [T, B, N].
         y: [B], or [T, B, ...].
-        mask: which ticks are there [T, B].
-        elapsed: [T, B], or None where all ticks are alike.
+        mask: true for ticks of a sequence, false for padding [T, B].
+        elapsed: [T, B], or None if all durations are equal.
     """
 
     x: Tensor
@@ -43,7 +43,7 @@ class Batch(NamedTuple):
     elapsed: Tensor | None
 
     def to(self, device: torch.device | str) -> Batch:
-        """Give the batch on a device."""
+        """Copy the batch to a device."""
         elapsed = None if self.elapsed is None else self.elapsed.to(device)
         return Batch(
             self.x.to(device), self.y.to(device), self.mask.to(device), elapsed
@@ -51,11 +51,11 @@ class Batch(NamedTuple):
 
     @property
     def last(self) -> Tensor:
-        """The last tick of each sequence [B]."""
+        """Index of the last tick of each sequence [B]."""
         return self.mask.sum(0) - 1
 
     def means(self, values: Tensor) -> Tensor:
-        """Give the mean of each sequence [B] of a value per tick that is there [n]."""
+        """Give the mean over each sequence [B] of one value per unpadded tick [n]."""
         spread = values.new_zeros(self.mask.shape).masked_scatter(self.mask, values)
         return spread.sum(0) / self.mask.sum(0)
 
@@ -63,16 +63,15 @@ class Batch(NamedTuple):
 def batches(
     sequences: Sequences, size: int, rng: np.random.Generator | None = None
 ) -> Iterator[Batch]:
-    """Cut sequences into batches of like lengths, so that little is padding.
+    """Divide sequences into batches of similar lengths, to keep the padding small.
 
     Args:
         sequences: at least one.
-        size: B at most.
-        rng: decides which of the like ones share a batch, and the order of the batches;
-            without it both follow the sequences.
+        size: the largest B.
+        rng: shuffles sequences of equal length, and the batches; None: no shuffling.
 
     Raises:
-        ShapeError: for inputs and answers that are not equally many.
+        ShapeError: if the numbers of inputs, labels and durations differ.
     """
     count = len(sequences.x)
     if len(sequences.y) != count or len(sequences.elapsed) not in (0, count):
@@ -87,7 +86,7 @@ def batches(
 
 
 def side_by_side(sequences: Sequences, chosen: Sequence[int]) -> Batch:
-    """Give the batch of the sequences that are named by their place."""
+    """Make a batch of the sequences with the indices `chosen`."""
     x = [sequences.x[i] for i in chosen]
     y = [sequences.y[i] for i in chosen]
     mask = pad_sequence([torch.ones(len(one), dtype=torch.bool) for one in x])

@@ -1,9 +1,9 @@
-"""Speech with its phones, the data of the paper's third task: TIMIT, whole or a sample.
+"""Reads speech with its phones, the data of the paper's third task: TIMIT or a sample.
 
-A sentence is a sound file, NIST SPHERE or RIFF, and beside it a `.phn` file of the same
-name with a line `start end phone` per phone, in samples. In the whole corpus they are
-kept as `train/dr1/fcjf0/si1027.wav`, in any case of letters; in samples of it as
-`dr1-fcjf0/si1027.wav`.
+A sentence is a sound file, NIST SPHERE or RIFF, and a `.phn` file of the same name with
+a line `start end phone` per phone, in samples. In the whole corpus the paths are like
+`train/dr1/fcjf0/si1027.wav`, in upper or lower case; in a sample of the corpus they are
+like `dr1-fcjf0/si1027.wav`.
 """
 
 from __future__ import annotations
@@ -29,29 +29,29 @@ PHONES = (
 )  # fmt: skip
 FEATURES = 26
 
-# Seconds.
+# Distance and length of frames, seconds.
 SHIFT, WINDOW = 0.010, 0.025
 # Frames over which a slope is fitted.
 SLOPE = 5
 
-# Of a sample that has no test folder, these speakers are the test split.
+# The test speakers of a sample without a test folder.
 TEST_SPEAKERS = frozenset({"faem0", "mbgt0"})
-# Of the other speakers, one in so many validates, and at least two do.
+# Of the other speakers, one in VALID_SHARE is for validation, and at least VALID_LEAST.
 VALID_SHARE, VALID_LEAST = 20, 2
-# Two to train on, two to validate on, two to test on.
+# Two speakers for training, two for validation, two for the test.
 LEAST_SPEAKERS = 6
-# Sentences that every speaker reads: a model would learn them by heart.
+# Prefix of the sentences that every speaker reads: a model would learn them by heart.
 READ_BY_ALL = "sa"
 
 
 class Sentence(NamedTuple):
-    """Where a sentence is kept.
+    """The files and the speaker of a sentence.
 
     Attributes:
-        sound: its file.
-        phones: the file of its labels.
-        speaker: five letters and digits.
-        test: whether it lies in the test folder.
+        sound: the sound file.
+        phones: the file of the labels.
+        speaker: name of five letters and digits.
+        test: whether the sentence is in the test folder.
     """
 
     sound: Path
@@ -65,25 +65,25 @@ Parts = tuple[list[Sentence], list[Sentence], list[Sentence]]
 
 
 def load(folder: Path, sentences: int | None = None) -> Splits:
-    """Read a corpus as frames: features [T, 26] and the place of each phone [T].
+    """Read a corpus as frames: features [T, 26] and the index of each phone [T].
 
-    A frame is 25 ms, one every 10 ms, and has the phone of its middle. Its features are
-    the log-energy, 12 mel-frequency cepstral coefficients, and the slope of these over
-    five frames.
+    Frames of 25 ms begin every 10 ms; the label is the phone at the middle. The
+    features are the log-energy, 12 mel-frequency cepstral coefficients, and the slopes
+    of these over five frames.
 
     Args:
         folder: of the corpus.
-        sentences: take so many of each split, the first; None takes all.
+        sentences: number of first sentences of each split to take; None takes all.
 
     Raises:
         ConfigError: if a library of the extra `paper` is absent.
-        FeedError: if there are none, or a file cannot be used.
+        FeedError: if there are no sentences, or a file cannot be used.
     """
     return _read(split(find(folder)), sentences)
 
 
 def count_folds(folder: Path) -> int:
-    """Say how many folds the speakers of a corpus make.
+    """Count the folds of a corpus, one per two speakers.
 
     Raises:
         FeedError: if there are fewer than six speakers, or no sentences.
@@ -92,16 +92,16 @@ def count_folds(folder: Path) -> int:
 
 
 def load_fold(folder: Path, fold: int, sentences: int | None = None) -> Splits:
-    """Read a fold of a corpus, as `load` reads its one split.
+    """Read a fold of a corpus, in the form of `load`.
 
     Args:
         folder: of the corpus.
-        fold: from 0.
-        sentences: take so many of each split, the first; None takes all.
+        fold: number of the fold, from 0.
+        sentences: number of first sentences of each split to take; None takes all.
 
     Raises:
         ConfigError: if a library of the extra `paper` is absent.
-        FeedError: as `load`, and if there are fewer than six speakers.
+        FeedError: as `load` raises it, and if there are fewer than six speakers.
     """
     return _read(_folds(folder)[fold], sentences)
 
@@ -115,10 +115,10 @@ def _folds(folder: Path) -> list[Parts]:
 
 
 def find(folder: Path) -> list[Sentence]:
-    """Give all sentences below a folder but those that every speaker reads.
+    """Find all sentences below a folder except those that every speaker reads.
 
     Raises:
-        FeedError: if there are none, or a label file has no sound beside it.
+        FeedError: if there are no sentences, or a label file has no sound file.
     """
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     sounds = {
@@ -142,10 +142,11 @@ def find(folder: Path) -> list[Sentence]:
 
 
 def split(sentences: Sequence[Sentence]) -> Parts:
-    """Part sentences by speaker, into training, validation and test.
+    """Divide sentences by speaker into training, validation and test.
 
-    The test folder is the test split, or two speakers where there is none. Of the
-    others, in the order of the alphabet, speakers at like distances say when to stop.
+    The test split is the test folder, or without one two fixed speakers. Among the
+    other speakers, in alphabetical order, speakers at equal distances are for
+    validation.
     """
     whole = any(one.test for one in sentences)
     test = [s for s in sentences if (s.test if whole else s.speaker in TEST_SPEAKERS)]
@@ -159,10 +160,10 @@ def split(sentences: Sequence[Sentence]) -> Parts:
 
 
 def folds(sentences: Sequence[Sentence]) -> list[Parts]:
-    """Part sentences once for every two speakers, so that each speaker counts once.
+    """Divide sentences into folds of two test speakers, each speaker in one fold.
 
-    The two tested next are the validation split. With an odd number of speakers, one
-    group has three.
+    The test speakers of the next fold are the validation split. With an odd number of
+    speakers, one group has three.
     """
     speakers = sorted({one.speaker for one in sentences})
     count = len(speakers) // 2
@@ -193,7 +194,7 @@ def _sequences(sentences: Sequence[Sentence]) -> Sequences:
 
 
 def _cepstra(path: Path) -> tuple[NDArray[np.float32], int]:
-    """Give log-energy and cepstra of every frame [T, 13], and samples per second."""
+    """Compute log-energy and cepstra of every frame [T, 13], and the sample rate."""
     try:
         import kaldi_native_fbank as kaldi
         import soundfile
@@ -230,7 +231,7 @@ def _slopes(values: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def _phones(path: Path, samples: NDArray[np.floating]) -> NDArray[np.int64]:
-    """Give the place among `PHONES` of the phone at each sample."""
+    """Give the index in `PHONES` of the phone at each sample."""
     ends: list[int] = []
     places: list[int] = []
     for row, line in enumerate(path.read_text("ascii").splitlines(), 1):

@@ -1,4 +1,7 @@
-"""The signals of the paper's first task: squares and sawtooths at irregular times."""
+"""Generates the signals of the paper's first task: squares and sawtooths.
+
+The signals are sampled at irregular times.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,7 @@ Floats = NDArray[np.float64]
 
 SQUARE, SAWTOOTH = 0, 1
 
-# Uniform between these; spans and periods in one unit of time that is not a tick.
+# Bounds of uniform distributions; spans and periods have the same unit of time.
 SPAN = (15.0, 125.0)
 PERIOD = (15.0, 125.0)
 AMPLITUDE = (0.75, 2.0)
@@ -21,11 +24,11 @@ DUTY = (0.25, 0.75)
 
 
 class Waves(NamedTuple):
-    """Signals to be told apart.
+    """Signals to classify.
 
     Attributes:
         value: [B, T].
-        time: ascending along T, from the signal's start [B, T].
+        time: time since the signal's start, ascending along T [B, T].
         label: `SQUARE` or `SAWTOOTH` [B].
     """
 
@@ -35,12 +38,12 @@ class Waves(NamedTuple):
 
     @property
     def inputs(self) -> Floats:
-        """What a model reads, value and time [B, T, 2]."""
+        """The inputs of a model, value and time [B, T, 2]."""
         return np.stack([self.value, self.time], -1)
 
     @property
     def elapsed(self) -> Floats:
-        """Time since the sample before, and since the start for the first [B, T]."""
+        """Time since the sample before; for the first sample since the start [B, T]."""
         return np.diff(self.time, axis=-1, prepend=0.0)
 
 
@@ -53,24 +56,25 @@ def waves(
 ) -> Waves:
     """Draw signals, squares and sawtooths in turn.
 
-    A signal has a span of U(15, 125), sampled at times uniform on it and sorted; a
-    period of U(15, 125), so that half show less than one; an amplitude a of U(.75, 2);
-    and a random phase. A square is a for a part of U(.25, .75) of its period and -a for
-    the rest; a sawtooth rises from -a to a.
+    A signal has a span of U(15, 125) with sorted sample times, uniform on the span; a
+    period of U(15, 125), so that half of the signals show less than one period; an
+    amplitude a of U(.75, 2); and a random phase. A square is a for a part of U(.25,
+    .75) of its period and -a for the rest; a sawtooth rises from -a to a.
 
     Args:
-        count: B, even, so that both kinds are equally many.
-        seed: of everything drawn; train and test sets differ in it alone.
+        count: B, even, so that both kinds have the same number.
+        seed: of all random draws; train and test sets differ only in the seed.
         samples: T.
-        period: its bounds; the default is the paper's.
+        period: bounds of the period; the default is the paper's.
 
     Raises:
         ConfigError: for a count that is odd or below 2, or samples below 1.
 
     References:
         Hu & Qi, State-Frequency Memory Recurrent Neural Networks, ICML 2017; ranges
-        measured on its authors' test set. Whether most values repeat the one before
-        tells the kinds apart: the task shows that a model works, not that it is good.
+        measured on its authors' test set. A rule separates the kinds: most values of a
+        square equal the value before. So the task shows that a model works, not that it
+        is good.
     """
     if count < 2 or count % 2:
         problem = f"expected an even number from 2, was {count}"
@@ -92,7 +96,7 @@ def waves(
 
 
 def repeats(value: Floats) -> NDArray[np.int64]:
-    """Tell the kinds apart in one line: a square's values mostly repeat.
+    """Classify signals by one rule: most values of a square equal the value before.
 
     Args:
         value: [B, T].

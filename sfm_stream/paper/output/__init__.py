@@ -1,1 +1,1 @@
-"""The tables and figures of the paper's experiments."""
+"""Writes the tables, figures and page of the paper's experiments."""

@@ -1,4 +1,4 @@
-"""What the slides say, and whether our results agree, in plain sentences."""
+"""The claims of the slides, and whether our results agree."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from typing import Any, NamedTuple
 Found = Mapping[str, Any]
 
 EXACT = 1e-9
-"""A relative error below which two ways of computing are the same in float64."""
+"""Two float64 computations agree if their relative error is below this."""
 
 
 class Claim(NamedTuple):
-    """One sentence of the slides, or one that follows from them.
+    """A claim of the slides, or one that follows from them.
 
     Attributes:
-        says: the sentence.
-        holds: whether it does; None where the figures do not decide it.
-        shows: the figures.
+        says: the claim as a sentence.
+        holds: whether the claim holds; None if the figures do not decide it.
+        shows: the figures that decide it.
     """
 
     says: str
@@ -26,7 +26,7 @@ class Claim(NamedTuple):
 
 
 def of_signals(found: Found) -> list[Claim]:
-    """Judge the first task: as `signals.carry_out` gives it."""
+    """Judge the claims on the first task by the results of `signals.carry_out`."""
     claims = []
     for name, part in found["variants"].items():
         scores = _scores(part["models"], "accuracy")
@@ -43,7 +43,7 @@ def of_signals(found: Found) -> list[Claim]:
 
 
 def of_music(found: Found) -> list[Claim]:
-    """Judge the second task: as `music.carry_out` gives it."""
+    """Judge the claims on the second task by the results of `music.carry_out`."""
     claims = []
     for name, part in found["sets"].items():
         claims += _duels(_scores(part["models"], "nll"), f"on {name}", LOWER)
@@ -51,12 +51,12 @@ def of_music(found: Found) -> list[Claim]:
 
 
 def of_phonemes(found: Found) -> list[Claim]:
-    """Judge the third task: as `phonemes.carry_out` gives it."""
+    """Judge the claims on the third task by the results of `phonemes.carry_out`."""
     return _duels(_scores(found["models"], "accuracy"), "on phonemes")
 
 
 def of_speakers(found: Found) -> list[Claim]:
-    """Judge the third task by its folds: as `speakers.carry_out` gives it."""
+    """Judge the claims on the third task by the folds of `speakers.carry_out`."""
     claims = []
     for name, model in found["models"].items():
         ahead = model["ahead"]
@@ -71,7 +71,7 @@ def of_speakers(found: Found) -> list[Claim]:
 
 
 def of_spectra(found: Found) -> list[Claim]:
-    """Judge the expansion: as `spectra.carry_out` gives it."""
+    """Judge the claim on the expansion by the results of `spectra.carry_out`."""
     claims = []
     for name, model in found["models"].items():
         error = model["expansion_error"]
@@ -82,7 +82,7 @@ def of_spectra(found: Found) -> list[Claim]:
 
 
 def of_ablations(found: Found) -> list[Claim]:
-    """Judge the parts of SFM: as `ablations.carry_out` gives it."""
+    """Judge the claims on the parts of SFM by the results of `ablations.carry_out`."""
     claims = []
     for says, ours, theirs in _PARTS:
         if not {ours, theirs} <= set(found["variants"]):
@@ -98,15 +98,15 @@ def of_ablations(found: Found) -> list[Claim]:
 
 
 HIGHER, LOWER = 1.0, -1.0
-"""Which scores are better, as the sign that makes the better one the higher."""
+"""Signs of scores: a score times its sign is higher if it is better."""
 
 LIKELIHOODS = frozenset({"muse-data", "jsb", "piano-midi", "nottingham"})
 """Tasks whose score is a negative log-likelihood."""
 
-# Which model should be better than which.
+# Pairs of models, the first of which should be better.
 _DUELS = (("sfm", "lstm"), ("sfm", "gru"), ("a-sfm", "sfm"))
 _NAMES = {"sfm": "SFM", "a-sfm": "A-SFM", "sfm-wide": "SFM of five outputs"}
-# Sentence, the variant that is to be ahead, and the other.
+# Claim, the variant that should be better, and the other variant.
 _PARTS = (
     ("The Fourier basis is worth something", "paper", "no basis"),
     ("Several frequencies are worth more than the constant", "paper", "DC only"),
@@ -120,7 +120,7 @@ _PARTS = (
 def _duels(
     scores: Mapping[str, Sequence[float]], where: str, better: float = HIGHER
 ) -> list[Claim]:
-    """Judge those of `_DUELS` that were fought."""
+    """Judge the pairs of `_DUELS` for which both models have scores."""
     return [
         _judged(
             f"{_name(ours)} is better than {_name(theirs)} {where}",
@@ -141,14 +141,14 @@ def _judged(
     against: str,
     better: float = HIGHER,
 ) -> Claim:
-    """Judge by all seeds: a claim is decided where no seed of one is among the other's.
+    """Judge a claim by all seeds: it is decided if the ranges of scores do not overlap.
 
     Args:
-        says: the sentence.
-        ours: scores by seed.
-        theirs: likewise.
-        against: what they are of.
-        better: which scores are, `HIGHER` or `LOWER`.
+        says: the claim as a sentence.
+        ours: scores by seed of the model that should be better.
+        theirs: scores by seed of the other model.
+        against: name of the other model.
+        better: the sign of the scores, `HIGHER` or `LOWER`.
     """
     ahead, behind = ([better * value for value in values] for values in (ours, theirs))
     holds = None

@@ -1,6 +1,6 @@
-"""Pictures of what was found: each as PNG and as SVG.
+"""Draws pictures of the results, each as PNG and as SVG.
 
-matplotlib draws them; it is part of the extra `paper` and loaded when it is wanted.
+It uses matplotlib, which is part of the extra `paper` and is loaded only when needed.
 """
 
 from __future__ import annotations
@@ -21,24 +21,24 @@ if TYPE_CHECKING:
 DOTS = 150
 PLAIN, OURS, SLIDES, BLUE = "#8a96a3", "#c2410c", "#111111", "#1d4ed8"
 FAR, DROP = 1.5, 4
-"""A mean over FAR times the median is not drawn but written, DROP points below."""
+"""A mean above FAR times the median is written instead of drawn, DROP points down."""
 
 
 def expect() -> None:
-    """Refuse to begin where nothing can be drawn at the end.
+    """Check that pictures can be drawn, before an experiment begins.
 
     Raises:
         ConfigError: if matplotlib is absent.
     """
     try:
-        import matplotlib as mpl  # noqa: F401 only whether it is there
+        import matplotlib as mpl  # noqa: F401 only to check that it is installed
     except ImportError as e:
         hint = "install it: pip install 'sfm-stream[paper]'"
         raise ConfigError("paper", "matplotlib is absent", hint) from e
 
 
 def sheet(rows: int, columns: int, size: tuple[float, float]) -> tuple[Figure, Any]:
-    """Give a figure and its axes [rows, columns]; the size is in inches."""
+    """Make a figure and its axes [rows, columns]; the size is in inches."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=size, dpi=DOTS, layout="constrained")
@@ -46,10 +46,10 @@ def sheet(rows: int, columns: int, size: tuple[float, float]) -> tuple[Figure, A
 
 
 def save(figure: Figure, name: str, out: Path) -> list[Path]:
-    """Write `<name>.png` and `<name>.svg`, and say where they are.
+    """Write `<name>.png` and `<name>.svg`; give their paths.
 
     Raises:
-        SinkError: if they cannot be written.
+        SinkError: if a file cannot be written.
     """
     paths = [out / f"{name}.png", out / f"{name}.svg"]
     try:
@@ -72,10 +72,10 @@ def side_by_side(
 
     Args:
         axes: to draw on.
-        found: as `tables.fold` gives it.
-        score: its name.
-        slides: what the paper has, by model.
-        point: what each of its values is of.
+        found: the result of `tables.fold`.
+        score: name of the score.
+        slides: figures of the slides, by model.
+        point: label of the points, e.g. `a seed`.
     """
     for at, (name, figures) in enumerate(found.items()):
         values, mean = (
@@ -101,9 +101,9 @@ def cut_above(axes: Axes, found: Mapping[str, Any], score: str) -> None:
     """Cut off models far above the others, where lower is better, and write their mean.
 
     Args:
-        axes: as `side_by_side` left them.
-        found: as it was given there.
-        score: likewise.
+        axes: after `side_by_side` has drawn on them.
+        found: as given to `side_by_side`.
+        score: as given to `side_by_side`.
     """
     means = [figures["scores"][score]["mean"] for figures in found.values()]
     top = FAR * median(means)
@@ -117,7 +117,7 @@ def cut_above(axes: Axes, found: Mapping[str, Any], score: str) -> None:
 
 
 def histories(axes: Axes, results: Sequence[Result]) -> None:
-    """Draw the watched validation score of every trial over its epochs."""
+    """Draw the validation score of every trial over its epochs."""
     from matplotlib import colormaps
 
     names = list(dict.fromkeys(result["model"] for result in results))

@@ -1,4 +1,4 @@
-"""All tables and figures on one page, an HTML file that opens without a network."""
+"""Writes all tables and figures as one HTML page that needs no network."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ class Chapter(NamedTuple):
     """One experiment.
 
     Attributes:
-        title: its heading.
-        about: what it asks, in a sentence or two.
-        claims: what the slides say of it.
+        title: heading of the chapter.
+        about: the question of the experiment, in a sentence or two.
+        claims: judged claims of the slides.
         text: its tables in Markdown.
-        pictures: what each shows, by the name of its PNG file in the results folder,
-            without the ending.
+        pictures: caption of each picture, by the name of its PNG file in the results
+            folder, without the ending.
     """
 
     title: str
@@ -41,15 +41,15 @@ class Chapter(NamedTuple):
 
 
 def write(chapters: Sequence[Chapter], notes: Sequence[str], out: Path) -> Path:
-    """Write the page into the results folder, and say where it is.
+    """Write the page into the results folder; give its path.
 
     Args:
-        chapters: in the order in which they are read.
-        notes: sentences above them all.
-        out: the results folder; the pictures lie in it.
+        chapters: in the order of the page.
+        notes: sentences at the top of the page.
+        out: the results folder, which contains the pictures.
 
     Raises:
-        SinkError: if a picture cannot be read or the page not be written.
+        SinkError: if a picture cannot be read or the page cannot be written.
     """
     head = [*notes, _sum([claim for one in chapters for claim in one.claims])]
     parts = [_paragraphs(head), *(_chapter(one, out) for one in chapters)]
@@ -63,7 +63,7 @@ def write(chapters: Sequence[Chapter], notes: Sequence[str], out: Path) -> Path:
 
 
 def html_of(text: str) -> str:
-    """Turn tables of Markdown, and the lines between them, into HTML."""
+    """Convert tables of Markdown, and the lines between them, to HTML."""
     lines = (line for line in text.splitlines() if line)
     return "\n".join(
         _table(list(block)) if is_row else _paragraphs(block)

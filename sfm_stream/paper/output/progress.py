@@ -1,4 +1,4 @@
-"""The progress of a training, on the terminal."""
+"""Shows the progress of trainings on the terminal."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from sfm_stream.report.terminal import people
 
 @contextmanager
 def show() -> Iterator[trials.Watch]:
-    """Tell a person how the models get on; the bar is for terminals only."""
+    """Show the progress of trainings; the bar appears only on terminals."""
     console, say = people()
     if not sys.stderr.isatty():
         yield trials.Watch(say)

@@ -1,4 +1,4 @@
-"""What was found, seed by seed, as one table: mean and spread of every score."""
+"""Summarises the results of all seeds: mean and spread of every score, as tables."""
 
 from __future__ import annotations
 
@@ -14,20 +14,21 @@ from sfm_stream.report import markdown
 from sfm_stream.storage import run_folder
 
 NOT_RUN = "not run"
-"""In the place of a figure that was not asked for."""
+"""Replaces the figures of a model that was not run."""
 
 
 def fold(results: Sequence[Result]) -> dict[str, Any]:
-    """Give, by model, what its seeds found on the test split.
+    """Summarise the scores of all seeds on the test split, by model.
 
     Args:
-        results: as `trials.carry_out` gives them.
+        results: the results of `trials.carry_out`.
 
     Returns:
         `{model: {"parameters", "seeds", "epochs", "seconds", "skipped", "scores"}}`,
-        with mean epochs of the best weights and mean seconds; a score has `mean`, `sd`
-        (of a sample; null of one seed), `low`, `high` and `values` in the seeds' order.
-        One that a trial of an older version lacks is left out.
+        with the mean epoch of the best weights and the mean seconds. A score has
+        `mean`, `sd` (sample standard deviation; null for one seed), `low`, `high` and
+        `values` in the order of the seeds. A score is left out if the trial of an older
+        version lacks it.
     """
     found = {}
     for name in dict.fromkeys(result["model"] for result in results):
@@ -48,7 +49,7 @@ def fold(results: Sequence[Result]) -> dict[str, Any]:
 
 
 def spread(values: Sequence[float]) -> dict[str, Any]:
-    """Give mean, sample standard deviation (null of one value), bounds, and values."""
+    """Give mean, sample standard deviation (null for one value), bounds, and values."""
     several = len(values) > 1
     return {
         "mean": float(np.mean(values)),
@@ -60,13 +61,13 @@ def spread(values: Sequence[float]) -> dict[str, Any]:
 
 
 def shown(score: Mapping[str, Any], digits: int = 3) -> str:
-    """Write a score as `mean ± sd`, or as its one value."""
+    """Write a score as `mean ± sd`, or as its only value."""
     mean, sd = score["mean"], score["sd"]
     return f"{mean:.{digits}f}" + ("" if sd is None else f" ± {sd:.{digits}f}")
 
 
 def origin() -> dict[str, str]:
-    """Give the `command` that is running, and the `commit` of its code."""
+    """Give the running `command`, and the `commit` of its code."""
     command = " ".join(["sfm-stream", *sys.argv[1:]])
     return {"command": command, "commit": markdown.commit()}
 
@@ -76,8 +77,8 @@ def keep(name: str, tree: Mapping[str, Any], text: str, out: Path) -> None:
 
     Args:
         name: of the experiment.
-        tree: all that was found.
-        text: the same for people, in Markdown.
+        tree: the results.
+        text: the results as tables in Markdown.
         out: the results folder.
 
     Raises:

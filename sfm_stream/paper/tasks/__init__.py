@@ -1,1 +1,1 @@
-"""The paper's tasks: signals, music and phonemes."""
+"""The paper's tasks: signals, music and phonemes, with their models and settings."""

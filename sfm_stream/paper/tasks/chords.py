@@ -1,4 +1,4 @@
-"""RNN-NADE and RNN-RBM as contenders: the next frame as one chord, not key by key."""
+"""RNN-NADE and RNN-RBM as contenders: they predict the next frame as one chord."""
 
 from __future__ import annotations
 
@@ -20,29 +20,29 @@ from sfm_stream.paper.training.dropouts import Dropouts
 from sfm_stream.paper.training.loop import Contender, Objective
 
 HIDDEN = 150
-# Units of the RNN that make as many parameters as the slides' other models have.
+# Units of the RNN for which the parameters match those of the slides' other models.
 NADE_UNITS, RBM_UNITS = 209, 226
 
 GIBBS_STEPS = 15
-# The annealing that estimates an RBM's likelihood.
+# Chains and temperatures of the annealing that estimates an RBM's likelihood.
 CHAINS, LEVELS = 2, 50
 
 FRAMES = 1024
-"""NADE holds HIDDEN values for every key that sounds in so many frames at a time."""
+"""Frames per call of NADE, which holds HIDDEN values per sounding key and frame."""
 
 Measure = Callable[[Any, Tensor, Tensor], Tensor]
-"""Takes the output model, frames [n, V] and contexts [n, M]; gives [n]."""
+"""Takes the output model, frames [n, V] and contexts [n, M]; gives values [n]."""
 
 
 def contenders(keys: int, dropouts: Dropouts) -> dict[str, Contender]:
-    """Give both models, whose scores are of whole frames: `nll`, and by `piece`.
+    """Make both contenders, with scores of whole frames: `nll`, and by `piece`.
 
-    That of RNN-NADE is exact; that of RNN-RBM is estimated, and looks better than it is
-    (see `RBM.estimated_log_likelihood`).
+    The score of RNN-NADE is exact. The score of RNN-RBM is an estimate, which is too
+    good (see `RBM.estimated_log_likelihood`).
 
     Args:
         keys: V.
-        dropouts: what both lose in training.
+        dropouts: shares that both models drop in training.
     """
     nade = partial(rnn, NADE, keys, recurrent=NADE_UNITS, hidden=HIDDEN)
     rbm = partial(rnn, RBM, keys, recurrent=RBM_UNITS, hidden=HIDDEN)

@@ -1,7 +1,7 @@
 """The paper's second task: which keys sound in the next frame of a piece?
 
-The slides' scores are not those of a next frame (their bound is all but reached), so
-models are compared by the likelihood of 88 keys instead, each of which sounds or not.
+The slides' scores cannot be of the next frame: they nearly reach the bound of that
+score. So models are compared by the likelihood of 88 keys, each of which sounds or not.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 SHOWN_FRAMES = 128
-"""Of a piece that is drawn."""
+"""First frames of a piece in a picture."""
 
-# Log-likelihoods as the slides' table has them, by model and set.
+# Log-likelihoods of the slides' table, by model and set.
 SLIDES: Mapping[str, Mapping[str, float]] = {
     name: dict(zip(piano_rolls.FILES, scores, strict=True))
     for name, scores in {
@@ -53,13 +53,13 @@ SLIDES: Mapping[str, Mapping[str, float]] = {
 
 
 class Searched(NamedTuple):
-    """What was found on the validation split of a set.
+    """The settings found on the validation split of a set.
 
     Attributes:
         dropouts: the same for every model.
-        rates: learning rates by model; the others learn at the schedule's.
-        longest_memory: what an SFM holds at birth, in ticks.
-        schedule: how each model is trained at full size.
+        rates: learning rates by model; other models use the schedule's rate.
+        longest_memory: longest memory of an SFM at birth, in ticks.
+        schedule: of the training at full size.
     """
 
     dropouts: Dropouts
@@ -68,17 +68,18 @@ class Searched(NamedTuple):
     schedule: Schedule
 
 
-# Rates among 3e-3, 1e-2 and 2e-2; A-SFM follows SFM, and the RHN broke at 1e-2. A chord
-# lasts few frames: born with hundreds, SFM learned more slowly.
+# Rates were searched among 3e-3, 1e-2 and 2e-2; A-SFM has the rate of SFM, and the RHN
+# diverged at 1e-2. A chord lasts few frames: with a memory of hundreds of ticks at
+# birth, SFM learned more slowly.
 CHORALES = Searched(
     Dropouts(inputs=0.2, said=0.3),
     {"lstm": 1e-2, "gru": 1e-2, "sfm": 2e-2, "a-sfm": 2e-2},
     16.0,
     Schedule(200, 16, 3e-3, 5, 3, 5.0),
 )
-# Thrice as many pieces, and longer: of the chorales' dropouts SFM learned too little.
-# Searched with SFM: dropouts of inputs up to .2, of what is said .1 to .3, and memories
-# of 16, 64 and 256 ticks.
+# This set has three times as many pieces, and longer ones: with the chorales' dropouts
+# SFM learned too little. The search, with SFM, covered dropouts of inputs up to .2, of
+# outputs from .1 to .3, and memories of 16, 64 and 256 ticks.
 TUNES = Searched(
     Dropouts(inputs=0.05, said=0.15),
     {"lstm": 1e-2, "gru": 1e-2, "sfm": 1e-2, "a-sfm": 1e-2},
@@ -86,16 +87,16 @@ TUNES = Searched(
     Schedule(100, 16, 3e-3, 100, 0, 5.0, 0.0),
 )
 SEARCHED: Mapping[str, Searched] = {"jsb": CHORALES, "nottingham": TUNES}
-"""By set; for one that was not searched the chorales' stand."""
+"""Settings by set; other sets use those of the chorales."""
 
 
 class Size(NamedTuple):
-    """How much is read and how long is learned.
+    """The amount of data and the schedule of training.
 
     Attributes:
-        pieces: of each split, the first so many; None is all.
-        schedule: how each model is trained; None is as `SEARCHED` has it.
-        frames: of each piece, the first so many; None is all.
+        pieces: number of first pieces of each split; None means all.
+        schedule: of the training; None means the one in `SEARCHED`.
+        frames: number of first frames of each piece; None means all.
     """
 
     pieces: int | None
@@ -111,21 +112,21 @@ QUICK = Size(32, Schedule(6, 8, 3e-3, 2, 0, 5.0), 129)
 def carry_out(
     names: Sequence[str], folder: Path, size: Size, order: Order
 ) -> dict[str, Any]:
-    """Try the models on sets of piano rolls.
+    """Train and test the models on sets of piano rolls.
 
     Args:
-        names: of the sets, as in `piano_rolls.FILES`; all there are where none is.
+        names: of the sets, as in `piano_rolls.FILES`; if empty, all sets in the folder.
         folder: of their files.
-        size: how much.
-        order: which models and seeds, and where to.
+        size: amount of data and schedule.
+        order: models, seeds and results folder.
 
     Returns:
-        `sets`, of each the `models` as `tables.fold` gives them, the `bound` of the
-        slides' score, and how many `pieces` each split has; `text`, the tables in
-        Markdown. The folder has it as `music.json` and `music.md`, and drawn.
+        `sets`, for each the `models` from `tables.fold`, the `bound` of the slides'
+        score, and the number of `pieces` in each split; `text`, the tables in Markdown.
+        They are written to `music.json` and `music.md`, with a picture.
 
     Raises:
-        ConfigError: for a set or a model that there is not.
+        ConfigError: for an unknown set or model.
         FeedError: if a file cannot be used.
         SinkError: if results cannot be read or written.
     """
@@ -156,12 +157,12 @@ def carry_out(
 
 
 def experiment(name: str, folder: Path, size: Size) -> Experiment:
-    """Give a set with the eleven models of the slides' table.
+    """Make the experiment of a set, with the eleven models of the slides' table.
 
     Args:
         name: of the set, as in `piano_rolls.FILES`.
         folder: of its file.
-        size: how much.
+        size: amount of data and schedule.
 
     Raises:
         ConfigError: for another name.
@@ -171,18 +172,18 @@ def experiment(name: str, folder: Path, size: Size) -> Experiment:
 
 
 def searched(name: str) -> Searched:
-    """Give what a set is trained with: for one not searched, the chorales'."""
+    """Give the settings of a set; a set without a search has those of the chorales."""
     return SEARCHED.get(name, CHORALES)
 
 
 def on(name: str, folder: Path, size: Size, found: Searched) -> Experiment:
-    """Give a set with the eleven models, trained with other settings.
+    """Make the experiment of a set, with given settings of the training.
 
     Args:
         name: of the set, as in `piano_rolls.FILES`.
         folder: of its file.
-        size: how much.
-        found: what they are trained with.
+        size: amount of data and schedule.
+        found: settings of the training.
     """
     splits = piano_rolls.load(name, folder, size.pieces, size.frames)
     objective = objectives.objective(_loss, _scores, "nll", found.dropouts.ask)
@@ -203,9 +204,9 @@ def on(name: str, folder: Path, size: Size, found: Searched) -> Experiment:
 
 
 def bound(sequences: Sequences) -> float:
-    """Give the slides' score of a model that knows the next frame.
+    """Compute the slides' score of a model that knows the next frame.
 
-    Of n keys that sound, a softmax gives each 1/n at best: a frame scores -n log n.
+    A softmax can give each of n sounding keys at most 1/n: a frame scores -n log n.
     """
     pieces = [y.sum(-1) for y in sequences.y]
     return float(
@@ -220,20 +221,20 @@ def _born(name: str, found: Searched, seed: int) -> nn.Module:
 
 
 def _loss(outputs: Tensor, batch: Batch) -> Tensor:
-    """Give the negative log-likelihood of every frame that is there [n]."""
+    """Compute the negative log-likelihood of every unpadded frame [n]."""
     bits = binary_cross_entropy_with_logits(outputs, batch.y, reduction="none")
     return bits.sum(-1)[batch.mask]
 
 
 def _scores(outputs: Tensor, batch: Batch) -> Mapping[str, Tensor]:
-    """Give the same; the same, and the slides' score, as the mean of every piece."""
+    """Compute `nll` by frame, its mean by `piece`, and the slides' score `softmax`."""
     nll = _loss(outputs, batch)
     sounding = (batch.y * log_softmax(outputs, -1)).sum(-1)[batch.mask]
     return {"nll": nll, "piece": batch.means(nll), "softmax": batch.means(sounding)}
 
 
 def _draw(axes: Axes, piece: Tensor) -> None:
-    """Draw the keys that sound in the first frames [T, V], as the slides' figure 3."""
+    """Draw the sounding keys of the first frames [T, V], as in the slides' figure 3."""
     roll = piece[:SHOWN_FRAMES].T.numpy()
     axes.imshow(
         roll, aspect="auto", cmap="binary", origin="lower", interpolation="nearest"

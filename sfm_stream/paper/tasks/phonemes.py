@@ -22,7 +22,7 @@ from sfm_stream.paper.training.processes import train_ahead
 from sfm_stream.paper.training.trials import Experiment, Order
 from sfm_stream.report.markdown import table
 
-# Read off the bars of the slides' figure 4, which are of the whole corpus.
+# Read from the bars of the slides' figure 4, which cover the whole corpus.
 SLIDES: Mapping[str, float] = {
     "lstm": 0.646,
     "gru": 0.675,
@@ -35,9 +35,9 @@ SLIDES: Mapping[str, float] = {
     "a-sfm": 0.703,
 }
 DROPOUTS = Dropouts(inputs=0.2, said=0.3)
-# Searched on the validation split of the sample, LSTM, GRU and SFM among 5e-3, 1e-2 and
-# 2e-2, RHN from 5e-4 to 5e-3, P-LSTM from 5e-3 to 5e-2; A-SFM follows SFM. The others
-# learn at the schedule's.
+# Searched on the validation split of the sample: LSTM, GRU and SFM among 5e-3, 1e-2 and
+# 2e-2, RHN from 5e-4 to 5e-3, P-LSTM from 5e-3 to 5e-2; A-SFM has the rate of SFM. The
+# other models use the schedule's rate.
 RATES: Mapping[str, float] = {
     "lstm": 1e-2,
     "gru": 1e-2,
@@ -46,16 +46,16 @@ RATES: Mapping[str, float] = {
     "sfm": 2e-2,
     "a-sfm": 2e-2,
 }
-# In ticks: what an SFM holds at birth, about as long as a phone.
+# Longest memory of an SFM at birth, in ticks: about the length of a phone.
 LONGEST_MEMORY = 16.0
 
 
 class Size(NamedTuple):
-    """How much is read and how long is learned.
+    """The amount of data and the schedule of training.
 
     Attributes:
-        sentences: of each split, the first so many; None is all.
-        schedule: how each model is trained.
+        sentences: number of first sentences of each split; None means all.
+        schedule: of the training.
     """
 
     sentences: int | None
@@ -67,20 +67,20 @@ QUICK = Size(16, Schedule(5, 8, 5e-3, 2))
 
 
 def carry_out(folder: Path, size: Size, order: Order) -> dict[str, Any]:
-    """Try the models on a corpus.
+    """Train and test the models on a corpus.
 
     Args:
         folder: of the corpus.
-        size: how much.
-        order: which models and seeds, and where to.
+        size: amount of data and schedule.
+        order: models, seeds and results folder.
 
     Returns:
-        `models` as `tables.fold` gives them, and how many `frames` each split has;
-        `text`, the table in Markdown. The folder has it as `phonemes.json` and
-        `phonemes.md`, and drawn.
+        `models` from `tables.fold`, and the number of `frames` in each split; `text`,
+        the table in Markdown. They are written to `phonemes.json` and `phonemes.md`,
+        with a picture.
 
     Raises:
-        ConfigError: for a model that there is not.
+        ConfigError: for an unknown model.
         FeedError: if the corpus cannot be used.
         SinkError: if results cannot be read or written.
     """
@@ -100,11 +100,11 @@ def carry_out(folder: Path, size: Size, order: Order) -> dict[str, Any]:
 
 
 def experiment(folder: Path, size: Size) -> Experiment:
-    """Give the task with the nine models of the slides' figure.
+    """Make the experiment with the nine models of the slides' figure.
 
     Args:
         folder: of the corpus.
-        size: how much.
+        size: amount of data and schedule.
 
     Raises:
         FeedError: if the corpus cannot be used.
@@ -113,12 +113,12 @@ def experiment(folder: Path, size: Size) -> Experiment:
 
 
 def on(name: str, heard: Splits, schedule: Schedule) -> Experiment:
-    """Give the task on some speakers.
+    """Make the experiment on some speakers.
 
     Args:
         name: of the experiment.
-        heard: their sentences, features as they were computed.
-        schedule: how each model is trained.
+        heard: their sentences, with features before scaling.
+        schedule: of the training.
     """
     splits = _scaled(heard)
     objective = objectives.objective(_loss, _scores, "error", DROPOUTS.ask)
@@ -141,7 +141,7 @@ def _born(name: str, seed: int) -> nn.Module:
 
 
 def _scaled(splits: Splits) -> Splits:
-    """Give every feature the mean 0 and deviation 1 of the training split."""
+    """Scale every feature to mean 0 and deviation 1 on the training split."""
     heard = torch.cat(list(splits.train.x))
     mean, deviation = heard.mean(0), heard.std(0)
     return Splits(

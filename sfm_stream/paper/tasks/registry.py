@@ -13,17 +13,17 @@ from sfm_stream.paper.tasks import music, phonemes, signals
 from sfm_stream.paper.training.processes import Maker
 
 THREE = ("signals", "jsb", "phonemes")
-"""One of each kind, where none is named."""
+"""One task of each kind, for experiments without named tasks."""
 
 
 class Task(NamedTuple):
     """One task.
 
     Attributes:
-        score: the one of its scores that stands in tables.
-        needs: what it reads, from the folder of all data; empty for what is generated.
-        maker: takes that folder and whether the size of minutes is meant, and gives
-            what makes it, here or in another process.
+        score: name of the score in tables.
+        needs: path of its data in the folder of all data; empty for generated data.
+        maker: takes that folder and whether to run the quick size; gives a function
+            that makes the experiment, in this or another process.
     """
 
     score: str
@@ -35,7 +35,7 @@ def find(name: str) -> Task:
     """Give a task by its name.
 
     Raises:
-        ConfigError: if there is none of that name.
+        ConfigError: for an unknown name.
     """
     if name not in TASKS:
         problem = f"expected one of {', '.join(TASKS)}, was {name!r}"
@@ -44,7 +44,7 @@ def find(name: str) -> Task:
 
 
 def present(names: Sequence[str], data: Path) -> list[str]:
-    """Give those of some tasks whose data is there.
+    """Give the names of tasks whose data is present.
 
     Args:
         names: of tasks.

@@ -1,4 +1,4 @@
-"""What simple rules tell of a signal: one statistic, and the bound that fits best."""
+"""Classifies signals by simple rules: one statistic, and the bound that fits best."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from numpy.typing import NDArray
 from sfm_stream.paper.data.waves import SAWTOOTH, SQUARE, Floats, Waves, repeats
 
 JUMPS = 5
-"""How many of a signal's widest steps count as its jumps."""
+"""Number of a signal's largest steps that count as jumps."""
 
 
 def accuracies(train: Waves, test: Waves) -> dict[str, float]:
-    """Give what `repeats` reaches, and a bound on each of `STATISTICS`.
+    """Give the accuracy of `repeats`, and of a bound on each of `STATISTICS`.
 
     Args:
-        train: signals that the bounds are fitted to.
-        test: signals that count.
+        train: signals to which the bounds are fitted.
+        test: signals on which the accuracy is measured.
     """
     found = {"repeats": float((repeats(test.value) == test.label).mean())}
     for name, statistic in STATISTICS.items():
@@ -29,11 +29,11 @@ def accuracies(train: Waves, test: Waves) -> dict[str, float]:
 
 
 def fit(statistic: Floats, label: NDArray[np.int64]) -> tuple[float, int]:
-    """Give the bound that tells most signals apart, and the kind above it.
+    """Find the bound that classifies most signals correctly, and the kind above it.
 
     Args:
         statistic: of each signal [B].
-        label: its kind [B].
+        label: kind of each signal [B].
     """
     above = statistic[None, :] >= np.sort(statistic)[:, None]
     right = (above == (label == SAWTOOTH)).mean(-1)
@@ -59,14 +59,14 @@ def _steps(value: Floats) -> Floats:
 
 
 def _standard(value: Floats) -> Floats:
-    """Give signals of mean 0 and deviation 1; one that never moves is all 0."""
+    """Scale signals to mean 0 and deviation 1; a constant signal becomes 0."""
     deviation = value.std(-1, keepdims=True)
     centred = value - value.mean(-1, keepdims=True)
     return np.asarray(centred / np.where(deviation > 0.0, deviation, 1.0))
 
 
-# Of signals [B, T] -> [B]: how far neighbours lie apart, how far the farthest do, and
-# how unlike two values the values are.
+# Functions from signals [B, T] to [B]: the median step between neighbours, the mean of
+# the largest steps, and the kurtosis, which is least for signals of two values.
 STATISTICS: Mapping[str, Callable[[Floats], Floats]] = {
     "neighbours": _neighbours,
     "jumps": _jumps,

@@ -1,8 +1,8 @@
-"""One search for all models of the second task: the same grid, judged by validation.
+"""Searches settings for all models of the second task on the same grid.
 
-A model that was searched further than another looks better than it is. Here every model
-is trained with each rate and each pair of dropouts, equally long, and the setting that
-is best on the validation split is tested.
+A model with a wider search than another would look better than it is. So every model is
+trained with each rate and each pair of dropouts, for the same number of epochs, and its
+best setting on the validation split is tested.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ class Setting(NamedTuple):
     """One point of the grid.
 
     Attributes:
-        rate: of Adam, falling to 0 along half a cosine.
-        dropouts: in training.
+        rate: learning rate of Adam, falling to 0 along half a cosine.
+        dropouts: shares dropped in training.
     """
 
     rate: float
@@ -41,7 +41,7 @@ class Setting(NamedTuple):
 
     @property
     def label(self) -> str:
-        """The setting as part of a file's name."""
+        """The setting as part of a file name."""
         return f"{self.rate:g}-{self.dropouts.inputs:g}-{self.dropouts.said:g}"
 
 
@@ -49,7 +49,7 @@ RATES = (3e-3, 1e-2, 2e-2)
 DROPOUTS = (Dropouts(0.05, 0.15), Dropouts(0.2, 0.3))
 GRID = tuple(Setting(*both) for both in product(RATES, DROPOUTS))
 
-# The rate is the grid's. Of so many epochs the best on the validation split counts.
+# The rate comes from the grid. The best epoch on the validation split counts.
 FULL = music.Size(None, Schedule(60, 16, 0.0, 60, 0, 5.0, 0.0))
 QUICK = music.Size(16, Schedule(2, 8, 0.0, 2, 0, 5.0, 0.0), 65)
 
@@ -60,19 +60,19 @@ def carry_out(
     """Search the grid for every model on sets of piano rolls.
 
     Args:
-        names: of the sets, as in `piano_rolls.FILES`; all there are where none is.
+        names: of the sets, as in `piano_rolls.FILES`; if empty, all sets in the folder.
         folder: of their files.
-        size: how much, with a schedule.
-        order: which models and seeds, and where to.
+        size: amount of data, with a schedule.
+        order: models, seeds and results folder.
 
     Returns:
-        `sets`, by model `best`, the place in `grid` of the setting with the lowest mean
-        validation NLL, and `valid` and `test` of every setting, the mean of its seeds;
-        `grid`; `text`, the tables in Markdown. The folder has it as `search.json` and
+        `sets`, by model `best`, the index in `grid` of the setting with the lowest mean
+        validation NLL, and `valid` and `test` of every setting, means over seeds;
+        `grid`; `text`, the tables in Markdown. They are written to `search.json` and
         `search.md`.
 
     Raises:
-        ConfigError: for a set or a model that there is not.
+        ConfigError: for an unknown set or model.
         FeedError: if a file cannot be used.
         SinkError: if results cannot be read or written.
     """
@@ -90,12 +90,12 @@ def carry_out(
 def experiment(
     name: str, folder: Path, size: music.Size, setting: Setting
 ) -> Experiment:
-    """Give a set with the eleven models, all trained by one setting.
+    """Make the experiment of a set, with all eleven models trained by one setting.
 
     Args:
         name: of the set.
         folder: of its file.
-        size: how much, with a schedule.
+        size: amount of data, with a schedule.
         setting: of the grid.
     """
     known = music.searched(name)
@@ -107,7 +107,7 @@ def experiment(
 
 
 def _folded(results: Sequence[Sequence[Result]]) -> dict[str, Any]:
-    """Give by model the figures of every setting, and which is best."""
+    """Give by model the figures of every setting, and the index of the best."""
     found = {}
     for name in dict.fromkeys(result["model"] for result in results[0]):
         means = {

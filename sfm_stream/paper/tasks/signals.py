@@ -30,7 +30,7 @@ from sfm_stream.report.markdown import table
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-# Read off the slides' figure 2: all are multiples of 1/400.
+# Read from the slides' figure 2: all are multiples of 1/400.
 SLIDES: Mapping[str, float] = {
     "lstm": 0.97,
     "gru": 0.9775,
@@ -50,15 +50,15 @@ VARIANTS: Mapping[str, Callable[..., Waves]] = {
 }
 
 
-# SFM and A-SFM among 1e-2 and 5e-3, on the validation split. The others learn at the
-# schedule's, at which the RHN breaks.
+# SFM and A-SFM were searched among 1e-2 and 5e-3 on the validation split. The other
+# models use the schedule's rate, at which the RHN would diverge.
 RATES: Mapping[str, float] = {"rhn": 1e-3, "sfm": 5e-3, "a-sfm": 5e-3}
-# Of A-SFM. At 1, and the angles of 500 samples added up, gradients are too wild to
-# learn from: it came to an accuracy of .96.
+# Reach of A-SFM. At 1, with the angles of 500 samples added up, gradients are too large
+# to learn from: the accuracy was .96.
 REACH = 0.1
-# Ours: as many parameters as the slides' SFM, but five outputs and not one. A cell sees
-# its memory only through its outputs, and to see a slope under noise takes two stages:
-# smooth the values, then compare and count the smooth ones.
+# Our own model: the parameters match the slides' SFM, but with five outputs in place of
+# one. A cell sees its memory only through its outputs, and finding a slope under noise
+# takes two stages: smooth the values, then compare and count the smooth values.
 WIDE = "sfm-wide"
 WIDE_OUTPUTS = 5
 WIDE_MEMORY: Mapping[str, Any] = {
@@ -67,11 +67,11 @@ WIDE_MEMORY: Mapping[str, Any] = {
 
 
 class Instead(NamedTuple):
-    """How many disturbed signals are learned from, in place of a size's own number.
+    """The sizes for disturbed signals, in place of those for the slides' signals.
 
     Attributes:
-        train: signals to learn from.
-        epochs: at most.
+        train: number of training signals.
+        epochs: largest number of epochs.
     """
 
     train: int
@@ -79,15 +79,15 @@ class Instead(NamedTuple):
 
 
 class Size(NamedTuple):
-    """How much is drawn and how long is learned.
+    """The amount of data and the schedule of training.
 
     Attributes:
-        train: signals to learn from.
-        valid: signals that say when to stop.
-        test: signals that count; the slides' figures are of 400.
+        train: number of training signals.
+        valid: number of validation signals.
+        test: number of test signals; the slides' figures are of 400.
         samples: of a signal, T.
-        schedule: how each model is trained.
-        disturbed: what is different for disturbed signals.
+        schedule: of the training.
+        disturbed: other sizes for disturbed signals.
     """
 
     train: int
@@ -106,20 +106,20 @@ QUICK = Size(800, 200, 400, 100, Schedule(4, 25, 1e-2, 4, 0, 0.3, 0.0))
 
 
 def carry_out(size: Size, order: Order, variants: Sequence[str] = ()) -> dict[str, Any]:
-    """Try the models on the slides' signals, and on disturbed ones.
+    """Train and test the models on the slides' signals, and on disturbed signals.
 
     Args:
-        size: how much.
-        order: which models and seeds, and where to.
-        variants: which of `VARIANTS`; all where none is named.
+        size: amount of data and schedule.
+        order: models, seeds and results folder.
+        variants: names from `VARIANTS`; all if empty.
 
     Returns:
-        `variants`, of each the `models` as `tables.fold` gives them and the `rules`;
-        `text`, the table in Markdown. The folder has it as `signals.json` and
-        `signals.md`, and drawn.
+        `variants`, for each the `models` from `tables.fold` and the `rules`; `text`,
+        the table in Markdown. They are written to `signals.json` and `signals.md`, with
+        a picture.
 
     Raises:
-        ConfigError: for a model or a variant that there is not.
+        ConfigError: for an unknown model or variant.
         SinkError: if results cannot be read or written.
     """
     for name in variants:
@@ -158,7 +158,7 @@ def drawn(name: str, size: Size) -> tuple[Waves, Waves, Waves]:
 
 
 def of_variant(name: str, size: Size) -> Size:
-    """Give the size that a variant has."""
+    """Give the size for a variant."""
     if name != DISTURBED or size.disturbed is None:
         return size
     train, epochs = size.disturbed
@@ -166,11 +166,11 @@ def of_variant(name: str, size: Size) -> Size:
 
 
 def experiment(name: str, size: Size) -> Experiment:
-    """Give a variant of the task with the nine models of the slides, and `WIDE`.
+    """Make the experiment of a variant, with the nine models of the slides and `WIDE`.
 
     Args:
         name: one of `VARIANTS`.
-        size: how much, of the slides' signals.
+        size: amount of data and schedule, for the slides' signals.
     """
     parts, size = drawn(name, size), of_variant(name, size)
     scale = parts[0].inputs.mean((0, 1)), parts[0].inputs.std((0, 1))
@@ -219,7 +219,7 @@ def _scores(outputs: Tensor, batch: Batch) -> Mapping[str, Tensor]:
 
 
 def _draw(axes: Axes, signals: Waves) -> None:
-    """Draw the first signal of each kind, as the slides' figure 1."""
+    """Draw the first signal of each kind, as in the slides' figure 1."""
     for at, (name, colour) in enumerate(
         (("square", figures.OURS), ("sawtooth", figures.BLUE))
     ):
@@ -231,7 +231,7 @@ def _draw(axes: Axes, signals: Waves) -> None:
 
 
 def _table(found: Mapping[str, Any]) -> str:
-    """Give a row per model and per rule, a column per variant."""
+    """Write a table with a row per model and per rule, and a column per variant."""
     models = next(iter(found.values()))["models"]
     rows = [
         [

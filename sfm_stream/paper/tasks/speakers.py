@@ -1,4 +1,4 @@
-"""Phonemes with every speaker left out once, so that models can be told apart."""
+"""The phoneme task with every speaker left out once, to separate the models."""
 
 from __future__ import annotations
 
@@ -25,21 +25,21 @@ SURE = 0.95
 
 
 def carry_out(folder: Path, size: phonemes.Size, order: Order) -> dict[str, Any]:
-    """Try the models on every fold of the speakers.
+    """Train and test the models on every fold of the speakers.
 
     Args:
         folder: of the corpus.
-        size: how much.
-        order: which models and seeds, and where to.
+        size: amount of data and schedule.
+        order: models, seeds and results folder.
 
     Returns:
-        `models`: by name, `parameters`, `accuracy` as `tables.spread` gives it of the
-        folds (each the mean of its seeds), and `ahead`: by how much SFM is ahead of it,
-        as `difference` gives it, null where SFM was not tried and of itself. `text`,
-        the table in Markdown. The folder has it as `speakers.json` and `.md`, drawn.
+        `models`: by name, `parameters`; `accuracy`, from `tables.spread` over the folds
+        (each the mean of its seeds); and `ahead`, the lead of SFM over the model, from
+        `difference`, null for SFM itself and without SFM. `text`, the table in
+        Markdown. They are written to `speakers.json` and `speakers.md`, with a picture.
 
     Raises:
-        ConfigError: for a model that there is not.
+        ConfigError: for an unknown model.
         FeedError: if the corpus cannot be used, or has too few speakers.
         SinkError: if results cannot be read or written.
     """
@@ -66,12 +66,12 @@ def carry_out(folder: Path, size: phonemes.Size, order: Order) -> dict[str, Any]
 
 
 def experiment(folder: Path, size: phonemes.Size, fold: int) -> Experiment:
-    """Give the task of a fold.
+    """Make the experiment of a fold.
 
     Args:
         folder: of the corpus.
-        size: how much.
-        fold: from 0.
+        size: amount of data and schedule.
+        fold: number of the fold, from 0.
 
     Raises:
         FeedError: if the corpus cannot be used, or has too few speakers.
@@ -81,15 +81,15 @@ def experiment(folder: Path, size: phonemes.Size, fold: int) -> Experiment:
 
 
 def difference(ours: Sequence[float], theirs: Sequence[float]) -> dict[str, Any]:
-    """Give the mean difference of two models over the same folds, and how sure it is.
+    """Give the mean difference of two models over the same folds, with its interval.
 
     Args:
-        ours: of each fold.
-        theirs: likewise.
+        ours: scores of the first model by fold.
+        theirs: scores of the second model by fold.
 
     Returns:
-        `mean`; `low` and `high` of the 95 % interval of Student's t, null of one fold.
-        Folds share most of what they learn from, so it is somewhat too narrow.
+        `mean`; `low` and `high` of the 95 % interval of Student's t, null for one fold.
+        Folds share most of their training data, so the interval is somewhat too narrow.
     """
     from scipy.stats import t
 

@@ -1,1 +1,1 @@
-"""Training a network on sequences, and keeping what was found."""
+"""Trains networks on sequences, and stores the results."""

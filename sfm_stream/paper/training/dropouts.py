@@ -1,4 +1,4 @@
-"""Dropout, the same for every model: the sets are small and learned by heart."""
+"""Dropout, the same for every model: without it models learn small sets by heart."""
 
 from __future__ import annotations
 
@@ -17,25 +17,25 @@ class Dropouts(NamedTuple):
     """Shares that are dropped in training.
 
     Attributes:
-        inputs: of what a model reads.
-        said: of what its layer says, before the head.
+        inputs: share of the model's inputs.
+        said: share of the layer's outputs, before the head.
     """
 
     inputs: float
     said: float
 
     def read(self, model: nn.Module, batch: Batch) -> Batch:
-        """Give what a model reads of a batch."""
+        """Apply dropout to the inputs of a batch, if the model is in training."""
         return batch._replace(x=dropout(batch.x, self.inputs, model.training))
 
     def ask(self, model: nn.Module, batch: Batch) -> Answer:
-        """Ask a model of the slides' table what it says to what is left of a batch."""
+        """Apply dropout to a batch's inputs; give the model's answer."""
         return answer(model, self.read(model, batch))
 
     def born(
         self, name: str, task: str, options: Mapping[str, Any], seed: int
     ) -> Headed[Any]:
-        """Build a model of the slides' table whose head reads what is left.
+        """Build a model of the slides' table with dropout before the head.
 
         Args:
             name: as in `catalogue.CELLS`.

@@ -1,8 +1,8 @@
-"""The one training loop of the paper's experiments.
+"""The training loop of all the paper's experiments.
 
-A task is data and functions: sequences, what a batch costs, what it scores. The loop
-knows nothing else of it, so labels per sequence, labels per tick and likelihoods per
-frame are trained by the same lines.
+A task is data and functions: sequences, the loss of a batch, the scores of a batch. The
+loop needs only these, so the same loop trains on labels per sequence, labels per tick
+and likelihoods per frame.
 """
 
 from __future__ import annotations
@@ -19,17 +19,18 @@ from torch import Tensor, nn
 from sfm_stream.paper.data.sequences import Batch, Sequences, batches
 
 Progress = Callable[[int, int], None]
-"""Takes how many batches are done, and of how many at most."""
+"""Takes the number of batches done, and the largest possible number."""
 
 
 class Objective(NamedTuple):
-    """What is learned, and how well; lower is better of `loss` and of what is watched.
+    """The loss and the scores; for `loss` and the watched score, lower is better.
 
     Attributes:
-        loss: of a model on a batch, a value per item [n]: a sequence, or a tick that
-            is there. Its mean is descended.
-        scores: likewise, by name; the mean over all items is reported.
-        watched: the score whose mean on the validation split says when to stop.
+        loss: of a model on a batch, a value per item [n]: a sequence, or an unpadded
+            tick. Training minimises its mean.
+        scores: of a model on a batch, by name, a value per item; the mean over all
+            items is reported.
+        watched: the score whose mean on the validation split decides when to stop.
     """
 
     loss: Callable[[nn.Module, Batch], Tensor]
@@ -41,9 +42,9 @@ class Contender(NamedTuple):
     """A model that can be trained.
 
     Attributes:
-        build: gives it at birth, from a seed.
-        objective: what it learns.
-        lr: its own learning rate; None is the schedule's.
+        build: builds the untrained model from a seed.
+        objective: its loss and scores.
+        lr: its own learning rate; None means the schedule's.
     """
 
     build: Callable[[int], nn.Module]
@@ -52,7 +53,7 @@ class Contender(NamedTuple):
 
 
 class Splits(NamedTuple):
-    """A data set: what is learned from, what says when to stop, what is reported."""
+    """A data set: the splits for training, for validation and for the test."""
 
     train: Sequences
     valid: Sequences
@@ -60,18 +61,19 @@ class Splits(NamedTuple):
 
 
 class Schedule(NamedTuple):
-    """How long and how fast is learned.
+    """The length and the learning rate of a training.
 
     Attributes:
-        epochs: at most.
+        epochs: the largest number of epochs.
         batch: sequences of an update.
-        lr: of Adam, at the start.
-        patience: epochs without a better validation score before the learning rate is
-            halved; training goes on from the best weights.
-        halvings: how often; the next time training stops.
+        lr: learning rate of Adam at the start.
+        patience: epochs without a better validation score that are allowed; after one
+            more the learning rate is halved, and training goes on from the best
+            weights.
+        halvings: the largest number of halvings; the next time training stops.
         clip: largest norm of the gradient.
-        last: the share of `lr` that would be left after all epochs, along half a
-            cosine; 1 leaves it as it is.
+        last: the learning rate falls along half a cosine to this share of `lr` after
+            all epochs; 1 keeps it constant.
     """
 
     epochs: int
@@ -84,20 +86,20 @@ class Schedule(NamedTuple):
 
 
 class Epoch(NamedTuple):
-    """One pass over the training split: its mean loss, and the watched score after."""
+    """One pass over the training split: mean loss, and the watched score after it."""
 
     loss: float
     valid: float
 
 
 class Trained(NamedTuple):
-    """A model at its best epoch, and how it came there.
+    """A model at its best epoch, and the history of its training.
 
     Attributes:
         model: with the weights of the best epoch, in evaluation mode.
-        best: the epoch whose weights these are, from 1; 0 is birth.
+        best: number of the best epoch, from 1; 0 means the initial weights.
         history: of all epochs.
-        skipped: updates left out because a gradient was not finite.
+        skipped: number of updates left out because a gradient was not finite.
     """
 
     model: nn.Module
@@ -118,13 +120,13 @@ def train(
     """Train a model until its validation score no longer falls.
 
     Args:
-        contender: the model and what it learns.
-        splits: the test split is not read.
-        schedule: how long and how fast.
-        seed: of the weights at birth, the order of the sequences, and any chance in
-            the model; torch's global generator is left as it was.
-        device: where it is trained.
-        progress: told after every batch.
+        contender: the model and its objective.
+        splits: the data; the test split is not read.
+        schedule: of the training.
+        seed: of the initial weights, the order of the sequences, and any randomness in
+            the model; the state of torch's global generator is restored.
+        device: for the training.
+        progress: called after every batch.
     """
     rng = np.random.default_rng(seed)
     with torch.random.fork_rng():
@@ -157,11 +159,11 @@ def evaluate(
     """Give the mean of every score over the items of a split.
 
     Args:
-        model: left in evaluation mode.
+        model: afterwards in evaluation mode.
         objective: names and computes the scores.
         sequences: the split.
         batch: sequences at a time.
-        device: where the model is.
+        device: of the model.
     """
     model.eval()
     found: dict[str, list[Tensor]] = {}
@@ -173,7 +175,7 @@ def evaluate(
 
 
 class _Descent:
-    """Adam on one model, the best weights so far, and when it is enough."""
+    """Trains one model with Adam; keeps the best weights, and decides when to stop."""
 
     def __init__(
         self, model: nn.Module, objective: Objective, schedule: Schedule
@@ -187,7 +189,7 @@ class _Descent:
 
     @property
     def over(self) -> bool:
-        """Whether every epoch is used up, or every halving in vain."""
+        """Whether all epochs or all halvings are used up."""
         spent = len(self._history) >= self._schedule.epochs
         return spent or self._halved > self._schedule.halvings
 
@@ -215,7 +217,7 @@ class _Descent:
         return loss.item()
 
     def judge(self, epoch: Epoch) -> None:
-        """Keep the weights of the best epoch; slow down when none comes."""
+        """Keep the weights of the best epoch; halve the rate if none was better."""
         self._history.append(epoch)
         if epoch.valid < self._lowest:
             self._lowest, self._best = epoch.valid, len(self._history)

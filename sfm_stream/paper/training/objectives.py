@@ -16,15 +16,15 @@ from sfm_stream.paper.data.sequences import Batch
 from sfm_stream.paper.training.loop import Objective
 
 PONDER = 1e-3
-"""What a step of adaptive computation time costs, in units of the loss."""
+"""Cost of a step of adaptive computation time, in units of the loss."""
 
 
 class Answer(NamedTuple):
-    """What a model says to a batch.
+    """The outputs of a model for a batch.
 
     Attributes:
         outputs: of the head at every tick [T, B, O].
-        cost: what saying it cost, to be added to the loss; of the batch [].
+        cost: cost of the computation, a term of the loss; one for the batch [].
     """
 
     outputs: Tensor
@@ -32,13 +32,13 @@ class Answer(NamedTuple):
 
 
 def answer(model: nn.Module, batch: Batch) -> Answer:
-    """Ask a model of the slides' table.
+    """Run a model of the slides' table on a batch.
 
-    The phased LSTM opens its units by the time that passes, where the batch tells it;
-    every other model counts ticks. Only the ACT-RNN has a cost, of the steps it takes.
+    The phased LSTM uses the durations of ticks, if the batch has them; every other
+    model counts ticks. Only the ACT-RNN has a cost, for its steps.
 
     Raises:
-        ConfigError: for a model that is not of the table's make.
+        ConfigError: if the model is not a `Headed`.
     """
     if not isinstance(model, Headed):
         problem = f"expected a layer and its head, was {type(model).__name__}"
@@ -57,13 +57,13 @@ def objective(
     watched: str,
     ask: Callable[[nn.Module, Batch], Answer] = answer,
 ) -> Objective:
-    """Make an objective of functions of the outputs.
+    """Make an objective from functions of a model's outputs.
 
     Args:
         loss: of outputs [T, B, O] and batch, a value per item [n].
-        scores: likewise, by name.
-        watched: the score that is to fall.
-        ask: gives the outputs of a model.
+        scores: of outputs and batch, by name, a value per item [n].
+        watched: the score that should fall.
+        ask: runs a model on a batch.
     """
 
     def descended(model: nn.Module, batch: Batch) -> Tensor:

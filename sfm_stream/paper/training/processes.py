@@ -1,4 +1,4 @@
-"""Trials trained side by side in processes, for whoever asks for them afterwards."""
+"""Trains trials in several processes; `trials.carry_out` then finds the results."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from sfm_stream.paper.training import trials
 from sfm_stream.paper.training.trials import Experiment, Order, Watch
 
 Maker = Callable[[], Experiment]
-"""Gives an experiment; made of what another process can be sent."""
+"""Makes an experiment; a function that can be sent to another process."""
 
 
 class Job(NamedTuple):
     """One model and seed of an experiment.
 
     Attributes:
-        make: gives the experiment.
-        order: of the one model and seed.
+        make: makes the experiment.
+        order: for one model and one seed.
     """
 
     make: Maker
@@ -30,14 +30,15 @@ class Job(NamedTuple):
 
 
 def train_ahead(makers: Iterable[Maker], order: Order) -> None:
-    """Train what is not there yet in `order.processes`, several trials at a time.
+    """Train the trials without a result in `order.processes` processes.
 
-    `trials.carry_out` finds the results. A process trains on one thread, so they are
-    the same as without it. One process leaves the work to whoever asks.
+    `trials.carry_out` finds the results afterwards. A process trains on one thread, so
+    the results are the same as without processes. With one process this does nothing:
+    `trials.carry_out` trains.
 
     Args:
         makers: of the experiments.
-        order: which models and seeds, and where to.
+        order: models, seeds and results folder.
 
     Raises:
         ConfigError: for a model that an experiment does not have.
@@ -49,7 +50,7 @@ def train_ahead(makers: Iterable[Maker], order: Order) -> None:
 
 
 def jobs(make: Maker, order: Order) -> list[Job]:
-    """Give a job per model and seed, in the order in which `trials` has them."""
+    """List a job per model and seed, in the order of `trials.carry_out`."""
     names = order.models or list(make().contenders)
     alone = order._replace(watch=Watch(), processes=1)
     return [
@@ -60,7 +61,7 @@ def jobs(make: Maker, order: Order) -> list[Job]:
 
 
 def _share(work: Sequence[Job], count: int, watch: Watch) -> None:
-    """Train in processes that end with this one, and where it cannot go on."""
+    """Run jobs in processes that end with this process, also if it fails."""
     alone = partial(torch.set_num_threads, 1)
     with workers.processes(count, tasks_of_each=None, prepare=alone) as pool:
         begun = [pool.submit(_train, job) for job in work]
@@ -71,7 +72,7 @@ def _share(work: Sequence[Job], count: int, watch: Watch) -> None:
 
 
 def _train(job: Job) -> list[str]:
-    """Train one trial, and give what is to be said of it."""
+    """Train one trial; give the lines for the user."""
     said: list[str] = []
     trials.carry_out(job.make(), job.order._replace(watch=Watch(said.append)))
     return said

@@ -1,4 +1,4 @@
-"""Every model and seed: trained once, kept as a file, not trained again."""
+"""Trains every model and seed once, and stores each result as a file."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ Result = dict[str, Any]
 
 
 class Experiment(NamedTuple):
-    """One task with all that is tried on it.
+    """One task with its data and models.
 
     Attributes:
-        name: of the task; names its folder.
-        data: what the splits are, in plain values; a result counts for these alone.
+        name: of the task, and of its folder.
+        data: plain values that identify the splits; a result is valid only for these.
         splits: the data.
-        schedule: how each model is trained.
+        schedule: of the training.
         contenders: the models by name.
     """
 
@@ -45,22 +45,22 @@ class Experiment(NamedTuple):
     contenders: Mapping[str, Contender]
 
     def schedule_of(self, name: str) -> Schedule:
-        """Give how a model is trained: at its own learning rate, if it has one."""
+        """Give the schedule of a model, with its own learning rate if it has one."""
         lr = self.contenders[name].lr
         return self.schedule if lr is None else self.schedule._replace(lr=lr)
 
 
 def _nobody(*_: object) -> None:
-    """Tell nobody; it has a name, so that another process can be sent it."""
+    """Do nothing; a named function, so that it can be sent to another process."""
 
 
 @dataclass(frozen=True, slots=True)
 class Watch:
-    """Who is told how training gets on.
+    """The functions that receive the progress of training.
 
     Attributes:
         say: takes a line for the user.
-        progress: takes what is trained, batches done, and batches at most.
+        progress: takes a title, the batches done, and the largest number of batches.
     """
 
     say: Callable[[str], None] = _nobody
@@ -68,15 +68,15 @@ class Watch:
 
 
 class Order(NamedTuple):
-    """What an experiment is told by whoever wants it.
+    """The models, seeds and results folder for an experiment.
 
     Attributes:
         out: the results folder.
-        models: names of those to try; all where none is named.
+        models: names of the models to train; all if empty.
         seeds: of the weights and the order of the sequences.
-        device: where to train.
-        watch: told how it gets on.
-        processes: how many trials are trained at a time.
+        device: for the training.
+        watch: receives the progress.
+        processes: the number of trials trained at the same time.
     """
 
     out: Path
@@ -88,19 +88,19 @@ class Order(NamedTuple):
 
 
 def carry_out(experiment: Experiment, order: Order) -> list[Result]:
-    """Train every model from every seed, but for what is there already.
+    """Train every model from every seed, unless its result is stored already.
 
-    Seeds are the outer loop: after the first, every model has a result.
+    Seeds are the outer loop: after the first seed, every model has a result.
 
     Args:
         experiment: the task and its models.
-        order: which of them. A result is `<out>/trials/<task>/<model>-<seed>.json`,
-            its weights lie beside it; one with other data, another schedule, device or
-            torch is made anew.
+        order: models and seeds. A result is `<out>/trials/<task>/<model>-<seed>.json`,
+            with its weights beside it; a result with other data, schedule, device or
+            version of torch is made again.
 
     Returns:
         By seed and model: `task`, `model`, `seed`, `parameters`, `best`, `history`,
-        `skipped`, `seconds`, `valid` and `test` with a mean of each score.
+        `skipped`, `seconds`; `valid` and `test`, each with the mean of each score.
 
     Raises:
         ConfigError: for a model that the experiment does not have.
@@ -118,10 +118,10 @@ def carry_out(experiment: Experiment, order: Order) -> list[Result]:
 
 
 def trained(experiment: Experiment, name: str, seed: int, out: Path) -> nn.Module:
-    """Give a model with the weights of its result.
+    """Build a model with the weights of its result.
 
     Raises:
-        SinkError: if they cannot be read.
+        SinkError: if the weights cannot be read.
     """
     from safetensors.torch import load_model
 
@@ -137,15 +137,15 @@ def trained(experiment: Experiment, name: str, seed: int, out: Path) -> nn.Modul
 
 
 def once(path: Path, settings: Result, make: Callable[[], Result]) -> Result:
-    """Give the result that is there, if it has these settings; else make and keep it.
+    """Read a stored result if it has these settings; else make and store it.
 
     Args:
         path: of the result.
-        settings: plain values that a result is known by.
-        make: gives the rest of it.
+        settings: plain values that identify a result; they are part of it.
+        make: gives the rest of the result.
 
     Raises:
-        SinkError: if it cannot be read or written.
+        SinkError: if the result cannot be read or written.
     """
     known = _known(path)
     wanted = run_folder.plain(settings)
@@ -173,7 +173,7 @@ def _tried(experiment: Experiment, name: str, seed: int, order: Order) -> Result
 def _train(
     experiment: Experiment, name: str, seed: int, path: Path, order: Order
 ) -> Result:
-    """Train a model, keep its weights, and give its figures."""
+    """Train a model, store its weights, and give its figures."""
     from safetensors.torch import save
 
     title = f"{experiment.name}: {name}, seed {seed}"
@@ -217,12 +217,12 @@ def _figures(
 
 
 def place(task: str, name: str, seed: int, out: Path) -> Path:
-    """Say where the result of a model and a seed is kept."""
+    """Give the path of the result of a model and a seed."""
     return out / TRIALS / task / f"{name.replace(' ', '-')}-{seed}.json"
 
 
 def _known(path: Path) -> Result | None:
-    """Give the result that is there, if one is."""
+    """Read the result at a path; give None if there is no file."""
     if not path.exists():
         return None
     try:
