@@ -1,4 +1,4 @@
-"""Who computes the stages of a tick.
+"""The backends that compute the stages of a tick: numba, CUDA and torch.
 
 Importing this package loads neither numba nor torch.
 """

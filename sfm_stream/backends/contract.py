@@ -1,4 +1,4 @@
-"""What a backend owes to the engine, and the choice of one by its name.
+"""The interface of a backend, and the choice of a backend by its name.
 
 Importing this module loads neither numba nor torch.
 """
@@ -15,20 +15,20 @@ from sfm_stream.errors import ConfigError
 if TYPE_CHECKING:
     from sfm_stream.state.bank import Bank
 
-# Called as `sfm_stream.kernels.tick.advance` is.
+# A function with the arguments of `sfm_stream.kernels.tick.advance`.
 Advance: TypeAlias = Callable[..., int]
 
 DEFAULT = "numba"
-"""What `auto` stands for on the cpu."""
+"""The backend that `auto` chooses on the cpu."""
 
 
 class Backend(Protocol):
     """Computes the stages of ticks on a device.
 
     Attributes:
-        name: as `run.backend` calls it.
-        device: as `run.device` calls it.
-        packages: those whose versions decide the last bit of every record.
+        name: its name in `run.backend`.
+        device: its name in `run.device`.
+        packages: the packages whose versions affect the last bit of a record.
     """
 
     name: str
@@ -37,27 +37,27 @@ class Backend(Protocol):
 
     @property
     def threads(self) -> int:
-        """How many threads share a sum, which decides its last bit."""
+        """Number of threads that share a sum, which affects its last bit."""
 
     @property
     def advance(self) -> Advance:
-        """The tick: takes events, writes records; see `kernels.tick.advance`."""
+        """The tick: processes events, writes records; see `kernels.tick.advance`."""
 
     def take_charge(self, bank: Bank) -> None:
         """Take the bank whose rows `advance` will be called with.
 
-        Between calls a backend may keep them elsewhere; see `Bank.leave`.
+        Between calls a backend may keep the rows elsewhere; see `Bank.leave`.
 
         Raises:
-            ConfigError: if its rows are more than the device can work at.
+            ConfigError: if a row is too large for the device.
         """
 
     def resolve(self, arguments: Sequence[Any]) -> Calls:
-        """Give what `advance` runs for arguments of these types, without the look-up.
+        """Give the functions that `advance` runs for arguments of these types.
 
         Args:
-            arguments: passed to `advance` once before; what is given takes only such
-                as have the same types.
+            arguments: those of one earlier call of `advance`; the given functions take
+                only arguments of the same types.
         """
 
     def is_ready(self) -> bool:
@@ -65,10 +65,10 @@ class Backend(Protocol):
 
 
 class Calls(NamedTuple):
-    """What runs the tick.
+    """The functions that run the tick.
 
     Attributes:
-        few: for a tick and its label, with as little around it as there can be.
+        few: for a tick and its label, with the least overhead.
         many: for any events.
     """
 
@@ -77,13 +77,13 @@ class Calls(NamedTuple):
 
 
 class Place(NamedTuple):
-    """Where a backend is defined.
+    """The module and class of a backend.
 
     Attributes:
-        module: that defines it; imported when the backend is chosen.
-        kind: its class, which is called with the device and the cores it may use.
+        module: that defines the backend; imported when the backend is chosen.
+        kind: name of the class, which is called with the device and the cores to use.
         packages: that must be installed.
-        install: what brings them; empty: they come with us.
+        install: package to install for these; empty for dependencies of this package.
     """
 
     module: str
@@ -108,13 +108,13 @@ def choose(name: str, device: str, cores: int | None = None) -> Backend:
     """Give the backend of a name, on a device.
 
     Args:
-        name: `auto` or one of `BACKENDS`; `auto` is `cuda` on such a device.
-        device: as the backend calls it, e.g. `cpu`.
-        cores: of the CPU that may share the rows of many streams; None for all. The
-            number of cores changes the pace alone, never a record.
+        name: `auto` or one of `BACKENDS`; `auto` chooses `cuda` for a device `cuda`.
+        device: in the form of the backend, e.g. `cpu`.
+        cores: number of CPU cores that may share the rows of many streams; None for
+            all. The number of cores changes only the pace, never a record.
 
     Raises:
-        ConfigError: if the backend or the device is not there; no other is taken.
+        ConfigError: if the backend or the device is absent; there is no fallback.
     """
     if name == "auto":
         name = "cuda" if device.partition(":")[0] == "cuda" else DEFAULT

@@ -1,4 +1,4 @@
-"""The tick as machine code of the CPU: the default."""
+"""The default backend: the tick as machine code of the CPU."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from sfm_stream.state.bank import Bank
 
 KERNELS = tick.__name__.rpartition(".")[0]
-# What the compiled tick is made of.
+# The source files of the compiled tick.
 SOURCES = cache.Sources(
     (
         "jit/*.py",
@@ -33,11 +33,11 @@ SOURCES = cache.Sources(
 class Numba:
     """Computes the tick with `kernels.tick`, compiled by numba and kept on disk.
 
-    Machine code of other sources is thrown away first, so none of it can be loaded.
+    Machine code of other sources is deleted first, so that it cannot be loaded.
 
     Args:
         device: `cpu`.
-        cores: that share the rows of many streams; None for all.
+        cores: number of cores that share the rows of many streams; None for all.
 
     Raises:
         ConfigError: for a device other than `cpu`.
@@ -64,13 +64,13 @@ class Numba:
         return entry
 
     def take_charge(self, bank: Bank) -> None:
-        """Remember the bank: its rows stay where they are."""
+        """Remember the bank; its rows stay in its memory."""
         self._bank = bank
 
     def resolve(self, arguments: Sequence[Any]) -> Calls:
         """Give the machine code for arguments of these types, for one row or many.
 
-        To find it anew costs 11 us a call, more than the call of a live tick.
+        Finding it at every call would take 11 us, more than a live tick takes.
         """
         entry: Advance = self._tick.overloads[tuple(map(typeof, arguments))].entry_point
         assert self._bank is not None  # noqa: S101 the engine hands over its bank first
@@ -85,6 +85,6 @@ class Numba:
         entry = f"tick.{tick.advance.__name__}"
         return any(cache.holds(one, entry, SOURCES) for one in self._folders())
 
-    # Beside the sources, or in the user's own folder where these cannot be written.
+    # Beside the sources, or in the user's folder if the former cannot be written.
     def _folders(self) -> list[str]:
         return cache.folders(KERNELS)

@@ -1,7 +1,7 @@
-"""A block of events as work for each row, and the rows' records as the CPU says them.
+"""Sorts a block's events by row, and the rows' records into the order of the CPU.
 
-All on the host. A round is the rows that have something new, each with its own run of
-events: an index, no padding.
+All this runs on the host. A round is an index: the rows with new events, and the events
+of each row.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ NONE = np.zeros((0, 6), np.int64)
 
 
 class Round(NamedTuple):
-    """Which events each row takes.
+    """The events of each row.
 
     Attributes:
         rows: [A] numbers of the rows that have events, ascending.
-        begins: [A + 1] where the events of each begin in `order`.
-        order: numbers of events, row by row, each row's in their order.
+        begins: [A + 1] where the events of each row begin in `order`, and their end.
+        order: numbers of events, row by row, ascending for each row.
     """
 
     rows: Numbers
@@ -37,7 +37,7 @@ class Round(NamedTuple):
 
     @property
     def longest(self) -> int:
-        """The most events of a row."""
+        """The largest number of events of a row."""
         return int(np.diff(self.begins).max(initial=0))
 
 
@@ -45,8 +45,8 @@ def gather(row: Numbers, rows: int, targets: int) -> Round:
     """Sort events by the rows that take them.
 
     Args:
-        row: [T] of each event: its stream's first row, ALL_ROWS, or what has no row.
-        rows: how many there are.
+        row: [T] for each event: the stream's first row, ALL_ROWS, NO_ROW or NO_ROOM.
+        rows: the number of rows.
         targets: rows of a stream.
     """
     number = np.arange(len(row))
@@ -60,7 +60,7 @@ def gather(row: Numbers, rows: int, targets: int) -> Round:
 
 
 def strangers(events: Events) -> Numbers:
-    """Give the notices [n, 6] of ticks whose stream has no row; seq is the number."""
+    """Make the notices [n, 6] of ticks whose stream has no row; seq is their index."""
     at = np.flatnonzero((events.row < ALL_ROWS) & (events.kind == TICK))
     notices = np.zeros((len(at), 6), np.int64)
     notices[:, 0], notices[:, 1] = REJECTED, at
@@ -71,11 +71,11 @@ def strangers(events: Events) -> Numbers:
 
 
 def join(parts: Sequence[Out], refused: Numbers, seq: Numbers) -> Out:
-    """Put the rows' records in the order of the CPU's.
+    """Sort the rows' records into the order of the CPU.
 
     Args:
-        parts: records of each row one after another, `seq` being the event's number.
-        refused: notices of strangers.
+        parts: records, row by row, with the event's index in place of `seq`.
+        refused: notices from `strangers`.
         seq: [T] of each event.
     """
     ints = [np.concatenate([p[i] for p in parts]) for i in (0, 2, 4)]
@@ -93,9 +93,9 @@ def join(parts: Sequence[Out], refused: Numbers, seq: Numbers) -> Out:
 
 
 def deliver(found: Out, out: Out) -> Out:
-    """Write to `out` what it has room for; give the rest.
+    """Write records to `out` as far as it has room; give the rest.
 
-    Records are cut by kind: a kind's own order is kept.
+    Each kind of record is cut separately and keeps its order.
     """
     rest: list[NDArray[np.generic]] = []
     for kind in range(3):

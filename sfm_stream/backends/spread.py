@@ -1,8 +1,8 @@
-"""The rows of many streams over the cores of a CPU, row by row.
+"""Spreads the rows of many streams over the cores of a CPU.
 
-Rows are independent, so each core takes some of them, and all events of a row one after
-another: its arrays stay in the core's cache. The records come out in the order in which
-one core says them, and are the same to the last bit.
+Rows are independent. So each core takes some rows, and processes all events of a row
+one after another: the arrays of the row stay in the core's cache. The records have the
+order of a single core, and are the same to the last bit.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ if TYPE_CHECKING:
 
 Settings: TypeAlias = "NDArray[np.void]"
 
-# numba infers the types of what it compiles
+# numba infers the types of compiled functions
 SHARES: Any = compiled
 
 LEAST_EVENTS = 64
-"""Events from which on sorting them and waking threads costs less than it gains."""
+"""Least number of events for which several cores are faster than one."""
 PORTION = 1024
-"""Events that a core has room for the records of, before it takes another room."""
+"""Events whose records fit into the first buffers of a core."""
 
 
 def cores() -> int:
@@ -47,13 +47,13 @@ def cores() -> int:
 
 
 class Share(NamedTuple):
-    """Some rows, and the events that they take.
+    """Some rows and their events, the work of one core at a time.
 
     Attributes:
-        first: of the rows.
-        last: after the last row.
-        start: where their events begin among those of all shares.
-        stop: where they end.
+        first: the first row.
+        last: the row after the last one.
+        start: the first event, among the events of all shares.
+        stop: the event after the last one.
     """
 
     first: int
@@ -63,11 +63,11 @@ class Share(NamedTuple):
 
 
 class Room(NamedTuple):
-    """What a core works in.
+    """The buffers of a core.
 
     Attributes:
-        work: as `Bank.work`.
-        out: gets records until it is full.
+        work: work arrays, as `Bank.work`.
+        out: receives records until it is full.
     """
 
     work: Arena
@@ -78,8 +78,8 @@ class Part(NamedTuple):
     """Records of a share.
 
     Attributes:
-        first: row of the share, from which the records count their rows.
-        said: the records, `seq` the event's number.
+        first: first row of the share; rows in the records count from it.
+        said: the records, with the event's number as `seq`.
     """
 
     first: int
@@ -89,13 +89,13 @@ class Part(NamedTuple):
 def divide(
     events: Events, rows: int, targets: int, cores: int
 ) -> tuple[list[Share], Events]:
-    """Give whole streams in shares that grow smaller, for cores that take turns.
+    """Divide the streams into shares of decreasing size, for cores that take turns.
 
     Args:
         events: of a block.
-        rows: how many there are.
+        rows: the number of rows.
         targets: rows of a stream.
-        cores: that take shares.
+        cores: the number of cores that take shares.
 
     Returns:
         The shares, and their events; see `kernels.shares.deal`.
@@ -112,10 +112,10 @@ def divide(
 
 
 def join(parts: Sequence[Part], seq: NDArray[np.int64]) -> Out:
-    """Put records in the order of the events.
+    """Sort records into the order of the events.
 
     Args:
-        parts: the records, by row.
+        parts: the records, in the order of their rows.
         seq: [T] of each event.
     """
     ends = np.zeros((len(parts[0].said.counts), len(seq) + 1), np.int64)
@@ -132,18 +132,18 @@ def join(parts: Sequence[Part], seq: NDArray[np.int64]) -> Out:
 
 
 class Spread:
-    """Does what a compiled tick does, on several cores.
+    """Runs the compiled tick on several cores.
 
     Args:
         entry: the machine code of `kernels.tick.advance`.
-        bank: whose rows it works at.
-        threads: cores to use, that of the caller among them.
+        bank: the bank whose rows the tick changes.
+        threads: number of cores to use, including the caller's.
     """
 
     def __init__(self, entry: Advance, bank: Bank, threads: int) -> None:
         self._entry, self._threads, self._bank = entry, threads, bank
         self._sizes = bank.layout.sizes
-        # as many as there are cores beside the caller's, started when needed
+        # one thread per core other than the caller's, started when needed
         self._others = ThreadPoolExecutor(max(threads - 1, 1), "sfm-stream rows")
         self._rooms: list[Room] = []
         self._rest: Out | None = None
@@ -152,11 +152,11 @@ class Spread:
         self, settings: Settings, tables: Arena, rows: Arena, work: Arena,
         events: Events, start: int, stop: int, phase: int, out: Out,
     ) -> int:  # fmt: skip
-        """Take events; a few are taken as they come.
+        """Process events; only one core processes a small number of events.
 
         Returns:
-            The first event not taken; where `out` is full `start`, and the next call
-            goes on with the records, not with the events.
+            The first event that is not processed. If `out` is full that is `start`, and
+            the next call gives further records without processing events.
         """
         if self._rest is None:
             if stop - start < LEAST_EVENTS or len(rows.i64) <= self._sizes.targets:
@@ -172,7 +172,7 @@ class Spread:
         return stop
 
     def _take(self, events: Events, phase: int) -> Out:
-        """Take all events; where the ring must grow, all cores wait for it."""
+        """Process all events; if the ring must grow, all cores wait for it."""
         rows, targets = len(self._bank), self._sizes.targets
         waiting, taken = divide(events, rows, targets, self._threads)
         self._have_rooms(min(self._threads, len(waiting)))
@@ -185,11 +185,11 @@ class Spread:
                 self._bank.lengthen(rest.first + int(taken.row[rest.start]))
         if phase != LEARN and events.row.min() < ALL_ROWS:
             parts.append(self._refused(events))
-        # sorted by row alone: those of a share come as they were said
+        # sorted only by first row: the parts of a share keep their order
         return join(sorted(parts, key=itemgetter(0)), events.seq)
 
     def _refused(self, events: Events) -> Part:
-        """Give the notices of ticks whose stream has no row."""
+        """Make the notices of ticks whose stream has no row."""
         notices, none = rounds.strangers(events), room(self._sizes, 0)
         reals = np.zeros((len(notices), none.notice_num.shape[1]))
         return Part(0, none._replace(notice_int=notices, notice_num=reals))
@@ -197,7 +197,7 @@ class Spread:
     def _share_out(
         self, waiting: Sequence[Share], events: Events, phase: int
     ) -> list[tuple[list[Part], list[Share]]]:
-        """Have each core take shares, the caller's among them, until all are taken."""
+        """Run all cores, including the caller's, until all shares are taken."""
         turns, cores = iter(waiting), min(self._threads, len(waiting))
         work = partial(self._carry_out, events, phase, turns)
         others = [self._others.submit(work, core) for core in range(1, cores)]
@@ -206,10 +206,10 @@ class Spread:
     def _carry_out(
         self, events: Events, phase: int, turns: Iterator[Share], core: int
     ) -> tuple[list[Part], list[Share]]:
-        """Take one share after another, each as long as the ring has room for ticks.
+        """Process one share after another, each until the ring has no room for a tick.
 
         Returns:
-            The records, and what is left of the shares.
+            The records, and the unprocessed rests of shares.
         """
         parts, left = list[Part](), list[Share]()
         for share in turns:
@@ -227,7 +227,7 @@ class Spread:
     def _advance(
         self, events: Events, phase: int, share: Share, core: int
     ) -> tuple[Share, Out]:
-        """Take events of a share; give what is left of it, and the records."""
+        """Process events of a share; give the rest of the share, and the records."""
         layout, (f32, f64, i64) = self._bank.layout, self._bank.rows
         mine = slice(share.first, share.last)
         rows = Arena(f32[mine], f64[mine], i64[mine])
@@ -240,13 +240,13 @@ class Spread:
         return share._replace(start=reached), _since(before, out)
 
     def _waits_for_ring(self, events: Events, rest: Share, core: int) -> bool:
-        """Say whether a share stopped because the ring, not the room, is full."""
+        """Say whether a share stopped because the ring is full, not the buffers."""
         if self._rooms[core].out.counts.any():
-            return False  # both may be: the next room will tell
+            return False  # both may be full: a try with empty buffers decides
         return self._bank.lacks_room(rest.first + int(events.row[rest.start]))
 
     def _have_rooms(self, cores: int) -> None:
-        """Have an empty room for each core; what the last block said is out of use."""
+        """Make empty buffers for each core; drop the records of the last block."""
         for each in self._rooms:
             each.out.counts.fill(0)
         while len(self._rooms) < cores:
@@ -254,7 +254,7 @@ class Spread:
             self._rooms.append(Room(work, room(self._sizes, PORTION)))
 
     def _take_another_room(self, core: int) -> None:
-        """Leave a room to the records in it; a larger one if no event found room."""
+        """Replace full buffers by empty ones; by larger ones if no event fitted."""
         work, out = self._rooms[core]
         events = len(out.score_int) // (self._sizes.horizons * self._sizes.targets)
         times = 1 if out.counts.any() else 2
@@ -262,7 +262,7 @@ class Spread:
 
 
 def _since(before: Sequence[int], out: Out) -> Out:
-    """Give the records that were added since there were so many of each kind."""
+    """Give the records that were added after the counts `before`."""
     forecasts, scores, notices = map(slice, before, out.counts.tolist())
     return Out(
         out.forecast_int[forecasts], out.forecast_num[forecasts],

@@ -1,10 +1,10 @@
-"""The tick with the cell's stages computed by torch: the reference, on any device.
+"""The reference backend: torch computes the cell's stages of a tick, on any device.
 
-The orchestration is the source of `kernels.tick` itself, interpreted instead of
-compiled, over other functions for the cell's step, the backward sweep and the
-optimiser; every other stage is the compiled one. The arenas stay in numpy: what a stage
-needs goes to the device and back. Where a bank's first arena is float64, these stages
-compute in float64.
+The order of the stages comes from the source of `kernels.tick`, interpreted instead of
+compiled, with other functions for the cell's step, the backward sweep and the
+optimiser; every other stage is the compiled one. The arenas stay in numpy: the arrays
+of a stage are copied to the device and back. If a bank's first arena is float64, these
+stages compute in float64.
 """
 
 from __future__ import annotations
@@ -35,14 +35,14 @@ if TYPE_CHECKING:
 
 
 class Torch:
-    """Computes the cell's stages with torch on a device, all others as compiled.
+    """Computes the cell's stages with torch on a device, the others with numba.
 
     Args:
-        device: in torch's words, e.g. `cpu` or `cuda:0`.
-        cores: not used: a reference may take its time.
+        device: name of the device in torch, e.g. `cpu` or `cuda:0`.
+        cores: not used: a reference may be slow.
 
     Raises:
-        ConfigError: if torch has no such device here.
+        ConfigError: if torch cannot use the device.
     """
 
     name = "torch"
@@ -65,16 +65,16 @@ class Torch:
 
     @property
     def threads(self) -> int:
-        """Threads of torch's own products."""
+        """Number of threads of torch's products."""
         return torch.get_num_threads()
 
     @property
     def advance(self) -> Advance:
-        """Does what `kernels.tick.advance` does, but for rounding."""
+        """The tick: `kernels.tick.advance` with other rounding."""
         return self._advance
 
     def take_charge(self, bank: Bank) -> None:
-        """Do nothing: the rows stay where they are."""
+        """Do nothing: the rows stay in the bank."""
 
     def resolve(self, arguments: Sequence[Any]) -> Calls:
         """Give `advance` itself: it is not compiled."""
@@ -82,7 +82,7 @@ class Torch:
         return Calls(self._advance, self._advance)
 
     def is_ready(self) -> bool:
-        """Say yes: the few compiled stages are compiled one by one when needed."""
+        """Give True: the few compiled stages compile one by one when needed."""
         return True
 
     def _advance(self, settings: NDArray[np.void], *others: Any) -> int:
@@ -94,10 +94,10 @@ class Torch:
 
 # numpy's types say final, numpy does not.
 class Settings(np.record):  # type: ignore[misc]
-    """A record whose fields are attributes, also where numpy has a method (`clip`)."""
+    """A record with fields as attributes, even if numpy has such a method (`clip`)."""
 
     def __getattribute__(self, name: str) -> Any:
-        """Give a field, or what every record has."""
+        """Give a field, or else an attribute of numpy's record."""
         if name in np.void.__getattribute__(self, "dtype").fields:
             return np.void.__getitem__(self, name)
         return super().__getattribute__(name)

@@ -1,7 +1,7 @@
-"""The cell's stages in torch: a step, the sweep back, and the optimiser's step.
+"""The cell's stages in torch: a step, the backward sweep, and the optimiser's step.
 
-Each does what the compiled stage of that name does. The arenas stay in numpy: what a
-stage needs goes to the device and back.
+Each stage computes the same as the compiled stage of its name. The arenas stay in
+numpy: the arrays of a stage are copied to the device and back.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 Floats: TypeAlias = "NDArray[np.floating[Any]]"
-# Takes an array to the device; on the cpu the tensor shares its memory.
+# Copies an array to the device; on the cpu the tensor shares the array's memory.
 Send: TypeAlias = Callable[[Floats], Tensor]
 BETA1, BETA2, EPSILON = 0.9, 0.999, 1e-8
 
@@ -36,7 +36,7 @@ matrix, cube = source(rows.matrix), source(rows.cube)
 class Tape(NamedTuple):
     """The stored activations of a row, by slot; see `places.places`.
 
-    As arrays of the bank these are all slots [R, ...]; as tensors, the slots of T
+    As arrays of the bank they hold all slots [R, ...]; as tensors, the slots of T
     ticks.
     """
 
@@ -88,7 +88,7 @@ def _reach(send: Send, s: Any, tables: Arena) -> Tensor:
 def step(
     send: Send, s: Any, tables: Arena, row: Arena, work: Arena, before: int, slot: int
 ) -> None:
-    """Advance the memory, as `kernels.memory.cell.step` does, by `cell.step.step`."""
+    """Advance the memory as `kernels.memory.cell.step` does, with `cell.step.step`."""
     del work
     tape, d, blocks = _tape(s, row), s.states, _blocks(send, s, row)
     x, past = send(tape.u[slot, : s.inputs]), tape.read[before]
@@ -153,12 +153,10 @@ def sweep(
     spans: NDArray[np.int64],
     labels: int,
 ) -> float:
-    """Add the gradient to that of `work`, and return the loss.
+    """Add the gradient to that in `work`, and give the sum of squared errors.
 
-    As `kernels.memory.backprop.sweep` does.
-
-    With T swept ticks, newest first, all but the flow through memory and z is one
-    product over T.
+    The result is that of `kernels.memory.backprop.sweep`. With T swept ticks, newest
+    first, all but the flow through memory and z is one product over T.
     """
     ticks = _swept(spans)
     slots = ticks % (s.ring - 1)
@@ -186,7 +184,7 @@ def sweep(
 
 
 def _swept(spans: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Give the ticks of all windows that hold news, newest first, each once."""
+    """List the ticks of all windows with new labels, newest first, each once."""
     full = spans[spans[:, 2] >= spans[:, 1]]
     windows = [np.arange(first, last + 1) for first, _, last in full]
     return np.unique(np.concatenate(windows))[::-1]
@@ -195,7 +193,7 @@ def _swept(spans: NDArray[np.int64]) -> NDArray[np.int64]:
 def _news(
     s: Any, row: Arena, spans: NDArray[np.int64], ticks: NDArray[np.int64]
 ) -> Floats:
-    """Give the labels [T, Q] to learn from, NaN where there is none."""
+    """Give the labels [T, Q] to learn from; NaN for an absent label."""
     labels = matrix(row.f32, s.at_labels, s.ring, s.horizons)[ticks % (s.ring - 1)]
     fresh = (spans[:, 1] <= ticks[:, None]) & (ticks[:, None] <= spans[:, 2])
     return np.where(fresh, labels, np.array(np.nan, labels.dtype))
@@ -204,9 +202,9 @@ def _news(
 class _Flow:
     """Gradients through the memory R and the output z of T ticks, newest first.
 
-    With S what was turned, f the forget gate and θ the angle of a tick,
-    R = f S + g i, S = R_before e^{-jθ}; a complex gradient is that of Re plus j times
-    that of Im.
+    With S the rotated memory, f the forget gate and θ the angle of a tick,
+    R = f S + g i and S = R_before e^{-jθ}. A complex gradient is the gradient of Re
+    plus j times the gradient of Im.
     """
 
     def __init__(
@@ -224,7 +222,7 @@ class _Flow:
         amplitude, re, im = tape.read.chunk(3, -1)
         self._direction = torch.complex(re / amplitude, im / amplitude)
         self._turned = torch.complex(*tape.turned.chunk(2, -1))
-        # Back through a turn by e^{-jθ} is a turn by e^{jθ}.
+        # The gradient through a rotation by e^{-jθ} rotates by e^{jθ}.
         self._unturn = torch.complex(tape.turn[:, 0], tape.turn[:, 1])
         kept = FORGET_CAP * self._gates["f_fre"][:, :, None]
         base = kept * self._gates["f_ste"][:, None, :]
@@ -237,11 +235,11 @@ class _Flow:
         self._angle_slope = tape.tau[:, None] * reach * (1 - tape.turn[:, 2] ** 2)
 
     def back(self, ticks: NDArray[np.int64], dz: Tensor) -> tuple[Tensor, Tensor]:
-        """Go back over the ticks.
+        """Carry the gradient back over the ticks.
 
         Args:
-            ticks: their numbers; where one is left out nothing flows.
-            dz: what z gets from labels [T, M].
+            ticks: their numbers, newest first; no gradient flows across a missing tick.
+            dz: gradient of z from the labels [T, M].
 
         Returns:
             Gradients of the pre-activations: of the gates [T, G], heads [T, K, 2M].

@@ -1,1 +1,1 @@
-"""The tick on an NVIDIA GPU: nothing of CUDA is loaded before it is asked for."""
+"""The tick on an NVIDIA GPU; importing this package does not load CUDA."""

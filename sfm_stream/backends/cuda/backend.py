@@ -1,7 +1,7 @@
 """The backend `cuda`: the whole tick on an NVIDIA GPU.
 
-The rows of a bank live there. They come home when the engine looks at them, and go back
-with the next events.
+The rows of a bank stay on the GPU. They are copied to the host when the engine reads
+them, and back to the GPU with the next events.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class Cuda:
         cores: not used: the rows are on the GPU.
 
     Raises:
-        ConfigError: if there is no such GPU, or no driver.
+        ConfigError: if the GPU or the driver is absent.
     """
 
     name = "cuda"
@@ -51,9 +51,9 @@ class Cuda:
         """Keep the rows of a bank on the GPU between calls.
 
         Raises:
-            ConfigError: if the cell is larger than a block of the GPU can work at.
+            ConfigError: if the cell is too large for a block of the GPU.
         """
-        bank.have_whole_ring()  # `cell.cu` is compiled for one
+        bank.have_whole_ring()  # `cell.cu` is compiled for a fixed ring
         cells = self._cells(bank.layout) if bank.layout.sizes.cell else None
         self._chain = Chain(bank.layout, chain.compile_stages(), cells)
         self._bank = bank
@@ -65,15 +65,15 @@ class Cuda:
 
     @property
     def advance(self) -> Advance:
-        """Does what `kernels.tick.advance` does, but for rounding.
+        """The tick on the GPU: `kernels.tick.advance` with other rounding.
 
-        Where `out` is full it returns `start`. The events are taken all the same: the
-        next call gives the rest of their records.
+        If `out` is full it returns `start`, although the events are processed: the next
+        call gives the rest of their records.
         """
         return self._advance
 
     def resolve(self, arguments: Sequence[Any]) -> Calls:
-        """Give `advance` itself: it finds machine code on its own."""
+        """Give `advance` itself: it finds its machine code."""
         del arguments
         return Calls(self._advance, self._advance)
 

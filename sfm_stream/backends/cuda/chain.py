@@ -1,14 +1,14 @@
-"""The chain of kernels that takes the events of a block, and what they work on.
+"""The chain of kernels that processes the events of a block, and its arrays.
 
-    ahead     read the ticks to come up to the next update: scale them, forget gaps
-    forward   (cell.cu) step the memory over them
-    after     settle, teach, forecast, for each of the ticks
-    learn     (cell.cu) where an update is due
-    account   note the update, lay out a window of the past
+    ahead     scale the ticks up to the next update, and apply gaps
+    forward   (cell.cu) step the memory over these ticks
+    after     for each of these ticks: settle, teach the experts, forecast
+    learn     (cell.cu) compute the gradient where an update is due, and take the step
+    account   record the update, and lay out a window of the past
     forward, learn  (cell.cu) over that window
 
 One chain takes each row to its next update, or to the end of its events. The host
-launches as many chains as should be enough, then asks whether any row has more.
+launches the expected number of chains, then checks whether any row has events left.
 """
 
 from __future__ import annotations
@@ -41,14 +41,14 @@ from sfm_stream.state.places import COUNTERS, VERSION
 
 # Phases in which ticks are observed.
 OBSERVES = OBSERVE + PEEK
-# Of a block of most stages: few, so that rows spread over all multiprocessors. Of
-# `cell.cu`'s the prelude decides.
+# Threads of a block in most stages: few, so that rows spread over all multiprocessors.
+# The prelude sets the threads of `cell.cu`.
 THREADS = 32
-# Of a block of `after`, and the rows it takes: each has a thread.
+# Threads of a block of `after`, and the rows in it: each row has its own thread.
 TEAM, TEAM_ROWS = 64, 8
-# A row has room for the records of this many events, besides those that wait.
+# A row has room for the records of this many events.
 EVENTS_KEPT = 32
-# Left out of `ahead`, or put in its place.
+# Functions that `ahead` leaves out or replaces.
 AHEAD: Instead = {
     "experts.mature.settle_due": instead.nothing,
     "experts.mature.void": instead.nothing,
@@ -61,7 +61,7 @@ AHEAD: Instead = {
     "inputs.period.watch": instead.nothing,
     "tick.keep": instead.nothing,
 }
-# The memory is stepped by `forward`, the gradient is `learn`'s.
+# In `after`: `forward` has stepped the memory, and `learn` computes the gradient.
 AFTER: Instead = {
     "memory.cell.step": instead.nothing,
     "memory.cell.lose": instead.nothing,
@@ -73,13 +73,13 @@ AFTER: Instead = {
     "learning.shared.join": instead.nothing,
     "experts.mature.teach_least_squares": instead.note,
 }
-# Least squares, where all threads of a block learn them.
+# Least squares, which all threads of a block learn together.
 TOGETHER: Instead = {
     "experts.mature.see": team.see,
     "experts.least_squares.update": team.update,
 }
-# Places that `ahead` leaves alone, or that `after` writes again: forecasts, and what
-# is learned from them.
+# Prefixes of arrays that `ahead` does not change or that `after` writes again:
+# forecasts, and the state learned from them.
 UNTOUCHED = (
     "origin_", "theta", "cov", "mix_", "interval", "trackers", "spread_", "season_",
     "period_",    "label_", "errors",
@@ -87,19 +87,19 @@ UNTOUCHED = (
 
 
 class Cell(Protocol):
-    """The kernels of `cell.cu`; arguments lie on the GPU."""
+    """The kernels of `cell.cu`; their arguments are arrays on the GPU."""
 
     def forward(self, blocks: int, *arrays: Any) -> None:
         """Step the memory of rows."""
 
     def learn(self, blocks: int, *arrays: Any) -> None:
-        """Learn where labels wait."""
+        """Learn in the rows with labels."""
 
     def join(self, blocks: int, *arrays: Any) -> None:
         """Add up the gradients of shared cells."""
 
     def together(self, blocks: int, *arrays: Any) -> None:
-        """Take the steps of shared cells."""
+        """Take the optimiser's step of shared cells."""
 
 
 class Cells(NamedTuple):
@@ -132,7 +132,7 @@ def compile_stages() -> Kernels:
 
 
 def kept_places(layout: Layout) -> NDArray[np.int64]:
-    """Give the runs of a row's f64 that `ahead` may change: begin and length [n, 2]."""
+    """List the parts of a row's f64 that `ahead` may change: begin, length [n, 2]."""
     begins = offsets(layout.places)
     mine = [p for p in layout.places if p.arena == "f64" and p.size > 0]
     mine = [p for p in mine if not p.name.startswith(UNTOUCHED)]
@@ -144,8 +144,9 @@ class Chain:
 
     Args:
         layout: of the bank.
-        kernels: of `compile_stages`.
-        cells: of `cell.cu`, compiled for the layout; None where no expert needs it.
+        kernels: from `compile_stages`.
+        cells: kernels of `cell.cu`, compiled for the layout; None if no expert needs
+            the cell.
     """
 
     def __init__(self, layout: Layout, kernels: Kernels, cells: Cells | None) -> None:
@@ -157,7 +158,7 @@ class Chain:
         self._knobs = memory.send(np.zeros(2))
 
     def send(self, rows: Arena) -> None:
-        """Take the rows of a bank to the GPU."""
+        """Copy the rows of a bank to the GPU."""
         count = len(rows.i64)
         self._rows = Arena(*(memory.send(part) for part in rows))
         wide = widths(prelude.room_places(self._sizes))
@@ -185,7 +186,7 @@ class Chain:
         self._make_room(count, EVENTS_KEPT)
 
     def fetch(self, rows: Arena) -> None:
-        """Bring the rows back."""
+        """Copy the rows back to the host."""
         assert self._rows is not None  # noqa: S101 they were sent
         for there, here in zip(self._rows, rows, strict=True):
             memory.read(there, here)
@@ -193,7 +194,7 @@ class Chain:
             self._spread_cells(rows)
 
     def _spread_cells(self, rows: Arena) -> None:
-        """Give all rows the weights of their cell, as the CPU's have them."""
+        """Copy the weights of a shared cell to all its rows, as on the CPU."""
         s, begins = self._sizes, offsets(self._layout.places)
         first, version = begins["weights"], begins["counters"] + VERSION
         weights = slice(first, first + s.weights)
@@ -202,9 +203,9 @@ class Chain:
             rows.i64[home :: s.targets, version] = rows.i64[home, version]
 
     def run(self, events: Events, phase: int, settings: NDArray[np.void]) -> list[Out]:
-        """Take the events through the phases; give each row's records, row by row.
+        """Process the events; give the records, row by row.
 
-        The numbers that records begin with are those of the events.
+        The records hold the index of their event in place of `seq`.
         """
         assert self._rows is not None  # noqa: S101 they were sent
         count = len(self._rows.i64)
@@ -216,8 +217,8 @@ class Chain:
         sent = Events(*(memory.send(part) for part in _numbered(events)))
         memory.write(self._knobs, np.array([settings[0]["clip"], settings[0]["lr"]]))
         parts: list[Out] = []
-        # A row needs a chain for each update, and where cells are shared one more,
-        # in which it waits for the others.
+        # A row needs one chain per update, and with a shared cell a second one, in
+        # which it waits for the other rows.
         updates = -(-(todo.longest - 1) // self._sizes.every)
         chains = 1 + (1 + self._sizes.shared) * updates
         while True:
@@ -232,7 +233,7 @@ class Chain:
             chains = 1
 
     def _set_out(self, todo: Round, count: int) -> None:
-        """Tell each row which events are its own."""
+        """Write the range of events of each row."""
         marks = _no_marks(count)
         marks[todo.rows, NEXT] = todo.begins[:-1]
         marks[todo.rows, END] = todo.begins[1:]
@@ -290,7 +291,7 @@ class Chain:
         )
 
     def _make_room(self, count: int, events: int) -> None:
-        """Make room for the records of so many events of each row."""
+        """Make room for the records of `events` events in each row."""
         self._events_kept = events
         form = room(self._sizes, 0)
         each = events * self._sizes.horizons
@@ -302,7 +303,7 @@ class Chain:
         self._out = Out._make([*tables, counts])
 
     def _collect(self, todo: Round) -> Out:
-        """Bring the records of the rows home, and empty their room."""
+        """Copy the records of the rows to the host, and empty their room."""
         counts = memory.read(self._out.counts)[todo.rows]
         ends = counts.cumsum(axis=0)
         tables = [
@@ -334,6 +335,6 @@ def _no_turns(cells: int) -> NDArray[np.int64]:
 
 
 def _numbered(events: Events) -> Events:
-    """Give records the number of their event in place of seq, which several share."""
+    """Replace `seq`, which several events may share, by the index of the event."""
     columns = [np.ascontiguousarray(column) for column in events]
     return Events(*columns)._replace(seq=np.arange(len(events.kind)))

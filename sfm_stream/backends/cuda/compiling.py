@@ -1,6 +1,6 @@
-"""`cell.cu` as machine code of a GPU, compiled at run time by NVRTC and kept on disk.
+"""Compiles `cell.cu` for a GPU at run time with NVRTC, and keeps the code on disk.
 
-No toolkit, compiler or driver is needed: the wheel `nvidia-cuda-nvrtc` brings all.
+This needs no toolkit, compiler or driver: the wheel `nvidia-cuda-nvrtc` is enough.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ ENTRIES = ("forward", "learn", "join", "together")
 
 
 class Usage(NamedTuple):
-    """What a kernel needs of a multiprocessor, as ptxas says it.
+    """The resources that a kernel needs, as ptxas reports them.
 
     Attributes:
         name: of the kernel.
         registers: of a thread.
         stack: bytes of a thread's local memory.
-        spilled: bytes written to it because registers were too few.
+        spilled: bytes written to local memory because registers were too few.
     """
 
     name: str
@@ -48,7 +48,7 @@ def compile_cell(
         layout: of the bank.
         architecture: e.g. `sm_90`.
         tape: see `prelude.prelude`.
-        cache: keeps machine code by source, options and version of the compiler.
+        cache: stores machine code by source, options and version of the compiler.
 
     Raises:
         ConfigError: if the cell is too large.
@@ -57,7 +57,7 @@ def compile_cell(
 
 
 def usage(layout: Layout, architecture: str, tape: int = ROW) -> list[Usage]:
-    """Compile as `compile_cell` does and say what each kernel needs.
+    """Compile as `compile_cell` does; give the resources of each kernel.
 
     Raises:
         ConfigError: if the cell is too large.
@@ -68,7 +68,7 @@ def usage(layout: Layout, architecture: str, tape: int = ROW) -> list[Usage]:
 
 
 def parse_usage(log: str) -> list[Usage]:
-    """Read what `ptxas -v` says about each kernel."""
+    """Read the resources of each kernel from the output of `ptxas -v`."""
     found = re.findall(
         r"Compiling entry function '(\w+)'.*?(\d+) bytes stack frame, "
         r"(\d+) bytes spill stores.*?Used (\d+) registers",

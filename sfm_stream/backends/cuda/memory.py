@@ -1,4 +1,4 @@
-"""Arrays on the GPU."""
+"""Allocates arrays on the GPU, and copies arrays to it and back."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def send(array: Any) -> Any:
 
 
 def room(shape: Sequence[int], kind: Any) -> Any:
-    """Make room on the GPU for an array; what it holds is undefined."""
+    """Allocate an array on the GPU; its contents are undefined."""
     return cuda.device_array(tuple(shape), kind)
 
 
@@ -26,6 +26,6 @@ def write(there: Any, array: NDArray[Any]) -> None:
 
 
 def read(there: Any, into: Any = None) -> NDArray[Any]:
-    """Copy an array from the GPU, when all that was launched before is done."""
+    """Copy an array from the GPU after all kernels launched before have ended."""
     found: NDArray[Any] = there.copy_to_host(into)
     return found

@@ -1,7 +1,7 @@
-"""The sizes, places and constants that `cell.cu` is compiled with, and what it needs.
+"""The sizes, offsets and constants for compiling `cell.cu`, and its block sizes.
 
-All of it follows from the layout of a bank and from the constants of the CPU's stages,
-so that both compute the same.
+They follow from the layout of a bank and from the constants of the CPU's stages, so
+that both compute the same.
 """
 
 from __future__ import annotations
@@ -30,15 +30,15 @@ from sfm_stream.state.places import (
 
 SOURCE = Path(__file__).with_name("cell.cu")
 WARP = 32
-# Registers of a multiprocessor, and the most that a thread can name.
+# Registers of a multiprocessor, and the largest number that a thread can use.
 REGISTERS, MOST_NAMED = 65_536, 255
-# Registers a thread has for all but the weights it holds: forward, and back.
+# Registers that a thread needs beside those for weights: in forward, and in learn.
 OWN_FORWARD, OWN_BACK = 56, 64
-# Threads that a block of a large cell has: each has 128 registers.
+# Threads in a block of a large cell: each has 128 registers.
 LARGE_BLOCK = 512
-# Pairs (frequency, state) that a thread of a large cell works at, at most.
+# The largest number of pairs (frequency, state) per thread of a large cell.
 MOST_ITEMS = 8
-# Arrays that lie where the tape does, and those that do not.
+# Arrays of the tape, which lie in the row or in `work`; and arrays of the row alone.
 TAPED = (
     "tape_u", "tape_gates", "tape_turned", "tape_read", "tape_out", "tape_turn",
     "tape_tau", "tape_z", "labels",
@@ -47,42 +47,42 @@ PLACES = (
     "weights", "moment", "moment2", "pool", "turn", "reach", "gradient", "delta",
     "deltas", "product", "spans", "counters", "sharing",
 )  # fmt: skip
-# The tape that the kernels work on: that of the row, or the one that an old window is
-# laid on, in `work`; see `layout.Layout.settings`.
+# The tape that the kernels use: that of the row, or for a window of the past the one in
+# `work`; see `layout.Layout.settings`.
 ROW, AGAIN = range(2)
 # The columns of `turns`, a row for each shared cell:
-#   STATE        one of those below
-#   LIMIT        the last event that rows may take before its next step
-#   NO_LIMIT     the same, where no step comes
-#   SECOND       the first coming update of a row that has joined
-#   FIRST, LAST  the first and the last coming update of rows that have not
-#   COMING       how many these rows are
-#   AFTER_FIRST  the first event after these that may bring an update
-#   JOINED_AT    the update that joined last
+#   STATE        NONE, COMPLETE or BEFORE
+#   LIMIT        the last event that rows may take before the cell's next step
+#   NO_LIMIT     the same without a coming step: later than any event
+#   SECOND       the first coming update of a row that has joined the step
+#   FIRST, LAST  the first and the last coming update of rows that have not joined
+#   COMING       the number of these rows
+#   AFTER_FIRST  the first event after their coming updates that may bring an update
+#   JOINED_AT    the last update that joined
 STATE, LIMIT, NO_LIMIT, SECOND, FIRST, LAST, COMING, AFTER_FIRST, JOINED_AT = range(9)
 TURNS = 9
-# The states: no step is due; one is due when all have come as far as the last that
-# joined, or before the gradient of a row that comes a second time.
+# The states: no step is due; a step is due when all rows have reached the last update
+# that joined; a step is due before the gradient of a row that joined already.
 NONE, COMPLETE, BEFORE = range(3)
-# Flags that the rows leave: some have events left, some no room.
+# Flags that the rows set: a row has events left, a row has no room for records.
 LEFT, CROWDED = range(2)
 # Blocks that add up the gradients of a shared cell.
 PARTS = 32
-# What is noted of a label, see `stages.instead.note`.
+# Numbers in the note of a label, see `stages.instead.note`.
 NOTE = 7
 # Coefficients of tanh as a ratio of polynomials.
 RATIO = ("A1", "A3", "A5", "A7", "A9", "A11", "A13", "B0", "B2", "B4", "B6", "LIMIT")
 
 
 class Shape(NamedTuple):
-    """How a block of `cell.cu` is laid out.
+    """The sizes of a block of `cell.cu`.
 
     Attributes:
         places: threads of one frequency, J.
         threads: of a block.
-        items: pairs of frequency and place that a thread works at.
+        items: pairs of frequency and place per thread.
         holds: whether forward keeps the weights in registers.
-        holds_back: whether learn does.
+        holds_back: whether learn keeps the weights in registers.
         forward_bytes: shared memory of forward.
         backward_bytes: shared memory of learn.
     """
@@ -103,10 +103,10 @@ class Shape(NamedTuple):
 
 
 def shape(s: Sizes) -> Shape:
-    """Lay out the blocks for a cell.
+    """Compute the block sizes for a cell.
 
     Raises:
-        ConfigError: if the cell is larger than a block can work at.
+        ConfigError: if the cell is too large for a block.
     """
     widest = max(s.states, s.outputs)
     places = 1 << (widest - 1).bit_length()
@@ -138,16 +138,16 @@ def shape(s: Sizes) -> Shape:
 
 
 def room_places(s: Sizes) -> tuple[Place, ...]:
-    """List the room that a row calculates in: the CPU's, and its notes at the end.
+    """List the work arrays of a row: those of the CPU, and last the notes of labels.
 
-    An event settles, for each horizon, at most what waits.
+    An event settles at most the pending forecasts of each horizon.
     """
     notes = Place("notes", "f64", (s.ring, s.horizons, NOTE), "what labels teach")
     return (*work_places(s), notes, Place("noted", "i64", (1,), "how many notes"))
 
 
 def prelude(layout: Layout, tape: int = ROW) -> str:
-    """Write what stands before `cell.cu`: C++ constants for one layout.
+    """Write the C++ constants of one layout, which precede `cell.cu`.
 
     Args:
         layout: of the bank.
@@ -178,7 +178,7 @@ def _counts(s: Sizes, block: Shape) -> dict[str, int]:
 
 
 def _places(layout: Layout, tape: int) -> dict[str, int]:
-    """Say where arrays begin in a row, and how wide the rows of the arenas are."""
+    """Give the offset of each array in a row, and the widths of the arenas' rows."""
     row, work = widths(layout.places), widths(room_places(layout.sizes))
     own, taped = layout.settings[ROW], layout.settings[tape]
     begins = {f"AT_{name.upper()}": int(own[f"at_{name}"]) for name in PLACES}
@@ -201,7 +201,7 @@ def _numbers() -> dict[str, float]:
         "CAP": FORGET_CAP, "EPSILON": EPSILON, "TINY": cell.TINY, "PI": math.pi,
         "STEADY_STEPS": adam.STEADY_STEPS, "LEAST_SHARE": adam.LEAST_SHARE,
         "BETA1": adam.BETA1, "BETA2": adam.BETA2, "ADAM_EPSILON": adam.EPSILON,
-        # Of the decimals that these were rounded from.
+        # The logarithms of the decimal numbers, before rounding to float32.
         "LOG_BETA1": math.log(float(str(adam.BETA1))),
         "LOG_BETA2": math.log(float(str(adam.BETA2))),
     }  # fmt: skip

@@ -1,4 +1,4 @@
-"""A GPU: whether there is one, and the launching of `cell.cu` on it."""
+"""Finds a GPU, and launches the kernels of `cell.cu` on it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from sfm_stream.backends.cuda.chain import Cell
     from sfm_stream.state.layout import Layout
 
-# Shared memory of a block: as it is usual, and as the driver grants it on request.
+# Bytes of shared memory that a block has without a request to the driver.
 PLAIN_SHARED = 48 * 1024
 
 
@@ -43,7 +43,7 @@ class Gpu:
             tape: see `prelude.prelude`.
 
         Raises:
-            ConfigError: if a block of this GPU cannot hold it.
+            ConfigError: if the cell needs more shared memory than a block has.
         """
         block = prelude.shape(layout.sizes)
         most = self._device.properties.max_shared_memory_per_block_optin
@@ -64,7 +64,7 @@ class Gpu:
 
 
 class _Launcher:
-    """The kernels of `cell.cu`, launched on the stream that numba's are launched on."""
+    """The kernels of `cell.cu`, launched on the same stream as those of numba."""
 
     def __init__(self, code: Any, block: prelude.Shape) -> None:
         from cuda.core import LEGACY_DEFAULT_STREAM
@@ -82,7 +82,7 @@ class _Launcher:
         self._launch("forward", blocks, arrays)
 
     def learn(self, blocks: int, *arrays: Any) -> None:
-        """Learn where labels wait."""
+        """Learn in the rows with labels."""
         self._launch("learn", blocks, arrays)
 
     def join(self, blocks: int, *arrays: Any) -> None:
@@ -90,7 +90,7 @@ class _Launcher:
         self._launch("join", blocks, arrays)
 
     def together(self, blocks: int, *arrays: Any) -> None:
-        """Take the steps of shared cells."""
+        """Take the optimiser's step of shared cells."""
         self._launch("together", blocks, arrays)
 
     def _launch(self, name: str, blocks: int, arrays: Any) -> None:
@@ -103,7 +103,7 @@ class _Launcher:
 
 
 def _ask_for_shared(kernel: Any, size: int) -> None:
-    """Ask the driver to let a block have more shared memory than is usual."""
+    """Request more shared memory for a block from the driver, if it needs more."""
     from cuda.bindings import driver
 
     if size <= PLAIN_SHARED:
@@ -124,7 +124,7 @@ def find(device: str) -> Gpu:
         device: `cuda` or `cuda:N`.
 
     Raises:
-        ConfigError: if it is not there.
+        ConfigError: if the GPU is absent.
     """
     named = re.fullmatch(r"cuda(?::(\d+))?", device)
     if named is None:

@@ -1,8 +1,8 @@
-"""The stages of a tick for the GPU, made from the CPU's own sources.
+"""Builds the stages of a tick for the GPU from the sources of the CPU's stages.
 
-As in the torch backend, each function of `kernels` is rebuilt from its source over
-other names, so that a twin calls twins. So labels, gaps, voids, least squares,
-aggregation and intervals have one definition.
+As in the torch backend, each function of `kernels` is rebuilt from its source with
+other global names: the copy for the GPU, its twin, calls other twins. So labels, gaps,
+voids, least squares, aggregation and intervals have one definition.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from sfm_stream.jit import scalars
 from sfm_stream.kernels import rows
 
 Function: TypeAlias = Callable[..., Any]
-# Functions by `room.module.name`, put in the place of those of the CPU.
+# Functions by `room.module.name` that replace those of the CPU.
 Instead: TypeAlias = Mapping[str, Function]
 # Where numba's simulator runs kernels as Python on the CPU, nothing is compiled.
 SIMULATED = bool(config.ENABLE_CUDASIM)
 
 
 def device(function: Function, *, inline: bool = False) -> Function:
-    """Compile a function that others on the GPU call."""
+    """Compile a function that other functions on the GPU call."""
     if SIMULATED:
         return function
     made: Function = cuda.jit(device=True, inline="always" if inline else "never")(
@@ -43,11 +43,11 @@ def kernel(function: Function) -> Any:
 
 
 class Twins:
-    """Modules of `kernels` over other names.
+    """Copies of the modules of `kernels` for the GPU, with some functions replaced.
 
     Args:
-        instead: the functions that replace some, by name.
-        made: the same, but twins already: those of other twins.
+        instead: replacements by name, as plain functions.
+        made: replacements by name that are compiled for the GPU already.
     """
 
     def __init__(self, instead: Instead, made: Instead | None = None) -> None:
@@ -69,7 +69,7 @@ class Twins:
         setattr(home, what, twin)
 
     def space(self, module: ModuleType) -> dict[str, Any]:
-        """Give the names of a module, each compiled function as its twin."""
+        """Give the global names of a module, with twins for compiled functions."""
         return {
             name: self._twin(name, value)
             for name, value in vars(module).items()
@@ -77,7 +77,7 @@ class Twins:
         }
 
     def _over_twins(self, function: Function) -> Function:
-        """Give a plain function that calls twins."""
+        """Rebuild a plain function so that it calls twins."""
         space = self.space(import_module(function.__module__))
         return FunctionType(function.__code__, space, function.__name__)
 
@@ -89,7 +89,7 @@ class Twins:
         return self.of(value) if hasattr(value, "py_func") else value
 
     def of(self, compiled: Any) -> Function:
-        """Give a function of `kernels` as others on the GPU call it."""
+        """Give the twin of a compiled function of `kernels`."""
         if id(compiled) not in self._made:
             source = compiled.py_func
             home = self._modules.get(source.__module__)
@@ -102,7 +102,7 @@ class Twins:
         return self._made[id(compiled)]
 
     def over(self, module: ModuleType, *names: str) -> list[Any]:
-        """Give functions of a module of plain sources as kernels over the twins."""
+        """Make kernels from plain functions of a module; they call twins."""
         space = self._plain(module)
         return [
             kernel(FunctionType(vars(module)[name].__code__, space, name))
@@ -110,9 +110,9 @@ class Twins:
         ]
 
     def _plain(self, module: ModuleType) -> dict[str, Any]:
-        """Give the names of a module of plain sources, its functions for the GPU.
+        """Give the global names of a module, with its plain functions for the GPU.
 
-        So are those that it has from other such modules of this room.
+        The same holds for functions that it imports from modules of this package.
         """
         if module.__name__ in self._spaces:
             return self._spaces[module.__name__]
@@ -129,7 +129,7 @@ class Twins:
 
 
 def expect_function(space: Mapping[str, Any], where: str, what: str) -> None:
-    """Refuse to put something in the place of a function that is not there."""
+    """Refuse to replace a function that does not exist."""
     if what not in space:
         raise LookupError(f"{where}: expected a function {what} to put another for")
 

@@ -1,6 +1,6 @@
-"""How the GPU's functions find named arrays in an arena, as `kernels.rows` does it.
+"""Views of named arrays in an arena on the GPU, like those of `kernels.rows`.
 
-numba's own `reshape` calls a C function, which no GPU has.
+The `reshape` of numba calls a C function, which does not exist on a GPU.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from numba.cuda.np.arrayobj import make_array, populate_array
 
 
 def _seen(context: Any, builder: Any, signed: Any, given: Any) -> Any:
-    """View a contiguous array from an element on in another shape."""
+    """View part of a contiguous array, from one element on, in another shape."""
     flat, at, *sides = given
     data = make_array(signed.args[0])(context, builder, flat).data
     item = context.get_abi_sizeof(context.get_data_type(signed.return_type.dtype))

@@ -1,8 +1,8 @@
-"""After the memory's steps: a row's events in full, up to its update, and the update.
+"""The stage after the memory's steps: processes a row's events, and records its update.
 
-All but the memory: its steps are there by then, and the gradient is taken in between.
-A thread works at each row. Only least squares are not its own matter: all threads of a
-block learn them, see `team`.
+It does all but the memory: `forward` has stepped it before, and `learn` computes the
+gradient between `after` and `account`. One thread processes each row, but all threads
+of a block learn least squares together, see `team`.
 """
 
 from __future__ import annotations
@@ -35,20 +35,21 @@ from sfm_stream.kernels.memory import backprop
 from sfm_stream.kernels.rows import Events, Out, arena_row, matrix
 from sfm_stream.state.places import FROZEN
 
-# What becomes of a row's next event: there is none; it is refused; it settles nothing;
-# it settles forecasts; it only asks whether an update is due.
+# Outcomes for a row's next event: there is no event; it is refused; it settles no
+# forecast; it settles forecasts; the phase only learns.
 NONE_LEFT, REFUSED, TAKEN, SETTLED, TO_LEARN = range(5)
 
 
 def after(
     bank: Bank, events: Events, plan: Plan, out: Out, phase: int, rows: int
 ) -> None:
-    """Score and forecast the run's ticks; say whether an update is due.
+    """Score and forecast the ticks of each row's run; mark the updates that are due.
 
-    A block takes `rows` rows, of each its next event: a thread per row meets it, all
-    threads of the block teach least squares what it settled, and the thread goes on.
+    A block takes `rows` rows and one event of each at a time: a thread per row settles
+    forecasts, all threads of the block teach least squares, then the thread per row
+    forecasts.
     """
-    # The rows' threads stand apart: those of one warp would take turns.
+    # The rows' threads are spread out: threads of one warp would take turns.
     apart, first = cuda.blockDim.x // rows, 1 + cuda.blockIdx.x * rows
     place, end = cuda.threadIdx.x // apart, min(first + rows, 1 + plan.active[0])
     has_row = cuda.threadIdx.x % apart == 0 and first + place < end
@@ -66,7 +67,7 @@ def after(
 
 
 def set_out(bank: Bank, events: Events, plan: Plan, out: Out, b: int) -> None:
-    """Prepare a row for its run, and close what lies before a gap."""
+    """Prepare a row for its run; if the run is at a gap, void and update before it."""
     s, marks, mine = bank.settings[0], plan.marks[b], room_of(out, b)
     row, own = arena_row(bank.rows, b), arena_row(bank.work, b)
     own.i64[len(own.i64) - 1] = 0
@@ -85,7 +86,7 @@ def set_out(bank: Bank, events: Events, plan: Plan, out: Out, b: int) -> None:
 def meet_next(
     bank: Bank, events: Events, plan: Plan, out: Out, phase: int, b: int
 ) -> int:
-    """Let a row's next event settle what came before; say what became of it."""
+    """Settle forecasts with a row's next event; give the outcome."""
     s, marks, mine = bank.settings[0], plan.marks[b], room_of(out, b)
     table, row = arena_row(bank.tables, 0), arena_row(bank.rows, b)
     own = arena_row(bank.work, b)
@@ -102,7 +103,7 @@ def meet_next(
     if events.kind[i] == TICK:
         keeps = phase != tick.PEEK
         if accept.refuse(s, table, row, own, events, i, keeps, mine):
-            if b % s.targets != 0:  # the stream's first row says it
+            if b % s.targets != 0:  # only the stream's first row records it
                 mine.counts[records.NOTICES] = said
             return REFUSED
     if marks[CLOSED] != 0:
@@ -113,7 +114,7 @@ def meet_next(
 
 
 def teach(bank: Bank, b: int) -> None:
-    """Learn what the thread of a row noted, by all threads of the block."""
+    """Learn from the notes of a row's labels, with all threads of the block."""
     s, table = bank.settings[0], arena_row(bank.tables, 0)
     row, own = arena_row(bank.rows, b), arena_row(bank.work, b)
     size = s.ring * s.horizons
@@ -129,7 +130,7 @@ def teach(bank: Bank, b: int) -> None:
 def go_on(
     bank: Bank, events: Events, plan: Plan, out: Out, phase: int, b: int, met: int
 ) -> None:
-    """Forecast, where a tick was met, and say whether an update is due."""
+    """Forecast if the event is a tick; mark an update that is due."""
     s, table = bank.settings[0], arena_row(bank.tables, 0)
     row, own = arena_row(bank.rows, b), arena_row(bank.work, b)
     own.i64[len(own.i64) - 1] = 0
@@ -145,7 +146,7 @@ def go_on(
 
 
 def prepare_update(s: Any, row: Any, own: Any, plan: Plan, b: int, i: int) -> None:
-    """Set the windows that `learn` goes back over."""
+    """Set the windows for the gradient in `learn`."""
     spans = matrix(own.i64, s.at_spans, s.horizons, 3)
     labels = backprop.windows(s, row, spans)
     if s.learns != 0 and row.i64[s.at_counters + FROZEN] == 0:
@@ -154,7 +155,7 @@ def prepare_update(s: Any, row: Any, own: Any, plan: Plan, b: int, i: int) -> No
 
 
 def account(bank: Bank, events: Events, plan: Plan, out: Out) -> None:
-    """Note the updates that were due; say whether a row has events left."""
+    """Record the updates that were due; set the flag LEFT if a row has events left."""
     index = cuda.grid(1)
     if index >= plan.active[0]:
         return
@@ -174,7 +175,7 @@ def account(bank: Bank, events: Events, plan: Plan, out: Out) -> None:
 
 
 def note_update(bank: Bank, events: Events, plan: Plan, out: Out, b: int) -> None:
-    """Do what an update does besides the gradient and the step."""
+    """Do the parts of an update other than the gradient and the step."""
     s, again, seq = bank.settings[0], bank.settings[1], events.seq[plan.marks[b, DUE]]
     table, row = arena_row(bank.tables, 0), arena_row(bank.rows, b)
     home, own = shared.home_of(s, bank.rows, b), arena_row(bank.work, b)

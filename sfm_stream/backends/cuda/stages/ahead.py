@@ -1,14 +1,16 @@
-"""Ahead of the memory: which events a row takes up to its next update, and its inputs.
+"""The stage before the memory's steps: plans a row's next run, and scales its inputs.
 
-The cell's inputs depend neither on its output nor on what is forecast. So `ahead` runs
-the ticks, but only scales them, and then undoes its changes. A run of ticks ends at an
-update, and before a gap, because the update comes first.
+A run is the events of a row up to its next update. The cell's inputs depend neither on
+its output nor on the forecasts. So `ahead` processes the ticks only to scale them, and
+then undoes its changes to the row. A run ends at an update, and before a gap, because
+the update comes first.
 
-A shared cell takes its step between two events: after the last stream has joined it, or
-before the update of one that joined already. No row may go past that event before the
-step, and all must have come so far. So `ahead` tells which event its next update is at,
-`judge` finds the next step from all of them, and a second `ahead` cuts the runs that go
-past it. An event of a row counts as `event * rows + row`, the CPU's order.
+A shared cell takes its step between two events: after the last stream has joined, or
+before the update of a stream that joined already. Before the step, no row may pass that
+event, and every row must reach it. So `ahead` reports the event of each row's next
+update, `judge` finds the next step of the cell from these, and a second `ahead`
+shortens the runs that go past it. The place of a row's event is `event * rows + row`,
+the order of the CPU.
 """
 
 from __future__ import annotations
@@ -62,10 +64,10 @@ def ahead(
     Args:
         bank: the rows.
         events: of the block.
-        plan: of the rows; a run that is planned and does not go too far stays.
+        plan: of the rows; a planned run within the limit stays.
         out: room for records.
         phase: as in `tick.advance`.
-        bound: which number of `turns` no event of the run may pass.
+        bound: the column of `turns` that holds the limit for the events of a run.
     """
     index = cuda.grid(1)
     if index == 0:
@@ -90,7 +92,7 @@ def ahead(
 def plan_run(
     bank: Bank, events: Events, plan: Plan, out: Out, phase: int, b: int, limit: int
 ) -> None:
-    """Plan a row's next run, of events that count as `limit` at most."""
+    """Plan a row's next run, of events whose place is at most `limit`."""
     s, marks, steps = bank.settings[0], plan.marks[b], plan.steps[b]
     table, row = arena_row(bank.tables, 0), arena_row(bank.rows, b)
     own, mine = arena_row(bank.work, b), room_of(out, b)
@@ -133,14 +135,14 @@ def plan_run(
 
 
 def place_of(bank: Bank, plan: Plan, b: int, place: int) -> Any:
-    """Give the place of a row's event in the order of the CPU."""
+    """Compute the place of a row's event in the order of the CPU."""
     return plan.order[place] * len(bank.rows.i64) + b
 
 
 def foresee(s: Any, bank: Bank, events: Events, plan: Plan, b: int, due: int) -> None:
-    """Tell a row's cell when its next update is due, or the earliest it can be.
+    """Report a row's next update, and the earliest one after it, to its shared cell.
 
-    The least and the largest of many are the same in any order.
+    The result of minimum and maximum does not depend on the order of the rows.
     """
     home, row = shared.home_of(s, bank.rows, b), arena_row(bank.rows, b)
     turn = plan.turns[b % s.targets]
@@ -159,7 +161,7 @@ def next_chance(
 ) -> Any:
     """Give the first event at which an update after the one at `due` may be due.
 
-    It may be a gap, or as many ticks later as lie between updates at least.
+    That is a gap, or the event `learn.every` ticks later.
     """
     marks, time = plan.marks[b], row.i64[s.at_counters + LAST_TIME]
     earliest, latest = time, time
@@ -176,7 +178,7 @@ def next_chance(
 
 
 def judge(bank: Bank, plan: Plan) -> None:
-    """Find the next step of each shared cell, from what its rows told."""
+    """Find the next step of each shared cell, from the reports of its rows."""
     g = cuda.grid(1)
     s = bank.settings[0]
     if g >= s.targets:
@@ -185,7 +187,7 @@ def judge(bank: Bank, plan: Plan) -> None:
     streams = len(bank.rows.i64) // s.targets
     if turn[STATE] == NONE:
         if shared.is_complete(s, bank.rows, home):
-            # Where the last one's event is a gap, its row has not taken it yet.
+            # If the event of the last update is a gap, its row has not taken it yet.
             turn[STATE], turn[LIMIT] = COMPLETE, turn[JOINED_AT] - 1
             turn[JOINED_AT] = -1
         elif turn[SECOND] < turn[FIRST]:
@@ -201,7 +203,7 @@ def judge(bank: Bank, plan: Plan) -> None:
 
 
 def keep_state(s: Any, row: Any, plan: Plan, b: int) -> None:
-    """Keep what `ahead` changes and `after` changes again."""
+    """Save the arrays of a row that `ahead` changes."""
     place = 0
     for run in range(len(plan.kept)):
         for j in range(plan.kept[run, 1]):
@@ -212,7 +214,7 @@ def keep_state(s: Any, row: Any, plan: Plan, b: int) -> None:
 
 
 def give_back_state(s: Any, row: Any, plan: Plan, b: int) -> None:
-    """Undo what `ahead` did to a row."""
+    """Restore the arrays of a row that `ahead` changed."""
     place = 0
     for run in range(len(plan.kept)):
         for j in range(plan.kept[run, 1]):

@@ -1,4 +1,4 @@
-"""Functions that replace some of the CPU's in the stages of the GPU; see `chain`."""
+"""Functions that replace some functions of the CPU in the GPU's stages; see `chain`."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from sfm_stream.kernels.experts import mature
 from sfm_stream.kernels.learning import learn, reservoir
 from sfm_stream.kernels.rows import matrix
 
-# The place in `product` where an update writes how many labels the window of the past
-# has; before it stands what `learn` wrote.
+# The place in `product` where an update writes the number of labels in the window of
+# the past; the places before it hold the loss and the norm that `learn` wrote.
 OLD_LABELS = 2
 
 
 def nothing(*given: Any) -> None:
-    """Do nothing: it is done elsewhere."""
+    """Do nothing: another stage does this work."""
 
 
 def note_step(s: Any, tables: Any, row: Any, work: Any, before: int, slot: int) -> None:
-    """Note a step of the memory for `forward`; the room of the windows is free."""
+    """Record a step of the memory for `forward`, in `spans`, which is unused then."""
     count = work.i64[s.at_spans + 2]
     if count == 0:
         work.i64[s.at_spans], work.i64[s.at_spans + 1] = before, slot
@@ -30,7 +30,7 @@ def note_step(s: Any, tables: Any, row: Any, work: Any, before: int, slot: int) 
 def told_loss(
     s: Any, tables: Any, row: Any, work: Any, spans: Any, labels: int
 ) -> float:
-    """Give the loss that `learn` wrote; put the norm where `told_norm` finds it."""
+    """Give the loss that `learn` wrote; copy the norm to where `told_norm` reads it."""
     work.f32[s.at_gradient] = work.f64[s.at_product + 1]
     loss: float = work.f64[s.at_product]
     return loss
@@ -44,7 +44,7 @@ def told_norm(gradient: Any) -> float:
 def lay_window(
     s: Any, again: Any, tables: Any, row: Any, home: Any, work: Any, spans: Any
 ) -> None:
-    """Lay out a window of the past, for `forward` and `learn` to go over."""
+    """Lay out a window of the past for `forward` and `learn`."""
     labels = reservoir.fetch(s, again, row, work)
     learn.span_window(s, spans)
     work.f64[s.at_product + OLD_LABELS] = labels
@@ -54,10 +54,11 @@ def note(
     s: Any, tables: Any, row: Any, work: Any, slot: int, q: int,
     anchor: float, away: float, wait: int,
 ) -> None:  # fmt: skip
-    """Note what a label teaches, behind all else that the row calculates in.
+    """Write a note for least squares at the end of the row's work arrays.
 
-    Slot, horizon, anchor, how far the label is from there, its noise, the regressors
-    not seen yet, and the most that is kept of what is known.
+    The note holds slot, horizon, anchor, distance of the label from the anchor, noise
+    of the label, the regressors that the expert does not see yet, and the largest
+    factor of forgetting.
     """
     noise, blind, most = mature.terms_of(s, row, slot, q, wait)
     last, size = len(work.i64) - 1, s.ring * s.horizons * NOTE

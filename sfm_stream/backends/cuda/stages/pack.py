@@ -1,4 +1,4 @@
-"""The records of all rows, packed one after another to be fetched at once."""
+"""Packs the records of all rows into one table, which is copied at once."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from sfm_stream.kernels.rows import Out
 
 
 def pack(plan: Plan, out: Out, begins: Any, packed: Out) -> None:
-    """Put the records of all rows one after another."""
+    """Copy the records of each row to its place in the packed tables."""
     index = cuda.grid(1)
     if index >= plan.active[0]:
         return
@@ -26,7 +26,7 @@ def pack(plan: Plan, out: Out, begins: Any, packed: Out) -> None:
 
 
 def copy(source: Any, count: int, into: Any, begin: int) -> None:
-    """Copy the first lines of a table to others."""
+    """Copy the first `count` lines of a table to `into`, from line `begin` on."""
     for i in range(count):
         for j in range(source.shape[1]):
             into[begin + i, j] = source[i, j]

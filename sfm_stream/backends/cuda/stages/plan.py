@@ -1,4 +1,4 @@
-"""The rows of a bank on the GPU, and the plan that the kernels make for each."""
+"""The rows of a bank on the GPU, and the plan of each row's next run."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from sfm_stream.kernels.learning import shared
 from sfm_stream.kernels.rows import Out, arena_row
 from sfm_stream.state.places import SINCE_UPDATE, VERSION
 
-# Of a row: the place of its next event, the one after the last, the one after this
-# run's last; whether this run is the update before a gap, whether that is behind it;
-# the event an update is due at, or -1.
+# The marks of a row: the index of its next event, the end of its events, the end of
+# this run; whether this run is the update before a gap, whether that update is done;
+# the event at which an update is due, or -1.
 NEXT, END, STOP, CLOSES, CLOSED, DUE = range(6)
 MARKS = 6
 # Later than any event.
@@ -19,30 +19,30 @@ NEVER = 2**62
 
 
 class Bank(NamedTuple):
-    """The rows and what belongs to all of them, on the GPU."""
+    """The rows, their settings and tables, and work arrays, on the GPU."""
 
     settings: Any
     tables: Any
     rows: Any
-    work: Any  # a row of it for each row
+    work: Any  # a row of work arrays for each row of the bank
 
 
 class Plan(NamedTuple):
-    """What each row does next."""
+    """The next run of each row."""
 
-    active: Any  # how many rows have events, and their numbers
+    active: Any  # the number of rows with events, and the numbers of these rows
     order: Any  # numbers of events, row by row
     marks: Any  # [B, MARKS]
-    steps: Any  # [B, 3] slot before, first slot, how many
+    steps: Any  # [B, 3] slot before, first slot, number of steps
     counts: Any  # [B] labels to learn from
-    old_steps: Any  # the same of windows of the past
-    old_counts: Any
+    old_steps: Any  # steps over windows of the past
+    old_counts: Any  # labels in windows of the past
     joins: Any  # [B] whether a row's gradient is part of the next step
-    turns: Any  # [Tg, TURNS] of each shared cell, when its next step is due
+    turns: Any  # [Tg, TURNS] when the next step of each shared cell is due
     flags: Any  # [2]
-    kept: Any  # runs of a row's f64 that `ahead` gives back [n, 2]
-    stash: Any  # room for them [B, ...]
-    counters: Any  # and for the counters [B, COUNTERS]
+    kept: Any  # parts of a row's f64 that `ahead` restores [n, 2]
+    stash: Any  # room for these parts [B, ...]
+    counters: Any  # room for the counters [B, COUNTERS]
 
 
 def room_of(out: Out, b: int) -> Out:
@@ -60,7 +60,7 @@ def is_due(s: Any, row: Any, phase: int) -> bool:
 
 
 def catch_up(bank: Bank, b: int) -> None:
-    """Copy the heads of its cell to a row: forecasts read them there."""
+    """Copy the heads of the shared cell to a row: forecasts read them in the row."""
     s, row = bank.settings[0], arena_row(bank.rows, b)
     home = shared.home_of(s, bank.rows, b)
     version = s.at_counters + VERSION

@@ -1,14 +1,15 @@
-"""Least squares by all threads of a block.
+"""Least squares computed by all threads of a block together.
 
-A covariance is large: one thread would read it number by number, each from another
-line of memory than its neighbours'. So the thread of a row only notes what a label
-teaches, and when all rows of the block have met their event, its threads learn the
-notes together, row by row, each thread some columns of the covariance. What lies below
-the diagonal is then read by neighbours side by side; the rest of a column is read from
-its row, number by number, from lines that the cache holds by then.
+A covariance is large. If each thread processed the covariance of its own row, neighbour
+threads would read from different lines of memory. So the thread of a row only writes a
+note for each label. When all rows of the block have processed their event, the threads
+of the block learn the notes together, row by row, each thread some columns of the
+covariance. Neighbour threads then read the part below the diagonal side by side. The
+rest of a column is read from its row, number by number, from lines that are in the
+cache by then.
 
-The threads wait for each other here, so all of them must come: what decides where they
-go is read by all from the same places.
+The threads wait for each other, so all of them must reach the same barriers: every
+branch around a barrier depends on values that are the same for all threads.
 """
 
 from __future__ import annotations
@@ -22,8 +23,8 @@ from sfm_stream.kernels.experts import least_squares
 
 
 def see(x: Any, limit: float, seen: Any) -> None:
-    """Do what `mature.see` does, each thread some regressors."""
-    cuda.syncthreads()  # all are through with those of the label before
+    """Clip the regressors as `mature.see` does, each thread a part of them."""
+    cuda.syncthreads()  # all threads are done with the label before
     for j in range(cuda.threadIdx.x, len(x), cuda.blockDim.x):
         seen[j] = clip(x[j], limit)
     cuda.syncthreads()
@@ -33,7 +34,7 @@ def update(
     theta: Any, cov: Any, x: Any, label: float, noise: float, forgetting: float,
     ridge: float, work: Any, size: int,
 ) -> None:  # fmt: skip
-    """Do what `least_squares.update` does, each thread some columns."""
+    """Learn a label as `least_squares.update` does, each thread some columns."""
     first, threads = cuda.threadIdx.x, cuda.blockDim.x
     for j in range(first, size, threads):
         total = 0.0
@@ -58,5 +59,5 @@ def update(
             cov[i, j] = grow * (cov[i, j] - gain * (work[i] * work[j]))
         if not 0.0 < cov[j, j] <= cap:
             wild = 1
-    if cuda.syncthreads_or(wild) and first == 0:  # `see` lets the others wait
+    if cuda.syncthreads_or(wild) and first == 0:  # the others wait in `see`
         least_squares.bound_variances(cov, cap, work, size)
