@@ -6,6 +6,7 @@ import pytest
 from sfm_stream import config
 from sfm_stream.engine import Engine
 from sfm_stream.engine.streams import FURTHER, StreamTable
+from sfm_stream.errors import FeatureError, InvalidState
 from sfm_stream.events import ALL_STREAMS, Block, Control, Gap, Heartbeat, Label, Tick
 from sfm_stream.kernels.rows import ALL_ROWS, NO_ROW
 from sfm_stream.records import Rejected
@@ -35,6 +36,15 @@ def test_events_find_their_rows():
     assert numbers.tolist() == [NO_ROW, 1, 0, 2, 1, ALL_STREAMS]
     rows = table.rows(numbers).tolist()
     assert rows == [NO_ROW, NO_ROW, 0, 2, NO_ROW, ALL_ROWS]
+
+
+def test_the_row_of_a_stream_without_a_number_is_none():
+    table = StreamTable(ANY)
+    assert table.row("a") == NO_ROW
+    for name in "abc":
+        table.add(name, len(table.numbers))
+    assert table.row("d") == NO_ROW
+    assert table.find("d") == (NO_ROW, NO_ROW)
 
 
 def test_a_roster_comes_back_from_plain_values():
@@ -75,6 +85,28 @@ def test_ticks_of_streams_too_many_are_rejected_and_take_no_memory():
     before = model.nbytes
     model.run(Block.of(ticks("e"), 1))
     assert model.nbytes == before
+
+
+@pytest.mark.parametrize("name", ["c", "unwanted", "unknown"])
+def test_the_memory_of_a_stream_that_is_not_held_is_refused(name):
+    model = engine(symbols=[*"abc"])
+    with pytest.raises(InvalidState, match="; observe a tick of it first"):
+        model.memory("a")
+    model.run(Block.of(ticks("a", "b", "c", "unwanted"), 1))
+    assert model.memory("b").shape == (1, 3, 4)
+    told = (
+        f"memory: expected a stream that the engine holds, was '{name}'; there are: a"
+    )
+    with pytest.raises(InvalidState, match=told):
+        model.memory(name)
+
+
+@pytest.mark.parametrize("event", ["tick", None, 3.5])
+def test_what_is_no_event_is_refused(event):
+    with pytest.raises(
+        FeatureError, match=f"'event': expected an event, was {event!r}"
+    ):
+        engine().observe(event)
 
 
 @pytest.mark.parametrize("every", ["", "1s"])

@@ -15,7 +15,7 @@ their order alone, whether the events came one by one or in blocks.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, TypeGuard
+from typing import Any
 
 import numpy as np
 from msgspec import json
@@ -132,9 +132,9 @@ class Engine(FormerNames):
 
         Raises:
             InvalidState: if the last observed event was not followed by `learn`.
-            ShapeError, FeatureError: if a field's value is absent or not a number.
+            ShapeError, FeatureError: if it is no event, or a value is not a number.
         """
-        if not self._is_single(event):
+        if not self._intake.is_single(event):
             return list(self.observe_block(Block.of([event], len(self.fields))).rows())
         self._observe_single("observe", event)
         return decode.records(self._call.out, self._owners)
@@ -160,7 +160,7 @@ class Engine(FormerNames):
             InvalidState: if the last observed event was not learned from.
             ShapeError: if the ticks do not have one value per field of the engine.
         """
-        if len(block) == 1 and self._is_single(event := next(block.events())):
+        if len(block) == 1 and self._intake.is_single(event := next(block.events())):
             self._observe_single("observe_block", event)
             return self._said(self._call.said(self._owners))
         events = self._take_in("observe_block", block)
@@ -288,9 +288,12 @@ class Engine(FormerNames):
         widen.trust_anew(self._bank.changing("cov"), self._bank.layout, fields)
 
     def memory(self, stream: str) -> NDArray[np.complex64]:
-        """Copy the memory R of a stream, complex [Tg, K, D]."""
-        streams = self._intake.streams
-        return self._bank.memory(streams.first_row[streams.numbers[stream]])
+        """Copy the memory R of a stream, complex [Tg, K, D].
+
+        Raises:
+            InvalidState: if the engine holds no memory of this stream.
+        """
+        return self._bank.memory(self._intake.streams.held(stream))
 
     def snapshot(self) -> tuple[dict[str, Column], dict[str, Any]]:
         """Copy the whole state.
@@ -351,9 +354,6 @@ class Engine(FormerNames):
         self.restore(arrays, meta)
         self._intake.begin_anew(self.config)
         self._bank.begin_anew(self._intake.frozen)
-
-    def _is_single(self, event: Event) -> TypeGuard[Tick | Label]:
-        return self._intake.knows(event.stream) and isinstance(event, Tick | Label)
 
     def _observe_single(self, call: str, event: Tick | Label) -> None:
         """Observe one event of a known stream without making a block."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,13 +12,14 @@ from sfm_stream.config import Config
 from sfm_stream.engine.pair import Pair
 from sfm_stream.engine.resampler import Resampler, expect_fields
 from sfm_stream.engine.streams import StreamTable
-from sfm_stream.errors import ShapeError
-from sfm_stream.events import ALL_STREAMS, CONTROL, Block, Label, Tick
+from sfm_stream.errors import FeatureError, ShapeError
+from sfm_stream.events import ALL_STREAMS, CONTROL, Block, Event, Label, Tick
 from sfm_stream.events.kinds import pause
 from sfm_stream.kernels.rows import Events
 from sfm_stream.state import places
 from sfm_stream.state.bank import Bank
 
+MADE_BY = "make it with sfm_stream.events, e.g. Tick(stream, time, values)"
 BIN = "bin_"
 """Prefix of the names of the bins' arrays in a snapshot."""
 
@@ -47,6 +48,17 @@ class Intake:
     def knows(self, stream: str) -> bool:
         """Say whether an event of this stream can be observed without a block."""
         return stream in self.streams.numbers and not self.folds
+
+    def is_single(self, event: Event) -> TypeGuard[Tick | Label]:
+        """Say whether an event needs no block: a tick or label of a known stream.
+
+        Raises:
+            FeatureError: if it is no event.
+        """
+        try:
+            return self.knows(event.stream) and isinstance(event, Tick | Label)
+        except AttributeError as error:
+            raise FeatureError("event", event, "an event", MADE_BY) from error
 
     def begin_anew(self, settings: Config) -> None:
         """Count events from 0 and empty the bins; keep the streams."""

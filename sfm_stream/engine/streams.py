@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from sfm_stream.errors import InvalidState, did_you_mean
 from sfm_stream.events import ALL_STREAMS, CONTROL, TICK, Block
 from sfm_stream.kernels.rows import ALL_ROWS, NO_ROOM, NO_ROW, Events, plain
 from sfm_stream.settings import Stream
@@ -104,7 +105,22 @@ class StreamTable:
 
     def row(self, name: str) -> int:
         """Give the first row of a stream, or NO_ROW or NO_ROOM."""
-        return int(self.first_row[self.number(name)])
+        number = self.number(name)
+        return int(self.first_row[number]) if number >= 0 else NO_ROW
+
+    def held(self, name: str) -> int:
+        """Give the first row of a stream that has memory.
+
+        Raises:
+            InvalidState: if it has no row: it is unknown, unwanted, too many, or gone.
+        """
+        row = self.row(name)
+        if row >= 0:
+            return row
+        held = [there for there, at in self.numbers.items() if self.first_row[at] >= 0]
+        hint = did_you_mean(name, held) or "observe a tick of it first"
+        problem = f"expected a stream that the engine holds, was {name!r}"
+        raise InvalidState(f"memory: {problem}; {hint}")
 
     def of(self, block: Block) -> NDArray[np.int64]:
         """Give the number of each event's stream, or ALL_STREAMS."""
