@@ -38,7 +38,9 @@ def replay(
     ] = None,
     start: Annotated[
         Path | None,
-        typer.Option("--from", metavar="RUN", help="Start with what a run learned."),
+        typer.Option(
+            "--from", metavar="RUN", help="Start with the learned state of a run."
+        ),
     ] = None,
     plot: Plot = None,
     strict: Strict = False,
@@ -102,7 +104,7 @@ def verify(
 ) -> None:
     """Replay a run's source and compare every record with the run's.
 
-    Runs that its streams came from are verified too.
+    The runs that its streams came from are verified too.
     """
     from connectors import open_feed
     from sfm_stream.report import terminal
@@ -133,7 +135,7 @@ def repair(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run.")],
     trust: Trust = False,
 ) -> None:
-    """Build a run's records anew from its journal or source, when files are lost."""
+    """Rebuild a run's records from its journal or source, when files are lost."""
     from connectors import open_feed
     from sfm_stream.report import terminal
     from sfm_stream.running import repair as repairing
@@ -153,13 +155,14 @@ def bench(
         bool, typer.Option("--live", help="Search the highest pace of the daemon.")
     ] = False,
     streams: Annotated[
-        str, typer.Option(help="Panels of so many streams, e.g. 1,64,1024.")
+        str, typer.Option(help="Panels with these numbers of streams, e.g. 1,64,1024.")
     ] = "",
     device: Annotated[
-        str, typer.Option(help="Where panels are computed: cpu, or a GPU as cuda.")
+        str, typer.Option(help="Device that computes panels: cpu, or a GPU as cuda.")
     ] = "cpu",
     compiled: Annotated[
-        bool, typer.Option("--compiled", help="What the kernels need of a GPU.")
+        bool,
+        typer.Option("--compiled", help="Show the GPU resources that kernels need."),
     ] = False,
 ) -> None:
     """Measure the pace of both backends and of a whole replay on this machine."""

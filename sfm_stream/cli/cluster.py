@@ -26,13 +26,13 @@ from sfm_stream.settings import Daemon
 def move(
     streams: Annotated[list[str], typer.Argument(metavar="STREAM", help="Streams.")],
     origin: Annotated[
-        Path, typer.Option("--from", metavar="RUN", help="Run they are at home in.")
+        Path, typer.Option("--from", metavar="RUN", help="Run that they are in.")
     ],
     home: Annotated[
-        Path, typer.Option("--to", metavar="RUN", help="Run they move to.")
+        Path, typer.Option("--to", metavar="RUN", help="Run that they move to.")
     ],
 ) -> None:
-    """Have streams go on in another run, with all that they have learned."""
+    """Move streams to another run, with their learned state."""
     from sfm_stream.cluster import moving
     from sfm_stream.storage import run_folder
 
@@ -43,7 +43,9 @@ def move(
 @app.command()
 def rebalance(
     config: Settings,
-    shards: Annotated[int, typer.Option(min=1, metavar="N", help="Shards to be.")],
+    shards: Annotated[
+        int, typer.Option(min=1, metavar="N", help="New number of shards.")
+    ],
     runs: Annotated[
         Path | None,
         typer.Option(metavar="DIR", help="Folder of all shards [runs/<config>]."),
@@ -51,7 +53,7 @@ def rebalance(
     as_json: AsJson = False,
     overrides: Overrides = None,
 ) -> None:
-    """Move streams until each is at home in its shard, of so many."""
+    """Move each stream to its shard, for a new number of shards."""
     from sfm_stream.cluster import moving
 
     daemon: Daemon = load(config, overrides).daemon
@@ -68,16 +70,16 @@ def gateway(
         list[str], typer.Argument(metavar="URL", help="Addresses of the daemons.")
     ],
     listen: Annotated[
-        str, typer.Option(metavar="HOST:PORT", help="Where to answer.")
+        str, typer.Option(metavar="HOST:PORT", help="Address to listen on.")
     ] = "127.0.0.1:8787",
     hosts: Annotated[
         list[str] | None,
         typer.Option(
-            "--host", metavar="NAME", help="A further name to be asked under."
+            "--host", metavar="NAME", help="A further host name that requests may use."
         ),
     ] = None,
 ) -> None:
-    """Answer for several daemons at one address; it keeps nothing."""
+    """Answer for several daemons at one address; store no data."""
     import asyncio
 
     from sfm_stream.cluster import gateway as serving
@@ -88,7 +90,7 @@ def gateway(
 @app.command()
 def cluster(
     config: Settings,
-    shards: Annotated[int, typer.Option(min=1, metavar="N", help="How many shards.")],
+    shards: Annotated[int, typer.Option(min=1, metavar="N", help="Number of shards.")],
     address: Address = "",
     out: Annotated[
         Path | None,
@@ -97,11 +99,11 @@ def cluster(
         ),
     ] = None,
     listen: Annotated[
-        str, typer.Option(metavar="HOST:PORT", help="Where each shard answers.")
+        str, typer.Option(metavar="HOST:PORT", help="Address of each shard.")
     ] = "127.0.0.1:0",
     overrides: Overrides = None,
 ) -> None:
-    """Keep shards on a cluster of Ray; a lost node's are started elsewhere."""
+    """Run shards on a Ray cluster; restart those of a lost node elsewhere."""
     from sfm_stream.cluster import joining, on_ray
     from sfm_stream.cluster.shards import Shard, folder
 

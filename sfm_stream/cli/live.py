@@ -24,10 +24,12 @@ if TYPE_CHECKING:
     from sfm_stream.feeds import LiveFeed
 
 Count = Annotated[
-    int | None, typer.Option(min=1, metavar="N", help="End after so many events.")
+    int | None,
+    typer.Option(min=1, metavar="N", help="End after this number of events."),
 ]
 For = Annotated[
-    str, typer.Option("--for", metavar="DURATION", help="End after, e.g. `1h`.")
+    str,
+    typer.Option("--for", metavar="DURATION", help="End after this time, e.g. `1h`."),
 ]
 
 
@@ -39,7 +41,7 @@ def feeds(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """List the connectors and the venues' channels, or the options of one of them."""
+    """List the connectors and the venues' channels, or a connector's options."""
     from connectors import FEEDS, channels, options_of
     from connectors.venues.protocol import VENUES
     from sfm_stream.config import keys

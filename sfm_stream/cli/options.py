@@ -38,14 +38,17 @@ AsJson = Annotated[
     bool, typer.Option("--json", help="Print JSON as the last line of stdout.")
 ]
 Strict = Annotated[
-    bool, typer.Option("--strict", help="Fail if more than a tenth was not taken.")
+    bool,
+    typer.Option(
+        "--strict", help="Fail if more than a tenth of the rows was not taken."
+    ),
 ]
 Jobs = Annotated[
     int | None,
-    typer.Option(min=1, help="Processes at work [1; of a cluster, its processors]."),
+    typer.Option(min=1, help="Number of processes [1; of a cluster, its processors]."),
 ]
 Address = Annotated[
-    str, typer.Option(help="Of Ray, e.g. ray://host:10001 [this machine].")
+    str, typer.Option(help="Address of Ray, e.g. ray://host:10001 [this machine].")
 ]
 Plot = Annotated[
     Path | None,

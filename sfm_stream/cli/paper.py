@@ -25,7 +25,8 @@ app.add_typer(paper, name="paper")
 Out = Annotated[
     Path,
     typer.Option(
-        metavar="DIR", help="Folder of the results; those it holds are not made again."
+        metavar="DIR",
+        help="Folder of the results; results in it are not computed again.",
     ),
 ]
 Quick = Annotated[
@@ -139,7 +140,7 @@ def speakers(
     processes: Processes = 1,
     as_json: AsJson = False,
 ) -> None:
-    """Do the same with every speaker left out once, and tell the models apart."""
+    """Leave out each speaker once in the phoneme task, and compare the models."""
     from sfm_stream.paper.tasks import phonemes as size
     from sfm_stream.paper.tasks import speakers as task
 
@@ -153,7 +154,7 @@ def spectra(
     out: Out = RESULTS,
     quick: Quick = False,
     task: Annotated[
-        str, typer.Option(metavar="NAME", help="What they are trained on.")
+        str, typer.Option(metavar="NAME", help="Task of the training.")
     ] = "signals",
     data: Data = DATA,
     seed: Annotated[int, typer.Option(min=0, help="Seed.")] = 0,
@@ -214,7 +215,7 @@ def everything(
     data: Data = DATA,
     processes: Processes = 2,
 ) -> None:
-    """Make every table and figure, and one page with what holds and what does not."""
+    """Make every table and figure, and one page with the claims and their checks."""
     from connectors import open_feed
     from sfm_stream.config import Config
     from sfm_stream.paper.analyses import whole

@@ -40,7 +40,9 @@ def daemon(
     ] = None,
     start: Annotated[
         Path | None,
-        typer.Option("--from", metavar="RUN", help="Start with what a run learned."),
+        typer.Option(
+            "--from", metavar="RUN", help="Start with the learned state of a run."
+        ),
     ] = None,
     shard: Annotated[
         str,
@@ -124,7 +126,7 @@ def stop(
     ] = 120.0,
     as_json: AsJson = False,
 ) -> None:
-    """Stop a daemon of this machine in order, wait, and say what became of it."""
+    """Stop a daemon of this machine in order, wait, and report how it ended."""
     from sfm_stream.daemon.host import pid_file
 
     folder = Path(place) if Path(place).is_dir() else _run_at(place)

@@ -42,7 +42,7 @@ def check(
     as_json: AsJson = False,
     overrides: Overrides = None,
 ) -> None:
-    """Validate a configuration, its feed, sinks, device, memory; show what you set."""
+    """Validate a configuration, its feed, sinks, device and memory; show your keys."""
     from connectors import is_live, open_live
     from sfm_stream.backends.contract import choose
     from sfm_stream.config import to_tree, written
@@ -152,7 +152,7 @@ def explain(
         typer.Argument(metavar="KEY", help="A key or a table: learn.window, learn."),
     ],
 ) -> None:
-    """Say what a key means, its default, and what it may be."""
+    """Explain a key: its meaning, its default and its allowed values."""
     from sfm_stream.config import Config, keys
     from sfm_stream.errors import ConfigError, did_you_mean
 
