@@ -176,7 +176,7 @@ def _override(tree: dict[str, Any], override: str) -> None:
 
 
 def _no_table(name: str, value: object) -> ConfigError:
-    """Blame an override for a key of what is no table."""
+    """Give the error for an override of a key in a value that is no table."""
     if isinstance(value, list) and all(isinstance(one, dict) for one in value):
         problem = f"expected one table [{name}], was a list of them"
         return ConfigError("--set", problem, "set it in the file")

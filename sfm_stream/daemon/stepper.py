@@ -171,10 +171,10 @@ class Stepper:
             self._carry_out(decided, let_in)
 
     def rest(self) -> None:
-        """Note that no event waits: nothing is late, and learning goes on.
+        """Note that no event waits: the lag is 0, and learning resumes.
 
         Raises:
-            JournalError: as `take` does.
+            JournalError: as in `take`.
         """
         if self.catching_up:
             self.take(self._block([]))

@@ -181,7 +181,7 @@ class Worker:
         self.steps += 1
 
     def is_due(self) -> bool:
-        """Say whether a checkpoint is due; without a journal none is."""
+        """Say whether a checkpoint is due; without a journal it never is."""
         new = self.engine.seq > self.saver.saved.seq
         return (
             new
@@ -346,7 +346,7 @@ class Worker:
             self._say(warning(told))
 
     def _rejoin(self, hindrance: Callable[[], str]) -> None:
-        """Save, and resume the journal from there, unless a hindrance is found."""
+        """Save, and resume the journal from there, unless a sink fails."""
         # events that were not journalled cannot be hashed: a random mark
         lacks = self.journal.position != self.engine.seq
         mark = secrets.token_hex(MARK_BYTES) if lacks else self.journal.mark

@@ -78,7 +78,7 @@ class Backlog:
             raise SinkError(str(folder), *atomic.explain(e)) from e
 
     def obey(self, capacity: int, overload: Literal["spill", "drop"]) -> None:
-        """Go by other limits from now on; rows in memory stay there."""
+        """Apply new limits; rows in memory stay there."""
         self._capacity, self._overload = capacity, overload
         self._piece_rows = max(1, min(PIECE_ROWS, capacity // PIECES))
 

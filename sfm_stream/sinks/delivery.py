@@ -137,7 +137,7 @@ class Delivery:
         self._box.put(records)
 
     def obey(self, settings: Settings) -> None:
-        """Go by another queue and overload from the next records on."""
+        """Apply a new queue and overload from the next records on."""
         self._urge(settings)
 
     def mark(self, done: Callable[[Mapping[str, Any]], None]) -> None:

@@ -106,7 +106,7 @@ def _open(
 
 
 def expect_sinks(wanted: Iterable[Settings]) -> None:
-    """Refuse kinds that name no sink, and two sinks of one path; nothing is opened.
+    """Refuse kinds that name no sink, and two sinks with one path; open none.
 
     Raises:
         ConfigError: naming the first such kind or path.
@@ -116,7 +116,7 @@ def expect_sinks(wanted: Iterable[Settings]) -> None:
         if one.kind not in (*PATHS, SERVED):
             class_of(one.kind, KIND, OF_A_SINK)
         place = one.path or PATHS.get(one.kind, one.kind)
-        # a folder of spilled records is named by it, with - for /
+        # the folder of spilled records has this name, with - for /
         name = str(PurePath(place)).replace("/", "-")
         if name in taken:
             problem = f"expected a path for each, was {taken[name]!r} and {place!r}"

@@ -85,7 +85,7 @@ def identity(path: Path) -> tuple[int, int] | None:
 
 
 def unused(stem: str) -> str:
-    """Give the first path `<stem>-<n>`, n = 1, 2 ..., that names nothing."""
+    """Give the first path `<stem>-<n>`, n = 1, 2 ..., that does not exist."""
     names = (f"{stem}-{number}" for number in count(1))
     return next(name for name in names if not os.path.lexists(name))
 

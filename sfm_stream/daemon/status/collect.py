@@ -220,7 +220,7 @@ def _alarms(
     streams: dict[str, model.Stream],
     sinks: Iterable[Status],
 ) -> list[str]:
-    """List the alarms of the model's side; lines that a client missed are none."""
+    """List the alarms of the model's side; dropped lines of clients are not alarms."""
     found = [problem for problem in problems if problem]
     found += [
         f"stream {name} is shut out for {stream.quarantined_s:.0f} s still"

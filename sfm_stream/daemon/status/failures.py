@@ -86,7 +86,7 @@ class Failures:
 
 
 def words(error: BaseException) -> str:
-    """Tell an error in a line; of a group of errors, the first one."""
+    """Write an error as one line; of a group of errors, the first error."""
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
     told = f"{type(error).__name__}: {error}".rstrip(": ")
