@@ -1,6 +1,6 @@
 """Moves streams from one run to another, while no process works on either.
 
-    old run     journals a gap for each stream, which ends its open forecasts
+    old run     journals a gap for each stream, which voids its pending forecasts
     new run     stores the state of the streams, then journals a marker: the move counts
     both        the next start and every replay find the move in the journals
 

@@ -120,7 +120,7 @@ class Cluster:
         orders: what each shard needs to start, by number.
         address: address of Ray; empty: start it on this machine.
         say: takes a line for people.
-        options: options of each actor, in place of one processor.
+        options: options of each actor; without any, it takes one processor.
 
     Raises:
         ConfigError: if Ray is not installed, or no cluster is at the address.

@@ -51,7 +51,7 @@ RESTARTED = "the process was restarted"
 
 @dataclass(frozen=True, slots=True)
 class Witness:
-    """Callbacks that watch the worker; they are called in the worker's thread.
+    """Callbacks that watch the worker, called in the thread that processes the batch.
 
     Attributes:
         records: takes the records of the engine.

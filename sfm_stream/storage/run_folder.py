@@ -197,9 +197,9 @@ def load(folder: Path) -> Run:
 def _settings(path: Path) -> config.Config:
     """Read the settings of a run, with former defaults for keys that it lacks.
 
-    The first versions had no `features.widest`: runs saw all fields, however many.
-    Later ones had no `features.helpers` and `features.most`: all fields that are no
-    targets helped. Without `learn.schedule` the streams learned together.
+    Without `features.widest`, runs saw all fields, however many. Without
+    `features.helpers`, targets had no helpers. Without `features.most`, they saw all
+    fields that are no targets. Without `learn.schedule`, streams learned together.
     """
     with warnings.catch_warnings():
         # a run keeps its old keys, so a warning would help no user

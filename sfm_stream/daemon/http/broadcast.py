@@ -1,6 +1,6 @@
 """Sends records to the clients of the websocket; a slow client never delays the model.
 
-    model's thread    publish: queues the records, wakes the loop once
+    batch             publish: queues the records, wakes the loop once
     loop              chooses rows, encodes each once, gives the lines to the clients
     client            a bounded queue of lines; when full, only latest forecasts stay
 
@@ -143,7 +143,7 @@ class Client:
 class Hub:
     """All clients of the websocket.
 
-    Only the model's thread calls `publish`; all else runs in the loop.
+    `publish` is called in the thread that processes a batch; all else in the loop.
 
     Args:
         capacity: most lines queued for a client.

@@ -221,7 +221,7 @@ class _Once(Collector):
 class Meters:
     """Metrics of one process, without a shared registry.
 
-    Only the model's thread calls `observe_*`; any thread may call `page`.
+    One batch is processed at a time, so `observe_*` needs no lock.
 
     Args:
         most_series: most streams, and most series of scores.

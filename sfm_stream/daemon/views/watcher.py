@@ -1,7 +1,8 @@
 """Keeps history, figures and marks of a live process, for its page and metrics.
 
-The model's thread only queues events and records (`see`, `hear`). The loop folds the
-queue (`fold`), as columns of many ticks, at each beat and before data are read.
+While a batch is processed, events and records are only queued (`see`, `hear`). The loop
+folds the queue (`fold`), as columns of many ticks, at each beat and before each
+read.
 """
 
 from __future__ import annotations

@@ -327,7 +327,7 @@ def _refused(
 
 
 def _goes_back(last: dict[str, tuple[int, int, int]], stream: str, time: int) -> bool:
-    """Say whether a tick is too early; a row of `RESTART` such ticks is accepted."""
+    """Say whether a tick goes back; the `RESTART`-th such tick in a row is accepted."""
     latest, run, back = last[stream]
     if time >= latest:
         last[stream] = latest, 0, 0
