@@ -255,7 +255,7 @@ def test_a_run_on_which_a_process_lives_keeps_its_streams(tmp_path):
     lived(old, mixed(0, 10, "a"))
     with (
         epoch.take(old, LEASE) as own,
-        pytest.raises(StorageError, match="lives on this run"),
+        pytest.raises(StorageError, match="expected no process"),
     ):
         move(old, tmp_path / "new", "a")
     assert own.number == 1
@@ -342,7 +342,10 @@ def test_commands_move_verify_and_rebalance(tmp_path, monkeypatch, sfm_stream):
 def test_a_run_that_another_process_begins_is_not_made_beside_it(tmp_path):
     old, new = tmp_path / "old", tmp_path / "new"
     lived(old, mixed(0, 20, "a", "b"))
-    with epoch.take(new, LEASE), pytest.raises(StorageError, match="lives on this run"):
+    with (
+        epoch.take(new, LEASE),
+        pytest.raises(StorageError, match="expected no process"),
+    ):
         move(old, new, "a")
     assert not (new / run_folder.INFO).exists()
     assert at_home(old) == {"a", "b"}

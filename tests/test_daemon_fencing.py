@@ -44,7 +44,7 @@ def test_a_second_daemon_on_a_living_run_is_refused(config, tmp_path):
     second = Daemon(config, run)
     told = second.end()
     assert second.process.returncode == 1
-    assert "lives on this run; stop it with" in told
+    assert "expected no process on this run, was process" in told
     first.until_events()
     first.signal(signal.SIGKILL)
     first.end()

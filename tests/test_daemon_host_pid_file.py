@@ -62,7 +62,7 @@ def test_a_run_is_owned_while_its_process_lives(tmp_path):
 
 def test_a_second_process_on_a_run_is_refused_and_told_of_the_first(tmp_path):
     with pid_file.held(tmp_path):
-        with pytest.raises(StorageError, match=f"process {os.getpid()} lives"):
+        with pytest.raises(StorageError, match=f"run, was process {os.getpid()}"):
             with pid_file.held(tmp_path):
                 pass
         assert pid_file.owner(tmp_path) == os.getpid()
@@ -104,7 +104,7 @@ def test_one_that_does_not_listen_is_waited_for_so_long(living, tmp_path):
 def test_a_killed_process_leaves_no_owner_whoever_has_its_number_now(tmp_path):
     (tmp_path / pid_file.NAME).write_text(f"{os.getpid()}\n")
     assert pid_file.owner(tmp_path) is None
-    with pytest.raises(AddressError, match="no daemon lives on this run"):
+    with pytest.raises(AddressError, match="expected a daemon on this run, was none"):
         pid_file.stop(tmp_path, patience=1)
 
 

@@ -87,7 +87,7 @@ def test_a_stream_that_is_shut_out_is_an_alarm(rig):
     assert one.first.startswith("stream 'bad' event")
     assert other == model.Refused(2, "stream 'bad'")
     assert 59 < said.streams["bad"].quarantined_s <= 60
-    assert said.alarms == ("stream bad is shut out for 60 s still",)
+    assert said.alarms == ("stream bad is shut out for 60 more seconds",)
 
 
 def test_streams_that_have_not_ticked_since_a_restart_are_there_with_their_age(

@@ -196,7 +196,7 @@ def test_trouble_of_the_sink_shows_while_it_lasts(tmp_path, moody):
 
 def test_that_records_were_lost_stays_to_be_seen(tmp_path, moody, monkeypatch):
     monkeypatch.setattr(sinks.delivery, "RETRY_S", 0.001)
-    gone = RecordsLost("there", "expected the file of before, was removed")
+    gone = RecordsLost("there", "expected its own file, was removed")
     delivery, write, once = deliver(moody, tmp_path), moody.write, [gone]
 
     def lose(records):

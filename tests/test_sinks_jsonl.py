@@ -74,7 +74,7 @@ def test_a_longer_file_that_begins_otherwise_is_not_the_one_of_before(tmp_path):
     later.write(some(10, 30))
     later.close()
     before = (tmp_path / "later").read_bytes()
-    with pytest.raises(RecordsLost, match="expected the file of before, was another"):
+    with pytest.raises(RecordsLost, match="expected its own file, was another"):
         JsonlSink(tmp_path / "later", position)
     assert (tmp_path / "later").read_bytes() == before
 

@@ -112,7 +112,7 @@ def _exchange(run: Run, say: Callable[[str], None]) -> None:
     try:
         if run.records.exists():
             run.records.rename(damaged)
-            say(f"the records of before are in {damaged}")
+            say(f"the records from before are in {damaged}")
         Path(run.folder / REBUILT).rename(run.records)
         atomic.sync(run.folder)
     except OSError as e:

@@ -128,7 +128,7 @@ class JsonlSink:
             problem = f"expected at least {expected} bytes of records, was {size}"
             raise RecordsLost(path, problem, ANEW)
         if head not in {None, zlib.crc32(self._head[:expected])}:
-            raise RecordsLost(path, "expected the file of before, was another", ANEW)
+            raise RecordsLost(path, "expected its own file, was another", ANEW)
 
     def _keep_place(self) -> None:
         """Begin a new file if the path no longer names the open one."""
@@ -142,7 +142,7 @@ class JsonlSink:
         removed = not os.fstat(before).st_nlink
         os.close(before)
         if removed:
-            problem = f"expected the file of before, was removed with {size} bytes"
+            problem = f"expected its own file, was removed with {size} bytes"
             raise RecordsLost(str(self._path), problem, "a new one is begun")
         extra = {"path": str(self._path), "bytes": size}
         log.warning("a file of records was moved: a new one is begun", extra=extra)

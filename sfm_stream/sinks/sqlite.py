@@ -146,7 +146,7 @@ class SqliteSink:
         with self._explained():
             self._base.close()
         self._connect(None)
-        problem = "expected the database of before, was moved or removed"
+        problem = "expected its own database, was moved or removed"
         raise RecordsLost(str(self._path), problem, "a new one is begun")
 
     def _open(self, position: Mapping[str, Any] | None) -> None:

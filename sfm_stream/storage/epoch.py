@@ -209,7 +209,8 @@ def _outwait(
         if now is not None and now != before:
             run = path.parent.parent
             hint = f"stop it with `sfm-stream stop {run}` or name another folder"
-            raise StorageError(str(run), f"{_who(path)} lives on this run", hint)
+            problem = f"expected no process on this run, was {_who(path)}"
+            raise StorageError(str(run), problem, hint)
         before = now
 
 

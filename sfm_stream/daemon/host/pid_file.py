@@ -109,7 +109,7 @@ def _own(handle: int, path: Path) -> None:
         os.ftruncate(handle, 0)
         os.pwrite(handle, f"{os.getpid()}\n".encode(), 0)
     except BlockingIOError as e:
-        problem = f"process {_said(path)[0]} lives on this run"
+        problem = f"expected no process on this run, was process {_said(path)[0]}"
         hint = f"stop it with `sfm-stream stop {path.parent}` or name another folder"
         raise StorageError(str(path.parent), problem, hint) from e
     except OSError as e:
@@ -160,7 +160,7 @@ def stop(folder: Path, patience: float) -> End:
     """
     pid = owner(folder)
     if not pid:
-        raise AddressError(str(folder), "no daemon lives on this run", HINT)
+        raise AddressError(str(folder), "expected a daemon on this run, was none", HINT)
     begun = time.monotonic()
     try:
         os.kill(pid, signal.SIGTERM)

@@ -223,7 +223,7 @@ def _alarms(
     """List the alarms of the model's side; dropped lines of clients are not alarms."""
     found = [problem for problem in problems if problem]
     found += [
-        f"stream {name} is shut out for {stream.quarantined_s:.0f} s still"
+        f"stream {name} is shut out for {stream.quarantined_s:.0f} more seconds"
         for name, stream in streams.items()
         if stream.quarantined_s is not None
     ]
