@@ -63,7 +63,9 @@ def names_of(paths: Sequence[str]) -> list[str]:
         names = [_joined(part[-depth:]) for part in parts]
         if len(set(names)) == len(names):
             return names
-    raise FeedError(paths[0], "a file of the same name but for what follows a dot")
+    twice = next(name for name in names if names.count(name) > 1)
+    problem = f"expected names that differ before the first dot, was {twice!r} twice"
+    raise FeedError(paths[0], problem, "rename one")
 
 
 def _joined(parts: Sequence[str]) -> str:

@@ -49,7 +49,7 @@ def class_of(name: str, at: str, sort: Sort) -> Any:  # noqa: ANN401 any package
     if not (colon and module and attribute):
         own = f"a {sort.noun} of your own is named `package.module:Class`"
         hint = did_you_mean(name, [*sort.own, *sort.others]) or own
-        raise ConfigError(at, f"unknown {sort.noun} {name!r}", hint)
+        raise ConfigError(at, f"expected a {sort.noun}, was {name!r}", hint)
     try:
         found = getattr(import_module(module), attribute)
     except (ImportError, AttributeError, TypeError) as e:  # of a relative name

@@ -173,18 +173,19 @@ def test_an_impossible_value_is_named_with_what_was_expected(text, message):
         ("[forecast]\nexperts = []", "forecast.experts: expected at least one, was []"),
         (
             "[forecast]\nexperts = ['last', 'rsl']",
-            "forecast.experts[1]: unknown expert 'rsl'; did you mean 'rls'?",
+            "forecast.experts[1]: expected an expert, was 'rsl'; did you mean 'rls'?",
         ),
         (
             "[forecast]\nexperts = ['arima']",
             (
-                "forecast.experts[0]: unknown expert 'arima'; "
+                "forecast.experts[0]: expected an expert, was 'arima'; "
                 "there are: last, rls, rls-fast, sfm, sfm-rls, sfm-rls-wide"
             ),
         ),
         (
             "[forecast]\nexperts = ['rls', 'rls']",
-            "forecast.experts[1]: 'rls' stands there twice",
+            "forecast.experts[1]: expected each name once, was 'rls' twice; "
+            "leave one out",
         ),
         (
             "[stream]\nevery = '10'",
@@ -200,7 +201,7 @@ def test_an_impossible_value_is_named_with_what_was_expected(text, message):
         ),
         (
             "[stream]\nfields = ['a', 'b', 'a']",
-            "stream.fields[2]: 'a' stands there twice",
+            "stream.fields[2]: expected each name once, was 'a' twice; leave one out",
         ),
     ],
 )
@@ -463,7 +464,7 @@ def test_one_level_of_former_versions_is_a_list_of_one():
     with pytest.warns(FutureWarning, match=r"write forecast.levels = \[0.8\]"):
         read = config.parse("[forecast]\nlevel = 0.8")
     assert read.forecast.levels == (0.8,)
-    with pytest.raises(ConfigError, match=r"stands beside forecast\.levels"):
+    with pytest.raises(ConfigError, match=r"expected forecast\.levels alone"):
         config.parse("[forecast]\nlevel = 0.8\nlevels = [0.5]")
 
 

@@ -95,7 +95,9 @@ def test_files_of_one_name_are_told_apart_by_their_folders(tmp_path):
 def test_files_that_no_folder_tells_apart_are_refused(tmp_path):
     for suffix in ("csv", "old.csv"):
         (tmp_path / f"f.{suffix}").write_text("time,value\n1700000000,1\n")
-    with pytest.raises(FeedError, match="same name but for what follows a dot"):
+    with pytest.raises(
+        FeedError, match=r"before the first dot, was .* twice; rename one"
+    ):
         open_feed(opened(tmp_path))
 
 

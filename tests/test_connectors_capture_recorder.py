@@ -133,7 +133,7 @@ def test_a_disk_that_fails_is_told_and_keeps_nobody_waiting(tmp_path):
     for _ in range(1000):
         recorder.received("wss://a", NOW, b"{}")
     assert recorder.counters["lost"] >= 1000
-    with pytest.raises(StorageError, match="No space left"):
+    with pytest.raises(StorageError, match="the disk is full; free space, then record"):
         recorder.check()
     with pytest.raises(StorageError, match="the recording stopped"):
         recorder.close()
@@ -157,7 +157,7 @@ def test_lines_beyond_what_may_wait_are_counted_and_leave_a_gap(tmp_path, monkey
 
 def test_a_folder_that_cannot_be_made_is_told(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(StorageError, match="cannot be made"):
+    with pytest.raises(StorageError, match=r"cannot be made: .*; see that the folder"):
         Recorder(tmp_path / "file" / "x", quota=MIB)
 
 

@@ -134,8 +134,8 @@ def test_years_that_int64_cannot_hold_are_no_times():
 
 
 def test_an_offset_of_its_own_is_seen():
-    assert dates.bears_offset(pl.Series(["2024-01-01T00:00:00+01:00"]))
-    assert not dates.bears_offset(pl.Series(["2024-01-01 00:00:00", "2024-01-02"]))
+    assert dates.has_offset(pl.Series(["2024-01-01T00:00:00+01:00"]))
+    assert not dates.has_offset(pl.Series(["2024-01-01 00:00:00", "2024-01-02"]))
     assert np.all([dates.is_dated(pl.Series(["2024-01-01"])), True])
 
 

@@ -461,7 +461,7 @@ def test_a_file_that_is_named_twice_is_read_once_and_told(tmp_path):
 def test_a_column_of_dates_of_which_most_are_none_shows_the_first_of_these(tmp_path):
     rows = "".join(f"{i},2024-02-{29 if i < 20 else 30},{i}\n" for i in range(60))
     feed = opened(written(tmp_path, f"n,day,a\n{rows}".encode()), time="")
-    told = "'day' looks like dates, of which '2024-02-30' is none"
+    told = "'day' looks like dates, but '2024-02-30' is not one"
     assert any(told in note for note in feed.notes)
 
 

@@ -8,7 +8,7 @@ from tests.test_connectors_files_kinds import opened, whole
 
 TEXT = "time;Größe\n" + "".join(f"2024-05-01 00:00:{i:02};{i}\n" for i in range(30))
 LATIN = TEXT.encode("latin-1")
-UNREAD = "characters that are none in the file's encoding"
+UNREAD = "characters that the file's encoding does not have"
 
 
 @pytest.mark.parametrize(

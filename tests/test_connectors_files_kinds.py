@@ -202,7 +202,7 @@ def test_layouts_of_quotes_name_bid_and_ask(tmp_path, layout, head, row):
     assert set(feed.fields) == {"bid", "ask", "bid_qty", "ask_qty"}
     assert block.time.tolist() == NS
     if layout == "databento-mbp-1":
-        assert feed.tally.counts == {"a number that stands for none": COUNT}
+        assert feed.tally.counts == {"a number that stands for a missing value": COUNT}
         assert set(block.values[:, feed.fields.index("bid")]) == {100.25}
         assert any("'bid_px_00' counts in 1e-09" in note for note in feed.notes)
 

@@ -57,14 +57,14 @@ def test_a_column_of_lists_is_refused(tmp_path):
 def test_the_largest_of_64_bits_is_missing_and_counted(tmp_path):
     feed = opened(tmp_path, pl.Series("px", [1, 2**63 - 1, 3, -(2**63)]))
     np.testing.assert_array_equal(values(feed), [1, np.nan, 3, np.nan])
-    assert feed.tally.counts == {"a number that stands for none": 2}
+    assert feed.tally.counts == {"a number that stands for a missing value": 2}
 
 
 def test_large_integers_that_are_not_the_largest_are_numbers(tmp_path):
     column = pl.Series("a", [17 * 10**18, 2**64 - 1, 2**64 - 2**12], dtype=pl.UInt64)
     feed = opened(tmp_path, column)
     np.testing.assert_array_equal(values(feed), [1.7e19, np.nan, 2.0**64 - 2**12])
-    assert feed.tally.counts == {"a number that stands for none": 1}
+    assert feed.tally.counts == {"a number that stands for a missing value": 1}
 
 
 @pytest.mark.parametrize("name", ["bid", "ask", "bid_px_00", "best_ask_price"])

@@ -320,7 +320,7 @@ def test_fields_can_be_chosen():
 
 
 def test_a_feed_without_symbols_is_refused():
-    with pytest.raises(ConfigError, match=r"stream\.symbols: expected what to"):
+    with pytest.raises(ConfigError, match=r"stream\.symbols: expected symbols to"):
         open_live(settings("ws://127.0.0.1:1", ()))
 
 

@@ -128,7 +128,8 @@ def test_feeds_that_can_no_longer_be_end_with_an_error():
         (
             {"symbols": ["btcusdt"]},
             {},
-            "feed[1]: stream 'btcusdt' is of feed[0] already; give it a feed.prefix",
+            "feed[1]: expected streams of its own, was 'btcusdt' of feed[0] too; "
+            "give it a feed.prefix",
         ),
         (
             {"symbols": ["ethusdt"], "channel": "bookTicker"},

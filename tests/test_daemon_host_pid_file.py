@@ -110,7 +110,7 @@ def test_a_killed_process_leaves_no_owner_whoever_has_its_number_now(tmp_path):
 
 @pytest.mark.parametrize(
     ("manner", "code", "told"),
-    [("orderly", 0, "stopped after"), ("rash", 1, "ended without a word")],
+    [("orderly", 0, "stopped after"), ("rash", 1, "ended without saying how")],
 )
 def test_the_command_stops_the_daemon_that_answers_at_an_address(
     living, tmp_path, sfm_stream, manner, code, told

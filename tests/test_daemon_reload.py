@@ -28,17 +28,17 @@ def test_what_may_change_is_taken(change):
 @pytest.mark.parametrize(
     ("change", "said", "hint"),
     [
-        ({"daemon": {"listen": ""}}, "daemon.listen '127.0.0.1:8788' -> ''",
+        ({"daemon": {"listen": ""}}, "daemon.listen '127.0.0.1:8788', was ''",
          "change it back, or start the process anew"),
-        ({"stream": {"every": "1s"}}, "stream.every '' -> '1s'", NEW_RUN),
-        ({"learn": {"lr": 0.1}}, "learn.window 8 -> 32; learn.every 8 -> 32; "
-                                 "learn.lr 0.003 -> 0.1", NEW_RUN),
+        ({"stream": {"every": "1s"}}, "stream.every '', was '1s'", NEW_RUN),
+        ({"learn": {"lr": 0.1}}, "learn.window 8, was 32; expected learn.every 8, was 32; "
+          "expected learn.lr 0.003, was 0.1", NEW_RUN),
     ],
 )  # fmt: skip
 def test_what_may_not_is_refused_with_both_values(change, said, hint):
     with pytest.raises(ConfigError) as caught:
         expect_hot(settings_of(), settings_of(**change))
-    assert str(caught.value) == f"reload: cannot change {said}; {hint}"
+    assert str(caught.value) == f"reload: expected {said}; {hint}"
 
 
 def test_the_same_settings_do_not_differ():

@@ -171,5 +171,7 @@ def test_every_set_of_the_suite_sets_only_what_it_may():
 
 
 def test_an_unknown_set_is_refused(place):
-    with pytest.raises(ConfigError, match="unknown set 'y'; known: x"):
+    with pytest.raises(
+        ConfigError, match="expected a set of the suite, was 'y'; there are: x"
+    ):
         suite.read(place, ["y"])

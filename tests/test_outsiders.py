@@ -31,8 +31,8 @@ def test_a_class_is_found_by_our_name_their_name_and_its_place(name):
 @pytest.mark.parametrize(
     ("name", "problem"),
     [
-        ("our", "unknown coder 'our'; did you mean 'ours'?"),
-        ("json:", "unknown coder 'json:'; there are: ours, plain"),
+        ("our", "expected a coder, was 'our'; did you mean 'ours'?"),
+        ("json:", "expected a coder, was 'json:'; there are: ours, plain"),
         ("no_such_module:X", "'no_such_module:X' cannot be imported: No module"),
         ("..json:X", "'..json:X' cannot be imported: "),
         ("json:Absent", "'json:Absent' cannot be imported: module 'json' has no"),

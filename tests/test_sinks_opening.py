@@ -110,12 +110,12 @@ def test_only_what_was_chosen_is_written(tmp_path):
 @pytest.mark.parametrize(
     ("kind", "message"),
     [
-        ("sqlit", "sink.kind: unknown sink 'sqlit'; did you mean 'sqlite'?"),
+        ("sqlit", "sink.kind: expected a sink, was 'sqlit'; did you mean 'sqlite'?"),
         ("kafka", "there are: jsonl, parquet, sqlite, websocket"),
         ("websocket", "'websocket' is served by a daemon"),
         ("no.such.module:Sink", "sink.kind: 'no.such.module:Sink' cannot be imported"),
         ("json:Absent", "sink.kind: 'json:Absent' cannot be imported"),
-        ("json:", "unknown sink 'json:'"),
+        ("json:", "expected a sink, was 'json:'"),
         ("os:system", "expected a class with write, flush, position, close, was"),
         ("json:JSONEncoder", "sfm_stream.sinks.Sink says more"),
     ],

@@ -124,10 +124,13 @@ def test_targets_with_fewer_inputs_are_filled_up_with_nothing():
     ("arguments", "message"),
     [
         (([],), "stream.fields: the feed has no numeric field; name one"),
-        ((["x", "x"],), "stream.fields[1]: 'x' stands there twice"),
+        (
+            (["x", "x"],),
+            "stream.fields[1]: expected each name once, was 'x' twice; leave one out",
+        ),
         (
             (["x"], ["x", "x"]),
-            "target.values[1]: 'x' stands there twice",
+            "target.values[1]: expected each name once, was 'x' twice; leave one out",
         ),
         (
             (["bid"], ["bit"]),
@@ -159,12 +162,12 @@ def test_targets_with_fewer_inputs_are_filled_up_with_nothing():
         ),
         (
             (["x"], ["x"], ["chnge(x)"]),
-            "features.inputs[0]: unknown transform 'chnge'; did you mean 'change'?",
+            "features.inputs[0]: expected a transform, was 'chnge'; did you mean 'change'?",
         ),
         (
             (["x"], ["x"], ["sqrt(x)"]),
             (
-                "features.inputs[0]: unknown transform 'sqrt'; "
+                "features.inputs[0]: expected a transform, was 'sqrt'; "
                 "there are: level, change, log-return"
             ),
         ),

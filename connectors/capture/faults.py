@@ -78,7 +78,7 @@ def parse(text: str) -> Fault:
     body, percent, chance = body.partition("%")
     name, colon, argument = body.partition(":")
     if name not in SORTS:
-        problem = f"unknown fault {name!r}"
+        problem = f"expected a fault, was {name!r}"
         raise ConfigError("--fault", problem, did_you_mean(name, SORTS))
     try:
         return Fault(

@@ -8,6 +8,7 @@ segments together exceed the quota.
 
 from __future__ import annotations
 
+import errno
 import gzip
 import os
 import threading
@@ -62,7 +63,7 @@ class Recorder:
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as e:
-            raise StorageError(str(folder), f"cannot be made: {e.strerror}") from e
+            raise StorageError(str(folder), *_explained(e, "cannot be made")) from e
         self.counters: Counter[str] = Counter()
         self._folder, self._quota = folder, quota
         self._size = min(segment, quota // QUOTA_SEGMENTS)
@@ -116,9 +117,8 @@ class Recorder:
             StorageError: if writing failed.
         """
         if self._error is not None:
-            why = getattr(self._error, "strerror", None) or self._error
-            problem = f"the recording stopped: {why}"
-            raise StorageError(str(self._folder), problem)
+            said = _explained(self._error, "the recording stopped")
+            raise StorageError(str(self._folder), *said)
 
     def close(self) -> None:
         """Write the queued lines, and end the thread.
@@ -211,3 +211,11 @@ def _append(file: FileIO, text: bytes) -> int:
     while left:
         left = left[file.write(left) :]
     return len(member)
+
+
+def _explained(error: Exception, what: str) -> tuple[str, str]:
+    """Give the problem behind an error, and a hint how to solve it."""
+    if getattr(error, "errno", None) in {errno.ENOSPC, errno.EDQUOT}:
+        return f"{what}: the disk is full", "free space, then record again"
+    why = getattr(error, "strerror", None) or str(error)
+    return f"{what}: {why.lower()}", "see that the folder can be written"

@@ -294,7 +294,8 @@ async def serve_until_played(
             say(url)
             await simulator.play()
     except OSError as e:
-        raise ConfigError("--port", f"{port} cannot be had: {e.strerror}") from e
+        problem = f"expected a free port, was {port}: {(e.strerror or str(e)).lower()}"
+        raise ConfigError("--port", problem, "name another") from e
 
 
 def _is_text(frame: bytes) -> bool:

@@ -371,7 +371,7 @@ def readable(cells: pl.Series) -> pl.Series:
     return pl.Series(times.nanoseconds(cells, "iso") != NO_TIME)
 
 
-def bears_offset(column: pl.Series) -> bool:
+def has_offset(column: pl.Series) -> bool:
     """Say whether times carry their offset from UTC, or are numbers."""
     if column.dtype != pl.String:
         return not isinstance(column.dtype, pl.Datetime | pl.Date) or (

@@ -30,14 +30,14 @@ if TYPE_CHECKING:
 
 Texts: TypeAlias = Iterator[tuple[bytes, bool]]
 NO_NUMBER = "a cell is no number"
-SENTINEL = "a number that stands for none"
+SENTINEL = "a number that stands for a missing value"
 ZERO_PRICE = "a bid or ask of zero"
 LATE = "a number in a column that was empty at first; stream.fields takes it"
 NO_STREAM = "a row that names no stream"
 NO_TIME_READ = "time could not be read"
 LOOKED_AT = 4_096
 """Number of rows at the end of a piece from which its pace is estimated."""
-UNREAD = "characters that are none in the file's encoding"
+UNREAD = "characters that the file's encoding does not have"
 FAR_AHEAD = "a time far ahead of its stream's pace"
 
 

@@ -83,7 +83,7 @@ class Live(Endless):
         _expect_address(reveal(first.url(), URL))
         self._url = recording.label(first.url(), None)
         if not first.topics:
-            problem = "expected what to subscribe to, was []"
+            problem = "expected symbols to subscribe to, was none"
             raise ConfigError("stream.symbols", problem, 'e.g. ["btcusdt"]')
         self._topics = first.topics
         for frame in first.subscribe(first.topics):

@@ -64,7 +64,10 @@ class Merged(Endless):
                 )
             for topic in feed.topics:
                 if owners.setdefault(topic, i) != i:
-                    problem = f"stream {topic!r} is of feed[{owners[topic]}] already"
+                    problem = (
+                        f"expected streams of its own, was {topic!r} "
+                        f"of feed[{owners[topic]}] too"
+                    )
                     raise ConfigError(f"feed[{i}]", problem, "give it a feed.prefix")
 
     @property

@@ -134,7 +134,7 @@ def stop(
     if as_json:
         print_json({"run": str(folder), **end._asdict()})
     else:
-        how = end.how or "ended without a word, as a killed process does"
+        how = end.how or "ended without saying how, so it was probably killed,"
         typer.echo(f"process {end.pid} {how} after {end.seconds:.1f} s; run: {folder}")
     if end.how != pid_file.STOPPED:
         raise typer.Exit(1)

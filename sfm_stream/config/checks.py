@@ -86,11 +86,13 @@ def _check_experts(experts: Sequence[str]) -> None:
         raise ConfigError("forecast.experts", "expected at least one, was []")
     for i, name in enumerate(experts):
         if name not in EXPERTS:
-            problem, hint = f"unknown expert {name!r}", did_you_mean(name, EXPERTS)
+            problem = f"expected an expert, was {name!r}"
+            hint = did_you_mean(name, EXPERTS)
             raise ConfigError(f"forecast.experts[{i}]", problem, hint)
 
 
 def _expect_once(at: str, names: Sequence[str]) -> None:
     for i, name in enumerate(names):
         if name in names[:i]:
-            raise ConfigError(f"{at}[{i}]", f"{name!r} stands there twice")
+            problem = f"expected each name once, was {name!r} twice"
+            raise ConfigError(f"{at}[{i}]", problem, "leave one out")

@@ -33,7 +33,8 @@ def _with_forecast(tree: Mapping[str, Any]) -> Mapping[str, Any]:
     if not isinstance(forecast, Mapping) or not forecast.keys() & {"level", "loose"}:
         return tree
     if {"level", "levels"} <= forecast.keys():
-        raise ConfigError("forecast.level", "stands beside forecast.levels")
+        problem = "expected forecast.levels alone, was forecast.level too"
+        raise ConfigError("forecast.level", problem, "leave it out")
     now = {key: value for key, value in forecast.items() if key != "loose"}
     told = "forecast.loose is no longer used: forecast.ridge is that of sfm-rls too"
     if "level" in now:
@@ -68,7 +69,8 @@ def _placed(feed: object, at: str) -> object:
     loose = [k for k in feed if k not in shared and not near(k, shared, 1, A_SLIP)]
     for key in loose:
         if key in options:
-            raise ConfigError(f"{at}.{key}", f"stands in [{at}.options] too")
+            problem = f"expected it in [{at}.options] alone, was in [{at}] too"
+            raise ConfigError(f"{at}.{key}", problem, "leave it out of one")
         told = f"{at}.{key} belongs to the connector: write {at}.options.{key}"
         warnings.warn(told, FutureWarning, stacklevel=2)
     moved = {**options, **{key: feed[key] for key in loose}}

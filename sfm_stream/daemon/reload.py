@@ -6,6 +6,7 @@ from typing import Any
 
 from sfm_stream.config import Config, digest, leaves, of_model, to_tree
 from sfm_stream.errors import ConfigError
+from sfm_stream.storage.run_folder import differing
 
 HOT = ("feed", "stream.symbols", "learn.enabled", "sink", "daemon")
 """Keys and tables that may change."""
@@ -21,15 +22,11 @@ def expect_hot(before: Config, after: Config) -> None:
     Raises:
         ConfigError: naming every key that may not change, with both values.
     """
-    cold = [
-        f"{key} {old!r} -> {new!r}"
-        for key, old, new in differences(before, after)
-        if not is_hot(key)
-    ]
+    cold = [one for one in differences(before, after) if not is_hot(one[0])]
     if cold:
         is_model = digest(of_model(before)) != digest(of_model(after))
         hint = OTHER if is_model else ANEW
-        raise ConfigError("reload", f"cannot change {'; '.join(cold)}", hint)
+        raise ConfigError("reload", f"expected {differing(cold)}", hint)
 
 
 def differences(before: Config, after: Config) -> list[tuple[str, Any, Any]]:

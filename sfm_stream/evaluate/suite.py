@@ -20,7 +20,7 @@ from msgspec import Meta
 from msgspec.structs import replace
 
 from sfm_stream import config
-from sfm_stream.errors import ConfigError
+from sfm_stream.errors import ConfigError, did_you_mean
 from sfm_stream.evaluate import contest, kept, workers
 from sfm_stream.evaluate.peers import registry
 from sfm_stream.events import TICK
@@ -123,8 +123,8 @@ def read(folder: Path, chosen: Sequence[str] = ()) -> tuple[Benchmark, ...]:
     known = {benchmark.name: benchmark for benchmark in suite.set}
     for name in chosen:
         if name not in known:
-            problem = f"unknown set {name!r}"
-            raise ConfigError("--sets", problem, f"known: {', '.join(known)}")
+            problem = f"expected a set of the suite, was {name!r}"
+            raise ConfigError("--sets", problem, did_you_mean(name, known))
     return tuple(known[name] for name in (chosen or known))
 
 

@@ -97,7 +97,9 @@ class Stream(Section, frozen=True):
     ] = "fields"
     names: Annotated[
         Literal["feed", "file"],
-        doc("what streams are named by; files are then merged by time"),
+        doc(
+            "`feed`: as the feed names them; `file`: a stream per file, merged by time"
+        ),
     ] = "feed"
     symbols: Annotated[tuple[str, ...], doc("streams to keep; empty: all")] = ()
     max_streams: Annotated[
@@ -154,7 +156,7 @@ class Features(Section, frozen=True):
     ] = 16
     most: Annotated[
         Positive | None,
-        doc("the same for all other fields: with more, `*` is the target alone"),
+        doc("most other fields for which `*` is all; with more, the target alone"),
     ] = 128
     helpers: Annotated[
         Annotated[int, Meta(ge=0, le=64)] | None,
@@ -165,7 +167,7 @@ class Features(Section, frozen=True):
     ] = 3
     screened: Annotated[
         Annotated[int, Meta(ge=30)],
-        doc("ticks of a stream after which they are chosen"),
+        doc("ticks of a stream after which the helpers are chosen"),
     ] = 1_000
     lags: Annotated[
         Positive, Few, doc("own past changes given to the least-squares experts")
@@ -270,7 +272,9 @@ class Forecast(Section, frozen=True):
         doc("inputs and targets are clipped at this many standard deviations"),
     ] = 8.0
     wide_clip: Annotated[
-        float, Meta(gt=0), doc("the same for `sfm-rls-wide`, where jumps tell much")
+        float,
+        Meta(gt=0),
+        doc("clip of inputs and targets of `sfm-rls-wide`, in standard deviations"),
     ] = 32.0
 
 
@@ -329,10 +333,7 @@ class Daemon(Section, frozen=True):
 
     listen: Annotated[
         str,
-        doc(
-            "address of the status page, metrics and websocket; port 0: any free one; "
-            "empty: no address"
-        ),
+        doc("address of page, metrics, websocket; port 0: any free; empty: none"),
     ] = "127.0.0.1:8788"
     hosts: Annotated[
         tuple[str, ...],

@@ -167,7 +167,8 @@ def _refuse_twice(at: str, names: Sequence[str]) -> None:
     seen: set[str] = set()
     for i, name in enumerate(names):
         if name in seen:
-            raise ConfigError(f"{at}[{i}]", f"{name!r} stands there twice")
+            problem = f"expected each name once, was {name!r} twice"
+            raise ConfigError(f"{at}[{i}]", problem, "leave one out")
         seen.add(name)
 
 
@@ -202,7 +203,7 @@ def _read(
     transform, operand = call.groups()
     if transform not in TRANSFORMS:
         hint = did_you_mean(transform, TRANSFORMS)
-        raise ConfigError(at, f"unknown transform {transform!r}", hint)
+        raise ConfigError(at, f"expected a transform, was {transform!r}", hint)
     names: Sequence[str] = (operand,)
     if operand == "*":
         others = signals.left_out(target)

@@ -126,7 +126,7 @@ def _in_zone(clock: Clock, options: TableOptions, seen: Seen) -> Clock:
     zones.expect(options.zone)
     column = date_and_time.sample(seen.columns, clock.columns)
     counted = not clock.form and not dates.is_dated(column)
-    if clock.unit != EXCEL and (clock.named or counted or dates.bears_offset(column)):
+    if clock.unit != EXCEL and (clock.named or counted or dates.has_offset(column)):
         return clock
     return replace(clock, zone=options.zone)
 

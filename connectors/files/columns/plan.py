@@ -243,7 +243,7 @@ def _first(column: pl.Series, notation: Notation) -> str:
         return f"holds {str(column.dtype).lower()}"
     filled = numbers.filled(column, notation)
     if dates.is_dated(column) and len(odd := filled.filter(~dates.readable(filled))):
-        return f"looks like dates, of which {odd[0]!r} is none"
+        return f"looks like dates, but {odd[0]!r} is not one"
     return (
         f"holds text, first {filled[0]!r}"
         if len(filled)

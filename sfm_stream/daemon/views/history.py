@@ -102,8 +102,8 @@ class History:
             rows: [n], the row of each point; points of a row are in order.
             points: [n].
         """
-        bears = self.all - BUCKETS[0]  # more would overwrite buckets not yet closed
-        if len(rows) > bears and np.bincount(rows).max() > bears:
+        can_take = self.all - BUCKETS[0]  # more overwrites open buckets
+        if len(rows) > can_take and np.bincount(rows).max() > can_take:
             self._add_in_turns(rows, points)
             return
         self._know(rows)

@@ -100,4 +100,4 @@ def check(models: Sequence[str]) -> None:
     for name in models:
         if name not in known:
             hint = did_you_mean(name, known)
-            raise ConfigError("--models", f"unknown model {name!r}", hint)
+            raise ConfigError("--models", f"expected a model, was {name!r}", hint)
