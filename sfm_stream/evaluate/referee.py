@@ -276,11 +276,13 @@ class _Watched:
         self._widths = Widths(horizons, referee.levels)
         self._means = referee.ring(horizons)
         self._said = referee.ring(horizons * levels)
+        self._ticks = 0
 
     def forecast(self, seen: Seen) -> None:
         """Store the forecasts and half-widths of a tick."""
         self._means.put(seen.origin, self._peer.forecast(seen))
         self._said.put(seen.origin, self._widths.say().ravel())
+        self._ticks = seen.origin + 1
 
     def settle(self, labels: Labels) -> tuple[Floats, Floats]:
         """Learn from labels; give their forecasts [n] and half-widths [n, L]."""
@@ -288,5 +290,6 @@ class _Watched:
         rows = self._said.at(labels.origin).reshape(len(means), -1, self._levels)
         said = rows[np.arange(len(means)), labels.horizon]
         self._peer.learn(labels)
-        self._widths.learn(labels.horizon, labels.truth - means, said)
+        wait = self._ticks - labels.origin
+        self._widths.learn(labels.horizon, wait, labels.truth - means, said)
         return means, said

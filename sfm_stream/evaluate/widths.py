@@ -4,7 +4,9 @@ A half-width is that of normal errors with a running variance, times a factor th
 quantile tracker calibrates. The factor grows after a miss and shrinks after a hit, so
 that the share of hits settles at the level (Gibbs and Candes, Adaptive conformal
 inference under distribution shift, NeurIPS 2021). So a peer with poor means still gets
-calibrated widths.
+calibrated widths. As for our model, a late error moves the factor less, and the factor
+has bounds: while hundreds of forecasts wait for their truth, a burst of misses would
+otherwise raise the factor once for each of them.
 """
 
 from __future__ import annotations
@@ -15,6 +17,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from sfm_stream.kernels.experts.interval import ENOUGH, STEP, WIDEST
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -22,10 +26,8 @@ if TYPE_CHECKING:
 
     from sfm_stream.events import Floats, Ints
 
-ENOUGH = 20
-"""Scores before the first interval, as for our model."""
-PACE, STEP = 0.02, 0.03
-"""Rates of the running variance and of a tracker, in deviations of a hit or miss."""
+PACE = 0.02
+"""Rate of the running variance."""
 
 
 class Judged(NamedTuple):
@@ -59,9 +61,20 @@ class Widths:
         known: Floats = np.maximum.accumulate(widths, axis=1)
         return known
 
-    def learn(self, horizon: Ints, error: Floats, said: Floats) -> None:
-        """Learn from errors [n] of horizons [n], and their half-widths [n, L]."""
-        for q, e, widths in zip(horizon.tolist(), error.tolist(), said, strict=True):
+    def learn(self, horizon: Ints, wait: Ints, error: Floats, said: Floats) -> None:
+        """Learn from errors.
+
+        Args:
+            horizon: [n], of each error.
+            wait: [n], ticks from the forecast to its truth.
+            error: [n], truth less forecast.
+            said: [n, L], the half-widths at the forecasts.
+        """
+        steps = STEP / np.sqrt(wait)
+        settled = zip(
+            horizon.tolist(), steps.tolist(), error.tolist(), said, strict=True
+        )
+        for q, step, e, widths in settled:
             self._scored[q] += 1
             pace = max(PACE, 1.0 / self._scored[q])
             if math.isfinite(e * e):  # else the variance would stay infinite
@@ -69,7 +82,8 @@ class Widths:
             inside = abs(e) <= widths
             spread = np.sqrt(self._levels * (1.0 - self._levels))
             if not np.isnan(widths[0]):
-                self._factor[q] += STEP * (self._levels - inside) / spread
+                moved = self._factor[q] + step * (self._levels - inside) / spread
+                self._factor[q] = np.clip(moved, -WIDEST, WIDEST)
 
 
 def judge(levels: Sequence[float], error: Floats, said: Floats) -> Judged:
