@@ -1,7 +1,7 @@
-"""Parameters of the cell: their layout, and their values before the first tick.
+"""Parameters of the cell: their layout, and their initial values.
 
-Both the torch cell and the fused kernels take their arrays from here, so there is one
-layout and one rule of birth. Only numpy is needed.
+Both the torch cell and the fused kernels use this module, so there is one layout and
+one initialisation. It needs only numpy.
 """
 
 from __future__ import annotations
@@ -16,20 +16,21 @@ from sfm_stream.errors import ConfigError
 Array = NDArray[np.float64]
 Kind = TypeVar("Kind")
 
-# Inside the root of the amplitude: keeps its gradient finite at an empty memory.
+# Added under the root of the amplitude, so that its gradient at an empty memory is
+# finite.
 EPSILON = 1e-8
-# Both gates can round to 1; without this factor such a memory would grow for ever.
+# Both gates can round to 1; without this factor such a memory would grow without bound.
 FORGET_CAP = 1.0 - 2.0**-12
-# Starts f_fre at .999, out of the way, so that b_ste alone sets each state's horizon.
+# Starts f_fre at .999, so that b_ste alone sets each state's horizon.
 FREQUENCY_BIAS = 7.0
-# A state that forgets faster than this is no memory. In ticks.
+# The shortest horizon of a state at birth, in ticks.
 SHORTEST_MEMORY = 2.0
 # The feedback z -> gates starts small beside the input: z sums K terms and can reach K.
 RECURRENT_GAIN = 0.1
 
 
 class Sizes(NamedTuple):
-    """Everything that determines the shapes and the birth of one cell's parameters.
+    """The numbers that determine the shapes and initial values of a cell's parameters.
 
     Attributes:
         inputs: N.
@@ -38,8 +39,8 @@ class Sizes(NamedTuple):
         outputs: M.
         adaptive: A-SFM, whose frequencies move with the input.
         phase: the read-out sees [A, Re R, Im R] instead of A alone.
-        longest_period: of the `log` grid, in ticks (kept beside the sizes; the grid
-            is no weight and `birth` does not read it).
+        longest_period: of the `log` grid, in ticks (stored with the sizes, but not used
+            by `birth`: the grid is not a weight).
         longest_memory: the horizon 1/(1-f) of the slowest state, in ticks.
     """
 
@@ -60,7 +61,7 @@ class Sizes(NamedTuple):
 
     @property
     def head_rows(self) -> int:
-        """Din, the values per frequency that the read-out sees: D or 3D."""
+        """Din, the number of values per frequency that the read-out sees: D or 3D."""
         return 3 * self.states if self.phase else self.states
 
 
@@ -85,8 +86,8 @@ def columns(sizes: Sizes) -> dict[str, slice]:
     """Name the columns of `w_in`, in order.
 
     Returns:
-        A slice of the G axis for f_ste, f_fre, g, i, omega (only when adaptive) and o;
-        together they cover it exactly.
+        A slice of the G axis for f_ste, f_fre, g, i, omega (only if adaptive) and o;
+        together they cover the axis exactly.
     """
     states, frequencies = sizes.states, sizes.frequencies
     widths = {"f_ste": states, "f_fre": frequencies, "g": states, "i": states}
@@ -103,10 +104,11 @@ def columns(sizes: Sizes) -> dict[str, slice]:
 def horizons(sizes: Sizes) -> Array:
     """Give the memory of each state at birth: h [D] ticks, h = 1/(1-f).
 
-    Log-spaced from 2 to `longest_memory`; one state alone takes the longest.
+    The horizons are log-spaced from 2 to `longest_memory`; a single state has the
+    longest.
 
     Raises:
-        ConfigError: if `longest_memory` is below 2, or beyond what f_fre allows.
+        ConfigError: if `longest_memory` is below 2, or above the limit set by f_fre.
     """
     longest, ceiling = sizes.longest_memory, 1.0 / (1.0 - _frequency_forget())
     if not SHORTEST_MEMORY <= longest < ceiling:
@@ -118,19 +120,20 @@ def horizons(sizes: Sizes) -> Array:
 def birth(sizes: Sizes, rng: np.random.Generator) -> Weights[Array]:
     """Draw the parameters of a new cell.
 
-    The forget gate is a product, f = (1 - 2^-12) f_ste f_fre, which ordinary biases
-    start near 0.5: a memory of two ticks that training does not leave. Here b_fre = 7
+    The forget gate is a product, f = (1 - 2^-12) f_ste f_fre. Ordinary biases start it
+    near 0.5: a memory of two ticks, which training does not lengthen. Here b_fre = 7,
     and b_ste gives the product log-spaced horizons. A steady input drives |R| to about
-    1/(1-f), so the read-out of state d is scaled by 1-f_d or it would start saturated.
-    Other weights are Glorot-uniform per gate (the recurrent ones smaller), other biases
-    zero; the frequency weights of A-SFM are zero, so it starts as SFM.
+    1/(1-f), so the read-out of state d is scaled by 1-f_d; else it would start
+    saturated. Other weights are Glorot-uniform per gate (smaller for recurrent
+    weights), other biases are zero; the frequency weights of A-SFM are zero, so it
+    starts as SFM.
 
     Args:
         sizes: of the cell.
-        rng: three draws are taken, in the order x rows, z rows, heads.
+        rng: gives three draws, in the order x rows, z rows, heads.
 
     Returns:
-        float64 arrays, C-contiguous; callers cast.
+        float64 arrays, C-contiguous; callers convert the type.
 
     Raises:
         ConfigError: for a size below 1 or a memory out of range.
@@ -173,7 +176,7 @@ def _input_weights(sizes: Sizes, memory: Array, rng: np.random.Generator) -> Arr
 def _limits(sizes: Sizes, fan_in: int) -> Array:
     limits = np.zeros(sizes.gate_columns)
     for name, where in columns(sizes).items():
-        # The K output gates are K separate matrices that happen to lie side by side.
+        # The K output gates are K separate matrices, side by side.
         fan_out = sizes.outputs if name == "o" else where.stop - where.start
         limits[where] = np.sqrt(6.0 / (fan_in + fan_out))
     if sizes.adaptive:

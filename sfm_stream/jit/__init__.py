@@ -1,4 +1,4 @@
-"""Arithmetic of compiled code, and how it is compiled.
+"""Arithmetic and compilation of machine code with numba.
 
-Importing this package loads nothing.
+Importing this package loads no other module.
 """

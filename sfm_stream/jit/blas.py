@@ -1,4 +1,4 @@
-"""numba's array functions, loaded without the BLAS that no kernel calls."""
+"""Loads numba's array functions without BLAS, which no kernel calls."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ ARRAYS = "numba.np.arraymath"
 
 
 def leave_out() -> None:
-    """Load numba's array functions as where there is no BLAS, in a tenth of the time.
+    """Load numba's array functions without BLAS, in a tenth of the time.
 
-    numba looks for it when they are loaded, which loads half of scipy. Without it numba
-    multiplies short vectors by a loop of its own. For a process of ours alone: another
-    thread that loads scipy meanwhile would find it broken.
+    On loading, numba looks for BLAS, which loads half of scipy. Without BLAS numba
+    multiplies short vectors in its own loop. Use this only in a process of this
+    package: another thread that loads scipy at the same time would fail.
     """
     if BLAS in sys.modules:
         return

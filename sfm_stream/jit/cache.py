@@ -1,7 +1,7 @@
 """The cache of machine code on disk, cleared when its sources change.
 
-numba renews a cached function when the file that holds it changes, and does not look
-at the files whose functions were compiled into it.
+numba compiles a cached function again when its file changes, but ignores changes of the
+files whose functions were compiled into it.
 """
 
 from __future__ import annotations
@@ -17,32 +17,32 @@ STAMP = "sfm-stream.sources"
 
 
 class Sources(NamedTuple):
-    """What machine code is made of.
+    """The source files of machine code.
 
     Attributes:
-        patterns: of files, from the root of the package.
-        but_for: names of files that match and are not compiled.
+        patterns: of files, relative to the root of the package.
+        but_for: names of matching files that are not compiled.
     """
 
     patterns: Iterable[str]
     but_for: Iterable[str] = ()
 
     def files(self) -> Iterator[Path]:
-        """Give every file, in order."""
+        """Give all source files, in order."""
         root = Path(__file__).parents[1]
         found = sorted(path for name in self.patterns for path in root.glob(name))
         return (path for path in found if path.name not in self.but_for)
 
 
 def holds(cache: str, entry: str, sources: Sources) -> bool:
-    """Say whether a folder holds the machine code of an entry as it is now.
+    """Say whether a folder holds machine code of an entry for the present sources.
 
-    An approximation: one made for another processor is found too.
+    This is an approximation: code for another processor counts too.
 
     Args:
-        cache: where numba keeps what it compiled.
-        entry: as numba names it: module and function.
-        sources: of it.
+        cache: folder of numba's compiled code.
+        entry: name of module and function in numba's form.
+        sources: of the machine code.
     """
     python = f"py{sys.version_info.major}{sys.version_info.minor}"
     made = any(Path(cache).glob(f"{entry}-*.{python}.nbi"))
@@ -50,13 +50,13 @@ def holds(cache: str, entry: str, sources: Sources) -> bool:
 
 
 def discard(caches: Collection[str], sources: Sources) -> None:
-    """Throw away what folders hold, unless all was made of the sources as they are.
+    """Empty the cache folders, unless all were made from the present sources.
 
-    All of them at once: what one holds may be compiled into what another does.
+    All folders are emptied together: code of one may be compiled into code of another.
 
     Args:
-        caches: where numba keeps what it compiled of these sources alone.
-        sources: of it.
+        caches: folders with numba's compiled code of these sources only.
+        sources: of the machine code.
     """
     now = _stamp(sources)
     if all(_stamped(cache) == now for cache in caches):
@@ -67,10 +67,10 @@ def discard(caches: Collection[str], sources: Sources) -> None:
 
 
 def folders(package: str) -> list[str]:
-    """Give where numba keeps what it compiled of the loaded modules of a package.
+    """Give the folders of numba's compiled code for the loaded modules of a package.
 
     Args:
-        package: as it is imported; a room within another has a folder of its own.
+        package: its import name; each inner package has its own folder.
     """
     modules = [m for name, m in sys.modules.items() if name.startswith(package)]
     compiled = [
@@ -83,7 +83,7 @@ def folders(package: str) -> list[str]:
 
 
 def _empty(folder: Path) -> None:
-    """Forget what a folder holds, and have it be there."""
+    """Delete the index files in a folder, so that its code is not used; create it."""
     for index in folder.glob("*.nbi"):
         index.unlink(missing_ok=True)
     folder.mkdir(parents=True, exist_ok=True)
@@ -94,7 +94,7 @@ def _stamped(cache: str) -> str:
     return stamp.read_text(encoding="utf-8") if stamp.exists() else ""
 
 
-# Times and sizes rather than "newer than": an older version put back is a change too.
+# Times and sizes are compared for equality: an older file put back is a change too.
 def _stamp(sources: Sources) -> str:
     root = Path(__file__).parents[1]
     stats = [(path.relative_to(root), path.stat()) for path in sources.files()]

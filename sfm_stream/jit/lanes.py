@@ -3,12 +3,12 @@
     x = load(a, i, left)                 a[i : i + 8], 0 from a[i + left] on
     store(y, i, left, fma(x, x, splat(b)))
 
-LLVM turns a plain loop into vector code only if it can prove, at run time and for every
-pair of arrays, that they do not overlap: short loops over many arrays pay more for the
-proof than for the work. Here the vector is said, so there is nothing to prove.
+LLVM vectorises a plain loop only with a run-time check, for every pair of arrays, that
+they do not overlap: in short loops over many arrays the check takes longer than the
+work. Here the code uses vectors explicitly, so there is no check.
 
-An index counts elements in the order they lie, whatever the shape of the array.
-Arithmetic is that of operators; NaN passes through all of it.
+An index counts elements in memory order, for any shape of the array. The operators
++ - * / work on lanes; NaN passes through all operations.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ from numba.extending import lower_builtin, models, register_model
 LANES = 8
 FLOAT, INDEX = ir.FloatType(), ir.IntType(32)
 VECTOR = ir.VectorType(FLOAT, LANES)
-# As `scalars.FAST`: all but the assumption that no NaN or infinity occurs.
+# The flags of `scalars.FAST`, which allow NaN and infinity.
 FLAGS = ("reassoc", "contract", "nsz", "arcp", "afn")
 BYTES = 4
 
 
 def intrinsic(make: Callable[..., Any]) -> Any:
-    """Let compiled code call what `make` writes as LLVM instructions."""
-    # Through here because numba declares the call with its first argument, the typing.
+    """Make a function of compiled code from `make`, which writes LLVM instructions."""
+    # A wrapper, because numba declares the call with its first argument, the typing.
     return extending.intrinsic(make)
 
 
@@ -50,7 +50,7 @@ OPERANDS = ((lanes, lanes), (lanes, types.float32), (types.float32, lanes))
 
 @register_model(LanesType)
 class LanesModel(models.PrimitiveModel):
-    """They live in a vector register."""
+    """The representation of lanes: a vector register."""
 
     def __init__(self, manager: Any, kind: Any) -> None:
         super().__init__(manager, kind, VECTOR)
@@ -62,7 +62,7 @@ def _place(context: Any, builder: Any, kind: Any, array: Any, index: Any) -> Any
 
 
 def _is_run(array: Any) -> bool:
-    """Say whether lanes can be read: contiguous float32, of any shape."""
+    """Say whether an array is contiguous float32, so that lanes can read it."""
     is_array = isinstance(array, types.Array)
     return is_array and array.layout == "C" and array.dtype == types.float32
 
@@ -87,7 +87,7 @@ def _copy_part(builder: Any, to: Any, source: Any, left: Any) -> None:
 
 
 def _load(builder: Any, place: Any, left: Any, rest: Any) -> Any:
-    """Read up to eight numbers; the lanes beyond `left` are those of `rest`."""
+    """Read up to eight numbers; the lanes beyond `left` come from `rest`."""
     room = cgutils.alloca_once(builder, VECTOR)
     with builder.if_else(_is_whole(builder, left)) as (whole, part):
         with whole:
@@ -103,7 +103,7 @@ def _load(builder: Any, place: Any, left: Any, rest: Any) -> Any:
 
 @intrinsic
 def load(typing: Any, array: Any, index: Any, left: Any) -> Any:
-    """Give `array[index : index + 8]`; zeros beyond the first `left` of them."""
+    """Give `array[index : index + 8]`, with zeros beyond the first `left` numbers."""
     if not _is_run(array):
         return None
 
@@ -116,7 +116,7 @@ def load(typing: Any, array: Any, index: Any, left: Any) -> Any:
 
 @intrinsic
 def load_or(typing: Any, array: Any, index: Any, left: Any, rest: Any) -> Any:
-    """Give `array[index : index + 8]`; a number beyond the first `left` of them."""
+    """Give `array[index : index + 8]`, with `rest` beyond the first `left` numbers."""
     if not _is_run(array):
         return None
 
@@ -129,7 +129,7 @@ def load_or(typing: Any, array: Any, index: Any, left: Any, rest: Any) -> Any:
 
 @intrinsic
 def store(typing: Any, array: Any, index: Any, left: Any, value: Any) -> Any:
-    """Set `array[index : index + 8]`, or the first `left` of them."""
+    """Set `array[index : index + 8]`, or only its first `left` numbers."""
     if not _is_run(array) or value != lanes:
         return None
 
@@ -173,7 +173,7 @@ def splat(typing: Any, number: Any) -> Any:
 
 
 def _llvm(builder: Any, name: str, arguments: list[Any]) -> Any:
-    """Call LLVM's function of that name on lanes."""
+    """Call the LLVM function of this name on lanes."""
     kind = ir.FunctionType(VECTOR, [VECTOR] * len(arguments))
     there = cgutils.get_or_insert_function(
         builder.module, kind, f"llvm.{name}.v{LANES}f32"
@@ -203,7 +203,7 @@ def root(typing: Any, x: Any) -> Any:
 
 @intrinsic
 def hold(typing: Any, x: Any, low: Any, high: Any) -> Any:
-    """Give each lane of x held between two numbers; NaN stays NaN."""
+    """Clip each lane of x to [low, high]; NaN stays NaN."""
 
     def generate(context: Any, builder: Any, signed: Any, given: Any) -> Any:
         x, low, high = given[0], *(_spread(builder, bound) for bound in given[1:])
@@ -217,7 +217,7 @@ def hold(typing: Any, x: Any, low: Any, high: Any) -> Any:
 def totals(
     typing: Any, a: Any, b: Any, c: Any, d: Any, e: Any, f: Any, g: Any, h: Any
 ) -> Any:
-    """Give the sums over the lanes of eight values, in order, as one."""
+    """Give the sums over the lanes of eight values, in order, as the lanes of one."""
 
     def generate(context: Any, builder: Any, signed: Any, given: Any) -> Any:
         return _fold(builder, list(given))
@@ -237,7 +237,7 @@ def total(typing: Any, x: Any) -> Any:
 
 
 def _fold(builder: Any, values: list[Any]) -> Any:
-    """Add neighbouring lanes of pairs of values until one value is left."""
+    """Add neighbouring lanes of pairs of values, until a single value is left."""
     while len(values) > 1:
         pairs = zip(values[::2], values[1::2], strict=True)
         values = [_neighbours(builder, x, y) for x, y in pairs]
@@ -256,7 +256,7 @@ def _neighbours(builder: Any, x: Any, y: Any) -> Any:
 
 
 def _operator(symbol: Callable[..., Any], name: str) -> None:
-    """Let compiled code write an operator between lanes."""
+    """Define an operator on lanes for compiled code."""
 
     @infer_global(symbol)
     class Typing(AbstractTemplate):

@@ -1,4 +1,4 @@
-"""Arithmetic shared by the compiled stages, and how they are compiled."""
+"""Arithmetic and compiler options shared by the compiled stages."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from sfm_stream.jit.lanes import hold
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-# Everything fast-math allows but the assumption that no NaN or infinity occurs: the
-# kernels test for both.
+# All fast-math flags but those that exclude NaN and infinity, which the kernels test
+# for.
 FAST = {"reassoc", "contract", "nsz", "arcp", "afn"}
 
 
-# The arrays belong to the caller, who holds them throughout: without reference counts a
-# stage costs a tenth of the time, to compile and to call.
+# The caller keeps the arrays alive during a call. Without reference counts, a stage
+# takes a tenth of the time to compile and to call.
 OPTIONS: dict[str, Any] = {
     "cache": True,
     "nogil": True,
@@ -35,20 +35,20 @@ def jit(function: F) -> F:
 
 def strict(function: F) -> F:
     """Compile a stage whose operations must not be reordered or fused."""
-    # Left out, it would be taken from whichever caller is compiled first.
+    # Without an explicit value, the flags of the first compiled caller would apply.
     compiled: F = numba.njit(fastmath=False, **OPTIONS)(function)
     return compiled
 
 
 def inline(function: F) -> F:
-    """Compile into the caller: the only way to give views back to it."""
+    """Compile a function inline into its caller: only then can it return views."""
     compiled: F = numba.njit(inline="always", fastmath=FAST, **OPTIONS)(function)
     return compiled
 
 
 # A rational approximation of tanh in float32 (odd 13th over even 6th degree, the
 # coefficients published with the Eigen library); error below 3e-7 and never above 1.
-# libm's takes 30 to 40 ns per element because LLVM cannot vectorise it.
+# The tanh of libm takes 30 to 40 ns per element because LLVM cannot vectorise it.
 LIMIT = np.float32(7.90531110763549805)
 A1, A3, A5, A7, A9, A11, A13 = np.array(
     [4.89352455891786e-03, 6.37261928875436e-04, 1.48572235717979e-05,
@@ -59,14 +59,14 @@ B0, B2, B4, B6 = np.array(
     [4.89352518554385e-03, 2.26843463243900e-03, 1.18534705686654e-04,
      1.19825839466702e-06], np.float32,
 )  # fmt: skip
-# Where squares and powers would leave float64, and scaled levels float32.
+# Limits that keep squares and exponentials in float64, and scaled levels in float32.
 LARGEST_ROOT, LONGEST_LOG, FARTHEST = 1e150, 700.0, 1e9
 HALF, ONE, TWO, ZERO = np.array([0.5, 1.0, 2.0, 0.0], np.float32)
 
 
 @inline
 def ratio(x):
-    """Give tanh x for |x| <= LIMIT, of one number or of lanes."""
+    """Compute tanh x for |x| <= LIMIT, for a number or lanes."""
     y = x * x
     p = A1 + y * (A3 + y * (A5 + y * (A7 + y * (A9 + y * (A11 + y * A13)))))
     return x * p / (B0 + y * (B2 + y * (B4 + y * B6)))
@@ -74,7 +74,7 @@ def ratio(x):
 
 @inline
 def tanh(x):
-    """Give tanh x in float32; NaN stays NaN."""
+    """Compute tanh x in float32; NaN stays NaN."""
     x = min(x, LIMIT)
     x = max(x, -LIMIT)
     return ratio(x)
@@ -82,23 +82,23 @@ def tanh(x):
 
 @inline
 def logistic(x):
-    """Give 1 / (1 + e^-x) in float32, stable for all x."""
+    """Compute 1 / (1 + e^-x) in float32, stable for all x."""
     return HALF + HALF * tanh(HALF * x)
 
 
 @inline
 def tanh_lanes(x):
-    """Give `tanh` of each lane."""
+    """Compute `tanh` of each lane."""
     return ratio(hold(x, -LIMIT, LIMIT))
 
 
 @inline
 def logistic_lanes(x):
-    """Give `logistic` of each lane."""
+    """Compute `logistic` of each lane."""
     return HALF + HALF * tanh_lanes(HALF * x)
 
 
 @inline
 def clip(x, limit):
-    """Give x held within +-limit."""
+    """Clip x to [-limit, limit]."""
     return limit if x > limit else (max(x, -limit))

@@ -1,1 +1,1 @@
-"""The stages of the numeric tick, a file for each; `tick` calls them in order."""
+"""The compiled stages of the tick, one file for each; `tick` calls them in order."""

@@ -1,4 +1,4 @@
-"""The rows that a tick writes, of which records are made later; see `rows.Out`."""
+"""The codes of records, and the writing of notices; see `rows.Out`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ UPDATED, VOIDED, REJECTED, CHOSEN = range(4)
 
 @jit
 def notice(out, kind, seq, number, a, b, c):
-    """Write an update, a voided forecast, a rejected event or a choice of helpers."""
+    """Write the notice of an update, a void, a rejected event or a chosen helper."""
     i = out.counts[NOTICES]
     out.counts[NOTICES] = i + 1
     where = out.notice_int[i]

@@ -1,10 +1,10 @@
-"""What compiled code is called with, and how it finds named arrays in an arena.
+"""The arguments of compiled code, and views of named arrays in an arena.
 
     u = matrix(row.f32, s.at_tape_u, s.ring, s.inputs + s.outputs + 1)
 
-names the array `tape_u` of `layout.places`. `row`, `tables` and `work` are each one row
-of an `Arena`; `s` is the record `Layout.settings`. Tuples of many arrays would do the
-same and take minutes to compile.
+gives the array `tape_u` of `layout.places`. `row`, `tables` and `work` are each one row
+of an `Arena`; `s` is the record `Layout.settings`. Tuples of many arrays would work
+too, but would take minutes to compile.
 """
 
 from __future__ import annotations
@@ -35,13 +35,13 @@ class Events(NamedTuple):
 
 
 class Out(NamedTuple):
-    """Where records go; `counts` says how many there are of each."""
+    """The buffers for records; `counts` holds the number of records of each kind."""
 
     forecast_int: Any  # seq, row, horizon, origin, time, due
     forecast_num: Any  # mean, quantiles [2L], weights [E], amplitude [K]
     score_int: Any  # seq, row, horizon, origin, time, covered
     score_num: Any  # truth, mean, naive, winkler, crps
-    notice_int: Any  # kind, seq, row or stream, and three more by kind
+    notice_int: Any  # kind, seq, row or stream, and three numbers that depend on kind
     notice_num: Any  # loss, norm
     counts: Any  # forecasts, scores, notices
 
@@ -50,10 +50,10 @@ ALL_ROWS, NO_ROW, NO_ROOM = -1, -2, -3
 
 
 def plain(column: NDArray[Any], kind: type[np.generic]) -> NDArray[Any]:
-    """Give a column as compiled code knows it, copied only where it must be.
+    """Give a column in the form for compiled code; copy it only if needed.
 
-    Another order, type or a read-only flag would compile the tick a second time, and
-    separately compiled code differs in the last bits.
+    For another memory order or type, or a read-only column, numba would compile the
+    tick a second time, and separately compiled code differs in the last bits.
     """
     if column.dtype == kind and column.flags.carray:
         return column
@@ -61,9 +61,9 @@ def plain(column: NDArray[Any], kind: type[np.generic]) -> NDArray[Any]:
 
 
 def room(s: Sizes, records: int) -> Out:
-    """Make room for some records of each kind."""
+    """Make buffers for the records of `records` ticks."""
     each = records * s.horizons * s.targets
-    notices = each + s.helpers * s.targets  # all targets choose at one tick
+    notices = each + s.helpers * s.targets  # all targets choose helpers at one tick
     return Out(
         forecast_int=np.zeros((each, 6), np.int64),
         forecast_num=np.zeros((each, s.bounds + s.experts + s.frequencies)),
@@ -108,9 +108,9 @@ def _cube(context: Any) -> Any:
 
 
 def _seen(context: Any, builder: Any, signed: Any, given: Any) -> Any:
-    """View a contiguous array from an element on in another shape.
+    """View part of a contiguous array, from one element on, in another shape.
 
-    `reshape` does the same, but calls a C function first: 20 ns each time.
+    `reshape` does the same, but calls a C function first, which takes 20 ns.
     """
     flat, at, *sides = given
     data = context.make_array(signed.args[0])(context, builder, flat).data
@@ -131,7 +131,7 @@ lower_builtin(cube, types.Array, *[types.Integer] * 4)(_seen)
 
 @inline
 def weights_in(flat, at, s):
-    """Give w_in [N+M+1, G] of the weights, or of a gradient, that begin at `at`."""
+    """Give w_in [N+M+1, G] of the weights or gradient that begin at `at`."""
     return matrix(flat, at, s.inputs + s.outputs + 1, s.gates)
 
 
@@ -159,5 +159,5 @@ def linear_heads(flat, at, s):
 
 @inline
 def linear_biases(flat, at, s):
-    """Give c [Q], their constants."""
+    """Give c [Q], the constants of the linear heads."""
     return vector(flat, at + s.weights - s.horizons, s.horizons)

@@ -1,4 +1,4 @@
-"""The events of a block in shares for cores, and the cores' records in their order.
+"""Divides a block's events into shares for cores, and sorts the cores' records.
 
 Numpy sorts and gathers as fast, but its many small calls take a tenth of the time of a
 short block.
@@ -11,26 +11,26 @@ from sfm_stream.kernels.records import REJECTED
 from sfm_stream.kernels.rows import ALL_ROWS
 
 MOST = 0.8
-"""Of the events that are left, in the next share of each core."""
+"""Share of the remaining events in the next round of shares, one for each core."""
 
 
 @jit
 def cut(row, targets, cores, begins, edges):
-    """Cut streams into shares that grow smaller, for cores that take turns.
+    """Divide streams into shares of decreasing size, for cores that take turns.
 
-    One share for each core holds most of what is left, as long as anything is. So no
-    core waits long for the last, however unequal the streams are, and few turns are
-    taken: between two lie some 20 microseconds.
+    Each round has one share per core and holds most of the remaining events. So no core
+    waits long for the last one, even if streams differ in size, and there are few
+    turns: each turn takes about 20 microseconds.
 
     Args:
-        row: [T] first row of each event's stream, or ALL_ROWS, or what has no row.
+        row: [T] first row of each event's stream, or ALL_ROWS, NO_ROW or NO_ROOM.
         targets: rows of a stream.
-        cores: that take shares.
-        begins: [S + 1] gets where the events of each stream begin, were they sorted.
-        edges: [S + 1] gets the first stream of each share, and S.
+        cores: the number of cores that take shares.
+        begins: [S + 1] receives the offsets of the streams' events in sorted order.
+        edges: [S + 1] receives the first stream of each share, and S.
 
     Returns:
-        How many shares there are, and how many events all rows take.
+        The number of shares, and the number of events for all rows.
     """
     streams, every = len(begins) - 1, 0
     begins[:] = 0
@@ -61,18 +61,18 @@ def cut(row, targets, cores, begins, edges):
 def deal(events, targets, begins, edges, scratch, taken, shares):
     """Write the events of all shares one after another, sorted by row.
 
-    An event that all rows take is in every share and stays where it stands.
+    An event for all rows is in every share and keeps its place among the other events.
 
     Args:
         events: `rows.Events` of a block.
         targets: rows of a stream.
-        begins: [S + 1] as `cut` gives it.
+        begins: [S + 1] from `cut`.
         edges: [P + 1] first stream of each share, and S.
-        scratch: [T + S] of any content.
-        taken: `rows.Events` that get the events, `row` counted from the share's first
-            one and `seq` the event's number.
-        shares: [P, 4] gets first row, last row, first event and last event of each; the
-            last ones are excluded.
+        scratch: [T + S], work space.
+        taken: `rows.Events` that receive the events, with `row` counted from the first
+            row of the share and the event's index as `seq`.
+        shares: [P, 4] receives first row, end of rows, first event and end of events of
+            each share.
     """
     streams, own = len(begins) - 1, begins[len(begins) - 1]
     nexts, ordered, held = scratch[:streams], scratch[streams:], own
@@ -91,7 +91,7 @@ def deal(events, targets, begins, edges, scratch, taken, shares):
     n = 0
     for part in range(len(shares)):
         first, last, start = edges[part], edges[part + 1], n
-        for k in range(own, held + 1):  # up to each event that all rows take, and on
+        for k in range(own, held + 1):  # up to each event for all rows, then to the end
             until = ordered[k] if k < held else len(events.row)
             for stream in range(first, last):
                 while nexts[stream] < begins[stream + 1]:
@@ -110,7 +110,7 @@ def deal(events, targets, begins, edges, scratch, taken, shares):
 
 @inline
 def put(events, i, row, taken, n):
-    """Write event i of a block as the event n of those taken."""
+    """Copy event i of a block to place n of `taken`."""
     taken.kind[n], taken.stream[n], taken.row[n] = events.kind[i], events.stream[i], row
     taken.time[n], taken.code[n], taken.seq[n] = events.time[i], events.code[i], i
     for j in range(events.values.shape[1]):
@@ -122,8 +122,8 @@ def count(said, ends):
     """Count the records of each event.
 
     Args:
-        said: `rows.Out` of records alone, `seq` the event's number.
-        ends: [3, T + 1] by kind; gets the records of event i added at i + 1.
+        said: `rows.Out` cut to its records, with the event's index as `seq`.
+        ends: [3, T + 1] by kind; the number of records of event i is added at i + 1.
     """
     for i in range(len(said.forecast_int)):
         ends[0, said.forecast_int[i, 0] + 1] += 1
@@ -135,14 +135,14 @@ def count(said, ends):
 
 @jit
 def place(said, first, seq, ends, into):
-    """Write records to where those of their events stand.
+    """Write records to the places of their events.
 
     Args:
-        said: as `count` has it, of one share.
-        first: row of the share.
+        said: records of one share, as in `count`.
+        first: first row of the share.
         seq: [T] of each event.
-        ends: [3, T + 1] where the next record of each event goes.
-        into: `rows.Out` that gets the records; `counts` is left alone.
+        ends: [3, T + 1] place of the next record of each event.
+        into: `rows.Out` that receives the records; `counts` does not change.
     """
     for i in range(len(said.forecast_int)):
         at = move(said.forecast_int, said.forecast_num, i, 0, seq, ends[0],
@@ -155,14 +155,14 @@ def place(said, first, seq, ends, into):
     for i in range(len(said.notice_int)):
         at = move(said.notice_int, said.notice_num, i, 1, seq, ends[2],
                   into.notice_int, into.notice_num)  # fmt: skip
-        # A rejected event names its stream, the others their row.
+        # The notice of a rejected event holds its stream, the others hold their row.
         if into.notice_int[at, 0] != REJECTED:
             into.notice_int[at, 2] += first
 
 
 @inline
 def move(where, what, i, place_of_seq, seq, ends, into_where, into_what):
-    """Write record i behind those of its event that stand there."""
+    """Write record i to the next place of its event."""
     event = where[i, place_of_seq]
     at = ends[event]
     ends[event] = at + 1

@@ -2,17 +2,17 @@
 
     advance(events, start, stop, phase):
         for each event:
-            OBSERVE   reject or take in -> settle what is due -> scale -> step the
-                      memory -> ask the experts -> aggregate -> state the interval
+            OBSERVE   reject or accept -> settle due forecasts -> scale -> step the
+                      memory -> forecasts of experts -> aggregate -> intervals
             LEARN     when an update is due: back-propagate, take the optimiser's step
 
-A tick settles what was forecast for it. Where a label tells its target ahead, that
-settles the same at once, and an update that falls due waits for the label.
+A tick settles the forecasts for it. If a label gives its target ahead, the label
+settles these forecasts at once, and an update that becomes due waits for the label.
 
 The number of events and the phase are run-time arguments, so a block and single ticks
-run the same machine code and say the same records, bit for bit. What `advance` calls is
-either inlined into it or a leaf: each level of compiled calls is optimised again from
-the start, and a deep tree takes minutes.
+run the same machine code and write the same records, bit for bit. The functions that
+`advance` calls are inlined or call no others: the compiler optimises each level of
+calls again, so a deep tree of calls would take minutes.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ from sfm_stream.state.places import (
 )
 
 OBSERVE, LEARN, PEEK, KEEP = 1, 2, 4, 8
-# A gap is at most this many units long to the memory: by then all is forgotten.
+# The memory treats longer gaps as this many units: by then it has decayed to 0.
 LONGEST_GAP = 1e6
 
 paused = inline(pause)
@@ -70,7 +70,7 @@ paused = inline(pause)
 
 @jit
 def advance(settings, tables, rows, scratch, events, start, stop, phase, out):
-    """Take the events from `start` to `stop` through the given phases.
+    """Process the events from `start` to `stop` in the given phases.
 
     Args:
         settings: `layout.Layout.settings`.
@@ -79,15 +79,16 @@ def advance(settings, tables, rows, scratch, events, start, stop, phase, out):
         scratch: `Bank.work`.
         events: `rows.Events`.
         start: first event.
-        stop: after the last event.
-        phase: OBSERVE, LEARN, both added, or PEEK; with KEEP added to OBSERVE the first
-            tick is the one last peeked at, and its step of the memory is not repeated,
-            nor its forecasts unless it settles others; these are not said again.
-        out: `rows.Out`; its counts say how many records were written.
+        stop: the event after the last one.
+        phase: OBSERVE, LEARN, their sum, or PEEK. With KEEP added to OBSERVE the first
+            tick is the last peeked one: its step of the memory is not repeated. Its
+            forecasts are made again only if it settles others; otherwise they are not
+            written again.
+        out: `rows.Out`; its counts hold the numbers of written records.
 
     Returns:
-        The number of the first event not taken: `stop`, or less where `out` is full or
-        the ring of stored ticks must grow.
+        The first event that is not processed: `stop`, or less if `out` is full or the
+        ring of stored ticks must grow.
     """
     s, again = settings[0], settings[1]
     table, work = arena_row(tables, 0), arena_row(scratch, 0)
@@ -131,7 +132,7 @@ def advance(settings, tables, rows, scratch, events, start, stop, phase, out):
 
 @inline
 def learn_from(s, again, table, rows, b, work, seq, out):
-    """Learn from what waits in a row; a shared cell steps when all have joined."""
+    """Learn from a row's new labels; step a shared cell when all streams joined."""
     row, home = arena_row(rows, b), shared.home_of(s, rows, b)
     if s.late > 0:
         while stripe.is_under_way(s, row):
@@ -147,7 +148,7 @@ def learn_from(s, again, table, rows, b, work, seq, out):
 
 @inline
 def is_full(s, rows, first, last, out):
-    """Say whether the records of one more event of these rows may not find room."""
+    """Say whether `out` may have no room for the records of one more event."""
     waiting = 0
     for b in range(first, last):
         ticks = rows.i64[b, s.at_counters + TICKS]
@@ -164,9 +165,9 @@ def is_full(s, rows, first, last, out):
 
 @inline
 def lacks_room(s, table, rows, first, last):
-    """Say whether one more tick may find no room among those that wait.
+    """Say whether the ring may have no room for one more tick.
 
-    That is where horizons in time let the ring grow with need, see `state.ring`.
+    This happens only with horizons in time, for which the ring grows; see `state.ring`.
     """
     if s.ring >= s.max_pending + s.window + s.late + 2:
         return False
@@ -182,16 +183,16 @@ def lacks_room(s, table, rows, first, last):
 
 @inline
 def awaits_label(s, row):
-    """Say whether the last tick's label may be expected: the one before had its own."""
+    """Say whether the last tick's label is expected: the tick before had a label."""
     ticks = row.i64[s.at_counters + TICKS]
     return row.i64[s.at_counters + LABELLED] == ticks - 1
 
 
 @inline
 def ends_segment(s, row, events, i):
-    """Say whether an event is a gap, or a tick that goes back or is long after."""
+    """Say whether an event is a gap, or a tick that goes back or exceeds `max_gap`."""
     if row.i64[s.at_counters + TICKS] == 0:
-        return False  # nothing has begun
+        return False  # there is no segment before the first tick
     if events.kind[i] == GAP:
         return True
     if events.kind[i] != TICK:
@@ -202,7 +203,7 @@ def ends_segment(s, row, events, i):
 
 @inline
 def end_segment(s, row, events, i):
-    """Let nothing flow across a gap: neither gradients nor changes."""
+    """Begin a new segment: no gradients, moves or errors cross the gap."""
     row.i64[s.at_counters + SEGMENT] = row.i64[s.at_counters + TICKS]
     row.i64[s.at_counters + FRESH] = 1
     for j in range(s.lags):
@@ -215,7 +216,7 @@ def end_segment(s, row, events, i):
 
 @inline
 def observe(s, tables, row, work, number, events, i, phase, out):
-    """Take one event into one row."""
+    """Process one event in one row, except for learning."""
     settled = meet(s, tables, row, work, number, events, i, phase, out)
     if events.kind[i] == TICK:
         stands = phase & KEEP != 0 and not settled
@@ -224,7 +225,7 @@ def observe(s, tables, row, work, number, events, i, phase, out):
 
 @inline
 def value_of(s, tables, row, work, number, events, i):
-    """Give the target's value at an event, NaN where it tells none."""
+    """Give the target's value at an event; NaN if the event has none."""
     target = tables.i64[s.at_target + number % s.targets]
     value = math.nan
     if events.kind[i] == TICK:
@@ -239,7 +240,7 @@ def value_of(s, tables, row, work, number, events, i):
 
 @inline
 def meet(s, tables, row, work, number, events, i, phase, out):
-    """Let an event settle, void or control what came before; say whether it settled."""
+    """Settle and void forecasts by an event, or apply a control; say if any settled."""
     kind, seq, time = events.kind[i], events.seq[i], events.time[i]
     past = row.f64[s.at_before + tables.i64[s.at_target + number % s.targets]]
     value = value_of(s, tables, row, work, number, events, i)
@@ -255,17 +256,17 @@ def meet(s, tables, row, work, number, events, i, phase, out):
     if kind == LABEL:
         if math.isnan(value):
             mature.void_due(s, tables, row, out, seq, number)
-        if row.i64[s.at_counters + TICKS] > 0:  # else no tick of it waits for a label
+        if row.i64[s.at_counters + TICKS] > 0:  # else the stream has no tick to label
             row.i64[s.at_counters + LABELLED] = row.i64[s.at_counters + TICKS]
     if kind == TICK and phase != PEEK:
-        most = s.max_pending - 1  # this tick's joins them
+        most = s.max_pending - 1  # one more comes with this tick
         mature.void(s, row, out, seq, number, most, mature.VOID_CROWDED)
     return out.counts[SCORES] != scored
 
 
 @inline
 def observe_tick(s, tables, row, work, number, events, i, phase, stands, out):
-    """Scale, step the memory, forecast unless what was peeked at stands, remember."""
+    """Scale, step the memory, forecast unless peeked forecasts stay, store the tick."""
     seq, time = events.seq[i], events.time[i]
     value = value_of(s, tables, row, work, number, events, i)
     counters = vector(row.i64, s.at_counters, COUNTERS)
@@ -309,7 +310,7 @@ def observe_tick(s, tables, row, work, number, events, i, phase, stands, out):
 
 @jit
 def keep(s, row, slot):
-    """Take over the step and the forecasts that a peek left in the last slot."""
+    """Copy the step and the forecasts of a peek from the last slot to `slot`."""
     k, d, m, q = s.frequencies, s.states, s.outputs, s.horizons
     for at, width in (
         (s.at_tape_u, s.inputs + m + 1), (s.at_tape_gates, s.gates),
@@ -333,7 +334,7 @@ def keep(s, row, slot):
 
 @inline
 def lost(s, row, time):
-    """Give how many units of time a gap took from the memory."""
+    """Give the length of a gap for the memory, in units; infinite to erase it."""
     if s.gap != GAP_DECAY:
         return math.inf
     unit = row.f64[s.at_gauges + UNIT_NS]
@@ -341,6 +342,6 @@ def lost(s, row, time):
         return 0.0
     if not unit > 0.0:
         return 1.0
-    # The tick that ends the gap takes its own unit.
+    # One unit belongs to the tick that ends the gap.
     unseen = (time - row.i64[s.at_counters + LAST_TIME]) / unit - 1.0
     return min(max(unseen, 0.0), LONGEST_GAP)

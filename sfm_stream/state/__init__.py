@@ -1,1 +1,1 @@
-"""The state of a stream, array by array, and the plans that turn a tick into inputs."""
+"""The state of streams as arrays, and the plan that turns a tick into inputs."""

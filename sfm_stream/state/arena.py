@@ -1,7 +1,7 @@
-"""Named arrays side by side in three flat ones: float32, float64 and int64.
+"""Named arrays side by side in three flat arrays: float32, float64 and int64.
 
-So all that belongs to one stream is contiguous, and the compiled tick is called with
-three arrays instead of forty.
+So the arrays of one stream are contiguous, and the compiled tick is called with three
+arrays instead of forty.
 """
 
 from __future__ import annotations
@@ -14,20 +14,20 @@ from numpy.typing import NDArray
 
 from sfm_stream.errors import ConfigError
 
-# Bytes of a cache line, and how many of the smallest elements it holds.
+# Bytes of a cache line, and the number of the smallest elements in it.
 LINE, GRAIN = 64, 16
 # Bytes of an element.
 ITEM = {"f32": 4, "f64": 8, "i64": 8}
 
 
 class Place(NamedTuple):
-    """Where an array lies in a row.
+    """The name, arena and shape of an array in a row.
 
     Attributes:
         name: of the array.
         arena: `f32`, `f64` or `i64`.
         shape: of one row's array.
-        unit: what its numbers mean.
+        unit: meaning of its numbers.
     """
 
     name: str
@@ -42,7 +42,7 @@ class Place(NamedTuple):
 
 
 class Arena(NamedTuple):
-    """Three flat arrays in which named arrays lie side by side."""
+    """Three flat arrays that hold named arrays side by side."""
 
     f32: NDArray[np.float32]
     f64: NDArray[np.float64]
@@ -52,9 +52,9 @@ class Arena(NamedTuple):
 def arena(
     rows: int, places: tuple[Place, ...], real: type[np.floating[Any]] = np.float32
 ) -> Arena:
-    """Make room for `rows` times the places: zeros [rows, width].
+    """Make the arena of `rows` rows of places: zeros [rows, width].
 
-    `real` is the type of the first arena: float64 where a reference is computed.
+    `real` is the type of the first arena: float64 for reference computations.
     """
     width = widths(places)
     return Arena(
@@ -65,7 +65,7 @@ def arena(
 
 
 def _aligned(shape: tuple[int, int], kind: type[Any]) -> NDArray[Any]:
-    """Make zeros that begin where a cache line does."""
+    """Make zeros that begin at the start of a cache line."""
     size = shape[0] * shape[1] * np.dtype(kind).itemsize
     raw = np.zeros(size + LINE, np.uint8)
     begin = -raw.ctypes.data % LINE
@@ -86,12 +86,12 @@ def row_size(places: tuple[Place, ...]) -> int:
 
 
 def _room(place: Place) -> int:
-    """Give the elements a place takes: whole cache lines, in any arena."""
+    """Give the number of elements that a place takes: whole cache lines."""
     return -(-place.size // GRAIN) * GRAIN
 
 
 def offsets(places: tuple[Place, ...]) -> dict[str, int]:
-    """Say where each place begins in its arena's row."""
+    """Give the offset of each place in its arena's row."""
     ends = dict.fromkeys(Arena._fields, 0)
     found = {}
     for place in places:

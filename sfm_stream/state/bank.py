@@ -1,6 +1,6 @@
-"""B streams side by side: their arrays, their growth, their snapshot.
+"""The bank: the arrays of all streams, their growth, and their snapshots.
 
-A row of the bank is one (stream, target).
+A row of the bank is one pair (stream, target).
 """
 
 from __future__ import annotations
@@ -44,14 +44,14 @@ from sfm_stream.state.places import (
 
 # The counter LABELLED before the first label.
 NO_LABEL = -1
-# Room is made for so many times the rows there are; what is not used costs no memory.
+# The room for rows grows by this factor; unused room takes no memory.
 ROOM = 1.5
 MATRIX, CUBE = 2, 3
-"""Dimensions of an array."""
+"""Numbers of dimensions of an array."""
 BEFORE_BACK = 12
-"""Counters of a snapshot taken before streams could begin anew."""
+"""Number of counters in snapshots from before the counter BACK existed."""
 GOLDEN = 2_654_435_769
-"""2^32 divided by the golden ratio: its multiples spread evenly, however many."""
+"""2^32 divided by the golden ratio: any number of its multiples spread evenly."""
 KEPT = "kept_"
 NOTHING = np.zeros(0)
 
@@ -80,19 +80,19 @@ class Bank:
 
     @property
     def is_home(self) -> bool:
-        """Whether `rows` are as they are: no backend has taken them elsewhere."""
+        """Whether `rows` are up to date: no backend keeps them elsewhere."""
         return self._fetch is None
 
     def leave(self, fetch: Callable[[Arena], None]) -> None:
-        """Let a backend keep the rows elsewhere until somebody looks at them.
+        """Let a backend keep the rows elsewhere until they are read here.
 
         Args:
-            fetch: writes the rows as they are by then into those here.
+            fetch: writes the present rows into the given arena.
         """
         self._fetch = fetch
 
     def come_home(self) -> None:
-        """Bring the rows back, if they are elsewhere."""
+        """Copy the rows back, if a backend keeps them elsewhere."""
         if self._fetch is not None:
             fetch, self._fetch = self._fetch, None
             self.keep_all()
@@ -106,15 +106,15 @@ class Bank:
         return self._views[name]
 
     def ends_segment(self, row: int, time: int) -> bool:
-        """Say whether a silence longer than `stream.max_gap` ends at a time, ns."""
+        """Say whether a tick at `time`, ns, comes after more than `stream.max_gap`."""
         last = int(self.view("counters")[row, LAST_TIME])
         return 0 < self.layout.sizes.max_gap < time - last
 
     def has_work(self, first: int) -> bool:
-        """Say whether learning has something to do now.
+        """Say whether an update is due or under way.
 
         Args:
-            first: of the rows of the stream asked about; below 0: any will do.
+            first: first row of a stream; below 0 means any stream.
         """
         s, counters = self.layout.sizes, self.view("counters")
         stage = self.view("stripe")[:, STAGE] if s.late else NOTHING
@@ -130,7 +130,7 @@ class Bank:
         return split(self.layout.sizes, self.view("weights")[row])
 
     def memory(self, first: int) -> NDArray[np.complex64]:
-        """Copy the memory R of the stream whose first row this is, [Tg, K, D]."""
+        """Copy the memory R of the stream with this first row, [Tg, K, D]."""
         s = self.layout.sizes
         last = (self.view("counters")[first, TICKS] - 1) % (s.ring - 1)
         read = self.view("tape_read")[first : first + s.targets, last]
@@ -138,7 +138,7 @@ class Bank:
         return np.asarray(re + 1j * im, np.complex64)
 
     def grow(self, rows: int) -> None:
-        """Add rows, born of the seed and their number alone."""
+        """Add rows; their initial state depends only on the seed and their number."""
         self.come_home()
         first = len(self)
         if first + rows > len(self._room.i64):
@@ -151,21 +151,21 @@ class Bank:
             self._begin_row(row)
 
     def _make_room(self, rows: int) -> None:
-        """Make room for rows and some to spare, so that few new rows copy all."""
+        """Make room for rows and spare ones, so that new rows seldom copy all rows."""
         room = arena(max(rows, int(ROOM * len(self))), self.layout.places, self._real)
         for name in Arena._fields:
             getattr(room, name)[: len(self)] = getattr(self.rows, name)
         self._move_to(room)
 
     def _move_to(self, room: Arena) -> None:
-        """Go on in other rows: those of before stay as they are."""
+        """Use another arena from now on; the old rows no longer change."""
         self._room, self._held = room, []
 
     def lacks_room(self, first: int) -> bool:
-        """Say whether one more tick of a stream may find no room in the ring.
+        """Say whether the ring may have no room for one more tick of a stream.
 
         Args:
-            first: of the stream's rows; below 0: of none.
+            first: first row of the stream; below 0 for an event without a stream.
         """
         s = self.layout.sizes
         if first < 0 or s.ring >= self._whole:
@@ -176,14 +176,14 @@ class Bank:
         return ring.is_short(s, int(waiting.max(initial=0)))
 
     def lengthen(self, first: int) -> bool:
-        """Have room for one more tick of a stream; say whether the ring had to grow."""
+        """Grow the ring if one more tick may not fit; say whether it grew."""
         if not self.lacks_room(first):
             return False
         self._have_ring(min(2 * self.layout.sizes.ring, self._whole))
         return True
 
     def have_whole_ring(self) -> None:
-        """Have room for all that may ever wait, and keep it."""
+        """Grow the ring to its full size, and keep that size."""
         self._least = self._whole
         self._have_ring(self._whole)
 
@@ -193,7 +193,7 @@ class Bank:
             self._take(ring.longer(self.arrays(), slots))
 
     def _take(self, arrays: Mapping[str, NDArray[Any]]) -> None:
-        """Lay out rows anew for arrays, and copy them there."""
+        """Make new rows for arrays, and copy the arrays into them."""
         if (slots := ring.of(arrays)) != self.layout.sizes.ring:
             self.layout = with_ring(self.layout, slots)
         rows = len(arrays["counters"])
@@ -204,7 +204,7 @@ class Bank:
         for place in self.layout.places:
             if place.size:
                 own, given = self.view(place.name), arrays[place.name]
-                if place.name.startswith(KEPT):  # the others hold nothing, as here
+                if place.name.startswith(KEPT):  # the places behind these are empty
                     own, given = own[:, :windows], given[:, :windows]
                 own[...] = given
 
@@ -217,7 +217,7 @@ class Bank:
             for name, value in zip(("w_in", "w_heads", "b_z"), born, strict=True):
                 blocks[name][...] = value
         self.view("labels")[row] = np.nan
-        # Nothing to hold yet: a first tick with a missing value is refused.
+        # There is no value to hold yet: a first tick with a missing value is refused.
         self.view("before")[row] = np.nan
         ridges = self._table("ridges")
         for _, _, size, first, begin in self._table("squares"):
@@ -235,15 +235,15 @@ class Bank:
         seeds = np.random.default_rng([self._seed, row, DRAWS])
         counters[DRAWS] = seeds.integers(1, 2**31 - 1)
         if s.shared and row >= s.targets:
-            home = row % s.targets  # what the others have learned
+            home = row % s.targets  # its row holds the shared weights
             self.view("weights")[row] = self.view("weights")[home]
             counters[VERSION] = self.view("counters")[home, VERSION]
 
     def _head_start(self, row: int) -> int:
-        """Give the ticks by which the updates of a row come earlier than the first's.
+        """Give the ticks by which a row's updates come before those of the first row.
 
-        Streams that begin together and tick together would all learn at one tick, and
-        the next one would wait for all of them.
+        Without this, streams that begin and tick together would all learn at the same
+        tick, and the next tick would wait for all of them.
         """
         s = self.layout.sizes
         stream = row // s.targets if self._staggers else 0
@@ -255,14 +255,14 @@ class Bank:
         return table
 
     def begin_anew(self, frozen: int) -> None:
-        """Count ticks from 0 again; what was learned stays, what waits is forgotten."""
+        """Count ticks from 0; keep the learned state, drop pending forecasts."""
         s = self.layout.sizes
         counters = self.view("counters")
         for row, ticks in enumerate(counters[:, TICKS]):
             last = (int(ticks) + s.ring - 2) % (s.ring - 1)
             for name in ("tape_read", "tape_z", "tape_gates"):
                 tape = self.view(name)[row]
-                # The slot before the first one, see `kernels/tick.observe_tick`.
+                # The slot before that of tick 0, see `kernels/tick.observe_tick`.
                 tape[s.ring - 2] = tape[last]
         for counter in (TICKS, SEGMENT, KEPT_FROM):
             counters[:, counter] = 0
@@ -277,11 +277,11 @@ class Bank:
         self.view("labels")[...] = np.nan
 
     def arrays(self) -> dict[str, NDArray[Any]]:
-        """Give every array by name, sharing memory; a peek's leavings are in it."""
+        """Give every array by name, sharing memory, including the slots of a peek."""
         return {place.name: self.view(place.name) for place in self.layout.places}
 
     def snapshot(self) -> dict[str, NDArray[Any]]:
-        """Copy every array, by name; what a peek left behind is no part of it."""
+        """Copy every array, by name; the slots of a peek are set to 0."""
         self.come_home()
         moment = Moment(self.rows, self.layout.places, {}, NO_ROOM)
         return {place.name: moment.whole(place.name) for place in self.layout.places}
@@ -289,11 +289,11 @@ class Bank:
     def hold(
         self, beside: Mapping[str, NDArray[Any]], room: NDArray[np.uint8] = NO_ROOM
     ) -> Moment:
-        """Give the rows as they are now: they are kept aside before they change.
+        """Give the present rows as a moment: rows are saved before they change.
 
         Args:
-            beside: other arrays, which belong to the same moment.
-            room: where rows are kept; their own memory if it is too small.
+            beside: other arrays of the same moment.
+            room: memory for saved rows; if it is too small, other memory is allocated.
         """
         self.come_home()
         moment = Moment(self.rows, self.layout.places, beside, room)
@@ -302,36 +302,36 @@ class Bank:
 
     @property
     def is_held(self) -> bool:
-        """Whether rows must be kept aside before they change here."""
+        """Whether rows must be saved before they change here."""
         return bool(self._held) and self.is_home
 
     def keep(self, rows: NDArray[np.int64]) -> None:
-        """Keep rows aside for those who hold them: they will change."""
+        """Save rows, which are about to change, for all held moments."""
         self._held = [moment for moment in self._held if not moment.is_over]
         for moment in self._held:
             moment.keep(rows)
 
     def keep_all(self) -> None:
-        """Keep every row aside for those who hold them."""
+        """Save every row for all held moments."""
         self.keep(np.arange(len(self)))
 
     def changing(self, name: str) -> NDArray[Any]:
-        """Give an array of all rows, as `view` does, that will be written to."""
+        """Give an array of all rows for writing; save rows for held moments first."""
         self.keep_all()
         return self.view(name)
 
     def restore(self, arrays: Mapping[str, NDArray[Any]]) -> None:
-        """Take back a snapshot.
+        """Load a snapshot.
 
         Raises:
-            CheckpointMismatch: if a name, shape or type is not this layout's.
+            CheckpointMismatch: if an array is absent or has another shape.
         """
         arrays = _with_all_counters(arrays)
         layout = with_ring(self.layout, self._slots(arrays))
         rows = len(arrays["counters"]) if "counters" in arrays else 0
         for place in layout.places:
             shape = (rows, *place.shape)
-            absent = None if place.size else shape  # what takes no room may be younger
+            absent = None if place.size else shape  # an empty array may be absent
             was = arrays[place.name].shape if place.name in arrays else absent
             if was != shape:
                 raise CheckpointMismatch(
@@ -343,7 +343,7 @@ class Bank:
         self._take(ring.longer(arrays, max(layout.sizes.ring, self._least)))
 
     def _slots(self, arrays: Mapping[str, NDArray[Any]]) -> int:
-        """Give the slots of a snapshot's ring, if this bank allows that many."""
+        """Give the slots of a snapshot's ring, or the own ones if not allowed."""
         labels = arrays.get(ring.LABELS)
         if labels is None or labels.ndim != CUBE:
             return self.layout.sizes.ring
@@ -352,9 +352,9 @@ class Bank:
 
 
 def kept_windows(arrays: Mapping[str, NDArray[Any]]) -> int:
-    """Give how many places of kept windows may hold one, in the row with most.
+    """Count the places that may hold a kept window, in the row with the most.
 
-    After a drift nothing of them counts, though it is still there.
+    After a drift the counter is 0, but the arrays still hold windows.
     """
     offered = int(np.max(arrays["counters"][:, OFFERED], initial=0))
     held = arrays["kept_tau"].any(axis=(0, 2)) | arrays["kept_z"].any(axis=(0, 2))
@@ -364,7 +364,7 @@ def kept_windows(arrays: Mapping[str, NDArray[Any]]) -> int:
 def _with_all_counters(
     arrays: Mapping[str, NDArray[Any]],
 ) -> Mapping[str, NDArray[Any]]:
-    """Give a snapshot the counters that were added since it was taken, at 0."""
+    """Add the counters that an older snapshot lacks, at 0."""
     counters = arrays.get("counters")
     if counters is None or counters.ndim != MATRIX or counters.shape[1] != BEFORE_BACK:
         return arrays

@@ -1,13 +1,13 @@
-"""The experts: who forecasts at each tick, and what the linear ones see.
+"""The settings of the experts: regressors, ridges, clips and prior weights.
 
-The regressors of a tick lie side by side, so that every expert of least squares sees
-one run of them:
+The regressors of a tick lie side by side, so that every expert of least squares sees a
+contiguous part of them:
 
     z (M) | inputs (N) | lags (L) | errors (R) | 1 | season
 
-z is what the cell says, lags are the target's last moves, errors those of the last
-settled forecasts of the first horizon. The season is each horizon's own. It stands
-last, so that until it is known the experts work without those regressors.
+z is the output of the cell, lags are the last moves of the target, errors are those of
+the last settled forecasts of the first horizon. Each horizon has its own season. It is
+last, so that the experts can work without it until it is known.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ from numpy.typing import NDArray
 from sfm_stream.config import Config
 from sfm_stream.settings.experts import EXPERTS, PARTS
 
-# Columns of `squares`: number of the expert, first regressor, how many, and where its
-# coefficients and their covariance begin.
+# Columns of `squares`: number of the expert, its first regressor, its number of
+# regressors, and the offsets of its coefficients and of their covariance.
 EXPERT, FIRST, SIZE, THETA, COV = range(5)
-# How the ridge of a move grows with its lag, as a power.
+# The ridge of a move grows with this power of its lag.
 GROWTH = 2.0
-# Regressors of the season, see `kernels.inputs.season`.
+# Number of regressors of the season, see `kernels.inputs.season`.
 SEASON = 6
 
 
 def regressors(config: Config, inputs: int) -> NDArray[np.int64]:
-    """Say where each part of the regressors begins, and where the last one ends [7]."""
+    """Give the offset of each part of the regressors, and the end of the last [7]."""
     cell = config.model.outputs if uses_cell(config) else 0
     season = SEASON * config.features.seasons
     sizes = [cell, inputs, config.features.lags, config.features.errors, 1, season]
@@ -38,10 +38,9 @@ def regressors(config: Config, inputs: int) -> NDArray[np.int64]:
 def ridges(config: Config, inputs: int) -> NDArray[np.float64]:
     """Give the ridge of each coefficient of least squares at birth, as in `theta`.
 
-    To careful experts, the further back a move lies, the less it is expected to
-    matter: its ridge grows with the square of its lag (Litterman, Forecasting with
-    Bayesian vector autoregressions, Journal of Business and Economic Statistics 4,
-    1986).
+    Careful experts expect older moves to matter less: the ridge of a move grows with
+    the square of its lag (Litterman, Forecasting with Bayesian vector autoregressions,
+    Journal of Business and Economic Statistics 4, 1986).
     """
     at, lags = regressors(config, inputs), config.features.lags
     rows, _ = squares(config, inputs)
@@ -56,7 +55,7 @@ def ridges(config: Config, inputs: int) -> NDArray[np.float64]:
 
 
 def clips(config: Config) -> list[float]:
-    """Give the deviations at which each expert of least squares clips [E']."""
+    """Give the clip of each expert of least squares, in deviations [E']."""
     experts = (EXPERTS[name] for name in config.forecast.experts)
     return [getattr(config.forecast, one.clips) for one in experts if one.sees]
 
@@ -80,8 +79,8 @@ def squares(config: Config, inputs: int) -> tuple[NDArray[np.int64], list[float]
     """List the experts of least squares.
 
     Returns:
-        Where each stands and what it sees [E', 5], columns EXPERT to COV; and the
-        factor each forgets by [E'].
+        A table [E', 5] with the columns EXPERT to COV, and the forgetting factors
+        [E'].
     """
     at = regressors(config, inputs)
     rows, rates, theta, cov = [], [], 0, 0

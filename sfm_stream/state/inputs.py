@@ -1,9 +1,9 @@
-"""The plan by which a tick's fields become the model's inputs.
+"""The plan that turns a tick's fields into the model's inputs.
 
 A *signal* is a field or a value derived from fields (`mid`, `spread`, ...). An *input*
-is a signal seen through a transform (`level`, `change`, `log-return`) or a reading of
-the clock. The plan is small tables of numbers that the kernels interpret, so a new
-input needs a code here and one branch in `look` in `kernels/inputs/scale.py`.
+is a transform of a signal (`level`, `change`, `log-return`) or a function of the time.
+The plan consists of small tables of numbers that the kernels interpret, so a new input
+needs a code here and one branch in `look` in `kernels/inputs/scale.py`.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ FIELD, MID, SPREAD, IMBALANCE, MICROPRICE = range(5)
 CODES = {"mid": MID, "spread": SPREAD, "imbalance": IMBALANCE, "microprice": MICROPRICE}
 DERIVED = {name: (CODES[name], fields) for name, fields in MADE_OF.items()}
 OPERANDS = {FIELD: 1} | {code: len(fields) for code, fields in DERIVED.values()}
-"""How many fields a signal is made of, by its code."""
+"""Number of fields in a signal, by its code."""
 
 # Codes of inputs.
 NOTHING, LEVEL, CHANGE, LOG_RETURN, ELAPSED, HELPER = range(6)
 HOUR_SIN, HOUR_COS, HALF_DAY_SIN, HALF_DAY_COS, WEEKDAY_SIN, WEEKDAY_COS = range(6, 12)
 HANDS = HOUR_SIN
-"""From this code on, inputs are sines and cosines of the time."""
+"""Codes from this one on are sines and cosines of the time."""
 TRANSFORMS = {"level": LEVEL, "change": CHANGE, "log-return": LOG_RETURN}
 CLOCKS = {
     "elapsed": {"elapsed": ELAPSED},
@@ -49,16 +49,17 @@ EVERY_CHANGE = re.compile(r"\s*change\s*\(\s*\*\s*\)\s*")
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What the kernels compute from a tick.
+    """The signals, targets and inputs that the kernels compute from a tick.
 
     Attributes:
         fields: names of the values of a tick [F].
-        targets: names of what is forecast [Tg].
+        targets: names of the targets [Tg].
         signals: int64 [S, 5]: code and up to four fields of each signal.
         target: int64 [Tg]: the signal of each target.
-        inputs: int64 [Tg, N, 2]: code and signal of each input; of a HELPER its number.
+        inputs: int64 [Tg, N, 2]: code and signal of each input; for a HELPER its
+            number.
         names: of the inputs, per target [Tg][N].
-        helpers: how many signals a target chooses for itself.
+        helpers: number of signals that a target chooses for itself.
     """
 
     fields: tuple[str, ...]
@@ -85,17 +86,18 @@ class _Signals:
             self.number("stream.fields", name)
 
     def number(self, at: str, name: str) -> int:
-        """Give the row of a signal, adding it when it is new."""
+        """Give the row of a signal; add the signal if it is new."""
         if name not in self._numbers:
             self._numbers[name] = len(self.rows)
             self.rows.append(self._row(at, name))
         return self._numbers[name]
 
     def left_out(self, target: str) -> frozenset[str]:
-        """Give the fields that `*` leaves out where there are too many.
+        """Give the fields that `*` leaves out if there are too many fields.
 
-        Else each of hundreds of targets would see all others. As regressors of one
-        target more can be borne, so other fields are left out later.
+        Otherwise each of hundreds of targets would see all others. Above
+        `features.widest` fields the other targets are left out; above `features.most`
+        fields, all other fields.
         """
         count, others = len(self.fields), frozenset(self.fields) - {target}
         if count > (self._features.most or count):
@@ -126,14 +128,15 @@ class _Signals:
 
 
 def plan(config: Config, fields: Sequence[str]) -> Plan:
-    """Resolve fields, targets and inputs against what the feed gives.
+    """Make the plan from the settings and the fields of the feed.
 
     Args:
         config: the settings.
         fields: names of the values of a tick.
 
     Raises:
-        ConfigError: if a target or input names what is not there, or twice.
+        ConfigError: if a target or input names an unknown field, or if a field or
+            target is named twice.
     """
     if isinstance(fields, str):
         problem = f"expected a list of names, was the text {fields!r}"

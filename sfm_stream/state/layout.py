@@ -1,7 +1,7 @@
-"""The layout of a bank: every array of a row by name, shape and unit.
+"""The layout of a bank: the sizes, settings and arrays of its rows.
 
-They lie side by side in an `Arena`; compiled code finds their places by the offsets
-`at_<name>` of `Layout.settings`.
+The arrays lie side by side in an `Arena`; compiled code finds them by the offsets
+`at_<name>` in `Layout.settings`.
 """
 
 from __future__ import annotations
@@ -45,14 +45,14 @@ from sfm_stream.state.places import (
     work_places,
 )
 
-# Bytes of a row at most.
+# The largest size of a row, bytes.
 LARGEST_ROW = 4 << 30
 GROWS = (
     ("model", "states"), ("model", "frequencies"), ("model", "outputs"),
     ("learn", "window"), ("learn", "replay"), ("learn", "max_pending"),
     ("features", "lags"), ("features", "errors"), ("target", "horizons"),
 )  # fmt: skip
-"""Sections and keys that a row grows with."""
+"""Sections and keys that determine the size of a row."""
 
 
 class Knobs(NamedTuple):
@@ -60,7 +60,7 @@ class Knobs(NamedTuple):
 
     lr: float
     clip: float  # norm of the gradient
-    scale: float  # ticks over which statistics forget
+    scale: float  # memory of running statistics, ticks
     ridge: float
     input_clip: float  # deviations
     farthest_seen: float  # the widest clip of any expert, deviations
@@ -68,16 +68,16 @@ class Knobs(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """All that is fixed while a bank lives.
+    """The fixed properties of a bank; only the ring may grow.
 
     Attributes:
         sizes: see `Sizes`.
         knobs: see `Knobs`.
         settings: sizes, knobs and the offset `at_<name>` of every place as structured
-            records [2]: of a row, and of one whose tape and weights lie in `work`, in
-            which a window of the past is run again.
+            records [2]: for a row, and for a row whose tape and weights are in `work`,
+            where a window of the past runs again.
         places: every array of a row.
-        plan: how fields become inputs.
+        plan: turns fields into inputs.
         tables: arena [1, ...] of `table_places`.
         omega: float64 [K], radians per tick.
     """
@@ -96,11 +96,11 @@ def lay_out(config: Config, plan: Plan, slots: int | None = None) -> Layout:
 
     Args:
         config: the settings.
-        plan: how fields become inputs.
-        slots: of the ring of stored ticks; None: as many as can ever be needed.
+        plan: turns fields into inputs.
+        slots: of the ring of stored ticks; None for the full ring.
 
     Raises:
-        ConfigError: if the frequencies or memories cannot be, or a row is too large.
+        ConfigError: if the frequencies are invalid, or a row is too large.
     """
     s = _sizes(config, plan)
     _expect_to_fit(s, config, plan)
@@ -128,7 +128,7 @@ def lay_out(config: Config, plan: Plan, slots: int | None = None) -> Layout:
 
 
 def with_ring(layout: Layout, slots: int) -> Layout:
-    """Give the layout of the same rows with another ring."""
+    """Give the layout of the same rows with a ring of another size."""
     s = layout.sizes._replace(ring=slots)
     settings = _settings(s, layout.knobs)
     settings["lr"] = layout.settings["lr"]  # it may have been tuned
@@ -136,7 +136,7 @@ def with_ring(layout: Layout, slots: int) -> Layout:
 
 
 def size(layout: Layout, rows: int) -> int:
-    """Give the bytes that a bank of so many rows takes.
+    """Give the bytes of a bank with `rows` rows.
 
     Args:
         layout: of the rows.
@@ -146,14 +146,14 @@ def size(layout: Layout, rows: int) -> int:
 
 
 def _expect_to_fit(s: Sizes, config: Config, plan: Plan) -> None:
-    """Refuse sizes that no machine has room for, before any is taken.
+    """Refuse a row above `LARGEST_ROW`, before memory is allocated.
 
     Raises:
-        ConfigError: naming the key that is most to blame.
+        ConfigError: naming the key whose default would reduce the size the most.
     """
     total = _total(s)
     if total > LARGEST_ROW:
-        # the first that brings it down, or the one that brings it down the most
+        # the first key whose default is enough, or else the one that reduces most
         section, key = min(
             GROWS,
             key=lambda one: max(LARGEST_ROW, _total_at_default(config, plan, *one)),
@@ -171,7 +171,7 @@ def _total(s: Sizes) -> int:
 
 
 def _total_at_default(config: Config, plan: Plan, section: str, key: str) -> int:
-    """Give the bytes of a row if a key had its default."""
+    """Compute the bytes of a row with the default for one key."""
     usual = getattr(getattr(Config(), section), key)
     table = structs.replace(getattr(config, section), **{key: usual})
     return _total(_sizes(structs.replace(config, **{section: table}), plan))
@@ -181,7 +181,7 @@ def _settings(s: Sizes, knobs: Knobs) -> NDArray[np.void]:
     at: dict[str, int] = {}
     for table in (places(s), table_places(s), work_places(s)):
         at |= {f"at_{name}": begin for name, begin in offsets(table).items()}
-    if s.late:  # what has no place there is the row's own weights
+    if s.late:  # the arrays of a striped update are in the row
         at |= {
             f"at_{place.name}": at.get(f"at_stripe_{place.name}", at["at_weights"])
             for place in held_places(s)
@@ -192,7 +192,7 @@ def _settings(s: Sizes, knobs: Knobs) -> NDArray[np.void]:
         again[place.name.replace("again_", "at_")] = at[f"at_{place.name}"]
     kinds = [(k, "f8" if k in Knobs._fields else "i8") for k in values]
     rows = [tuple(values.values()), tuple(again.values())]
-    # Of what is not aligned, a GPU reads every number byte by byte.
+    # A GPU reads numbers that are not aligned byte by byte.
     return np.array(rows, np.dtype(kinds, align=True))
 
 
@@ -279,7 +279,7 @@ def _index(names: list[str], name: str) -> int:
 
 
 def cell_sizes(config: Config, inputs: int) -> parameters.Sizes:
-    """Give the sizes of the cell that sees that many inputs."""
+    """Give the sizes of the cell for a number of inputs."""
     model = config.model
     return parameters.Sizes(
         inputs=inputs,
@@ -294,7 +294,7 @@ def cell_sizes(config: Config, inputs: int) -> parameters.Sizes:
 
 
 def split(s: Sizes, flat: NDArray[Any]) -> dict[str, NDArray[Any]]:
-    """Name the blocks of a flat vector of weights or gradients, sharing memory.
+    """Give the blocks of a flat vector of weights or gradients, sharing memory.
 
     Args:
         s: the sizes.

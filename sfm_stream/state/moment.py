@@ -1,8 +1,8 @@
-"""The rows of a bank as they were at a moment, while the bank goes on.
+"""The rows of a bank as they were at one moment, while the bank goes on changing.
 
-Nothing is copied at first. Before a row changes it is kept aside, and read from there
-from then on. So the moment costs as much memory as there are rows that changed since,
-and no more time at once than the rows of one batch take.
+Copying is lazy: a row is saved before it changes, and read from the saved copy from
+then on. So a moment takes memory only for the rows that have changed since, and each
+batch of events copies only the rows that it changes.
 """
 
 from __future__ import annotations
@@ -17,25 +17,25 @@ from numpy.typing import NDArray
 from sfm_stream.state.arena import Arena, Place, arena, view
 
 PART = 1 << 20
-"""Bytes that are read at once, if a row has no more."""
+"""Bytes that are read at once, or one row if it is larger."""
 PEEKED = ("tape_", "origin_")
-"""Begin the names of arrays whose last slot is a peek's."""
+"""Prefixes of arrays whose last slot belongs to a peek."""
 NO_ROOM = np.zeros(0, np.uint8)
 
 
 class Moment:
-    """What a bank's rows held when this was made.
+    """The contents of a bank's rows at the time when this object was made.
 
-    One thread may read it while another keeps rows aside and changes them.
+    One thread may read it while another saves and changes rows.
 
     Args:
-        rows: of the bank; each is kept aside before it changes.
+        rows: of the bank; each row is saved before it changes.
         places: of their arrays.
-        beside: other arrays of that moment, which stay as they are.
-        room: bytes where rows are kept; others are taken if they are too few.
+        beside: other arrays of that moment, which do not change.
+        room: memory for saved rows; if it is too small, other memory is allocated.
 
     Attributes:
-        is_over: whether nobody reads it any more.
+        is_over: whether reading has ended.
     """
 
     def __init__(
@@ -46,14 +46,14 @@ class Moment:
         room: NDArray[np.uint8],
     ) -> None:
         self._places, self._beside = places, beside
-        self._sides = rows, _alike(rows, room)  # as they are now, and as they were
+        self._sides = rows, _alike(rows, room)  # the live rows, and the saved rows
         self._is_kept = np.zeros(len(rows.i64), np.bool_)
         self.is_over = False
 
     def keep(self, rows: NDArray[np.int64]) -> None:
-        """Keep rows aside, before they change; those born later are passed over."""
+        """Save rows before they change; ignore rows that were added later."""
         live, kept = self._sides
-        if self.is_over:  # asked after they were taken: the reader may end at any time
+        if self.is_over:  # checked after reading `_sides`: another thread may end this
             return
         there = rows[rows < len(self._is_kept)]
         new = there[~self._is_kept[there]]
@@ -78,10 +78,10 @@ class Moment:
         return self.read(name, 0, len(self._is_kept))
 
     def read(self, name: str, start: int, stop: int) -> NDArray[Any]:
-        """Copy some rows of an array; what a peek left behind is no part of it."""
+        """Copy some rows of an array; the slot of a peek is set to 0."""
         live, aside = (view(side, self._places, name) for side in self._sides)
         found = live[start:stop].copy()
-        # asked after the copy: a row that changed during it is kept by now
+        # checked after the copy: a row that changed during the copy is saved by now
         kept = self._is_kept[start:stop].copy()
         found[kept] = aside[start:stop][kept]
         if name.startswith(PEEKED):
@@ -89,13 +89,13 @@ class Moment:
         return found
 
     def end(self) -> None:
-        """Give the memory back: nothing can be read any more."""
+        """Free the memory; the arrays can no longer be read."""
         self.is_over = True
         self._sides = (arena(0, self._places),) * 2
 
 
 def _alike(rows: Arena, room: NDArray[np.uint8]) -> Arena:
-    """Lay out as many rows in bytes that are there; else in memory taken when used."""
+    """Make an arena of the same shapes in `room`, or in new memory if that is small."""
     if len(room) < sum(part.nbytes for part in rows):
         return Arena(*map(np.empty_like, rows))
     found, end = [], 0
@@ -110,10 +110,10 @@ class Past(NamedTuple):
     """An array of a moment, read part by part.
 
     Attributes:
-        moment: whose it is.
+        moment: that holds the array.
         name: of the array.
         dtype: of its elements.
-        shape: the rows, and the shape of each.
+        shape: number of rows, and shape of a row.
     """
 
     moment: Moment
@@ -122,7 +122,7 @@ class Past(NamedTuple):
     shape: tuple[int, ...]
 
     def parts(self) -> Iterator[NDArray[Any]]:
-        """Copy the rows, some at a time, in their order."""
+        """Copy the rows in order, some rows at a time."""
         row = math.prod(self.shape[1:]) * self.dtype.itemsize
         step = max(PART // max(row, 1), 1)
         for start in range(0, self.shape[0], step):

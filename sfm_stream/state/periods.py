@@ -1,4 +1,4 @@
-"""How targets repeat: with the day of the clock, or as their autocorrelation tells."""
+"""Finds the periods of targets: a day of the clock, or a peak of autocorrelation."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from numpy.typing import NDArray
 
 from sfm_stream.state.places import LOOKED_AT, TICKS_OF_DAY
 
-# Standard errors of a correlation that a period's must rise by: where nothing repeats,
-# the largest of so many lags rises by 7.
+# The correlation at a period must rise by this many standard errors: without a period,
+# the largest rise among all lags is about 7.
 SURELY = 8.0
-# The shortest period with this share of the strongest is the one: its multiples are as
-# strong as itself.
+# The shortest period with this share of the strongest rise is chosen: the multiples of
+# a period are as strong as the period itself.
 SHARE = 0.8
-# Periods that must have been seen.
+# Least number of whole periods in the data.
 SEEN = 3
 
 
@@ -28,12 +28,13 @@ def found(
 ) -> dict[str, dict[str, int]]:
     """Give the period of each target, in ticks, for each stream in which it has one.
 
-    The ticks of a day where the clock divides it, else what `strongest` gives.
+    The period is the number of ticks of a day if ticks divide the day, else the result
+    of `strongest`.
 
     Args:
         view: gives arrays of all rows by name, as `Engine.view` does.
         targets: names.
-        streams: names of those that have rows, in their order.
+        streams: names of the streams with rows, in their order.
         memory: of running means, `features.scale`.
     """
     products, gauges = view("period_products"), view("period_gauges")
@@ -49,16 +50,17 @@ def found(
 
 
 def strongest(products: NDArray[np.float64], count: float) -> int:
-    """Give the period with the strongest autocorrelation, in ticks; 0: none is sure.
+    """Give the period with the strongest autocorrelation, in ticks; 0 without one.
 
-    A period is a peak of the correlation that rises further above what lies before it
-    than by chance, where nothing correlates beyond the first lag that does not
-    (Bartlett, On the theoretical specification and sampling properties of
-    autocorrelated time-series, Journal of the Royal Statistical Society 8, 1946).
+    A period is a peak of the autocorrelation that rises above its lowest value at
+    shorter lags by more than chance would give. The standard error assumes that there
+    is no correlation beyond the first lag without a positive one (Bartlett, On the
+    theoretical specification and sampling properties of autocorrelated time-series,
+    Journal of the Royal Statistical Society 8, 1946).
 
     Args:
-        products: means of products by lag, the first that of squares.
-        count: values they are the means of.
+        products: means of products by lag; index 0 is the mean of squares.
+        count: number of values in these means.
     """
     if not products[0] > 0.0:
         return 0

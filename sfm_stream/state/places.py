@@ -1,6 +1,6 @@
-"""Every array of a row by name, shape and unit, and the numbers that fix them.
+"""Every array of a row by name, shape and unit, and the sizes that determine them.
 
-Compiled code finds the arrays by the offsets `at_<name>` of `layout.Layout.settings`.
+Compiled code finds the arrays by the offsets `at_<name>` in `layout.Layout.settings`.
 """
 
 from __future__ import annotations
@@ -11,16 +11,17 @@ from sfm_stream.state.arena import Place
 
 GAPS = {"decay": 0, "reset": 1, "keep": 2}
 GAP_DECAY, GAP_RESET, GAP_KEEP = range(3)
-# Trackers of an interval's width; running means of the absolute error; what the
-# regression of its scale sees: a constant, logs of these and of three means of moves.
+# Number of trackers of an interval's width, and of running means of the absolute error.
+# Number of regressors of the error's scale: a constant, logs of these means and of
+# three means of moves.
 TRACKERS, PACES = 2, 4
 SIGHT = 1 + PACES + 3
-# The most ticks of a day that have a season, and the days whose values are kept.
+# The largest number of ticks of a day for a season, and the days whose values are kept.
 SLOTS, DAYS_KEPT = 288, 8
-# Ridge of that regression at birth.
+# Ridge of the regression of the error's scale at birth.
 SPREAD_RIDGE = 1.0
-# Of a level: logarithms of the trackers' widths, the state of their mixture, and the
-# logarithm of its correction.
+# The state of a level: logarithms of the trackers' widths, the state of their mixture,
+# and the logarithm of its correction.
 LOG_WIDTH, WEIGHT, REGRET, SQUARE, BOUND, CORRECTION = range(6)
 TRACKED = 6
 # Ticks whose weight gradients are formed in one pass.
@@ -30,7 +31,7 @@ MISSING_VOID, MISSING_HOLD, MISSING_MEAN = range(3)
 
 
 class Sizes(NamedTuple):
-    """The whole numbers that fix every shape and every branch of the compiled tick."""
+    """The whole numbers that determine the shapes and branches of the compiled tick."""
 
     fields: int  # F
     signals: int  # S
@@ -44,36 +45,34 @@ class Sizes(NamedTuple):
     targets: int  # Tg
     levels: int  # L: intervals
     bounds: int  # a forecast's mean and its intervals' ends
-    ring: int  # R: stored ticks, the last slot being the scratch of a peek
+    ring: int  # R: slots of stored ticks; the last slot is for a peek
     kept: int  # windows of the past that can be learned again
     window: int  # h
     every: int  # h'
-    late: int  # ticks by which a striped update may end after its begin, else 0
+    late: int  # most ticks from the begin to the end of a striped update, else 0
     max_pending: int
     gates: int  # G: columns of w_in
     head_rows: int  # Din
     adaptive: int
     errors: int  # R
     regressors: int  # P: of all experts of least squares together
-    z_seen: int  # of them, those that the cell says
-    seasons: int  # of them, those of the season
+    z_seen: int  # regressors from the cell
+    seasons: int  # regressors of the season
     squares: int  # E': experts of least squares
-    theta: int  # their coefficients
-    cov: int  # elements of their covariances
+    theta: int  # coefficients of all of them
+    cov: int  # elements of the covariances of all of them
     cell: int  # whether any expert needs the cell
-    learns: (
-        int  # whether the expert `sfm` stands there, so that gradients have a source
-    )
+    learns: int  # whether the expert `sfm` is used: only its loss has a gradient
     predict: int
     missing: int
     gap: int
-    max_gap: int  # ns, 0 for none
-    clocked: int  # memory turns with time
+    max_gap: int  # ns, 0 for no limit
+    clocked: int  # whether the memory turns with time, not with ticks
     sfm_at: int  # number of the expert, or -1
     last_at: int
     shared: int  # whether all streams have one cell
-    helpers: int  # signals that a target chooses for itself
-    screened: int  # ticks after which it does
+    helpers: int  # number of signals that a target chooses for itself
+    screened: int  # ticks before this choice
     weights: int  # learned float32 weights of a row
 
 
@@ -86,22 +85,22 @@ class Sizes(NamedTuple):
 COUNTERS = 21
 UNIT_NS, VALUE_MEAN, VALUE_VAR, MOVE_SQUARE = range(4)
 GAUGES = 4
-# Of a signal: its last change, and the sums of squares of its changes, and of these
-# times the target's next move, and times the target's own change.
+# The statistics of a signal: its last change; the sums of its squared changes, of its
+# changes times the target's next move, and of its changes times the target's change.
 CHANGED, SQUARES, WITH_MOVE, WITH_OWN = range(4)
 SCREEN = 4
-# The longest period that is looked for, in ticks; the level of the values, and how
-# many were looked at.
+# The longest period of the search, in ticks; the level of the values, and the number of
+# values seen.
 LONGEST_PERIOD = 512
 LEVEL, LOOKED_AT = range(2)
 PERIOD = 2
-# Of a striped update, in the array `stripe`: what comes next, the next tick of it, the
-# labels of its new and of its old window, how many ticks are a piece of it, and TICKS
-# at the last piece.
+# The state of a striped update, in the array `stripe`: the next stage, the next tick of
+# the stage, the numbers of labels of its new and of its old window, the ticks of a
+# piece, and TICKS at the last piece.
 STAGE, NEXT, LABELS, KNOWN, PIECE, DONE = range(6)
 STRIPE = 6
-# Of a shared cell, in the array `sharing`: the step that a row has joined, and how many
-# gradients of new and of old labels wait at its home.
+# The state of a shared cell, in the array `sharing`: the step that a row has joined,
+# and the numbers of gradients of new and of old labels summed in its home row.
 JOINED, NEW, OLD = range(3)
 SHARING = 3
 
@@ -127,7 +126,7 @@ def places(s: Sizes) -> tuple[Place, ...]:
 
 
 def _cells(s: Sizes) -> tuple[Place, ...]:
-    """The cell: what it learned, and the tape of its last ticks."""
+    """List the arrays of the cell: its weights, and the tape of its last ticks."""
     n, d, k, m = s.inputs, s.states, s.frequencies, s.outputs
     q, r, g = s.horizons, s.ring, s.gates
     weights, rows, f32 = weight_count(s), n + m + 1, "f32"
@@ -153,7 +152,7 @@ def _cells(s: Sizes) -> tuple[Place, ...]:
 
 
 def _kept(s: Sizes) -> tuple[Place, ...]:
-    """Windows of the past, see `kernels.learning.reservoir`."""
+    """List the windows of the past, see `kernels.learning.reservoir`."""
     n, d, k, m = s.inputs, s.states, s.frequencies, s.outputs
     q, f32 = s.horizons, "f32"
     return (
@@ -166,9 +165,10 @@ def _kept(s: Sizes) -> tuple[Place, ...]:
 
 
 def _stripe(s: Sizes) -> tuple[Place, ...]:
-    """An update that outlives a tick, see `kernels.learning.stripe`."""
+    """List the state of a striped update, see `kernels.learning.stripe`."""
     striped = int(s.late > 0)
-    held = (p for p in held_places(s) if p.name != "again_weights")  # its own serve
+    # a striped update runs a window again with the row's own weights
+    held = (p for p in held_places(s) if p.name != "again_weights")
     return (
         *(_only(p._replace(name=f"stripe_{p.name}"), striped) for p in held),
         Place("stripe_loss", "f64", (striped,), "sum of squares so far"),
@@ -177,16 +177,16 @@ def _stripe(s: Sizes) -> tuple[Place, ...]:
 
 
 def _only(place: Place, there: int) -> Place:
-    """Give a place, or an empty one of its name if nothing is there.
+    """Give a place, or an empty place of its name if `there` is 0.
 
-    The record of settings has the same fields whatever the sizes, or the tick would be
+    So the record of settings has the same fields for all sizes; else the tick would be
     compiled a second time.
     """
     return place if there else place._replace(shape=(0,))
 
 
 def _scales(s: Sizes) -> tuple[Place, ...]:
-    """What gives inputs and labels their scale."""
+    """List the running statistics that scale inputs and labels."""
     n, q, f64 = s.inputs, s.horizons, "f64"
     return (
         Place("input_base", f64, (n,), "the first value of each input, raw units"),
@@ -202,7 +202,7 @@ def _scales(s: Sizes) -> tuple[Place, ...]:
 
 
 def _screen(s: Sizes) -> tuple[Place, ...]:
-    """What the choice of helpers rests on, see `kernels.inputs.screen`."""
+    """List the statistics for the choice of helpers, see `kernels.inputs.screen`."""
     signals, f64 = s.signals * min(s.helpers, 1), "f64"
     return (
         Place("screen", f64, (signals, SCREEN), "see CHANGED and its neighbours"),
@@ -212,7 +212,7 @@ def _screen(s: Sizes) -> tuple[Place, ...]:
 
 
 def _origins(s: Sizes) -> tuple[Place, ...]:
-    """What is remembered of an origin until its labels settle."""
+    """List the values kept for each origin until its labels settle."""
     q, e, r, f64 = s.horizons, s.experts, s.ring, "f64"
     return (
         Place("origin_value", f64, (r,), "target at the origin"),
@@ -231,7 +231,7 @@ def _origins(s: Sizes) -> tuple[Place, ...]:
 
 
 def _learned(s: Sizes) -> tuple[Place, ...]:
-    """What the experts, their mixture and the intervals learned."""
+    """List the learned state of the experts, their mixture and the intervals."""
     q, e, f64 = s.horizons, s.experts, "f64"
     return (
         Place("errors", f64, (s.errors,), "of settled forecasts, newest at MISSES"),
@@ -257,7 +257,7 @@ def _learned(s: Sizes) -> tuple[Place, ...]:
 
 
 def _season(s: Sizes) -> tuple[Place, ...]:
-    """The values and labels of other days, see `kernels.inputs.season`."""
+    """List the values and labels of other days, see `kernels.inputs.season`."""
     q, slots, f64, i64 = s.horizons, SLOTS * min(s.seasons, 1), "f64", "i64"
     return (
         Place("season_mean", f64, (q, slots, 3), "labels by time of day, and how many"),
@@ -267,7 +267,7 @@ def _season(s: Sizes) -> tuple[Place, ...]:
 
 
 def _period() -> tuple[Place, ...]:
-    """What the period is read from, see `kernels.inputs.period`."""
+    """List the statistics for the period, see `kernels.inputs.period`."""
     return (
         Place("period_past", "f64", (LONGEST_PERIOD,), "values less their level"),
         Place("period_products", "f64", (LONGEST_PERIOD + 1,), "their mean, by lag"),
@@ -276,7 +276,7 @@ def _period() -> tuple[Place, ...]:
 
 
 def _counts(s: Sizes) -> tuple[Place, ...]:
-    """Numbers of ticks and the counters."""
+    """List the numbers of ticks and the counters."""
     q, r, i64 = s.horizons, s.ring, "i64"
     return (
         Place("origin_time", i64, (r,), "ns"),
@@ -288,7 +288,7 @@ def _counts(s: Sizes) -> tuple[Place, ...]:
 
 
 def table_places(s: Sizes) -> tuple[Place, ...]:
-    """List what is fixed while a bank lives.
+    """List the tables, which are the same for all rows and do not change.
 
     Args:
         s: the sizes.
@@ -313,7 +313,7 @@ def table_places(s: Sizes) -> tuple[Place, ...]:
 
 
 def work_places(s: Sizes) -> tuple[Place, ...]:
-    """List the room the kernels calculate in; nothing in it outlives a call.
+    """List the work arrays of the kernels; their contents do not outlive a call.
 
     Args:
         s: the sizes.
@@ -337,9 +337,9 @@ def work_places(s: Sizes) -> tuple[Place, ...]:
 
 
 def held_places(s: Sizes) -> tuple[Place, ...]:
-    """List the part of that room in which an update is from its begin to its end.
+    """List the work arrays that hold an update from its begin to its end.
 
-    A striped one outlives a call, and is in the row.
+    A striped update outlives a call, so these arrays are in the row then.
     """
     k, d, m, f32 = s.frequencies, s.states, s.outputs, "f32"
     return (
@@ -366,7 +366,7 @@ def again_places(s: Sizes) -> tuple[Place, ...]:
 
 def again_sizes(s: Sizes) -> Sizes:
     """Give the sizes of a row with room for one window and the tick before it."""
-    # The ring's last slot is a peek's, as in every row.
+    # The last slot of the ring is for a peek, as in every row.
     return s._replace(ring=s.window + 2)
 
 

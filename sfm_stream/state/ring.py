@@ -1,8 +1,8 @@
-"""The ring of stored ticks, which grows with the forecasts that wait for their truth.
+"""The ring of stored ticks, which grows with the number of pending forecasts.
 
-Tick t lies in slot t % (R - 1), and the last slot is a peek's. How many ticks pass
-before a horizon in time is over, nobody knows before; so the ring begins small, and is
-doubled when one more tick may find no room. What is computed does not depend on R.
+Tick t is in slot t % (R - 1), and the last slot is for a peek. The number of ticks in a
+horizon in time is not known in advance: so the ring begins small, and doubles when one
+more tick may not fit. The results do not depend on R.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from sfm_stream.state import targets
 from sfm_stream.state.places import TICKS, Sizes
 
 FIRST_WAIT = 64
-"""Forecasts that may wait for a horizon in time before the ring grows."""
+"""Pending forecasts of a horizon in time that fit before the ring grows."""
 LABELS = "labels"
 STORED = ("tape_", "origin_", LABELS)
 
@@ -26,14 +26,14 @@ Array = NDArray[Any]
 
 
 def whole(config: Config) -> int:
-    """Give the slots with which no forecast can find no room."""
+    """Give the slots of the full ring, which always has room."""
     # An update reaches back `window` ticks from the newest settled origin, and no
     # label waits longer than `every` <= `window` ticks to be learned from.
     return targets.longest_wait(config) + config.learn.window + 2 + late(config)
 
 
 def late(config: Config) -> int:
-    """Give the ticks by which an update may end after its begin; 0: with its tick.
+    """Give the most ticks from the begin to the end of an update; 0 if not striped.
 
     An update that is due may wait one tick more for its label.
     """
@@ -41,7 +41,7 @@ def late(config: Config) -> int:
 
 
 def first(config: Config) -> int:
-    """Give the slots that a bank begins with."""
+    """Give the slots of a new bank's ring."""
     table = targets.horizon_table(config)
     if not table[:, 1].any():
         return whole(config)
@@ -51,10 +51,10 @@ def first(config: Config) -> int:
 
 
 def spare(window: int, every: int, late: int) -> int:
-    """Give the slots beside those of ticks that wait, as long as the ring may grow.
+    """Give the slots beside those of pending ticks, as long as the ring may grow.
 
-    These are `every` more than a whole ring has. A ring that may still grow must hold
-    all that an update can look for, however many forecasts were voided before it.
+    These are `every` more than in a full ring. A ring that may still grow must hold all
+    ticks that an update can need, whatever number of forecasts was voided before it.
     """
     return window + every + 2 + late
 
@@ -64,7 +64,7 @@ def is_short(s: Sizes, waiting: int) -> bool:
 
     Args:
         s: the sizes.
-        waiting: forecasts of the horizon in time for which most wait.
+        waiting: the largest number of pending forecasts of any horizon in time.
     """
     return waiting + 1 + spare(s.window, s.every, s.late) > s.ring
 
@@ -79,7 +79,7 @@ def longer(arrays: Mapping[str, Array], ring: int) -> dict[str, Array]:
 
     Args:
         arrays: by name, [rows, ...].
-        ring: slots it is to have; no fewer than it has.
+        ring: the new number of slots, at least the present number.
     """
     slots = of(arrays) - 1
     if ring == slots + 1:

@@ -1,8 +1,8 @@
-"""A snapshot rearranged for a bank with more fields.
+"""Converts a snapshot for a bank with more fields.
 
-New fields bring new signals and inputs. What was learned of the old ones keeps its
-place by name; what belongs to a new one is as at birth, its weights zero, so that the
-wider bank says what the narrow one would have said until it learns more.
+New fields bring new signals and inputs. The learned state of old inputs keeps its place
+by name. The state of new inputs is as at birth, with zero weights, so that the wider
+bank forecasts the same as the narrow one until it learns more.
 """
 
 from __future__ import annotations
@@ -31,15 +31,15 @@ def widen(arrays: Mapping[str, Array], old: Layout, new: Layout) -> dict[str, Ar
 
     Args:
         arrays: by name, [rows, ...], of the old layout.
-        old: what they were made for.
-        new: of the same settings, with more fields.
+        old: the layout of the arrays.
+        new: the layout of the same settings with more fields.
 
     Returns:
-        The same of the new layout.
+        The arrays in the new layout.
 
     Raises:
-        ConfigError: if a field of the old layout is absent from the new one, or a new
-            field is forecast in its place.
+        ConfigError: if a field or input of the old layout is absent from the new one,
+            or the targets differ.
     """
     _refuse_loss(old, new)
     _expect_targets(old.plan.targets, new.plan.targets)
@@ -56,7 +56,7 @@ def widen(arrays: Mapping[str, Array], old: Layout, new: Layout) -> dict[str, Ar
 
 
 def _by_stream(parts: list[Array]) -> Array:
-    """Join the rows of each target: they stand by stream, then by target."""
+    """Join the rows of the targets, in the order of streams, then of targets."""
     if len(parts) == 1:
         return parts[0]
     rows, shape = len(parts) * len(parts[0]), parts[0].shape[1:]
@@ -64,7 +64,7 @@ def _by_stream(parts: list[Array]) -> Array:
 
 
 def _expect_inputs(old: Layout, new: Layout) -> None:
-    """Refuse so many fields that `*` is no longer all of them.
+    """Refuse fields that are too many for `*` to include all of them.
 
     Raises:
         ConfigError: naming the inputs that would be lost.
@@ -78,10 +78,10 @@ def _expect_inputs(old: Layout, new: Layout) -> None:
 
 
 def _expect_targets(before: tuple[str, ...], after: tuple[str, ...]) -> None:
-    """Refuse new fields that change what is forecast: it was learned for the old.
+    """Refuse new fields that change the targets: the state was learned for the old.
 
     Raises:
-        ConfigError: naming both.
+        ConfigError: naming the old and the new targets.
     """
     if before != after:
         problem = f"expected the targets {list(before)}, was {list(after)}"
@@ -92,7 +92,7 @@ def _expect_targets(before: tuple[str, ...], after: tuple[str, ...]) -> None:
 def _widen_bins(
     bins: Mapping[str, Array], old: Layout, new: Layout
 ) -> dict[str, Array]:
-    """Move the open bins; of a new field nothing is known."""
+    """Move the open bins; the value of a new field is unknown."""
     fields = np.array([new.plan.fields.index(name) for name in old.plan.fields])
     width = len(new.plan.fields)
     return {
@@ -135,7 +135,7 @@ def _widen_target(
 
 
 def _kept(arrays: Mapping[str, Array], seen: Places, new: Layout) -> Array:
-    """Give the windows of the past the new inputs; most of the room may be empty."""
+    """Add the new inputs to the windows of the past; copy only the used places."""
     s, windows = new.sizes, kept_windows(arrays)
     wide = np.zeros(
         (len(arrays["kept_u"]), s.kept, s.window, s.inputs), arrays["kept_u"].dtype
@@ -148,7 +148,7 @@ def _kept(arrays: Mapping[str, Array], seen: Places, new: Layout) -> Array:
 def _widen_screen(
     moved: dict[str, Array], arrays: Mapping[str, Array], signals: Places, new: Layout
 ) -> None:
-    """Move what helpers are chosen from, and those that are chosen."""
+    """Move the statistics for the choice of helpers, and the chosen helpers."""
     s = new.sizes
     if s.helpers == 0 or not arrays["helpers"].size:
         return
@@ -169,7 +169,7 @@ def _places_of_inputs(old: Layout, new: Layout, target: int) -> Places:
     """Give the place of each old input of a target among the new ones."""
     theirs = new.plan.names[target]
     found = [theirs.index(name) for name in old.plan.names[target]]
-    # where a target has fewer inputs than another, the last places see nothing
+    # if a target has fewer inputs than another, its last places are unused
     empty = range(len(theirs), len(theirs) + old.sizes.inputs - len(found))
     return np.array([*found, *empty], np.intp)
 
@@ -188,10 +188,10 @@ def _places_of_signals(old: Layout, new: Layout) -> Places:
 def _spread(
     array: Array, axis: int, places: Places, width: int, fill: float = 0.0
 ) -> Array:
-    """Put an axis' elements to their new places among `width`."""
+    """Move the elements along an axis to their new places among `width` places."""
     shape = list(array.shape)
     shape[axis] = width
-    # what is zero and never written takes no memory
+    # zeros that are never written take no memory
     wide = np.full(shape, fill, array.dtype) if fill else np.zeros(shape, array.dtype)
     wide[(slice(None),) * (axis % array.ndim) + (places,)] = array
     return wide
@@ -213,7 +213,7 @@ def _weights(flat: Array, old: Layout, new: Layout, seen: Places) -> Array:
 def _widen_regressors(
     moved: dict[str, Array], old: Layout, new: Layout, seen: Places
 ) -> None:
-    """Give least squares the new inputs; see `experts` for what else it sees."""
+    """Add the new inputs to the regressors of least squares; see `experts`."""
     count, added = old.sizes.inputs, new.sizes.inputs - old.sizes.inputs
     first = old.sizes.z_seen
     places = np.arange(old.sizes.regressors)
@@ -242,15 +242,15 @@ def _widen_regressors(
 
 
 def trust_anew(cov: Array, layout: Layout, fields: Collection[str]) -> None:
-    """Give least squares the variances of birth where they never saw a value.
+    """Reset the variances of least squares to birth for inputs without any value.
 
-    Forgetting lets these grow, so a column that waited for its values would begin with
-    larger ones than a column that is new.
+    Forgetting lets these variances grow, so a column that waited for its first value
+    would begin with larger variances than a new column.
 
     Args:
         cov: of all rows, changed in place.
         layout: of the rows.
-        fields: that were missing in every tick.
+        fields: names of fields that were missing in every tick.
     """
     s = layout.sizes
     ridges = view(layout.tables, table_places(s), "ridges")[0]
@@ -264,7 +264,7 @@ def trust_anew(cov: Array, layout: Layout, fields: Collection[str]) -> None:
 
 
 def _inputs_of(layout: Layout, target: int, fields: Collection[str]) -> Places:
-    """Give the inputs of a target that look at one of the fields alone."""
+    """Give the inputs of a target that are made from one of the fields alone."""
     plan = layout.plan
     wanted = [i for i, name in enumerate(plan.fields) if name in fields]
     codes, signals = plan.inputs[target].T

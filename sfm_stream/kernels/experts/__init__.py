@@ -1,1 +1,1 @@
-"""The experts' forecasts: made, joined, given intervals, and taught by their truth."""
+"""The experts: their forecasts, aggregation and intervals, and learning from truths."""

@@ -1,12 +1,12 @@
-"""Stage 4: the experts' forecasts become one, by Bernstein online aggregation.
+"""Stage 4: aggregates the experts' forecasts by Bernstein online aggregation.
 
 Wintenberger, Optimal learning with Bernstein online aggregation, Machine Learning 106,
 2017, in the form with gradients of a convex loss and a rate per expert. Regrets are
-discounted, so that the weights stay able to move after months.
+discounted, so that the weights can still move after months.
 
-Nobody knows how long what was right stays right, and one memory did well here and
-badly there. So regrets are kept with two, a quick and a slow one, and the weights are
-the mean of what both say.
+It is unknown how long an expert stays the best, and every single discount did well on
+some streams and badly on others. So there are two memories of regrets, a quick and a
+slow one, and the weights are the mean of the weights from both.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ import math
 
 from sfm_stream.jit.scalars import inline, jit
 
-# What stays of regrets per label: the quick memory holds 125 labels, the slow 32,000.
+# Discount of regrets per label: the quick memory holds 125 labels, the slow 32,000.
 QUICK, SLOW = 1.0 - 1.0 / 125.0, 1.0 - 1.0 / 32_000.0
-# No expert falls below this share of its prior, or it could not come back in time.
+# The least weight of an expert, as a share of its prior, so that it can rise in time.
 SHARE = 1e-3
 TINY = 1e-300
 
 
 @jit
 def mixture(weight, experts):
-    """Give the weighted mean of the experts' forecasts [E]."""
+    """Compute the weighted mean of the experts' forecasts [E]."""
     total = 0.0
     for e in range(len(experts)):
         total += weight[e] * experts[e]
@@ -33,7 +33,7 @@ def mixture(weight, experts):
 
 @inline
 def join(weight, other):
-    """Set the weights [E] to the mean of two memories' weights."""
+    """Set the weights [E] to the mean of the weights from two memories."""
     for e in range(len(weight)):
         weight[e] = 0.5 * (weight[e] + other[e])
 
@@ -42,14 +42,14 @@ def join(weight, other):
 def update(
     weight, regret, square, bound, prior, experts, mixed, slope, wait, kept
 ):  # fmt: skip
-    """Learn from one matured label; all arrays [E], forecasts as made at the origin.
+    """Learn from one settled label; all arrays [E], forecasts as made at the origin.
 
-    `slope` is the derivative of the loss where the mixture stood, `kept` the share of
-    the regrets that stays.
+    `slope` is the derivative of the loss at the mixture, `kept` the discount of the
+    regrets.
 
-    Labels that are waited for overlap, so they say less than as many separate ones:
-    squares are multiplied by the root of the wait. That did better than to leave them,
-    or to multiply by the wait.
+    Labels with a wait of several ticks overlap, so they carry less information than the
+    same number of separate labels: squares are multiplied by the root of the wait. That
+    gave better forecasts than no factor, or the wait as the factor.
     """
     overlap = math.sqrt(wait)
     count = len(weight)
@@ -73,6 +73,6 @@ def update(
 
 @jit
 def rate(square, bound, prior):
-    """Give the learning rate of an expert from its own regrets."""
+    """Compute the learning rate of an expert from its own regrets."""
     widest = 0.5 / max(bound, TINY)
     return min(widest, math.sqrt(-math.log(0.5 * prior) / max(square, TINY)))

@@ -1,4 +1,4 @@
-"""What is said at a tick: the experts are asked, joined, and given intervals."""
+"""Makes the forecasts of a tick: those of the experts, their mean, and intervals."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ from sfm_stream.state.places import (
 )
 from sfm_stream.state.targets import PREDICT_LEVEL, PREDICT_LOG_RETURN
 
-# Bounds are finite.
+# The largest bound of an interval, so that bounds are finite.
 LARGEST = 1e308
 
 
 @jit
 def gather(s, row, slot, move):
-    """Write the regressors of least squares beside the inputs; see `experts`."""
+    """Write the regressors of least squares other than inputs; see `experts`."""
     x = matrix(row.f64, s.at_origin_regressors, s.ring, s.regressors)[slot]
     lags = s.z_seen + s.inputs
     moves = vector(row.f64, s.at_moves, s.lags)
@@ -62,7 +62,7 @@ def gather(s, row, slot, move):
 
 @jit
 def say(s, tables, row, work, number, seq, slot, time, value, out):
-    """Ask the experts about every horizon and say their weighted mean."""
+    """Forecast every horizon: the experts' weighted mean, with intervals."""
     y, horizons = row.f64, s.horizons
     centers = matrix(y, s.at_origin_center, s.ring, horizons)[slot]
     units = matrix(y, s.at_origin_scale, s.ring, horizons)[slot]
@@ -103,7 +103,7 @@ def say(s, tables, row, work, number, seq, slot, time, value, out):
 
 @inline
 def state_widths(s, tables, row, slot, q, sight):
-    """Let the trackers say the half-widths of a horizon [L, TRACKERS + 1]."""
+    """Compute the half-widths of a horizon from its trackers [L, TRACKERS + 1]."""
     y, levels = row.f64, s.levels
     seen = cube(y, s.at_origin_sight, s.ring, s.horizons, SIGHT)[slot, q]
     for j in range(SIGHT):
@@ -122,7 +122,7 @@ def state_widths(s, tables, row, slot, q, sight):
 
 @inline
 def in_target_units(s, scaled, value, center, unit):
-    """Give a scaled forecast in units of the target."""
+    """Convert a scaled forecast to units of the target."""
     if s.predict == PREDICT_LOG_RETURN:
         return clip(value * math.exp(clip(scaled * unit, LONGEST_LOG)), LARGEST)
     return clip(center + scaled * unit, LARGEST)
@@ -130,7 +130,7 @@ def in_target_units(s, scaled, value, center, unit):
 
 @inline
 def units_of(s, row, q, value):
-    """Give what 0 and 1 mean to a scaled forecast made now; a unit of 0: not known."""
+    """Give center and unit of scaled forecasts made now; the unit is 0 if unknown."""
     if s.predict == PREDICT_LEVEL:
         gauges = row.f64[s.at_gauges :]
         unit = scale.deviation(gauges[VALUE_VAR])
@@ -142,7 +142,7 @@ def units_of(s, row, q, value):
 
 @inline
 def ask(s, tables, row, work, slot, q, anchor, experts):
-    """Write each expert's scaled forecast [E]."""
+    """Compute each expert's scaled forecast [E]."""
     y = row.f64
     if s.last_at >= 0:
         experts[s.last_at] = anchor
@@ -168,7 +168,7 @@ def ask(s, tables, row, work, slot, q, anchor, experts):
 
 @inline
 def write_forecast(s, tables, row, number, seq, slot, q, time, bounds, weights, out):
-    """Say a forecast; the first horizon's carries the amplitudes."""
+    """Write a forecast record; that of the first horizon holds the amplitudes."""
     i = out.counts[FORECASTS]
     out.counts[FORECASTS] = i + 1
     origin = row.i64[s.at_counters + TICKS]

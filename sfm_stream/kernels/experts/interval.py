@@ -1,20 +1,20 @@
 """Stage 5: the intervals around a forecast, one per level.
 
-The half-width of an interval is followed in logarithms by two trackers: one of the
-errors as they are, one of the errors over the scale that a small online regression
-expects of them. A tracker is a quantile of its own: it rises when a truth lay outside
-what it said, and falls when it lay inside, so that the shares balance at the level
-asked for (Gibbs and Candes, Adaptive conformal inference under distribution shift,
-NeurIPS 2021, on the logarithm of the width). Bernstein online aggregation on the
-pinball loss joins the two (see `aggregate`). A slow tracker corrects their mean, which
-need not hold its level though both do, and intervals never cross.
+Two trackers follow the logarithm of an interval's half-width: one for the errors
+themselves, one for the errors divided by the scale that a small online regression
+expects. A tracker estimates a quantile: it rises when a truth lay outside its interval
+and falls when it lay inside, so that the share of covered truths settles at the level
+(Gibbs and Candes, Adaptive conformal inference under distribution shift, NeurIPS 2021,
+on the logarithm of the width). Bernstein online aggregation on the pinball loss joins
+the two (see `aggregate`). A slow tracker corrects their mean, which may miss the level
+although both keep it. Intervals never cross.
 
 The regression forecasts log |error| by least squares from logs of running absolute
-errors at four paces and of the target's last moves, as Corsi does for volatility (A
+errors at four rates and of the target's last moves, as Corsi does for volatility (A
 simple approximate long-memory model of realized volatility, Journal of Financial
 Econometrics 7, 2009).
 
-An interval is closed: a truth on its bound, as on a grid of prices, is covered.
+An interval is closed: it covers a truth on its bound, as on a grid of prices.
 """
 
 from __future__ import annotations
@@ -35,30 +35,31 @@ from sfm_stream.state.places import (
     WEIGHT,
 )
 
-# Scores before an interval is stated.
+# Scores before the first interval.
 ENOUGH = 20
-# One step of a tracker, in logs and standard deviations of hit or miss, and the scores
-# by which the steps have shrunk to it.
+# The step of a tracker, in logs per standard deviation of hit or miss; first steps are
+# larger, 1 / (scores + SOON).
 STEP, SOON = 0.03, 10.0
-# One step of the correction of what both say together.
+# The step of the correction of the trackers' mean.
 SLOW = 0.005
 # Bounds on the logarithms of a tracker, a correction and an expected scale.
 WIDEST, CORRECTED, FARTHEST_SCALE = 6.0, 2.0, 4.5
-# Where logs of errors and moves, in scaled units, end.
+# Added to errors and moves, in scaled units, before the logarithm.
 LEAST_ERROR, LEAST_MOVE = 0.02, 0.1
-# Bounds on the variance expected of an error: no tick counts for more than a hundred.
+# Bounds on the expected variance of an error: they limit the weight of a label.
 LEAST_NOISE, MOST_NOISE = 0.1, 100.0
-# The moves whose mean is seen beside the last one's and that of all.
+# The number of moves in a mean beside the last move and the mean of all moves.
 FEW_MOVES = 4
-# The expected scale, a geometric mean, over the deviation of errors: that of normal
-# ones. The intervals are as wide as theirs until the trackers know better.
+# The expected scale, a geometric mean, divided by the deviation, for normal errors.
+# The intervals have the widths of normal errors until the trackers have learned.
 SCALE_OF_NORMAL = 0.6
 FORGETTING = 0.9999
-# Of the regrets of the trackers, per score.
+# Discount of the regrets of the trackers, per score.
 DISCOUNT = 1.0 - 1.0 / 20_000.0
-# Of a horizon: the number of scores, then the running means of |error|.
+# The array `interval` of a horizon: the number of scores, then running means of
+# |error|.
 SCORES, MEANS = 0, 1
-# What an origin keeps of a level: said by each tracker, and by both.
+# The columns of an origin's widths: one for each tracker, then their corrected mean.
 BOTH = TRACKERS
 
 
@@ -77,7 +78,7 @@ def pace(i):
 
 @jit
 def look_at_moves(moves, sight):
-    """Write what the regression sees of the target's last moves, newest first [L]."""
+    """Write the regressors that come from the target's last moves, newest first [L]."""
     total, of_few, few = 0.0, 0.0, min(FEW_MOVES, len(moves))
     for j in range(len(moves)):
         total += abs(moves[j])
@@ -91,16 +92,16 @@ def look_at_moves(moves, sight):
 
 @jit
 def say(errors, theta, trackers, usual, sight, widths):
-    """Write the half-widths of an origin, in scaled units.
+    """Compute the half-widths of an origin, in scaled units.
 
     Args:
-        errors: [1 + PACES], scores and running means.
-        theta: [SIGHT], of the regression.
+        errors: [1 + PACES], number of scores and running means.
+        theta: [SIGHT], coefficients of the regression.
         trackers: [L, TRACKED, TRACKERS].
         usual: [L], half-widths of normal errors of deviation 1.
-        sight: [SIGHT], what the regression sees: here the running errors are added.
-        widths: [L, TRACKERS + 1], receives what each tracker says and both together,
-            NaN until enough was scored.
+        sight: [SIGHT], regressors; receives those from the running errors.
+        widths: [L, TRACKERS + 1], receives the half-width of each tracker, and of both
+            together, which is NaN until ENOUGH forecasts were scored.
     """
     for i in range(PACES):
         sight[1 + i] = math.log(errors[MEANS + i] + LEAST_ERROR)
@@ -119,12 +120,12 @@ def say(errors, theta, trackers, usual, sight, widths):
 @jit
 def update(errors, theta, cov, trackers, levels, prior, sight, widths, error, wait,
            work):  # fmt: skip
-    """Learn from a settled error, truth less forecast in scaled units.
+    """Learn from a settled error, truth minus forecast in scaled units.
 
-    An error that comes `wait` ticks late moves the trackers less, by the root of the
-    wait: the intervals of the ticks in between did not know it. Sight and widths are
-    those that `say` left at the origin. Shapes: as there; cov [SIGHT, SIGHT], levels
-    [L], prior [TRACKERS]; `work` is room for SIGHT numbers.
+    An error that settles after `wait` ticks moves the trackers less, by the root of the
+    wait: the intervals of the ticks in between did not use it. Sight and widths are
+    those that `say` wrote at the origin. Shapes are as in `say`; cov [SIGHT, SIGHT],
+    levels [L], prior [TRACKERS]; `work` has room for SIGHT numbers.
     """
     error, seen = abs(error), errors[SCORES] + 1.0
     errors[SCORES] = seen
@@ -164,9 +165,9 @@ def update(errors, theta, cov, trackers, levels, prior, sight, widths, error, wa
 
 @inline
 def noise(errors, theta, sight):
-    """Give the variance expected of an error, in scaled units squared.
+    """Compute the expected variance of an error, in scaled units squared.
 
-    1 until enough was scored.
+    The result is 1 until ENOUGH forecasts were scored.
     """
     expected = clip(least_squares.predict(theta, sight), FARTHEST_SCALE)
     variance = math.exp(2.0 * expected) / (SCALE_OF_NORMAL * SCALE_OF_NORMAL)
@@ -176,21 +177,22 @@ def noise(errors, theta, sight):
 
 @jit
 def winkler(bounds, levels, truth):
-    """Give the interval score of the widest one, in units of the target.
+    """Compute the interval score of the widest interval, in units of the target.
 
-    Its width, and 2 / (1 - level) times what the truth lies beyond it (Winkler, A
-    decision-theoretic approach to interval estimation, JASA 67, 1972).
+    The score is the width plus 2 / (1 - level) times the distance of the truth beyond
+    the interval (Winkler, A decision-theoretic approach to interval estimation, JASA
+    67, 1972).
     """
     return score_of(bounds, levels, len(levels) - 1, truth)
 
 
 @jit
 def crps(bounds, levels, truth):
-    """Give the weighted interval score, which approaches the CRPS, in target units.
+    """Compute the weighted interval score in target units, which approximates the CRPS.
 
-    It is twice the mean pinball loss over the mean and all bounds (Bracher and others,
-    Evaluating epidemic forecasts in an interval format, PLoS Computational Biology 17,
-    2021).
+    The score is twice the mean pinball loss over the mean and all bounds (Bracher and
+    others, Evaluating epidemic forecasts in an interval format, PLoS Computational
+    Biology 17, 2021).
     """
     total = 0.5 * abs(truth - bounds[0])
     for i in range(len(levels)):
@@ -200,7 +202,7 @@ def crps(bounds, levels, truth):
 
 @inline
 def score_of(bounds, levels, i, truth):
-    """Give the interval score of one level."""
+    """Compute the interval score of one level."""
     lower, upper = bounds[len(levels) - i], bounds[1 + len(levels) + i]
     beyond = max(lower - truth, 0.0) + max(truth - upper, 0.0)
     return upper - lower + 2.0 / (1.0 - levels[i]) * beyond

@@ -1,29 +1,30 @@
 """Stage 2b: recursive least squares, in float64.
 
-One problem per horizon, since each horizon's regressors meet their label with their own
-delay. Guards keep it finite on streams that are idle for hours: no update while the
-regressors say nothing, and a cap on what forgetting may blow up.
+There is one problem per horizon, since the labels of each horizon have their own delay.
+Two guards keep the state finite on streams that are idle for hours: there is no update
+while the regressors carry no information, and variances have a cap, because forgetting
+lets them grow.
 
-A covariance is symmetric, and large beside the cache: so only its lower half is read
-and kept, and what stands above has no meaning. The squares of four by four along its
-diagonal are whole, which lets four rows share one pass.
+A covariance is symmetric, and large compared with the cache. So only its lower half is
+read and written; the numbers above the diagonal have no meaning. The 4 x 4 blocks along
+the diagonal are complete, so that four rows can share one pass.
 """
 
 from __future__ import annotations
 
 from sfm_stream.jit.scalars import inline, jit, strict
 
-# Below this x'Px carries no information and only forgetting would act.
+# Below this x'Px carries no information, and an update would only forget.
 QUIET = 1e-9
-# The largest variance a coefficient may have, over the one that its ridge is the
-# inverse of: forgetting multiplies what is not excited without end, and what it then
-# learns of a few labels is wild. The ridge of `[forecast]` bounds all experts, also one
-# that begins looser: it fits the first labels at once and is bound from then on. Bound
-# by its own ridge of 1 it gives ETTh2 .0015 less MSE, NAB .0012 less skill and Binance
-# .0002 less.
+# The largest variance of a coefficient, in units of 1 / ridge. Without a cap,
+# forgetting lets the variance of an unexcited direction grow without bound, and a few
+# labels then change its coefficient wildly. The ridge of `[forecast]` bounds all
+# experts, also an expert with a weaker ridge at birth: it fits the first labels at once
+# and is bounded from then on. With its own ridge of 1 as the bound, ETTh2 has .0015
+# less MSE, NAB .0012 less skill and Binance .0002 less.
 CAP = 10.0
-# What is left of the cap when a variance came to it: less than all, or each label would
-# have to bound it again.
+# A variance above the cap is reduced to this share of it, so that the next labels need
+# not reduce it again.
 LEFT = 0.5
 # Rows of a covariance that share a pass.
 BLOCK = 4
@@ -31,7 +32,7 @@ BLOCK = 4
 
 @jit
 def predict(theta, x):
-    """Give theta . x, over all of theta."""
+    """Compute theta . x, over all elements of theta."""
     total = 0.0
     for i in range(len(theta)):
         total += theta[i] * x[i]
@@ -40,9 +41,9 @@ def predict(theta, x):
 
 @jit
 def update(theta, cov, x, label, noise, forgetting, ridge, work, size):
-    """Learn one label: theta [P], cov [P, P], x [P]; `work` holds P numbers.
+    """Learn one label: theta [P], cov [P, P], x [P]; `work` has room for P numbers.
 
-    `noise` is the variance of the label: labels of wild times count less.
+    `noise` is the variance of the label: labels with a large variance count less.
 
     Only the first `size` regressors are used.
 
@@ -65,7 +66,7 @@ def update(theta, cov, x, label, noise, forgetting, ridge, work, size):
 
 @jit
 def multiply(cov, x, out, size):
-    """Set out = cov x, of the first `size` rows and columns."""
+    """Set out = cov x, with the first `size` rows and columns."""
     for i in range(size):
         out[i] = 0.0
     whole = size - size % BLOCK
@@ -81,7 +82,7 @@ def multiply(cov, x, out, size):
 
 @inline
 def multiply_block(cov, x, out, i):
-    """Add to `out` what four rows give, and what stands left of them gives twice."""
+    """Add the products of four rows to `out`, and those of the mirrored columns."""
     a, b, c, d = cov[i], cov[i + 1], cov[i + 2], cov[i + 3]
     p, q, r, s = x[i], x[i + 1], x[i + 2], x[i + 3]
     t = u = v = w = 0.0
@@ -97,7 +98,7 @@ def multiply_block(cov, x, out, i):
 
 @strict
 def subtract_square(cov, work, gain, grow, size):
-    """Set cov = grow * (cov - gain * work work'), its squares symmetric to the bit."""
+    """Set cov = grow * (cov - gain * work work'); diagonal blocks stay symmetric."""
     for i in range(size):
         a = work[i]
         for j in range(min(i - i % BLOCK + BLOCK, size)):
@@ -106,11 +107,11 @@ def subtract_square(cov, work, gain, grow, size):
 
 @jit
 def bound_variances(cov, cap, work, size):
-    """Keep variances below the cap: one beyond it counts as measured once more.
+    """Reduce variances above the cap, as a measurement of the coefficient would.
 
-    So definiteness stays, and what is known of other directions. To shrink rows and
-    columns turns the directions that are known: on a heart's record coefficients ran
-    away by it.
+    So the covariance stays positive definite, and the knowledge of other directions
+    stays. Scaling rows and columns instead would rotate the known directions: with it,
+    coefficients diverged on an electrocardiogram.
     """
     for i in range(size):
         variance = cov[i, i]
@@ -127,7 +128,7 @@ def bound_variances(cov, cap, work, size):
 
 @inline
 def copy_column(cov, i, out, size):
-    """Set out to a column, of which what stands above is read from its row."""
+    """Copy a column; the part above the diagonal is read from the row."""
     for j in range(i):
         out[j] = cov[i, j]
     for j in range(i, size):

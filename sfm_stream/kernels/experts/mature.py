@@ -1,8 +1,8 @@
-"""Stage 2: forecasts meet their truth.
+"""Stage 2: settles forecasts with their truths.
 
-A settled forecast is scored and taught to least squares, the aggregation and the
-interval; its label waits on the tape for the next update. Forecasts whose truth is lost
-are voided.
+A settled forecast is scored, and least squares, the aggregation and the intervals learn
+from it; its label stays on the tape for the next update of the cell. Forecasts whose
+truth is lost are voided.
 """
 
 from __future__ import annotations
@@ -20,11 +20,12 @@ from sfm_stream.state.places import MISSES, PACES, SIGHT, TICKS, TRACKED, TRACKE
 from sfm_stream.state.targets import PREDICT_CHANGE, PREDICT_LEVEL
 
 VOID_GAP, VOID_CROWDED, VOID_UNKNOWN = range(3)
-# How much less labels that overlap weigh, as a power of the wait: the least one, to a
-# tenth, with which a random walk 48 ahead costs less than .9 % over its last value.
+# The noise of a label grows with this power of its wait, because labels overlap. It is
+# the least power, to a tenth, with which forecasts of a random walk 48 ticks ahead are
+# less than .9 % worse than the last value.
 OVERLAP = 0.7
-# How much less labels of wild times weigh, as a power of the variance expected of their
-# error: it is expected with errors of its own, and wild times teach much.
+# The noise of a label grows with this power of the expected variance of its error. The
+# power is below 1: the expected variance has errors, and volatile times teach much.
 WILDNESS = 0.5
 
 
@@ -32,9 +33,9 @@ WILDNESS = 0.5
 def settle_due(s, tables, row, work, out, seq, number, time, past, value):
     """Settle all forecasts that became due by `time`.
 
-    A horizon in ticks is settled by the target `value` of this tick, or of the one that
-    a label tells ahead; it is NaN when neither has come. A horizon in time that was due
-    before `time` is settled by the last tick's target, `past`.
+    A horizon in ticks is settled by the target `value` of this tick, or of the next
+    tick if a label gives it ahead; `value` is NaN without either. A horizon in time
+    that was due before `time` is settled by the last tick's target, `past`.
     """
     slots = s.ring - 1
     horizons = matrix(tables.i64, s.at_horizons, s.horizons, 2)
@@ -59,7 +60,7 @@ def settle_due(s, tables, row, work, out, seq, number, time, past, value):
 def settle(s, tables, row, work, out, seq, number, time, q, origin, truth):
     """Score one forecast and learn from its truth.
 
-    A forecast that was made without a scale teaches the scale and nothing else.
+    From a forecast that was made without a scale, only the scale learns.
     """
     y, slot = row.f64, origin % (s.ring - 1)
     value = y[s.at_origin_value + slot]
@@ -83,8 +84,8 @@ def settle(s, tables, row, work, out, seq, number, time, q, origin, truth):
     away = raw / unit - anchor
     label = anchor + clip(away, s.input_clip)
     wait = row.i64[s.at_counters + TICKS] - origin
-    # a level forecast from far outside the usual ones teaches nothing; of changes the
-    # anchor is 0
+    # A level far outside the usual levels is not learned from; for changes the anchor
+    # is 0.
     near = abs(anchor) <= OUTLIER * s.input_clip
     if near:
         teach_least_squares(s, tables, row, work, slot, q, anchor, away, wait)
@@ -103,7 +104,7 @@ def settle(s, tables, row, work, out, seq, number, time, q, origin, truth):
 
 @inline
 def weigh(s, tables, row, work, q, experts, mixed, label, wait):
-    """Give a label to the aggregation, in both of its memories."""
+    """Update both memories of the aggregation with a label."""
     y, slope = row.f64, 2.0 * (mixed - label)
     weight = matrix(y, s.at_mix_weight, s.horizons, s.experts)[q]
     quick = vector(work.f64, s.at_quick_weight, s.experts)
@@ -127,7 +128,7 @@ def weigh(s, tables, row, work, q, experts, mixed, label, wait):
 
 @inline
 def raw_label(predict, truth, value, center):
-    """Give what the model should have said, in units of the target."""
+    """Compute the label of a forecast, in units of the target."""
     if predict == PREDICT_CHANGE:
         return truth - value
     if predict == PREDICT_LEVEL:
@@ -137,7 +138,7 @@ def raw_label(predict, truth, value, center):
 
 @inline
 def cover(bounds, truth):
-    """Say whether the widest interval holds the truth; -1 where there is none."""
+    """Say whether the widest interval covers the truth; -1 without an interval."""
     lower, upper = bounds[1], bounds[len(bounds) - 1]
     if math.isnan(lower):
         return -1
@@ -146,7 +147,7 @@ def cover(bounds, truth):
 
 @inline
 def calibrate(s, tables, row, work, slot, q, error, wait):
-    """Give an error to the trackers of the intervals' widths."""
+    """Update the trackers of the intervals' widths with an error."""
     y, levels = row.f64, s.levels
     trackers = s.at_trackers + q * levels * TRACKED * TRACKERS
     widths = s.at_origin_widths + (slot * s.horizons + q) * levels * (TRACKERS + 1)
@@ -165,17 +166,17 @@ def calibrate(s, tables, row, work, slot, q, error, wait):
 
 @inline
 def teach_least_squares(s, tables, row, work, slot, q, anchor, away, wait):
-    """Give a label, so far away from its anchor, to the experts of least squares."""
+    """Update the experts of least squares with a label: anchor plus `away`."""
     noise, blind, most = terms_of(s, row, slot, q, wait)
     teach_experts(s, tables, row, work, slot, q, anchor, away, noise, blind, most)
 
 
 @inline
 def terms_of(s, row, slot, q, wait):
-    """Give a label's noise, the regressors not seen yet, and the most that is kept.
+    """Give a label's noise, the number of unseen regressors, the largest forgetting.
 
-    Labels that are waited for overlap, so they say less than as many separate ones:
-    their noise is multiplied by a power of the wait.
+    Labels with a wait of several ticks overlap, so they carry less information than the
+    same number of separate labels: their noise is multiplied by a power of the wait.
     """
     y = row.f64
     expected = interval.noise(
@@ -191,7 +192,7 @@ def terms_of(s, row, slot, q, wait):
 
 @inline
 def teach_experts(s, tables, row, work, slot, q, anchor, away, noise, blind, most):
-    """Teach each expert of least squares a label on its terms."""
+    """Update each expert of least squares with a label, clipped for that expert."""
     y = row.f64
     x = matrix(y, s.at_origin_regressors, s.ring, s.regressors)[slot]
     show_season(s, row, slot, q)
@@ -214,14 +215,14 @@ def teach_experts(s, tables, row, work, slot, q, anchor, away, noise, blind, mos
 
 @inline
 def see(x, limit, seen):
-    """Give regressors as an expert clips them."""
+    """Clip regressors at an expert's limit, into `seen`."""
     for j in range(len(x)):
         seen[j] = clip(x[j], limit)
 
 
 @inline
 def show_season(s, row, slot, q):
-    """Put what a horizon saw of the season beside the other regressors."""
+    """Copy the season of a horizon beside the other regressors."""
     y, first = row.f64, s.regressors - s.seasons
     x = matrix(y, s.at_origin_regressors, s.ring, s.regressors)[slot]
     seen = cube(y, s.at_origin_season, s.ring, s.horizons, s.seasons)[slot, q]
@@ -231,7 +232,7 @@ def show_season(s, row, slot, q):
 
 @inline
 def seen_of(s, end, size, blind):
-    """Give the regressors that an expert uses of a run that ends there."""
+    """Give the number of regressors that an expert uses, of those that end at `end`."""
     return size - blind if end == s.regressors else size
 
 
@@ -239,7 +240,7 @@ def seen_of(s, end, size, blind):
 def write_score(
     out, seq, number, time, q, origin, covered, truth, value, bounds, levels
 ):
-    """Say how the forecast did."""
+    """Write the score record of a forecast."""
     i = out.counts[SCORES]
     out.counts[SCORES] = i + 1
     where, what = out.score_int[i], out.score_num[i]
@@ -252,7 +253,7 @@ def write_score(
 
 @inline
 def learn_scale(s, row, q, raw):
-    """Take a raw label into the running mean square of labels."""
+    """Update the running mean square of labels with a raw label."""
     squares = vector(row.f64, s.at_label_square, s.horizons)
     counts = vector(row.f64, s.at_label_count, s.horizons)
     rate = 1.0 / min(counts[q] + 1.0, s.scale)
@@ -263,14 +264,14 @@ def learn_scale(s, row, q, raw):
 
 @jit
 def void(s, row, out, seq, number, most, reason):
-    """Give up the oldest waiting forecasts until at most `most` wait per horizon."""
+    """Void the oldest pending forecasts until at most `most` are left per horizon."""
     for q in range(s.horizons):
         void_horizon(s, row, out, seq, number, q, most, reason)
 
 
 @jit
 def void_due(s, tables, row, out, seq, number):
-    """Give up what the next tick would settle: its truth stays unknown."""
+    """Void the forecasts that the next tick would settle: its target is unknown."""
     horizons = matrix(tables.i64, s.at_horizons, s.horizons, 2)
     for q in range(s.horizons):
         if horizons[q, 0] > 0:
@@ -280,7 +281,7 @@ def void_due(s, tables, row, out, seq, number):
 
 @inline
 def void_horizon(s, row, out, seq, number, q, most, reason):
-    """Give up the oldest waiting forecasts of one horizon until at most `most` wait."""
+    """Void the oldest pending forecasts of a horizon until at most `most` are left."""
     labels = matrix(row.f32, s.at_labels, s.ring, s.horizons)
     head = vector(row.i64, s.at_head_tick, s.horizons)
     ticks = row.i64[s.at_counters + TICKS]

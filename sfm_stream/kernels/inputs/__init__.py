@@ -1,1 +1,1 @@
-"""From a tick to the inputs: taken in or refused, scaled; season, period, helpers."""
+"""Turns a tick into inputs: accepts it, scales it; season, period and helpers."""

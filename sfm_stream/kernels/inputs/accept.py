@@ -1,9 +1,9 @@
-"""Stage 0: whether a tick is accepted, and its signals.
+"""Stage 0: accepts or rejects a tick, and computes its signals.
 
-A stream's times do not go back: an earlier tick is rejected. But a clock may be set
-back, or a wrong time far ahead may have been accepted. So where `RESTART` ticks in a
-row were rejected as going back, each no earlier than the one before it, the last of
-them is accepted, as after a gap, and the stream goes on from there.
+A tick that is earlier than the last one of its stream is rejected. But a clock may be
+set back, or a wrong time far ahead may have been accepted. So after `RESTART` late
+ticks in a row whose times do not decrease, the last of them is accepted, as after a
+gap, and the stream goes on from its time.
 """
 
 from __future__ import annotations
@@ -25,21 +25,21 @@ from sfm_stream.state.places import (
     TICKS,
 )
 
-# 1850-01-01 and 2100-01-01, ns: the time between any two fits int64.
+# 1850-01-01 and 2100-01-01, ns: the difference of two times fits int64.
 EARLIEST, LATEST = -3_786_912_000 * 10**9, 4_102_444_800 * 10**9
-# No stream begins between 1970 and this, ns: a clock that was never set says so, and
-# times whose unit was taken for one a thousand times smaller.
+# A stream may not begin between 1970 and this time, ns: such times come from a clock
+# that was never set, or from a unit that is wrong by a factor of a thousand.
 UNSET = LATEST // 1000
 RESTART = 16
-"""Ticks in a row that go back, but not among themselves: the stream begins anew."""
+"""Late ticks in a row, with times that do not decrease, that restart a stream."""
 BAD_TIME, OUTSIDE, BACKWARD, INFINITE, ABSENT, STRANGER, CROWDED = range(7)
 
 
 @jit
 def refuse(s, tables, row, work, events, i, keeps, out):
-    """Reject a tick that cannot be taken in; else leave its signals in `work`.
+    """Reject a tick with an invalid time or values; else write its signals to `work`.
 
-    Ticks that go back are counted if `keeps` is set: a peek must change nothing.
+    Late ticks are counted if `keeps` is set; a peek does not count them.
     """
     reason, field = untimely(s, row, events, i, keeps), -1
     if reason < 0:
@@ -51,7 +51,7 @@ def refuse(s, tables, row, work, events, i, keeps, out):
 
 @inline
 def untimely(s, row, events, i, keeps):
-    """Give the reason why a tick cannot have its time, or -1."""
+    """Give the reason why a tick's time is invalid, or -1."""
     counters, time = vector(row.i64, s.at_counters, COUNTERS), events.time[i]
     last = counters[LAST_TIME] if counters[TICKS] > 0 else NO_TIME
     if time == NO_TIME:
@@ -73,7 +73,7 @@ def untimely(s, row, events, i, keeps):
 
 @inline
 def unusable(s, tables, row, work, events, i):
-    """Give the reason why a tick's values cannot be used and the field, or -1 twice."""
+    """Give the reason why a tick's values are invalid and the field, or -1 and -1."""
     for f in range(s.fields):
         if math.isinf(events.values[i, f]):
             return INFINITE, f
@@ -94,7 +94,7 @@ def unusable(s, tables, row, work, events, i):
 
 @inline
 def missing_at_birth(s, tables, now):
-    """Give the first signal that is missing and that a stream cannot begin without."""
+    """Give the first missing signal without which a stream cannot begin, or -1."""
     for j in range(s.signals):
         needed = s.missing != MISSING_MEAN or is_target(s, tables, j)
         if math.isnan(now[j]) and needed:
@@ -104,14 +104,14 @@ def missing_at_birth(s, tables, now):
 
 @inline
 def is_outside(time, last):
-    """Say whether no tick can be of a time, after a last one, NO_TIME without."""
+    """Say whether a time is impossible; `last` is that of the last tick, or NO_TIME."""
     is_unset = 0 <= time < UNSET and not NO_TIME < last < UNSET
     return time < EARLIEST or is_unset or time >= LATEST
 
 
 @inline
 def share(s, rows, first, last):
-    """Copy the count of ticks that go back to all rows of a stream, from its first."""
+    """Copy the count of late ticks from the first row of a stream to its other rows."""
     for b in range(first + 1, last):
         for j in (BACK, BACK_TIME):
             rows.i64[b, s.at_counters + j] = rows.i64[first, s.at_counters + j]
@@ -119,7 +119,7 @@ def share(s, rows, first, last):
 
 @jit
 def infinite_field(s, signals, now):
-    """Give the first field of a derived value that no float holds, or -1."""
+    """Give the first field of a derived value that is infinite, or -1."""
     for j in range(s.signals):
         if math.isinf(now[j]):
             return signals[j, 1]
@@ -128,7 +128,7 @@ def infinite_field(s, signals, now):
 
 @jit
 def reject(events, i, out, field, reason):
-    """Say that an event was not taken in."""
+    """Write the notice of a rejected event."""
     notice(
         out, REJECTED, events.seq[i], events.stream[i], events.time[i], field, reason
     )
@@ -136,7 +136,7 @@ def reject(events, i, out, field, reason):
 
 @inline
 def is_target(s, tables, signal):
-    """Say whether a signal is forecast."""
+    """Say whether a signal is a target."""
     found = False
     for j in range(s.targets):
         if tables.i64[s.at_target + j] == signal:

@@ -1,8 +1,9 @@
-"""How values repeat where no clock tells: an online autocorrelation.
+"""The online autocorrelation of values, to find a period without a clock.
 
-Each value, as far as it is from a running level, is multiplied by those of up to
-LONGEST ticks before; `state.periods` reads the period from the running means. The
-level follows at a pace of LEVEL_PACE, so that a walk is not taken for a slow wave.
+Each value's distance from a running level is multiplied by the distances at up to
+LONGEST_PERIOD ticks before; `state.periods` reads the period from the running means.
+The level follows at the rate LEVEL_PACE, so that a random walk does not look like a
+slow wave.
 """
 
 from __future__ import annotations
@@ -22,13 +23,13 @@ from sfm_stream.state.places import (
 )
 
 LEVEL_PACE = 1.0 / 50.0
-# A value further off than so many deviations counts as so many, once they are known.
+# After KNOWN_AFTER values, a distance is clipped at LARGEST deviations.
 LARGEST, KNOWN_AFTER = 4.0, 20.0
 
 
 @jit
 def watch(s, row, value):
-    """Take in the value of a tick, before the tick is counted."""
+    """Update the autocorrelation with the value of a tick, before it is counted."""
     counters = vector(row.i64, s.at_counters, COUNTERS)
     past = vector(row.f64, s.at_period_past, LONGEST_PERIOD)
     products = vector(row.f64, s.at_period_products, LONGEST_PERIOD + 1)
@@ -43,7 +44,7 @@ def watch(s, row, value):
         away = clip(away, LARGEST * math.sqrt(products[0]))
     rate = 1.0 / min(gauges[LOOKED_AT] + 1.0, s.scale)
     gauges[LOOKED_AT] += 1.0
-    # The newest lies at `place`, those before it behind, around the end.
+    # The newest distance is at `place`; older ones follow it, and wrap around the end.
     place = LONGEST_PERIOD - 1 - counters[TICKS] % LONGEST_PERIOD
     there = LONGEST_PERIOD - place
     products[0] += rate * (away * away - products[0])

@@ -1,8 +1,8 @@
-"""Stage 1: a tick's fields become scaled inputs, from the past alone.
+"""Stage 1: scales a tick's fields into inputs, with statistics of the past only.
 
 Running means and variances forget over `features.scale` ticks; x_t is scaled with the
-statistics up to t-1 and clipped. While they give no scale yet, inputs
-and units are 0. So a forecast does not depend on the units of the values.
+statistics up to t-1 and clipped. Inputs and units are 0 until there is a scale. So a
+forecast does not depend on the units of the values.
 """
 
 from __future__ import annotations
@@ -58,24 +58,25 @@ from sfm_stream.state.targets import PREDICT_LOG_RETURN
 DAY_S = 86_400.0
 # The standard deviation of a clock's sine or cosine over a whole turn.
 OF_A_TURN = math.sqrt(0.5)
-# A deviation counts with at most this many times the clip: one wild tick must not
-# blind the model for thousands, yet a new regime is adopted within hundreds.
+# A deviation is clipped at this many times the clip before it updates the scale: so an
+# outlier does not blind the model for thousands of ticks, yet it adopts a new regime
+# within hundreds.
 OUTLIER = 4.0
 STEADY_AFTER = 50
-# One deviation adds at most so many times the variance. Of few ticks the mean would
-# otherwise be blown up by each wild one, and come back over thousands.
+# A deviation adds at most this many times the variance. Otherwise, with statistics of
+# few ticks, each outlier would raise the variance for thousands of ticks.
 GROWTH = 1.0
-# The longest time between ticks, in units; longer ones count as this.
+# The largest time between ticks, in units; longer times are clipped.
 LONGEST_TAU = 64.0
-# One step of the running median of the time between ticks, as a log ratio.
+# The relative step of the running median of the time between ticks.
 MEDIAN_STEP = 0.02
 
 
 @jit
 def derive(s, signals, values, before, now):
-    """Compute the signals of a tick; a missing one is held or stays NaN.
+    """Compute the signals of a tick; a missing signal is held or stays NaN.
 
-    Returns the number of the first signal that is missing and may not be, or -1.
+    Returns the number of the first missing signal if `stream.missing` is `void`, or -1.
     """
     for i in range(s.signals):
         x = derived(values, signals[i])
@@ -107,7 +108,7 @@ def derived(values, signal):
 
 @inline
 def microprice(values, signal):
-    """Give the mid weighted by the opposite side's quantity."""
+    """Compute the mid price, each side weighted by the quantity of the other."""
     bid, ask = values[signal[1]], values[signal[2]]
     bid_qty, ask_qty = values[signal[3]], values[signal[4]]
     total = bid_qty + ask_qty
@@ -118,7 +119,7 @@ def microprice(values, signal):
 
 @inline
 def elapsed(s, row, time):
-    """Give the time since the last tick in units of its running median."""
+    """Compute the time since the last tick, in units of its running median."""
     unit = row.f64[s.at_gauges + UNIT_NS]
     if row.i64[s.at_counters + FRESH] != 0 or unit <= 0.0:
         return 1.0
@@ -128,7 +129,7 @@ def elapsed(s, row, time):
 
 @jit
 def look(code, now, past, fresh, time, tau):
-    """Give one raw input; a change needs a tick before it."""
+    """Compute one raw input; a change is 0 for a tick after a gap."""
     if code == LEVEL:
         return now
     if code == CHANGE:
@@ -158,7 +159,7 @@ def look(code, now, past, fresh, time, tau):
 
 @inline
 def log_ratio(now, past):
-    """Give log(now / past), 0 where it has none."""
+    """Compute log(now / past), or 0 if a value is not positive."""
     if now > 0.0 and past > 0.0:
         return clip(math.log(now / past), LONGEST_LOG)
     return 0.0
@@ -166,32 +167,32 @@ def log_ratio(now, past):
 
 @inline
 def deviation(variance):
-    """Give the standard deviation of a variance; 0 while there is none."""
+    """Compute the standard deviation of a variance; 0 if that is not positive."""
     return math.sqrt(variance) if variance > 0.0 else 0.0
 
 
 @inline
 def in_units(away, unit, limit):
-    """Give a distance in a unit, clipped; 0 where there is no unit yet."""
+    """Compute a distance in a unit, clipped; 0 while the unit is 0."""
     return clip(away / unit, limit) if unit > 0.0 else 0.0
 
 
 @strict
 def beyond(raw, base, mean):
-    """Give raw - base - mean, in this order: the first difference is exact."""
+    """Compute raw - base - mean, in this order: the first difference is exact."""
     return (raw - base) - mean
 
 
 @jit
 def scale_inputs(s, row, inputs, now, time, tau, commit, u, x):
-    """Write the scaled inputs of a tick; if `commit`, learn from them.
+    """Write the scaled inputs of a tick; if `commit`, update the statistics.
 
-    The cell's go to u[:N], those of least squares to x, clipped further out.
+    The cell's inputs go to u[:N]; those of least squares, with a larger clip, go to x.
 
-    Inputs from a clock are scaled by its whole turn. So they are not blown up where
-    they hardly move, as between ticks a millisecond apart. A mean is kept as the
-    distance from the first value, so that it is as exact far from 0 as near it.
-    Shapes: inputs [N, 2], now [S], u [N+M+1], x [N].
+    Inputs from a clock are scaled by the deviation over a whole turn. So they do not
+    become large where they hardly move, as between ticks a millisecond apart. A mean is
+    stored as the distance from the first value, so that it is as exact far from 0 as
+    near 0. Shapes: inputs [N, 2], now [S], u [N+M+1], x [N].
     """
     mean = vector(row.f64, s.at_input_mean, s.inputs)
     base = vector(row.f64, s.at_input_base, s.inputs)
@@ -225,7 +226,7 @@ def scale_inputs(s, row, inputs, now, time, tau, commit, u, x):
 
 @inline
 def move_of(s, row, target, value):
-    """Give the target's move since the last tick, 0 where there is none."""
+    """Compute the target's move since the last tick; 0 after a gap."""
     past = row.f64[s.at_before + target]
     if row.i64[s.at_counters + FRESH] != 0:
         return 0.0
@@ -234,7 +235,7 @@ def move_of(s, row, target, value):
 
 @jit
 def remember(s, row, now, value, move, time):
-    """Take in the tick's signals [S], its target's value and move, and its time."""
+    """Store a tick's signals [S], its target's value and move, and its time."""
     counters = vector(row.i64, s.at_counters, COUNTERS)
     gauges = vector(row.f64, s.at_gauges, GAUGES)
     before = vector(row.f64, s.at_before, s.signals)
@@ -263,13 +264,13 @@ def remember(s, row, now, value, move, time):
 
 @inline
 def farthest(rate, clip_at):
-    """Give how many deviations one counts with at most."""
+    """Give the largest number of deviations with which a value updates the scale."""
     return min(OUTLIER * clip_at, math.sqrt(GROWTH / rate))
 
 
 @inline
 def held_square(raw, usual, count, rate, clip_at):
-    """Give raw squared, with outliers clipped."""
+    """Compute the square of a raw value, with outliers clipped."""
     raw = clip(raw, LARGEST_ROOT)
     square = raw * raw
     if count > STEADY_AFTER and usual > 0.0:

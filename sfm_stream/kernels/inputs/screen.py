@@ -1,11 +1,11 @@
-"""Which of hundreds of other fields a target sees: those that predict its next move.
+"""Chooses the helpers of a target: other fields that predict its next move.
 
-The others are those that are no inputs of it already. For `screened` ticks each of them
-is looked at: how far its last change goes along with the target's next move, once what
-the target's own last change tells is taken away (the partial correlation). Then those
-that tell most are chosen, once and for all. A field is left out if it tells no more
-than the best of as many random ones would. Until the choice, and where none is chosen,
-the inputs that wait for them are 0.
+The candidates are fields that are not inputs of the target already. For `screened`
+ticks the statistics cover each candidate's last change and the target's next move: the
+partial correlation of the two, given the target's own last change. Then the candidates
+with the largest partial correlations become helpers, for good. A candidate is left out
+if its correlation is no larger than the best of the same number of random fields would
+have. Until the choice, and for helpers that stay unchosen, the inputs are 0.
 """
 
 from __future__ import annotations
@@ -26,18 +26,18 @@ from sfm_stream.state.places import (
     WITH_OWN,
 )
 
-# Changes larger than this many usual ones are clipped to them.
+# Changes are clipped at this many root mean squares.
 LARGEST = 4.0
-# Standard errors above the largest correlation that chance gives among many.
+# Standard errors above the largest chance correlation among all candidates.
 SURELY = 1.5
 DONE = -1.0
 
 
 @jit
 def watch(s, tables, row, out, seq, number, now):
-    """Look at a tick's signals [S], before they are remembered.
+    """Update the statistics with a tick's signals [S], before they are stored.
 
-    After enough ticks, choose; each choice becomes a record.
+    After `screened` ticks, choose the helpers; each choice becomes a record.
     """
     count = vector(row.f64, s.at_screen_count, 1)
     if count[0] == DONE:
@@ -58,7 +58,7 @@ def watch(s, tables, row, out, seq, number, now):
 
 @inline
 def look(s, seen, count, own, move):
-    """Add the changes of the last tick, and what came of the target then."""
+    """Add the changes of the last tick, and the target's move after it."""
     n = count[0]
     drawn = held(seen[own, CHANGED], seen[own, SQUARES], n)
     came = held(move, seen[own, SQUARES], n)
@@ -72,20 +72,20 @@ def look(s, seen, count, own, move):
 
 @inline
 def known(change):
-    """Give a change, 0 where a value is missing."""
+    """Give a change, clipped; 0 if a value is missing."""
     return 0.0 if math.isnan(change) else clip(change, LARGEST_ROOT)
 
 
 @inline
 def held(change, squares, count):
-    """Give a change, clipped at some usual ones."""
+    """Clip a change at LARGEST root mean squares."""
     usual = math.sqrt(squares / count) if count > 0.0 else 0.0
     return clip(change, LARGEST * usual) if usual > 0.0 else change
 
 
 @inline
 def choose(s, tables, row, out, seq, number, seen, own, count):
-    """Choose the fields that tell most, one after another."""
+    """Choose the fields with the largest partial correlations, one after another."""
     helpers = vector(row.f64, s.at_helpers, s.helpers)
     signals = matrix(tables.i64, s.at_signals, s.signals, 5)
     inputs = cube(tables.i64, s.at_inputs, s.targets, s.inputs, 2)[number % s.targets]
@@ -120,9 +120,9 @@ def is_other(signals, inputs, own, j):
 
 @inline
 def partial(seen, own, j):
-    """Give the partial correlation of signal j's change with the target's next move.
+    """Compute the partial correlation of signal j's change and the target's next move.
 
-    The squares of the moves are those of the changes, one tick on.
+    The squares of the target's changes serve for its moves, which are one tick later.
     """
     squares, moves = seen[j, SQUARES], seen[own, SQUARES]
     if not (squares > 0.0 and moves > 0.0):

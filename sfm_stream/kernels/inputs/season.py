@@ -1,16 +1,16 @@
-"""What the same time of other days tells, where ticks divide the day.
+"""The daily season: regressors from the same time of other days, if ticks divide a day.
 
-A steady step between ticks that divides 24 hours is recognised from their times. From
-then on the values of eight days are kept by their time, and each horizon's label is
-averaged by the time of day at which it was forecast, at two paces. After three days
-the experts of least squares see, scaled as moves are:
+A steady step between ticks that divides 24 hours is recognised from the times of ticks.
+From then on the values of eight days are stored by their time, and each horizon's
+labels are averaged by the time of day of their origin, at two rates. After three days
+the experts of least squares see these regressors, scaled like moves:
 
-    the two averages of the time of day
-    the value a day before the due time, as a move from the value now, and from the
-    value a day before now
-    the same of a week before
+    the two averages for the time of day
+    the value a day before the due time, as a move from the present value, and as a move
+    from the value a day before now
+    the same for a week before
 
-A missing value is 0, and so is all of it while there is no steady step.
+A regressor with a missing value is 0, and so are all of them without a steady step.
 """
 
 from __future__ import annotations
@@ -34,22 +34,22 @@ from sfm_stream.state.places import (
 from sfm_stream.state.targets import PREDICT_LOG_RETURN
 
 DAY, WEEK = 86_400 * 10**9, 7 * 86_400 * 10**9
-# The fewest ticks of a day that make a profile; the most are SLOTS.
+# The least number of ticks of a day for a season; the largest is SLOTS.
 FEWEST = 4
-# A step is steady when so many more steps were equal to it than were not; the count
-# ends at the second number.
+# A step is steady when SURE more steps were equal to it than different; the count stops
+# at SUREST.
 SURE, SUREST = 24, 64
-# Days before the experts see it.
+# Days before the experts see the season.
 SEEN_AFTER = 3
 PACE, SLOW_PACE = 0.05, 0.02
-# On such a stream least squares remember at most so many days, since the seasons of the
-# year change, and no fewer labels than these, or they would know too little.
+# With a season, the memory of least squares is at most DAYS days, since the seasons of
+# the year change, but at least LABELS labels.
 DAYS, LABELS = 80.0, 2_000.0
 
 
 @jit
 def watch(s, row, time, value):
-    """Take the time and value of a tick: find the step, and keep the value."""
+    """Update the step with the time of a tick, and store its value."""
     counters = vector(row.i64, s.at_counters, COUNTERS)
     if counters[FRESH] == 0:
         watch_step(s, row, time - counters[LAST_TIME])
@@ -62,7 +62,7 @@ def watch(s, row, time, value):
 
 @inline
 def watch_step(s, row, passed):
-    """Count the time between two ticks for the step, or against it."""
+    """Count whether the time between two ticks equals the step; find a steady step."""
     counters = vector(row.i64, s.at_counters, COUNTERS)
     if passed == counters[STEP]:
         counters[STEADY] = min(counters[STEADY] + 1, SUREST)
@@ -80,7 +80,7 @@ def watch_step(s, row, passed):
 
 @inline
 def place_of(counters, time):
-    """Say where the value of a time is kept."""
+    """Give the index of a time among the stored values."""
     return time // counters[STEP] % (DAYS_KEPT * counters[TICKS_OF_DAY])
 
 
@@ -93,14 +93,14 @@ def is_seen(s, row):
 
 @inline
 def forgetting(s, row):
-    """Give the factor by which least squares that see the season forget at least."""
+    """Give the largest forgetting factor of least squares with a season."""
     days = DAYS * row.i64[s.at_counters + TICKS_OF_DAY]
     return 1.0 - 1.0 / max(days, LABELS)
 
 
 @jit
 def look(s, tables, row, q, time, value, unit, seen):
-    """Write what a horizon's experts see of the season [6], made at a time."""
+    """Write the season's regressors of a horizon [6], for a forecast made at `time`."""
     counters = vector(row.i64, s.at_counters, COUNTERS)
     for j in range(len(seen)):
         seen[j] = 0.0
@@ -122,7 +122,7 @@ def look(s, tables, row, q, time, value, unit, seen):
 
 @inline
 def kept(s, row, time, now, value):
-    """Give the value of a time, NaN where there was none."""
+    """Give the value at a time, or NaN if there is none."""
     place = place_of(vector(row.i64, s.at_counters, COUNTERS), time)
     found = row.f64[s.at_season_value + place]
     if time == now:
@@ -134,14 +134,14 @@ def kept(s, row, time, now, value):
 
 @inline
 def apart(s, then, now, unit):
-    """Give the scaled move from one value to another, 0 where one is not known."""
+    """Compute the scaled move from one value to another; 0 if a value is unknown."""
     move = scale.log_ratio(then, now) if s.predict == PREDICT_LOG_RETURN else then - now
     return 0.0 if math.isnan(move) else scale.in_units(move, unit, s.input_clip)
 
 
 @jit
 def learn(s, row, q, time, label):
-    """Take the label of a forecast made at a time into the averages of its slot."""
+    """Update the averages of a time of day with the label of a forecast made then."""
     counters = vector(row.i64, s.at_counters, COUNTERS)
     of_day = counters[TICKS_OF_DAY]
     if of_day > 0:

@@ -1,1 +1,1 @@
-"""What the cell learns: its updates, from new labels and from windows of the past."""
+"""Updates of the cell, from new labels and from windows of the past."""

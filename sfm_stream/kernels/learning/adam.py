@@ -1,7 +1,7 @@
 """Stage 7: the optimiser's step.
 
-Kingma and Ba, Adam, 2015, with the gradient's global norm clipped. A gradient that is
-not finite changes nothing.
+Kingma and Ba, Adam, 2015, with the gradient's global norm clipped. The callers skip the
+step if the gradient is not finite.
 """
 
 from __future__ import annotations
@@ -14,22 +14,23 @@ from sfm_stream.jit.scalars import ONE, jit
 
 BETA1, BETA2 = np.float32(0.9), np.float32(0.999)
 EPSILON = np.float32(1e-8)
-# From here on the bias corrections are 1 in float32.
+# From this step on the bias corrections are 1 in float32.
 CORRECTED_AFTER = 20_000
-# The learning rate falls with the root of the steps, as many as these and more, down to
-# a share: near the best weights a step is mostly noise, and the stream may still turn.
+# The learning rate falls with the root of 1 + steps / STEADY_STEPS, down to
+# LEAST_SHARE: near the best weights a step is mostly noise, but the stream may still
+# change.
 STEADY_STEPS, LEAST_SHARE = 4_000.0, 0.25
 
 
 @jit
 def slowed(lr, count):
-    """Give the learning rate of step number `count`."""
+    """Compute the learning rate of step number `count`."""
     return lr * max(LEAST_SHARE, 1.0 / math.sqrt(1.0 + count / STEADY_STEPS))
 
 
 @jit
 def norm(gradient):
-    """Give the Euclidean norm; NaN or infinite if an element is."""
+    """Compute the Euclidean norm; NaN or infinite if an element is."""
     total = 0.0
     for i in range(len(gradient)):
         total += gradient[i] * gradient[i]

@@ -1,4 +1,4 @@
-"""After a drift: learning starts fresh, and what was learned stays."""
+"""After a drift: resets the learning rates, and keeps the learned coefficients."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ from sfm_stream.state.places import ADAM_STEP, OFFERED
 
 @jit
 def adapt(s, tables, row):
-    """Trust what was learned less, and learn as fast as at birth from now on.
+    """Reset the covariances and the optimiser, to learn as fast as at birth.
 
-    A shared cell is left as it is: the drift of one stream is not one of all.
+    Weights and coefficients stay; stored windows of the past are dropped. A shared cell
+    keeps its optimiser: one stream's drift need not be a drift of all streams.
     """
     row.i64[s.at_counters + OFFERED] = 0
     if s.shared == 0:

@@ -1,4 +1,4 @@
-"""The update of the cell: from the labels that matured, and once more from old ones."""
+"""The update of the cell: one step from new labels, one from a window of the past."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ NO_SKIP, SKIP_LOSS, SKIP_GRADIENT = range(3)
 
 @jit
 def update(s, again, tables, row, home, work, number, seq, out):
-    """Learn from the labels that matured since the last update.
+    """Learn from the labels that settled since the last update.
 
-    `home` is the row that holds its cell: the row itself unless the cell is shared.
+    `home` is the row that holds the cell: the row itself unless the cell is shared.
     """
     spans = matrix(work.i64, s.at_spans, s.horizons, 3)
     labels = claim(s, row, spans)
@@ -42,10 +42,10 @@ def update(s, again, tables, row, home, work, number, seq, out):
 
 @inline
 def claim(s, row, spans):
-    """Take the labels that matured since the last update, for one update alone.
+    """Take the labels that settled since the last update, each for one update only.
 
-    Sets spans [Q, 3], see `backprop.windows`. Returns how many labels there are; 0
-    where nothing learns.
+    Sets spans [Q, 3], see `backprop.windows`. Returns the number of labels; 0 if the
+    cell does not learn.
     """
     counters = vector(row.i64, s.at_counters, COUNTERS)
     learned = vector(row.i64, s.at_learned, s.horizons)
@@ -59,7 +59,7 @@ def claim(s, row, spans):
 
 @inline
 def forget_gradient(s, held):
-    """Begin a new gradient."""
+    """Set the gradient to 0."""
     gradient = vector(held.f32, s.at_gradient, s.weights)
     for j in range(s.weights):
         gradient[j] = ZERO
@@ -67,9 +67,9 @@ def forget_gradient(s, held):
 
 @inline
 def follow_new(s, row, home, held, loss, labels, number, seq, out):
-    """Follow the gradient of new labels, if it is finite, and say so.
+    """Take a step along the gradient of new labels if it is finite; write a notice.
 
-    `held` has the gradient: `work`, or the row itself.
+    `held` contains the gradient: `work`, or the row itself.
     """
     norm = adam.norm(vector(held.f32, s.at_gradient, s.weights))
     version, skipped = row.i64[s.at_counters + VERSION], NO_SKIP
@@ -91,7 +91,7 @@ def follow_new(s, row, home, held, loss, labels, number, seq, out):
 
 @inline
 def follow_old(s, row, home, held, loss):
-    """Follow the gradient of old labels, if it is finite."""
+    """Take a step along the gradient of old labels if it is finite."""
     norm = adam.norm(vector(held.f32, s.at_gradient, s.weights))
     if math.isfinite(loss) and math.isfinite(norm):
         if s.shared != 0:
@@ -116,16 +116,16 @@ def descend(s, row, held, norm):
 
 @inline
 def span_window(s, spans):
-    """Set spans [Q, 3] to the whole of a window of the past."""
+    """Set spans [Q, 3] to all ticks of a window of the past."""
     for q in range(s.horizons):
         spans[q, 0], spans[q, 1], spans[q, 2] = 1, 1, s.window
 
 
 @inline
 def relearn(s, again, tables, row, home, work, spans):
-    """Run a window of the past again with the weights of now, and learn from it.
+    """Run a window of the past again with the present weights, and learn from it.
 
-    `again` are the settings of a row whose tape and weights lie in `work`.
+    `again` holds the settings of a row whose tape and weights are in `work`.
     """
     labels = reservoir.fetch(s, again, row, work)
     if labels > 0:

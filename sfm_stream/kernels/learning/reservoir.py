@@ -1,11 +1,12 @@
-"""Windows of the past that are kept to be learned again.
+"""The reservoir: stored windows of the past, to learn from them again.
 
-Each holds what a tick's step needs (inputs, elapsed time), the labels, and the memory
-before its first tick. As long as there is room all are kept, then a reservoir: a new
-window takes the place of one drawn at random, so often that all the past is equally
-likely to be there (Vitter, Random sampling with a reservoir, ACM TOMS 11, 1985). What
-is older than LONGEST windows gives way in the end. Draws come from a generator that is
-part of the state.
+A window holds the inputs and elapsed times of its ticks, the labels, and the memory
+before its first tick. While there is room all windows are stored. Then they form a
+reservoir: a new window replaces one drawn at random, with a probability such that all
+windows of the past are equally likely to be stored (Vitter, Random sampling with a
+reservoir, ACM TOMS 11, 1985). After LONGEST windows this probability stays constant, so
+that old windows disappear in time. The draws come from a generator that is part of the
+state.
 """
 
 from __future__ import annotations
@@ -31,21 +32,21 @@ MULTIPLIER, MODULUS = 48_271, 2_147_483_647
 
 @inline
 def draw(counters, count):
-    """Give a whole number below `count`, the next of the row's generator."""
+    """Draw the next whole number below `count` from the row's generator."""
     counters[DRAWS] = counters[DRAWS] * MULTIPLIER % MODULUS
     return counters[DRAWS] % count
 
 
 @jit
 def offer(s, row):
-    """Keep the newest window whose labels have all settled, if it is new as a whole."""
+    """Store the newest window with all labels settled, if none of it was stored."""
     counters = vector(row.i64, s.at_counters, COUNTERS)
     head = vector(row.i64, s.at_head_tick, s.horizons)
     stop = head[0]
     for q in range(1, s.horizons):
         stop = min(stop, head[q])
     first = stop - s.window
-    # The memory before it must be on the tape, and of the same segment.
+    # The memory before the window must be on the tape, and in the same segment.
     oldest = max(counters[SEGMENT], counters[TICKS] - s.ring + 1) + 1
     if first < counters[KEPT_FROM] or first < oldest:
         return
@@ -88,14 +89,14 @@ def store(s, row, place, first):
 
 @jit
 def fetch(s, again, row, work):
-    """Lay a window drawn from those kept on the second tape.
+    """Draw a window of the past and copy it to the second tape.
 
-    Its memory before lies in slot 0, its ticks in slots 1 to `window`. It is drawn
-    among all windows of the past. If the one drawn was not kept, nothing is learned:
-    otherwise the model would overfit the few that are kept.
+    The memory before the window goes to slot 0, its ticks to slots 1 to `window`. The
+    draw is among all windows of the past. If the drawn window is not stored, there is
+    nothing to learn: otherwise the model would overfit the few stored windows.
 
     Returns:
-        The number of its labels; 0 where none is kept.
+        The number of labels in the window; 0 if it is not stored.
     """
     counters = vector(row.i64, s.at_counters, COUNTERS)
     count = min(counters[OFFERED], LONGEST)

@@ -1,9 +1,10 @@
-"""One cell for many streams: each of its steps follows the mean of their gradients.
+"""A cell shared by many streams: each step follows the mean of their gradients.
 
-A stream that learns adds its gradients to those of the others, in the order of the
-events. When all have joined, or one comes a second time, the cell takes the optimiser's
-step along their mean, and every row is given the new weights. The rows of the first
-stream are the cell's home: they hold its moments and its sums.
+A stream that learns adds its gradients to a sum, in the order of the events: it joins
+the next step. When all streams have joined, or before a stream joins a second time, the
+cell takes the optimiser's step along the mean, and every row gets the new weights. The
+rows of the first stream are the cell's home: they hold the optimiser's state and the
+sums.
 """
 
 from __future__ import annotations
@@ -18,13 +19,13 @@ from sfm_stream.state.places import ADAM_STEP, JOINED, NEW, OLD, VERSION
 
 @inline
 def home_of(s, rows, b):
-    """Give the home of a row's cell; the row itself where each has its own."""
+    """Give the home row of a row's cell: the row itself if cells are not shared."""
     return arena_row(rows, b % s.targets if s.shared != 0 else b)
 
 
 @inline
 def join(s, home, work, kind):
-    """Add the gradient in `work`, of NEW labels or of OLD ones, to the others'."""
+    """Add the gradient in `work`, of NEW or OLD labels, to the sum of this kind."""
     at = s.at_pool + (kind - NEW) * s.weights
     for j in range(s.weights):
         home.f32[at + j] += work.f32[s.at_gradient + j]
@@ -33,7 +34,7 @@ def join(s, home, work, kind):
 
 @inline
 def note_joined(s, home, row):
-    """Note that a row's gradient is part of the next step."""
+    """Record that a row's gradient is part of the next step."""
     row.i64[s.at_sharing + JOINED] = home.i64[s.at_counters + VERSION] + 1
 
 
@@ -46,13 +47,13 @@ def has_joined(s, home, row):
 
 @inline
 def is_complete(s, rows, home):
-    """Say whether the gradients of all streams are there."""
+    """Say whether all streams have joined the next step."""
     return home.i64[s.at_sharing + NEW] * s.targets == len(rows.i64)
 
 
 @jit
 def step_together(s, rows, b):
-    """Take the step of row b's cell, and give its weights to all its rows."""
+    """Take the step of row b's cell, and copy the weights to all rows of the cell."""
     first = b % s.targets
     home = arena_row(rows, first)
     for kind in range(NEW, OLD + 1):

@@ -1,15 +1,15 @@
-"""An update in pieces, one at each tick, so that no tick waits for all of an update.
+"""A striped update: in pieces, one per tick, so that no tick waits for a whole update.
 
-    NEW       go back over the windows that end at new labels
-    STEP_NEW  follow their gradient
-    AGAIN     run a window of the past again with the weights of now
-    OLD       go back over it
-    STEP_OLD  follow its gradient
+    NEW       sweep back over the windows that end at new labels
+    STEP_NEW  take a step along their gradient
+    AGAIN     run a window of the past again with the present weights
+    OLD       sweep back over this window
+    STEP_OLD  take a step along its gradient
 
-It does what `learn.update` does, with the same labels and windows, in the same order;
-the weights follow some ticks later, but before the next update begins. Pieces are so
-large that half the ticks until then are enough: the median tick has none, and a step
-that comes sooner forecasts better. What an update is in the middle of lies in its row.
+It does the same as `learn.update`, with the same labels and windows in the same order.
+The weights change some ticks later, but before the next update begins. Pieces are large
+enough to finish in half of the ticks until then: so the median tick has no piece, and
+an earlier step gives better forecasts. The row holds the state of an unfinished update.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ from sfm_stream.state.places import (
 )
 
 REST, NEW, STEP_NEW, AGAIN, OLD, STEP_OLD = range(6)
-# Ticks of these without a whole piece: the two steps, and the ends of sweeps and run.
+# Ticks without a full piece: the two steps, and the ends of the sweeps and of the run.
 PARTIAL = 4
 
 
 @jit
 def begin(s, again, row):
-    """Begin an update; the one before must have come to its end."""
+    """Begin an update; the update before must have ended."""
     spans = matrix(row.i64, s.at_spans, s.horizons, 3)
     stripe = vector(row.i64, s.at_stripe, STRIPE)
     stripe[DONE] = 0
@@ -57,7 +57,7 @@ def begin(s, again, row):
 
 @inline
 def turn_back(s, row, spans, stage):
-    """Let a sweep over spans [Q, 3] come next."""
+    """Prepare a sweep over spans [Q, 3] as the next stage."""
     learn.forget_gradient(s, row)
     backprop.forget_carries(s, row)
     row.f64[s.at_stripe_loss] = 0.0
@@ -67,15 +67,15 @@ def turn_back(s, row, spans, stage):
 
 @inline
 def is_under_way(s, row):
-    """Say whether an update has begun and is not at its end."""
+    """Say whether an update has begun and has not ended."""
     return s.late > 0 and row.i64[s.at_stripe + STAGE] != REST
 
 
 @inline
 def has_piece(s, row):
-    """Say whether an update is under way that has had no piece since the last tick.
+    """Say whether an update is under way without a piece since the last tick.
 
-    Only ticks count: a refused one, in whose place nothing is learned, leaves no trace.
+    Only accepted ticks count: after a rejected tick there is no further piece.
     """
     if not is_under_way(s, row):
         return False
@@ -86,7 +86,7 @@ def has_piece(s, row):
 def go_on(s, again, tables, row, work, number, seq, out):
     """Do the next piece of the update that is under way.
 
-    It is dropped where learning is paused by now: no weight may change.
+    If learning is paused, the update is dropped: no weight may change.
     """
     stage = row.i64[s.at_stripe + STAGE]
     if row.i64[s.at_counters + FROZEN] != 0:
@@ -102,7 +102,7 @@ def go_on(s, again, tables, row, work, number, seq, out):
 
 @inline
 def sweep_piece(s, tables, row, work, stage):
-    """Go back some ticks."""
+    """Sweep back over the next ticks."""
     spans = matrix(row.i64, s.at_spans, s.horizons, 3)
     stripe = vector(row.i64, s.at_stripe, STRIPE)
     labels = stripe[LABELS] if stage == NEW else stripe[KNOWN]
@@ -116,7 +116,7 @@ def sweep_piece(s, tables, row, work, stage):
 
 @inline
 def run_piece(s, again, tables, row, work):
-    """Run the window of the past again for some ticks."""
+    """Run the next ticks of the window of the past again."""
     stripe = vector(row.i64, s.at_stripe, STRIPE)
     stop = min(stripe[NEXT] + stripe[PIECE], s.window + 1)
     for t in range(stripe[NEXT], stop):
@@ -130,7 +130,7 @@ def run_piece(s, again, tables, row, work):
 
 @inline
 def follow(s, row, stage, number, seq, out):
-    """Let the weights follow the gradient that is there now."""
+    """Take a step along the finished gradient."""
     stripe, loss = vector(row.i64, s.at_stripe, STRIPE), row.f64[s.at_stripe_loss]
     if stage == STEP_NEW:
         labels = stripe[LABELS]

@@ -1,1 +1,1 @@
-"""The State-Frequency Memory, compiled: its step, its products and its gradient."""
+"""The compiled State-Frequency Memory: its step, its products and its gradient."""

@@ -1,10 +1,10 @@
 """Stage 6: truncated back-propagation through time over the stored activations.
 
-Each label contributes once, at the first update after it matured. The gradient of a
+Each label contributes once, at the first update after it settled. The gradient of a
 horizon's labels flows back over the `learn.window` ticks that end at its newest
 labelled origin; the windows of several horizons are swept together, newest tick first.
-Activations are those of the tick, weights those of now (BPTT(h; h'), Williams and Peng,
-Neural Computation 2, 1990).
+The activations are those stored at the tick, the weights are the present ones (BPTT(h;
+h'), Williams and Peng, Neural Computation 2, 1990).
 """
 
 from __future__ import annotations
@@ -42,8 +42,9 @@ def windows(s, row, spans):
     head = vector(row.i64, s.at_head_tick, s.horizons)
     segment = row.i64[s.at_counters + SEGMENT]
     count, slots = 0, s.ring - 1
-    # A burst may void what waits: the last label's window then begins before the tape.
-    # A striped update loses the oldest of it while it is under way.
+    # After a burst voids pending forecasts, the last label's window may begin before
+    # the tape. New ticks overwrite the oldest slots while a striped update is under
+    # way.
     stored = row.i64[s.at_counters + TICKS] - slots + s.late
     for q in range(s.horizons):
         first, last = max(learned[q], stored), head[q] - 1
@@ -60,7 +61,7 @@ def windows(s, row, spans):
 
 @inline
 def sweep(s, tables, row, work, spans, labels):
-    """Add the mean squared error's gradient to work's; return the sum of squares."""
+    """Add the gradient of the mean squared error to `work`; give the sum of squares."""
     forget_carries(s, work)
     newest = next_swept(spans, NEVER)
     loss, _ = sweep_on(s, tables, row, work, work, spans, labels, newest, NEVER)
@@ -69,7 +70,7 @@ def sweep(s, tables, row, work, spans, labels):
 
 @inline
 def forget_carries(s, held):
-    """Let nothing flow from the tick after the one that is swept next."""
+    """Set the carries to 0: no gradient flows into the next swept tick."""
     for j in range(s.outputs):
         held.f32[s.at_carry_z + j] = ZERO
     for j in range(s.frequencies * 2 * s.states):
@@ -78,13 +79,13 @@ def forget_carries(s, held):
 
 @jit
 def sweep_on(s, tables, row, work, held, spans, labels, tick, most):
-    """Sweep from a tick back, `most` ticks or all that are left.
+    """Sweep back from a tick over at most `most` ticks.
 
-    `held` has the gradient, and the carries: the gradients of z [M] and of (Re R, Im R)
-    [K, 2D] at the tick being swept, which come from the tick after it.
+    `held` contains the gradient and the carries: the gradients of z [M] and of (Re R,
+    Im R) [K, 2D] at the swept tick that come from the tick after it.
 
     Returns:
-        The sum of squares, and the tick to go on with, or -1.
+        The sum of squares, and the next tick to sweep, or -1.
     """
     k, d, m = s.frequencies, s.states, s.outputs
     carry_z = vector(held.f32, s.at_carry_z, m)
@@ -113,7 +114,7 @@ def sweep_on(s, tables, row, work, held, spans, labels, tick, most):
 
 @jit
 def next_swept(spans, tick):
-    """Give the newest tick before `tick` that lies in a window, or -1."""
+    """Give the newest tick before `tick` that is in a window, or -1."""
     best = -1
     for q in range(len(spans)):
         if spans[q, 2] >= spans[q, 1] and spans[q, 0] < tick:
@@ -123,7 +124,7 @@ def next_swept(spans, tick):
 
 @jit
 def count_swept(spans):
-    """Count the ticks that lie in a window."""
+    """Count the ticks that are in a window."""
     count, tick = 0, next_swept(spans, NEVER)
     while tick >= 0:
         count += 1
@@ -133,7 +134,7 @@ def count_swept(spans):
 
 @inline
 def learn_labels(s, row, held, spans, tick, labels, dz):
-    """Add the errors of one origin's new labels; return the sum of their squares."""
+    """Add the gradients from one origin's new labels; give the sum of squares."""
     m, slot, loss = s.outputs, tick % (s.ring - 1), 0.0
     z = matrix(row.f32, s.at_tape_z, s.ring, m)[slot]
     label = matrix(row.f32, s.at_labels, s.ring, s.horizons)[slot]
@@ -158,10 +159,10 @@ def learn_labels(s, row, held, spans, tick, labels, dz):
 
 @inline
 def back_step(s, tables, row, work, slot, dz, carry, delta, deltas, c):
-    """Go back one tick.
+    """Carry the gradient back over one tick.
 
-    On entry dz [M] and carry [K, 2D] are the gradients at this tick, on return at the
-    one before; delta [G] and deltas[:, c] [K, 2M] receive those of the
+    On entry dz [M] and carry [K, 2D] are the gradients at this tick, on return those at
+    the tick before; delta [G] and deltas[:, c] [K, 2M] receive the gradients of the
     pre-activations.
     """
     k, d, m = s.frequencies, s.states, s.outputs
@@ -202,7 +203,7 @@ def back_step(s, tables, row, work, slot, dz, carry, delta, deltas, c):
 
 @jit
 def back_output(m, gates, out, dz, delta, deltas):
-    """Split dz into the gradients of one frequency's gate and value.
+    """Compute the gradients of one frequency's output gate and value from dz.
 
     Shapes: gates, out, dz and delta [M], deltas [2M].
     """
@@ -215,7 +216,7 @@ def back_output(m, gates, out, dz, delta, deltas):
 
 @inline
 def back_gate(m, j, left, gates, out, dz, delta, deltas):
-    """Go back through the outputs from j on."""
+    """Carry the gradient back through eight outputs from j on."""
     gate, value, pull = load(gates, j, left), load(out, j, left), load(dz, j, left)
     gated = pull * gate
     d_gate = gated * value * (ONE - gate)
@@ -226,10 +227,10 @@ def back_gate(m, j, left, gates, out, dz, delta, deltas):
 
 @jit
 def back_memory(s, gates, read, turned, turn, k, tau, reads, carry, delta, fade):
-    """Go back through one frequency of the memory, leaving gradients of its gates.
+    """Carry the gradient back through one frequency of the memory, to its gates.
 
     Shapes: read and reads [3D], turned and carry [2D], delta [G], fade [2D]. Returns
-    the gradient of the angle the memory was turned by.
+    the gradient of the angle of the rotation.
     """
     d = s.states
     fre, ste = gates[d + k], gates[:d]
@@ -254,7 +255,7 @@ def back_memory(s, gates, read, turned, turn, k, tau, reads, carry, delta, fade)
 
 @inline
 def fade_of(s, kept, ste, tau, fade):
-    """Write f, and its slope by the product of the gates: both [D]."""
+    """Compute f, and its derivative by the product of the gates: both [D]."""
     slope = fade[s.states :]
     for j in range(s.states):
         fade[j], slope[j] = kept * ste[j], ONE
@@ -270,9 +271,10 @@ def back_states(
     d, j, left, kept, c, sn, read, turned, reads, carry, ste, fade, d_ste, d_g, d_fre,
     d_turn,
 ):  # fmt: skip
-    """Go back through the states from j on; add to the gradients of f_fre, the angle.
+    """Carry the gradient back through eight states from j on.
 
-    A part of R gets its gradient through itself and through A = |R|.
+    Adds to the gradients of f_fre and of the angle. A part of R gets its gradient
+    directly and through A = |R|.
     """
     through = load(reads, j, left) / load_or(read, j, left, ONE)
     re, im = load(turned, j, left), load(turned, d + j, left)
@@ -293,7 +295,7 @@ def back_states(
 
 @inline
 def back_gates(s, gates, delta):
-    """Turn gradients of f_ste and of g o i into those of their pre-activations."""
+    """Convert the gradients of f_ste and of g ∘ i to those of the pre-activations."""
     g = s.states + s.frequencies
     i = g + s.states
     for j in range(s.states):
@@ -305,9 +307,9 @@ def back_gates(s, gates, delta):
 
 @inline
 def weight_gradients(s, row, held, oldest, count, delta, deltas):
-    """Add the weights' gradients of `count` ticks, the last of which is `oldest`."""
+    """Add the gradients of the weights from `count` ticks, from `oldest` on."""
     slots, newest = s.ring - 1, oldest + count - 1
-    # The tape is a ring: its ticks lie in one run, or in two.
+    # The tape is a ring: these ticks are in one contiguous part, or in two.
     first = min(count, newest % slots + 1)
     add_run(s, row, held, newest % slots, 0, first, delta, deltas)
     if first < count:
@@ -316,9 +318,9 @@ def weight_gradients(s, row, held, oldest, count, delta, deltas):
 
 @jit
 def add_run(s, row, held, slot, begin, end, delta, deltas):
-    """Add the gradients of ticks that lie side by side: delta[begin : end].
+    """Add the gradients from ticks in adjacent slots: delta[begin : end].
 
-    The newest of them lies in `slot`, the others before it.
+    The newest tick is in `slot`, the others are before it.
     """
     k, d, m = s.frequencies, s.states, s.outputs
     rows, count = s.inputs + m + 1, end - begin

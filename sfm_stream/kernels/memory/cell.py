@@ -1,7 +1,7 @@
 """Stage 3: one step of the State-Frequency Memory, in float32.
 
-The equations are those of `sfm_stream.cell.sfm`, which this is tested against. What the
-backward pass needs is left in the tick's slot of the tape.
+The equations are those of `sfm_stream.cell.step`; the tests compare the two. The values
+for the backward pass are stored in the tick's slot of the tape.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from sfm_stream.kernels.rows import (
 
 EPSILON = np.float32(parameters.EPSILON)
 FORGET_CAP = np.float32(parameters.FORGET_CAP)
-# A gate can saturate to exactly 0, whose power has no gradient.
+# The least base of a power: a gate can saturate to exactly 0, where it has no gradient.
 TINY = np.float32(1.2e-38)
 
 
@@ -76,7 +76,7 @@ def step(s, tables, row, work, before, slot):
 
 @inline
 def activate_gates(s, gates):
-    """Squash f_ste, f_fre, g (logistic) and i, omega (tanh); o waits for its heads."""
+    """Apply logistic to f_ste, f_fre and g, and tanh to i and omega; o comes later."""
     sigmoids = 2 * s.states + s.frequencies
     last = sigmoids + s.states + s.frequencies * s.adaptive
     for j in range(sigmoids):
@@ -87,7 +87,7 @@ def activate_gates(s, gates):
 
 @inline
 def rotate_by(s, tables, gates, tau, turn):
-    """Write cos and sin of this tick's rotation, and the tanh of its shift."""
+    """Compute cos and sin of this tick's rotation, and the tanh of its shift."""
     fixed = matrix(tables.f32, s.at_turn, 3, s.frequencies)
     reach = vector(tables.f32, s.at_reach, s.frequencies)
     shift = 3 * s.states + s.frequencies
@@ -105,10 +105,10 @@ def rotate_by(s, tables, gates, tau, turn):
 
 @jit
 def advance_memory(s, gates, turn, tau, past, turned, now, forget, drive):
-    """Turn, forget and drive the memory; leave A, Re, Im and what was turned.
+    """Rotate the memory, forget, and add the input; store A, Re, Im.
 
-    Shapes: past and now [K, 3D], turned [K, 2D], turn [3, K], gates [G], forget and
-    drive [D].
+    `turned` receives the rotated memory. Shapes: past and now [K, 3D], turned [K, 2D],
+    turn [3, K], gates [G], forget and drive [D].
     """
     d = s.states
     ste, fre = gates[:d], gates[d : d + s.frequencies]
@@ -132,9 +132,9 @@ def advance_memory(s, gates, turn, tau, past, turned, now, forget, drive):
 
 @inline
 def remember(d, j, left, c, sn, past, turned, now, forget, drive):
-    """Advance the states from j on: past and now [3D], turned [2D], the rest [D].
+    """Advance eight states from j on: past, now [3D], turned [2D], forget, drive [D].
 
-    A = |R| has a gradient even at 0.
+    EPSILON gives A = |R| a finite gradient at 0.
     """
     x, y = load(past, d + j, left), load(past, 2 * d + j, left)
     re, im = c * x + sn * y, c * y - sn * x
@@ -162,7 +162,7 @@ def add_output(m, bias, head, gates, out, z):
 
 @inline
 def gate_output(m, j, left, bias, head, gates, out, z):
-    """Gate the outputs from j on."""
+    """Compute eight gated outputs from j on."""
     gate = logistic_lanes(load(gates, j, left) + load(head, j, left))
     value = tanh_lanes(load(head, m + j, left) + load(bias, j, left))
     store(gates, j, left, gate)
@@ -182,10 +182,10 @@ def amplitude(states, read, out):
 
 @jit
 def lose(s, tables, row, before, slot, units):
-    """Carry the memory to `slot` over `units` ticks that were not seen.
+    """Carry the memory to `slot` over a gap of `units` unseen ticks.
 
-    It turns, and decays by the forget gates of the last tick; infinitely many units
-    erase it.
+    The memory rotates, and decays by the forget gates of the last tick; infinite
+    `units` erase it.
     """
     d, k = s.states, s.frequencies
     gates = matrix(row.f32, s.at_tape_gates, s.ring, s.gates)[before]

@@ -1,7 +1,7 @@
-"""The three products of the cell: forward, backward, and of the weights' gradient.
+"""The three products of the cell: forward, backward, and for the weights' gradient.
 
-All stream their matrix from the second-level cache once, in the order it lies there;
-what is added up stays in registers.
+Each reads its matrix from the second-level cache once, in memory order; the sums stay
+in registers.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from sfm_stream.jit.lanes import LANES, fma, load, splat, spread, store, totals
 from sfm_stream.jit.scalars import ZERO, inline, jit
 
 # Columns that `weighted_rows` and `add_products` hold in registers at once; by default
-# the heads of a frequency are as many as the first.
+# the heads of a frequency have WIDE columns.
 WIDE, PAIR = 4 * LANES, 2 * LANES
 
 
