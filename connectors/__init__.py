@@ -157,7 +157,7 @@ def _expect_named_by_venue(config: Config) -> None:
 
 
 def _expect_live(config: Config, *, is_recorded: bool) -> None:
-    """Refuse a feed that is not live, and the recording of a pipe."""
+    """Refuse a feed that is not live, a venue's path, and the recording of a pipe."""
     name = config.feed.connector
     if is_piped(config):
         options.read(config.feed, options.declared(_feed(name)))
@@ -170,6 +170,8 @@ def _expect_live(config: Config, *, is_recorded: bool) -> None:
         if name in LINES:
             hint = f"feed.path = '{PIPE}' reads what is piped in, line by line"
         raise ConfigError("feed.connector", problem, hint)
+    elif name in VENUES:
+        options.expect_unset(config.feed, ("path",))
 
 
 def open_readers(config: Config, *, shards: int = 1) -> Live | Merged | Pipe | Remote:

@@ -6,6 +6,8 @@ in its class attribute `options`. Settings that all feeds share belong to `[feed
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import PurePath
 from typing import TypeVar
 
 import msgspec
@@ -17,6 +19,13 @@ from sfm_stream.settings import Feed
 from sfm_stream.settings.sections import Section
 
 AT = "feed.options"
+OF_ROWS = ("path", "time", "time_unit", "columns", "symbol")
+"""Keys of `[feed]` that only connectors of rows read."""
+ENDINGS = {
+    ".csv": "csv", ".tsv": "csv", ".txt": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl",
+    ".parquet": "parquet", ".xlsx": "excel", ".xlsm": "excel",
+}  # fmt: skip
+"""The connector that reads a file, by an ending of its name."""
 T = TypeVar("T", bound=msgspec.Struct)
 
 
@@ -61,3 +70,27 @@ def read(feed: Feed, table: type[T]) -> T:
             problem = f"connector {feed.connector!r} has no options"
             raise ConfigError(at, problem, "leave it out")
     return read_table(feed.options, table, AT)
+
+
+def expect_unset(feed: Feed, keys: Sequence[str]) -> None:
+    """Refuse keys of `[feed]` that the connector does not read.
+
+    Raises:
+        ConfigError: naming the first such key, and the connector that reads it.
+    """
+    usual = Feed()
+    for key in keys:
+        was = getattr(feed, key)
+        if was != getattr(usual, key):
+            problem = f"expected no {key} for connector {feed.connector!r}, was {was!r}"
+            raise ConfigError(f"feed.{key}", problem, _reader(feed.path))
+
+
+def _reader(path: str | tuple[str, ...]) -> str:
+    """Say which connector reads a path, by the ending of the first name."""
+    first = path if isinstance(path, str) else next(iter(path), "")
+    endings = reversed(PurePath(first).suffixes)
+    found = next((ENDINGS[one] for one in endings if one in ENDINGS), "")
+    if found:
+        return f'set feed.connector = "{found}"'
+    return "leave it out, or set feed.connector to what reads the path"

@@ -9,7 +9,7 @@ from typing import Annotated
 import msgspec
 import pytest
 
-from connectors import open_feed, options
+from connectors import open_feed, open_live, options
 from connectors.files.options import TextOptions
 from connectors.venues.json.frames import Frames
 from connectors.venues.protocol import open_venue
@@ -240,3 +240,24 @@ def test_the_recipe_for_a_feed_gives_one_inside_and_one_outside(tree):
         code, said = call("check", "a.toml", "--set", "feed.options.slop=2.5")
         assert code == 1
         assert "feed.options.slop: unknown key; did you mean 'slope'?" in said
+
+
+@pytest.mark.parametrize(("connector", "key", "was", "do"), [
+    ("synthetic", "path", "a/trades.csv", 'set feed.connector = "csv"'),
+    ("synthetic", "path", ("a.jsonl.gz", "b"), 'set feed.connector = "jsonl"'),
+    ("river", "path", "a.parquet", 'set feed.connector = "parquet"'),
+    ("synthetic", "symbol", "who",
+     "leave it out, or set feed.connector to what reads the path"),
+])  # fmt: skip
+def test_a_key_that_the_connector_never_reads_is_refused(connector, key, was, do):
+    settings = from_tree({"feed": {"connector": connector, key: was}})
+    with pytest.raises(ConfigError) as e:
+        open_feed(settings)
+    problem = f"expected no {key} for connector {connector!r}, was {was!r}"
+    assert str(e.value) == f"feed.{key}: {problem}; {do}"
+
+
+def test_a_venue_refuses_a_path():
+    settings = from_tree({"feed": {"connector": "kraken", "path": "a.csv"}})
+    with pytest.raises(ConfigError, match="no path for connector 'kraken'"):
+        open_live(settings)

@@ -39,13 +39,14 @@ class River:
         config: feed and stream are used.
 
     Raises:
-        ConfigError: if River has no such data set.
+        ConfigError: if River has no such data set, or a key of rows is set.
         FeedError: if the data set is not downloaded, or a field is not a number.
     """
 
     options = RiverOptions
 
     def __init__(self, config: Config) -> None:
+        options.expect_unset(config.feed, options.OF_ROWS)
         self._dataset = options.read(config.feed, RiverOptions).dataset
         self._stream = config.stream.name
         self._period = config.feed.period.ns

@@ -56,12 +56,14 @@ class Synthetic:
         config: feed and stream are used.
 
     Raises:
+        ConfigError: if a path or another key of rows is set.
         FeedError: if a wanted field does not exist.
     """
 
     options = SyntheticOptions
 
     def __init__(self, config: Config) -> None:
+        options.expect_unset(config.feed, options.OF_ROWS)
         self._made = options.read(config.feed, SyntheticOptions)
         there = ("value", *(f"value{i}" for i in range(2, self._made.series + 1)))
         self._chosen = chosen(there, config.stream.fields, "synthetic")
