@@ -6,8 +6,13 @@ from hypothesis import strategies as st
 
 from sfm_stream.cluster.whole import STATES, ask_all, whole
 from sfm_stream.daemon.http.client import Answer
-from sfm_stream.daemon.http.prometheus import STATES as ALL_STATES
-from sfm_stream.daemon.status.model import Checkpoint, Journal, Percentiles, Stream
+from sfm_stream.daemon.status.model import (
+    Checkpoint,
+    Journal,
+    Percentiles,
+    State,
+    Stream,
+)
 from sfm_stream.errors import AddressError
 from tests.daemon_web import served_apart
 from tests.vitals_rig import WELL, vitals
@@ -80,7 +85,7 @@ def test_the_whole_is_as_its_worst_part(states):
 
 
 def test_every_state_has_its_rank():
-    assert set(STATES) == set(ALL_STATES)
+    assert set(STATES) == set(State)
 
 
 def test_all_are_asked_and_an_absent_one_is_said():

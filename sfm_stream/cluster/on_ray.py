@@ -21,6 +21,7 @@ from typing import Any, NamedTuple
 
 from sfm_stream.cluster import joining
 from sfm_stream.daemon.process import Given, Process
+from sfm_stream.daemon.status.model import State
 from sfm_stream.errors import SFMStreamError
 
 BETWEEN_S, PATIENCE_S = 1.0, 10.0
@@ -68,7 +69,9 @@ class Holder:
         """Give the state of the daemon."""
         process = self._process
         state, address = (
-            ("starting", "") if process is None else (process.state, process.address)
+            (State.STARTING, "")
+            if process is None
+            else (process.state, process.address)
         )
         node = joining.found().get_runtime_context().get_node_id()
         machine, pid = socket.gethostname(), os.getpid()

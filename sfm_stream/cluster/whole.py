@@ -12,19 +12,19 @@ from msgspec.structs import replace
 
 from sfm_stream.daemon.http.client import Answer, ask
 from sfm_stream.daemon.status.model import (
-    AT_WORK,
-    COMPILING,
     Checkpoint,
     Journal,
     Percentiles,
     Refused,
+    State,
     Stream,
     Vitals,
 )
 from sfm_stream.errors import AddressError
 
-STATES = (
-    "stopped", "starting", COMPILING, "recovering", "stopping", *reversed(AT_WORK),
+STATES: Sequence[str] = (
+    State.STOPPED, State.STARTING, State.COMPILING, State.RECOVERING, State.STOPPING,
+    State.CATCHING_UP, State.LIVE,
 )  # fmt: skip
 """From the worst to the best: the whole has the state of its worst part."""
 

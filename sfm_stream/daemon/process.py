@@ -38,7 +38,7 @@ from sfm_stream.daemon.recovery import recover
 from sfm_stream.daemon.reload import expect_hot
 from sfm_stream.daemon.status.collect import Birth, complete, outline
 from sfm_stream.daemon.status.failures import Failures
-from sfm_stream.daemon.status.model import COMPILING, LIVE, Outline, Vitals, told
+from sfm_stream.daemon.status.model import LIVE, Outline, State, Vitals, told
 from sfm_stream.daemon.status.pulse import Pulse
 from sfm_stream.daemon.status.refusals import Refusals, account, listed, notices_of
 from sfm_stream.daemon.status.telling import Telling, ending, stopped
@@ -102,7 +102,7 @@ class Process:
             there is one.
 
     Attributes:
-        state: `starting`, `compiling`, `recovering`, `live`, `stopping` or `stopped`.
+        state: what it does; `catching up` is told as `live`.
         address: address of its pages, once they are served; else empty.
         failures: failures of parts other than the model.
     """
@@ -115,7 +115,7 @@ class Process:
     ) -> None:
         self._given, self._say = given, say
         self._notifier = Notifier(environment, say)
-        self.state, self.address = "starting", ""
+        self.state, self.address = State.STARTING, ""
         self._birth = Birth(given.folder.resolve())
         self.failures = Failures()
         self._meters = Meters()
@@ -211,7 +211,7 @@ class Process:
     async def _recover_and_live(self, own: Epoch) -> None:
         with self._model:
             await self._in_model(self._compiled)
-            self.state = "recovering"
+            self.state = State.RECOVERING
             recovered = partial(self._recovered, own)
             worker = self._worker = await self._in_model(recovered)
             if at := self.address:
@@ -219,9 +219,9 @@ class Process:
             try:
                 await self._live(worker)
             finally:
-                self.state = "stopping"
+                self.state = State.STOPPING
                 await self._in_model(worker.close)
-                self.state = "stopped"
+                self.state = State.STOPPED
                 vitals = self.vitals()
                 self._say(stopped(vitals))
                 found = account(vitals)
@@ -233,7 +233,7 @@ class Process:
 
     def _compiled(self) -> None:
         if not precompile.is_ready(self._config):
-            self.state = COMPILING
+            self.state = State.COMPILING
             precompile.compile_apart(lambda line: self._say(info(line)))
 
     def _recovered(self, own: Epoch) -> Worker:
@@ -265,7 +265,7 @@ class Process:
 
     async def _live(self, worker: Worker) -> None:
         """Feed the worker until told to stop; then feed it the waiting events."""
-        self.state = "live"
+        self.state = State.LIVE
         take = partial(self._take, worker)
         batches = self._feeding.batches()
         if self._config.run.round:
@@ -281,7 +281,7 @@ class Process:
         await asyncio.wait(
             [feeding, beating, told], return_when=asyncio.FIRST_COMPLETED
         )
-        self.state = "stopping"
+        self.state = State.STOPPING
         if end := ending((feeding, beating), feeding.done(), self._feeding.status()):
             self._say(end)
         self._feeding.stop()

@@ -9,13 +9,12 @@ from collections.abc import Mapping
 
 from sfm_stream.daemon.host import pid_file
 from sfm_stream.daemon.process import Given, Process
-from sfm_stream.daemon.status.model import COMPILING
+from sfm_stream.daemon.status.model import NOT_YET_LIVE
 from sfm_stream.notices import Say, info
 
 STOPS = (signal.SIGTERM, signal.SIGINT)
 AT_ONCE = 1
 """Exit code after a second signal."""
-NOT_YET_LIVE = ("starting", COMPILING, "recovering")
 
 
 async def live(given: Given, say: Say, environment: Mapping[str, str]) -> None:

@@ -25,7 +25,7 @@ from prometheus_client.core import (
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
-from sfm_stream.daemon.status.model import COMPILING, LIVE, Stream, Vitals
+from sfm_stream.daemon.status.model import LIVE, State, Stream, Vitals
 from sfm_stream.feeds import Connection
 from sfm_stream.sinks import Status
 
@@ -38,9 +38,6 @@ BUCKETS = (1e-4, 2e-4, 5e-4, 1e-3, 2e-3, 5e-3, 1e-2, 2e-2, 5e-2, 0.1, 0.2, 0.5, 
 """Upper bounds of the buckets, seconds."""
 MOST_SERIES = 1_000
 """Most streams, and most series of scores, so that the page stays small."""
-STATES = (
-    "starting", COMPILING, "recovering", LIVE, "catching up", "stopping", "stopped",
-)  # fmt: skip
 TAKEN = "taken"
 BYTES_PER_MIB = 2**20
 PREFIX = "sfm_stream_"
@@ -250,7 +247,7 @@ class Meters:
         yield from _families(OF_PROCESS, (), {(): vitals})
         yield _family(
             Figure("state", "1 for the one it is in", float), ("state",),
-            {(state,): state == vitals.state for state in STATES},
+            {(state,): state == vitals.state for state in State},
         )  # fmt: skip
         yield _info(vitals.version)
         yield from _families(OF_STREAM, ("stream",), self._listed(vitals.streams))

@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from sfm_stream.feeds import Connection
 
 US = 1e6
-CATCHING_UP = "catching up"
 
 
 class Heard(Protocol):
@@ -156,10 +155,10 @@ def _with_model(
         stepper.problem, saver.problem, worker.problem, worker.journal.problem,
         *worker.aside, *worker.lost,
     )  # fmt: skip
-    late = before.state == model.LIVE and stepper.catching_up
+    late = before.state == model.State.LIVE and stepper.catching_up
     told = replace(
         before,
-        state=CATCHING_UP if late else before.state,
+        state=model.State.CATCHING_UP if late else before.state,
         sinks=(*sinks, *before.sinks),
         alarms=(*_alarms(problems, streams, sinks), *before.alarms),
     )

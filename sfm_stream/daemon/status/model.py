@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from enum import StrEnum
 from typing import Any
 
 import msgspec
@@ -11,10 +12,25 @@ from sfm_stream.feeds import Connection
 from sfm_stream.settings import Daemon
 from sfm_stream.sinks import Status
 
-LIVE, COMPILING = "live", "compiling"
-AT_WORK = (LIVE, "catching up")
-MEANING = {COMPILING: "(the kernels, about a minute, once)"}
+
+class State(StrEnum):
+    """The states of a live process, in the order of its life."""
+
+    STARTING = "starting"
+    COMPILING = "compiling"
+    RECOVERING = "recovering"
+    LIVE = "live"
+    CATCHING_UP = "catching up"
+    STOPPING = "stopping"
+    STOPPED = "stopped"
+
+
+NOT_YET_LIVE = (State.STARTING, State.COMPILING, State.RECOVERING)
+AT_WORK = (State.LIVE, State.CATCHING_UP)
+MEANING: Mapping[str, str] = {State.COMPILING: "(the kernels, about a minute, once)"}
 """Explanations of states whose names do not explain themselves."""
+LIVE = "live"
+"""State of a connection that brings data."""
 HELD = ("subscribing", "stale")
 """States of a connection that is open but brings no data."""
 BLOCKED_S = 10.0
