@@ -4,6 +4,8 @@ import json
 
 import polars as pl
 
+from sfm_stream.evaluate import kept
+
 
 def test_a_sweep_ranks_every_combination_and_goes_on_when_called_again(
     tmp_path, sfm_stream
@@ -39,3 +41,23 @@ def test_an_impossible_setting_is_refused_before_anything_runs(tmp_path, sfm_str
     assert code == 1
     assert "learn.lr" in err
     assert not (tmp_path / "out").exists()
+
+
+def test_an_interrupted_sweep_says_how_many_points_are_kept(
+    tmp_path, sfm_stream, monkeypatch
+):
+    write, written = kept.write, []
+
+    def interrupted(path, key, result):
+        if written:
+            raise KeyboardInterrupt
+        written.append(path)
+        write(path, key, result)
+
+    monkeypatch.setattr(kept, "write", interrupted)
+    words = ["--set", "learn.lr=1e-3,1e-2", "--set", "feed.options.ticks=300"]
+    words += ["--jobs", "2", "--out", str(tmp_path / "out")]
+    code, _, err = sfm_stream("sweep", "configs/demo.toml", *words)
+    assert code == 130
+    assert "interrupted: 1 of 2 points are measured and kept; the same command" in err
+    assert list((tmp_path / "out" / "points").iterdir()) == written

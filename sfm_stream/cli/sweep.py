@@ -22,6 +22,7 @@ from sfm_stream.cli.options import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from concurrent.futures import Executor
 
     from sfm_stream.config import Config
@@ -58,11 +59,20 @@ def sweep(
     folder = out or Path("runs") / f"{config.stem}-sweep"
     own = ranking.identities(tried)
     ranking.expect_own(folder, own)
+    kept = 0
+
+    def count(done: int) -> None:
+        nonlocal kept
+        kept = done
+
     try:
         with workers.open_workers(address, jobs) as (pool, most):
-            results = _results(tried, folder, pool, most, strict=strict)
+            results = _results(tried, folder, pool, most, count, strict=strict)
     except KeyboardInterrupt as e:
-        say("interrupted; the same command goes on where it was")
+        say(
+            f"interrupted: {kept:,} of {len(tried):,} points are measured and kept; "
+            "the same command measures the others"
+        )
         raise typer.Exit(INTERRUPTED) from e
     path = ranking.keep(folder, chosen, points, results, own)
     places = ranking.rank(points, results)
@@ -75,13 +85,15 @@ def sweep(
 
 
 def _results(
-    tried: list[Config], folder: Path, pool: Executor, most: int, *, strict: bool
-) -> list[dict[str, Any]]:
-    """Measure all points, and show a progress bar."""
+    tried: list[Config], folder: Path, pool: Executor, most: int,
+    count: Callable[[int], None], *, strict: bool,
+) -> list[dict[str, Any]]:  # fmt: skip
+    """Measure all points; count those with a result, and show a progress bar."""
     from connectors import open_feed
     from sfm_stream.evaluate.sweep import carry_out
     from sfm_stream.report import terminal
     from sfm_stream.running import judgement, precompile
+    from sfm_stream.storage import run_folder
 
     feed = opened(tried[0])
     rows = judgement.preview(tried[0], feed)
@@ -89,10 +101,15 @@ def _results(
     judgement.refuse(rows, "the first rows", strict=strict)
     precompile.prepare(tried[0], feed.fields, say)
     points = carry_out.points(tried, open_feed, folder)
+    run_folder.make(folder)
+    run_folder.make(folder / carry_out.POINTS)
     with terminal.watch(len(tried), "points") as watch:
-        return carry_out.carry_out(
-            points, open_feed, pool, parts=most, done=watch.progress
-        )
+
+        def done(number: int) -> None:
+            count(number)
+            watch.progress(number)
+
+        return carry_out.carry_out(points, open_feed, pool, parts=most, done=done)
 
 
 def _tree(keys: list[str], place: Place) -> dict[str, Any]:

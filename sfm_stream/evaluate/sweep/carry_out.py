@@ -1,6 +1,7 @@
 """Carries out a sweep, part by part, and stores the result of each point.
 
-Each result has its own file, so a stopped sweep continues with the open points.
+Each result has its own file, written when the pass of its part ends. So a stopped sweep
+continues with the open points; it computes an interrupted pass again.
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
 TOGETHER = 8
 """Largest number of points in a part: bounds its memory, and the work a stop loses."""
+POINTS = "points"
+"""Folder of the results of the points, in the folder of the sweep."""
 HERE = Path(__file__).parent
 OF_MODEL = ("features", "model", "learn", "forecast")
 """Tables of settings that do not affect the ticks."""
@@ -62,7 +65,7 @@ def points(
         if ticks not in sources:
             sources[ticks] = open_feed(settings).source()
         key = kept.key(config.to_tree(settings), sources[ticks], *code)
-        found.append(Point(settings, out / "points" / f"{key[:16]}.json", key))
+        found.append(Point(settings, out / POINTS / f"{key[:16]}.json", key))
     return found
 
 
