@@ -88,6 +88,14 @@ def test_a_folder_takes_more_points_of_its_sweep_and_no_other_sweep(tmp_path):
         ranking.expect_own(tmp_path, OWN)
 
 
+def test_a_damaged_file_of_results_is_refused_and_stays(tmp_path):
+    path = ranking.keep(tmp_path, GRID, POINTS, RESULTS, OWN)
+    path.write_bytes(damaged := path.read_bytes()[:-40])
+    with pytest.raises(SinkError, match="was a damaged or another file; name another"):
+        ranking.expect_own(tmp_path, OWN)
+    assert path.read_bytes() == damaged
+
+
 def test_points_are_told_apart_by_any_setting():
     tried = [from_tree({"model": {"states": n}, "run": {"seed": s}})
              for n in (4, 5) for s in (0, 1)]  # fmt: skip

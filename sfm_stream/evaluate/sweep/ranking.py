@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 Interval = tuple[float, float] | None
 FIGURES = (*metrics.COMPARED, "skill")
 RESULTS, POINTS = "results.parquet", "points"
+ELSEWHERE = "name another folder with --out, or remove this file"
 TOLD = ("skill", "90 % interval", "behind the best", "seconds")
 
 
@@ -149,17 +150,24 @@ def expect_own(folder: Path, own: Sequence[str]) -> None:
         own: identities of this sweep's points, from `identities`.
 
     Raises:
-        SinkError: saying what to do.
+        SinkError: saying what to do; also if the file is damaged or no Parquet.
     """
-    import polars as pl
-
     path = folder / RESULTS
     if not path.exists():
         return
-    before = pl.read_parquet_metadata(path).get(POINTS, "another sweep").split()
-    if not set(before) <= set(own):
-        hint = "name another folder with --out, or remove these results"
-        raise SinkError(str(path), "holds the results of another sweep", hint)
+    if not set(_points_in(path)) <= set(own):
+        raise SinkError(str(path), "holds the results of another sweep", ELSEWHERE)
+
+
+def _points_in(path: Path) -> list[str]:
+    """Read the identities of the points in a `results.parquet`."""
+    import polars as pl
+
+    try:
+        return pl.read_parquet_metadata(path).get(POINTS, "another sweep").split()
+    except (pl.exceptions.PolarsError, OSError) as e:
+        problem = "expected the results of a sweep, was a damaged or another file"
+        raise SinkError(str(path), problem, ELSEWHERE) from e
 
 
 def keep(
