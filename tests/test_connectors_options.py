@@ -196,7 +196,7 @@ def test_defaults_that_former_runs_wrote_down_say_nothing():
 
 
 def test_a_key_that_stands_twice_is_refused():
-    with pytest.raises(ConfigError, match=r"feed\.rows: stands in \[feed\.options\]"):
+    with pytest.raises(ConfigError, match=r"expected it in \[feed\.options\] alone"):
         from_tree({"feed": {"rows": 1, "options": {"rows": 2}}})
 
 

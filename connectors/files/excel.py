@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated
 
 import polars as pl
-from msgspec import Meta
 
 from connectors.files import archives, text
 from connectors.files.columns import plan
@@ -19,6 +18,7 @@ from connectors.files.options import TableOptions
 from connectors.files.table import Table
 from connectors.options import read
 from sfm_stream.errors import FeedError, NoRows
+from sfm_stream.settings.sections import doc
 
 if TYPE_CHECKING:
     from sfm_stream.config import Config
@@ -31,7 +31,7 @@ WAY_OUT = "install the extra: pip install 'sfm-stream[excel]'; or save it as CSV
 class ExcelOptions(TableOptions, frozen=True):
     """Options of workbooks."""
 
-    sheet: Annotated[str, Meta(description="name of the sheet; empty: the first")] = ""
+    sheet: Annotated[str, doc("name of the sheet; empty: the first")] = ""
 
 
 class Excel(Table):
