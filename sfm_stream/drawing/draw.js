@@ -1,4 +1,4 @@
-// Charts of forecasts, shared by every page of ours. Needs uPlot; keeps no state.
+// Charts of forecasts, shared by all pages of this package. Needs uPlot; has no state.
 const colour = (name) =>
   getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
 const PALETTE = ["#9aa4af", "#4e79a7", "#76b7b2", "#b07aa1", "#f1a24b", "#59a14f",
@@ -9,7 +9,7 @@ const axis = (more) => ({
   ticks: { stroke: colour("line"), width: 1 }, size: 60, ...more,
 });
 
-// Of any size, in few letters.
+// A number of any size as a short text.
 const number = (value) => {
   const size = Math.abs(value);
   if (value == null || Number.isNaN(size)) return "-";
@@ -18,7 +18,7 @@ const number = (value) => {
 };
 const fixed = (value, digits) => (Math.abs(value) < 1e4 ? value.toFixed(digits) : number(value));
 
-// Times in UTC, 24 hours, with the date where it changes; of so many ms in a unit.
+// Times in UTC, 24 hours, with the date where it changes; `ms` milliseconds are one unit.
 const stamps = (ms) => (u, ticks, _, __, each) => {
   let day = "";
   const step = (each * ms) / 1000;
@@ -45,14 +45,14 @@ const table = (head, rows) => element("div", { class: "scroll" }, element("table
   element("thead", {}, element("tr", {}, ...head.map((h) => element("th", { scope: "col" }, h)))),
   element("tbody", {}, ...rows.map((row) => element("tr", {}, ...row.map((c) => element("td", {}, String(c))))))));
 
-// A plot's summary in words, for those who cannot see it and for printing.
+// A figure with a summary in words, for people who cannot see it and for printing.
 const figure = (caption, summary) => {
   const body = element("div", { role: "img", "aria-label": `${caption}: ${summary}` });
   const made = element("figure", {}, body, element("figcaption", {}, caption));
   return { made, body };
 };
 
-// The colours' meaning before the caption; under the cursor, the values instead.
+// A legend before the caption; while the cursor is on the plot, the values instead.
 const legend = (place, caption, series, options) => {
   const named = series.map((one, i) => [one, i + 1]).filter(([one]) => one.label);
   const swatch = (paint) => element("span", { style: `display:inline-block;width:9px;height:9px;border-radius:2px;margin-right:4px;background:${paint}` });

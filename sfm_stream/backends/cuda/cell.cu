@@ -1,18 +1,18 @@
 // The SFM cell on a GPU: `forward` steps the memory of many rows over many ticks, `learn`
-// goes back over the stored ticks and takes the optimiser's step. A block per row. Where
-// streams share a cell, `learn` leaves the gradient, `join` adds it to the others', and
-// `together` takes the step along their mean.
+// computes the gradient over the stored ticks and takes the optimiser's step. Each row has
+// a block. If streams share a cell, `learn` only computes the gradient, `join` adds up the
+// gradients, and `together` takes the step along their mean.
 //
-// The tape is that of the rows, or, where old windows are learned again, lies in `work`:
-// this text is compiled for each.
+// The tape is in the row, or for windows of the past in `work`: this file is compiled for
+// each of the two.
 //
-// The equations and the tape are those of kernels/memory/cell.py and backprop.py beside
-// it, which this is tested against. `prelude.py` writes what stands before this text: the
-// sizes, the places of the arrays in a row, and the constants of the stages.
+// The equations and the tape are those of kernels/memory/cell.py and backprop.py; the tests
+// compare the results. `prelude.py` writes the text before this file: the sizes, the
+// offsets of the arrays in a row, and the constants of the stages.
 //
-// A thread works at a frequency k and at a place j < J, J >= D and M: at state j of the
-// memory, at output j of the heads. Where K * J threads are more than a block holds, a
-// thread takes ITEMS such pairs.
+// A thread computes for a frequency k and a place j < J, J >= D and M: state j of the
+// memory, and output j of the heads. If a block cannot hold K * J threads, a thread
+// computes for ITEMS such pairs.
 
 constexpr int R = N + M + 1, DIN = PHASE ? 3 * D : D, DPAD = (DIN + 3) / 4 * 4;
 constexpr int COLS = 3 * D + K + (ADAPTIVE ? K : 0), G = COLS + K * M;
@@ -20,7 +20,7 @@ constexpr int HEADS = R * G, BIAS = HEADS + K * DIN * 2 * M, V = BIAS + K * M;
 constexpr int C = V + Q * M, SIZE = C + Q, SLOTS = RING - 1, WARPS = THREADS / 32;
 constexpr int ITEMS = (K * J + THREADS - 1) / THREADS;
 constexpr int SMALL = (COLS + THREADS - 1) / THREADS, ROWS = (DIN + J - 1) / J, TILE = 4;
-// Where all threads of a frequency lie in one warp, they need no barrier of the block.
+// If all threads of a frequency are in one warp, they need no barrier of the block.
 constexpr bool NARROW = J <= 32;
 
 static_assert(G == GATES && SIZE == WEIGHTS, "the layout of the weights has changed");
@@ -48,7 +48,7 @@ template <class Real> __device__ __forceinline__ Real over_warp(Real x) {
   return x;
 }
 
-// f and its slope by the product of the gates.
+// f and its derivative by the product of the gates.
 __device__ __forceinline__ void forget(float base, float tau, float& f, float& slope) {
   f = base;
   slope = 1.0f;
@@ -66,7 +66,7 @@ struct Forward {
 };
 static_assert(sizeof(Forward) == FORWARD_BYTES, "prelude.py counts the shared memory");
 
-// What a thread's outputs see: in registers where they have room, else in the cache.
+// The weights of a thread's outputs: in registers if there are enough, else in the cache.
 struct Heads {
   float z[HOLDS ? M : 1], o[HOLDS ? DPAD : 1], q[HOLDS ? DPAD : 1];
   const float *in, *heads;
@@ -126,7 +126,7 @@ struct Heads {
   }
 };
 
-// Write to the tape what the gates get from the inputs, which are all there.
+// Write the terms of the gates from the inputs, which are known for all ticks, to the tape.
 __device__ __forceinline__ void project_inputs(
     const float* W, const float* U, float* Gates, int first, int count) {
   for (int col = threadIdx.x; col < G; col += THREADS)
@@ -141,10 +141,10 @@ __device__ __forceinline__ void project_inputs(
 
 // Step the memory of each row over `count` slots from `first` on, from slot `before`.
 //
-// rows: f32 arena [B, WIDTH]. tapes: the one the tape lies in [B, TAPE_WIDTH]. tables: f32
-// arena [1, ..]. active [1 + B]: how many rows are meant, and their numbers. steps [B, 3]:
-// before, first, count. The slots' inputs u[:N] and tau are set. A single step may go to
-// the last slot, which is a peek's.
+// rows: f32 arena [B, WIDTH]. tapes: the arena of the tape [B, TAPE_WIDTH]. tables: f32
+// arena [1, ..]. active [1 + B]: the number of active rows, and their numbers. steps
+// [B, 3]: before, first, count. The slots' inputs u[:N] and tau are set. A single step may
+// go to the last slot, which is for a peek.
 extern "C" __global__ void __launch_bounds__(THREADS) forward(
     const float* rows, float* tapes, const float* __restrict__ tables,
     const int* __restrict__ active, const int* __restrict__ steps) {
@@ -286,9 +286,9 @@ struct Backward {
 };
 static_assert(sizeof(Backward) == BACKWARD_BYTES, "prelude.py counts the shared memory");
 
-// Ages count ticks back from the newest one with a label to learn from.
+// The age of a tick is its distance from the newest tick with a label to learn from.
 //
-// spans [Q, 3]: first swept tick, first and last origin with news.
+// spans [Q, 3]: first swept tick, first and last origin with new labels.
 __device__ __forceinline__ int read_spans(Backward& s, const long long* spans) {
   long long latest = -1;
   for (int q = 0; q < Q; q++)
@@ -302,7 +302,7 @@ __device__ __forceinline__ int read_spans(Backward& s, const long long* spans) {
   return (int)(latest % SLOTS);
 }
 
-// List the next ticks that lie in a window, newest first, after one of age `last`.
+// List the next ticks that are in a window, newest first, after the tick of age `last`.
 __device__ __forceinline__ void list_ticks(Backward& s, int last, int from) {
   int count = 0;
   while (count < CHUNK) {
@@ -319,7 +319,8 @@ __device__ __forceinline__ void list_ticks(Backward& s, int last, int from) {
   s.more = count == CHUNK;
 }
 
-// Say what the labels of the listed ticks pull at; give this thread's squared errors.
+// Compute the gradients from the labels of the listed ticks; give this thread's part of the
+// squared errors.
 __device__ __forceinline__ double pull_labels(
     Backward& s, const float* W, const float* Z, const float* Labels, float labels) {
   const int lane = threadIdx.x % 32;
@@ -347,7 +348,7 @@ __device__ __forceinline__ double pull_labels(
   return loss;
 }
 
-// The heads' weights of the rows of `read` that a thread goes back through.
+// The weights of the heads for the rows of `read` whose gradient a thread computes.
 struct BackHeads {
   float w[HOLDS_BACK ? ROWS * 2 * M : 1];
 
@@ -423,7 +424,7 @@ __device__ __forceinline__ void back_gates(
 }
 
 // Add to rows [i0, i0 + TILE) of a gradient's column: the sum over the listed ticks of
-// x(c) times what `seen(c)` points at.
+// x(c) times the values at `seen(c)`.
 template <class Column, class Seen>
 __device__ __forceinline__ void add_tile(
     float* into, int step, int left, int count, bool begins, Column x, Seen seen) {
@@ -442,7 +443,7 @@ __device__ __forceinline__ void add_tile(
     if (n < left) into[n * step] = sum[n];
 }
 
-// Add the weights' gradients of the listed ticks.
+// Add the gradients of the weights from the listed ticks.
 __device__ __forceinline__ void weight_gradients(
     const Backward& s, const float* tape, const float* Delta, const float* Value,
     float* Grad, bool begins) {
@@ -481,7 +482,7 @@ __device__ __forceinline__ void weight_gradients(
   }
 }
 
-// Give this thread's part of a gradient's squares.
+// Give this thread's part of the sum of a gradient's squares.
 __device__ __forceinline__ double squares_of(const float* Grad) {
   double squares = 0.0;
 #pragma unroll 4
@@ -489,7 +490,7 @@ __device__ __forceinline__ double squares_of(const float* Grad) {
   return squares;
 }
 
-// Add up two numbers over all threads of the block, which all get the sums.
+// Add up two numbers over all threads of the block; each thread gets the sums.
 __device__ __forceinline__ void over_block(Backward& s, double& x, double& y) {
   x = over_warp(x);
   y = over_warp(y);
@@ -525,12 +526,12 @@ __device__ __forceinline__ void descend(
 
 // Learn from the labels of each row's windows.
 //
-// rows, counters, work, told, windows, tables: arenas by the type of their numbers; of
-// work's rows are used: f32 gradient, delta and deltas, i64 spans, and f64 product, which
-// receives the sum of squared errors and the norm. tapes: see `forward`. counts [B]: labels
-// to learn from; a row without any is left alone. turns [TARGETS, TURNS]: of a shared cell,
-// whether a step is due before these gradients. joins [B] receives whether the gradient is
-// finite. knobs [2]: largest norm, learning rate.
+// rows, counters, work, told, windows, tables: arenas by the type of their numbers. The
+// used arrays of `work` are: f32 gradient, delta and deltas, i64 spans, and f64 product,
+// which receives the sum of squared errors and the norm. tapes: see `forward`. counts [B]:
+// labels to learn from; a row without labels does not change. turns [TARGETS, TURNS]: for a
+// shared cell, whether a step is due before these gradients. joins [B] receives whether the
+// gradient is finite. knobs [2]: largest norm, learning rate.
 extern "C" __global__ void __launch_bounds__(THREADS) learn(
     float* rows, long long* counters, const float* tapes, const float* __restrict__ tables,
     float* work, double* told, const long long* __restrict__ windows,
@@ -679,11 +680,11 @@ extern "C" __global__ void __launch_bounds__(THREADS) join(
     counters[cell * WIDTH_I64 + AT_SHARING + NEW + KIND] += joined;
 }
 
-// Take a cell's step along the mean of what has joined, where it is due and every row has
+// Take a cell's step along the mean of the joined gradients, if it is due and every row has
 // taken all events before it.
 //
-// A block per cell. rows, counters, turns, knobs: see `learn`. flags: whether records of a
-// row need room, which holds it back.
+// A block per cell. rows, counters, turns, knobs: see `learn`. flags: whether a row lacks
+// room for records, which delays the step.
 extern "C" __global__ void __launch_bounds__(THREADS) together(
     float* rows, long long* counters, long long* turns, const int* __restrict__ flags,
     const double* __restrict__ knobs) {

@@ -10,7 +10,7 @@ const title = (part) => `${part.target}, ${part.horizon} ahead`;
 const skill = (figures) => (figures.skill ? figures.skill[0] : null);
 const pick = (all, names) => Object.fromEntries(names.filter((n) => n in all).map((n) => [n, all[n]]));
 
-// The models of a part, the most skilled first.
+// The models of a part, the highest skill first.
 const ranked = (part) => Object.entries(part.models)
   .sort(([, a], [, b]) => (skill(b) ?? -Infinity) - (skill(a) ?? -Infinity));
 

@@ -10,7 +10,7 @@ const section = (name, id, ...children) =>
   element("section", { id }, element("h2", {}, name), ...children);
 const code = (value) => (typeof value === "string" ? value : JSON.stringify(value));
 
-// Of many horizons the first, the middle and the last; the table has them all.
+// If there are many horizons: the first, the middle and the last; the table has all.
 const few = (parts) => (parts.length <= 6 ? parts
   : [parts[0], parts[Math.floor(parts.length / 2)], parts.at(-1)]);
 

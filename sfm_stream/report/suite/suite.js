@@ -26,7 +26,7 @@ const verdict = (set) => {
   return `${told}; ${other}, the next, ${apart ? "is behind it, and the interval says so" : "is not told apart from it"}.${published}`;
 };
 
-// Where skill is the measure, it needs no second column.
+// If skill is the measure, it needs no second column.
 const own = (set, cell) => (set.measure === "skill" ? [] : [cell]);
 const figures = (set) => table(
   ["model", ...own(set, measures[set.measure]), "skill, mean", "90 % interval", "behind the best", "right direction", "Winkler", "CRPS", "ticks a second", "MiB"],
