@@ -54,7 +54,7 @@ def taught(names):
     for number, block in enumerate(rounds(names, ROUNDS)):
         begun = time.process_time()
         watcher.see(engine.seq, block)
-        loops.step(block, engine, watcher.hear)
+        loops.step(block, engine, watcher.hear, watcher.hear)
         if number % 12 == 0:
             watcher.fold()
         if number * BATCH > 4 * len(names):  # born and compiled by then

@@ -59,8 +59,10 @@ def test_run_writes_what_was_said_before_learning():
 
 def test_a_step_writes_what_was_said_before_the_last_event_is_learned_from():
     engine = Recorder()
-    loops.step(ticks(3), engine, engine.log.append)
-    assert engine.log == ["observe block of 3", "said 3", "learn block", "learned"]
+    log, learned = engine.log, []
+    loops.step(ticks(3), engine, log.append, learned.append)
+    assert log == ["observe block of 3", "said 3", "learn block"]
+    assert learned == ["learned"]
 
 
 def test_arun_hands_over_batches_one_after_the_other():

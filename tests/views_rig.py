@@ -50,7 +50,7 @@ def feed(engine, watcher, events, sizes=None):
     for size in sizes or [64] * -(-len(events) // 64):
         block = Block.of(events[at : at + size], len(engine.fields))
         watcher.see(engine.seq, block)
-        loops.step(block, engine, watcher.hear)
+        loops.step(block, engine, watcher.hear, watcher.hear)
         watcher.fold()
         at += size
 

@@ -129,7 +129,7 @@ def recover(
         moves.settle(run)
         for block in homes.carried_out(tail, engine, run):
             found.events += len(block)
-            loops.step(block, engine, found.write)
+            loops.step(block, engine, found.write, found.write)
         _expect_end(found)
         opened.pop_all()
     return found

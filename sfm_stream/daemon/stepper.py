@@ -234,18 +234,14 @@ class Stepper:
         return Block.of(events, len(self._engine.fields))
 
     def _step(self, block: Block, received: Ints, ticks: Mapping[str, int]) -> None:
-        said: list[Records] = []
-
-        def deliver(records: Records) -> None:
-            self._deliver(records)
-            if not said:  # later records are of learning
-                self._measure(received)
-            said.append(records)
+        def answer(said: Records) -> None:
+            self._deliver(said)
+            self._measure(received)
+            self.counts.note_rejected(said)
+            self.quarantine.note(ticks, rejections(said))
 
         self._see(self._engine.seq, block)
-        loops.step(block, self._engine, deliver)
-        self.counts.note_rejected(said[0])
-        self.quarantine.note(ticks, rejections(said[0]))
+        loops.step(block, self._engine, answer, self._deliver)
 
     def _paced(self, batch: Block, now: int) -> list[Event]:
         """Pause or resume learning by the age of the oldest tick."""

@@ -44,17 +44,22 @@ def run(events: Iterable[Event], engine: Engine, write: WriteRecords) -> None:
         write(engine.learn())
 
 
-def step(block: Block, engine: Engine, write: Callable[[Records], None]) -> None:
+def step(
+    block: Block,
+    engine: Engine,
+    answer: Callable[[Records], None],
+    learned: Callable[[Records], None],
+) -> None:
     """Feed a batch to the engine; write its forecasts before learning the last event.
 
     Args:
         block: the events, in order.
         engine: observes and learns them.
-        write: takes records as columns, first those of the batch, then those of
-            learning from its last event.
+        answer: takes the records of the batch as columns.
+        learned: takes the records of learning from its last event.
     """
-    write(engine.observe_block(block))
-    write(engine.learn_block())
+    answer(engine.observe_block(block))
+    learned(engine.learn_block())
 
 
 async def arun(
