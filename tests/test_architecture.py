@@ -144,6 +144,7 @@ TESTED_IN = {
     "report.run_report.__init__": "test_report_run_report.py",
     "report.run_report.content": "test_report_run_report.py",
     "report.run_report.curves": "test_report_run_report.py",
+    "report.run_report.figures": "test_report_run_report.py",
     "report.page": "test_report_run_report.py",
     "report.runs": "test_report_run_report.py",
     "cli.report": "test_report_run_report.py",

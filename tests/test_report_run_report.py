@@ -15,8 +15,8 @@ from connectors import open_feed
 from sfm_stream import Run
 from sfm_stream.config import from_tree
 from sfm_stream.errors import ConfigError, SinkError
-from sfm_stream.report import page, run_report
-from sfm_stream.report.run_report import content, curves
+from sfm_stream.report import charts, page, run_report
+from sfm_stream.report.run_report import content, curves, figures
 from sfm_stream.running.replay import replay
 from sfm_stream.storage import run_folder
 
@@ -37,6 +37,16 @@ def folder(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
+def panel(tmp_path_factory):
+    """Give the folder of a small run of three streams."""
+    feed = {"connector": "synthetic", "options": {"ticks": 600, "series": 3}}
+    config = from_tree(TREE | {"feed": feed, "stream": {"columns": "streams"}})
+    place = tmp_path_factory.mktemp("runs") / "panel-001"
+    replay(config, open_feed(config), place)
+    return place
+
+
+@pytest.fixture(scope="module")
 def found(folder):
     return content.gather(run_folder.load(folder))
 
@@ -52,8 +62,47 @@ def test_figures_of_the_report_are_those_of_the_summary(folder, found):
         assert part["coverage"] == pytest.approx(figures["coverage"], abs=1e-4)
 
 
+def test_figures_of_many_streams_are_those_of_the_summary_and_name_their_number(panel):
+    run = run_folder.load(panel)
+    found, summary = content.gather(run), content.summary(run)
+    assert found["about"]["streams"] == 3
+    for part in found["parts"]:
+        told = summary["horizons"][part["horizon"]]
+        for name in ("scored", "mae", "skill_median", "skill_worst"):
+            assert part[name] == pytest.approx(told[name])
+        skill, low, high = part["skill"]
+        assert low < skill < high
+        assert skill == pytest.approx(told["skill"])
+        told = f"median stream {told['skill_median']:.3f}; worst stream"
+        assert told in part["verdict"]
+
+
+def test_the_curves_of_many_streams_are_all_those_of_the_one_that_is_named(panel):
+    run = run_folder.load(panel)
+    found, target = content.gather(run), run.info["targets"][0]
+    stream = found["about"]["stream"]
+    scores = pl.read_parquet(panel / "records" / "scores-*.parquet").filter(
+        pl.col("stream").cast(pl.String) == stream,
+        pl.col("horizon").cast(pl.String) == "1",
+    )
+    counted = scores.filter(pl.col("origin") >= 60)
+    curve = found["parts"][0]["curves"]["whole"]
+    assert curve["truth"] == pytest.approx(counted["truth"].to_list(), rel=1e-6)
+    _, amplitude = charts.amplitudes(run.records, stream, target)
+    shades = np.array(found["spectrogram"]["shades"])
+    assert len(shades) == len(amplitude) == 600
+    title = charts.run_figure(panel).axes[0].get_title("left")
+    assert title.startswith(f"{target} of {stream}, 1 ahead")
+
+
+def test_the_longest_stream_is_shown_and_of_equal_ones_the_first():
+    streams = pl.DataFrame({"stream": ["b", "c", "a", "c", "b", "a"] * 9})
+    assert charts.longest(streams) == "b"
+    assert charts.longest(pl.concat([streams, streams[2:3]])) == "a"
+
+
 def test_curves_hold_the_truth_beside_its_forecast_and_bounds(found):
-    curve = found["parts"][0]["curve"]
+    curve = found["parts"][0]["curves"]["whole"]
     assert len(set(map(len, curve.values()))) == 1
     inside = [
         lower <= mean <= upper
@@ -67,7 +116,7 @@ def test_curves_hold_the_truth_beside_its_forecast_and_bounds(found):
 
 
 def test_the_worst_stretch_is_among_the_zooms(found):
-    zooms = found["parts"][0]["zooms"]
+    zooms = found["parts"][0]["curves"]["zooms"]
     assert set(zooms) == {
         "the first forecasts", "the worst stretch", "the last forecasts",
     }  # fmt: skip
@@ -154,7 +203,7 @@ def test_a_value_too_large_to_square_costs_what_it_decides_alone(folder, tmp_pat
     assert touched["mae"] > 1e290
     assert 0 < touched["coverage"] < 1
     assert "too large to square" in touched["verdict"]
-    rolling = touched["over_time"]["rolling skill"]
+    rolling = touched["curves"]["over_time"]["rolling skill"]
     assert None in rolling[50:]
     assert rolling[-1] is not None
     assert other["skill"]
@@ -206,8 +255,8 @@ def test_rolling_averages_are_those_of_the_last_values(values, width):
 def test_the_interval_of_skill_holds_it_and_is_the_same_again():
     random = np.random.default_rng(1)
     naive, squared = random.exponential(2, 5_000), random.exponential(1, 5_000)
-    skill, low, high = curves.skill_interval(squared, naive)
+    skill, low, high = figures.skill_interval(squared, naive)
     assert low < skill < high
-    assert (skill, low, high) == curves.skill_interval(squared, naive)
-    assert curves.skill_interval(squared[:5], naive[:5]) is None
-    assert curves.skill_interval(squared, np.zeros(5_000)) is None
+    assert (skill, low, high) == figures.skill_interval(squared, naive)
+    assert figures.skill_interval(squared[:5], naive[:5]) is None
+    assert figures.skill_interval(squared, np.zeros(5_000)) is None

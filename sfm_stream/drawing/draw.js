@@ -41,7 +41,7 @@ const element = (tag, attributes = {}, ...children) => {
   return made;
 };
 
-const table = (head, rows) => element("div", { class: "scroll" }, element("table", {},
+const table = (head, rows, width = "") => element("div", { class: `scroll ${width}` }, element("table", {},
   element("thead", {}, element("tr", {}, ...head.map((h) => element("th", { scope: "col" }, h)))),
   element("tbody", {}, ...rows.map((row) => element("tr", {}, ...row.map((c) => element("td", {}, String(c))))))));
 

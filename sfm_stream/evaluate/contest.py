@@ -51,8 +51,6 @@ FIGURES = (
     "skill", "block_median", "block_q10",
 )  # fmt: skip
 """The figures of a model, beside its pace."""
-OVER_STREAMS = ("skill_median", "skill_worst")
-"""Further figures where there are several streams."""
 NS_PER_S = 1e9
 Taken: TypeAlias = tuple[Mapping[str, int], int]
 """Ticks per stream, and the number of all events."""
@@ -327,7 +325,7 @@ def _stretches(folder: Path, first: Mapping[str, int]) -> dict[str, list[float]]
 
 
 def _plain(horizons: Mapping[str, Summary]) -> dict[str, Any]:
-    names = (*FIGURES, *OVER_STREAMS)
+    names = (*FIGURES, *metrics.OVER_STREAMS)
     return {"horizons": {h: {name: figures[name] for name in names if name in figures}
                          for h, figures in horizons.items()}}  # fmt: skip
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,6 +31,17 @@ POINTS, COLUMNS = 2_000, 600
 SHOWN_TICKS = 300
 CONSTANT = 1e-12
 """A frequency below this many radians per tick counts as constant."""
+
+
+class Series(NamedTuple):
+    """The stream, target and horizon of a picture."""
+
+    stream: str
+    target: str
+    horizon: str
+
+    def __str__(self) -> str:
+        return f"{self.target} of {self.stream}, {self.horizon} ahead"
 
 
 def expect(path: Path) -> None:
@@ -69,10 +80,12 @@ def run_figure(folder: Path) -> Figure:
         SinkError: if records cannot be read.
     """
     run = run_folder.load(folder)
-    target, horizon = run.info["targets"][0], run.info["horizons"][0]
+    series = Series(
+        _stream(run.records), run.info["targets"][0], run.info["horizons"][0]
+    )
     figure, (above, below) = _sheet()
-    _draw_forecasts(above, run.records, target, horizon)
-    _draw_spectrogram(below, run.records, target, run.info["frequencies"])
+    _draw_forecasts(above, run.records, series)
+    _draw_spectrogram(below, run.records, series, run.info["frequencies"])
     return figure
 
 
@@ -93,19 +106,19 @@ def draw_comparison(
     from matplotlib import colormaps
 
     figure, (above, below) = _sheet()
-    target, horizon = _first(folder / names[0])
+    series = Series(_stream(folder / names[0]), *_first(folder / names[0]))
     above.set_prop_cycle(color=colormaps["tab20"](range(20)))
     for name in names:
-        scores = _scores(folder / name, target, horizon)
+        scores = _scores(folder / name, series)
         _draw_cumulative(above, scores, name)
-    above.set_title(f"{target}, {horizon} ahead", loc="left")
+    above.set_title(str(series), loc="left")
     above.set_ylabel("squared error so far,\nshare of the last value's")
     above.set_ylim(0, 1.5)
     above.margins(x=0)
     above.legend(loc="upper left", bbox_to_anchor=(1, 1), fontsize="small")
     cells = [name for name in names if _has_amplitudes(folder / name)]
     if cells:
-        _draw_spectrogram(below, folder / cells[0], target, frequencies)
+        _draw_spectrogram(below, folder / cells[0], series, frequencies)
     else:
         below.set_axis_off()
     _save(figure, path)
@@ -127,36 +140,52 @@ def _save(figure: Figure, path: Path) -> None:
         raise SinkError(str(path), f"cannot be written: {e.strerror}") from e
 
 
+def longest(scores: pl.DataFrame) -> str:
+    """Name the stream with the most scores; of equal ones, the first to be scored."""
+    counts = scores.group_by("stream", maintain_order=True).len()
+    ranked = counts.sort("len", descending=True, maintain_order=True)
+    return str(ranked["stream"][0])
+
+
+def _stream(folder: Path) -> str:
+    """Name the longest stream of a folder of records."""
+    scores = sinks.whole(folder, "scores", ["stream"])
+    if scores is None or not len(scores):
+        raise _none(folder, "scores")
+    return longest(scores)
+
+
 def _first(folder: Path) -> tuple[str, str]:
     """Give the target and horizon of the first score."""
     for part in sinks.read(folder, "scores", ["target", "horizon"]):
         for target, horizon in part.rows():
             return str(target), str(horizon)
-    raise SinkError(str(folder), "expected scores, was none", "let it run longer")
+    raise _none(folder, "scores")
+
+
+def _none(folder: Path, kind: str) -> SinkError:
+    return SinkError(str(folder), f"expected {kind}, was none", "let it run longer")
 
 
 def _chosen(
-    folder: Path, kind: str, columns: Sequence[str], target: str, horizon: str
+    folder: Path, kind: str, columns: Sequence[str], series: Series
 ) -> pl.DataFrame:
-    """Give the rows of the first stream, one target and one horizon."""
+    """Give the rows of one stream, target and horizon."""
     import polars as pl
 
-    names = ["stream", "target", "horizon"]
-    found = []
-    stream: str | None = None
-    for part in sinks.read(folder, kind, [*names, *columns]):
-        if stream is None and len(part):
-            stream = part["stream"][0]
-        here = (pl.col("target") == target) & (pl.col("horizon") == horizon)
-        found.append(part.filter(here & (pl.col("stream") == stream)).drop(names))
+    here = [pl.col(n).cast(pl.String) == v for n, v in series._asdict().items()]
+    found = [
+        part.filter(*here).drop(Series._fields)
+        for part in sinks.read(folder, kind, [*Series._fields, *columns])
+    ]
     if not found:
-        raise SinkError(str(folder), f"expected {kind}, was none", "let it run longer")
+        raise _none(folder, kind)
     return pl.concat(found)
 
 
-def _scores(folder: Path, target: str, horizon: str) -> pl.DataFrame:
+def _scores(folder: Path, series: Series) -> pl.DataFrame:
     columns = ("time", "truth", "mean", "naive")
-    return _chosen(folder, "scores", columns, target, horizon)
+    return _chosen(folder, "scores", columns, series)
 
 
 def _times(ns: pl.Series) -> Times:
@@ -173,23 +202,17 @@ def _draw_cumulative(axes: Axes, scores: pl.DataFrame, name: str) -> None:
     axes.plot(_times(scores["time"])[::step], error[::step], label=name, lw=width)
 
 
-def _draw_forecasts(axes: Axes, records: Path, target: str, horizon: str) -> None:
+def _draw_forecasts(axes: Axes, records: Path, series: Series) -> None:
     """Draw the last truths with their forecasts and intervals."""
-    bounds = _chosen(
-        records, "forecasts", ("origin", "lower", "upper"), target, horizon
-    )
-    scores = _chosen(
-        records, "scores", ("origin", "time", "truth", "mean"), target, horizon
-    )
+    bounds = _chosen(records, "forecasts", ("origin", "lower", "upper"), series)
+    scores = _chosen(records, "scores", ("origin", "time", "truth", "mean"), series)
     last = scores.tail(SHOWN_TICKS).join(bounds, on="origin", maintain_order="left")
     time = _times(last["time"])
     lower, upper = (last[name].cast(float).to_numpy() for name in ("lower", "upper"))
     axes.fill_between(time, lower, upper, alpha=0.25, lw=0, label="interval")
     axes.plot(time, last["truth"].to_numpy(), "k.", ms=3, label="truth")
     axes.plot(time, last["mean"].to_numpy(), lw=1.2, label="forecast")
-    axes.set_title(
-        f"{target}, {horizon} ahead, the last {len(last)} truths", loc="left"
-    )
+    axes.set_title(f"{series}, the last {len(last)} truths", loc="left")
     axes.legend(loc="upper left", ncols=3, fontsize="small")
 
 
@@ -198,10 +221,10 @@ def _has_amplitudes(folder: Path) -> bool:
 
 
 def _draw_spectrogram(
-    axes: Axes, records: Path, target: str, frequencies: Sequence[float]
+    axes: Axes, records: Path, series: Series, frequencies: Sequence[float]
 ) -> None:
     """Draw the amplitude by time and frequency, the slowest at the bottom."""
-    time, amplitude = amplitudes(records, target)
+    time, amplitude = amplitudes(records, series.stream, series.target)
     order = np.argsort(frequencies)
     image = axes.imshow(
         amplitude[:, order].T, aspect="auto", origin="lower", cmap="magma",
@@ -220,14 +243,17 @@ def period(omega: float) -> str:
     return f"{math.tau / omega:.3g}" if omega > CONSTANT else "constant"
 
 
-def amplitudes(records: Path, target: str) -> tuple[Times, Floats]:
+def amplitudes(records: Path, stream: str, target: str) -> tuple[Times, Floats]:
     """Give times and mean amplitudes [n, K] of at most `COLUMNS` stretches."""
     import polars as pl
 
     times, rows = [], []
-    for part in sinks.read(records, "forecasts", ["time", "target", "amplitude"]):
+    columns = ["time", "stream", "target", "amplitude"]
+    for part in sinks.read(records, "forecasts", columns):
         stated = part.filter(
-            pl.col("amplitude").is_not_null(), pl.col("target") == target
+            pl.col("amplitude").is_not_null(),
+            pl.col("stream").cast(pl.String) == stream,
+            pl.col("target") == target,
         )
         times.append(stated["time"].to_numpy())
         rows.append(stated["amplitude"].to_numpy())

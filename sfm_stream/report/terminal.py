@@ -26,7 +26,7 @@ from rich.text import Text
 
 from sfm_stream import sinks
 from sfm_stream.errors import SHOWN, FeedError, listed
-from sfm_stream.running import judgement
+from sfm_stream.running import judgement, metrics
 from sfm_stream.running.replay import Watch
 from sfm_stream.storage import run_folder
 
@@ -201,7 +201,8 @@ def show_comparison(models: Mapping[str, Mapping[str, Any]]) -> None:
     labels = {"mse": "MSE", "mae": "MAE",
               "block_median": "block median", "block_q10": "block 10 %",
               "winkler": "Winkler", "crps": "CRPS",
-              "naive_mae": "MAE of the last value"}  # fmt: skip
+              "naive_mae": "MAE of the last value",
+              **metrics.OVER_STREAMS}  # fmt: skip
     for horizon, figures in next(iter(models.values()))["horizons"].items():
         rows = {name: found["horizons"][horizon] for name, found in models.items()}
         columns = {name: labels.get(name, name) for name in figures}
@@ -324,7 +325,7 @@ def counted(counters: Mapping[str, int]) -> str:
 
 def _show_scores(target: str, horizons: Mapping[str, Mapping[str, Any]]) -> None:
     figures = {"mse": "MSE", "mae": "MAE", "skill": "skill",
-               "skill_median": "median stream", "skill_worst": "worst stream",
+               **metrics.OVER_STREAMS,
                "coverage": "coverage", "winkler": "Winkler",
                "crps": "CRPS"}  # fmt: skip
     there = [name for name in figures if any(name in h for h in horizons.values())]

@@ -108,6 +108,8 @@ METRICS: Mapping[str, Metric] = {
 OF_A_STREAM: Mapping[str, Metric] = {"mse": squared, "naive_mse": naive_squared}
 MANY = 2
 """With at least this many streams, each has a summary of its own too."""
+OVER_STREAMS = {"skill_median": "median stream", "skill_worst": "worst stream"}
+"""Skills over the streams, and their names in tables."""
 COMPARED: Mapping[str, Metric] = {**METRICS, "sign": sign}
 
 
@@ -145,8 +147,8 @@ class Fold:
             name: _finite(self._sums[name] / count) if count else None
             for name, count in self._counts.items()
         }
-        skill = _skill(means["mse"], means["naive_mse"])
-        return {"scored": self._scored, **means, "skill": skill}
+        own = skill(means["mse"], means["naive_mse"])
+        return {"scored": self._scored, **means, "skill": own}
 
 
 def first_scored(warmup: float, ticks: Mapping[str, int]) -> dict[str, int]:
@@ -218,10 +220,15 @@ def _of_target(
     if all(len(own) < MANY for own in skills.values()):
         return {"horizons": horizons}
     for h, own in skills.items():
-        known = [skill for skill in own.values() if skill is not None]
-        horizons[h]["skill_median"] = float(np.median(known)) if known else None
-        horizons[h]["skill_worst"] = min(known, default=None)
+        horizons[h] |= over_streams(own)
     return {"horizons": horizons, "skills": skills}
+
+
+def over_streams(skills: Mapping[str, float | None]) -> Summary:
+    """Give `skill_median` and `skill_worst` of the skills of streams that have one."""
+    known = [one for one in skills.values() if one is not None]
+    median = float(np.median(known)) if known else None
+    return {"skill_median": median, "skill_worst": min(known, default=None)}
 
 
 def mean_over(targets: Mapping[str, Any]) -> dict[str, Summary]:
@@ -288,8 +295,9 @@ def total(stretch: Summary, name: str) -> float:
     return scored * (math.inf if mean is None else mean) if scored else 0.0
 
 
-def _skill(mse: float | None, naive_mse: float | None) -> float | None:
-    if mse is None or naive_mse is None:
+def skill(mse: float | None, naive_mse: float | None) -> float | None:
+    """Give the skill; None where undefined, or where a mean is None or infinite."""
+    if mse is None or naive_mse is None or not np.isfinite([mse, naive_mse]).all():
         return None
     if naive_mse == 0:  # no value moved: the skill is 0 or undefined
         return 0.0 if mse == 0 else None

@@ -11,7 +11,8 @@ import numpy as np
 
 from sfm_stream import sinks
 from sfm_stream.errors import SinkError
-from sfm_stream.report.run_report import curves
+from sfm_stream.report import charts
+from sfm_stream.report.run_report import curves, figures
 from sfm_stream.running import metrics
 
 if TYPE_CHECKING:
@@ -49,10 +50,11 @@ def gather(
     """
     scores = {name: _scores(folder / name, warmup) for name in names}
     some = scores[names[0]]
-    stream = str(some["stream"].value_counts(sort=True)["stream"][0])
+    stream = charts.longest(some)
     return {
         "name": folder.name,
         "stream": stream,
+        "streams": some["stream"].n_unique(),
         "models": [
             {"name": name, **{pace: paces[name].get(pace) for pace in PACES}}
             for name in names
@@ -102,7 +104,7 @@ def _parts(
         yield {
             "target": target,
             "horizon": horizon,
-            "models": {name: _figures(table) for name, table in tables.items()},
+            "models": {name: figures.of(table) for name, table in tables.items()},
             "so far": _so_far(here),
             "last": _last(here),
         }
@@ -112,18 +114,6 @@ def _size(horizon: str) -> tuple[int, str]:
     """Give a sort key for a horizon: the number in its name, then the name."""
     digits = "".join(c for c in horizon if c.isdigit())
     return (int(digits or 0), horizon)
-
-
-def _figures(table: pl.DataFrame) -> dict[str, Any]:
-    squared, naive = curves.squares(table)
-    found = curves.skill_interval(squared, naive)
-    covered = table["covered"].mean()
-    return {
-        "scored": len(table),
-        "skill": None if found is None else list(found),
-        "mae": curves.mean_error(table),
-        "coverage": covered if isinstance(covered, float) else None,
-    }
 
 
 def _so_far(tables: Mapping[str, pl.DataFrame]) -> dict[str, Any]:
@@ -140,7 +130,7 @@ def _so_far(tables: Mapping[str, pl.DataFrame]) -> dict[str, Any]:
 
 
 def _at(times: Floats, table: pl.DataFrame) -> list[float | None]:
-    squared, naive = curves.squares(table)
+    squared, naive = figures.squares(table)
     skill = curves.ratio_skill(np.cumsum(squared), np.cumsum(naive))
     skill[:FEW] = np.nan
     rows = np.searchsorted(table["time"].to_numpy() / NS_PER_S, times, "right") - 1

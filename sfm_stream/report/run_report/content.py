@@ -12,7 +12,7 @@ import numpy as np
 from sfm_stream import config, sinks
 from sfm_stream.errors import SinkError
 from sfm_stream.report import charts
-from sfm_stream.report.run_report import curves
+from sfm_stream.report.run_report import curves, figures
 from sfm_stream.running import metrics
 from sfm_stream.storage import run_folder
 
@@ -50,8 +50,9 @@ def gather(run: run_folder.Run) -> dict[str, Any]:
         run: with records and a summary.
 
     Returns:
-        Plain data: `about`, `summary`, `parts` (one per target and horizon), `streams`,
-        `weights`, `spectrogram`, `counts`.
+        Plain data: `about`, `summary`, `parts` (one per target and horizon, with
+        figures of all streams), `streams`, `counts`. The curves of `parts`, `weights`
+        and `spectrogram` are those of one stream, the longest.
 
     Raises:
         SinkError: if there are no scores, or records cannot be read.
@@ -60,14 +61,14 @@ def gather(run: run_folder.Run) -> dict[str, Any]:
     if not len(scores):
         raise _none(run, "scores")
     streams = _streams(scores)
-    shown = str(streams[0]["name"]) if len(streams) == 1 else _longest(scores)
+    shown = charts.longest(scores)
     return {
-        "about": _about(run, shown),
+        "about": _about(run, shown, len(streams)),
         "summary": summary(run),
         "streams": streams[:SHOWN_STREAMS],
         "parts": list(_parts(run, scores, shown)),
         "weights": _weights(run, shown),
-        "spectrogram": _spectrogram(run),
+        "spectrogram": _spectrogram(run, shown),
         "counts": {kind: _counts(run, kind, by) for kind, by in COUNTED.items()},
     }
 
@@ -99,10 +100,11 @@ def summary(run: run_folder.Run) -> dict[str, Any]:
     return found
 
 
-def _about(run: run_folder.Run, shown: str) -> dict[str, Any]:
+def _about(run: run_folder.Run, shown: str, streams: int) -> dict[str, Any]:
     return {
         "name": run.folder.name,
         "stream": shown,
+        "streams": streams,
         "settings": _changed(config.to_tree(run.config)),
         "fingerprint": {
             name: value
@@ -149,10 +151,6 @@ def _ticks(run: run_folder.Run) -> dict[str, int]:
     return {name: last + 1 for name, last in lasts.items()}
 
 
-def _longest(scores: pl.DataFrame) -> str:
-    return str(scores["stream"].value_counts(sort=True)["stream"][0])
-
-
 def _streams(scores: pl.DataFrame) -> list[dict[str, Any]]:
     """Give figures per stream, the lowest skill first."""
     import polars as pl
@@ -165,13 +163,17 @@ def _streams(scores: pl.DataFrame) -> list[dict[str, Any]]:
         coverage=pl.col("covered").mean(),
     )
     finite = pl.when(pl.col("skill").is_finite()).then("skill")
-    return table.with_columns(skill=finite).sort("skill", nulls_last=True).to_dicts()
+    return (
+        table.with_columns(skill=finite)
+        .sort("skill", "name", nulls_last=True)
+        .to_dicts()
+    )
 
 
 def _parts(
     run: run_folder.Run, scores: pl.DataFrame, shown: str
 ) -> Iterator[dict[str, Any]]:
-    """Give curves and figures of one stream per target and horizon."""
+    """Give figures of all streams and curves of one, per target and horizon."""
     import polars as pl
 
     targets, horizons = run.info["targets"], run.info["horizons"]
@@ -183,29 +185,26 @@ def _parts(
     for target in targets:
         for horizon in horizons:
             chosen = (pl.col("target") == target) & (pl.col("horizon") == horizon)
+            found = figures.of(scores.filter(chosen))
             rows = here.filter(chosen).join(
                 bounds.filter(chosen).select("origin", "lower", "upper"),
                 on="origin", how="left", maintain_order="left",
             )  # fmt: skip
-            if len(rows):
+            if found["scored"]:
                 yield {
                     "target": target,
                     "horizon": horizon,
-                    **_part(rows, points),
+                    **found,
+                    "verdict": _verdict(found),
+                    "curves": _curves(rows, points) if len(rows) else None,
                 }
 
 
-def _part(rows: pl.DataFrame, points: int) -> dict[str, Any]:
-    squared, naive = curves.squares(rows)
-    found = curves.skill_interval(squared, naive)
+def _curves(rows: pl.DataFrame, points: int) -> dict[str, Any]:
+    squared, naive = figures.squares(rows)
     last = slice(max(0, len(rows) - curves.ZOOM), len(rows))
     return {
-        "scored": len(rows),
-        "skill": None if found is None else list(found),
-        "verdict": _verdict(found),
-        "mae": curves.mean_error(rows),
-        "coverage": _number(rows["covered"].mean()),
-        "curve": _rows(rows, curves.extremes(rows["truth"].to_numpy(), points)),
+        "whole": _rows(rows, curves.extremes(rows["truth"].to_numpy(), points)),
         "zooms": {
             "the first forecasts": _rows(rows, slice(0, curves.ZOOM)),
             "the worst stretch": _rows(rows, curves.worst(squared)),
@@ -217,19 +216,22 @@ def _part(rows: pl.DataFrame, points: int) -> dict[str, Any]:
     }
 
 
-def _verdict(found: tuple[float, float, float] | None) -> str:
-    if found is None:
+def _verdict(found: Mapping[str, Any]) -> str:
+    if found["skill"] is None:
         return (
             "Too few scores, a target that never moved, or values too large to "
             "square: nothing to say yet."
         )
-    skill, low, high = found
-    interval = f"skill {skill:.3f}, 90 % interval {low:.3f} to {high:.3f}"
+    skill, low, high = found["skill"]
+    told = f"skill {skill:.3f}, 90 % interval {low:.3f} to {high:.3f}"
+    for key, name in metrics.OVER_STREAMS.items():
+        if found.get(key) is not None:
+            told += f"; {name} {found[key]:.3f}"
     if low > 0:
-        return f"Better than the last value: {interval}."
+        return f"Better than the last value: {told}."
     if high < 0:
-        return f"Worse than the last value: {interval}."
-    return f"Not told apart from the last value: {interval}."
+        return f"Worse than the last value: {told}."
+    return f"Not told apart from the last value: {told}."
 
 
 def _rows(rows: pl.DataFrame, chosen: Any) -> dict[str, list[Any]]:  # noqa: ANN401 a slice or rows
@@ -336,10 +338,11 @@ def _weights(run: run_folder.Run, shown: str) -> dict[str, Any]:
     }
 
 
-def _spectrogram(run: run_folder.Run) -> dict[str, Any]:
+def _spectrogram(run: run_folder.Run, shown: str) -> dict[str, Any]:
     """Give mean amplitudes by time and frequency as bytes, and the periods."""
+    target = run.info["targets"][0]
     try:
-        times, amplitude = charts.amplitudes(run.records, run.info["targets"][0])
+        times, amplitude = charts.amplitudes(run.records, shown, target)
     except SinkError:
         return {}
     order = np.argsort(run.info["frequencies"])

@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from itertools import pairwise
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sfm_stream.events import Floats, Ints
-from sfm_stream.running import bootstrap
-
-if TYPE_CHECKING:
-    import polars as pl
 
 ZOOM = 300
 """Rows of a zoom."""
@@ -38,19 +32,6 @@ def extremes(values: Floats, buckets: int) -> Ints:
         for start, stop in pairwise(edges)
     ]  # fmt: skip
     return np.unique(np.array(pairs))
-
-
-def squares(rows: pl.DataFrame) -> tuple[Floats, Floats]:
-    """Give the squared errors of the forecasts and of the last values of scores [n]."""
-    truth = rows["truth"].to_numpy()
-    missed, moved = truth - rows["mean"].to_numpy(), truth - rows["naive"].to_numpy()
-    return np.square(missed), np.square(moved)
-
-
-def mean_error(rows: pl.DataFrame) -> float | None:
-    """Give the mean absolute error of scores; None if there are no scores."""
-    errors = rows["truth"].to_numpy() - rows["mean"].to_numpy()
-    return float(np.abs(errors).mean()) if len(errors) else None
 
 
 def rolling(values: Floats, width: int) -> Floats:
@@ -88,30 +69,6 @@ def worst(squared: Floats, width: int = ZOOM) -> slice:
     sums = np.convolve(squared, np.ones(width), "valid")
     start = int(np.argmax(sums))
     return slice(start, start + width)
-
-
-def skill_interval(
-    squared: Floats, naive: Floats, *, blocks: int = 50
-) -> tuple[float, float, float] | None:
-    """Give the skill and its 90 % interval by the block bootstrap.
-
-    Args:
-        squared: squared errors of the forecasts [n].
-        naive: squared errors of the last values [n].
-        blocks: number of stretches of equal length.
-
-    Returns:
-        Skill, lower and upper end; None with fewer than 20 scores, if the last value
-        was never wrong, or if squares are too large for a float.
-    """
-    total, missed = float(naive.sum()), float(squared.sum())
-    if len(squared) < 20 or total <= 0 or not math.isfinite(total + missed):
-        return None
-    blocks = min(blocks, len(squared) // 4)
-    starts = np.linspace(0, len(squared), blocks + 1).astype(np.int64)[:-1]
-    ours, theirs = np.add.reduceat(squared, starts), np.add.reduceat(naive, starts)
-    ends = bootstrap.interval(bootstrap.skills(ours, theirs))
-    return ends and (1 - missed / total, *ends)
 
 
 def grouped(keys: NDArray[np.int64], values: Floats, count: int) -> Floats:
