@@ -70,15 +70,20 @@ def test_gaps_and_decisions_are_marked():
     assert watcher.in_gap().tolist() == [False, True]
 
 
-def test_what_waits_is_bounded_and_what_found_no_room_is_counted(monkeypatch):
+def test_what_waits_is_bounded_and_what_found_no_room_is_told_once(monkeypatch):
     monkeypatch.setattr(watching, "MOST_WAITING", 3)
-    _, watcher = watcher_of()
+    told = []
+    engine, _ = watcher_of()
+    watcher = Watcher(engine, failed=told.append)
     for _ in range(5):
         watcher.see(0, Block.of(ticks_of(0, 1), 1))
-    assert watcher.lost == 2
     watcher.fold()
     watcher.see(0, Block.of(ticks_of(0, 1), 1))
-    assert watcher.lost == 2
+    watcher.fold()
+    assert list(map(str, told)) == [
+        "views: expected at most 3 blocks in the queue, was 5; "
+        "the newest 2 are not shown"
+    ]
 
 
 def test_many_events_have_it_folded_soon():

@@ -24,6 +24,7 @@ from sfm_stream.daemon.views.history import History
 from sfm_stream.daemon.views.marks import Marks
 from sfm_stream.daemon.views.points import NS_PER_MS, Shape
 from sfm_stream.daemon.views.signals import Signals
+from sfm_stream.errors import InvalidState
 from sfm_stream.events import ALL_STREAMS, GAP, Block, Floats, Ints
 from sfm_stream.records import Records
 
@@ -68,7 +69,8 @@ class Watcher:
     Args:
         engine: the engine; only names, settings and latest times are read.
         wake: schedules a call of `fold`; may be called in any thread.
-        failed: called with errors of folding; the data are left out.
+        failed: called with errors of folding and of a full queue; the data are left
+            out.
         now: gives the time of day, ns.
 
     Attributes:
@@ -80,7 +82,6 @@ class Watcher:
         received: receipt of each stream's latest tick, ns; for a stream without a tick
             since the start, the tick's time before, or when the stream became known.
         values: the latest value of each row.
-        lost: number of blocks dropped because the queue was full.
     """
 
     def __init__(
@@ -97,7 +98,7 @@ class Watcher:
         self.numbers: Mapping[str, int] = {}
         self.received: Ints = np.zeros(0, np.int64)
         self.values: Floats = np.zeros(0)
-        self.lost = 0
+        self._lost = 0
         self._ticked: Ints = np.zeros(0, np.int64)
         self._broken: Ints = np.zeros(0, np.int64)
         self._signals = Signals(engine.config, engine.fields)
@@ -130,6 +131,7 @@ class Watcher:
         A piece that raises an error is left out and reported.
         """
         with self._folding, absurd_is_unknown():
+            self._tell_lost()
             try:
                 if self.history.is_open:
                     self.history.close_some()
@@ -180,9 +182,17 @@ class Watcher:
         silent: NDArray[np.bool_] = self._ticked < self._begun
         return silent
 
+    def _tell_lost(self) -> None:
+        """Report what found no room since the queue was read last."""
+        lost, self._lost = self._lost, 0
+        if lost:
+            problem = f"expected at most {MOST_WAITING:,} blocks in the queue"
+            was = f"was {MOST_WAITING + lost:,}; the newest {lost:,} are not shown"
+            self._failed(InvalidState(f"views: {problem}, {was}"))
+
     def _leave(self, what: Left, events: int) -> None:
         if len(self._waiting) >= MOST_WAITING:
-            self.lost += 1
+            self._lost += 1
             return
         self._waiting.append((what, events))
         self._size += events
