@@ -52,3 +52,17 @@ def test_a_tick_is_timed_only_where_nothing_must_be_compiled_first(monkeypatch):
     backend = type(Engine(SETTINGS, ["value"]).backend)
     monkeypatch.setattr(backend, "is_ready", lambda _: False)
     assert room.tick_us(SETTINGS, ["value"]) is None
+
+
+def test_a_slow_model_is_timed_by_fewer_ticks(monkeypatch):
+    precompile.call(SETTINGS, ["value"])
+    run, ticks = Engine.run, []
+
+    def counted(engine, block):
+        ticks.append(len(block))
+        return run(engine, block)
+
+    monkeypatch.setattr(Engine, "run", counted)
+    monkeypatch.setattr(room, "PATIENCE_S", 0.0)
+    assert room.tick_us(SETTINGS, ["value"]) > 0
+    assert ticks == [1]

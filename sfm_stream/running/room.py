@@ -29,6 +29,8 @@ LESS = (
 )
 TIMED = 16
 """Number of ticks that are timed."""
+PATIENCE_S = 5.0
+"""Seconds after which the time of a large model is estimated from fewer ticks."""
 
 
 def streams(settings: Config) -> int:
@@ -76,6 +78,8 @@ def _mib(settings: Config, plan: Plan, slots: int) -> float:
 def tick_us(settings: Config, fields: Sequence[str]) -> float | None:
     """Measure the time of a tick of one stream on this machine, with random values.
 
+    After `PATIENCE_S` seconds the mean of the ticks so far is given.
+
     Args:
         settings: settings of the run.
         fields: fields of its ticks.
@@ -91,7 +95,11 @@ def tick_us(settings: Config, fields: Sequence[str]) -> float | None:
     values = 100 + random.standard_normal((count, len(fields))).cumsum(axis=0)
     times = FIRST_TIME + np.arange(count, dtype=np.int64) * SECOND
     ticks = Block.ticks(times, values, streams=("a stream",))
-    engine.run(ticks[:-TIMED])
+    begun = time.perf_counter()
+    for done in range(1, count - TIMED + 1):
+        engine.run(ticks[done - 1 : done])
+        if (spent := time.perf_counter() - begun) > PATIENCE_S:
+            return spent / done * 1e6
     begun = time.perf_counter()
     engine.run(ticks[-TIMED:])
     return (time.perf_counter() - begun) / TIMED * 1e6
