@@ -368,6 +368,14 @@ def test_resume_takes_no_new_settings(sfm_stream):
     assert sfm_stream("replay")[0] == 2
 
 
+def test_resume_names_the_command_that_continues_the_run_of_a_daemon(sfm_stream):
+    sfm_stream("replay", DEMO, *SMALL, "--out", "run")
+    Path("run", "journal").mkdir()
+    code, _, err = sfm_stream("resume", "run")
+    assert code == 1
+    assert "continue it with: sfm-stream daemon CONFIG --out run" in err
+
+
 def test_a_warm_start_goes_through_the_command_line(sfm_stream):
     sfm_stream("replay", DEMO, *SMALL, "--out", "cold")
     assert sfm_stream("replay", DEMO, *SMALL, "--from", "cold", "--out", "warm")[0] == 0

@@ -3,6 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from sfm_stream.errors import ConfigError
 from sfm_stream.events import Tick
 from sfm_stream.storage import checkpoint, history
 from sfm_stream.storage.journal import Journal
@@ -127,3 +128,18 @@ def test_few_are_kept_aside_and_none_is_ever_loaded(tmp_path):
     assert len(seqs(tmp_path)) == checkpoint.MOST_ASIDE
     assert seqs(tmp_path)[-1] == "000000000008.aside-2"
     assert checkpoint.latest(tmp_path / "checkpoints") is None
+
+
+@pytest.mark.parametrize("gone", [False, True])
+def test_a_live_run_is_no_backtest_even_without_its_journal(tmp_path, gone):
+    history.expect_backtest(tmp_path)
+    with opened(tmp_path) as log:
+        log.append(ticks(0, 3))
+        saved(tmp_path, log)
+    if gone:
+        (tmp_path / "journal").rename(tmp_path / "kept")
+    with pytest.raises(ConfigError) as e:
+        history.expect_backtest(tmp_path)
+    hint = f"continue it with: sfm-stream daemon CONFIG --out {tmp_path}"
+    problem = "expected a run of replay, was one of a daemon"
+    assert str(e.value) == f"{tmp_path}: {problem}; {hint}"

@@ -208,9 +208,10 @@ def _resumed(folder: Path, *, trust: bool) -> dict[str, Any]:
     from connectors import open_feed
     from sfm_stream.report import terminal
     from sfm_stream.running import replay as backtest
-    from sfm_stream.storage import run_folder
+    from sfm_stream.storage import history, run_folder
 
     run = run_folder.load(folder)
+    history.expect_backtest(folder)
     expect_trusted(run.config, folder, trust=trust)
     feed = open_feed(run.config)
     with terminal.showing(folder), terminal.watch(feed.total()) as watch:

@@ -66,8 +66,7 @@ def expect_live(run: Path, hint: str) -> None:
         ConfigError: if it is a backtest.
         JournalError: if it is a live run whose journal is gone.
     """
-    folder, newest = run / "journal", checkpoint.latest(run / "checkpoints")
-    was_live = newest is not None and MARK in checkpoint.read_manifest(newest)
+    folder, was_live = run / "journal", _was_live(run)
     if folder.is_dir() and (segment.firsts(folder) or not was_live):
         return
     if was_live:
@@ -78,6 +77,24 @@ def expect_live(run: Path, hint: str) -> None:
         raise JournalError(str(folder), problem, way_out)
     problem = "expected the folder of a live run, was a backtest"
     raise ConfigError(str(run), problem, hint)
+
+
+def expect_backtest(run: Path) -> None:
+    """Expect that a run is a backtest, which `resume` continues.
+
+    Raises:
+        ConfigError: if it is a live run, also one whose journal is gone.
+    """
+    if (run / "journal").is_dir() or _was_live(run):
+        problem = "expected a run of replay, was one of a daemon"
+        hint = f"continue it with: sfm-stream daemon CONFIG --out {run}"
+        raise ConfigError(str(run), problem, hint)
+
+
+def _was_live(run: Path) -> bool:
+    """Say whether the newest checkpoint of a run was taken by a daemon."""
+    newest = checkpoint.latest(run / "checkpoints")
+    return newest is not None and MARK in checkpoint.read_manifest(newest)
 
 
 def _misfit(folder: Path, position: int, manifest: Mapping[str, Any]) -> str:
