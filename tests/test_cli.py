@@ -608,6 +608,15 @@ def test_check_opens_a_live_feed_without_connecting(sfm_stream):
     assert json.loads(out)["fields"] == ["price", "qty", "side"]
 
 
+def test_simulate_refuses_files_without_frames(sfm_stream):
+    Path("trades.csv").write_text("time,price\n1700000000,1\n")
+    code, out, err = sfm_stream(
+        "simulate", "trades.csv", "--venue", "plain", "--port", 0
+    )
+    assert (code, out) == (1, "")
+    assert "trades.csv: expected frames of a capture, was none; `sfm-stream re" in err
+
+
 @pytest.mark.parametrize(
     ("given", "message"),
     [

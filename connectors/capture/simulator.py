@@ -24,7 +24,7 @@ from connectors.capture.format import Kind
 from connectors.capture.replies import Replies, heard
 from connectors.live.timing import Clock
 from connectors.stamps import SECOND
-from sfm_stream.errors import ConfigError
+from sfm_stream.errors import ConfigError, FeedError
 
 HOST = "127.0.0.1"
 GOING_AWAY = 1001
@@ -263,6 +263,17 @@ class Tape:
 
     def __init__(self, paths: Sequence[str]) -> None:
         self._paths = paths
+
+    def expect_frames(self) -> None:
+        """Refuse files that hold no frame: nothing could be played.
+
+        Raises:
+            FeedError: if there is none, or a file cannot be read.
+        """
+        if next(iter(self), None) is None:
+            problem = "expected frames of a capture, was none"
+            hint = "`sfm-stream record` writes captures"
+            raise FeedError(", ".join(self._paths), problem, hint)
 
     def __iter__(self) -> Iterator[tuple[int, bytes]]:
         """Give the time in ns and the content of each frame.

@@ -140,8 +140,10 @@ def simulate(
     from connectors.capture.replies import replies_of
     from connectors.files import text
 
+    tape = simulator.Tape(text.expand(tuple(captures)))
+    tape.expect_frames()
     playing = simulator.Simulator(
-        simulator.Tape(text.expand(tuple(captures))),
+        tape,
         replies_of(venue),
         speed=speed,
         loop=loop,
