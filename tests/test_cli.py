@@ -145,6 +145,22 @@ def test_a_run_goes_into_no_folder_of_other_things(sfm_stream, there, told):
     assert sorted(p.name for p in Path("mine").iterdir()) == there
 
 
+@pytest.mark.parametrize("words", [
+    ["sweep", DEMO, *SMALL, "--set", "learn.lr=1e-3,1e-2"],
+    ["compare", DEMO, *SMALL, "--models", "last"],
+    ["compare", "--suite", CONFIGS / "benchmarks", "--models", "last"],
+    ["record", CONFIGS / "live.toml", "--for", "1s"],
+    ["daemon", CONFIGS / "daemon.toml"],
+])  # fmt: skip
+def test_no_command_mixes_its_files_with_others(sfm_stream, words):
+    Path("mine").mkdir()
+    Path("mine", "notes.txt").touch()
+    code, _, err = sfm_stream(*words, "--out", "mine")
+    assert code == 1
+    assert "mine: expected a new or empty folder, was one with notes.txt; name" in err
+    assert [p.name for p in Path("mine").iterdir()] == ["notes.txt"]
+
+
 def test_a_run_that_was_killed_while_it_was_made_is_made_anew(sfm_stream):
     Path("mine").mkdir()
     for name in ("lock", "config.toml"):

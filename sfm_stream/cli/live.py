@@ -97,9 +97,11 @@ def record(
 ) -> None:
     """Record what a live feed sends, to replay it with the `capture` connector."""
     from connectors import open_live
-    from connectors.capture.recorder import MIB, Recorder
+    from connectors.capture.recorder import MIB, SEGMENTS, Recorder
+    from sfm_stream.storage import run_folder
 
     settings = load_live(config, overrides)
+    run_folder.expect_free(out, (SEGMENTS,))
     recorder = Recorder(out, quota=quota * MIB)
     try:
         feed = open_live(settings, (recorder,))

@@ -50,7 +50,7 @@ from sfm_stream.errors import SFMStreamError
 from sfm_stream.events import Block
 from sfm_stream.notices import Say, error, info, warning
 from sfm_stream.running import judgement, loops, precompile
-from sfm_stream.storage import epoch, lock
+from sfm_stream.storage import epoch, lock, run_folder
 
 if TYPE_CHECKING:
     from sfm_stream.config import Config
@@ -61,6 +61,8 @@ if TYPE_CHECKING:
     from sfm_stream.storage.run_folder import Run
 
 T = TypeVar("T")
+MARKS = (run_folder.INFO, "journal", epoch.NAME, pid_file.NAME)
+"""Files and folders of which the folder of a live run has at least one."""
 HOLD = 0.004
 """Seconds that a batch may block the loop, by estimate."""
 BEAT = 0.25
@@ -139,6 +141,7 @@ class Process:
         Raises:
             SFMStreamError: if the process cannot start or cannot continue.
         """
+        run_folder.expect_free(self._given.folder, MARKS)
         sys.setswitchinterval(SWITCH)
         async with AsyncExitStack() as served:
             served.enter_context(self.failures.overheard())

@@ -30,6 +30,7 @@ from sfm_stream.records import Records
 from sfm_stream.running import judgement, loops, metrics, precompile, room
 from sfm_stream.running.rss import peak_rss_mib
 from sfm_stream.state import inputs, layout, targets
+from sfm_stream.storage import run_folder
 
 if TYPE_CHECKING:
     from sfm_stream.config import Config
@@ -131,7 +132,7 @@ def measure_all(
 
     Raises:
         ConfigError: if a model is unknown or cannot do the task.
-        SinkError: if the folder already holds a comparison.
+        SinkError: if the folder already holds a comparison or other files.
         FeedError, SinkError: as `measure` raises them.
         InvalidState: if a process was ended from outside.
     """
@@ -156,11 +157,12 @@ def measure_all(
 
 
 def _expect_room(folder: Path, names: Sequence[str]) -> None:
-    """Refuse a folder that holds the figures or records of a comparison."""
+    """Refuse a folder that holds a comparison or other files."""
     there = [one for one in (results.NAME, *names) if (folder / one).exists()]
     if there:
         problem = f"holds a comparison already: {listed(there)}"
         raise SinkError(str(folder), problem, "name another folder with --out")
+    run_folder.expect_free(folder, ())
 
 
 def _engine(

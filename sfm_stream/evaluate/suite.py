@@ -26,6 +26,7 @@ from sfm_stream.evaluate.peers import registry
 from sfm_stream.events import TICK
 from sfm_stream.running import judgement
 from sfm_stream.settings.sections import Section
+from sfm_stream.storage import run_folder
 
 if TYPE_CHECKING:
     from sfm_stream.config import Config
@@ -154,9 +155,11 @@ def carry_out(
 
     Raises:
         ConfigError, FeedError: where a set cannot be read.
+        SinkError: if the folder of the results holds other files.
         InvalidState: if a process was ended from outside.
     """
     registry.check(names)
+    run_folder.expect_free(out, [one.name for one in read(folder, ())])
     benchmarks = [b for b in benchmarks if _is_there(folder, b, source, say)]
     tasks = [
         task

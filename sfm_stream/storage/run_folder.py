@@ -11,6 +11,7 @@ RUN/lock                   held by the process that replays it
 
 from __future__ import annotations
 
+import fnmatch
 import os
 import re
 import warnings
@@ -119,8 +120,12 @@ def create(
     return Run(folder, settings, plain(info))
 
 
-def expect_free(folder: Path) -> None:
-    """Refuse a folder that holds files but no run.
+def expect_free(folder: Path, marks: Sequence[str] = (INFO,)) -> None:
+    """Refuse a folder that holds files but none of the command that asks.
+
+    Args:
+        folder: path of the folder; it may be absent.
+        marks: names of files and folders of which such a folder has one, as patterns.
 
     Raises:
         SinkError: naming some of the files.
@@ -129,7 +134,7 @@ def expect_free(folder: Path) -> None:
     # a run that was killed while it was made may have left its lock and settings
     ours = {lock.NAME, CONFIG} if lock.NAME in names else set()
     found = sorted(names - ours)
-    if found and INFO not in names:
+    if found and not any(fnmatch.filter(found, mark) for mark in marks):
         problem = f"expected a new or empty folder, was one with {listed(found, 3)}"
         raise SinkError(str(folder), problem, "name another with --out")
 

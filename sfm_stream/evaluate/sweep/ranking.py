@@ -12,7 +12,7 @@ import numpy as np
 from sfm_stream import config
 from sfm_stream.errors import SinkError, listed
 from sfm_stream.evaluate import kept
-from sfm_stream.evaluate.sweep import grid
+from sfm_stream.evaluate.sweep import carry_out, grid
 from sfm_stream.running import bootstrap, metrics
 from sfm_stream.storage import run_folder
 
@@ -143,7 +143,7 @@ def identities(tried: Sequence[Config]) -> list[str]:
 
 
 def expect_own(folder: Path, own: Sequence[str]) -> None:
-    """Refuse a folder with results of points that are not in this sweep.
+    """Refuse a folder of other files, or of points that are not in this sweep.
 
     Args:
         folder: of the sweep.
@@ -152,6 +152,7 @@ def expect_own(folder: Path, own: Sequence[str]) -> None:
     Raises:
         SinkError: saying what to do; also if the file is damaged or no Parquet.
     """
+    run_folder.expect_free(folder, (RESULTS, carry_out.POINTS))
     path = folder / RESULTS
     if not path.exists():
         return
