@@ -240,7 +240,7 @@ def _learned(s: Sizes) -> tuple[Place, ...]:
             "cov",
             f64,
             (q, s.cov),
-            "their inverse covariances, of which the lower halves count",
+            "their covariances, of which the lower halves count",
         ),
         Place("mix_weight", f64, (q, e), "experts' weights, sum 1"),
         Place("mix_regret", f64, (q, e), "discounted second-order regret"),
@@ -252,7 +252,7 @@ def _learned(s: Sizes) -> tuple[Place, ...]:
         Place("interval", f64, (q, 1 + PACES), "scores; running means of |error|"),
         Place("trackers", f64, (q, s.levels, TRACKED, TRACKERS), "log half-widths"),
         Place("spread_theta", f64, (q, SIGHT), "coefficients of log |error|"),
-        Place("spread_cov", f64, (q, SIGHT, SIGHT), "their inverse covariance"),
+        Place("spread_cov", f64, (q, SIGHT, SIGHT), "their covariance"),
     )
 
 
