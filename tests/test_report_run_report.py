@@ -260,3 +260,14 @@ def test_the_interval_of_skill_holds_it_and_is_the_same_again():
     assert (skill, low, high) == figures.skill_interval(squared, naive)
     assert figures.skill_interval(squared[:5], naive[:5]) is None
     assert figures.skill_interval(squared, np.zeros(5_000)) is None
+
+
+def test_a_report_goes_over_a_report_and_over_no_other_file(tmp_path):
+    path = tmp_path / "report.html"
+    script = ("report.js", "a run", {}, path)
+    for _ in range(2):
+        page.write(run_report.__name__, *script)
+    path.write_text(other := "<!doctype html>\n<title>mine</title>")
+    with pytest.raises(SinkError, match="or no file, was another file; move it away"):
+        page.write(run_report.__name__, *script)
+    assert path.read_text() == other

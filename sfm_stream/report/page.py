@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from sfm_stream import drawing
+from sfm_stream.errors import SinkError
 from sfm_stream.storage import run_folder
 
 MODULE_LINES = re.compile(r"(?ms)^(import .*? from .*?;|export \{.*?\};)\n")
@@ -33,11 +34,20 @@ def write(
         The file.
 
     Raises:
-        SinkError: if the file cannot be written.
+        SinkError: if the file cannot be written, or is there and is no report.
     """
+    _expect_own(to)
     html = assemble(title, content, drawing.asset(script, room))
     run_folder.write(to, html.encode())
     return to
+
+
+def _expect_own(path: Path) -> None:
+    """Refuse to write over a file that does not begin as every report does."""
+    begin = drawing.asset("report.html", __package__).partition("<title>")[0].encode()
+    if path.is_file() and not path.read_bytes().startswith(begin):
+        problem = "expected a report of sfm-stream or no file, was another file"
+        raise SinkError(str(path), problem, "move it away, or name another file")
 
 
 def assemble(title: str, content: dict[str, Any], script: str) -> str:
