@@ -25,5 +25,5 @@ def test_day_and_month_are_asked_for_where_they_could_be_either(cell, asked):
 
 def test_times_that_go_back_and_such_that_are_none_are_two_causes():
     back, bad = of_events(TWICE, 100, {}, "a.csv row 21: 'x'")
-    assert back.startswith("were clocks set back?")
+    assert back.startswith("were clocks set back, or rows written twice?")
     assert bad.startswith("feed.time names the column of times")

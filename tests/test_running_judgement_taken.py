@@ -54,6 +54,17 @@ def test_what_is_said_before_a_run_is_what_the_run_says(tmp_path):
     assert 0 < after["not_taken"] <= 2 * (RESTART - 1)
 
 
+def test_times_that_never_rise_are_told_as_newest_first(tmp_path):
+    twenty_each = [BEGIN + 1000 - i // 20 for i in range(10 * COUNT)]
+    config = csv_of(tmp_path, twenty_each)
+    before = judgement.preview(config, open_feed(config))
+    after = replay(config, open_feed(config), tmp_path / "run")["account"]
+    for found in (before, after):
+        assert 0.1 < found["not_taken"] / len(twenty_each) < 0.9
+        (cause,) = found["causes"]
+        assert "feed.options.order = 'newest-first' or" in cause
+
+
 def test_streams_that_are_too_many_are_told_with_the_key(tmp_path):
     path = tmp_path / "a.csv"
     rows = [f"{BEGIN + i},{'ab'[i % 2]},{100 + i % 7}" for i in range(COUNT)]

@@ -13,7 +13,7 @@ from sfm_stream.records import REJECTED_REASONS
 
 UNREADABLE, OUTSIDE, BACKWARD, _, MISSING, STRANGER, CROWD = REJECTED_REASONS
 HOUR = 3600 * 10**9
-NEARLY_ALL = 0.9
+NEARLY_ALL, MANY = 0.9, 0.1
 DAY_OR_MONTH = re.compile(r"\b\d{1,2}([/.-])\d{1,2}\1\d{2,4}\b")
 """A date in which day and month could be either."""
 
@@ -49,12 +49,16 @@ class Reason(msgspec.Struct, frozen=True):
         first: number of the first event, from 0.
         field: the field that caused its rejection, or empty.
         span: ns between the earliest and the latest event.
+        rises: number of events later than the one before of their stream among these.
+        falls: number of events earlier than the one before of their stream.
     """
 
     count: int
     first: int
     field: str
     span: int
+    rises: int = 0
+    falls: int = 0
 
 
 def of_frames(counters: Mapping[str, int]) -> list[str]:
@@ -91,7 +95,9 @@ def of_events(
 
 def _of_backward(back: Reason, total: int) -> str:
     """Give the likely cause of times that go back."""
-    if back.count >= NEARLY_ALL * (total - 1):
+    steps = back.rises + back.falls
+    falling = back.count >= MANY * total and back.falls >= NEARLY_ALL * max(steps, 1)
+    if falling or back.count >= NEARLY_ALL * (total - 1):
         return (
             f"{back.count:,} of {total:,} ticks are earlier than the last one taken; "
             "feed.options.order = 'newest-first' or 'oldest-first' says how a file is "
@@ -105,8 +111,8 @@ def _of_backward(back: Reason, total: int) -> str:
         )
     if back.span <= HOUR:
         return (
-            "were clocks set back? feed.options.zone names the zone of local times, "
-            "e.g. 'Europe/Berlin'"
+            "were clocks set back, or rows written twice? for clocks, "
+            "feed.options.zone names the zone of local times, e.g. 'Europe/Berlin'"
         )
     return (
         "are the rows in order of time, and of one stream? feed.symbol names the "

@@ -24,6 +24,8 @@ from sfm_stream.running.judgement import causes
 from sfm_stream.running.judgement.causes import Reason
 
 if TYPE_CHECKING:
+    import polars as pl
+
     from sfm_stream.config import Config
     from sfm_stream.events import Block
     from sfm_stream.feeds import Connection, Feed
@@ -31,6 +33,8 @@ if TYPE_CHECKING:
 UNREADABLE, OUTSIDE, BACKWARD, INFINITE, MISSING, STRANGER, CROWD = REJECTED_REASONS
 LOUD = 0.1
 """A run warns above this share of rejected rows."""
+REJECTED = ("seq", "stream", "time", "field", "reason")
+"""Columns of the records of rejected events that an account reads."""
 PREVIEWED = 1_000
 """Rows that are checked before a run."""
 
@@ -65,7 +69,8 @@ def of_run(
     Raises:
         SinkError: if the records cannot be read.
     """
-    found = account(_folded(records), feed, ticks, config)
+    rejected = sinks.read(records, "rejected", list(REJECTED))
+    found = account(_folded(rejected), feed, ticks, config)
     if not ticks and config.stream.every:
         every = f"stream.every = {config.stream.every.text}"
         cause = f"{events:,} events ended no bin of {every}; a shorter one gives ticks"
@@ -141,7 +146,9 @@ def preview(config: Config, feed: Feed, rows: int = PREVIEWED) -> dict[str, Any]
     Returns:
         As `account`, and `rows`: number of rows checked.
     """
-    reasons: dict[str, Reason] = {}
+    import polars as pl
+
+    rejected: list[tuple[object, ...]] = []
     taken = seen = 0
     last: dict[str, tuple[int, int, int]] = {}
     for block in feed.blocks(rows):
@@ -151,11 +158,12 @@ def preview(config: Config, feed: Feed, rows: int = PREVIEWED) -> dict[str, Any]
             reason, field = _refused(block, i, config, feed.fields, last)
             taken += not reason
             if reason:
-                before = reasons.get(reason, Reason(0, seen + i, field, 0))
-                reasons[reason] = replace(before, count=before.count + 1)
+                stream = block.streams[int(block.stream[i])]
+                rejected.append((seen + i, stream, int(block.time[i]), field, reason))
         seen += min(len(block), rows - seen)
         if seen >= rows:
             break
+    reasons = _folded([pl.DataFrame(rejected, REJECTED, orient="row")])
     return {"rows": seen, **account(reasons, feed, taken, config)}
 
 
@@ -276,23 +284,28 @@ def _first(found: Reason, place: Callable[[int], str]) -> str:
     return f"{where} field {found.field!r}" if found.field else where
 
 
-def _folded(records: Path) -> dict[str, Reason]:
-    """Count a run's rejections by reason, part by part."""
+def _folded(parts: Iterable[pl.DataFrame]) -> dict[str, Reason]:
+    """Count rejections by reason, part by part."""
     import polars as pl
 
     found: dict[str, Reason] = {}
     spans: dict[str, tuple[int, int]] = {}
-    names = ["seq", "time", "field", "reason"]
-    for part in sinks.read(records, "rejected", names):
-        grouped = part.group_by("reason", maintain_order=True).agg(
+    step = pl.col("time").diff().over("reason", "stream").alias("step")
+    for part in parts:
+        grouped = part.with_columns(step).group_by("reason", maintain_order=True).agg(
             pl.len(), pl.col("seq").first(), pl.col("field").first().cast(pl.String),
             pl.col("time").min().alias("least"), pl.col("time").max().alias("most"),
+            (pl.col("step") > 0).sum().alias("rises"),
+            (pl.col("step") < 0).sum().alias("falls"),
         )  # fmt: skip
-        for why, count, seq, field, least, most in grouped.iter_rows():
+        for why, count, seq, field, least, most, rises, falls in grouped.iter_rows():
             before = found.get(why, Reason(0, seq, field, 0))
             low, high = spans.get(why, (least, most))
             spans[why] = low, high = min(low, least), max(high, most)
-            found[why] = replace(before, count=before.count + count, span=high - low)
+            found[why] = replace(
+                before, count=before.count + count, span=high - low,
+                rises=before.rises + rises, falls=before.falls + falls,
+            )  # fmt: skip
     return found
 
 
