@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 import shutil
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from connectors import open_feed
-from sfm_stream import Run
+from sfm_stream import Run, cli
 from sfm_stream.config import from_tree
 from sfm_stream.errors import ConfigError, SinkError
 from sfm_stream.report import charts, page, run_report
@@ -127,6 +129,34 @@ def test_settings_that_differ_are_named_and_no_others(found):
     assert found["about"]["settings"] == {
         "feed.options.ticks": 600, "target.horizons": (1, 5), "run.warmup": 0.1,
     }  # fmt: skip
+
+
+def test_the_command_of_a_report_makes_the_run_again(folder, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    place = Path("my runs") / "waves-001"
+    shutil.copytree(folder, place)
+    command = content.gather(run_folder.load(place))["about"]["again"]["command"]
+    monkeypatch.setattr(sys, "argv", shlex.split(command))
+    with pytest.raises(SystemExit) as exited:
+        cli.main()
+    assert exited.value.code == 0
+    assert Run.last().scores().collect().equals(Run.load(place).scores().collect())
+
+
+def test_the_report_of_a_live_run_gives_the_command_it_goes_on_with(folder, tmp_path):
+    place = tmp_path / "live"
+    shutil.copytree(folder, place)
+    (place / "journal").mkdir()
+    told = content.gather(run_folder.load(place))["about"]["again"]["command"]
+    assert told == f"sfm-stream daemon {place}/config.toml --out {place}"
+
+
+def test_the_command_of_a_warm_run_says_that_it_needs_another_run(folder, tmp_path):
+    config = from_tree(TREE)
+    warm = run_folder.load(folder)
+    replay(config, open_feed(config), tmp_path / "warm", start=warm)
+    told = content.gather(run_folder.load(tmp_path / "warm"))["about"]["again"]
+    assert "--from RUN" in told["command"]
 
 
 def test_weights_sum_to_one_at_every_moment(found):

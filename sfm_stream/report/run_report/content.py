@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -112,8 +113,20 @@ def _about(run: run_folder.Run, shown: str, streams: int) -> dict[str, Any]:
             if name != "cpu_features"
         },
         "source": run.info["source"],
-        "again": f"sfm-stream replay {run.folder.name}/{run_folder.CONFIG}",
+        "again": _again(run),
     }
+
+
+def _again(run: run_folder.Run) -> dict[str, str]:
+    """Give the command that makes a run again, or that a live run goes on with."""
+    folder, settings = (
+        shlex.quote(str(path)) for path in (run.folder, run.folder / run_folder.CONFIG)
+    )
+    if run.journal.is_dir():
+        command = f"sfm-stream daemon {settings} --out {folder}"
+        return {"title": "Go on with it", "command": command}
+    warm = " --from RUN  # the run it began with" if run.start.is_dir() else ""
+    return {"title": "Make it again", "command": f"sfm-stream replay {settings}{warm}"}
 
 
 def _changed(tree: Mapping[str, Any]) -> dict[str, Any]:

@@ -101,8 +101,8 @@ const about = () => section("About this run", "about",
   table(["key", "value"], Object.entries(content.about.settings).map(([k, v]) => [k, code(v)])),
   element("h3", {}, "Where its figures come from"),
   table(["", ""], [...Object.entries(content.about.fingerprint), ...Object.entries(content.about.source)].map(([k, v]) => [k, code(v)])),
-  element("h3", {}, "Make it again"),
-  element("pre", {}, content.about.again));
+  element("h3", {}, content.about.again.title),
+  element("pre", {}, content.about.again.command));
 
 place.append(...head(), figures(), section(`Forecasts${shown}`, "curves", ...content.parts.filter((part) => part.curves).map(one)),
   memory(), streams(), faults(), about());
