@@ -4,6 +4,8 @@ const colour = (name) =>
 const PALETTE = ["#9aa4af", "#4e79a7", "#76b7b2", "#b07aa1", "#f1a24b", "#59a14f",
   "#e15759", "#edc948"];
 
+const LABEL = 92; // pixels from label to label of a time: the longest is 23:59:59.999
+
 const axis = (more) => ({
   stroke: colour("faint"), grid: { stroke: colour("line"), width: 1 },
   ticks: { stroke: colour("line"), width: 1 }, size: 60, ...more,
@@ -79,7 +81,7 @@ const plot = (caption, summary, data, series, options = {}) => {
     return new uPlot({
       width: Math.max(240, body.clientWidth || 600), height,
       ms: 1e-3, tzDate: (ts) => uPlot.tzDate(new Date(ts * 1000), "Etc/UTC"),
-      axes: [axis({ size: 50, values: options.time === false ? null : stamps(1000) }), axis({ values: (u, ticks) => ticks.map(number) })],
+      axes: [axis({ size: 50, space: LABEL, values: options.time === false ? null : stamps(1000) }), axis({ values: (u, ticks) => ticks.map(number) })],
       scales: { x: { time: options.time !== false }, y: options.range ? { range: options.range } : {} },
       cursor: { drag: { x: true, y: false } }, legend: { show: false },
       series: [{}, ...series], bands: options.bands || [], hooks: { ...options.hooks, setCursor: [read] },
