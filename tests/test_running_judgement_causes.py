@@ -23,6 +23,16 @@ def test_day_and_month_are_asked_for_where_they_could_be_either(cell, asked):
     assert any("feed.time names the column" in one for one in found) is not asked
 
 
+@pytest.mark.parametrize(
+    ("cell", "counts"),
+    [("17000000010000000", True), ("-1.5", True), ("17oo", False), ("1e3", False)],
+)
+def test_the_unit_is_asked_for_where_a_time_is_a_number(cell, counts):
+    bad = {UNREADABLE: Reason(2, 20, "", 10**9)}
+    (found,) = of_events(bad, 100, {}, f"a.csv row 21: {cell!r}")
+    assert ("feed.time_unit the unit that they count, e.g. '100ns'" in found) is counts
+
+
 def test_times_that_go_back_and_such_that_are_none_are_two_causes():
     back, bad = of_events(TWICE, 100, {}, "a.csv row 21: 'x'")
     assert back.startswith("were clocks set back, or rows written twice?")

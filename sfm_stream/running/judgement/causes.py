@@ -16,6 +16,15 @@ HOUR = 3600 * 10**9
 NEARLY_ALL, MANY = 0.9, 0.1
 DAY_OR_MONTH = re.compile(r"\b\d{1,2}([/.-])\d{1,2}\1\d{2,4}\b")
 """A date in which day and month could be either."""
+NUMBER = re.compile(r"'?-?\d+(?:\.\d+)?'?")
+WRITTEN = (
+    "feed.time names the column of times, feed.options.time_format how they are written"
+)
+COUNTED = (
+    "feed.time names the column of times, feed.time_unit the unit that they count, "
+    "e.g. '100ns', feed.options.time_format how they are written, if they do not count"
+)
+"""Likely causes of times that could not be read: texts, and numbers."""
 
 FRAMES = {
     "garbage": "are frames cut off, or not of the format that the feed reads?",
@@ -86,10 +95,7 @@ def of_events(
         if back:
             yield _of_backward(back, total)
         if bad:
-            yield (
-                "feed.time names the column of times, feed.options.time_format how "
-                "they are written"
-            )
+            yield COUNTED if NUMBER.fullmatch(unread.rpartition(": ")[2]) else WRITTEN
     yield from (cause for why, cause in KEYS.items() if why in reasons)
 
 
