@@ -255,6 +255,11 @@ def listed(names: Sequence[str], most: int = SHOWN) -> str:
     return f"{shown} and {len(names) - most:,} more" if len(names) > most else shown
 
 
+def amount(count: int, noun: str) -> str:
+    """Write a count with its noun: `1 tick`, `2,000 ticks`."""
+    return f"{count:,} {noun}{'s' * (count != 1)}"
+
+
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """Give a hint: the most similar known name, or else the known names."""
     names = list(known)

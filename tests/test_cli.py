@@ -561,7 +561,7 @@ def test_tail_prints_events_as_json_lines_and_how_the_feed_fared(sfm_stream):
             50,
         )
         child.terminate()
-        assert "messages to 1 connections" in child.communicate()[1]
+        assert "messages to 1 connection" in child.communicate()[1]
     assert code == 0
     events = [json.loads(line) for line in out.splitlines()]
     assert len(events) == 50
@@ -606,7 +606,7 @@ def test_record_ends_by_time_though_nothing_comes(sfm_stream):
             "--out", "recordings", "--for", "200ms",
         )  # fmt: skip
     assert code == 0
-    assert "lines in 1 segments" in err
+    assert "lines in 1 segment" in err
 
 
 def test_feeds_lists_connectors_channels_and_fields(sfm_stream):

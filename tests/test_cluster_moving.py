@@ -322,7 +322,7 @@ def test_commands_move_verify_and_rebalance(tmp_path, monkeypatch, sfm_stream):
     old, new = tmp_path / "old", tmp_path / "new"
     lived(old, mixed(0, 30, "a", "b"))
     code, _, err = sfm_stream("move", "a", "--from", old, "--to", new)
-    assert (code, err) == (0, f"sfm-stream: moved 1 streams from {old} to {new}\n")
+    assert (code, err) == (0, f"sfm-stream: moved 1 stream from {old} to {new}\n")
     lived(new, mixed(30, 40, "a"))
     code, out, _ = sfm_stream("verify", new)
     assert code == 0
@@ -335,8 +335,10 @@ def test_commands_move_verify_and_rebalance(tmp_path, monkeypatch, sfm_stream):
     (tmp_path / "live.toml").write_text("[daemon]\nlease = '1s'\n")
     lived(tmp_path / "runs/live", mixed(0, 10, "a", "b", "c", "d"))
     given = ("rebalance", "live.toml", "--shards", "2", "--json")
-    moved = [json.loads(sfm_stream(*given)[1]) for _ in range(2)]
+    first, second = (sfm_stream(*given) for _ in range(2))
+    moved = [json.loads(out) for _, out, _ in (first, second)]
     assert moved == [{"moved": 4}, {"moved": 0}]
+    assert second[2] == "sfm-stream: each stream is in its shard already: none moved\n"
 
 
 def test_a_run_that_another_process_begins_is_not_made_beside_it(tmp_path):

@@ -74,7 +74,7 @@ def test_the_chapter_is_walked_in_some_shells(sfm_stream):
         for line in lines[5:9]:
             code, out, err = sfm_stream(*shlex.split(line)[1:])
             assert code == 0, err
-        assert "moved 1 streams from" in err  # back to its shard
+        assert "moved 1 stream from" in err  # back to its shard
         checked = started(lines[9], stdout=subprocess.PIPE)
         out, _ = checked.communicate(timeout=PATIENCE)
         assert checked.returncode == 0

@@ -26,6 +26,7 @@ from sfm_stream.errors import (
     SinkError,
     SourceChanged,
     StorageError,
+    amount,
 )
 
 MESSAGES = [
@@ -138,3 +139,8 @@ def test_the_parts_of_a_message_can_be_read_one_by_one():
     mismatch = ReplayMismatch("scores", 3, "mean", 1.5, None)
     assert (mismatch.kind, mismatch.row, mismatch.column) == ("scores", 3, "mean")
     assert (mismatch.expected, mismatch.was) == (1.5, None)
+
+
+def test_a_count_of_one_is_singular():
+    told = [amount(count, "tick") for count in (0, 1, 2, 2_000)]
+    assert told == ["0 ticks", "1 tick", "2 ticks", "2,000 ticks"]

@@ -72,13 +72,15 @@ def test_what_has_no_score_is_told_with_its_reason(tmp_path, given, expected):
 
 def test_values_too_large_to_square_are_counted_once_each(tmp_path):
     (told,) = remarks(tmp_path, huge=(50, 70), targets=("a", "b"))
-    assert told.startswith("no mean square and no skill of a; 2 values are too large")
+    assert told.startswith(
+        "no mean square and no skill of a; too large to square: 2 values"
+    )
     assert "first at 2023-11-14T22:14:10.000Z" in told
 
 
 def test_a_value_that_is_only_forecast_from_is_told_as_errors(tmp_path):
     (told,) = remarks(tmp_path, huge=(0,), horizons=(1,), warmup=0)
-    assert "errors are too large to square" in told
+    assert "too large to square: 1 error" in told
 
 
 def test_forecasts_that_could_not_wait_are_told_with_their_share_and_the_cure(tmp_path):

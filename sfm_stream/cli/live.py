@@ -18,6 +18,7 @@ from sfm_stream.cli.options import (
     print_json,
     say,
 )
+from sfm_stream.errors import amount
 
 if TYPE_CHECKING:
     from sfm_stream.events import Event
@@ -109,7 +110,8 @@ def record(
     finally:
         recorder.close()
     written = recorder.counters
-    say(f"{written['lines']} lines in {written['segments']} segments: {out}")
+    lines = amount(written["lines"], "line")
+    say(f"{lines} in {amount(written['segments'], 'segment')}: {out}")
 
 
 @app.command()
@@ -153,7 +155,8 @@ def simulate(
         seed=seed,
     )
     _run(simulator.serve_until_played(playing, port, typer.echo))
-    say(f"{playing.sent} messages to {playing.connections} connections")
+    messages = amount(playing.sent, "message")
+    say(f"{messages} to {amount(playing.connections, 'connection')}")
 
 
 def _follow(

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 from sfm_stream.cluster.shards import Shard, folder, key_of, owner
 from sfm_stream.engine import Engine, handover
-from sfm_stream.errors import CheckpointMismatch, ConfigError
+from sfm_stream.errors import CheckpointMismatch, ConfigError, amount
 from sfm_stream.events import Block, Gap
 from sfm_stream.running import homes, warm_start
 from sfm_stream.running.precompile import prepare
@@ -97,7 +97,7 @@ def move(
         engine = _recovered(old, say)
         _expect_at_home(streams, engine, origin)
         _leave(list(dict.fromkeys(streams)), old, engine, home, lease, now())
-    say(f"moved {len(streams)} streams from {origin} to {home}")
+    say(f"moved {amount(len(streams), 'stream')} from {origin} to {home}")
 
 
 def rebalance(
@@ -139,7 +139,9 @@ def rebalance(
                 if home != origin:
                     _leave(names, old, engine, home, lease, now())
                     moved += len(names)
-                    say(f"moved {len(names)} streams from {origin} to {home}")
+                    say(f"moved {amount(len(names), 'stream')} from {origin} to {home}")
+    if not moved:
+        say("each stream is in its shard already: none moved")
     return moved
 
 

@@ -46,7 +46,7 @@ from sfm_stream.daemon.views.points import NS_PER_MS
 from sfm_stream.daemon.views.recall import show_before
 from sfm_stream.daemon.views.watcher import Watcher
 from sfm_stream.daemon.worker import Witness, Worker
-from sfm_stream.errors import SFMStreamError
+from sfm_stream.errors import SFMStreamError, amount
 from sfm_stream.events import Block
 from sfm_stream.notices import Say, error, info, warning
 from sfm_stream.running import judgement, loops, precompile
@@ -246,7 +246,9 @@ class Process:
             say=self._say, guard=own.expect_own,
         )  # fmt: skip
         if found.events:
-            self._say(info(f"recovered {found.events} events from the journal"))
+            self._say(
+                info(f"recovered {amount(found.events, 'event')} from the journal")
+            )
         meters = self._meters
         failed = partial(self.failures.note, "views")
         watcher = Watcher(found.engine, self._fold_soon, failed)

@@ -25,7 +25,7 @@ from rich.table import Table
 from rich.text import Text
 
 from sfm_stream import sinks
-from sfm_stream.errors import SHOWN, FeedError, listed
+from sfm_stream.errors import SHOWN, FeedError, amount, listed
 from sfm_stream.running import judgement, metrics
 from sfm_stream.running.replay import Watch
 from sfm_stream.storage import run_folder
@@ -131,7 +131,7 @@ def _show_figures(folder: Path, summary: Mapping[str, Any]) -> None:
     if amplitudes:
         _show_frequencies(amplitudes)
     console.print(
-        f"{summary['ticks']:,} ticks in {summary['seconds']:.2f} s, "
+        f"{amount(summary['ticks'], 'tick')} in {summary['seconds']:.2f} s, "
         f"{summary['ticks_per_s']:,.0f}/s; {summary['rejected']:,} rejected; "
         f"peak memory {summary['peak_rss_mib']:.0f} MiB"
     )

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 
 from sfm_stream import sinks
-from sfm_stream.errors import SHOWN, listed
+from sfm_stream.errors import SHOWN, amount, listed
 from sfm_stream.records import VOIDED_REASONS
 from sfm_stream.running import metrics
 from sfm_stream.state import inputs, targets
@@ -205,12 +205,12 @@ def _too_large(
     for name in names:
         mine = rows.filter(pl.col("target") == name)
         truths = mine.filter(pl.col("truth").abs() > LARGEST)
-        what = "values" if len(truths) else "errors"
+        what = "value" if len(truths) else "error"
         found = (truths if len(truths) else mine).unique(["stream", "time"])
         when = "" if not len(found) else f", first at {_time(found['time'].min())}"
         yield (
-            f"no mean square and no skill of {name}; {len(found):,} {what} are too "
-            f"large to square{when}; are they mistakes of the source?"
+            f"no mean square and no skill of {name}; too large to square: "
+            f"{amount(len(found), what)}{when}; is it a mistake of the source?"
         )
 
 
