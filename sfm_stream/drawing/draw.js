@@ -4,8 +4,6 @@ const colour = (name) =>
 const PALETTE = ["#9aa4af", "#4e79a7", "#76b7b2", "#b07aa1", "#f1a24b", "#59a14f",
   "#e15759", "#edc948"];
 
-const LABEL = 92; // pixels from label to label of a time: the longest is 23:59:59.999
-
 const axis = (more) => ({
   stroke: colour("faint"), grid: { stroke: colour("line"), width: 1 },
   ticks: { stroke: colour("line"), width: 1 }, size: 60, ...more,
@@ -22,15 +20,23 @@ const fixed = (value, digits) => (Math.abs(value) < 1e4 ? value.toFixed(digits) 
 
 // Times in UTC, 24 hours, with the date where it changes; `ms` milliseconds are one unit.
 const stamps = (ms) => (u, ticks, _, __, each) => {
-  let day = "";
   const step = (each * ms) / 1000;
-  return ticks.map((tick) => {
-    const text = new Date(tick * ms).toISOString();
+  const texts = ticks.map((tick) => new Date(tick * ms).toISOString());
+  const days = texts.map((text) => text.slice(0, 10));
+  return texts.map((text, i) => {
+    if (step >= 86400) return days[i];
     const clock = step < 1 ? text.slice(11, 23) : step < 60 ? text.slice(11, 19) : text.slice(11, 16);
-    const shown = text.slice(0, 10) === day ? clock : `${clock}\n${text.slice(0, 10)}`;
-    day = text.slice(0, 10);
-    return step >= 86400 ? day : shown;
+    // Two dates side by side would overlap: the first label gets none.
+    const dated = i ? days[i] !== days[i - 1] : !(days[1] > days[0]);
+    return dated ? `${clock}\n${days[i]}` : clock;
   });
+};
+
+// The least pixels between labels on an axis of seconds, by the length of the labels:
+// 23:59:59.999, 23:59:59, 23:59, or a date where a step is a day or more.
+const room = (u, _, low, high, pixels) => {
+  const each = (high - low) / pixels;
+  return each * 92 < 1 ? 92 : each * 64 < 60 ? 64 : each * 50 < 43200 ? 50 : 76;
 };
 
 const element = (tag, attributes = {}, ...children) => {
@@ -81,7 +87,7 @@ const plot = (caption, summary, data, series, options = {}) => {
     return new uPlot({
       width: Math.max(240, body.clientWidth || 600), height,
       ms: 1e-3, tzDate: (ts) => uPlot.tzDate(new Date(ts * 1000), "Etc/UTC"),
-      axes: [axis({ size: 50, space: LABEL, values: options.time === false ? null : stamps(1000) }), axis({ values: (u, ticks) => ticks.map(number) })],
+      axes: [axis({ size: 50, space: room, values: options.time === false ? null : stamps(1000) }), axis({ values: (u, ticks) => ticks.map(number) })],
       scales: { x: { time: options.time !== false }, y: options.range ? { range: options.range } : {} },
       cursor: { drag: { x: true, y: false } }, legend: { show: false },
       series: [{}, ...series], bands: options.bands || [], hooks: { ...options.hooks, setCursor: [read] },
