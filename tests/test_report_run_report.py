@@ -174,6 +174,18 @@ def test_a_report_is_one_file_that_asks_no_host(folder):
     assert loads == []
 
 
+def test_a_report_into_a_folder_is_report_html_there(folder, tmp_path):
+    path = run_report.write(run_folder.load(folder), tmp_path)
+    assert path == tmp_path / "report.html"
+    assert path.exists()
+
+
+def test_a_picture_below_a_file_is_refused_and_says_why(folder, tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(SinkError, match="a file stands there, or above it"):
+        charts.draw_run(folder, tmp_path / "file" / "picture.png")
+
+
 def test_a_name_cannot_end_the_script_it_stands_in():
     name = "</script><b>"
     text = page.assemble(name, {"name": name}, "")

@@ -14,7 +14,8 @@ from sfm_stream.cli.options import app, expect_picture
 def report(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run.")],
     out: Annotated[
-        Path | None, typer.Option(help="The file [report.html in the run's folder].")
+        Path | None,
+        typer.Option(help="A file, or a folder for report.html [the run's]."),
     ] = None,
     png: Annotated[
         Path | None,

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from sfm_stream import sinks
 from sfm_stream.errors import ConfigError, SinkError
-from sfm_stream.storage import run_folder
+from sfm_stream.storage import atomic, run_folder
 
 if TYPE_CHECKING:
     import polars as pl
@@ -137,7 +137,7 @@ def _save(figure: Figure, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         figure.savefig(path)
     except OSError as e:
-        raise SinkError(str(path), f"cannot be written: {e.strerror}") from e
+        raise SinkError(str(path), *atomic.explain(e)) from e
 
 
 def longest(scores: pl.DataFrame) -> str:

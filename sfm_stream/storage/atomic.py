@@ -116,4 +116,9 @@ def explain(error: OSError) -> tuple[str, str]:
         return problem, "raise the limit of open files (ulimit -n, LimitNOFILE=)"
     if error.errno == errno.ENOLCK:
         return f"cannot be locked: {reason}", "choose a folder on a disk that has locks"
-    return f"cannot be used: {reason}", "check that the folder exists and is writable"
+    problem = f"cannot be used: {reason}"
+    if error.errno == errno.EISDIR:
+        return problem, "name a file"
+    if error.errno in {errno.EEXIST, errno.ENOTDIR}:
+        return problem, "a file stands there, or above it: name another folder"
+    return problem, "check that the folder exists and is writable"

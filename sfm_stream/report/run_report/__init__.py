@@ -18,7 +18,7 @@ def write(run: run_folder.Run, out: Path | None = None) -> Path:
 
     Args:
         run: a run that has ended.
-        out: the file; None means `report.html` in the run's folder.
+        out: the file, or an existing folder for `report.html`; None means the run's.
 
     Returns:
         The file.
@@ -26,6 +26,7 @@ def write(run: run_folder.Run, out: Path | None = None) -> Path:
     Raises:
         SinkError: if the records cannot be read or the file cannot be written.
     """
-    path = run.folder / NAME if out is None else out
+    place = run.folder if out is None else out
+    path = place / NAME if place.is_dir() else place
     found = content.gather(run)
     return page.write(__name__, "report.js", found["about"]["name"], found, path)
