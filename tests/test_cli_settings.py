@@ -199,6 +199,12 @@ def test_a_table_is_explained_key_by_key_and_every_key_can_be(sfm_stream):
         assert unsaid == []
 
 
+def test_a_mistyped_table_is_guessed(sfm_stream):
+    code, _, err = sfm_stream("explain", "targt")
+    assert code == 1
+    assert err.endswith("targt: unknown key; did you mean 'target'?\n")
+
+
 def test_an_option_is_explained_with_the_connectors_that_have_it(sfm_stream):
     code, out, _ = sfm_stream("explain", "feed.options.seed")
     assert code == 0

@@ -124,6 +124,12 @@ def test_the_command_stops_the_daemon_that_answers_at_an_address(
     assert out.rstrip().endswith(f"run: {run}")
 
 
+def test_a_mistyped_folder_is_no_address(sfm_stream):
+    code, _, err = sfm_stream("stop", "runs/nothere")
+    assert code == 1
+    assert "runs/nothere: expected the folder of a run or an address, was ne" in err
+
+
 def test_the_command_stops_no_process_of_another_machine(tmp_path, sfm_stream):
     vitals = msgspec.structs.replace(WELL, pid=os.getpid(), run=str(tmp_path))
     with served_apart(ask=lambda: vitals) as url:

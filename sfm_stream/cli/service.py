@@ -145,6 +145,9 @@ def _run_at(url: str) -> Path:
     from sfm_stream.daemon.host import pid_file
     from sfm_stream.daemon.http.client import ask
 
+    if ":" not in url:  # an address has a port
+        problem = "expected the folder of a run or an address, was neither"
+        raise AddressError(url, problem, pid_file.HINT)
     vitals = ask(url).vitals
     folder = Path(vitals.run)
     if pid_file.owner(folder) != vitals.pid:

@@ -161,7 +161,9 @@ def explain(
     options = _options(name)
     if not found and not options:
         listed = "`sfm-stream feeds NAME` lists the options of a connector"
-        hint = listed if name.startswith(OPTIONS) else did_you_mean(name, known)
+        tables = dict.fromkeys(key.partition(".")[0] for key in known)
+        near = did_you_mean(name, [*tables, *known])
+        hint = listed if name.startswith(OPTIONS) else near
         raise ConfigError(name, "unknown key", hint)
     for key in found:
         _tell(key, *known[key], _kind(Config, key))
