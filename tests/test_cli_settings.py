@@ -24,6 +24,7 @@ def test_check_shows_what_was_written_and_no_defaults(sfm_stream):
     tree = tomllib.loads(DEMO.read_text()) | {"model": {"states": 16}}
     assert tomllib.loads(out) == tree
     assert "# inputs for value: change, level" in out
+    assert '\n[feed.options]\nsignal = "tones"\nticks = 20000\n' in out
 
 
 def test_check_names_some_of_many_inputs_and_targets(sfm_stream, tmp_path):
@@ -49,8 +50,9 @@ def test_check_of_all_marks_what_was_written(sfm_stream):
     lines = out.splitlines()
     assert "states = 16  # set" in lines
     assert "frequencies = 8" in lines
-    written = sum(len(table) for table in tomllib.loads(DEMO.read_text()).values())
-    assert sum(line.endswith("# set") for line in lines) == written + 1
+    marked = [line.split(" = ")[0] for line in lines if line.endswith("# set")]
+    assert marked == ["connector", "signal", "ticks", "values", "horizons", "states",
+                      "warmup"]  # fmt: skip
     assert len(tomllib.loads(out)["learn"]) > 5
 
 

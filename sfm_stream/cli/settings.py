@@ -134,14 +134,17 @@ def _only(full: Any, given: Any) -> Any:  # noqa: ANN401 any value of TOML
 
 def _marked(text: str, given: Any) -> str:  # noqa: ANN401 any value of TOML
     """Mark the lines of one or several tables whose keys were written."""
-    tables = list(given) if isinstance(given, list | tuple) else [given]
-    lines, number = [], -1
+    tables = iter(given if isinstance(given, list | tuple) else [given])
+    lines: list[str] = []
+    table: Mapping[str, Any] = {}
+    here = table
     for line in text.splitlines():
-        number += line.startswith("[")
+        if line.startswith("["):
+            inner = line.strip("[]").partition(".")[2]
+            table = table if inner else next(tables)
+            here = table.get(inner, {}) if inner else table
         key, equals, _ = line.partition(" = ")
-        lines.append(
-            line + MARK * bool(equals and key in tables[number : number + 1][0])
-        )
+        lines.append(line + MARK * bool(equals and key in here))
     return "\n".join(lines)
 
 

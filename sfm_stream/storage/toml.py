@@ -17,25 +17,30 @@ DELETE = "\x7f"  # the one control character that JSON leaves bare and TOML does
 def write(tree: Mapping[str, Any]) -> str:
     """Write tables of plain values as TOML; keys whose value is None are left out.
 
+    A table within a table has a head of its own, such as `[feed.options]`.
+
     Args:
         tree: name to a table, or to a list of tables; a table is key to value.
     """
     tables = []
     for name, value in tree.items():
         if isinstance(value, Mapping):
-            tables.append(_table(f"[{_key(name)}]", value))
+            tables.append(_table(f"[{_key(name)}]", _key(name), value))
         else:
-            tables += [_table(f"[[{_key(name)}]]", one) for one in value]
+            tables += [_table(f"[[{_key(name)}]]", _key(name), one) for one in value]
     return "\n".join(tables)
 
 
-def _table(head: str, values: Mapping[str, Any]) -> str:
+def _table(head: str, path: str, values: Mapping[str, Any]) -> str:
+    inner = {k: v for k, v in values.items() if isinstance(v, Mapping) and v}
     lines = [
         f"{_key(key)} = {_value(value)}"
         for key, value in values.items()
-        if value is not None
+        if value is not None and key not in inner
     ]
-    return "\n".join([head, *lines, ""])
+    below = [f"{path}.{_key(key)}" for key in inner]
+    tables = map(_table, [f"[{one}]" for one in below], below, inner.values())
+    return "\n".join([head, *lines, "", *tables])
 
 
 def _value(value: object) -> str:
