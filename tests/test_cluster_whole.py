@@ -41,6 +41,7 @@ def test_what_counts_is_summed_and_what_lasts_is_the_worst():
     one = whole(answers(WELL, OTHER)).vitals
     assert set(one.streams) == {"btcusdt", "ethusdt", "solusdt"}
     assert (one.ticks, one.rejected, one.seq) == (1_050, 3, 3_000)
+    assert one.pid == 0
     assert one.counters == {"garbage": 4, "connecting": 2, "dropped": 2}
     assert (one.state, one.lag_s, one.learning) == ("catching up", 7.0, False)
     assert (one.checkpoint.age_s, one.checkpoint.problem) == (20.0, "the disk is full")

@@ -106,11 +106,13 @@ def test_connections_are_told_apart_on_a_narrow_terminal_troubled_ones_first(sho
     )
 
 
-def test_a_sink_that_is_named_as_its_kind_is_named_once(shown):
-    sink = replace(SINK, name="jsonl jsonl", kind="jsonl")
-    with served_apart(ask=lambda: vitals(sinks=(sink,))) as url:
-        _, out, _ = shown(url)
-    assert ("jsonl", "", "3") in [row[:3] for row in cells(out)]
+def test_several_daemons_have_no_process_and_no_line_is_broken(shown):
+    alarm = f"the disk is full: {'/far' * 40}/records"
+    ill = vitals(alarms=(alarm,))
+    with served_apart(ask=lambda: ill) as one, served_apart() as other:
+        _, out, _ = shown(one, other, width=80)
+    assert "process" not in out
+    assert f"alarm: {one}: {alarm}" in out.splitlines()
 
 
 def test_a_daemon_that_compiles_says_how_long_that_takes(shown):

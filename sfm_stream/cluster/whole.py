@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -83,7 +82,7 @@ def _counted(parts: Sequence[Vitals]) -> Counter[str]:
 def _joined(parts: Sequence[Vitals]) -> Vitals:
     return Vitals(
         version=", ".join(dict.fromkeys(one.version for one in parts)),
-        pid=os.getpid(),
+        pid=0,
         run=", ".join(one.run for one in parts),
         state=min((one.state for one in parts), key=STATES.index),
         since=min(one.since for one in parts),

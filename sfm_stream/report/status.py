@@ -30,26 +30,40 @@ def watching() -> Iterator[Callable[[Answer], None]]:
     """Give a function that shows a live process's answer, in place on a terminal."""
     console = Console(highlight=False)
     if not console.is_terminal:
-        yield lambda answer: console.print(_status(answer))
+        yield lambda answer: _print(answer, console)
         return
     with Live(console=console, auto_refresh=False) as place:
-        yield lambda answer: place.update(_status(answer), refresh=True)
+        yield lambda answer: place.update(
+            Group(*_tables(answer.vitals), *_lines(answer)), refresh=True
+        )
 
 
-def _status(answer: Answer) -> Group:
-    vitals = answer.vitals
-    readiness = [f"not ready: {reason}" for reason in answer.reasons] or ["ready"]
-    alarms = [f"alarm: {alarm}" for alarm in vitals.alarms]
+def _print(answer: Answer, console: Console) -> None:
+    """Print the tables in the console's width, and each line as a whole."""
+    console.print(*_tables(answer.vitals), sep="")
+    for line in _lines(answer):
+        console.print(line, soft_wrap=True)
+
+
+def _tables(vitals: Vitals) -> list[Table]:
     feeds = _connections(vitals.feeds), _happened(vitals.feeds)
-    parts = [_process(vitals), _streams(vitals.streams), *feeds]
-    told = [Text(line) for line in (*alarms, *readiness)]
-    return Group(*parts, _sinks(vitals.sinks), *told)
+    return [
+        _process(vitals), _streams(vitals.streams), *feeds, _sinks(vitals.sinks)
+    ]  # fmt: skip
+
+
+def _lines(answer: Answer) -> list[Text]:
+    """Give the alarms, and why the daemon is not ready."""
+    readiness = [f"not ready: {reason}" for reason in answer.reasons] or ["ready"]
+    alarms = [f"alarm: {alarm}" for alarm in answer.vitals.alarms]
+    return [Text(line) for line in (*alarms, *readiness)]
 
 
 def _process(vitals: Vitals) -> Table:
     saved, journal = vitals.checkpoint, vitals.journal
+    process = f", process {vitals.pid}" if vitals.pid else ""
     told = {
-        "run": f"{vitals.run}, version {vitals.version}, process {vitals.pid}",
+        "run": f"{vitals.run}, version {vitals.version}{process}",
         "state": f"{state_of(vitals)}, up {vitals.uptime_s:,.0f} s",
         "events": f"{vitals.seq:,}, of them {vitals.recovered:,} recovered",
         "ticks": f"{vitals.ticks:,}, {vitals.rejected:,} rejected",
@@ -129,13 +143,11 @@ def _happened(connections: Iterable[Connection]) -> Table:
 
 def _sinks(sinks: Iterable[Status]) -> Table:
     table = Table("sink", "kind")
-    for name in ("queued", "spilled", "dropped", "written"):
+    for name in ("queued", "spilled", "dropped", "taken"):
         table.add_column(name, justify="right")
     table.add_column("trouble")
     for sink in sinks:
         counts = (sink.queued, sink.spilled, sink.dropped, sink.written)
         shown = (f"{count:,}" for count in counts)
-        name = sink.name.removeprefix(f"{sink.kind} ")
-        kind = Text(sink.kind if sink.kind != name else "")
-        table.add_row(Text(name), kind, *shown, Text(sink.error))
+        table.add_row(Text(sink.name), Text(sink.kind), *shown, Text(sink.error))
     return table

@@ -138,7 +138,7 @@ class Outline(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         version: version of this project.
-        pid: id of the process.
+        pid: id of the process; 0 if this is the status of several.
         run: folder of its run.
         state: `starting`, `compiling` (the kernels, about a minute, once),
             `recovering`, `live`, `catching up`, `stopping` or `stopped`.
