@@ -465,12 +465,15 @@ def test_a_bar_with_pace_shows_on_a_terminal_alone(monkeypatch, capsys):
     assert "sfm-stream: something [odd] happened" in shown
 
 
+@pytest.mark.parametrize("is_terminal", [True, False])
 @pytest.mark.parametrize("terminal_of", ["", "60", "80", "200"])
 def test_a_table_shows_its_numbers_whole_however_narrow_the_terminal(
-    terminal_of, monkeypatch, capsys
+    terminal_of, is_terminal, monkeypatch, capsys
 ):
+    monkeypatch.delenv("COLUMNS", raising=False)
     if terminal_of:
         monkeypatch.setenv("COLUMNS", terminal_of)
+    if terminal_of and is_terminal:
         monkeypatch.setenv("FORCE_COLOR", "1")
         monkeypatch.setenv("NO_COLOR", "1")
     numbers = [f"1.{i:03d}e-18" for i in range(11)]

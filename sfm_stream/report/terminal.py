@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -32,7 +33,7 @@ from sfm_stream.storage import run_folder
 
 SHOWN_FREQUENCIES, SHOWN_STREAMS = 3, 6
 WIDEST = 10_000
-"""Columns assumed where the output is not a terminal."""
+"""Columns assumed where the output is no terminal and `COLUMNS` is not set."""
 BESIDE = 3
 """Characters of a column beside its texts: a space on each side and a border."""
 CONSTANT = 1e-12
@@ -220,8 +221,8 @@ def show_table(
 ) -> None:
     """Show a table without cutting off any number.
 
-    Columns that do not fit a terminal follow in further tables below. If the output is
-    not a terminal, one table has all columns.
+    Columns that do not fit a terminal, or `COLUMNS` characters, follow in further
+    tables below. Without both, one table has all columns.
 
     Args:
         head: names of the first columns, which hold texts.
@@ -230,7 +231,7 @@ def show_table(
         title: of the table.
     """
     console, rows = Console(stderr=True, highlight=False), list(rows)
-    if not console.is_terminal:
+    if not (console.is_terminal or os.environ.get("COLUMNS", "").isdecimal()):
         console.width = WIDEST
     first = len(head)
     columns = list(zip(*rows, strict=True)) or [()] * (first + len(numbers))
