@@ -35,6 +35,14 @@ def test_sinks_are_named_by_kind_and_place():
     assert list(named(config)) == [RECORDS, "jsonl jsonl", "jsonl a-b.jsonl"]
 
 
+def test_the_status_names_a_sink_by_its_file(tmp_path):
+    sinks = opened(tmp_path, config_of({"kind": "jsonl"}))
+    states = [delivery.state() for delivery in sinks.deliveries.values()]
+    told = [(RECORDS, "parquet"), ("records.jsonl", "jsonl")]
+    assert [(state.name, state.kind) for state in states] == told
+    sinks.close(30)
+
+
 @pytest.mark.parametrize(
     ("sinks", "told"),
     [

@@ -99,7 +99,7 @@ def test_sink_that_blocks_does_not_hold_up_who_offers(tmp_path, moody):
     for records in ticks():
         delivery.offer(records)
     state = delivery.state()
-    assert (state.name, state.kind) == ("moody", "ours")
+    assert (state.name, state.kind) == ("ours", "ours")
     assert (state.queued, state.written) == (len(ROWS), 0)
     assert 0 < state.blocked_s < DEADLINE_S
     moody.open.set()
@@ -175,8 +175,8 @@ def test_calls_that_fail_are_made_again_in_order(tmp_path, moody, monkeypatch):
     assert list(moody.rows()) == ROWS
     assert moody.calls[:5] == ["flush"] * 5
     assert said.lines == [
-        "sink moody: there: the other side is away",
-        "sink moody: works again",
+        "sink ours: there: the other side is away",
+        "sink ours: works again",
     ]
     assert [line.level for line in said.lines] == [Level.ERROR, Level.INFO]
     assert delivery.state().error == ""

@@ -27,6 +27,7 @@ from sfm_stream.notices import Say, info, warning
 from sfm_stream.notices import error as failing
 from sfm_stream.settings import Sink as Settings
 from sfm_stream.sinks.backlog import Backlog, Barrier
+from sfm_stream.sinks.opening import place_of
 
 if TYPE_CHECKING:
     from sfm_stream.records import Records
@@ -47,12 +48,12 @@ class Status(msgspec.Struct, frozen=True):
     """The state of a delivery.
 
     Attributes:
-        name: name of the sink.
+        name: file or folder of the sink, or its kind if it has none.
         kind: kind of the sink.
         queued: rows queued in memory, those being written included.
         spilled: rows queued on disk.
         dropped: rows lost.
-        written: rows that the sink has taken.
+        written: rows that the sink has taken, before its choice of kinds and streams.
         blocked_s: seconds since the running call of the sink began; 0 without one.
         error: the current error of the sink or the spill, or empty.
         lost: why records that the sink had written are gone, or empty.
@@ -86,7 +87,7 @@ class Delivery:
     Only one thread may call `offer`; any thread may call the other methods.
 
     Args:
-        name: name of the sink, and of its folder of spilled records.
+        name: name of its folder of spilled records, and of its thread.
         sink: the sink; from now on only the delivery's own thread uses it.
         settings: kind, queue and overload.
         folder: parent of the folder of spilled records.
@@ -108,7 +109,8 @@ class Delivery:
         say: Say = lambda _: None,
         guard: Callable[[], None] = lambda: None,
     ) -> None:
-        self._name, self._sink, self._settings, self._say = name, sink, settings, say
+        self._sink, self._settings, self._say = sink, settings, say
+        self._name = place_of(settings)
         self._guard = guard
         self._backlog = Backlog(folder / name, settings.queue, settings.overload)
         self._box: SimpleQueue[Item | Settings | _Signal] = SimpleQueue()

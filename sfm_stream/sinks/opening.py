@@ -62,6 +62,11 @@ def open_sink(
     return Chosen(sink, settings.records, settings.streams)
 
 
+def place_of(settings: Settings) -> str:
+    """Name a sink for people: its file or folder, or its kind if it has none."""
+    return settings.path or PATHS.get(settings.kind, settings.kind)
+
+
 def open_anew(settings: Settings, folder: Path, tables: Tables) -> Chosen:
     """Rename what is left of a sink that lost records, and open a new one.
 
@@ -115,7 +120,7 @@ def expect_sinks(wanted: Iterable[Settings]) -> None:
     for one in wanted:
         if one.kind not in (*PATHS, SERVED):
             class_of(one.kind, KIND, OF_A_SINK)
-        place = one.path or PATHS.get(one.kind, one.kind)
+        place = place_of(one)
         # the folder of spilled records has this name, with - for /
         name = str(PurePath(place)).replace("/", "-")
         if name in taken:

@@ -126,7 +126,12 @@ OF_SINK = (
     Figure("sink_queued_rows", "rows that wait in memory", lambda s: s.queued),
     Figure("sink_spilled_rows", "rows that wait on disk", lambda s: s.spilled),
     Figure("sink_dropped_rows", "rows lost", lambda s: s.dropped, COUNTER),
-    Figure("sink_written_rows", "rows written", lambda s: s.written, COUNTER),
+    Figure(
+        "sink_written_rows",
+        "rows it took, before its choice",
+        lambda s: s.written,
+        COUNTER,
+    ),
     Figure(
         "sink_blocked_seconds",
         "how long the present write has lasted",
