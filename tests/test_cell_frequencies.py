@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sfm_stream.cell.frequencies import frequencies, spacing
+from sfm_stream.cell.frequencies import frequencies, period, spacing
 from sfm_stream.errors import ConfigError
 
 GRIDS = ("paper", "half", "log")
@@ -63,6 +63,11 @@ def test_spacing_of_the_half_grid_is_half_its_step():
     np.testing.assert_allclose(
         np.full(8, np.pi / 16), spacing(frequencies("half", 8, 256.0))
     )
+
+
+def test_the_period_of_a_frequency_is_in_ticks_and_the_constant_has_none():
+    found = [period(omega) for omega in frequencies("log", 3, 256.0).tolist()]
+    assert found == [None, pytest.approx(256.0), pytest.approx(2.0)]
 
 
 def test_spacing_of_one_frequency_is_half_the_band():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -11,6 +13,8 @@ Array = NDArray[np.float64]
 
 # The shortest period visible with one value per tick (the Nyquist limit), in ticks.
 SHORTEST_PERIOD = 2.0
+# A frequency of at most this many radians per tick counts as constant.
+CONSTANT = 1e-12
 
 
 def frequencies(grid: str, count: int, longest_period: float) -> Array:
@@ -43,6 +47,15 @@ def frequencies(grid: str, count: int, longest_period: float) -> Array:
         return _log(count, longest_period)
     problem = f"expected one of half, log, paper, was {grid!r}"
     raise ConfigError("model.grid", problem, "use log unless you reproduce the paper")
+
+
+def period(omega: float) -> float | None:
+    """Give the period of a frequency in ticks; None for the constant one.
+
+    Args:
+        omega: radians per tick.
+    """
+    return math.tau / omega if omega > CONSTANT else None
 
 
 def spacing(omega: Array) -> Array:

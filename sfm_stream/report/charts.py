@@ -5,7 +5,6 @@ It uses matplotlib, which is the extra `plot` and is loaded only when needed.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
@@ -14,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sfm_stream import sinks
+from sfm_stream.cell.frequencies import period
 from sfm_stream.errors import ConfigError, SinkError
 from sfm_stream.storage import atomic, run_folder
 
@@ -29,8 +29,6 @@ KINDS = (".png", ".svg", ".pdf")
 SIZE, DOTS = (10.0, 7.0), 150
 POINTS, COLUMNS = 2_000, 600
 SHOWN_TICKS = 300
-CONSTANT = 1e-12
-"""A frequency below this many radians per tick counts as constant."""
 
 
 class Series(NamedTuple):
@@ -230,7 +228,7 @@ def _draw_spectrogram(
         amplitude[:, order].T, aspect="auto", origin="lower", cmap="magma",
         interpolation="nearest", extent=(0, 1, -0.5, len(order) - 0.5),
     )  # fmt: skip
-    axes.set_yticks(range(len(order)), [period(frequencies[i]) for i in order])
+    axes.set_yticks(range(len(order)), [period_text(frequencies[i]) for i in order])
     axes.set_ylabel("period, ticks")
     places = np.linspace(0, len(time) - 1, 6).astype(int)
     days = [str(time[i].astype("datetime64[s]")).replace("T", "\n") for i in places]
@@ -238,9 +236,10 @@ def _draw_spectrogram(
     axes.figure.colorbar(image, ax=axes, label="amplitude")
 
 
-def period(omega: float) -> str:
+def period_text(omega: float) -> str:
     """Write the period of a frequency (radians per tick) in ticks."""
-    return f"{math.tau / omega:.3g}" if omega > CONSTANT else "constant"
+    ticks = period(omega)
+    return "constant" if ticks is None else f"{ticks:.4g}"
 
 
 def amplitudes(records: Path, stream: str, target: str) -> tuple[Times, Floats]:

@@ -27,6 +27,7 @@ from rich.text import Text
 
 from sfm_stream import sinks
 from sfm_stream.errors import SHOWN, FeedError, amount, listed
+from sfm_stream.report import charts
 from sfm_stream.running import judgement, metrics
 from sfm_stream.running.replay import Watch
 from sfm_stream.storage import run_folder
@@ -36,8 +37,6 @@ WIDEST = 10_000
 """Columns assumed where the output is no terminal and `COLUMNS` is not set."""
 BESIDE = 3
 """Characters of a column beside its texts: a space on each side and a border."""
-CONSTANT = 1e-12
-"""A frequency below this many radians per tick counts as constant."""
 
 
 class _Pace(ProgressColumn):
@@ -340,10 +339,7 @@ def _show_scores(target: str, horizons: Mapping[str, Mapping[str, Any]]) -> None
 
 
 def _show_frequencies(strongest: Iterable[tuple[float, float]]) -> None:
-    rows = [
-        (f"{math.tau / omega:.1f}" if omega > CONSTANT else "constant", number(size))
-        for omega, size in strongest
-    ]
+    rows = [(charts.period_text(omega), number(size)) for omega, size in strongest]
     show_table(["period, ticks"], ["mean amplitude"], rows)
 
 

@@ -8,12 +8,13 @@ enough for a chart.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+
+from sfm_stream.cell.frequencies import period
 
 if TYPE_CHECKING:
     from sfm_stream.engine import Engine
@@ -31,8 +32,6 @@ PARTS = 255
 """The byte for a weight of 1."""
 STEPS, MIDDLE = 16, 128
 """The byte of an amplitude: `MIDDLE` plus its logarithm to base 2 times `STEPS`."""
-CONSTANT = 1e-12
-"""A frequency below this many radians per tick counts as constant."""
 NS_PER_MS = 1e6
 OF_HORIZONS = ("forecast", "skill", "weights")
 
@@ -71,9 +70,7 @@ def shape_of(engine: Engine) -> Shape:
         ticks=tuple(h.ticks for h in horizons),
         ns=tuple(h.ns for h in horizons),
         experts=tuple(engine.experts),
-        periods=tuple(
-            math.tau / w if w > CONSTANT else None for w in engine.frequencies.tolist()
-        ),
+        periods=tuple(map(period, engine.frequencies.tolist())),
         level=engine.config.forecast.levels[-1],
     )
 

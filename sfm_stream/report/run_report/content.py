@@ -363,7 +363,7 @@ def _spectrogram(run: run_folder.Run, shown: str) -> dict[str, Any]:
     shades = np.round(255 * amplitude[:, order] / top).astype(np.uint8)
     return {
         "time": (times.astype(np.int64) / NS_PER_S).tolist(),
-        "periods": [charts.period(run.info["frequencies"][i]) for i in order],
+        "periods": [charts.period_text(run.info["frequencies"][i]) for i in order],
         "top": top,
         "shades": shades.tolist(),
     }
