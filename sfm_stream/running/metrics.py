@@ -326,15 +326,25 @@ def counted(
     Raises:
         SinkError: if the records cannot be read.
     """
+    for part in sinks.read(folder, "scores", [*NAMES, "origin", *values]):
+        yield after_warm_up(part, warmup)
+
+
+def after_warm_up(scores: pl.DataFrame, warmup: Mapping[str, int]) -> pl.DataFrame:
+    """Give the scores after the warm-up, in their order.
+
+    Args:
+        scores: with the columns stream and origin.
+        warmup: per stream, the first origin that counts; 0 where absent.
+    """
     import polars as pl
 
-    first = pl.lit(0)
-    if warmup:
-        first = pl.col("stream").replace_strict(
-            list(warmup), list(warmup.values()), default=0, return_dtype=pl.Int64
-        )
-    for part in sinks.read(folder, "scores", [*NAMES, "origin", *values]):
-        yield part.filter(pl.col("origin") >= first)
+    if not warmup:
+        return scores
+    first = pl.col("stream").replace_strict(
+        list(warmup), list(warmup.values()), default=0, return_dtype=pl.Int64
+    )
+    return scores.filter(pl.col("origin") >= first)
 
 
 def _know(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,12 +21,7 @@ if TYPE_CHECKING:
 
 STEPS = 300
 """Number of moments in the curves of skill since the start."""
-FEW = 20
-"""Curves begin after this many scores."""
-NS_PER_S = 1e9
 PACES = ("ticks_per_s", "peak_rss_mib")
-COLUMNS = ("stream", "target", "horizon", "origin", "time",
-           "truth", "mean", "naive", "covered")  # fmt: skip
 
 
 @np.errstate(over="ignore")  # a value too large for a float is not shown
@@ -67,19 +61,14 @@ def _scores(folder: Path, warmup: float) -> pl.DataFrame:
     """Read the scores of a model after the warm-up; fail if there are none."""
     import polars as pl
 
-    scores = sinks.whole(folder, "scores", COLUMNS)
+    scores = sinks.whole(folder, "scores", curves.SCORES)
     if scores is None:
         raise _none(folder)
     text = (pl.col(n).cast(pl.String) for n in ("stream", "target", "horizon"))
     found = scores.with_columns(*text)
     lasts = found.group_by("stream").agg(pl.col("origin").max() + 1)
     first = metrics.first_scored(warmup, dict(lasts.rows()))
-    starts = pl.DataFrame(
-        {"stream": list(first), "first": list(first.values())},
-        schema={"stream": pl.String, "first": pl.Int64},
-    )
-    counted = found.join(starts, on="stream", maintain_order="left")
-    counted = counted.filter(pl.col("origin") >= pl.col("first"))
+    counted = metrics.after_warm_up(found, first)
     if not len(counted):
         raise _none(folder)
     return counted
@@ -120,7 +109,7 @@ def _so_far(tables: Mapping[str, pl.DataFrame]) -> dict[str, Any]:
     """Give the skill since the start, at the same moments for all models."""
     longest = max(tables.values(), key=len)
     at = np.unique(np.linspace(0, len(longest) - 1, STEPS).astype(np.int64))
-    times = longest["time"].to_numpy()[at] / NS_PER_S
+    times = longest["time"].to_numpy()[at] / curves.NS_PER_S
     return {
         "time": times.tolist(),
         "models": {
@@ -132,10 +121,11 @@ def _so_far(tables: Mapping[str, pl.DataFrame]) -> dict[str, Any]:
 def _at(times: Floats, table: pl.DataFrame) -> list[float | None]:
     squared, naive = figures.squares(table)
     skill = curves.ratio_skill(np.cumsum(squared), np.cumsum(naive))
-    skill[:FEW] = np.nan
-    rows = np.searchsorted(table["time"].to_numpy() / NS_PER_S, times, "right") - 1
+    skill[: curves.FEW] = np.nan
+    scored = table["time"].to_numpy() / curves.NS_PER_S
+    rows = np.searchsorted(scored, times, "right") - 1
     told = np.where(rows >= 0, skill[np.maximum(rows, 0)], np.nan).tolist()
-    return [_number(value) for value in told]
+    return [curves.rounded(value, 6) for value in told]
 
 
 def _last(tables: Mapping[str, pl.DataFrame]) -> dict[str, Any]:
@@ -148,16 +138,9 @@ def _last(tables: Mapping[str, pl.DataFrame]) -> dict[str, Any]:
     for name, table in tables.items():
         mine = table.select("origin", pl.col("mean").alias("said"))
         joined = longest.join(mine, on="origin", how="left", maintain_order="left")
-        columns[name] = [_number(value) for value in joined["said"].to_list()]
+        columns[name] = [curves.rounded(value, 6) for value in joined["said"].to_list()]
     return {
-        "time": (times.to_numpy() / NS_PER_S).tolist(),
-        "truth": [_number(value) for value in longest["truth"].to_list()],
+        "time": (times.to_numpy() / curves.NS_PER_S).tolist(),
+        "truth": [curves.rounded(value, 6) for value in longest["truth"].to_list()],
         "models": columns,
     }
-
-
-def _number(value: float | None) -> float | None:
-    """Round a number to six significant digits; None for NaN and infinite values."""
-    if value is None or not math.isfinite(value):
-        return None
-    return float(f"{value:.6g}")

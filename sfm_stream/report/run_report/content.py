@@ -30,14 +30,9 @@ STEPS = 400
 """Points of slow curves: rolling skill, coverage, weights."""
 ROLLING = 50
 """Rolling figures average over one part of this many parts of a run."""
-FEW = 20
-"""Curves begin after this many scores."""
-NS_PER_S = 10**9
 DAY_S, HOUR_S, HOURS, DAYS = 86_400, 3_600, 24, 7
 EPOCH_WEEKDAY = 3
 """1970-01-01 was a Thursday; 0 is Monday."""
-SCORES = ("stream", "target", "horizon", "origin", "time",
-          "truth", "mean", "naive", "covered")  # fmt: skip
 BOUNDS = ("stream", "target", "horizon", "origin", "lower", "upper")
 COUNTED = {"voided": "reason", "rejected": "reason", "updates": "skipped",
            "decisions": "action"}  # fmt: skip
@@ -58,7 +53,9 @@ def gather(run: run_folder.Run) -> dict[str, Any]:
     Raises:
         SinkError: if there are no scores, or records cannot be read.
     """
-    scores = _behind_warm_up(run, _all(run, "scores", SCORES))
+    scores = _all(run, "scores", curves.SCORES)
+    warmup = metrics.first_scored(run.config.run.warmup, _ticks(run))
+    scores = metrics.after_warm_up(scores, warmup)
     if not len(scores):
         raise _none(run, "scores")
     streams = _streams(scores)
@@ -137,18 +134,6 @@ def _changed(tree: Mapping[str, Any]) -> dict[str, Any]:
         for key, value in config.leaves(tree)
         if usual.get(key) != value
     }  # fmt: skip
-
-
-def _behind_warm_up(run: run_folder.Run, scores: pl.DataFrame) -> pl.DataFrame:
-    import polars as pl
-
-    first = metrics.first_scored(run.config.run.warmup, _ticks(run))
-    starts = pl.DataFrame(
-        {"stream": list(first), "first": list(first.values())},
-        schema={"stream": scores.schema["stream"], "first": pl.Int64},
-    )
-    counted = scores.join(starts, on="stream", maintain_order="left")
-    return counted.filter(pl.col("origin") >= pl.col("first")).drop("first")
 
 
 def _ticks(run: run_folder.Run) -> dict[str, int]:
@@ -251,12 +236,12 @@ def _rows(rows: pl.DataFrame, chosen: Any) -> dict[str, list[Any]]:  # noqa: ANN
     """Give the chosen rows as columns: seconds, truth, forecast and bounds."""
     at = np.arange(len(rows))[chosen]
     picked = rows[at.tolist()]
-    times = picked["time"].to_numpy() / NS_PER_S
+    times = picked["time"].to_numpy() / curves.NS_PER_S
     columns = (picked[name].cast(float) for name in ("truth", "mean", "lower", "upper"))
     return {
         "time": times.tolist(),
         **{
-            column.name: [_number(value, 7) for value in column.to_list()]
+            column.name: [curves.rounded(value, 7) for value in column.to_list()]
             for column in columns
         },
     }
@@ -264,23 +249,23 @@ def _rows(rows: pl.DataFrame, chosen: Any) -> dict[str, list[Any]]:  # noqa: ANN
 
 def _over_time(rows: pl.DataFrame, squared: Floats, naive: Floats) -> dict[str, Any]:
     """Give rolling and cumulative skill and rolling coverage at `STEPS` moments."""
-    width = max(FEW, len(rows) // ROLLING)
+    width = max(curves.FEW, len(rows) // ROLLING)
     at = np.unique(np.linspace(0, len(rows) - 1, STEPS).astype(np.int64))
     rolled = curves.ratio_skill(
         curves.rolling(squared, width), curves.rolling(naive, width)
     )
     whole = curves.ratio_skill(np.cumsum(squared), np.cumsum(naive))
-    rolled[:FEW] = whole[:FEW] = np.nan
+    rolled[: curves.FEW] = whole[: curves.FEW] = np.nan
     covered = rows["covered"].cast(float).fill_null(np.nan).to_numpy()
     known = np.isfinite(covered)
     share = np.full(len(rows), np.nan)
     share[known] = curves.rolling(covered[known], width)
-    share[np.flatnonzero(known)[:FEW]] = np.nan
+    share[np.flatnonzero(known)[: curves.FEW]] = np.nan
     return {
-        "time": (rows["time"].to_numpy()[at] / NS_PER_S).tolist(),
-        "rolling skill": [_number(v) for v in rolled[at]],
-        "skill so far": [_number(v) for v in whole[at]],
-        "coverage": [_number(v) for v in share[at]],
+        "time": (rows["time"].to_numpy()[at] / curves.NS_PER_S).tolist(),
+        "rolling skill": [curves.rounded(v) for v in rolled[at]],
+        "skill so far": [curves.rounded(v) for v in whole[at]],
+        "coverage": [curves.rounded(v) for v in share[at]],
         "width": width,
     }
 
@@ -307,12 +292,12 @@ def _by_clock(
     rows: pl.DataFrame, squared: Floats, naive: Floats
 ) -> dict[str, list[float | None]]:
     """Give the skill by hour of the day and by day of the week, UTC."""
-    seconds = rows["time"].to_numpy() // NS_PER_S
+    seconds = rows["time"].to_numpy() // curves.NS_PER_S
     hour = seconds % DAY_S // HOUR_S
     day = (seconds // DAY_S + EPOCH_WEEKDAY) % DAYS
     return {
         name: [
-            _number(v)
+            curves.rounded(v)
             for v in curves.ratio_skill(
                 curves.grouped(keys, squared, count), curves.grouped(keys, naive, count)
             )
@@ -343,9 +328,9 @@ def _weights(run: run_folder.Run, shown: str) -> dict[str, Any]:
         pl.col("time").first(), *(pl.col(name).mean() for name in names)
     )
     return {
-        "time": (means["time"].to_numpy() / NS_PER_S).tolist(),
+        "time": (means["time"].to_numpy() / curves.NS_PER_S).tolist(),
         "experts": {
-            expert: [_number(v, 4) for v in means[name].to_list()]
+            expert: [curves.rounded(v, 4) for v in means[name].to_list()]
             for expert, name in zip(experts, names, strict=True)
         },
     }
@@ -362,7 +347,7 @@ def _spectrogram(run: run_folder.Run, shown: str) -> dict[str, Any]:
     top = float(amplitude.max()) or 1.0
     shades = np.round(255 * amplitude[:, order] / top).astype(np.uint8)
     return {
-        "time": (times.astype(np.int64) / NS_PER_S).tolist(),
+        "time": (times.astype(np.int64) / curves.NS_PER_S).tolist(),
         "periods": [charts.period_text(run.info["frequencies"][i]) for i in order],
         "top": top,
         "shades": shades.tolist(),
@@ -380,10 +365,3 @@ def _counts(run: run_folder.Run, kind: str, by: str) -> dict[str, int]:
                 found.get(reason or "carried out", 0) + count
             )
     return found
-
-
-def _number(value: Any, digits: int = 5) -> float | None:  # noqa: ANN401 as polars gives it
-    """Round a number to `digits` significant digits; None if it is not finite."""
-    if value is None or not math.isfinite(value):
-        return None
-    return float(f"{value:.{digits}g}")

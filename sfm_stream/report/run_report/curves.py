@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import math
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sfm_stream.events import Floats, Ints
 
+SCORES = ("stream", "target", "horizon", "origin", "time",
+          "truth", "mean", "naive", "covered")  # fmt: skip
+"""Columns of scores behind figures and curves."""
+FEW = 20
+"""Curves begin after this many scores."""
+NS_PER_S = 10**9
 ZOOM = 300
 """Rows of a zoom."""
 
@@ -74,3 +82,10 @@ def worst(squared: Floats, width: int = ZOOM) -> slice:
 def grouped(keys: NDArray[np.int64], values: Floats, count: int) -> Floats:
     """Sum values by key, [count]."""
     return np.bincount(keys, values, minlength=count)[:count].astype(np.float64)
+
+
+def rounded(value: Any, digits: int = 5) -> float | None:  # noqa: ANN401 as polars gives it
+    """Round a number to `digits` significant digits; None if it is not finite."""
+    if value is None or not math.isfinite(value):
+        return None
+    return float(f"{value:.{digits}g}")
