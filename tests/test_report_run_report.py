@@ -97,6 +97,15 @@ def test_the_curves_of_many_streams_are_all_those_of_the_one_that_is_named(panel
     assert title.startswith(f"{target} of {stream}, 1 ahead")
 
 
+def test_a_notebook_shows_the_skill_over_streams_and_names_the_one_it_draws(panel):
+    run = Run.load(panel)
+    shown, figures = run._repr_html_(), run.summary["horizons"]["1"]
+    assert "<th>skill</th><th>median stream</th><th>worst stream</th>" in shown
+    assert f"<td>{figures['skill_worst']:.4g}</td>" in shown
+    series = run.scores().select("target", "stream").first().collect().row(0)
+    assert f"{series[0]} of {series[1]}, 1 ahead" in shown
+
+
 def test_the_longest_stream_is_shown_and_of_equal_ones_the_first():
     streams = pl.DataFrame({"stream": ["b", "c", "a", "c", "b", "a"] * 9})
     assert charts.longest(streams) == "b"

@@ -12,6 +12,7 @@ from sfm_stream import sinks
 from sfm_stream.errors import ConfigError
 from sfm_stream.report import charts, run_report
 from sfm_stream.report.run_report import content
+from sfm_stream.running import metrics
 from sfm_stream.storage import run_folder
 
 if TYPE_CHECKING:
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 RUNS = Path("runs")
+FIGURES = {"skill": "skill", **metrics.OVER_STREAMS, "mae": "MAE",
+           "coverage": "coverage"}  # fmt: skip
 SPARK_POINTS, SPARK_WIDTH, SPARK_HEIGHT = 200, 600.0, 80.0
 
 
@@ -111,12 +114,15 @@ class Run:
 
     def _repr_html_(self) -> str:
         """Give a table of figures and a small picture, for notebooks."""
+        horizons = self.summary.get("horizons", {})
+        there = [n for n in FIGURES if any(n in one for one in horizons.values())]
         rows = "".join(
-            f"<tr><td>{escape(horizon)}</td><td>{_shown(figures['skill'])}</td>"
-            f"<td>{_shown(figures['mae'])}</td><td>{_shown(figures['coverage'])}</td></tr>"
-            for horizon, figures in self.summary.get("horizons", {}).items()
+            f"<tr><td>{escape(horizon)}</td>"
+            f"{''.join(f'<td>{_shown(one.get(n))}</td>' for n in there)}</tr>"
+            for horizon, one in horizons.items()
         )
-        head = "<tr><th>ahead</th><th>skill</th><th>MAE</th><th>coverage</th></tr>"
+        names = ("ahead", *(FIGURES[n] for n in there))
+        head = f"<tr>{''.join(f'<th>{name}</th>' for name in names)}</tr>"
         return (
             f"<b>{escape(str(self.folder))}</b><table>{head}{rows}</table>"
             f"{_sparkline(self.scores())}"
@@ -128,20 +134,20 @@ def _shown(value: float | None) -> str:
 
 
 def _sparkline(scores: pl.LazyFrame) -> str:
-    """Draw the last truths and forecasts of the first horizon as SVG."""
+    """Draw the last truths and forecasts of the first series as SVG, and name it."""
     import polars as pl
 
+    of = charts.Series._fields
     last = (
-        scores.filter(
-            *(pl.col(n) == pl.col(n).first() for n in ("stream", "target", "horizon"))
-        )
-        .select("truth", "mean")
+        scores.filter(*(pl.col(n) == pl.col(n).first() for n in of))
+        .select(*of, "truth", "mean")
         .tail(SPARK_POINTS)
         .collect()
     )
-    values = last.to_numpy()
+    values = last.select("truth", "mean").to_numpy()
     if len(values) <= 1:
         return ""
+    series = charts.Series(*map(str, last.select(of).row(0)))
     low, high = float(np.min(values)), float(np.max(values))
     across = np.linspace(0, SPARK_WIDTH, len(values))
     down = SPARK_HEIGHT * (1 - (values - low) / ((high - low) or 1.0))
@@ -154,4 +160,5 @@ def _sparkline(scores: pl.LazyFrame) -> str:
     return (
         f'<svg viewBox="0 0 {SPARK_WIDTH:.0f} {SPARK_HEIGHT:.0f}" width="100%" '
         f'role="img" aria-label="the last truths and forecasts">{"".join(paths)}</svg>'
+        f"<small>{escape(str(series))}</small>"
     )
