@@ -35,6 +35,16 @@ def test_sinks_are_named_by_kind_and_place():
     assert list(named(config)) == [RECORDS, "jsonl jsonl", "jsonl a-b.jsonl"]
 
 
+def test_the_status_counts_the_records_that_a_sink_chooses(tmp_path):
+    scores = {"kind": "jsonl", "records": ["scores"]}
+    sinks = opened(tmp_path, config_of(scores))
+    offer(sinks)
+    sinks.close(30)
+    whole, chosen = (one.state().written for one in sinks.deliveries.values())
+    lines = (tmp_path / "records.jsonl").read_text().splitlines()
+    assert 0 < chosen == len(lines) < whole == len(BLOCK)
+
+
 def test_the_status_names_a_sink_by_its_file(tmp_path):
     sinks = opened(tmp_path, config_of({"kind": "jsonl"}))
     states = [delivery.state() for delivery in sinks.deliveries.values()]

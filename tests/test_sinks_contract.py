@@ -13,7 +13,7 @@ import pytest
 from sfm_stream import settings
 from sfm_stream.errors import RecordsLost, SinkError
 from sfm_stream.records import KINDS, Records
-from sfm_stream.sinks import Delivery, JsonlSink, ParquetSink, SqliteSink
+from sfm_stream.sinks import Chosen, Delivery, JsonlSink, ParquetSink, SqliteSink
 from tests.records_rig import TABLES, cut, files, some
 from tests.sinks_rig import settle
 
@@ -134,7 +134,7 @@ def test_nothing_is_written_without_harm(tmp_path, ours):
 def test_delivery_brings_what_direct_writing_does(tmp_path, ours):
     (tmp_path / "sink").mkdir()
     sink = ours.open(tmp_path / "sink", None)
-    delivery = Delivery("ours", sink, settings.Sink(kind="ours"), tmp_path)
+    delivery = Delivery("ours", Chosen(sink), settings.Sink(kind="ours"), tmp_path)
     for block in (FIRST, *cut(SECOND, *range(20, 40))):
         delivery.offer(block)
     position = settle(delivery)

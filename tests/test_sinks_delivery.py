@@ -10,7 +10,7 @@ from sfm_stream import settings, sinks
 from sfm_stream.errors import Fenced, RecordsLost
 from sfm_stream.notices import Level
 from sfm_stream.records import Records
-from sfm_stream.sinks import Delivery, JsonlSink
+from sfm_stream.sinks import Chosen, Delivery, JsonlSink
 from sfm_stream.storage import atomic
 from tests.records_rig import cut, refuse, some
 from tests.sinks_rig import Moody, settle
@@ -29,7 +29,7 @@ def moody():
 
 def deliver(sink, folder, say=lambda _: None, name="moody", **changes):
     wanted = settings.Sink(kind="ours", **changes)
-    return Delivery(name, sink, wanted, folder, say)
+    return Delivery(name, Chosen(sink), wanted, folder, say)
 
 
 def ticks():
@@ -304,7 +304,7 @@ def test_a_fenced_delivery_writes_nothing_more_and_says_why(tmp_path):
             raise Fenced("run", "epoch 1 is over")
 
     wanted, said = settings.Sink(kind="jsonl"), Lines()
-    delivery = Delivery("own", JsonlSink(path), wanted, tmp_path, said, guard)
+    delivery = Delivery("own", Chosen(JsonlSink(path)), wanted, tmp_path, said, guard)
     delivery.offer(BLOCK)
     flushed = threading.Event()
     delivery.mark(lambda _: flushed.set())

@@ -143,7 +143,7 @@ def _happened(connections: Iterable[Connection]) -> Table:
 
 def _sinks(sinks: Iterable[Status]) -> Table:
     table = Table("sink", "kind")
-    for name in ("queued", "spilled", "dropped", "taken"):
+    for name in ("queued", "spilled", "dropped", "written"):
         table.add_column(name, justify="right")
     table.add_column("trouble")
     for sink in sinks:

@@ -27,12 +27,13 @@ class Chosen:
 
     Attributes:
         sink: the sink.
+        written: number of records that the sink has taken.
     """
 
     def __init__(
         self, sink: Sink, kinds: Collection[str] = (), streams: Collection[str] = ()
     ) -> None:
-        self.sink = sink
+        self.sink, self.written = sink, 0
         self.flush, self.position, self.close = sink.flush, sink.position, sink.close
         self.choose(kinds, streams)
 
@@ -58,7 +59,9 @@ class Chosen:
             for kind, columns in records.columns.items()
             if kind in self._kinds
         }
-        self.sink.write(Records(found, records.tables))
+        chosen = Records(found, records.tables)
+        self.sink.write(chosen)
+        self.written += len(chosen)
 
     def _of_streams(self, kind: str, columns: Columns, records: Records) -> Columns:
         if self._streams is None:

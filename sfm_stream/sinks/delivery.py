@@ -31,7 +31,7 @@ from sfm_stream.sinks.opening import place_of
 
 if TYPE_CHECKING:
     from sfm_stream.records import Records
-    from sfm_stream.sinks.contract import Sink
+    from sfm_stream.sinks.chosen import Chosen
 
 LINGER_S = 0.1
 """Seconds to gather records: fewer wake-ups leave the interpreter to the model."""
@@ -53,7 +53,7 @@ class Status(msgspec.Struct, frozen=True):
         queued: rows queued in memory, those being written included.
         spilled: rows queued on disk.
         dropped: rows lost.
-        written: rows that the sink has taken, before its choice of kinds and streams.
+        written: rows that the sink has taken, of the kinds and streams it chooses.
         blocked_s: seconds since the running call of the sink began; 0 without one.
         error: the current error of the sink or the spill, or empty.
         lost: why records that the sink had written are gone, or empty.
@@ -88,7 +88,8 @@ class Delivery:
 
     Args:
         name: name of its folder of spilled records, and of its thread.
-        sink: the sink; from now on only the delivery's own thread uses it.
+        sink: the sink with its choice of records; from now on only the delivery's own
+            thread uses it.
         settings: kind, queue and overload.
         folder: parent of the folder of spilled records.
         say: takes a line for the log when a problem begins and when it ends; called in
@@ -103,7 +104,7 @@ class Delivery:
     def __init__(
         self,
         name: str,
-        sink: Sink,
+        sink: Chosen,
         settings: Settings,
         folder: Path,
         say: Say = lambda _: None,
@@ -118,7 +119,7 @@ class Delivery:
         self._hurry, self._closing = threading.Event(), threading.Event()
         self._closed, self._abandoned = threading.Event(), threading.Event()
         # each of these is written by only one thread
-        self._offered = self._refused = self._written = 0
+        self._offered = self._refused = self._handed = 0
         self._error, self._overload, self._lost, self._gone = "", "", 0, ""
         self._since: float | None = None
         for work in (self._keep, self._serve):
@@ -168,14 +169,14 @@ class Delivery:
         """Give the state of the delivery."""
         since, spilled = self._since, self._backlog.spilled
         lost = self._backlog.dropped
-        waiting = self._offered - self._written - spilled - lost
+        waiting = self._offered - self._handed - spilled - lost
         return Status(
             name=self._name,
             kind=self._settings.kind,
             queued=max(waiting, 0),
             spilled=spilled,
             dropped=lost + self._refused,
-            written=self._written,
+            written=self._sink.written,
             blocked_s=0.0 if since is None else time.monotonic() - since,
             error=self._error or self._backlog.trouble,
             lost=self._gone,
@@ -257,7 +258,7 @@ class Delivery:
     def _carry_out(self, item: Item) -> None:
         if not isinstance(item, Barrier):
             if self._insist(partial(self._sink.write, item)):
-                self._written += len(item)
+                self._handed += len(item)
         elif self._insist(self._sink.flush):
             item.done(self._sink.position())
 

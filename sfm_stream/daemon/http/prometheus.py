@@ -128,7 +128,7 @@ OF_SINK = (
     Figure("sink_dropped_rows", "rows lost", lambda s: s.dropped, COUNTER),
     Figure(
         "sink_written_rows",
-        "rows it took, before its choice",
+        "rows written",
         lambda s: s.written,
         COUNTER,
     ),
