@@ -78,16 +78,20 @@ def test_a_set_is_learned_as_was_found_best_for_it(folder):
     source = folder.rename(folder.with_name("source")) / "JSB_Chorales.mat"
     folder.mkdir()
     for name, known in (("jsb", "jsb"), ("nottingham", "nottingham"),
-                        ("piano-midi", "jsb")):  # fmt: skip
+                        ("piano-midi", "piano-midi"), ("muse-data", "jsb")):  # fmt: skip
         shutil.copy(source, folder / piano_rolls.FILES[name])
         task, found = music.experiment(name, folder, music.FULL), music.SEARCHED[known]
         assert task.schedule == found.schedule
         assert task.schedule_of("sfm").lr == found.rates["sfm"]
-        assert task.schedule_of("rhn").lr == found.schedule.lr
+        assert task.schedule_of("a-lstm").lr == found.schedule.lr
         net = task.contenders["a-sfm"].build(0)
         assert cell_of(net).sizes.longest_memory == found.longest_memory
         assert net.head[0].p == found.dropouts.said
         assert task.data["dropouts"] == found.dropouts._asdict()
+
+
+def test_the_highway_network_learns_more_slowly_on_long_pieces():
+    assert music.searched("piano-midi").rates["rhn"] < music.CHORALES.schedule.lr
 
 
 def scored(logits, frames):
