@@ -211,6 +211,10 @@ class RecordsLost(SinkError):
     """Records that a sink had written are missing."""
 
 
+class HoldsRecords(SinkError):
+    """A sink's file or folder holds records that no checkpoint of the run knows."""
+
+
 class CheckpointError(StorageError):
     """A snapshot cannot be written or used."""
 

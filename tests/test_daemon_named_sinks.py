@@ -3,9 +3,10 @@ from __future__ import annotations
 import pytest
 
 from sfm_stream.config import from_tree
+from sfm_stream.daemon import named_sinks
 from sfm_stream.daemon.named_sinks import RECORDS, NamedSinks, named
 from sfm_stream.errors import ConfigError
-from sfm_stream.sinks import open_sink
+from sfm_stream.sinks import Delivery, open_sink
 from tests.records_rig import some
 
 BLOCK = some(0, 60)
@@ -43,6 +44,24 @@ def test_the_status_counts_the_records_that_a_sink_chooses(tmp_path):
     whole, chosen = (one.state().written for one in sinks.deliveries.values())
     lines = (tmp_path / "records.jsonl").read_text().splitlines()
     assert 0 < chosen == len(lines) < whole == len(BLOCK)
+
+
+def test_a_sink_that_comes_back_spills_apart_from_its_former_queue(
+    tmp_path, monkeypatch
+):
+    folders = []
+
+    class Watched(Delivery):
+        def __init__(self, name, sink, settings, folder, *rest):
+            folders.append(folder / name)
+            super().__init__(name, sink, settings, folder, *rest)
+
+    monkeypatch.setattr(named_sinks, "Delivery", Watched)
+    sinks = opened(tmp_path, config_of({"kind": "jsonl"}))
+    sinks.obey(config_of())
+    sinks.obey(config_of({"kind": "jsonl"}))
+    sinks.close(30)
+    assert len(set(folders)) == len(folders) == 3
 
 
 def test_the_status_names_a_sink_by_its_file(tmp_path):

@@ -321,6 +321,29 @@ def test_a_sink_that_holds_anothers_records_is_left_alone(tmp_path):
     assert lines(tmp_path) == ["precious"]
 
 
+EXPORTS = {"jsonl": "records.jsonl", "parquet": "parquet", "sqlite": "records.sqlite"}
+
+
+@pytest.mark.parametrize("kind", EXPORTS)
+def test_a_sink_that_the_checkpoint_does_not_know_begins_anew(tmp_path, kind):
+    one = settings_of(sink=[{"kind": kind}])
+    found = recovered(tmp_path, config=one)
+    live(found, ticks(0, 20), save=True)
+    let_go(found)
+    without = recovered(tmp_path, config=settings_of())
+    live(without, ticks(20, 30), save=True)
+    let_go(without)
+    said = []
+    again = recovered(tmp_path, config=one, said=said)
+    live(again, ticks(30, 40))
+    let_go(again)
+    assert "holds records already, which are set aside" in said[0]
+    assert [*again.lost] == [
+        told.text if hasattr(told, "text") else told for told in said
+    ]
+    assert (tmp_path / f"{EXPORTS[kind]}.aside-1").exists()
+
+
 def test_a_sink_that_is_new_begins_where_the_run_is(tmp_path):
     found = recovered(tmp_path, config=settings_of())
     live(found, ticks(0, 20), save=True)
@@ -329,9 +352,6 @@ def test_a_sink_that_is_new_begins_where_the_run_is(tmp_path):
     live(again, ticks(20, 22))
     let_go(again)
     assert {json.loads(line)["seq"] for line in lines(tmp_path)} == {20, 21}
-
-
-EXPORTS = {"jsonl": "records.jsonl", "parquet": "parquet", "sqlite": "records.sqlite"}
 
 
 @pytest.mark.parametrize("kind", EXPORTS)

@@ -117,6 +117,9 @@ def test_spilled_piece_that_is_gone_is_counted_as_lost(tmp_path):
     assert backlog.dropped == len(some(100, 10))
     assert "000000000000.bin" in backlog.trouble
     assert (backlog.rows, backlog.spilled) == (0, 0)
+    backlog.add(BLOCK)
+    assert list(drain(backlog)) == [*ROWS]
+    assert backlog.trouble == ""
 
 
 def test_nothing_waits_in_nothing(tmp_path):

@@ -82,7 +82,7 @@ def test_a_longer_file_that_begins_otherwise_is_not_the_one_of_before(tmp_path):
 def test_jsonl_refuses_an_old_run_and_a_shorter_file(tmp_path):
     path = tmp_path / "records.jsonl"
     path.write_bytes(b"{}\n")
-    with pytest.raises(SinkError, match="holds records already; resume"):
+    with pytest.raises(SinkError, match="holds records already; resume the run"):
         JsonlSink(path)
     with pytest.raises(SinkError, match="expected at least 4 bytes of records, was 3"):
         JsonlSink(path, {"bytes": 4})

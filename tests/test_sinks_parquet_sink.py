@@ -179,7 +179,7 @@ def test_new_run_does_not_write_over_an_old_one(tmp_path):
     sink.write(some(0, 10))
     sink.close()
     before = files(tmp_path)
-    with pytest.raises(SinkError, match="holds records already; resume"):
+    with pytest.raises(SinkError, match="holds records already; resume the run"):
         ParquetSink(tmp_path, TABLES)
     assert files(tmp_path) == before
 

@@ -221,7 +221,7 @@ def test_names_of_any_kind_are_stored(tmp_path):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (None, "holds records already; resume"),
+        (None, "holds records already; resume the run"),
         ({"database": "another", "seq": 5}, "expected the database of this run"),
         ({"seq": 10**6}, "expected records up to 1000000, was 39"),
     ],

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack, closing
 from functools import partial
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -70,6 +71,7 @@ class NamedSinks:
         self._say, self._guard = say, guard
         # only for this process: a fenced process that wakes may still spill
         self._spill = folder / SPILL / secrets.token_hex(SPILL_BYTES)
+        self._numbers = count()
         self.deliveries: Mapping[str, Delivery] = {}
         self._sinks: dict[str, Chosen] = {}
         self._settings: dict[str, Settings] = {}
@@ -117,7 +119,9 @@ class NamedSinks:
         return opened
 
     def _add(self, name: str, sink: Chosen, settings: Settings) -> None:
-        delivery = Delivery(name, sink, settings, self._spill, self._say, self._guard)
+        # only for this queue: an earlier one of the same sink may still be draining
+        spill = self._spill / str(next(self._numbers))
+        delivery = Delivery(name, sink, settings, spill, self._say, self._guard)
         self.deliveries = {**self.deliveries, name: delivery}
         self._sinks[name], self._settings[name] = sink, settings
 

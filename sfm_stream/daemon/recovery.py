@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from sfm_stream.config import of_model
 from sfm_stream.daemon.named_sinks import RECORDS, SPILL, named
 from sfm_stream.engine import Engine
-from sfm_stream.errors import ConfigError, JournalError, RecordsLost
+from sfm_stream.errors import ConfigError, HoldsRecords, JournalError, RecordsLost
 from sfm_stream.events import Block
 from sfm_stream.feeds import Source
 from sfm_stream.notices import Say, error, info, warning
@@ -210,7 +210,8 @@ def _open(
     """Open a sink at its position in the checkpoint, or anew if its records are gone.
 
     Without a checkpoint it may hold records of the journal's events; the replay writes
-    all of them again.
+    all of them again. If the checkpoint does not know the sink, its records are set
+    aside: it may have been added afterwards, or removed and added again.
     """
     held = positions.get(name)
     if held is None and not found.saved and found.journal.position:
@@ -222,6 +223,10 @@ def _open(
         if name == RECORDS and not unbroken(found.run.journal):
             raise  # `repair` brings them back
         problem = f"sink {name}: {lost.path}: {lost.problem}"
+    except HoldsRecords as there:
+        if name == RECORDS or not found.saved:
+            raise  # a new run does not know whose they are
+        problem = f"sink {name}: {there.path}: {there.problem}, which are set aside"
     found.lost.append(f"{problem}; it goes on anew from event {found.engine.seq}")
     say(error(found.lost[-1]))
     return open_anew(settings, found.run.folder, tables)

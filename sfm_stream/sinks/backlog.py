@@ -116,6 +116,8 @@ class Backlog:
         piece = self._newest.take()
         if self.rows <= max(self._capacity, count):
             self._line.append(piece)
+            if not self.spilled:  # the queue needs the disk no more
+                self.trouble = ""
         elif self._overload == "spill":
             self._spill(piece)
         else:

@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from sfm_stream.records import Records
 
 ANEW = "give it an empty position, and it begins anew"
-NOT_RESUMED = "resume with the run's checkpoint or choose another place"
+NOT_RESUMED = "resume the run that wrote them, move them away, or name another place"
 
 
 class Sink(Protocol):

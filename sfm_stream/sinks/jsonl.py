@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from sfm_stream.errors import RecordsLost, SinkError
+from sfm_stream.errors import HoldsRecords, RecordsLost, SinkError
 from sfm_stream.sinks.contract import ANEW, NOT_RESUMED
 from sfm_stream.storage import atomic
 
@@ -121,7 +121,7 @@ class JsonlSink:
         size, path = self._bytes, str(self._path)
         if position is None:
             if size:
-                raise SinkError(path, "holds records already", NOT_RESUMED)
+                raise HoldsRecords(path, "holds records already", NOT_RESUMED)
             return
         expected, head = position.get("bytes", 0), position.get("head")
         if size < expected:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, get_type_hints
 
 import msgspec
 
-from sfm_stream.errors import RecordsLost, SinkError
+from sfm_stream.errors import HoldsRecords, RecordsLost, SinkError
 from sfm_stream.records import KINDS
 from sfm_stream.sinks.contract import ANEW, NOT_RESUMED
 from sfm_stream.storage import atomic
@@ -160,7 +160,7 @@ class SqliteSink:
             )
         )
         if tables and (position is None or application != APPLICATION):
-            raise SinkError(str(self._path), "holds records already", NOT_RESUMED)
+            raise HoldsRecords(str(self._path), "holds records already", NOT_RESUMED)
         if tables and not FIRST_SCHEMA <= schema <= SCHEMA:
             problem = f"expected schema {SCHEMA}, was {schema}"
             raise SinkError(str(self._path), problem, LATER)

@@ -8,7 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sfm_stream.errors import RecordsLost, SinkError
+from sfm_stream.errors import HoldsRecords, RecordsLost, SinkError
 from sfm_stream.sinks.contract import NOT_RESUMED
 from sfm_stream.sinks.gathering import Pile
 from sfm_stream.sinks.parquet import growing, parts
@@ -67,7 +67,7 @@ class ParquetSink:
         try:
             folder.mkdir(parents=True, exist_ok=True)
             if position is None and parts.files(folder):
-                raise SinkError(str(folder), "holds records already", NOT_RESUMED)
+                raise HoldsRecords(str(folder), "holds records already", NOT_RESUMED)
             self._identity = atomic.identity(folder)
             self._take_up(held)
         except OSError as e:
