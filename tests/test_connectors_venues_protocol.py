@@ -303,7 +303,7 @@ def test_an_installed_outsider_is_known_by_its_entry_point(monkeypatch):
     )  # fmt: skip
     config = Config()
     assert open_venue(config, "my-venue").config is config
-    with pytest.raises(ConfigError, match="unknown venue 'your-venue'"):
+    with pytest.raises(ConfigError, match="expected a venue, was 'your-venue'"):
         open_venue(config, "your-venue")
 
 
