@@ -16,6 +16,7 @@ from sfm_stream.errors import (
     FeatureError,
     FeedError,
     Fenced,
+    HoldsRecords,
     InvalidState,
     JournalError,
     NoRows,
@@ -72,6 +73,7 @@ MESSAGES = [
     (CheckpointMismatch("c", "expected 1, was 2"), "c: expected 1, was 2"),
     (SinkError("out", "is full", "make room"), "out: is full; make room"),
     (SinkError("out", "the disk is full"), "out: the disk is full"),
+    (HoldsRecords("out", "holds records", "move them"), "out: holds records; move them"),
     (RecordsLost("out", "was removed", "begin anew"), "out: was removed; begin anew"),
     (
         ReplayMismatch("scores", 3, "mean", 1.5, None),
