@@ -165,8 +165,14 @@ class Layer(nn.Module, Generic[State]):
         state = self.cell.expect(x, state, elapsed, ticks.shape[1:-1])
         if elapsed is not None:
             elapsed = self._time_first(elapsed, x.dim())
-        every, state = self.cell.run(ticks, state, elapsed)
+        every, state = self.run(ticks, state, elapsed)
         return self._time_first(every, x.dim()), state
+
+    def run(
+        self, x: Tensor, state: State, elapsed: Tensor | None
+    ) -> tuple[Tensor, State]:
+        """Give z [T, B, M] of every tick of x [T, B, N], and the state after."""
+        return self.cell.run(x, state, elapsed)
 
     # Swapping the first two axes is its own inverse: it serves inputs and outputs.
     def _time_first(self, sequence: Tensor, dims: int) -> Tensor:

@@ -46,6 +46,13 @@ Music = Annotated[Path, typer.Option(metavar="DIR", help="Folder of the .mat fil
 Processes = Annotated[
     int, typer.Option(min=1, help="Trainings side by side, each on one thread.")
 ]
+Compile = Annotated[
+    bool,
+    typer.Option(
+        "--compile",
+        help="Let torch compile the other cells' ticks: for long trainings; needs g++.",
+    ),
+]
 Speech = Annotated[
     Path, typer.Option(metavar="DIR", help="Folder of TIMIT, or of a sample.")
 ]
@@ -60,12 +67,15 @@ def signals(
     variants: Variants = "",
     seeds: Seeds = "",
     processes: Processes = 1,
+    compile_ticks: Compile = False,
     as_json: AsJson = False,
 ) -> None:
     """Tell squares from sawtooths, as figure 2 of the slides, and under noise."""
     from sfm_stream.paper.tasks import signals as task
 
-    with _ordered(out, models, seeds or _seeds(quick), processes) as order:
+    with _ordered(
+        out, models, seeds or _seeds(quick), processes, compile_ticks
+    ) as order:
         size = task.QUICK if quick else task.FULL
         found = task.carry_out(size, order, listed(variants))
     _say(found, as_json=as_json)
@@ -80,13 +90,16 @@ def music(
     seeds: Seeds = "",
     data: Music = Path("../shared/data/music"),
     processes: Processes = 1,
+    compile_ticks: Compile = False,
     as_json: AsJson = False,
 ) -> None:
     """Predict which keys sound next, as the second table of the slides."""
     from sfm_stream.paper.tasks import music as task
 
     size = task.QUICK if quick else task.FULL
-    with _ordered(out, models, seeds or _seeds(quick), processes) as order:
+    with _ordered(
+        out, models, seeds or _seeds(quick), processes, compile_ticks
+    ) as order:
         found = task.carry_out(listed(sets), data, size, order)
     _say(found, as_json=as_json)
 
@@ -100,12 +113,13 @@ def search(
     seeds: Seeds = "0",
     data: Music = Path("../shared/data/music"),
     processes: Processes = 1,
+    compile_ticks: Compile = False,
     as_json: AsJson = False,
 ) -> None:
     """Search rates and dropouts for the music, the same grid for every model."""
     from sfm_stream.paper.tasks import search as task
 
-    with _ordered(out, models, seeds, processes) as order:
+    with _ordered(out, models, seeds, processes, compile_ticks) as order:
         size = task.QUICK if quick else task.FULL
         found = task.carry_out(listed(sets), data, size, order)
     _say(found, as_json=as_json)
@@ -119,13 +133,16 @@ def phonemes(
     seeds: Seeds = "",
     data: Speech = Path("../shared/data/phonemes"),
     processes: Processes = 1,
+    compile_ticks: Compile = False,
     as_json: AsJson = False,
 ) -> None:
     """Tell which phone is spoken, frame by frame, as figure 4 of the slides."""
     from sfm_stream.paper.tasks import phonemes as task
 
     size = task.QUICK if quick else task.FULL
-    with _ordered(out, models, seeds or _seeds(quick), processes) as order:
+    with _ordered(
+        out, models, seeds or _seeds(quick), processes, compile_ticks
+    ) as order:
         found = task.carry_out(data, size, order)
     _say(found, as_json=as_json)
 
@@ -138,13 +155,16 @@ def speakers(
     seeds: Seeds = "",
     data: Speech = Path("../shared/data/phonemes"),
     processes: Processes = 1,
+    compile_ticks: Compile = False,
     as_json: AsJson = False,
 ) -> None:
     """Leave out each speaker once in the phoneme task, and compare the models."""
     from sfm_stream.paper.tasks import phonemes as size
     from sfm_stream.paper.tasks import speakers as task
 
-    with _ordered(out, models, seeds or _seeds(quick), processes) as order:
+    with _ordered(
+        out, models, seeds or _seeds(quick), processes, compile_ticks
+    ) as order:
         found = task.carry_out(data, size.QUICK if quick else size.FULL, order)
     _say(found, as_json=as_json)
 
@@ -228,18 +248,35 @@ def everything(
 
 
 @contextmanager
-def _ordered(out: Path, models: str, seeds: str, processes: int = 1) -> Iterator[Order]:
+def _ordered(
+    out: Path,
+    models: str,
+    seeds: str,
+    processes: int = 1,
+    compile_ticks: bool = False,
+) -> Iterator[Order]:
     """Give the order for experiments: folder, models, seeds, device, progress bar."""
     import torch
 
     from sfm_stream.paper.output import figures, progress
+    from sfm_stream.paper.training.compiled import expect_compiler
     from sfm_stream.paper.training.trials import Order
 
     figures.expect()
     torch.set_num_threads(1)  # matrices are so small that a second thread costs time
     device = "cuda" if torch.cuda.is_available() else "cpu"
+    if compile_ticks:
+        expect_compiler(device)
     with progress.show() as watch:
-        yield Order(out, listed(models), _numbers(seeds), device, watch, processes)
+        yield Order(
+            out,
+            listed(models),
+            _numbers(seeds),
+            device,
+            watch,
+            processes,
+            compile_ticks,
+        )
 
 
 def _seeds(quick: bool) -> str:

@@ -19,7 +19,7 @@ class AssociativeState(NamedTuple):
 
     Attributes:
         h: the output [..., M]: real parts, then imaginary ones.
-        memory: complex [..., copies, M/2].
+        memory: [..., 2, copies, M/2]: real parts, then imaginary ones.
     """
 
     h: Tensor
@@ -86,8 +86,7 @@ class AssociativeCell(Cell[AssociativeState]):
     def initial_state(self, batch: Sequence[int] = ()) -> AssociativeState:
         """Give the empty memory, all zero; `batch` holds the leading dimensions."""
         h = self.b.new_zeros((*batch, self.output_size))
-        memory = self.b.new_zeros((*batch, *self.order.shape))
-        return AssociativeState(h, torch.complex(memory, memory))
+        return AssociativeState(h, self.b.new_zeros((*batch, 2, *self.order.shape)))
 
     def project(self, x: Tensor) -> Tensor:
         """Compute x W + b [..., 9M/2]."""
@@ -100,19 +99,24 @@ class AssociativeCell(Cell[AssociativeState]):
         del elapsed
         pre = projected + state.h @ self.w_h
         gates, written = pre.tensor_split((3 * self.units,), -1)
-        f, i, o = torch.sigmoid(gates).chunk(3, -1)
-        r_i, r_o, u = (bound(_complex(v)) for v in written.chunk(3, -1))
-        memory = f[..., None, :] * state.memory
-        memory = memory + r_i[..., self.order] * (i * u)[..., None, :]
-        read = o * bound((r_o[..., self.order] * memory).mean(-2))
-        h = torch.cat([read.real, read.imag], -1)
-        return h, AssociativeState(h, memory)
+        f, i, o = torch.unflatten(torch.sigmoid(gates), -1, (3, 1, -1)).unbind(-3)
+        pairs = torch.unflatten(written, -1, (3, 2, -1))
+        r_i, r_o, u = (bound(v) for v in pairs.unbind(-3))
+        stored = product(r_i[..., self.order], (i * u)[..., None, :])
+        memory = f[..., None, :] * state.memory + stored
+        read = o * bound(product(r_o[..., self.order], memory).mean(-2))
+        return read.flatten(-2), AssociativeState(read.flatten(-2), memory)
 
 
 def bound(v: Tensor) -> Tensor:
-    """Project complex numbers outside the unit circle onto it."""
-    return v / v.abs().clamp_min(1.0)
+    """Project complex numbers [..., 2, M/2] outside the unit circle onto it."""
+    return v / v.square().sum(-2, keepdim=True).clamp_min(1.0).sqrt()
 
 
-def _complex(halves: Tensor) -> Tensor:
-    return torch.complex(*halves.chunk(2, -1))
+def product(a: Tensor, b: Tensor) -> Tensor:
+    """Multiply complex numbers [..., 2, copies, M/2], a pair of reals each.
+
+    torch compiles the ticks of real numbers, not of complex ones.
+    """
+    (a_re, a_im), (b_re, b_im) = a.unbind(-3), b.unbind(-3)
+    return torch.stack([a_re * b_re - a_im * b_im, a_re * b_im + a_im * b_re], -3)

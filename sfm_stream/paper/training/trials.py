@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from sfm_stream.errors import ConfigError, SinkError
+from sfm_stream.paper.training.compiled import compiled
 from sfm_stream.paper.training.loop import (
     Contender,
     Schedule,
@@ -77,6 +78,7 @@ class Order(NamedTuple):
         device: for the training.
         watch: receives the progress.
         processes: the number of trials trained at the same time.
+        compiled: whether torch compiles the ticks of a training.
     """
 
     out: Path
@@ -85,6 +87,7 @@ class Order(NamedTuple):
     device: str = "cpu"
     watch: Watch = Watch()
     processes: int = 1
+    compiled: bool = False
 
 
 def carry_out(experiment: Experiment, order: Order) -> list[Result]:
@@ -100,7 +103,8 @@ def carry_out(experiment: Experiment, order: Order) -> list[Result]:
 
     Returns:
         By seed and model: `task`, `model`, `seed`, `parameters`, `best`, `history`,
-        `skipped`, `seconds`; `valid` and `test`, each with the mean of each score.
+        `skipped`, `seconds`, `compiled`; `valid` and `test`, each with the mean of each
+        score.
 
     Raises:
         ConfigError: for a model that the experiment does not have.
@@ -179,6 +183,8 @@ def _train(
     title = f"{experiment.name}: {name}, seed {seed}"
     begun = time.monotonic()
     contender = experiment.contenders[name]
+    if order.compiled:
+        contender = compiled(contender)
     found = train(
         contender,
         experiment.splits,
@@ -193,7 +199,7 @@ def _train(
     seconds = time.monotonic() - begun
     told = ", ".join(f"{score} {v:.4g}" for score, v in result["test"].items())
     order.watch.say(f"{title}: {told}, {seconds:.0f} s")
-    return {**result, "seconds": seconds}
+    return {**result, "seconds": seconds, "compiled": order.compiled}
 
 
 def _figures(
