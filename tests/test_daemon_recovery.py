@@ -349,6 +349,19 @@ def test_a_sink_that_the_checkpoint_does_not_know_begins_anew(tmp_path, kind):
     assert (tmp_path / f"{EXPORTS[kind]}.aside-1").exists()
 
 
+def test_a_file_that_the_first_checkpoint_does_not_know_is_kept(tmp_path):
+    found = recovered(tmp_path, config=settings_of())
+    saved(found)
+    live(found, ticks(0, 20))
+    let_go(found)
+    (tmp_path / "records.jsonl").write_text("precious\n")
+    said = []
+    let_go(recovered(tmp_path, said=said))
+    assert "holds records already, which are set aside" in said[0]
+    assert (tmp_path / "records.jsonl.aside-1").read_text() == "precious\n"
+    assert [json.loads(line)["seq"] for line in lines(tmp_path)][-1] == 19
+
+
 def test_a_sink_that_is_new_begins_where_the_run_is(tmp_path):
     found = recovered(tmp_path, config=settings_of())
     live(found, ticks(0, 20), save=True)

@@ -170,8 +170,8 @@ def _model(
     return run, engine
 
 
-def _restored(found: Recovered, say: Say) -> Mapping[str, Any]:
-    """Restore the newest good checkpoint; give the sinks' positions.
+def _restored(found: Recovered, say: Say) -> Mapping[str, Any] | None:
+    """Restore the newest good checkpoint; give the sinks' positions, None without one.
 
     A checkpoint of events that the journal does not hold is renamed and not used again.
     """
@@ -183,7 +183,7 @@ def _restored(found: Recovered, say: Say) -> Mapping[str, Any]:
     held = checkpoint.newest_good(run.checkpoints, damaged)
     if held is None:
         warm_start.restore(run, found.engine)
-        return {}
+        return None
     found.engine.restore(held.arrays, held.manifest["engine"])
     found.saved = found.engine.seq
     return {RECORDS: held.manifest["sink"], **held.manifest["sinks"]}
@@ -203,7 +203,7 @@ def _tail(journal: Journal, engine: Engine) -> Iterator[Block]:
 def _open(
     settings: Settings,
     found: Recovered,
-    positions: Mapping[str, Any],
+    positions: Mapping[str, Any] | None,
     name: str,
     say: Say,
 ) -> Chosen:
@@ -213,9 +213,9 @@ def _open(
     all of them again. If the checkpoint does not know the sink, its records are set
     aside: it may have been added afterwards, or removed and added again.
     """
-    held = positions.get(name)
-    if held is None and not found.saved and found.journal.position:
-        held = {}
+    begun = found.journal.position > 0
+    unknown = {} if begun else None
+    held = unknown if positions is None else positions.get(name)
     tables = {"experts": found.engine.experts}
     try:
         return open_sink(settings, found.run.folder, tables, held)
@@ -224,7 +224,7 @@ def _open(
             raise  # `repair` brings them back
         problem = f"sink {name}: {lost.path}: {lost.problem}"
     except HoldsRecords as there:
-        if name == RECORDS or not found.saved:
+        if name == RECORDS or not begun:
             raise  # a new run does not know whose they are
         problem = f"sink {name}: {there.path}: {there.problem}, which are set aside"
     found.lost.append(f"{problem}; it goes on anew from event {found.engine.seq}")
