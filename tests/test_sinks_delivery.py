@@ -11,6 +11,7 @@ from sfm_stream.errors import Fenced, RecordsLost
 from sfm_stream.notices import Level
 from sfm_stream.records import Records
 from sfm_stream.sinks import Chosen, Delivery, JsonlSink
+from sfm_stream.sinks import delivery as subject
 from sfm_stream.storage import atomic
 from tests.records_rig import cut, refuse, some
 from tests.sinks_rig import Moody, settle
@@ -109,7 +110,10 @@ def test_sink_that_blocks_does_not_hold_up_who_offers(tmp_path, moody):
 
 
 @pytest.mark.parametrize("overload", ["spill", "drop"])
-def test_overload_is_said_once_and_once_when_it_ends(tmp_path, moody, overload):
+def test_overload_is_said_once_and_once_when_it_ends(
+    tmp_path, moody, overload, monkeypatch
+):
+    monkeypatch.setattr(subject, "CALM_S", 0.0)
     said = Lines()
     delivery = deliver(moody, tmp_path, said, queue=40, overload=overload)
     shut(moody, delivery)
@@ -131,6 +135,21 @@ def test_overload_is_said_once_and_once_when_it_ends(tmp_path, moody, overload):
         assert f"{state.dropped} records were lost" in said.lines[1]
         assert 0 < state.dropped < len(ROWS)
         assert [row for row in ROWS if row in rows] == rows
+
+
+def test_losses_soon_after_one_another_are_said_once(tmp_path, moody):
+    said = Lines()
+    delivery, dropped = deliver(moody, tmp_path, said, queue=40, overload="drop"), 0
+    for _ in range(2):
+        shut(moody, delivery)
+        for records in ticks():
+            delivery.offer(records)
+        moody.open.set()
+        settle(delivery)
+        assert delivery.state().dropped > dropped
+        dropped = delivery.state().dropped
+    assert said.lines == [f"sink ours {subject.LOSES}"]
+    assert delivery.close(DEADLINE_S)
 
 
 def test_spilled_records_wait_on_disk(tmp_path, moody):

@@ -214,8 +214,9 @@ def _open(
     aside: it may have been added afterwards, or removed and added again.
     """
     begun = found.journal.position > 0
-    unknown = {} if begun else None
-    held = unknown if positions is None else positions.get(name)
+    if positions is None:
+        positions = {name: {}} if begun else {}
+    held = positions.get(name)
     tables = {"experts": found.engine.experts}
     try:
         return open_sink(settings, found.run.folder, tables, held)

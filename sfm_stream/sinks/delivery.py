@@ -11,6 +11,7 @@ the next piece is written.
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -38,6 +39,8 @@ LINGER_S = 0.1
 BOX = 65_536
 """Most blocks in the box: it fills only while a disk holds up the keeper."""
 RETRY_S, LONGEST_RETRY_S = 0.1, 30.0
+CALM_S = 10.0
+"""Seconds without a lost record after which a sink keeps up again."""
 LOSES = "is too slow: records are lost"
 SPILLS = "is too slow: records wait on disk"
 OVERLOADS = {LOSES: failing, SPILLS: warning}
@@ -121,6 +124,7 @@ class Delivery:
         # each of these is written by only one thread
         self._offered = self._refused = self._handed = 0
         self._error, self._overload, self._lost, self._gone = "", "", 0, ""
+        self._lost_at = -math.inf
         self._since: float | None = None
         for work in (self._keep, self._serve):
             # a call of a sink that never returns must not keep the process alive
@@ -232,18 +236,24 @@ class Delivery:
 
     def _tell_of_overload(self) -> None:
         """Log once when records begin to be spilled or lost, and when that ends."""
-        backlog, before = self._backlog, self._overload
-        if backlog.dropped > self._lost:
-            self._overload = LOSES
-        elif backlog.spilled and not before:
-            self._overload = SPILLS
-        elif not backlog.spilled and backlog.rows * 2 <= self._settings.queue:
-            self._overload = ""
-        self._lost = backlog.dropped
+        before, self._overload = self._overload, self._overloaded()
+        self._lost = self._backlog.dropped
         if self._overload != before:
             make = OVERLOADS.get(self._overload, info)
             now = self._overload or f"keeps up again; {self._lost} records were lost"
             self._say(make(f"sink {self._name} {now}"))
+
+    def _overloaded(self) -> str:
+        """Say how the sink falls behind, or nothing; a loss counts for `CALM_S`."""
+        backlog = self._backlog
+        if backlog.dropped > self._lost:
+            self._lost_at = time.monotonic()
+            return LOSES
+        if backlog.spilled:
+            return self._overload or SPILLS
+        is_calm = time.monotonic() - self._lost_at >= CALM_S
+        has_room = backlog.rows * 2 <= self._settings.queue
+        return "" if is_calm and has_room else self._overload
 
     def _serve(self) -> None:
         """Write the pieces that the keeper hands out, in the sink's thread."""

@@ -142,7 +142,7 @@ class Watcher:
             return bool(self._waiting) or self.history.is_open
 
     def recall(self, names: tuple[str, ...], told: Mapping[str, NDArray[Any]]) -> None:
-        """Add forecasts of before the start, with the `value` at their origin.
+        """Add forecasts made before the start, with the `value` at their origin.
 
         Args:
             names: names of the streams, by number.
