@@ -41,6 +41,20 @@ def test_what_may_not_is_refused_with_both_values(change, said, hint):
     assert str(caught.value) == f"reload: expected {said}; {hint}"
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"feed": {"connector": "jsonl", "path": "-", "prefix": "b/"}},
+        {"feed": {"connector": "binance"}},
+        {"stream": {"symbols": ["b"]}},
+    ],
+)
+def test_the_feed_of_a_pipe_stays(change):
+    piped = {"feed": {"connector": "jsonl", "path": "-"}}
+    with pytest.raises(ConfigError, match="change it back, or start the process anew"):
+        expect_hot(settings_of(**piped), settings_of(**{**piped, **change}))
+
+
 def test_the_same_settings_do_not_differ():
     assert differences(settings_of(), settings_of()) == []
 

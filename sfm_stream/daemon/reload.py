@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
-from sfm_stream.config import Config, digest, leaves, of_model, to_tree
+from sfm_stream.config import Config, digest, each_feed, leaves, of_model, to_tree
 from sfm_stream.errors import ConfigError
 from sfm_stream.storage.run_folder import differing
 
-HOT = ("feed", "stream.symbols", "learn.enabled", "sink", "daemon")
+FED = ("feed", "stream.symbols")
+HOT = (*FED, "learn.enabled", "sink", "daemon")
 """Keys and tables that may change."""
 COLD = ("daemon.listen",)
 """Keys within these tables that may not change."""
+PIPED = "-"
+"""The path of a piped input; another feed cannot open it, so none replaces it."""
 ANEW = "change it back, or start the process anew"
 OTHER = "a run keeps its model: change it back, or start a new run with --from"
 
@@ -22,7 +25,15 @@ def expect_hot(before: Config, after: Config) -> None:
     Raises:
         ConfigError: naming every key that may not change, with both values.
     """
-    cold = [one for one in differences(before, after) if not is_hot(one[0])]
+    piped = any(
+        one.feed.path == PIPED for one in (*each_feed(before), *each_feed(after))
+    )
+    fixed = FED if piped else ()
+    cold = [
+        one
+        for one in differences(before, after)
+        if not is_hot(one[0]) or _within(one[0], fixed)
+    ]
     if cold:
         is_model = digest(of_model(before)) != digest(of_model(after))
         hint = OTHER if is_model else ANEW

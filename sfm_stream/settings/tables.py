@@ -315,7 +315,7 @@ class Sink(Section, frozen=True):
         ),
     ]
     path: Annotated[
-        str, doc("file or folder within the run's; empty: a name after the kind")
+        str, doc("file or folder, relative to the run's; empty: a name after the kind")
     ] = ""
     records: Annotated[
         tuple[RecordKind, ...], doc("kinds of records it takes; empty: all")
