@@ -38,10 +38,28 @@ def check(config: Config) -> None:
             "run.warmup", f"expected a count or a share below 1, was {warmup}"
         )
     _check_experts(config.forecast.experts)
-    _expect_once("forecast.experts", config.forecast.experts)
-    _expect_once("stream.fields", config.stream.fields)
+    expect_once("forecast.experts", config.forecast.experts)
+    expect_once("stream.fields", config.stream.fields)
     _check_levels(config.forecast.levels)
     _check_daemon(config.daemon)
+
+
+def expect_once(at: str, names: Sequence[str]) -> None:
+    """Refuse a name that is given twice.
+
+    Args:
+        at: the key of the names.
+        names: in their order.
+
+    Raises:
+        ConfigError: naming the key and the place of the second one.
+    """
+    seen: set[str] = set()
+    for i, name in enumerate(names):
+        if name in seen:
+            problem = f"expected each name once, was {name!r} twice"
+            raise ConfigError(f"{at}[{i}]", problem, "leave one out")
+        seen.add(name)
 
 
 def _check_schedule(config: Config) -> None:
@@ -89,10 +107,3 @@ def _check_experts(experts: Sequence[str]) -> None:
             problem = f"expected an expert, was {name!r}"
             hint = did_you_mean(name, EXPERTS)
             raise ConfigError(f"forecast.experts[{i}]", problem, hint)
-
-
-def _expect_once(at: str, names: Sequence[str]) -> None:
-    for i, name in enumerate(names):
-        if name in names[:i]:
-            problem = f"expected each name once, was {name!r} twice"
-            raise ConfigError(f"{at}[{i}]", problem, "leave one out")

@@ -49,7 +49,7 @@ PARAMETERS = {
 """The parameter behind each setting."""
 
 
-class Face(base.Base):
+class SFMModel(base.Base):
     """Parameters of a model, and its learner, which holds all learned state."""
 
     remember: int = 0
@@ -273,11 +273,11 @@ class Face(base.Base):
         bare = copy.copy(self)
         vars(bare)["_learner"] = self._learner.features
         engine = self._learner.engine
-        walked: int = super(Face, bare)._raw_memory_usage
+        walked: int = super(SFMModel, bare)._raw_memory_usage
         return walked + (0 if engine is None else engine.nbytes)
 
 
-class OneTarget(Face):
+class OneTarget(SFMModel):
     """Reads the memory of a model with one target."""
 
     @property

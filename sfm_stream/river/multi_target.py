@@ -10,12 +10,12 @@ from numpy.typing import NDArray
 from river import base, conf
 
 from sfm_stream.errors import ConfigError, FeatureError
-from sfm_stream.river.base import Face, anything, interval
+from sfm_stream.river.base import SFMModel, anything, interval
 from sfm_stream.river.learner import Learner
 from sfm_stream.river.rows import Row, in_order
 
 
-class SFMMultiTargetRegressor(Face, base.MultiTargetRegressor):
+class SFMMultiTargetRegressor(SFMModel, base.MultiTargetRegressor):
     """State-Frequency Memory networks with linear experts, one per target.
 
     Each target has its own memory and weights, and sees the features and the changes

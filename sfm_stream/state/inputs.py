@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from sfm_stream.config import Config
+from sfm_stream.config import Config, expect_once
 from sfm_stream.errors import ConfigError, did_you_mean
 from sfm_stream.settings import Features
 from sfm_stream.settings.derived import MADE_OF
@@ -145,8 +145,8 @@ def plan(config: Config, fields: Sequence[str]) -> Plan:
         raise ConfigError("stream.fields", "the feed has no numeric field", "name one")
     targets = tuple(config.target.values) or (fields[0],)
     signals = _Signals(fields, targets, config.features)
-    _refuse_twice("stream.fields", fields)
-    _refuse_twice("target.values", targets)
+    expect_once("stream.fields", fields)
+    expect_once("target.values", targets)
     target = [
         signals.number(f"target.values[{i}]", name) for i, name in enumerate(targets)
     ]
@@ -164,15 +164,6 @@ def plan(config: Config, fields: Sequence[str]) -> Plan:
         names=tuple(tuple(r[0] for r in rows) for rows in padded),
         helpers=helpers,
     )
-
-
-def _refuse_twice(at: str, names: Sequence[str]) -> None:
-    seen: set[str] = set()
-    for i, name in enumerate(names):
-        if name in seen:
-            problem = f"expected each name once, was {name!r} twice"
-            raise ConfigError(f"{at}[{i}]", problem, "leave one out")
-        seen.add(name)
 
 
 def _inputs(
