@@ -114,6 +114,38 @@ def test_the_rate_falls_along_half_a_cosine():
     assert steps == pytest.approx([0.05 * share for share in shares], rel=0.01)
 
 
+def test_the_mean_of_the_weights_is_judged_and_kept():
+    steps, judged = [], []
+
+    def loss(model, batch):
+        steps.append(model.weight.item())
+        return error(model, batch)
+
+    def scores(model, batch):
+        judged.append(model.weight.item())
+        return {"mse": error(model, batch)}
+
+    contender = Contender(linear, Objective(loss, scores, "mse"))
+    schedule = SCHEDULE._replace(epochs=4, batch=16, average=0.75)
+    found = train(contender, splits(), schedule, seed=0)
+    mean = steps[1]  # that of one update
+    for step, at in zip(steps[2:], judged[1:], strict=False):
+        mean = 0.75 * mean + 0.25 * step
+        assert at == pytest.approx(mean)
+    assert found.model.weight.item() == judged[found.best - 1]
+
+
+def test_weights_decay_by_the_rate():
+    def still(model, batch):
+        return 0.0 * error(model, batch)
+
+    contender = Contender(linear, Objective(still, OBJECTIVE.scores, "mse"))
+    schedule = SCHEDULE._replace(epochs=1, batch=16, decay=0.5)
+    found = train(contender, splits(), schedule, seed=1)
+    moved = [found.model.weight.item(), found.model.bias.item()]
+    assert moved == pytest.approx([1 - 0.05 * 0.5] * 2)
+
+
 def test_a_seed_decides_everything_and_torch_is_left_alone():
     before = torch.get_rng_state()
     first, second = (train(LINE, splits(), SCHEDULE, seed=3) for _ in range(2))

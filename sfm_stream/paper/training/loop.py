@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from sfm_stream.paper.data.sequences import Batch, Sequences, batches
 
@@ -74,6 +75,10 @@ class Schedule(NamedTuple):
         clip: largest norm of the gradient.
         last: the learning rate falls along half a cosine to this share of `lr` after
             all epochs; 1 keeps it constant.
+        average: the weights that are judged and kept are a running mean over updates,
+            of which an update keeps this share; 0 takes the last weights alone.
+        decay: times the learning rate, the share of its weights that the model loses
+            at an update (the decoupled weight decay of AdamW).
     """
 
     epochs: int
@@ -83,6 +88,8 @@ class Schedule(NamedTuple):
     halvings: int = 0
     clip: float = 1.0
     last: float = 1.0
+    average: float = 0.0
+    decay: float = 0.0
 
 
 class Epoch(NamedTuple):
@@ -142,7 +149,11 @@ def train(
                 done += 1
                 progress(done, total)
             scored = evaluate(
-                model, contender.objective, splits.valid, schedule.batch, device
+                descent.judged,
+                contender.objective,
+                splits.valid,
+                schedule.batch,
+                device,
             )
             watched = scored[contender.objective.watched]
             descent.judge(Epoch(float(np.mean(losses)), watched))
@@ -175,15 +186,24 @@ def evaluate(
 
 
 class _Descent:
-    """Trains one model with Adam; keeps the best weights, and decides when to stop."""
+    """Trains one model with Adam; keeps the best weights, and decides when to stop.
+
+    References:
+        Loshchilov & Hutter, Decoupled Weight Decay Regularization, ICLR 2019. Polyak &
+        Juditsky, Acceleration of Stochastic Approximation by Averaging, 1992.
+    """
 
     def __init__(
         self, model: nn.Module, objective: Objective, schedule: Schedule
     ) -> None:
         self._model, self._objective, self._schedule = model, objective, schedule
-        self._adam = torch.optim.Adam(model.parameters(), schedule.lr)
+        self._adam = torch.optim.AdamW(
+            model.parameters(), schedule.lr, weight_decay=schedule.decay
+        )
+        mean = get_ema_multi_avg_fn(schedule.average)  # type: ignore[no-untyped-call] # torch's own
+        self._mean = AveragedModel(model, multi_avg_fn=mean)
         self._history: list[Epoch] = []
-        self._kept: dict[str, Any] = copy.deepcopy(model.state_dict())
+        self._kept = self._weights()
         self._best, self._lowest = 0, math.inf
         self._waited = self._halved = self._skipped = 0
 
@@ -192,6 +212,12 @@ class _Descent:
         """Whether all epochs or all halvings are used up."""
         spent = len(self._history) >= self._schedule.epochs
         return spent or self._halved > self._schedule.halvings
+
+    @property
+    def judged(self) -> nn.Module:
+        """The model with the mean of the weights."""
+        judged: nn.Module = self._mean.module
+        return judged
 
     @property
     def _rate(self) -> float:
@@ -212,6 +238,7 @@ class _Descent:
         norm = nn.utils.clip_grad_norm_(self._model.parameters(), self._schedule.clip)
         if bool(torch.isfinite(norm)):
             self._adam.step()
+            self._mean.update_parameters(self._model)
         else:
             self._skipped += 1
         return loss.item()
@@ -221,11 +248,12 @@ class _Descent:
         self._history.append(epoch)
         if epoch.valid < self._lowest:
             self._lowest, self._best = epoch.valid, len(self._history)
-            self._kept, self._waited = copy.deepcopy(self._model.state_dict()), 0
+            self._kept, self._waited = self._weights(), 0
             return
         self._waited += 1
         if self._waited > self._schedule.patience:
             self._model.load_state_dict(self._kept)
+            self.judged.load_state_dict(self._kept)
             self._halved, self._waited = self._halved + 1, 0
 
     def finish(self) -> Trained:
@@ -233,3 +261,6 @@ class _Descent:
         self._model.load_state_dict(self._kept)
         self._model.eval()
         return Trained(self._model, self._best, self._history, self._skipped)
+
+    def _weights(self) -> dict[str, Any]:
+        return copy.deepcopy(self.judged.state_dict())
