@@ -75,7 +75,7 @@ def test_a_layer_of_torch_stays_as_it_is():
 
 def test_a_missing_compiler_is_refused_with_the_reason(monkeypatch):
     def missing(_):
-        raise RuntimeError("no working C++ compiler\nmore")
+        raise RuntimeError("no working C++\ncompiler\n\nmore")
 
     monkeypatch.setattr(torch, "compile", missing)
     with pytest.raises(ConfigError, match=r"was: no working C\+\+ compiler; install"):

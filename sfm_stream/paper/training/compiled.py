@@ -61,7 +61,7 @@ def expect_compiler(device: str) -> None:
     try:
         torch.compile(torch.neg)(torch.zeros(TICKS, device=device))
     except RuntimeError as e:
-        reason = str(e).strip().splitlines()[0]
+        reason = " ".join(str(e).strip().split("\n\n")[0].split())
         problem = f"expected a compiler that torch can use, was: {reason}"
         raise ConfigError("--compile", problem, "install g++, or leave it out") from e
 
