@@ -14,6 +14,7 @@ from sfm_stream.config import each_feed
 from sfm_stream.errors import ConfigError, did_you_mean
 from sfm_stream.feeds import Feed
 from sfm_stream.outsiders import Sort, class_of
+from sfm_stream.settings import PIPE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -47,8 +48,8 @@ OF_A_FEED = Sort(
     "connector", ("source", "total", "blocks"), "sfm_stream.feeds.Feed", FEEDS
 )
 RECORDED = "capture"
-PIPE, LINES = "-", ("csv", "jsonl")
-"""`feed.path` of a piped input, and the connectors that read it line by line."""
+LINES = ("csv", "jsonl")
+"""Connectors that read a piped input line by line."""
 
 
 def open_feed(config: Config) -> Feed:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 
 from sfm_stream.errors import LONGEST, ConfigError, SFMStreamError
+from sfm_stream.settings import PIPE
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
@@ -23,8 +24,6 @@ if TYPE_CHECKING:
 
 INTERRUPTED = 130
 PATH_OVERRIDE = "feed.path"
-PIPE = "-"
-"""`feed.path` that means standard input."""
 
 app = typer.Typer(
     help="Forecast what comes next, one tick at a time, and learn from each outcome.",

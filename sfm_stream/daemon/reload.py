@@ -6,6 +6,7 @@ from typing import Any
 
 from sfm_stream.config import Config, digest, each_feed, leaves, of_model, to_tree
 from sfm_stream.errors import ConfigError
+from sfm_stream.settings import PIPE
 from sfm_stream.storage.run_folder import differing
 
 FED = ("feed", "stream.symbols")
@@ -13,8 +14,6 @@ HOT = (*FED, "learn.enabled", "sink", "daemon")
 """Keys and tables that may change."""
 COLD = ("daemon.listen",)
 """Keys within these tables that may not change."""
-PIPED = "-"
-"""The path of a piped input; another feed cannot open it, so none replaces it."""
 ANEW = "change it back, or start the process anew"
 OTHER = "a run keeps its model: change it back, or start a new run with --from"
 
@@ -25,9 +24,9 @@ def expect_hot(before: Config, after: Config) -> None:
     Raises:
         ConfigError: naming every key that may not change, with both values.
     """
-    piped = any(
-        one.feed.path == PIPED for one in (*each_feed(before), *each_feed(after))
-    )
+    fed = (*each_feed(before), *each_feed(after))
+    # another feed cannot open what is piped in
+    piped = any(one.feed.path == PIPE for one in fed)
     fixed = FED if piped else ()
     cold = [
         one

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from sfm_stream.settings.experts import EXPERTS, PARTS, Expert, Part
+from sfm_stream.settings.sections import PIPE
 from sfm_stream.settings.tables import (
     Config,
     Daemon,
@@ -19,6 +20,7 @@ from sfm_stream.settings.tables import (
 )
 
 __all__ = [
-    "EXPERTS", "PARTS", "Config", "Daemon", "Expert", "Features", "Feed", "Forecast",
-    "Learn", "Model", "Part", "RecordKind", "Run", "Sink", "Stream", "Target",
+    "EXPERTS", "PARTS", "PIPE", "Config", "Daemon", "Expert", "Features", "Feed",
+    "Forecast", "Learn", "Model", "Part", "RecordKind", "Run", "Sink", "Stream",
+    "Target",
 ]  # fmt: skip

@@ -1,4 +1,4 @@
-"""The base class and the types of the tables of settings."""
+"""The base class, the types and the special values of the tables of settings."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ Positive = Annotated[int, Meta(ge=1)]
 Count = Annotated[int, Meta(ge=0)]
 Few = Meta(le=1_000_000)  # the square of a size must fit into 64 bits
 NONE = Duration("")
+PIPE = "-"
+"""`feed.path` of a piped input."""
 
 
 class Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
