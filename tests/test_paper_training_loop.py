@@ -49,6 +49,21 @@ def linear(seed):
 LINE = Contender(linear, OBJECTIVE)
 
 
+def noted():
+    """Give a contender, and its weight before each update and at each judgement."""
+    before, judged = [], []
+
+    def loss(model, batch):
+        before.append(model.weight.item())
+        return error(model, batch)
+
+    def scores(model, batch):
+        judged.append(model.weight.item())
+        return {"mse": error(model, batch)}
+
+    return Contender(linear, Objective(loss, scores, "mse")), before, judged
+
+
 def test_a_line_is_learned():
     found = train(LINE, splits(), SCHEDULE, seed=0)
     assert evaluate(found.model, OBJECTIVE, line(8), 4)["mse"] < 0.01
@@ -78,17 +93,7 @@ def test_it_stops_when_every_halving_was_in_vain(halvings):
 
 
 def test_halving_goes_on_from_the_best_weights_at_half_the_rate():
-    starts, ends = [], []
-
-    def loss(model, batch):
-        starts.append(model.weight.item())
-        return error(model, batch)
-
-    def scores(model, batch):
-        ends.append(model.weight.item())
-        return {"mse": error(model, batch)}
-
-    contender = Contender(linear, Objective(loss, scores, "mse"))
+    contender, starts, ends = noted()
     # one update an epoch, and the first is already one too many
     schedule = SCHEDULE._replace(patience=0, halvings=2, batch=16)
     train(contender, splits(valid_slope=-9.0), schedule, seed=0)
@@ -98,13 +103,7 @@ def test_halving_goes_on_from_the_best_weights_at_half_the_rate():
 
 
 def test_the_rate_falls_along_half_a_cosine():
-    weights = []
-
-    def loss(model, batch):
-        weights.append(model.weight.item())
-        return error(model, batch)
-
-    contender = Contender(linear, Objective(loss, OBJECTIVE.scores, "mse"))
+    contender, weights, _ = noted()
     far = Splits(line(16, 1e3), line(8, 1e3), line(8, 1e3))
     # one update an epoch, on a slope so steep that Adam takes whole steps
     schedule = SCHEDULE._replace(epochs=5, batch=16, last=0.2)
@@ -115,17 +114,7 @@ def test_the_rate_falls_along_half_a_cosine():
 
 
 def test_the_mean_of_the_weights_is_judged_and_kept():
-    steps, judged = [], []
-
-    def loss(model, batch):
-        steps.append(model.weight.item())
-        return error(model, batch)
-
-    def scores(model, batch):
-        judged.append(model.weight.item())
-        return {"mse": error(model, batch)}
-
-    contender = Contender(linear, Objective(loss, scores, "mse"))
+    contender, steps, judged = noted()
     schedule = SCHEDULE._replace(epochs=4, batch=16, average=0.75)
     found = train(contender, splits(), schedule, seed=0)
     mean = steps[1]  # that of one update
@@ -133,6 +122,17 @@ def test_the_mean_of_the_weights_is_judged_and_kept():
         mean = 0.75 * mean + 0.25 * step
         assert at == pytest.approx(mean)
     assert found.model.weight.item() == judged[found.best - 1]
+
+
+def test_halving_begins_the_mean_anew_at_the_best_weights():
+    contender, starts, judged = noted()
+    schedule = SCHEDULE._replace(patience=0, halvings=2, batch=16, average=0.75)
+    train(contender, splits(valid_slope=-9.0), schedule, seed=0)
+    best, stepped = judged[0], judged[1:]
+    assert starts[1:] == [best] * 3
+    # Adam's step is the rate at first, and a quarter of it moves the mean
+    moved = [at - best for at in stepped]
+    assert moved == pytest.approx([0.25 * 0.05 / 2**k for k in range(3)], rel=0.05)
 
 
 def test_weights_decay_by_the_rate():
