@@ -11,7 +11,7 @@ from sfm_stream.errors import ConfigError
 from sfm_stream.paper.training.loop import Contender
 
 TICKS = 8
-"""Ticks that are compiled as one: with more, compiling takes longer than it saves."""
+"""Ticks that are compiled as one: more make fewer calls, and take longer to compile."""
 
 
 class CompiledLayer(Layer[State]):
