@@ -44,7 +44,7 @@ class CompiledLayer(Layer[State]):
 def compiled(contender: Contender) -> Contender:
     """Give the same contender, whose models run compiled ticks in training.
 
-    A model keeps its weights and their names; its results differ by rounding alone.
+    A model keeps the names of its weights. Rounding differs, so weights drift apart.
     """
     return contender._replace(build=lambda seed: _faster(contender.build(seed)))
 
