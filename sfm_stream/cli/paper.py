@@ -50,7 +50,7 @@ Compile = Annotated[
     bool,
     typer.Option(
         "--compile",
-        help="Compile CW-RNN, RHN, A-LSTM and P-LSTM: for long trainings; needs g++.",
+        help="Let torch compile the slow models: for long trainings; needs g++.",
     ),
 ]
 Speech = Annotated[
