@@ -72,12 +72,13 @@ def test_thinking_ends_at_the_longest():
     assert cell(noise(2, 2))[1].ponder.tolist() == pytest.approx([4.0, 4.0])
 
 
-def test_ponder_is_of_one_tick_and_of_every_tick_through_trace():
+def test_a_sequence_costs_what_its_ticks_cost():
     cell, x = undecided(make()), noise(50, 2, 2)
     traced = [state.ponder for _, state in cell.trace(x, cell.initial_state((2,)))]
     assert torch.stack(traced).max() <= cell.longest + 1
-    _, last = Layer(cell)(x)
-    torch.testing.assert_close(traced[-1], last.ponder)
+    _, costs = cell.run_pondered(x, cell.initial_state((2,)))
+    torch.testing.assert_close(torch.stack(traced), costs)
+    torch.testing.assert_close(traced[-1], Layer(cell)(x)[1].ponder)
 
 
 def test_descending_the_ponder_shortens_the_thinking():
@@ -87,8 +88,8 @@ def test_descending_the_ponder_shortens_the_thinking():
     optimizer = torch.optim.Adam(cell.parameters(), lr=0.1)
     costs = []
     for _ in range(40):
-        trace = cell.trace(x, cell.initial_state((2,)))
-        cost = torch.stack([state.ponder for _, state in trace]).mean()
+        _, every = cell.run_pondered(x, cell.initial_state((2,)))
+        cost = every.mean()
         costs.append(cost.item())
         if costs[-1] == 2.0:  # one step each, R = 1: there is nothing left to descend
             break

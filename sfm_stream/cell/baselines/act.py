@@ -7,12 +7,11 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import linear
 
+from sfm_stream.cell.baselines.pondering import Pondering, Weights, ponder
 from sfm_stream.cell.layer import Cell, at_least_one
 from sfm_stream.cell.seeding import Seed, drawn, generator, uniform
-
-# The steps stop when at most this halting probability is left, so one can be enough.
-SLACK = 0.01
 
 
 class ACTState(NamedTuple):
@@ -36,8 +35,8 @@ class ACTCell(Cell[ACTState]):
         R   = 1 - p^1 - ... - p^{N-1}
         h   = Σ_{m<N} p^m h^m + R h^N
 
-    A loss adds a small part of `ponder` of every tick (see `Cell.trace`). Only R has a
-    gradient: N is a count.
+    A loss adds a small part of the cost of every tick (see `run_pondered`). Only R has
+    a gradient: N is a count.
 
     Args:
         input_size: N.
@@ -79,30 +78,38 @@ class ACTCell(Cell[ACTState]):
         return ACTState(h, self.w_halt.new_zeros(tuple(batch)))
 
     def project(self, x: Tensor) -> Tensor:
-        """Give x itself: the core multiplies it at each step."""
-        return x
+        """Compute x W + b [..., 3H] of the core, the same at each step of a tick."""
+        return linear(x, self.core.weight_ih[:, :-1], self.core.bias_ih)
 
     def advance(
         self, projected: Tensor, state: ACTState, elapsed: Tensor | None
     ) -> tuple[Tensor, ACTState]:
         """Give z and the state after a tick; step until the whole batch has halted."""
         del elapsed
-        h, mean = state.h, torch.zeros_like(state.h)
-        left, steps = torch.ones_like(state.ponder), torch.zeros_like(state.ponder)
-        rest, thinking = torch.zeros_like(left), torch.ones_like(left, dtype=torch.bool)
-        for m in range(self.longest):
-            h = self.core(_flagged(projected, first=m == 0), h)
-            p = torch.sigmoid(h @ self.w_halt + self.b_halt)
-            halts = (p >= left - SLACK) | (m == self.longest - 1)
-            share = torch.where(halts, left, p) * thinking
-            mean = mean + share[..., None] * h
-            rest = rest + left * (halts & thinking)
-            steps = steps + thinking
-            left, thinking = left - share, thinking & ~halts
-            if not thinking.any():
-                break
-        return mean, ACTState(mean, steps + rest)
+        z, cost, _ = ponder(self._weights(), projected, state.h, self.longest)
+        return z, ACTState(z, cost)
 
+    def run(
+        self, x: Tensor, state: ACTState, elapsed: Tensor | None = None
+    ) -> tuple[Tensor, ACTState]:
+        """Give z [T, B, M] of every tick of x [T, B, N], and the state after."""
+        del elapsed
+        z, costs = self.run_pondered(x, state)
+        return z, ACTState(z[-1], costs[-1])
 
-def _flagged(x: Tensor, *, first: bool) -> Tensor:
-    return torch.cat([x, torch.full_like(x[..., :1], float(first))], -1)
+    def run_pondered(self, x: Tensor, state: ACTState) -> tuple[Tensor, Tensor]:
+        """Give z [T, B, M] and N + R [T, B] of every tick of x [T, B, N]."""
+        weights = self._weights()
+        z, costs = Pondering.apply(  # type: ignore[no-untyped-call] # torch's own
+            self.project(x), state.h, self.longest, *weights
+        )
+        return z, costs
+
+    def _weights(self) -> Weights:
+        return Weights(
+            self.core.weight_ih[:, -1],
+            self.core.weight_hh,
+            self.core.bias_hh,
+            self.w_halt,
+            self.b_halt,
+        )

@@ -82,9 +82,5 @@ def at_last(outputs: Tensor, batch: Batch) -> Tensor:
 
 
 def _pondered(model: Headed[Any], cell: ACTCell, batch: Batch) -> Answer:
-    said, steps = [], []
-    for z, state in cell.trace(batch.x, cell.initial_state(batch.x.shape[1:-1])):
-        said.append(z)
-        steps.append(state.ponder)
-    taken = torch.stack(steps)[batch.mask].mean()
-    return Answer(model.head(torch.stack(said)), PONDER * taken)
+    z, costs = cell.run_pondered(batch.x, cell.initial_state(batch.x.shape[1:-1]))
+    return Answer(model.head(z), PONDER * costs[batch.mask].mean())
