@@ -5,7 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from sfm_stream.cell.baselines.act import ACTCell
 from sfm_stream.cell.baselines.catalogue import Headed
+from sfm_stream.cell.baselines.pondering import Passes, back, ponder_longest
 from sfm_stream.cell.layer import Cell, Layer, State
 from sfm_stream.errors import ConfigError
 from sfm_stream.paper.training.loop import Contender
@@ -71,7 +73,15 @@ def _faster(model: nn.Module) -> nn.Module:
 
     The layers of torch and SFM run a whole sequence in one call already.
     """
-    if isinstance(model, Headed) and type(model.layer.cell).run is Cell.run:
-        torch.compiler.reset()  # torch compiles a function only so many times
+    if not isinstance(model, Headed):
+        return model
+    cell = model.layer.cell
+    torch.compiler.reset()  # torch compiles a function only so many times
+    if isinstance(cell, ACTCell):
+        cell.passes = Passes(
+            torch.compile(ponder_longest, dynamic=False),
+            torch.compile(back, dynamic=False),
+        )
+    elif type(cell).run is Cell.run:
         model.layer = CompiledLayer(model.layer)
     return model
