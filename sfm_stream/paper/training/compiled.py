@@ -1,4 +1,4 @@
-"""Lets torch compile the ticks of the cells that have no loop of their own."""
+"""Lets torch compile the ticks of the cells that torch or SFM's code does not run."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def expect_compiler(device: str) -> None:
 
 
 def _faster(model: nn.Module) -> nn.Module:
-    """Compile the ticks of a model, if its cell has no loop of its own.
+    """Compile the ticks of a model, or the steps of each where their number varies.
 
     The layers of torch and SFM run a whole sequence in one call already.
     """
