@@ -91,7 +91,7 @@ def test_a_set_is_learned_as_was_found_best_for_it(folder):
 
 
 def test_the_highway_network_learns_more_slowly_on_long_pieces():
-    assert music.PIANO.rates["rhn"] < music.PIECES.schedule.lr
+    assert music.PIECES.rates["rhn"] < music.PIECES.schedule.lr
 
 
 def scored(logits, frames):
