@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import copy
 import shutil
-from functools import partial
 
 import pytest
 import torch
 
-from sfm_stream.cell import ACTCell, CWRNNCell, Layer, LSTMCell, PhasedLSTMCell
+from sfm_stream.cell import CWRNNCell, Layer, LSTMCell, PhasedLSTMCell
 from sfm_stream.cell.baselines.catalogue import Headed
 from sfm_stream.errors import ConfigError
 from sfm_stream.paper.training import compiled as subject
@@ -56,19 +55,9 @@ def test_compiled_ticks_give_the_values_and_gradients_of_the_loop(monkeypatch, t
     torch.testing.assert_close(descended(fast, x, **more), descended(plain, x, **more))
 
 
-@needs_compiler
-def test_compiled_steps_give_the_values_and_gradients_of_the_loop():
-    plain, fast = (
-        built(partial(ACTCell, longest=3), build)
-        for build in (lambda one: one, subject.compiled)
-    )
-    x = noise(7, 2, 3)
-    torch.testing.assert_close(descended(fast, x), descended(plain, x))
-
-
-@pytest.mark.parametrize("make", [ACTCell, CWRNNCell])
-def test_a_copy_of_a_compiled_model_runs_its_own_weights(make):
-    fast, plain, x = built(make, subject.compiled), built(make), noise(9, 2, 3)
+def test_a_copy_of_a_compiled_model_runs_its_own_weights():
+    fast, plain = built(CWRNNCell, subject.compiled), built(CWRNNCell)
+    x = noise(9, 2, 3)
     mean = copy.deepcopy(fast)
     for model in (mean, plain):
         for weights in model.parameters():

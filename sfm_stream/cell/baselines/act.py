@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import linear
 
-from sfm_stream.cell.baselines.pondering import PLAIN, Pondering, Weights, ponder
+from sfm_stream.cell.baselines.pondering import Pondering, Weights, ponder
 from sfm_stream.cell.layer import Cell, at_least_one
 from sfm_stream.cell.seeding import Seed, drawn, generator, uniform
 
@@ -46,10 +46,6 @@ class ACTCell(Cell[ACTState]):
         dtype: of the parameters; None is torch's default.
         device: of the parameters; None is torch's default.
 
-    Attributes:
-        passes: carry a tick of a sequence forward and its gradient back, where there
-            is one to make.
-
     Raises:
         ConfigError: for invalid sizes.
 
@@ -70,7 +66,7 @@ class ACTCell(Cell[ACTState]):
     ) -> None:
         super().__init__(input_size, output_size)
         at_least_one(longest=longest)
-        self.longest, self.passes = longest, PLAIN
+        self.longest = longest
         draw = uniform(output_size, generator(seed), dtype, device)
         self.core = drawn(nn.GRUCell, input_size + 1, output_size, draw=draw)
         self.w_halt = nn.Parameter(draw(output_size))
@@ -103,9 +99,9 @@ class ACTCell(Cell[ACTState]):
 
     def run_pondered(self, x: Tensor, state: ACTState) -> tuple[Tensor, Tensor]:
         """Give z [T, B, M] and N + R [T, B] of every tick of x [T, B, N]."""
-        passes = self.passes if torch.is_grad_enabled() else PLAIN
+        weights = self._weights()
         z, costs = Pondering.apply(  # type: ignore[no-untyped-call] # torch's own
-            self.project(x), state.h, self.longest, passes, *self._weights()
+            self.project(x), state.h, self.longest, *weights
         )
         return z, costs
 

@@ -7,7 +7,7 @@ step, and the gradients of the weights are one product for all steps.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from functools import reduce
 from itertools import chain
 from typing import Any, NamedTuple
@@ -63,15 +63,9 @@ class Step(NamedTuple):
     goes_on: Tensor
 
 
-class Thought(NamedTuple):
-    """A tick: its output [..., H], N + R [...], and its steps."""
-
-    z: Tensor
-    cost: Tensor
-    steps: list[Step]
-
-
-def ponder(weights: Weights, projected: Tensor, h: Tensor, longest: int) -> Thought:
+def ponder(
+    weights: Weights, projected: Tensor, h: Tensor, longest: int
+) -> tuple[Tensor, Tensor, list[Step]]:
     """Take the steps of one tick, until the whole batch has halted.
 
     Args:
@@ -79,42 +73,22 @@ def ponder(weights: Weights, projected: Tensor, h: Tensor, longest: int) -> Thou
         projected: the core's product with the input, and its bias [..., 3H].
         h: the output before the tick [..., H].
         longest: the largest number of steps.
+
+    Returns:
+        The output [..., H], N + R [...], and the steps.
     """
-    steps = list[Step]()
-    for step in _steps(weights, projected, h, longest):
-        steps.append(step)
-        if not step.goes_on.any():
-            break
-    return _gathered(steps)
-
-
-def ponder_longest(
-    weights: Weights, projected: Tensor, h: Tensor, longest: int
-) -> Thought:
-    """Take `longest` steps: those that `ponder` leaves out have no share in the mean.
-
-    A compiler makes one function of them, as their number does not depend on the data.
-    """
-    return _gathered(list(_steps(weights, projected, h, longest)))
-
-
-def _gathered(steps: list[Step]) -> Thought:
-    z, cost = torch.zeros_like(steps[0].h), torch.zeros_like(steps[0].p)
-    for step in steps:
-        z = torch.addcmul(z, step.share[..., None], step.h)
-        cost = torch.addcmul(cost + step.goes_on + step.ends, step.share, step.ends)
-    return Thought(z, cost, steps)
-
-
-def _steps(
-    weights: Weights, projected: Tensor, h: Tensor, longest: int
-) -> Iterator[Step]:
-    left = torch.ones_like(h[..., 0])
-    arriving, thinking = projected + weights.flag, left
+    mean, left = torch.zeros_like(h), torch.ones_like(h[..., 0])
+    cost, thinking = torch.zeros_like(left), left
+    arriving, steps = projected + weights.flag, list[Step]()
     for m in range(longest):
         step = _step(weights, arriving, h, left, thinking, m == longest - 1)
-        yield step
+        mean = torch.addcmul(mean, step.share[..., None], step.h)
+        cost = torch.addcmul(cost + thinking, left, step.ends)
+        steps.append(step)
         left, thinking, h, arriving = left - step.share, step.goes_on, step.h, projected
+        if not thinking.any():
+            break
+    return mean, cost, steps
 
 
 def _step(
@@ -143,6 +117,45 @@ def _cut(of_gates: Tensor) -> tuple[Tensor, Tensor]:
     return of_gates[..., : 2 * width], of_gates[..., 2 * width :]
 
 
+class Pondering(torch.autograd.Function):
+    """Ticks of adaptive computation time as one node of torch's graph."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,  # noqa: ANN401 torch's own, which it does not name
+        projected: Tensor,
+        h: Tensor,
+        longest: int,
+        *weights: Tensor,
+    ) -> tuple[Tensor, Tensor]:
+        """Give the outputs [T, ..., H] and N + R [T, ...] of every tick."""
+        ctx.save_for_backward(*weights)
+        ctx.ticks, outputs, costs = [], [], []
+        for tick in projected.unbind():
+            h, cost, steps = ponder(Weights(*weights), tick, h, longest)
+            ctx.ticks.append(steps)
+            outputs.append(h)
+            costs.append(cost)
+        return torch.stack(outputs), torch.stack(costs)
+
+    @staticmethod
+    def backward(
+        ctx: Any,  # noqa: ANN401
+        d_outputs: Tensor,
+        d_costs: Tensor,
+    ) -> tuple[Tensor | None, ...]:
+        """Go back through all steps, then sum up what they say of the weights."""
+        expect_one_gradient()
+        weights = Weights(*ctx.saved_tensors)
+        dh, slopes = torch.zeros_like(d_outputs[0]), []
+        for t, steps in reversed(list(enumerate(ctx.ticks))):
+            slopes.append(_back(weights, steps, d_outputs[t] + dh, d_costs[t]))
+            dh = slopes[-1][0].before
+        slopes.reverse()
+        arriving = [reduce(torch.add, (s.arriving for s in tick)) for tick in slopes]
+        return torch.stack(arriving), dh, None, *_of_weights(ctx.ticks, slopes)
+
+
 class Slope(NamedTuple):
     """The gradient by the parts of a step.
 
@@ -161,32 +174,17 @@ class Slope(NamedTuple):
     before: Tensor
 
 
-class Turned(NamedTuple):
-    """The gradient by the parts of a tick, of which `slopes` has those of each step.
-
-    Attributes:
-        projected: by the product with the input [..., 3H].
-        h: by the output before the tick [..., H].
-        slopes: in the order of the steps.
-    """
-
-    projected: Tensor
-    h: Tensor
-    slopes: list[Slope]
-
-
-def back(
+def _back(
     weights: Weights, steps: Sequence[Step], d_mean: Tensor, d_cost: Tensor
-) -> Turned:
-    """Go back through the steps of one tick."""
+) -> list[Slope]:
+    """Go back through the steps of one tick; give their slopes in the steps' order."""
     slopes, dh = list[Slope](), torch.zeros_like(d_mean)
     d_left = dh[..., 0]
     for step in reversed(steps):
         slope = _slope(weights, step, d_mean, d_cost, dh, d_left)
         slopes.append(slope)
         dh, d_left = slope.before, slope.left
-    arriving = reduce(torch.add, (slope.arriving for slope in slopes))
-    return Turned(arriving, dh, slopes[::-1])
+    return slopes[::-1]
 
 
 def _slope(
@@ -208,57 +206,6 @@ def _slope(
     recurrent = torch.cat([dr, dz, dn * step.r], -1)
     before = torch.addcmul(recurrent @ weights.w_h, dh, step.z)
     return Slope(torch.cat([dr, dz, dn], -1), recurrent, halting, d_left, before)
-
-
-class Passes(NamedTuple):
-    """The two functions that carry a tick forward and its gradient back."""
-
-    forth: Callable[[Weights, Tensor, Tensor, int], Thought]
-    back: Callable[[Weights, Sequence[Step], Tensor, Tensor], Turned]
-
-
-PLAIN = Passes(ponder, back)
-
-
-class Pondering(torch.autograd.Function):
-    """Ticks of adaptive computation time as one node of torch's graph."""
-
-    @staticmethod
-    def forward(
-        ctx: Any,  # noqa: ANN401 torch's own, which it does not name
-        projected: Tensor,
-        h: Tensor,
-        longest: int,
-        passes: Passes,
-        *weights: Tensor,
-    ) -> tuple[Tensor, Tensor]:
-        """Give the outputs [T, ..., H] and N + R [T, ...] of every tick."""
-        ctx.save_for_backward(*weights)
-        ctx.back, ctx.ticks, outputs, costs = passes.back, [], [], []
-        for tick in projected.unbind():
-            h, cost, steps = passes.forth(Weights(*weights), tick, h, longest)
-            ctx.ticks.append(steps)
-            outputs.append(h)
-            costs.append(cost)
-        return torch.stack(outputs), torch.stack(costs)
-
-    @staticmethod
-    def backward(
-        ctx: Any,  # noqa: ANN401
-        d_outputs: Tensor,
-        d_costs: Tensor,
-    ) -> tuple[Tensor | None, ...]:
-        """Go back through all steps, then sum up what they say of the weights."""
-        expect_one_gradient()
-        weights = Weights(*ctx.saved_tensors)
-        dh, turned = torch.zeros_like(d_outputs[0]), []
-        for t, steps in reversed(list(enumerate(ctx.ticks))):
-            turned.append(ctx.back(weights, steps, d_outputs[t] + dh, d_costs[t]))
-            dh = turned[-1].h
-        turned.reverse()
-        projected = torch.stack([tick.projected for tick in turned])
-        slopes = [tick.slopes for tick in turned]
-        return projected, dh, None, None, *_of_weights(ctx.ticks, slopes)
 
 
 def _of_weights(

@@ -1,13 +1,11 @@
-"""Lets torch compile the ticks of the cells that torch or SFM's code does not run."""
+"""Lets torch compile the ticks of the cells that have no loop of their own."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
 
-from sfm_stream.cell.baselines.act import ACTCell
 from sfm_stream.cell.baselines.catalogue import Headed
-from sfm_stream.cell.baselines.pondering import Passes, back, ponder_longest
 from sfm_stream.cell.layer import Cell, Layer, State
 from sfm_stream.errors import ConfigError
 from sfm_stream.paper.training.loop import Contender
@@ -69,19 +67,11 @@ def expect_compiler(device: str) -> None:
 
 
 def _faster(model: nn.Module) -> nn.Module:
-    """Compile the ticks of a model, or the steps of each where their number varies.
+    """Compile the ticks of a model, if its cell has no loop of its own.
 
     The layers of torch and SFM run a whole sequence in one call already.
     """
-    if not isinstance(model, Headed):
-        return model
-    cell = model.layer.cell
-    torch.compiler.reset()  # torch compiles a function only so many times
-    if isinstance(cell, ACTCell):
-        cell.passes = Passes(
-            torch.compile(ponder_longest, dynamic=False),
-            torch.compile(back, dynamic=False),
-        )
-    elif type(cell).run is Cell.run:
+    if isinstance(model, Headed) and type(model.layer.cell).run is Cell.run:
+        torch.compiler.reset()  # torch compiles a function only so many times
         model.layer = CompiledLayer(model.layer)
     return model
