@@ -43,7 +43,7 @@ class Step(NamedTuple):
         r: the reset gate of the core.
         z: the update gate of the core.
         n: the candidate of the core.
-        kept: what the reset gate lets through or not.
+        kept: the part of the candidate from the state, before the reset gate.
         h: the state h^m.
         p: the halting probability.
         share: the weight of h^m in the mean.
