@@ -88,6 +88,27 @@ def test_the_estimate_of_the_rbm_is_the_same_whenever_it_is_made():
     assert torch.equal(first, second)
 
 
+def test_a_frame_in_four_decides_when_the_rbm_stops(monkeypatch):
+    # so many chains estimate so small a machine all but exactly
+    monkeypatch.setattr(chords, "CHAINS", 200)
+    contender = chords.contenders(KEYS, NONE)["rnn-rbm"]
+    model = contender.build(1).eval()
+    all_frames = contender.objective.scores(model, batch())["nll"]
+    few = contender.objective.watched(model, batch())
+    torch.testing.assert_close(few, all_frames[::4], atol=0.02, rtol=0.0)
+
+
+def test_how_many_frames_the_rbm_holds_at_a_time_draws_others(monkeypatch):
+    monkeypatch.setattr(chords, "CHAINS", 200)
+    contender = chords.contenders(KEYS, NONE)["rnn-rbm"]
+    model = contender.build(1).eval()
+    whole = contender.objective.scores(model, batch())["nll"]
+    monkeypatch.setattr(chords, "FRAMES", 3)
+    parts = contender.objective.scores(model, batch())["nll"]
+    assert not torch.equal(parts, whole)
+    torch.testing.assert_close(parts, whole, atol=0.02, rtol=0.0)
+
+
 def test_the_chains_of_training_follow_the_seed_and_go_on():
     contender = chords.contenders(KEYS, NONE)["rnn-rbm"]
     model = contender.build(1)

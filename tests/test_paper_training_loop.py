@@ -36,7 +36,7 @@ def error(model, batch):
     return (model(batch.x)[0, :, 0] - batch.y).square()
 
 
-OBJECTIVE = Objective(error, lambda m, b: {"mse": error(m, b)}, "mse")
+OBJECTIVE = Objective(error, lambda m, b: {"mse": error(m, b)}, error)
 
 
 def linear(seed):
@@ -57,16 +57,17 @@ def noted():
         before.append(model.weight.item())
         return error(model, batch)
 
-    def scores(model, batch):
+    def watched(model, batch):
         judged.append(model.weight.item())
-        return {"mse": error(model, batch)}
+        return error(model, batch)
 
-    return Contender(linear, Objective(loss, scores, "mse")), before, judged
+    objective = Objective(loss, OBJECTIVE.scores, watched)
+    return Contender(linear, objective), before, judged
 
 
 def test_a_line_is_learned():
     found = train(LINE, splits(), SCHEDULE, seed=0)
-    assert evaluate(found.model, OBJECTIVE, line(8), 4)["mse"] < 0.01
+    assert evaluate(found.model, OBJECTIVE.scores, line(8), 4)["mse"] < 0.01
     assert not found.model.training
     assert found.skipped == 0
     assert len(found.history) == 40
@@ -80,7 +81,7 @@ def test_the_weights_kept_are_those_of_the_best_epoch():
     lowest = min(epoch.valid for epoch in found.history)
     assert found.history[found.best - 1].valid == lowest
     valid = splits(valid_slope=1.0).valid
-    again = evaluate(found.model, OBJECTIVE, valid, 4)["mse"]
+    again = evaluate(found.model, OBJECTIVE.scores, valid, 4)["mse"]
     assert again == pytest.approx(lowest)
 
 
@@ -139,7 +140,7 @@ def test_weights_decay_by_the_rate():
     def still(model, batch):
         return 0.0 * error(model, batch)
 
-    contender = Contender(linear, Objective(still, OBJECTIVE.scores, "mse"))
+    contender = Contender(linear, Objective(still, OBJECTIVE.scores, error))
     schedule = SCHEDULE._replace(epochs=1, batch=16, decay=0.5)
     found = train(contender, splits(), schedule, seed=1)
     moved = [found.model.weight.item(), found.model.bias.item()]
@@ -159,10 +160,10 @@ def test_a_gradient_that_is_not_finite_is_left_out_and_counted():
         wrong = torch.where(batch.y > 2.9, torch.nan, 1.0)
         return error(model, batch) * wrong
 
-    contender = Contender(linear, Objective(broken, OBJECTIVE.scores, "mse"))
+    contender = Contender(linear, Objective(broken, OBJECTIVE.scores, error))
     found = train(contender, splits(), SCHEDULE, seed=0)
     assert found.skipped == SCHEDULE.epochs
-    assert evaluate(found.model, OBJECTIVE, line(8), 4)["mse"] < 0.05
+    assert evaluate(found.model, OBJECTIVE.scores, line(8), 4)["mse"] < 0.05
 
 
 def test_a_gradient_is_clipped():
@@ -174,7 +175,7 @@ def test_a_gradient_is_clipped():
             norms.append(gradient.norm().item())
         return error(model, batch)
 
-    contender = Contender(linear, Objective(watching, OBJECTIVE.scores, "mse"))
+    contender = Contender(linear, Objective(watching, OBJECTIVE.scores, error))
     steep = Splits(line(16, 1e6), line(8, 1e6), line(8, 1e6))
     train(contender, steep, SCHEDULE._replace(epochs=2, clip=0.5), seed=0)
     assert norms == pytest.approx([0.5] * 7)
@@ -182,7 +183,9 @@ def test_a_gradient_is_clipped():
 
 def test_scores_are_means_over_items_whatever_the_batches():
     model = linear(1)
-    values = [evaluate(model, OBJECTIVE, line(7), size)["mse"] for size in (1, 3, 7)]
+    values = [
+        evaluate(model, OBJECTIVE.scores, line(7), size)["mse"] for size in (1, 3, 7)
+    ]
     assert values == pytest.approx([values[0]] * 3)
 
 

@@ -74,7 +74,7 @@ def test_an_objective_adds_the_cost_to_what_is_learned_alone(batch):
     cost = answer(net, batch).cost
     learned = made.loss(net, batch)
     torch.testing.assert_close(learned - cost, made.scores(net, batch)["last"])
-    assert made.watched == "last"
+    assert torch.equal(made.watched(net, batch), made.scores(net, batch)["last"])
 
 
 def test_a_model_of_another_make_is_refused(batch):

@@ -19,7 +19,7 @@ def error(model, batch):
     return (model(batch.x)[0, :, 0] - batch.y).square()
 
 
-OBJECTIVE = Objective(error, lambda m, b: {"mse": error(m, b)}, "mse")
+OBJECTIVE = Objective(error, lambda m, b: {"mse": error(m, b)}, error)
 
 
 @pytest.fixture

@@ -23,20 +23,25 @@ Progress = Callable[[int, int], None]
 """Takes the number of batches done, and the largest possible number."""
 
 
+Measure = Callable[[nn.Module, Batch], Tensor]
+"""Takes a model and a batch; gives a value per item [n]."""
+
+Scores = Callable[[nn.Module, Batch], Mapping[str, Tensor]]
+"""Takes a model and a batch; gives by name a value per item [n]."""
+
+
 class Objective(NamedTuple):
-    """The loss and the scores; for `loss` and the watched score, lower is better.
+    """The loss and the scores; for `loss` and `watched`, lower is better.
 
     Attributes:
-        loss: of a model on a batch, a value per item [n]: a sequence, or an unpadded
-            tick. Training minimises its mean.
-        scores: of a model on a batch, by name, a value per item; the mean over all
-            items is reported.
-        watched: the score whose mean on the validation split decides when to stop.
+        loss: a value per sequence, or per unpadded tick. Training minimises its mean.
+        scores: the mean of each over all items is reported.
+        watched: its mean on the validation split decides when to stop.
     """
 
-    loss: Callable[[nn.Module, Batch], Tensor]
-    scores: Callable[[nn.Module, Batch], Mapping[str, Tensor]]
-    watched: str
+    loss: Measure
+    scores: Scores
+    watched: Measure
 
 
 class Contender(NamedTuple):
@@ -150,19 +155,18 @@ def train(
                 progress(done, total)
             scored = evaluate(
                 descent.judged,
-                contender.objective,
+                lambda *given: {"watched": contender.objective.watched(*given)},
                 splits.valid,
                 schedule.batch,
                 device,
             )
-            watched = scored[contender.objective.watched]
-            descent.judge(Epoch(float(np.mean(losses)), watched))
+            descent.judge(Epoch(float(np.mean(losses)), scored["watched"]))
         return descent.finish()
 
 
 def evaluate(
     model: nn.Module,
-    objective: Objective,
+    scores: Scores,
     sequences: Sequences,
     batch: int,
     device: torch.device | str = "cpu",
@@ -171,7 +175,7 @@ def evaluate(
 
     Args:
         model: afterwards in evaluation mode.
-        objective: names and computes the scores.
+        scores: by name, a value per item.
         sequences: the split.
         batch: sequences at a time.
         device: of the model.
@@ -180,7 +184,7 @@ def evaluate(
     found: dict[str, list[Tensor]] = {}
     with torch.no_grad():
         for part in batches(sequences, batch):
-            for name, values in objective.scores(model, part.to(device)).items():
+            for name, values in scores(model, part.to(device)).items():
                 found.setdefault(name, []).append(values.double())
     return {name: float(torch.cat(parts).mean()) for name, parts in found.items()}
 

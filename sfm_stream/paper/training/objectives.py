@@ -73,7 +73,10 @@ def objective(
     def scored(model: nn.Module, batch: Batch) -> Mapping[str, Tensor]:
         return scores(ask(model, batch).outputs, batch)
 
-    return Objective(descended, scored, watched)
+    def judged(model: nn.Module, batch: Batch) -> Tensor:
+        return scored(model, batch)[watched]
+
+    return Objective(descended, scored, judged)
 
 
 def at_last(outputs: Tensor, batch: Batch) -> Tensor:

@@ -207,7 +207,7 @@ def _figures(
 ) -> Result:
     scores = {
         split: evaluate(
-            found.model, contender.objective, sequences,
+            found.model, contender.objective.scores, sequences,
             experiment.schedule.batch, device,
         )
         for split, sequences in experiment.splits._asdict().items()
