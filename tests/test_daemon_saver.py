@@ -1,7 +1,10 @@
 from __future__ import annotations
 
+import concurrent.futures
+
 import pytest
 
+from sfm_stream.daemon import saver
 from sfm_stream.daemon.saver import Saver
 from sfm_stream.errors import CheckpointError, JournalError
 from sfm_stream.state.moment import Moment
@@ -269,6 +272,25 @@ def test_a_journal_without_a_handle_to_sync_is_a_problem_and_no_checkpoint(
     assert not rig.saver.busy
     rig.time.seconds = 3.0
     assert rig.saver.waited() == rig.saver.since_tried() == 3.0
+    rig.saver.begin({"records": Sink()}).result(10)
+    assert (rig.saver.problem, rig.saved()["seq"]) == ("", 10)
+
+
+def test_too_little_memory_for_room_is_a_problem_and_the_next_try_is_made(
+    rig, monkeypatch
+):
+    def none_left(size):
+        raise MemoryError(f"Unable to allocate {size} bytes")
+
+    rig.live(0, 10)
+    with monkeypatch.context() as broken:
+        broken.setattr(saver, "_room", none_left)
+        while not rig.saver.has_room():
+            concurrent.futures.wait([rig.saver._room])
+        with pytest.raises(CheckpointError, match=r"cannot be written.*Unable to"):
+            rig.saver.begin({"records": Sink()}).result(10)
+    assert "Unable to allocate" in rig.saver.problem
+    assert not rig.saver.busy
     rig.saver.begin({"records": Sink()}).result(10)
     assert (rig.saver.problem, rig.saved()["seq"]) == ("", 10)
 

@@ -245,15 +245,16 @@ class Saver:
         """
         self._tried, written = self._elapsed(), Future[None]()
         try:
+            room = self._taken_room()
             journalled = self._journal.syncing()
-        except JournalError as error:
+        except (JournalError, MemoryError) as error:
             self._fail(written, error)
             return written
         if self._begun is None:
             self._begun = self._fresh
         self._fresh = None
         seq = self._engine.seq
-        moment, engine = self._engine.hold(self._taken_room())
+        moment, engine = self._engine.hold(room)
         meta = {"engine": engine, history.MARK: mark or self._journal.mark}
         at = self._journal.position
         pending = Pending(seq, at, self._tried, moment, meta, journalled, written)
