@@ -33,7 +33,7 @@ the training."""
 
 FRAMES = 512
 """Frames per call: NADE holds HIDDEN values per sounding key and frame, and the
-chains of an RBM are twice as fast while they fit into a core's cache."""
+chains of an RBM are faster while they fit into the cache of a core."""
 
 Measure = Callable[[Any, Tensor, Tensor], Tensor]
 """Takes the output model, frames [n, V] and contexts [n, M]; gives values [n]."""
